@@ -1,0 +1,1 @@
+"""Data sets of several formats behind one door."""

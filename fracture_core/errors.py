@@ -1,0 +1,55 @@
+"""The errors this project raises on purpose.
+
+    WorkbenchError
+    └── BadInput            something handed in cannot be used: file, expected, found, what to do
+        ├── PictureError    a picture or DICOM file
+        ├── DatasetError    a data set, its annotations or its labels
+        ├── WeightsError    a weights file or a model card
+        └── ConfigError     a setting, an option or an unknown name
+
+Everything else that escapes is a bug and keeps its stack trace.
+"""
+
+from pathlib import PurePath
+
+
+class WorkbenchError(Exception):
+    """Base of every error that is shown to a person as one sentence."""
+
+
+class BadInput(WorkbenchError):
+    """Input that cannot be used; reads "NAME: expected E, found F. ADVICE"."""
+
+    def __init__(
+        self, name: str | PurePath, *, expected: str, found: str, advice: str = ""
+    ) -> None:
+        self.name = name.name if isinstance(name, PurePath) else name
+        self.expected = expected
+        self.found = found
+        self.advice = advice
+        sentence = f"{self.name}: expected {expected}, found {found}."
+        super().__init__(f"{sentence} {advice}".rstrip())
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Keyword-only arguments are lost by the default pickling, and errors cross process borders.
+        return _rebuild, (type(self), self.name, self.expected, self.found, self.advice)
+
+
+def _rebuild(kind: type[BadInput], name: str, expected: str, found: str, advice: str) -> BadInput:
+    return kind(name, expected=expected, found=found, advice=advice)
+
+
+class PictureError(BadInput):
+    """A picture or DICOM file that cannot be read."""
+
+
+class DatasetError(BadInput):
+    """A data set that cannot be opened or a label that makes no sense."""
+
+
+class WeightsError(BadInput):
+    """A weights file or model card that cannot be used."""
+
+
+class ConfigError(BadInput):
+    """A setting, option or name that is not known."""

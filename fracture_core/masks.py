@@ -1,0 +1,67 @@
+"""Masks as COCO run-length codes: column by column, alternating runs of 0 and 1."""
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Mask = npt.NDArray[np.bool_]
+Polygon = npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rle:
+    """One mask of `height` × `width` pixels; `counts` is COCO's compressed string."""
+
+    height: int
+    width: int
+    counts: bytes
+
+    def as_coco(self) -> dict[str, object]:
+        """The code as COCO JSON writes it."""
+        return {"size": [self.height, self.width], "counts": self.counts.decode("ascii")}
+
+
+def encode(mask: Mask) -> Rle:
+    """(H, W) bool → code."""
+    coder = _coder()
+    height, width = mask.shape
+    code = coder.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return Rle(height=height, width=width, counts=_as_bytes(code["counts"]))
+
+
+def decode(rle: Rle) -> Mask:
+    """Code → (H, W) bool."""
+    code = {"size": [rle.height, rle.width], "counts": rle.counts}
+    return np.asarray(_coder().decode(code)).astype(np.bool_)
+
+
+def from_polygons(polygons: Sequence[Polygon], height: int, width: int) -> Rle:
+    """Union of polygons, each (P, 2) x and y in pixels, P ≥ 3 → code."""
+    coder = _coder()
+    rings = [np.asarray(p, dtype=np.float64).reshape(-1).tolist() for p in polygons]
+    code = coder.merge(coder.frPyObjects(rings, height, width))
+    return Rle(height=height, width=width, counts=_as_bytes(code["counts"]))
+
+
+def from_counts(counts: Sequence[int], height: int, width: int) -> Rle:
+    """COCO's uncompressed run lengths → code."""
+    code = _coder().frPyObjects({"size": [height, width], "counts": list(counts)}, height, width)
+    return Rle(height=height, width=width, counts=_as_bytes(code["counts"]))
+
+
+def pixels(rle: Rle) -> int:
+    """How many pixels the mask covers."""
+    return int(_coder().area({"size": [rle.height, rle.width], "counts": rle.counts}))
+
+
+def _as_bytes(counts: str | bytes) -> bytes:
+    return counts.encode("ascii") if isinstance(counts, str) else counts
+
+
+def _coder() -> Any:
+    # Imported on first use: it brings OpenCV, and most pictures have no mask.
+    return importlib.import_module("faster_coco_eval.core.mask")

@@ -1,0 +1,42 @@
+"""What every model family offers, and the families there are."""
+
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from fracture_core.errors import ConfigError
+from fracture_core.models.cards import ModelCard
+from fracture_core.types import Prediction, Sample
+
+
+class Model(Protocol):
+    """A loaded model. Safe to call from two threads at once."""
+
+    @property
+    def card(self) -> ModelCard: ...
+
+    def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
+        """Raw answers, one a sample in the same order: nothing thresholded, nothing suppressed."""
+        ...
+
+
+class Family(Protocol):
+    """A class that makes models of one family out of a model's folder."""
+
+    def load(self, card: ModelCard, folder: Path) -> Model: ...
+
+
+FAMILIES: dict[str, str] = {
+    "fake": "fracture_core.models.fake:FakeModel",
+    "yolo": "fracture_core.models.yolo:YoloModel",
+}
+
+
+def family(name: str) -> Family:
+    """The family's class, imported on first use."""
+    if name not in FAMILIES:
+        raise ConfigError(name, expected=f"a model family ({', '.join(FAMILIES)})", found="none")
+    module, _, attribute = FAMILIES[name].partition(":")
+    found: Family = getattr(importlib.import_module(module), attribute)
+    return found

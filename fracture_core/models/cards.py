@@ -1,0 +1,60 @@
+"""What is known of a model: a JSON file beside its weights."""
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fracture_core.errors import WeightsError
+
+Task = Literal["detect", "segment", "classify"]
+CARD_FILE = "card.json"
+
+
+class ModelCard(BaseModel):
+    """One model. `suppresses` tells whether overlapping candidates need merging (NMS) at all."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model_id: str = Field(min_length=1, max_length=100, pattern=r"^[\w.\-]+$")
+    title: str
+    family: str
+    task: Task
+    classes: tuple[str, ...] = Field(min_length=1)
+    input_size: int = Field(ge=32, le=4096)
+    needs_nms: bool
+    architecture: dict[str, object] = {}
+    weights_file: str = ""
+    weights_sha256: str = ""
+    training_data: str = "unknown"
+    training_licence: str = "unknown"
+    metrics: dict[str, float] = {}
+    note: str = ""
+    code_version: str = ""
+
+
+def read_card(folder: Path) -> ModelCard:
+    """The card in a model's folder; raises WeightsError where it is missing or malformed."""
+    path = folder / CARD_FILE
+    if not path.is_file():
+        raise WeightsError(folder, expected=f"a {CARD_FILE} in the model's folder", found="none")
+    try:
+        return ModelCard.model_validate_json(path.read_text(encoding="utf-8"))
+    except (ValidationError, UnicodeDecodeError) as error:
+        raise WeightsError(path, expected="a model card", found=_first_line(error)) from error
+
+
+def write_card(card: ModelCard, folder: Path) -> None:
+    """Write the card last and by rename: a folder with a card is complete."""
+    part = folder / f"{CARD_FILE}.part"
+    part.write_text(json.dumps(card.model_dump(mode="json"), indent=2) + "\n", encoding="utf-8")
+    part.replace(folder / CARD_FILE)
+
+
+def _first_line(error: ValidationError | UnicodeDecodeError) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "bytes that are not UTF-8"
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"]) or "the file"
+    return f"{where}: {first['msg']}"

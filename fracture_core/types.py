@@ -1,0 +1,294 @@
+"""The currency of the project: what passes between readers, models, filters, metrics and pages.
+
+Boxes are xyxy float32 in pixels of the original image, classes are 0…K−1 without background, and
+pixels are grey with 0 darkest. All arrays are read-only.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from fracture_core import boxes
+from fracture_core.masks import Rle
+
+Float32s = npt.NDArray[np.float32]
+Int64s = npt.NDArray[np.int64]
+Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+Values = npt.NDArray[np.float32]
+
+SCORE_FLOOR = 0.01
+MAX_CANDIDATES = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detections:
+    """Boxes with scores and classes, the best first.
+
+    `xyxy` (N, 4) float32, clipped, x1 < x2, y1 < y2 · `scores` (N,) float32 in [0, 1], falling ·
+    `labels` (N,) int64 ≥ 0 · `masks` N run-length codes, or none at all.
+    """
+
+    xyxy: Float32s
+    scores: Float32s
+    labels: Int64s
+    masks: tuple[Rle, ...] = ()
+
+    def __post_init__(self) -> None:
+        _freeze(self, "xyxy", np.float32)
+        _freeze(self, "scores", np.float32)
+        _freeze(self, "labels", np.int64)
+        count = len(self.xyxy)
+        _require(self.xyxy.ndim == 2 and self.xyxy.shape[1:] == (4,), "xyxy", "(N, 4)", self.xyxy)
+        _require(self.scores.shape == (count,), "scores", f"({count},)", self.scores)
+        _require(self.labels.shape == (count,), "labels", f"({count},)", self.labels)
+        _require(bool(np.isfinite(self.xyxy).all()), "xyxy", "finite numbers", self.xyxy)
+        _require(bool(boxes.has_area(self.xyxy).all()), "xyxy", "x1 < x2 and y1 < y2", self.xyxy)
+        _require(bool((self.xyxy >= 0).all()), "xyxy", "no negative corner", self.xyxy)
+        in_range = (self.scores >= 0) & (self.scores <= 1)
+        _require(bool(in_range.all()), "scores", "values in [0, 1]", self.scores)
+        falling = self.scores[:-1] >= self.scores[1:]
+        _require(bool(falling.all()), "scores", "falling order", self.scores)
+        _require(bool((self.labels >= 0).all()), "labels", "classes from 0", self.labels)
+        if len(self.masks) not in (0, count):
+            raise ValueError(f"masks: expected none or {count}, got {len(self.masks)}")
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __getitem__(self, index: npt.NDArray[np.bool_] | Int64s | slice) -> Self:
+        """Part of the detections; an index that breaks the order of scores is an error."""
+        where = np.arange(len(self))[index]
+        return type(self)(
+            xyxy=self.xyxy[where],
+            scores=self.scores[where],
+            labels=self.labels[where],
+            masks=tuple(self.masks[i] for i in where) if self.masks else (),
+        )
+
+    @classmethod
+    def empty(cls) -> Self:
+        """No detection; as a truth: annotated, and nothing there."""
+        return cls.of(np.empty((0, 4)), np.empty(0), np.empty(0))
+
+    @classmethod
+    def of(
+        cls,
+        xyxy: npt.ArrayLike,
+        scores: npt.ArrayLike,
+        labels: npt.ArrayLike,
+        masks: tuple[Rle, ...] = (),
+    ) -> Self:
+        """From anything array-like that already obeys the rules."""
+        return cls(
+            xyxy=np.asarray(xyxy, dtype=np.float32).reshape(-1, 4),
+            scores=np.asarray(scores, dtype=np.float32),
+            labels=np.asarray(labels, dtype=np.int64),
+            masks=masks,
+        )
+
+    @classmethod
+    def truth(
+        cls,
+        xyxy: npt.ArrayLike,
+        labels: npt.ArrayLike,
+        masks: tuple[Rle, ...] = (),
+    ) -> Self:
+        """Ground truth: detections of score 1."""
+        corners = np.asarray(xyxy, dtype=np.float32).reshape(-1, 4)
+        return cls.of(corners, np.ones(len(corners)), labels, masks)
+
+    @classmethod
+    def raw(
+        cls,
+        xyxy: npt.ArrayLike,
+        scores: npt.ArrayLike,
+        labels: npt.ArrayLike,
+        *,
+        height: int,
+        width: int,
+    ) -> tuple[Self, Int64s]:
+        """A model's answer put in order, and which rows of it were kept, best first.
+
+        Clips to the picture, drops boxes without area and scores under 0.01, keeps at most 1,000.
+        The second value lets an adapter fetch what belongs to the kept rows (masks, queries).
+        """
+        corners = np.asarray(xyxy, dtype=np.float32).reshape(-1, 4)
+        score = np.asarray(scores, dtype=np.float32)
+        finite = np.isfinite(corners).all(axis=1) & np.isfinite(score)
+        corners = boxes.clip(corners, height, width)
+        usable = finite & boxes.has_area(corners) & (score >= SCORE_FLOOR)
+        order = np.argsort(-score, kind="stable")
+        kept = order[usable[order]][:MAX_CANDIDATES]
+        found = cls.of(corners[kept], score[kept], np.asarray(labels)[kept])
+        return found, kept.astype(np.int64)
+
+    def above(self, confidence: float) -> Self:
+        """Those scored at least `confidence`."""
+        return self[self.scores.astype(np.float64) >= confidence]
+
+    def nms(self, nms_iou: float) -> Self:
+        """Class-wise greedy suppression; 1 keeps everything."""
+        return self[boxes.nms(self.xyxy, self.labels, nms_iou)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """Which pixel values are spread over black to white (DICOM PS3.3 C.11.2.1.2).
+
+    `center` and `width` are in units of `Sample.pixels`; `function` is DICOM's VOI LUT function.
+    """
+
+    center: float
+    width: float
+    function: str = "LINEAR_EXACT"
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if self.function not in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
+            raise ValueError(f"function: expected a VOI LUT function, got {self.function!r}")
+        least = 1.0 if self.function == "LINEAR" else 0.0
+        if not (self.width >= least and self.width > 0 and np.isfinite(self.center)):
+            raise ValueError(f"window: expected a width above 0, got {self.center}/{self.width}")
+
+    def apply(self, pixels: Pixels) -> npt.NDArray[np.uint8]:
+        """(H, W) pixels as shown, 0 black to 255 white."""
+        levels = np.arange(np.iinfo(pixels.dtype).max + 1, dtype=np.float64)
+        return self._shown(levels)[pixels]
+
+    def _shown(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
+        center, width = self.center, self.width
+        if self.function == "SIGMOID":
+            # Far ends overflow to inf and come out as exactly 0, as they should.
+            with np.errstate(over="ignore"):
+                share = 1 / (1 + np.exp(-4 * (values - center) / width))
+        elif self.function == "LINEAR":
+            if width == 1:
+                share = (values > center - 0.5).astype(np.float64)
+            else:
+                share = (values - (center - 0.5)) / (width - 1) + 0.5
+        else:
+            share = (values - center) / width + 0.5
+        return np.floor(np.clip(share, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueScale:
+    """From pixels to the unit of the modality: value = pixel × slope + offset."""
+
+    slope: float = 1.0
+    offset: float = 0.0
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One picture or slice, with what is known of it.
+
+    `sample_id` is stable and never a position in a list · `group_id` is the patient or study that
+    no split cuts · `pixels` (H, W) uint8 or uint16 grey, 0 darkest, read on each access through
+    `read` · `windows` are the ways to show it, the first by default; none means the full range of
+    the data type · `spacing_mm` (row, column) or None · `truth` None = unknown, empty = annotated
+    and nothing there · `image_class` for classifiers, None = unknown · `split` such as "train", "" = none.
+    """
+
+    sample_id: str
+    group_id: str
+    height: int
+    width: int
+    read: Callable[[], Pixels] = field(repr=False, compare=False)
+    windows: tuple[Window, ...] = ()
+    scale: ValueScale = ValueScale()
+    spacing_mm: tuple[float, float] | None = None
+    truth: Detections | None = None
+    image_class: int | None = None
+    split: str = ""
+
+    @property
+    def pixels(self) -> Pixels:
+        pixels = self.read()
+        if pixels.shape != (self.height, self.width):
+            raise ValueError(f"pixels: expected {(self.height, self.width)}, got {pixels.shape}")
+        if pixels.dtype not in (np.uint8, np.uint16):
+            raise ValueError(f"pixels: expected uint8 or uint16, got {pixels.dtype}")
+        return pixels
+
+    def shown(self) -> npt.NDArray[np.uint8]:
+        """(H, W) uint8, the pixels through the first window; every model sees exactly this."""
+        pixels = self.pixels
+        window = self.windows[0] if self.windows else full_range(pixels.dtype)
+        return window.apply(pixels)
+
+
+def full_range(dtype: npt.DTypeLike) -> Window:
+    """The window that shows every value of an unsigned type: 0 black, the maximum white."""
+    top = float(np.iinfo(dtype).max)
+    return Window(center=top / 2, width=top)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """One model's untouched answer on one sample.
+
+    `detections` are raw: score ≥ 0.01, at most 1,000, nothing suppressed · `class_scores` (K,) for
+    classifiers · `image_score` in [0, 1] is a score, not a probability.
+    """
+
+    model_id: str
+    sample_id: str
+    detections: Detections
+    image_score: float
+    seconds: float
+    class_scores: Float32s | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.image_score <= 1:
+            raise ValueError(f"image_score: expected a value in [0, 1], got {self.image_score}")
+        if len(self.detections) > MAX_CANDIDATES:
+            raise ValueError(f"detections: expected ≤ {MAX_CANDIDATES}, got {len(self.detections)}")
+        if self.class_scores is not None:
+            _freeze(self, "class_scores", np.float32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """Detections held against the truth, in the order of the detections.
+
+    `truth_of` (N,) int64, the truth a detection is matched with, −1 = none · `iou` (N,) float64
+    with that truth, else the best with any truth it may match · `duplicate_of` (N,) int64, the
+    already matched truth an unmatched detection also satisfies, −1 = none · `missed` (M,) int64,
+    the truths no detection is matched with.
+    """
+
+    truth_of: Int64s
+    iou: npt.NDArray[np.float64]
+    duplicate_of: Int64s
+    missed: Int64s
+
+    def __post_init__(self) -> None:
+        _freeze(self, "truth_of", np.int64)
+        _freeze(self, "iou", np.float64)
+        _freeze(self, "duplicate_of", np.int64)
+        _freeze(self, "missed", np.int64)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """For each detection: "true positive", "false positive" or "duplicate"."""
+        pairs = zip(self.truth_of, self.duplicate_of, strict=True)
+        return tuple(
+            "true positive" if truth >= 0 else "duplicate" if twin >= 0 else "false positive"
+            for truth, twin in pairs
+        )
+
+
+def _freeze(owner: object, name: str, dtype: npt.DTypeLike) -> None:
+    array = np.array(getattr(owner, name), dtype=dtype)
+    array.setflags(write=False)
+    object.__setattr__(owner, name, array)
+
+
+def _require(holds: bool, name: str, expected: str, got: npt.NDArray[np.generic]) -> None:
+    if not holds:
+        raise ValueError(f"{name}: expected {expected}, got shape {got.shape}: {got!r}")

@@ -1,0 +1,1 @@
+"""What the pages share: the only importer of streamlit and plotly besides them."""
