@@ -48,10 +48,8 @@ def has_area(xyxy: Floats) -> Bools:
 
 def area(xyxy: Floats) -> Float64s:
     """(N,) areas in square pixels."""
-    xyxy = xyxy.astype(np.float64)
-    sides = xyxy[:, 2:] - xyxy[:, :2]
-    areas: Float64s = sides[:, 0] * sides[:, 1]
-    return areas
+    corners: Float64s = xyxy.astype(np.float64)
+    return np.prod(corners[:, 2:] - corners[:, :2], axis=1)
 
 
 def iou(first: Floats, second: Floats) -> Float64s:

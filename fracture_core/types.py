@@ -191,7 +191,8 @@ class Sample:
     no split cuts · `pixels` (H, W) uint8 or uint16 grey, 0 darkest, read on each access through
     `read` · `windows` are the ways to show it, the first by default; none means the full range of
     the data type · `spacing_mm` (row, column) or None · `truth` None = unknown, empty = annotated
-    and nothing there · `image_class` for classifiers, None = unknown · `split` such as "train", "" = none.
+    and nothing there · `image_class` for classifiers, None = unknown · `split` such as "train",
+    "" = none.
     """
 
     sample_id: str
