@@ -49,7 +49,8 @@ def has_area(xyxy: Floats) -> Bools:
 def area(xyxy: Floats) -> Float64s:
     """(N,) areas in square pixels."""
     corners: Float64s = xyxy.astype(np.float64)
-    return np.prod(corners[:, 2:] - corners[:, :2], axis=1)
+    areas: Float64s = np.prod(corners[:, 2:] - corners[:, :2], axis=1)
+    return areas
 
 
 def iou(first: Floats, second: Floats) -> Float64s:
@@ -60,7 +61,8 @@ def iou(first: Floats, second: Floats) -> Float64s:
     sides = np.maximum(high - low, 0.0)
     inter = sides[..., 0] * sides[..., 1]
     union = area(a)[:, None] + area(b)[None, :] - inter
-    return np.divide(inter, union, out=np.zeros_like(inter), where=union > 0)
+    shares: Float64s = np.divide(inter, union, out=np.zeros_like(inter), where=union > 0)
+    return shares
 
 
 def nms(xyxy: Floats, labels: Int64s, nms_iou: float) -> Int64s:

@@ -1,0 +1,26 @@
+"""What all tests share."""
+
+from pathlib import Path
+
+import pytest
+
+SHARED_DATA = Path(__file__).parents[1].parent / "shared" / "data"
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """Real pictures beside the repository, where a developer has them."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"no real data: {SHARED_DATA} is absent")
+    return SHARED_DATA
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home for every test: nothing is read from or left on the machine."""
+    from fracture_core.settings import settings
+
+    folder = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("FRACTURE_HOME", str(folder))
+    settings.cache_clear()
+    return folder
