@@ -1,0 +1,61 @@
+# Everything a person or CI runs. VENV=path puts the environment elsewhere.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+APP_STAMP := $(VENV)/.app-installed
+TEST_STAMP := $(VENV)/.test-installed
+
+.PHONY: help app setup setup-test test test-fast check format bench clean
+
+help:
+	@echo "make app     install what the app needs and serve it"
+	@echo "make test    install what the tests need and run them all, the browser included"
+	@echo "make check   lint, types, import layers"
+	@echo "make bench   measure speed and print a table"
+	@echo "make setup   only install what the app needs"
+
+app: setup
+	$(BIN)/streamlit run streamlit_app.py
+
+setup: $(APP_STAMP)
+
+setup-test: $(TEST_STAMP)
+
+$(BIN)/uv:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, found " + sys.version)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet uv
+
+# Ultralytics asks for opencv-python, which needs libGL. The headless build takes its place; see
+# override-dependencies in pyproject.toml, which uv reads and pip does not.
+$(APP_STAMP): pyproject.toml | $(BIN)/uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable . opencv-python-headless
+	touch $@
+
+$(TEST_STAMP): pyproject.toml | $(BIN)/uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[test]' opencv-python-headless
+	$(BIN)/python tests/install_browser.py
+	touch $@ $(APP_STAMP)
+
+test: setup-test
+	$(BIN)/python tests/install_browser.py
+	$(BIN)/pytest
+
+test-fast: setup-test
+	$(BIN)/pytest -m "not browser and not slow"
+
+check: setup-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup-test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup-test
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,73 @@
+"""The dark theme first: a reading room is dark, and Streamlit follows the system instead."""
+
+from collections.abc import MutableMapping
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+# Streamlit keeps the chosen theme under this key, one for each path; a choice of the reader's wins.
+_SCRIPT = b"""<script>
+(() => {
+  const key = `stActiveTheme-${window.location.pathname}-v2`;
+  const last = "workbenchTheme";
+  try {
+    if (!localStorage.getItem(key)) localStorage.setItem(key, localStorage.getItem(last) || '"Dark"');
+    addEventListener("pagehide", () => localStorage.setItem(last, localStorage.getItem(key) || '"Dark"'));
+  } catch { /* storage is switched off: the system's theme then */ }
+})();
+</script></head>"""
+
+
+class DarkFirst:
+    """ASGI middleware that lets pages open dark until the reader chooses otherwise."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or _names_a_file(scope):
+            await self.app(scope, receive, send)
+            return
+        await self.app(_without_compression(scope), receive, _PageEditor(send))
+
+
+class _PageEditor:
+    """Holds the start of a response back until it is known whether its body is the page."""
+
+    def __init__(self, send: Send) -> None:
+        self.send = send
+        self.start: Message | None = None
+        self.body = b""
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start" and _is_page(message):
+            self.start = message
+        elif self.start is None:
+            await self.send(message)
+        else:
+            self.body += message.get("body", b"")
+            if not message.get("more_body", False):
+                await self._finish(self.start)
+
+    async def _finish(self, start: Message) -> None:
+        body = self.body.replace(b"</head>", _SCRIPT, 1)
+        headers = [(k, v) for k, v in start["headers"] if k.lower() != b"content-length"]
+        headers.append((b"content-length", str(len(body)).encode()))
+        await self.send({**start, "headers": headers})
+        await self.send({"type": "http.response.body", "body": body})
+
+
+def _is_page(start: MutableMapping[str, Any]) -> bool:
+    headers = {k.lower(): v for k, v in start["headers"]}
+    is_html = headers.get(b"content-type", b"").startswith(b"text/html")
+    return is_html and int(start["status"]) == 200 and b"content-encoding" not in headers
+
+
+def _names_a_file(scope: Scope) -> bool:
+    last = str(scope["path"]).rpartition("/")[2]
+    return "." in last and last != "index.html"
+
+
+def _without_compression(scope: Scope) -> Scope:
+    kept = [(k, v) for k, v in scope["headers"] if k.lower() != b"accept-encoding"]
+    return {**scope, "headers": kept}

@@ -1,0 +1,43 @@
+"""Site map of the workbench: `streamlit run streamlit_app.py`."""
+
+from pathlib import Path
+
+import streamlit as st
+from starlette.middleware import Middleware
+
+from fracture_core.ui.reading_room import DarkFirst
+from fracture_core.ui.routes import ROUTES
+
+RESEARCH_USE = "Research use only. Not a medical device. Not for clinical decisions."
+ICON = Path(__file__).parent / "fracture_core" / "ui" / "icon.svg"
+
+
+def site_map() -> dict[str, list[st.Page]]:
+    """Every page, by section of the menu."""
+    read = st.Page(
+        "pages/review/read.py",
+        title="Read",
+        icon=":material/radiology:",
+        default=True,
+        help="One case: picture, findings, truth, and thresholds that act while they move.",
+    )
+    return {"Review": [read]}
+
+
+def serve_page() -> None:
+    """One run of the page the reader is on."""
+    st.set_page_config(page_title="Fracture workbench", page_icon=str(ICON), layout="wide")
+    page = st.navigation(site_map())
+    if "site_map_shown" not in st.session_state:
+        # A deep link runs its page before the site map is known and loses the first action.
+        st.session_state.site_map_shown = True
+        st.rerun()
+    st.caption(f":material/science: **{RESEARCH_USE}**")
+    page.run()
+
+
+if st.runtime.exists():
+    serve_page()
+else:
+    # `streamlit run` finds this name in the source and serves it.
+    app = st.App(__file__, routes=ROUTES, middleware=[Middleware(DarkFirst)])
