@@ -33,6 +33,26 @@ def encode(mask: Mask) -> Rle:
     return Rle(height=height, width=width, counts=_as_bytes(code["counts"]))
 
 
+def from_crop(crop: Mask, left: int, top: int, height: int, width: int) -> Rle:
+    """(h, w) bool that lies at `left`, `top` inside a picture of `height` × `width` → code.
+
+    Costs what the crop costs, never the picture.
+    """
+    rows, columns = crop.shape
+    if not (0 <= top <= height - rows and 0 <= left <= width - columns):
+        raise ValueError(
+            f"crop: expected inside {(height, width)}, got {crop.shape} at {left, top}"
+        )
+    edges = np.diff(np.pad(crop.T.astype(np.int8), ((0, 0), (1, 1))), axis=1)
+    column, row = np.nonzero(edges)
+    flips = (column + left) * height + row + top
+    # A run that ends a column and one that begins the next are one run.
+    seam = np.flatnonzero(flips[1:] == flips[:-1])
+    flips = np.delete(flips, np.concatenate([seam, seam + 1]))
+    counts = np.diff(np.concatenate([[0], flips, [height * width]]))
+    return from_counts(counts.tolist(), height, width)
+
+
 def decode(rle: Rle) -> Mask:
     """Code → (H, W) bool."""
     code = {"size": [rle.height, rle.width], "counts": rle.counts}

@@ -24,7 +24,25 @@ class Model(Protocol):
 class Family(Protocol):
     """A class that makes models of one family out of a model's folder."""
 
-    def load(self, card: ModelCard, folder: Path) -> Model: ...
+    def load(self, card: ModelCard, folder: Path) -> Model:
+        """The model of `card` with the weights in `folder`; raises WeightsError."""
+        ...
+
+    def describe(
+        self, weights: Path, *, model_id: str, title: str, classes: tuple[str, ...] | None
+    ) -> ModelCard:
+        """The card of a weights file from elsewhere; raises WeightsError where it is unusable.
+
+        `classes` names the classes where the file does not, or in its place.
+        """
+        ...
+
+    def from_name(self, name: str) -> Model:
+        """The model of an architecture that the family's library knows by name, random weights.
+
+        Raises ConfigError where the name is not known.
+        """
+        ...
 
 
 FAMILIES: dict[str, str] = {

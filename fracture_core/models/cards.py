@@ -17,7 +17,7 @@ class ModelCard(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    model_id: str = Field(min_length=1, max_length=100, pattern=r"^[\w.\-]+$")
+    model_id: str = Field(min_length=1, max_length=100, pattern=r"^\w[\w.\-]*$")
     title: str
     family: str
     task: Task

@@ -1,0 +1,209 @@
+"""The model library: the built-in fake model and one folder a model under the home folder.
+
+    models/<model_id>/card.json      written last, by rename: a folder with a card is complete
+    models/<model_id>/weights.pt
+
+Nothing here imports torch: a card is read without its weights.
+"""
+
+import hashlib
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from fracture_core.errors import ConfigError, WeightsError
+from fracture_core.models import fake
+from fracture_core.models.base import Model, family
+from fracture_core.models.cards import ModelCard, read_card, write_card
+from fracture_core.settings import settings
+
+BUILT_IN = (fake.CARD,)
+_MODEL_ID = re.compile(r"\w[\w.\-]{0,99}", re.ASCII)
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Library:
+    """Usable cards, built-in ones first, and what is wrong with the other folders."""
+
+    cards: tuple[ModelCard, ...]
+    broken: tuple[WeightsError, ...]
+
+
+def read_library() -> Library:
+    """Every model there is; a broken folder is reported and does not stop the others."""
+    cards, broken = list(BUILT_IN), []
+    for folder in _folders():
+        try:
+            cards.append(_card_in(folder))
+        except WeightsError as error:
+            broken.append(error)
+    return Library(cards=tuple(cards), broken=tuple(broken))
+
+
+def list_cards() -> list[ModelCard]:
+    """The cards of all usable models, built-in ones first."""
+    return list(read_library().cards)
+
+
+def open_model(ref: str) -> Model:
+    """A model by library id, by path to a `.pt` file, or by Ultralytics yaml name.
+
+    A yaml name such as "yolov8n.yaml" or "yolo11n-seg.yaml" gives random weights, always the same
+    ones. Not cached: the caller keeps what it opens. Raises ConfigError for a name that is none of
+    these and WeightsError for a file that cannot be used.
+    """
+    for card in BUILT_IN:
+        if card.model_id == ref:
+            return family(card.family).load(card, settings().models)
+    folder = settings().models / ref
+    if _MODEL_ID.fullmatch(ref) and folder.is_dir():
+        card = _card_in(folder)
+        _check_hash(card, folder)
+        return family(card.family).load(card, folder)
+    if ref.lower().endswith(".pt"):
+        return _open_file(Path(ref).expanduser())
+    if ref.lower().endswith((".yaml", ".yml")):
+        return family("yolo").from_name(ref)
+    known = ", ".join(card.model_id for card in list_cards())
+    raise ConfigError(
+        ref,
+        expected=f"a model of the library ({known}), a .pt file or an Ultralytics yaml name",
+        found="none of these",
+    )
+
+
+def add_model(
+    file: Path,
+    *,
+    family_name: str = "yolo",
+    classes: tuple[str, ...] | None = None,
+    model_id: str | None = None,
+    title: str | None = None,
+) -> ModelCard:
+    """Copy a weights file into the library and write its card; raises WeightsError or ConfigError.
+
+    The id is the file's name where none is given, with a number behind it where that is taken.
+    Where anything fails the library is as before.
+    """
+    adapter = family(family_name)
+    if not file.is_file():
+        raise WeightsError(file, expected="a weights file", found="no such file")
+    chosen = _free_id(file, model_id)
+    models = settings().models
+    models.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=".adding-", dir=models))
+    try:
+        weights = part / f"weights{file.suffix.lower()}"
+        digest = _copy(file, weights)
+        card = adapter.describe(weights, model_id=chosen, title=title or file.stem, classes=classes)
+        facts = {"weights_file": weights.name, "weights_sha256": digest}
+        card = card.model_copy(update=facts)
+        write_card(card, part)
+        part.rename(models / chosen)
+    except WeightsError as error:
+        # The message names the file that was handed in, not our copy of it.
+        raise WeightsError(
+            file, expected=error.expected, found=error.found, advice=error.advice
+        ) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return card
+
+
+def delete_model(model_id: str) -> None:
+    """Remove a model's folder; raises ConfigError for a built-in or unknown one."""
+    if any(card.model_id == model_id for card in BUILT_IN):
+        raise ConfigError(model_id, expected="a model that was added", found="a built-in one")
+    folder = settings().models / model_id
+    if not _MODEL_ID.fullmatch(model_id) or not folder.is_dir():
+        raise ConfigError(model_id, expected="a model of the library", found="none of this id")
+    # Renamed first, so that no half-deleted folder is ever listed.
+    doomed = Path(tempfile.mkdtemp(prefix=".deleting-", dir=settings().models))
+    folder.rename(doomed / model_id)
+    shutil.rmtree(doomed)
+
+
+def _folders() -> list[Path]:
+    models = settings().models
+    if not models.is_dir():
+        return []
+    visible = (path for path in models.iterdir() if not path.name.startswith("."))
+    return sorted(path for path in visible if path.is_dir())
+
+
+def _card_in(folder: Path) -> ModelCard:
+    card = read_card(folder)
+    if card.model_id != folder.name:
+        found = f"the id {card.model_id!r}"
+        raise WeightsError(folder, expected="a card with the folder's name as its id", found=found)
+    if card.weights_file and not _weights_in(card, folder).is_file():
+        found = f"no {card.weights_file}"
+        raise WeightsError(folder, expected="the weights that its card names", found=found)
+    return card
+
+
+def _weights_in(card: ModelCard, folder: Path) -> Path:
+    if Path(card.weights_file).name != card.weights_file:
+        expected = "weights_file: a file name beside the card"
+        raise WeightsError(folder, expected=expected, found=repr(card.weights_file))
+    return folder / card.weights_file
+
+
+def _check_hash(card: ModelCard, folder: Path) -> None:
+    if not card.weights_file:
+        return
+    path = _weights_in(card, folder)
+    digest = hash_file(path)
+    if digest != card.weights_sha256:
+        raise WeightsError(
+            path,
+            expected=f"sha256 {card.weights_sha256[:12]}… as on the card of {card.model_id}",
+            found=f"{digest[:12]}…",
+            advice="The file was changed after it was added; add it again.",
+        )
+
+
+def _open_file(path: Path) -> Model:
+    if not path.is_file():
+        raise WeightsError(path, expected="a weights file", found="no such file")
+    adapter = family("yolo")
+    card = adapter.describe(path, model_id=_slug(path.stem), title=path.stem, classes=None)
+    facts = {"weights_file": path.name, "weights_sha256": hash_file(path)}
+    return adapter.load(card.model_copy(update=facts), path.parent)
+
+
+def _free_id(file: Path, model_id: str | None) -> str:
+    taken = {card.model_id for card in BUILT_IN} | {folder.name for folder in _folders()}
+    if model_id is not None:
+        if not _MODEL_ID.fullmatch(model_id):
+            expected = "letters, digits, '_', '-' and '.', not beginning with '.' or '-'"
+            raise ConfigError("model id", expected=expected, found=repr(model_id))
+        if model_id in taken:
+            raise ConfigError(model_id, expected="a free model id", found="one that is taken")
+        return model_id
+    base = _slug(file.stem)
+    candidates = (base if n == 1 else f"{base}-{n}" for n in range(1, len(taken) + 2))
+    return next(name for name in candidates if name not in taken)
+
+
+def _slug(stem: str) -> str:
+    cleaned = re.sub(r"[^\w.\-]+", "-", stem, flags=re.ASCII).lstrip(".-").rstrip("-")
+    return cleaned[:80] or "model"
+
+
+def _copy(source: Path, target: Path) -> str:
+    digest = hashlib.sha256()
+    with source.open("rb") as reader, target.open("xb") as writer:
+        while block := reader.read(_CHUNK_BYTES):
+            digest.update(block)
+            writer.write(block)
+    return digest.hexdigest()
+
+
+def hash_file(path: Path) -> str:
+    """The sha256 of a file, as hexadecimal digits."""
+    with path.open("rb") as reader:
+        return hashlib.file_digest(reader, "sha256").hexdigest()
