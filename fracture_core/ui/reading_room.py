@@ -10,9 +10,10 @@ _SCRIPT = b"""<script>
 (() => {
   const key = `stActiveTheme-${window.location.pathname}-v2`;
   const last = "workbenchTheme";
+  const copy = (from, to) => localStorage.setItem(to, localStorage.getItem(from) || '"Dark"');
   try {
-    if (!localStorage.getItem(key)) localStorage.setItem(key, localStorage.getItem(last) || '"Dark"');
-    addEventListener("pagehide", () => localStorage.setItem(last, localStorage.getItem(key) || '"Dark"'));
+    if (!localStorage.getItem(key)) copy(last, key);
+    addEventListener("pagehide", () => copy(key, last));
   } catch { /* storage is switched off: the system's theme then */ }
 })();
 </script></head>"""

@@ -1,0 +1,59 @@
+"""A case: what the reader has before them, one picture or a stack of slices."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+from fracture_core import classes as class_names
+from fracture_core.datasets import Dataset
+from fracture_core.imaging import Picture
+from fracture_core.types import Sample
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """`key` names the content: equal keys, equal pixels and truth · `samples` are its frames in
+    order · `classes` name the labels of the truth · `warnings` are sentences for the reader.
+    """
+
+    key: str
+    title: str
+    samples: tuple[Sample, ...]
+    classes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def of_picture(cls, picture: Picture) -> Self:
+        """An uploaded picture or DICOM series; its truth is unknown."""
+        return cls(
+            key=f"{picture.name}:{picture.sha256}",
+            title=picture.name,
+            samples=picture.samples(),
+            warnings=picture.warnings,
+        )
+
+    @classmethod
+    def of_dataset(cls, dataset: Dataset, sample_ids: Sequence[str], title: str) -> Self:
+        """One sample of a data set, or the slices of one study."""
+        stamp = dataset.path.stat().st_mtime_ns
+        return cls(
+            key=f"{dataset.path}:{stamp}:{title}",
+            title=title,
+            samples=tuple(dataset[sample_id] for sample_id in sample_ids),
+            classes=dataset.classes,
+        )
+
+    def in_classes(self, names: Sequence[str]) -> tuple[Self, tuple[str, ...]]:
+        """The case with its truth in a model's classes, and all the names then in use.
+
+        Classes that only the truth knows come after the model's own.
+        """
+        merged, moved = class_names.merge(names, self.classes)
+        samples = tuple(_relabelled(sample, moved) for sample in self.samples)
+        return replace(self, samples=samples, classes=merged), merged
+
+
+def _relabelled(sample: Sample, moved: Sequence[int]) -> Sample:
+    if sample.truth is None:
+        return sample
+    return replace(sample, truth=class_names.relabel(sample.truth, moved))

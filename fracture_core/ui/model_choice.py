@@ -1,0 +1,58 @@
+"""Which model reads the case, and adding one."""
+
+import tempfile
+from pathlib import Path
+
+import streamlit as st
+
+from fracture_core.errors import WorkbenchError
+from fracture_core.models.cards import ModelCard
+from fracture_core.models.library import add_model, read_library
+from fracture_core.ui.text import literal
+
+
+def choose_model() -> ModelCard:
+    """Let the reader choose in the sidebar."""
+    library = read_library()
+    cards = {card.model_id: card for card in library.cards}
+    if added := st.session_state.pop("model_added", None):
+        st.session_state.model = added
+    # A model that is gone since the address was written must not break the page.
+    if st.session_state.get("model") not in cards:
+        st.session_state.pop("model", None)
+    model_id = st.selectbox(
+        "Model",
+        list(cards),
+        format_func=lambda name: cards[name].title,
+        key="model",
+        bind="query-params",
+    )
+    card = cards[model_id]
+    if card.note:
+        st.caption(literal(card.note))
+    for error in library.broken:
+        st.warning(literal(str(error)), icon=":material/warning:")
+    with st.popover("Add a model", icon=":material/add:", width="stretch"):
+        _add_model()
+    return card
+
+
+def _add_model() -> None:
+    file = st.file_uploader(
+        "YOLO weights (.pt), detect or segment",
+        key="weights",
+        help="Only tensors and the architecture are read; nothing in the file is executed.",
+    )
+    if file is None or st.session_state.get("weights_added") == file.file_id:
+        return
+    with st.spinner("Checking the weights…"), tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / Path(file.name).name
+        copy.write_bytes(file.getvalue())
+        try:
+            card = add_model(copy, family_name="yolo")
+        except WorkbenchError as error:
+            st.error(literal(str(error)), icon=":material/gpp_bad:")
+            return
+    st.session_state.weights_added = file.file_id
+    st.session_state.model_added = card.model_id
+    st.rerun()

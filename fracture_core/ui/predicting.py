@@ -1,0 +1,78 @@
+"""The only slow step of a page: a model is opened once, a sample predicted once."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+
+import streamlit as st
+
+from fracture_core.models.base import Model
+from fracture_core.models.cards import ModelCard
+from fracture_core.models.fake import FakeModel
+from fracture_core.models.library import open_model
+from fracture_core.types import Prediction
+from fracture_core.ui.cases import Case
+
+Progress = Callable[[float], None]
+BATCH = 8
+MOST_KEPT = 4_000
+
+_Key = tuple[str, str, str, int]
+
+
+class _Answers:
+    """The latest answers of all sessions, bounded. Predictions are immutable and shared."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[_Key, Prediction] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: _Key) -> Prediction | None:
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+            return self._kept.get(key)
+
+    def put(self, key: _Key, answer: Prediction) -> None:
+        with self._lock:
+            self._kept[key] = answer
+            while len(self._kept) > MOST_KEPT:
+                self._kept.popitem(last=False)
+
+
+@st.cache_resource(show_spinner=False)
+def _answers() -> _Answers:
+    return _Answers()
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _opened(model_id: str, weights_sha256: str) -> Model:
+    # The hash is part of the key: a model replaced under the same id is opened anew.
+    return open_model(model_id)
+
+
+def model_of(card: ModelCard, case: Case) -> Model:
+    """The model of a card, opened once a process; raises WeightsError."""
+    if card.family == "fake" and case.classes:
+        # It invents findings around the truth, so it speaks the truth's classes.
+        return FakeModel(card.model_copy(update={"classes": case.classes}))
+    return _opened(card.model_id, card.weights_sha256)
+
+
+def predict(card: ModelCard, case: Case, progress: Progress) -> tuple[Prediction, ...]:
+    """Raw answers, one a frame; what is already known is not asked for again.
+
+    `progress` is told the share of frames done, while there is something to do.
+    """
+    kept = _answers()
+    keys = [(card.model_id, card.weights_sha256, case.key, i) for i in range(len(case.samples))]
+    answers = {i: known for i, key in enumerate(keys) if (known := kept.get(key)) is not None}
+    unknown = [i for i in range(len(keys)) if i not in answers]
+    for start in range(0, len(unknown), BATCH):
+        progress(start / len(unknown))
+        batch = unknown[start : start + BATCH]
+        found = model_of(card, case).predict([case.samples[i] for i in batch])
+        for i, answer in zip(batch, found, strict=True):
+            kept.put(keys[i], answer)
+            answers[i] = answer
+    return tuple(answers[i] for i in range(len(keys)))

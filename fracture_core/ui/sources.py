@@ -1,0 +1,175 @@
+"""Where a case comes from: the demo, an upload, or a data set."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+from fracture_core.datasets import Dataset, open_dataset
+from fracture_core.demo import CLASSES, demo_case, write_demo
+from fracture_core.errors import WorkbenchError
+from fracture_core.imaging import Opened, open_pictures
+from fracture_core.settings import settings
+from fracture_core.ui.cases import Case
+from fracture_core.ui.text import literal
+
+SOURCES = {"demo": "Demo", "upload": "Upload", "data": "Data set"}
+DEMO_COUNT = 60
+
+
+def choose_case() -> Case:
+    """Let the reader choose in the sidebar; what was open stays open until another case is."""
+    source = st.segmented_control(
+        "Case from",
+        list(SOURCES),
+        format_func=SOURCES.__getitem__,
+        default="demo",
+        required=True,
+        key="source",
+        bind="query-params",
+        width="stretch",
+    )
+    chosen = {"demo": _demo, "upload": _upload, "data": _from_dataset}[source]()
+    if chosen is not None:
+        st.session_state.case = chosen
+    elif "case" not in st.session_state:
+        st.session_state.case = _demo()
+    case: Case = st.session_state.case
+    return case
+
+
+def step(by: int) -> None:
+    """Go `by` cases further in the list the reader chose from; a callback."""
+    key, titles = st.session_state.get("case_list", ("", ()))
+    if titles:
+        place = titles.index(st.session_state[key]) + by
+        st.session_state[key] = titles[min(max(place, 0), len(titles) - 1)]
+
+
+@st.cache_resource(show_spinner="Making the demo case…")
+def _demo_case() -> Case:
+    sample = demo_case()
+    return Case(
+        key=f"demo:{sample.sample_id}", title="Demo case", samples=(sample,), classes=CLASSES
+    )
+
+
+def _demo() -> Case:
+    st.session_state.case_list = ("", ())
+    return _demo_case()
+
+
+def _upload() -> Case | None:
+    files = st.file_uploader(
+        "Pictures or DICOM",
+        accept_multiple_files=True,
+        key="files",
+        help="PNG, JPEG, TIFF or DICOM, one or many; the slices of a series become one stack. "
+        "DICOM is de-identified on import. Nothing leaves this machine.",
+    )
+    if not files:
+        return None
+    opened = _opened_upload(files)
+    for error in opened.errors:
+        st.error(literal(str(error)), icon=":material/broken_image:")
+    if not opened.pictures:
+        return None
+    pictures = dict(zip(_unique([p.name for p in opened.pictures]), opened.pictures, strict=True))
+    return Case.of_picture(pictures[_choose_title("Picture", list(pictures), key="picture")])
+
+
+def _opened_upload(files: Sequence[UploadedFile]) -> Opened:
+    """The files of this session read once, however often the page runs."""
+    ids = tuple(file.file_id for file in files)
+    if st.session_state.get("upload_ids") != ids:
+        with st.spinner("Reading…"):
+            st.session_state.upload = open_pictures([(f.name, f.getvalue()) for f in files])
+        st.session_state.upload_ids = ids
+    opened: Opened = st.session_state.upload
+    return opened
+
+
+def _unique(names: Sequence[str]) -> list[str]:
+    """Names with a number behind those that occur again."""
+    seen: dict[str, int] = {}
+    unique = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        unique.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return unique
+
+
+def _from_dataset() -> Case | None:
+    path = st.text_input(
+        "Folder or file",
+        key="path",
+        bind="query-params",
+        placeholder="/path/to/data",
+        help="An RSNA HDF5 file, a COCO JSON with its pictures, or a YOLO folder.",
+    )
+    if not path:
+        st.button("Make a demo data set", on_click=_make_demo_dataset, icon=":material/add:")
+        return None
+    try:
+        dataset = _opened_dataset(path, _stamp(Path(path).expanduser()))
+    except WorkbenchError as error:
+        st.error(literal(str(error)), icon=":material/folder_off:")
+        return None
+    st.caption(literal(dataset.found))
+    show_warnings(dataset.warnings)
+    return _choose_sample(dataset)
+
+
+@st.cache_resource(max_entries=4, show_spinner="Opening the data set…")
+def _opened_dataset(path: str, stamp: int) -> Dataset:
+    # The stamp is part of the key: a data set changed on disk is opened anew.
+    return open_dataset(Path(path).expanduser())
+
+
+def _stamp(path: Path) -> int:
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
+def _make_demo_dataset() -> None:
+    folder = settings().home / "demo" / "coco"
+    if not folder.exists():
+        with st.spinner("Making the demo data set…"):
+            write_demo(folder, count=DEMO_COUNT, seed=0, format="coco")
+    st.session_state.path = str(folder)
+
+
+def show_warnings(warnings: Sequence[str]) -> None:
+    """Sentences folded away behind their number."""
+    if warnings:
+        with st.expander(f"Warnings: {len(warnings)}", icon=":material/warning:"):
+            for warning in warnings:
+                st.caption(literal(warning))
+
+
+def _choose_sample(dataset: Dataset) -> Case | None:
+    splits = [split for split, ids in dataset.splits.items() if ids]
+    split = st.segmented_control(
+        "Split", splits, default=splits[0], required=True, key="split", bind="query-params"
+    )
+    cases = dataset.cases(split)
+    title = _choose_title("Case", list(cases), key="sample", bound=True)
+    try:
+        return Case.of_dataset(dataset, cases[title], title)
+    except WorkbenchError as error:
+        st.error(literal(str(error)), icon=":material/broken_image:")
+        return None
+
+
+def _choose_title(label: str, titles: list[str], *, key: str, bound: bool = False) -> str:
+    """A list to choose from, which the viewer's keys for next and previous move as well."""
+    if st.session_state.get(key) not in titles:
+        st.session_state.pop(key, None)
+    st.session_state.case_list = (key, titles)
+    return st.selectbox(
+        f"{label} ({len(titles):,})",
+        titles,
+        key=key,
+        bind="query-params" if bound else None,
+        help="N and P over the picture go to the next and the previous one.",
+    )
