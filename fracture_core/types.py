@@ -284,6 +284,37 @@ class Match:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heatmap:
+    """Where a model looked for one of its answers.
+
+    `values` (H, W) float32 in [0, 1] on the pixels of the sample, its maximum 1 unless all is 0 ·
+    `strength` ≥ 0, the maximum before it was divided by, in the unit of the method: weak evidence
+    is shown weak · `method` such as "Grad-CAM" · `target` says which answer, in words.
+    """
+
+    values: Float32s
+    strength: float
+    method: str
+    target: str
+
+    def __post_init__(self) -> None:
+        _freeze(self, "values", np.float32)
+        _require(self.values.ndim == 2, "values", "(H, W)", self.values)
+        in_range = (self.values >= 0) & (self.values <= 1)
+        _require(bool(in_range.all()), "values", "values in [0, 1]", self.values)
+        if not (self.strength >= 0 and np.isfinite(self.strength)):
+            raise ValueError(f"strength: expected a finite value ≥ 0, got {self.strength}")
+
+    @classmethod
+    def of(cls, raw: npt.ArrayLike, method: str, target: str) -> Self:
+        """From (H, W) evidence of any scale; what speaks against the answer (below 0) is cut."""
+        evidence = np.maximum(np.nan_to_num(np.asarray(raw, dtype=np.float32)), 0)
+        strength = float(evidence.max(initial=0))
+        values = evidence / strength if strength > 0 else evidence
+        return cls(values=values, strength=strength, method=method, target=target)
+
+
 def _freeze(owner: object, name: str, dtype: npt.DTypeLike) -> None:
     array = np.array(getattr(owner, name), dtype=dtype)
     array.setflags(write=False)

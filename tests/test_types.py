@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fracture_core import masks
-from fracture_core.types import Detections, Prediction, Sample, Window, full_range
+from fracture_core.types import Detections, Heatmap, Prediction, Sample, Window, full_range
 from tests.strategies import detections, thresholds
 
 
@@ -179,3 +179,15 @@ def test_an_image_score_is_a_share() -> None:
         Prediction(
             model_id="m", sample_id="s", detections=Detections.empty(), image_score=1.2, seconds=0
         )
+
+
+def test_a_heat_map_keeps_its_strength() -> None:
+    heatmap = Heatmap.of([[-1.0, 0.0], [0.02, 0.04]], method="m", target="t")
+    assert heatmap.values.tolist() == [[0, 0], [0.5, 1]]
+    assert heatmap.strength == pytest.approx(0.04)
+
+
+def test_no_evidence_is_an_empty_heat_map() -> None:
+    heatmap = Heatmap.of(np.full((2, 3), -1.0), method="m", target="t")
+    assert heatmap.strength == 0
+    assert not heatmap.values.any()
