@@ -309,9 +309,9 @@ class Heatmap:
     @classmethod
     def of(cls, raw: npt.ArrayLike, method: str, target: str) -> Self:
         """From (H, W) evidence of any scale; what speaks against the answer (below 0) is cut."""
-        evidence = np.maximum(np.nan_to_num(np.asarray(raw, dtype=np.float32)), 0)
+        evidence = np.maximum(np.nan_to_num(np.asarray(raw, dtype=np.float64)), 0)
         strength = float(evidence.max(initial=0))
-        values = evidence / strength if strength > 0 else evidence
+        values: Float32s = (evidence / strength if strength > 0 else evidence).astype(np.float32)
         return cls(values=values, strength=strength, method=method, target=target)
 
 
