@@ -1,0 +1,1 @@
+"""Networks of our own, written to be read: one file a concept."""

@@ -1,0 +1,89 @@
+"""A ResNet as the eyes of a detector: pixels in, the last feature map out."""
+
+from typing import Self
+
+from torch import Tensor, nn
+from torchvision.ops import FrozenBatchNorm2d
+
+from fracture_core.errors import ConfigError
+from fracture_core.nets.limits import check_whole
+from fracture_core.nets.pretrained import imagenet_state
+from fracture_core.nets.resnet import ResNet, resnet
+
+
+class Backbone(nn.Module):
+    """A ResNet without its pool and classes.
+
+    The first `frozen_stages` of stem, layer1 … layer4 are not trained: their weights get no
+    gradient and their norms keep their statistics. Padding is not masked inside: near the edge
+    of a picture the features depend on how far the batch is padded.
+    """
+
+    stride = 32
+
+    def __init__(self, trunk: ResNet, *, frozen_stages: int = 0) -> None:
+        super().__init__()
+        check_whole("frozen_stages", frozen_stages, 0, 5)
+        self.channels = trunk.feature_channels
+        self.stem = nn.Sequential(trunk.conv1, trunk.bn1, trunk.relu, trunk.maxpool)
+        self.layer1 = trunk.layer1
+        self.layer2 = trunk.layer2
+        self.layer3 = trunk.layer3
+        self.layer4 = trunk.layer4
+        self.frozen_stages = frozen_stages
+        for stage in self._stages()[:frozen_stages]:
+            stage.requires_grad_(False)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(B, in_channels, H, W) → (B, channels, ⌈H/32⌉, ⌈W/32⌉)."""
+        for stage in self._stages():
+            pixels = stage(pixels)
+        return pixels
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        for stage in self._stages()[: self.frozen_stages]:
+            stage.train(False)
+        return self
+
+    def _stages(self) -> list[nn.Sequential]:
+        return [self.stem, self.layer1, self.layer2, self.layer3, self.layer4]
+
+
+def resnet_backbone(
+    name: str,
+    *,
+    in_channels: int = 3,
+    width: int = 64,
+    weights: str | None = None,
+    frozen_norm: bool = False,
+    frozen_stages: int = 0,
+) -> Backbone:
+    """A backbone by its ResNet's name, new or with torchvision's `weights` ("IMAGENET1K_V2").
+
+    With `frozen_norm` batch norm is a fixed scale and shift, as DETR has it for batches of few
+    pictures; it only makes sense with weights, here or loaded later. Raises ConfigError and
+    WeightsError.
+    """
+    trunk = resnet(
+        name,
+        class_count=1000,
+        width=width,
+        in_channels=in_channels,
+        zero_init_last_norm=not frozen_norm,
+        norm=FrozenBatchNorm2d if frozen_norm else nn.BatchNorm2d,
+    )
+    if weights is not None:
+        _check_fits_imagenet(in_channels, width)
+        trunk.load_state_dict(imagenet_state(name, weights))
+    return Backbone(trunk, frozen_stages=frozen_stages)
+
+
+def _check_fits_imagenet(in_channels: int, width: int) -> None:
+    if (in_channels, width) != (3, 64):
+        raise ConfigError(
+            "backbone",
+            expected="3 channels and width 64, as ImageNet weights have",
+            found=f"{in_channels} channels and width {width}",
+            advice="Repeat a grey picture three times, or leave the weights out.",
+        )

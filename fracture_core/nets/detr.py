@@ -1,0 +1,185 @@
+"""DETR: a picture in, a set of boxes out (Carion et al. 2020).
+
+pixels → backbone → 1×1 convolution → encoder → decoder with learnt queries → class and box heads
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from fracture_core.nets.backbone import Backbone, resnet_backbone
+from fracture_core.nets.limits import check_whole
+from fracture_core.nets.positions import SinePositions
+from fracture_core.nets.transformer import Transformer
+
+
+class DetrOutput(NamedTuple):
+    """Raw answers of Q queries to B pictures, nothing thresholded."""
+
+    logits: Tensor
+    """(B, Q, K+1), the last class is "no object"."""
+    boxes_cxcywh: Tensor
+    """(B, Q, 4) centre and size in [0, 1], shares of the unpadded picture."""
+    auxiliary_logits: Tensor
+    """(decoder layers − 1, B, Q, K+1), or (0, B, Q, K+1) without auxiliary outputs."""
+    auxiliary_boxes_cxcywh: Tensor
+    """(decoder layers − 1, B, Q, 4), or (0, B, Q, 4)."""
+    attention: Tensor | None
+    """(B, Q, h, w) on request: where each query looked in the last decoder layer, mean of the
+    heads, sums to 1 over the valid cells."""
+
+    def every_layers_logits(self) -> Tensor:
+        """(layers, B, Q, K+1), the answer itself last."""
+        return torch.cat([self.auxiliary_logits, self.logits[None]])
+
+    def every_layers_boxes_cxcywh(self) -> Tensor:
+        """(layers, B, Q, 4), the answer itself last."""
+        return torch.cat([self.auxiliary_boxes_cxcywh, self.boxes_cxcywh[None]])
+
+
+class Detr(nn.Module):
+    """A set of `query_count` boxes with classes for a picture, no suppression needed.
+
+    What lies in the padding never matters, how much there is only through the backbone: the
+    transformer sees valid cells alone. With `auxiliary` the heads read every decoder layer.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        transformer: Transformer,
+        *,
+        class_count: int,
+        query_count: int,
+        auxiliary: bool = True,
+    ) -> None:
+        super().__init__()
+        check_whole("class_count", class_count, 1, 10_000)
+        check_whole("query_count", query_count, 1, 10_000)
+        width = transformer.width
+        self.backbone = backbone
+        self.projection = nn.Conv2d(backbone.channels, width, 1)
+        self.positions = SinePositions(width)
+        self.transformer = transformer
+        self.queries = nn.Parameter(torch.randn(query_count, width))
+        self.class_head = nn.Linear(width, class_count + 1)
+        self.box_head = nn.Sequential(
+            nn.Linear(width, width),
+            nn.ReLU(),
+            nn.Linear(width, width),
+            nn.ReLU(),
+            nn.Linear(width, 4),
+            nn.Sigmoid(),
+        )
+        self.auxiliary = auxiliary
+
+    def forward(
+        self, pixels: Tensor, valid: Tensor | None = None, *, with_attention: bool = False
+    ) -> DetrOutput:
+        """(B, channels, H, W) normalised pixels; (B, H, W) bool, True inside the picture.
+
+        Pictures lie at the top left, padding right and below; `valid` None means no padding. H
+        and W are free.
+        """
+        if valid is not None:
+            pixels = pixels.masked_fill(~valid[:, None], 0)
+        cells = self.projection(self.backbone(pixels))
+        cells_valid = None if valid is None else self._valid_cells(valid)
+        states, attention = self.transformer(
+            _tokens(cells),
+            _tokens(self._cell_positions(cells, cells_valid)),
+            self.queries,
+            None if cells_valid is None else cells_valid.flatten(1),
+            with_attention=with_attention,
+        )
+        if attention is not None:
+            attention = attention.view(*attention.shape[:2], *cells.shape[-2:])
+        return self._answer(states, attention)
+
+    def _valid_cells(self, valid: Tensor) -> Tensor:
+        """(B, H, W) → (B, h, w): a cell is valid where its first pixel is."""
+        stride = self.backbone.stride
+        return valid[:, ::stride, ::stride]
+
+    def _cell_positions(self, cells: Tensor, cells_valid: Tensor | None) -> Tensor:
+        """(B, C, h, w), or (1, C, h, w) for all pictures where nothing is padded."""
+        if cells_valid is None:
+            cells_valid = cells.new_ones((1, *cells.shape[-2:]), dtype=torch.bool)
+        positions: Tensor = self.positions(cells_valid)
+        return positions.to(cells.dtype)
+
+    def _answer(self, states: Tensor, attention: Tensor | None) -> DetrOutput:
+        """(layers, B, Q, C) states → what the heads read in them."""
+        # In bfloat16 a box would move by a pixel or two.
+        with torch.autocast(states.device.type, enabled=False):
+            logits, boxes_cxcywh = self.class_head(states), self.box_head(states)
+        judged = len(states) - 1 if self.auxiliary else 0
+        return DetrOutput(
+            logits[-1], boxes_cxcywh[-1], logits[:judged], boxes_cxcywh[:judged], attention
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetrArchitecture:
+    """Everything that fixes the shapes of a `Detr`, as a model card keeps it.
+
+    The defaults are those of a small data set: three layers each, few queries, strong dropout.
+    """
+
+    class_count: int
+    query_count: int = 4
+    backbone: str = "resnet50"
+    backbone_width: int = 64
+    in_channels: int = 3
+    frozen_norm: bool = True
+    width: int = 256
+    head_count: int = 8
+    encoder_depth: int = 3
+    decoder_depth: int = 3
+    feedforward_width: int = 2048
+    dropout: float = 0.3
+    norm_first: bool = False
+    auxiliary: bool = True
+
+
+def build_detr(
+    architecture: DetrArchitecture,
+    *,
+    backbone_weights: str | None = None,
+    frozen_stages: int = 0,
+) -> Detr:
+    """A `Detr` with new weights but for the backbone's, which may be torchvision's by name.
+
+    Raises ConfigError for a shape that cannot be, WeightsError for weights not at hand.
+    """
+    backbone = resnet_backbone(
+        architecture.backbone,
+        in_channels=architecture.in_channels,
+        width=architecture.backbone_width,
+        weights=backbone_weights,
+        frozen_norm=architecture.frozen_norm,
+        frozen_stages=frozen_stages,
+    )
+    transformer = Transformer(
+        width=architecture.width,
+        head_count=architecture.head_count,
+        encoder_depth=architecture.encoder_depth,
+        decoder_depth=architecture.decoder_depth,
+        feedforward_width=architecture.feedforward_width,
+        dropout=architecture.dropout,
+        norm_first=architecture.norm_first,
+    )
+    return Detr(
+        backbone,
+        transformer,
+        class_count=architecture.class_count,
+        query_count=architecture.query_count,
+        auxiliary=architecture.auxiliary,
+    )
+
+
+def _tokens(cells: Tensor) -> Tensor:
+    """(B, C, h, w) → (B, h · w, C), row by row."""
+    return cells.flatten(2).transpose(1, 2)

@@ -1,0 +1,75 @@
+"""EfficientNet with an attention gate before its pool, a classifier that shows where it looked."""
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+from torchvision.models import get_model
+
+from fracture_core.nets.attention_gate import AttentionGate
+from fracture_core.nets.limits import check_name, check_share, check_whole
+from fracture_core.nets.pretrained import imagenet_state
+
+EFFICIENTNETS = (*(f"efficientnet_b{size}" for size in range(8)), "efficientnet_v2_s")
+
+
+class GatedLogits(NamedTuple):
+    """Answer of an `EfficientNetGate`."""
+
+    logits: Tensor
+    """(B, K)"""
+    gate: Tensor
+    """(B, h, w) in (0, 1): how much of each cell passed."""
+
+
+class EfficientNetGate(nn.Module):
+    """EfficientNet's features (Tan and Le 2019) → gate → average pool → hidden layer → classes.
+
+    Takes three channels of any size, normalised as ImageNet is. `weights` are torchvision's by
+    name; None starts anew. Training needs batches of at least two pictures, for the batch norm of
+    the hidden layer. Raises ConfigError and WeightsError.
+    """
+
+    def __init__(
+        self,
+        name: str = "efficientnet_b4",
+        *,
+        class_count: int,
+        weights: str | None = None,
+        reduction: int = 8,
+        hidden_width: int = 512,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        check_name("efficientnet", name, EFFICIENTNETS)
+        check_whole("class_count", class_count, 1, 10_000)
+        check_whole("hidden_width", hidden_width, 1, 65_536)
+        check_share("dropout", dropout)
+        network = get_model(name, weights=None)
+        if weights is not None:
+            network.load_state_dict(imagenet_state(name, weights))
+        self.extractor: nn.Sequential = network.features
+        self.feature_channels: int = network.features[-1].out_channels
+        self.gate = AttentionGate(self.feature_channels, reduction=reduction)
+        self.head = nn.Sequential(
+            nn.Dropout(dropout),
+            # No bias: the norm would take it away again.
+            nn.Linear(self.feature_channels, hidden_width, bias=False),
+            nn.BatchNorm1d(hidden_width),
+            nn.ReLU(inplace=True),
+            nn.Linear(hidden_width, class_count),
+        )
+
+    def forward(self, pixels: Tensor) -> GatedLogits:
+        """(B, 3, H, W) → logits (B, K) and the gate's map (B, ⌈H/32⌉, ⌈W/32⌉)."""
+        return self.classify(self.features(pixels))
+
+    def features(self, pixels: Tensor) -> Tensor:
+        """(B, 3, H, W) → the last feature map, before the gate, (B, feature_channels, h, w)."""
+        last: Tensor = self.extractor(pixels)
+        return last
+
+    def classify(self, features: Tensor) -> GatedLogits:
+        """(B, feature_channels, h, w) → logits and the gate's map."""
+        gated, gate = self.gate(features)
+        logits: Tensor = self.head(gated.mean(dim=(2, 3)))
+        return GatedLogits(logits, gate)

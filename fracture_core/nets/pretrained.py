@@ -1,0 +1,44 @@
+"""ImageNet weights by torchvision's names."""
+
+import pickle
+import urllib.error
+import zipfile
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torchvision.models import get_model_weights
+
+from fracture_core.errors import WeightsError
+from fracture_core.nets.limits import check_name
+
+
+def imagenet_state(model: str, weights: str) -> dict[str, Tensor]:
+    """The state dict of torchvision's `model` under a name such as "IMAGENET1K_V2" or "DEFAULT".
+
+    Read from torch's cache, or fetched into it when there is a network; without either raises
+    WeightsError, which says what to fetch and where to put it. Nothing pickled is executed.
+    """
+    known = get_model_weights(model).__members__
+    check_name(f"weights of {model}", weights, known)
+    url: str = known[weights].url
+    place = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+    try:
+        state: dict[str, Tensor] = known[weights].get_state_dict(
+            progress=False, check_hash=True, weights_only=True
+        )
+    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+        raise WeightsError(
+            f"{model} {weights}",
+            expected=f"a network or the file {place}",
+            found="neither",
+            advice=f"Fetch {url} and put it there.",
+        ) from error
+    except (RuntimeError, pickle.UnpicklingError, EOFError, zipfile.BadZipFile) as error:
+        raise WeightsError(
+            place,
+            expected="torchvision's weights, whole",
+            found="a file that cannot be read as such",
+            advice=f"Delete it from {place.parent} and fetch {url} again.",
+        ) from error
+    return state
