@@ -1,0 +1,272 @@
+"""The viewer of one case as a Streamlit component: everything during a drag happens in the browser.
+
+Picture, truth and raw candidates travel once, by URL; the browser filters, merges, matches and
+draws by the rules of `fracture_core.boxes` and `fracture_core.matching` and reports on release.
+"""
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import streamlit as st
+
+from fracture_core.errors import ConfigError
+from fracture_core.matching import Rule
+from fracture_core.models.cards import ModelCard
+from fracture_core.types import Detections, Prediction, Sample
+from fracture_core.ui.routes import Json, script_path, share_case, share_pixels
+
+Mode = Literal["together", "side_by_side"]
+MOST_PANES = 4
+_FOLDER = Path(__file__).parent / "viewer"
+_QUERY_NAMES = {
+    "confidence": "confidence",
+    "nms_iou": "nms",
+    "match_iou": "match",
+    "rule": "rule",
+    "class_aware": "same_class",
+    "mode": "mode",
+    "frame": "slice",
+    "show_truth": "truth",
+    "show_overlay": "overlay",
+    "show_masks": "masks",
+    "mask_opacity": "opacity",
+}
+
+_MOUNT = st.components.v2.component(
+    "case_viewer",
+    js=(_FOLDER / "mount.js").read_text(encoding="utf-8"),
+    css=(_FOLDER / "viewer.css").read_text(encoding="utf-8"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pane:
+    """One model's answer: `predictions` one a frame, None = not predicted yet.
+
+    `solid_above` is the confidence of the high-specificity operating point: findings below it are
+    dashed; None draws all solid. `operating_point` is what is measured at the setting in force,
+    as a sentence; empty means not measured.
+    """
+
+    title: str
+    card: ModelCard
+    predictions: tuple[Prediction | None, ...]
+    warnings: tuple[str, ...] = ()
+    solid_above: float | None = None
+    operating_point: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewerState:
+    """What decides which findings are shown and how they are judged; `frame` counts from 0."""
+
+    confidence: float = 0.5
+    nms_iou: float = 0.5
+    match_iou: float = 0.5
+    rule: Rule = "iou"
+    class_aware: bool = True
+    mode: Mode = "together"
+    frame: int = 0
+    show_truth: bool = True
+    show_overlay: bool = True
+    show_masks: bool = True
+    mask_opacity: float = 0.25
+
+    def __post_init__(self) -> None:
+        for name in ("confidence", "nms_iou", "match_iou", "mask_opacity"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise ConfigError(name, expected="a number from 0 to 1", found=repr(value))
+        if self.rule not in ("iou", "centre"):
+            raise ConfigError("rule", expected="iou or centre", found=repr(self.rule))
+        if self.mode not in ("together", "side_by_side"):
+            raise ConfigError("mode", expected="together or side_by_side", found=repr(self.mode))
+        if self.frame < 0:
+            raise ConfigError("frame", expected="0 or more", found=repr(self.frame))
+
+    def to_query(self, default: Self | None = None) -> dict[str, str]:
+        """What differs from `default` as names and values of a URL's query."""
+        base = default or type(self)()
+        return {
+            _QUERY_NAMES[field.name]: _as_text(getattr(self, field.name))
+            for field in fields(self)
+            if getattr(self, field.name) != getattr(base, field.name)
+        }
+
+    @classmethod
+    def from_query(cls, query: Mapping[str, str], default: Self | None = None) -> Self:
+        """`default` with what the query says; ConfigError where a value makes no sense."""
+        base = default or cls()
+        found: dict[str, Any] = {
+            name: _from_text(query_name, query[query_name], getattr(base, name))
+            for name, query_name in _QUERY_NAMES.items()
+            if query_name in query
+        }
+        return replace(base, **found)
+
+    @staticmethod
+    def query_names() -> tuple[str, ...]:
+        """Every name that `to_query` may use, so that a page can clear what is no longer there."""
+        return tuple(_QUERY_NAMES.values())
+
+    def shown(self, detections: Detections, *, needs_nms: bool) -> Detections:
+        """The findings that the viewer shows of raw detections."""
+        confident = detections.above(self.confidence)
+        return confident.nms(self.nms_iou) if needs_nms else confident
+
+
+def case_viewer(  # noqa: PLR0913 (one call with names)
+    samples: Sequence[Sample],
+    panes: Sequence[Pane],
+    classes: Sequence[str],
+    state: ViewerState,
+    *,
+    key: str,
+    title: str,
+    on_change: Callable[[], None] | None = None,
+    on_step: Callable[[int], None] | None = None,
+) -> ViewerState:
+    """Show one case, its samples being the frames, and return the state in force.
+
+    `classes` name the labels of the truth. A `state` other than the one given in the run before
+    takes effect in the browser; the same one leaves the reader's own settings alone. `on_step` is
+    called with 1 or −1 when the reader asks for the next or previous case; without it the viewer
+    offers no such step. It and `on_change` run before the script, as Streamlit's callbacks do.
+    """
+    if not samples or len(panes) > MOST_PANES:
+        raise ValueError(f"expected samples and at most {MOST_PANES} panes")
+    case_id = _case_id(samples)
+    forced = _reconcile(key, state, case_id, len(samples))
+    data = {
+        "module": script_path("viewer.js"),
+        "case": share_case(_pack_case(samples, panes, classes)),
+        "case_id": case_id,
+        "key": key,
+        "title": title,
+        "steps": on_step is not None,
+        "forced": forced,
+    }
+
+    def step() -> None:
+        if on_step is not None:
+            on_step(int(st.session_state[key]["step"]))
+
+    result = _MOUNT(
+        key=key,
+        data=data,
+        on_state_change=on_change or _nothing,
+        on_step_change=step,
+    )
+    return _reported(result.get("state"), state, case_id, len(samples))
+
+
+def _nothing() -> None:
+    """Streamlit keeps only the state that has a callback."""
+
+
+def _reconcile(key: str, state: ViewerState, case_id: str, frames: int) -> Json:
+    """What the browser must take over; its number rises when the page asks for another state."""
+    store = f"{key}:given"
+    held = st.session_state.get(store)
+    if held is None:
+        held = {"given": state, "id": 1, "state": asdict(state)}
+    elif state not in (held["given"], _reported(_value(key), state, case_id, frames)):
+        held = {"given": state, "id": held["id"] + 1, "state": asdict(state)}
+        if _value(key) is not None:
+            st.session_state[key]["state"] = None
+    else:
+        held = {**held, "given": state}
+    st.session_state[store] = held
+    return {"id": held["id"], "state": held["state"]}
+
+
+def _value(key: str) -> object:
+    held = st.session_state.get(key)
+    return None if held is None else held.get("state")
+
+
+def _reported(value: object, state: ViewerState, case_id: str, frames: int) -> ViewerState:
+    """The state the browser told of, else the given one; a frame counts for its own case only."""
+    if not isinstance(value, dict):
+        return replace(state, frame=min(state.frame, frames - 1))
+    frame = min(int(value["frame"]), frames - 1) if value["case_id"] == case_id else 0
+    names = {field.name for field in fields(ViewerState)}
+    return ViewerState(**{**{name: value[name] for name in names}, "frame": frame})
+
+
+def _case_id(samples: Sequence[Sample]) -> str:
+    text = json.dumps([[s.sample_id, s.height, s.width] for s in samples])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _pack_case(samples: Sequence[Sample], panes: Sequence[Pane], classes: Sequence[str]) -> Json:
+    return {
+        "classes": list(classes),
+        "frames": [_pack_frame(sample) for sample in samples],
+        "panes": [_pack_pane(pane, len(samples)) for pane in panes],
+    }
+
+
+def _pack_frame(sample: Sample) -> Json:
+    return {
+        "id": sample.sample_id,
+        "pixels": share_pixels(sample),
+        "height": sample.height,
+        "width": sample.width,
+        "spacing_mm": sample.spacing_mm,
+        "windows": [asdict(window) for window in sample.windows],
+        "scale": asdict(sample.scale),
+        "truth": _pack_detections(sample.truth),
+    }
+
+
+def _pack_pane(pane: Pane, frames: int) -> Json:
+    if len(pane.predictions) != frames:
+        raise ValueError(f"predictions: expected {frames}, got {len(pane.predictions)}")
+    return {
+        "title": pane.title,
+        "model_id": pane.card.model_id,
+        "classes": list(pane.card.classes),
+        "needs_nms": pane.card.needs_nms,
+        "warnings": list(pane.warnings),
+        "solid_above": pane.solid_above,
+        "operating_point": pane.operating_point,
+        "predictions": [_pack_detections(p.detections if p else None) for p in pane.predictions],
+    }
+
+
+def _pack_detections(detections: Detections | None) -> Json | None:
+    if detections is None:
+        return None
+    return {
+        "count": len(detections),
+        "xyxy": _base64(detections.xyxy.astype("<f4")),
+        "scores": _base64(detections.scores.astype("<f4")),
+        "labels": _base64(detections.labels.astype("<i4")),
+        "masks": [mask.as_coco() for mask in detections.masks],
+    }
+
+
+def _base64(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> str:
+    return base64.b64encode(array.tobytes()).decode("ascii")
+
+
+def _as_text(value: object) -> str:
+    return str(int(value)) if isinstance(value, bool) else str(value)
+
+
+def _from_text(name: str, text: str, like: object) -> object:
+    """The text as a value of the type of `like`."""
+    try:
+        if isinstance(like, bool):
+            return {"0": False, "1": True}[text]
+        return type(like)(text)  # type: ignore[call-arg]
+    except (KeyError, ValueError) as error:
+        kind = {bool: "0 or 1", int: "a whole number", float: "a number"}.get(type(like), "a word")
+        raise ConfigError(f"?{name}=", expected=kind, found=repr(text)) from error

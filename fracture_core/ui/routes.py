@@ -1,0 +1,172 @@
+"""What the browser fetches by URL: pictures, cases and the viewer's own modules.
+
+A picture is megabytes and must not travel with every rerun of a page, so it lies on a shelf under
+an unguessable token. `ROUTES` go to `st.App(..., routes=ROUTES)`.
+"""
+
+import gzip
+import hashlib
+import json
+import secrets
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from functools import partial
+from pathlib import Path
+
+import streamlit as st
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from fracture_core.errors import WorkbenchError
+from fracture_core.types import Sample
+
+MOST_BYTES = 1_000_000_000
+MOST_ENTRIES = 5_000
+_SCRIPTS = Path(__file__).parent / "viewer"
+
+Json = dict[str, object]
+
+
+class Shelf:
+    """Makers of bytes under random tokens; what they made is kept while there is room.
+
+    The same identity gets the same token. At most `most_entries` tokens are known and about
+    `most_bytes` of made bytes held; the longest unused go first, and dropped bytes are made again.
+    """
+
+    def __init__(self, most_bytes: int = MOST_BYTES, most_entries: int = MOST_ENTRIES) -> None:
+        self._most_bytes = most_bytes
+        self._most_entries = most_entries
+        self._lock = threading.Lock()
+        self._makers: OrderedDict[str, tuple[Hashable, Callable[[], bytes]]] = OrderedDict()
+        self._tokens: dict[Hashable, str] = {}
+        self._made: OrderedDict[str, bytes] = OrderedDict()
+
+    def share(self, identity: Hashable, make: Callable[[], bytes]) -> str:
+        """The token of an identity, new where it is not known."""
+        with self._lock:
+            token = self._tokens.get(identity)
+            if token is None:
+                token = secrets.token_urlsafe(24)
+                self._tokens[identity] = token
+                self._makers[token] = (identity, make)
+                self._forget_entries()
+            self._makers.move_to_end(token)
+            return token
+
+    def fetch(self, token: str) -> bytes:
+        """The bytes of a token; KeyError where it is not known."""
+        with self._lock:
+            _, make = self._makers[token]
+            self._makers.move_to_end(token)
+            if token in self._made:
+                self._made.move_to_end(token)
+                return self._made[token]
+        # Made outside the lock: decoding one picture must not stop all others.
+        made = make()
+        with self._lock:
+            self._made[token] = made
+            self._forget_bytes()
+        return made
+
+    def _forget_entries(self) -> None:
+        while len(self._makers) > self._most_entries:
+            token, (identity, _) = self._makers.popitem(last=False)
+            del self._tokens[identity]
+            self._made.pop(token, None)
+
+    def _forget_bytes(self) -> None:
+        held = sum(map(len, self._made.values()))
+        while held > self._most_bytes and len(self._made) > 1:
+            _, dropped = self._made.popitem(last=False)
+            held -= len(dropped)
+
+
+_SHELF = Shelf()
+
+
+def share_pixels(sample: Sample) -> str:
+    """The URL path of a sample's pixels: raw little-endian uint8 or uint16, row by row.
+
+    Samples with the same id and an equal `read` share one URL, so a page that keeps its samples
+    over reruns makes the browser load nothing again.
+    """
+    token = _SHELF.share(("pixels", sample.sample_id, sample.read), partial(_pixel_bytes, sample))
+    return _path(f"pixels/{token}")
+
+
+def share_case(case: Json) -> str:
+    """The URL path of a case as JSON; an equal case has the same path."""
+    text = json.dumps(case, separators=(",", ":"), allow_nan=False).encode()
+    digest = hashlib.sha256(text).digest()
+    packed = gzip.compress(text, 1, mtime=0)
+    return _path(f"cases/{_SHELF.share(('case', digest), lambda: packed)}")
+
+
+def script_path(name: str) -> str:
+    """The URL path of one of the viewer's modules; it changes with their content."""
+    return _path(f"viewer/{_VERSION}/{name}")
+
+
+def _pixel_bytes(sample: Sample) -> bytes:
+    pixels = sample.pixels
+    little = pixels.astype(pixels.dtype.newbyteorder("<"), copy=False)
+    return gzip.compress(little.tobytes(), 1, mtime=0)
+
+
+def _path(rest: str) -> str:
+    base = str(st.get_option("server.baseUrlPath")).strip("/")
+    return f"/{base}/workbench/{rest}" if base else f"/workbench/{rest}"
+
+
+def _serve_shelf(request: Request, media_type: str) -> Response:
+    try:
+        packed = _SHELF.fetch(request.path_params["token"])
+    except KeyError:
+        return PlainTextResponse("This is no longer kept; reload the page.", 404)
+    except WorkbenchError as error:
+        return PlainTextResponse(str(error), 422)
+    return _answer(request, packed, media_type)
+
+
+def _serve_script(request: Request) -> Response:
+    packed = _MODULES.get(request.path_params["name"])
+    if packed is None:
+        return PlainTextResponse("No such module.", 404)
+    return _answer(request, packed, "text/javascript")
+
+
+def _answer(request: Request, packed: bytes, media_type: str) -> Response:
+    headers = {
+        "Cache-Control": "private, max-age=31536000, immutable",
+        "X-Content-Type-Options": "nosniff",
+    }
+    if "gzip" not in request.headers.get("accept-encoding", ""):
+        # "identity" keeps the server from packing it once more.
+        headers["Content-Encoding"] = "identity"
+        return Response(gzip.decompress(packed), media_type=media_type, headers=headers)
+    headers["Content-Encoding"] = "gzip"
+    return Response(packed, media_type=media_type, headers=headers)
+
+
+def _serve_pixels(request: Request) -> Response:
+    return _serve_shelf(request, "application/octet-stream")
+
+
+def _serve_case(request: Request) -> Response:
+    return _serve_shelf(request, "application/json")
+
+
+_MODULES = {
+    path.name: gzip.compress(path.read_bytes(), 6, mtime=0)
+    for path in sorted(_SCRIPTS.glob("*.js"))
+}
+_VERSION = hashlib.sha256(b"".join(_MODULES.values())).hexdigest()[:16]
+
+ROUTES = [
+    Route(_path("pixels/{token}"), _serve_pixels),
+    Route(_path("cases/{token}"), _serve_case),
+    Route(_path("viewer/{version}/{name}"), _serve_script),
+]

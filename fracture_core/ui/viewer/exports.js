@@ -1,0 +1,111 @@
+/** Files made in the browser: the shown findings as COCO JSON, the picture with overlays as PNG. */
+
+import { findingsOf } from "./findings.js"
+import { pixelsOf } from "./masks.js"
+import { drawOverlay } from "./overlay.js"
+import { shade } from "./windows.js"
+
+export const NOTICE = "Research use only. Not a medical device. Not for clinical decisions."
+
+/** A name without anything a file system could stumble over. */
+export function fileName(title, ending) {
+  const plain = title.replace(/[^\w.-]+/g, "_").replace(/^[._]+|[._]+$/g, "")
+  return `${plain.slice(0, 80) || "case"}${ending}`
+}
+
+function annotation(findings, position, id, imageId) {
+  const { xyxy, scores, labels, masks } = findings.raw
+  const [x1, y1, x2, y2] = xyxy.subarray(4 * position, 4 * position + 4)
+  const mask = masks.length ? masks[position] : null
+  return {
+    id,
+    image_id: imageId,
+    category_id: labels[position] + 1,
+    bbox: [x1, y1, x2 - x1, y2 - y1],
+    area: mask ? pixelsOf(mask) : (x2 - x1) * (y2 - y1),
+    iscrowd: 0,
+    score: scores[position],
+    ...(mask ? { segmentation: mask } : {}),
+  }
+}
+
+/** The findings of one pane on all frames, by the filter in force. */
+export function cocoOf(content, pane, state) {
+  const annotations = []
+  content.frames.forEach((frame, index) => {
+    const findings = findingsOf(pane, frame, content.classes, { ...state, frame: index })
+    for (const position of findings.shown) {
+      annotations.push(annotation(findings, position, annotations.length + 1, index + 1))
+    }
+  })
+  return {
+    info: {
+      description: NOTICE,
+      model: pane.model_id,
+      confidence: state.confidence,
+      nms_iou: pane.needs_nms ? state.nms_iou : null,
+      date_created: new Date().toISOString(),
+    },
+    images: content.frames.map((frame, index) => ({
+      id: index + 1,
+      file_name: frame.id,
+      width: frame.width,
+      height: frame.height,
+    })),
+    categories: pane.classes.map((name, label) => ({ id: label + 1, name })),
+    annotations,
+  }
+}
+
+function paintWhole(context, picture, window, inverted) {
+  const image = context.createImageData(picture.width, picture.height)
+  const words = new Uint32Array(image.data.buffer)
+  const greys = new Uint8Array(2 ** picture.bits)
+  for (let value = 0; value < greys.length; value++) greys[value] = shade(window, value)
+  for (let i = 0; i < words.length; i++) {
+    const grey = inverted ? 255 - greys[picture.pixels[i]] : greys[picture.pixels[i]]
+    words[i] = 0xff000000 | (grey << 16) | (grey << 8) | grey
+  }
+  context.putImageData(image, 0, 0)
+}
+
+/** The whole picture in its own pixels with the marks, and below it a strip with `lines`. */
+export function drawSheet(picture, { window, inverted, marks, masks, opacity, lines }) {
+  const unit = Math.max(1, Math.min(picture.width, picture.height) / 900)
+  const strip = Math.ceil(unit * (14 + 18 * lines.length))
+  const sheet = document.createElement("canvas")
+  sheet.width = picture.width
+  sheet.height = picture.height + strip
+  const context = sheet.getContext("2d")
+  paintWhole(context, picture, window, inverted)
+  const layer = document.createElement("canvas")
+  layer.width = picture.width
+  layer.height = picture.height
+  const size = { width: picture.width / unit, height: picture.height / unit }
+  const matrix = [1 / unit, 0, 0, 1 / unit, 0, 0]
+  drawOverlay(layer.getContext("2d"), marks, { matrix, size, ratio: unit, opacity, masks, patient: true })
+  context.drawImage(layer, 0, 0)
+  drawStrip(context, lines, picture.height, unit)
+  return sheet
+}
+
+function drawStrip(context, lines, top, unit) {
+  context.fillStyle = "#000"
+  context.fillRect(0, top, context.canvas.width, context.canvas.height - top)
+  context.fillStyle = "#e8ecef"
+  context.textBaseline = "middle"
+  context.font = `${12 * unit}px system-ui, sans-serif`
+  lines.forEach((line, n) => {
+    const y = top + unit * (16 + 18 * n)
+    context.fillText(line, 8 * unit, y, context.canvas.width - 16 * unit)
+  })
+}
+
+/** Hand a file to the reader. */
+export function save(blob, name) {
+  const link = document.createElement("a")
+  link.href = URL.createObjectURL(blob)
+  link.download = name
+  link.click()
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000)
+}

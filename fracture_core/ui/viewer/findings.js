@@ -1,0 +1,114 @@
+/** What is shown of a pane's candidates at the present settings, and the words for it. */
+
+import { above, kinds, match, nms } from "./filter.js"
+
+const sameNames = (a, b) => a.length === b.length && a.every((name, n) => name === b[n])
+
+/** Classes can be compared only where the model and the truth have the same. */
+export function classesAgree(pane, classes) {
+  return sameNames(pane.classes, classes)
+}
+
+/**
+ * The findings of one pane on one frame.
+ *
+ * shown: positions of candidates · rows: {position, number, kind, iou, truth} in the same order ·
+ * missed: positions of truths · below, merged: how many are hidden, and why · best: the best
+ * candidate below the confidence or −1 · judged: whether truth is known and may be shown.
+ */
+export function findingsOf(pane, frame, classes, state) {
+  const raw = pane.predictions[state.frame]
+  const { truth } = frame
+  const judged = truth !== null && state.show_truth && raw !== null
+  if (raw === null) {
+    return { raw, truth, judged, shown: [], rows: [], missed: [], below: 0, merged: 0, best: -1 }
+  }
+  const confident = above(raw, state.confidence)
+  const shown = nms(raw, confident, pane.needs_nms ? state.nms_iou : 1)
+  const found = judged
+    ? match(raw, shown, truth, {
+        matchIou: state.match_iou,
+        rule: state.rule,
+        classAware: state.class_aware && classesAgree(pane, classes),
+      })
+    : null
+  const named = found && kinds(found)
+  const rows = shown.map((position, n) => ({
+    position,
+    number: n + 1,
+    kind: judged ? named[n] : "finding",
+    iou: judged ? found.iou[n] : null,
+    truth: judged ? Math.max(found.truthOf[n], found.duplicateOf[n]) : -1,
+  }))
+  return {
+    raw,
+    truth,
+    judged,
+    shown,
+    rows,
+    missed: judged ? found.missed : [],
+    below: raw.count - confident.length,
+    merged: confident.length - shown.length,
+    best: confident.length < raw.count ? confident.length : -1,
+  }
+}
+
+export function countKinds(findings) {
+  const counts = { "true positive": 0, "false positive": 0, duplicate: 0, finding: 0 }
+  for (const row of findings.rows) counts[row.kind]++
+  return { ...counts, missed: findings.missed.length }
+}
+
+const plural = (count, one, many) => `${count} ${count === 1 ? one : many}`
+
+/** A confidence in as many digits as it was given, two at least. */
+export function fixed(value, digits = 2) {
+  const exact = String(+value.toFixed(4))
+  return exact.length > digits + 2 ? exact : value.toFixed(digits)
+}
+
+function negative(pane, findings, state) {
+  const parts = [`No finding at or above confidence ${fixed(state.confidence)}.`]
+  parts.push(pane.operating_point || "The sensitivity of this setting has not been measured.")
+  if (findings.best >= 0) parts.push(`Best candidate ${findings.raw.scores[findings.best].toFixed(2)}.`)
+  else parts.push("The model proposed no candidate at all.")
+  return parts.join(" ")
+}
+
+function verdictOnTruth(findings) {
+  const counts = countKinds(findings)
+  if (findings.truth.count === 0) {
+    return findings.rows.length
+      ? "the truth has nothing in this picture, so none matches"
+      : "The truth has nothing in this picture either."
+  }
+  const missed = findings.missed.length
+    ? `${plural(findings.missed.length, "truth", "truths")} missed`
+    : `no truth missed`
+  if (!findings.rows.length) return `${missed[0].toUpperCase()}${missed.slice(1)}.`
+  const parts = [`${counts["true positive"]} ${counts["true positive"] === 1 ? "matches" : "match"} the truth`]
+  const wrong = counts["false positive"]
+  parts.push(`${wrong} ${wrong === 1 ? "does" : "do"} not`)
+  if (counts.duplicate) parts.push(`${plural(counts.duplicate, "repeats", "repeat")} a truth already matched`)
+  return `${parts.join(", ")}; ${missed}`
+}
+
+/** The plain account of one pane. Never "no fracture". */
+export function account(pane, findings, state) {
+  if (findings.raw === null) return "No prediction for this picture."
+  const unknown = findings.truth === null ? "Truth unknown." : "Truth hidden."
+  if (!findings.rows.length) {
+    return `${negative(pane, findings, state)} ${findings.judged ? verdictOnTruth(findings) : unknown}`
+  }
+  const many = plural(findings.rows.length, "finding", "findings")
+  const head = `${many} at or above confidence ${fixed(state.confidence)}`
+  return findings.judged ? `${head}: ${verdictOnTruth(findings)}.` : `${head}. ${unknown}`
+}
+
+/** How many candidates are shown and hidden, and why. */
+export function tally(findings, state) {
+  const parts = [`${findings.rows.length} shown`]
+  parts.push(`${findings.below} hidden below confidence ${fixed(state.confidence)}`)
+  if (findings.merged) parts.push(`${findings.merged} merged`)
+  return parts.join(", ")
+}

@@ -1,0 +1,66 @@
+/** Keys, active while the pointer is over the viewer or the focus is in it. */
+
+import { element } from "./elements.js"
+
+/** [keys, what they do, the name of the command]; arrows and digits are shown as one line each. */
+export const KEYS = [
+  [["+"], "zoom in", "zoomIn"],
+  [["-"], "zoom out", "zoomOut"],
+  [["="], "fit the picture", "fit"],
+  [[" "], "reset zoom, window, invert and flips", "reset"],
+  [["i"], "invert", "invert"],
+  [["h"], "flip left and right", "flipH"],
+  [["v"], "flip up and down", "flipV"],
+  [["o"], "overlay on and off", "overlay"],
+  [["g"], "truth shown and hidden", "truth"],
+  [["m"], "masks on and off", "masks"],
+  [["s"], "truth and prediction side by side", "sideBySide"],
+  [["n"], "next case", "nextCase"],
+  [["p"], "previous case", "previousCase"],
+  [["ArrowUp", "ArrowLeft"], "previous slice, or previous case of single pictures", "previousFrame"],
+  [["ArrowDown", "ArrowRight"], "next slice, or next case of single pictures", "nextFrame"],
+  [["?"], "this list", "help"],
+]
+const MOUSE = [
+  ["wheel", "zoom at the pointer; in a stack: scroll, and Ctrl or Shift + wheel zooms"],
+  ["drag", "move the picture"],
+  ["right drag, Shift + drag", "window: sideways its width, up and down its level"],
+  ["double click", "fit the picture"],
+  ["two fingers", "zoom and move"],
+]
+const SIGNS = { " ": "Space", ArrowUp: "↑", ArrowLeft: "←", ArrowDown: "↓", ArrowRight: "→" }
+
+function writing(target) {
+  if (target.isContentEditable || ["TEXTAREA", "SELECT"].includes(target.tagName)) return true
+  return target.tagName === "INPUT" && !["range", "checkbox"].includes(target.type)
+}
+
+/** The command for a key event, as [name, argument], or null. */
+export function commandOf(event) {
+  const target = event.composedPath()[0]
+  if (event.ctrlKey || event.metaKey || event.altKey || writing(target)) return null
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key
+  const takesArrows = target.tagName === "INPUT" && target.type === "range"
+  if (takesArrows && key.startsWith("Arrow")) return null
+  if (key === " " && ["INPUT", "BUTTON", "SUMMARY"].includes(target.tagName)) return null
+  if (/^[1-9]$/.test(key)) return ["preset", Number(key) - 1]
+  const found = KEYS.find(([keys]) => keys.includes(key))
+  return found ? [found[2], null] : null
+}
+
+/** The list of keys as a dialog. */
+export function helpDialog() {
+  const line = (signs, words) =>
+    element("div", { class: "key" }, element("span", {}, ...signs.map((sign) => element("kbd", {}, sign))), element("span", {}, words))
+  const sign = (key) => SIGNS[key] ?? key.toUpperCase()
+  const close = element("button", { type: "button", class: "tool", onclick: () => dialog.close() }, "Close")
+  const dialog = element("dialog", { class: "help", "aria-label": "Keys and mouse" },
+    element("h2", {}, "Keys"),
+    ...KEYS.map(([keys, words]) => line(keys.map(sign), words)),
+    line(["1", "…", "9"], "windows of the list"),
+    element("h2", {}, "Mouse and touch"),
+    ...MOUSE.map(([sign, words]) => line([sign], words)),
+    close)
+  dialog.onclick = (event) => event.target === dialog && dialog.close()
+  return dialog
+}

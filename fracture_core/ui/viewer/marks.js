@@ -1,0 +1,40 @@
+/** From findings to what is drawn in a pane. */
+
+import { TAGS } from "./overlay.js"
+
+function lineOf(pane, score) {
+  return pane.solid_above === null || score >= pane.solid_above ? "solid" : "dashed"
+}
+
+function tagOf(number, kind, score) {
+  return [number, TAGS[kind], score.toFixed(2)].filter((part) => part !== undefined).join(" ")
+}
+
+/** One pane's candidates: the shown findings and, if asked for, the best hidden one, dotted. */
+export function findingMarks(pane, findings, lit, dotted) {
+  if (!findings.raw) return []
+  const { xyxy, scores, masks } = findings.raw
+  const mark = (index, kind, line, tag) => {
+    const id = `p${index}`
+    return { id, kind, line, tag, xyxy, index, mask: masks.length ? masks[index] : null, lit: id === lit }
+  }
+  const marks = findings.rows.map(({ position, number, kind }) =>
+    mark(position, kind, lineOf(pane, scores[position]), tagOf(number, kind, scores[position])),
+  )
+  if (dotted && findings.best >= 0 && !findings.rows.length) {
+    marks.push(mark(findings.best, "candidate", "dotted", tagOf("best", "candidate", scores[findings.best])))
+  }
+  return marks
+}
+
+/** The truth, the missed ones told apart. */
+export function truthMarks(truth, missed, lit) {
+  if (!truth) return []
+  return Array.from({ length: truth.count }, (_, index) => {
+    const id = `t${index}`
+    const kind = missed.includes(index) ? "missed" : "truth"
+    const tag = `GT${truth.count > 1 ? index + 1 : ""}${kind === "missed" ? " missed" : ""}`
+    const mask = truth.masks.length ? truth.masks[index] : null
+    return { id, kind, line: "solid", tag, xyxy: truth.xyxy, index, mask, lit: id === lit }
+  })
+}
