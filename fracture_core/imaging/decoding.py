@@ -1,0 +1,30 @@
+"""Other people's decoders, kept quiet and strict."""
+
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from PIL import ImageFile
+
+# Warning filters and Pillow's switch below belong to the whole process, so one reader at a time.
+_ONE_READER = threading.RLock()
+
+
+@contextmanager
+def strictly() -> Iterator[list[str]]:
+    """Within it, warnings are gathered in the list instead of shown, and cut-off files are errors.
+
+    Ultralytics tells Pillow to fill up truncated pictures with grey; a radiograph must not be.
+    """
+    heard: list[str] = []
+    with _ONE_READER, warnings.catch_warnings():
+        warnings.simplefilter("always")
+        # The signature is that of warnings.showwarning, which is replaced for the time being.
+        warnings.showwarning = lambda message, *_, **__: heard.append(str(message))
+        lenient = ImageFile.LOAD_TRUNCATED_IMAGES
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
+        try:
+            yield heard
+        finally:
+            ImageFile.LOAD_TRUNCATED_IMAGES = lenient

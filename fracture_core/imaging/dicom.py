@@ -1,0 +1,119 @@
+"""A DICOM file to a picture: pixels, where they lie, their spacing, and what a reader is told."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fracture_core.imaging import places
+from fracture_core.imaging.decoding import strictly
+from fracture_core.imaging.deidentify import burned_in_warning, kept_tags, remap
+from fracture_core.imaging.dicom_file import decode, parse
+from fracture_core.imaging.grey import to_grey
+from fracture_core.imaging.header import Header
+from fracture_core.imaging.picture import Picture
+from fracture_core.imaging.places import Slice
+
+DETECTOR_SPACING = (
+    "Spacing is measured at the detector (ImagerPixelSpacing): lengths in the patient are smaller."
+)
+
+
+def is_dicom(data: bytes) -> bool:
+    """By the preamble, or without one by a first element of group 2 or 8 that makes sense."""
+    if data[128:132] == b"DICM":
+        return True
+    if data[:2] in (b"\x02\x00", b"\x08\x00"):
+        length = int.from_bytes(data[4:8], "little")
+        return (data[4:6].isalpha() and data[4:6].isupper()) or 8 + length <= len(data)
+    return data[:2] == b"\x00\x08" and data[4:6].isalpha() and data[4:6].isupper()
+
+
+def read_dicom(data: bytes, name: str) -> Picture:
+    """One file → one picture, its frames ordered by position where they have one."""
+    with strictly() as heard:
+        notes: list[str] = []
+        header = Header(parse(data, name), notes)
+        stored = decode(header, name)
+        grey = to_grey(header, stored, notes)
+        slices = _slices(header, len(grey.pixels))
+        placed = len(slices) > 1 and any(place.position_mm for place in slices)
+        order, said = places.order(slices) if placed else (list(range(len(slices))), ())
+        spacing_mm, source = _spacing(header, len(slices), notes)
+        tags = kept_tags(header)
+        study, series = header.text("StudyInstanceUID"), header.text("SeriesInstanceUID")
+        told = (burned_in_warning(header), _lossy(tags), *said, *notes, *_about_pixels(heard))
+        return Picture(
+            name=name,
+            pixels=grey.pixels if order == sorted(order) else grey.pixels[np.asarray(order)],
+            bits=stored.bits,
+            photometric=stored.photometric,
+            windows=grey.windows,
+            scale=grey.scale,
+            spacing_mm=spacing_mm,
+            spacing_source=source,
+            slices=tuple(slices[i] for i in order),
+            tags=tags,
+            warnings=tuple(dict.fromkeys(filter(None, told))),
+            group_id=remap(study) if study else "",
+            series_id=remap(series) if series else "",
+        )
+
+
+def _slices(header: Header, frames: int) -> tuple[Slice, ...]:
+    instance = header.text("SOPInstanceUID")
+    instance_id = remap(instance) if instance else ""
+    return tuple(_slice(header, frame, frames, instance_id) for frame in range(frames))
+
+
+def _slice(header: Header, frame: int, frames: int, instance_id: str) -> Slice:
+    position = header.macro("PlanePositionSequence", frame)
+    orientation = header.macro("PlaneOrientationSequence", frame)
+    # One position in the header cannot be that of several frames.
+    position_mm = () if position is header and frames > 1 else position.numbers(_POSITION)
+    directions = orientation.numbers(_ORIENTATION)
+    return Slice(
+        instance_id=instance_id,
+        number=header.whole("InstanceNumber") if frames == 1 else frame + 1,
+        position_mm=position_mm if len(position_mm) == 3 else None,
+        orientation=directions if len(directions) == 6 else None,
+    )
+
+
+_POSITION = "ImagePositionPatient"
+_ORIENTATION = "ImageOrientationPatient"
+
+
+def _spacing(
+    header: Header, frames: int, notes: list[str]
+) -> tuple[tuple[float, float] | None, str]:
+    measures = [header.macro("PixelMeasuresSequence", frame) for frame in range(frames)]
+    patient = _two_positive(measures[0].numbers("PixelSpacing"))
+    if any(_two_positive(other.numbers("PixelSpacing")) != patient for other in measures[1:]):
+        notes.append("Pixel spacing differs between frames: the first frame's is used.")
+    if patient:
+        return patient, "PixelSpacing"
+    if detector := _two_positive(header.numbers("ImagerPixelSpacing")):
+        notes.append(DETECTOR_SPACING)
+        return detector, "ImagerPixelSpacing"
+    return None, ""
+
+
+def _two_positive(numbers: Sequence[float]) -> tuple[float, float] | None:
+    return (numbers[0], numbers[1]) if len(numbers) == 2 and min(numbers) > 0 else None
+
+
+def _lossy(tags: dict[str, str]) -> str:
+    if tags.get("LossyImageCompression") != "01":
+        return ""
+    ratio = tags.get("LossyImageCompressionRatio", "")
+    return "The picture was compressed with loss" + (f" (ratio {ratio})." if ratio else ".")
+
+
+def _about_pixels(heard: Sequence[str]) -> tuple[str, ...]:
+    # pydicom's other warnings are about the wording of headers, and repeat their values.
+    kinds = {
+        "The file ends early: what follows the picture is missing.": "End of file",
+        "The pixel data hold more than the picture: the rest was left out.": "excess padding",
+        "The pixel data hold more frames than the header tells: they were left out.": "more frames",
+    }
+    return tuple(told for told, sign in kinds.items() if any(sign in said for said in heard))
