@@ -43,14 +43,11 @@ class Case:
             classes=dataset.classes,
         )
 
-    def in_classes(self, names: Sequence[str]) -> tuple[Self, tuple[str, ...]]:
-        """The case with its truth in a model's classes, and all the names then in use.
-
-        Classes that only the truth knows come after the model's own.
-        """
+    def in_classes(self, names: Sequence[str]) -> Self:
+        """The case with its truth in a model's classes; those only the truth knows come after."""
         merged, moved = class_names.merge(names, self.classes)
         samples = tuple(_relabelled(sample, moved) for sample in self.samples)
-        return replace(self, samples=samples, classes=merged), merged
+        return replace(self, samples=samples, classes=merged)
 
 
 def _relabelled(sample: Sample, moved: Sequence[int]) -> Sample:

@@ -51,11 +51,17 @@ def _opened(model_id: str, weights_sha256: str) -> Model:
     return open_model(model_id)
 
 
-def model_of(card: ModelCard, case: Case) -> Model:
-    """The model of a card, opened once a process; raises WeightsError."""
+def card_for(card: ModelCard, case: Case) -> ModelCard:
+    """The card as it is; the fake model invents findings around the truth, in its classes."""
     if card.family == "fake" and case.classes:
-        # It invents findings around the truth, so it speaks the truth's classes.
-        return FakeModel(card.model_copy(update={"classes": case.classes}))
+        return card.model_copy(update={"classes": case.classes})
+    return card
+
+
+def model_of(card: ModelCard) -> Model:
+    """The model of a card, opened once a process; raises WeightsError."""
+    if card.family == "fake":
+        return FakeModel(card)
     return _opened(card.model_id, card.weights_sha256)
 
 
@@ -71,7 +77,7 @@ def predict(card: ModelCard, case: Case, progress: Progress) -> tuple[Prediction
     for start in range(0, len(unknown), BATCH):
         progress(start / len(unknown))
         batch = unknown[start : start + BATCH]
-        found = model_of(card, case).predict([case.samples[i] for i in batch])
+        found = model_of(card).predict([case.samples[i] for i in batch])
         for i, answer in zip(batch, found, strict=True):
             kept.put(keys[i], answer)
             answers[i] = answer

@@ -31,12 +31,12 @@ def choose_case() -> Case:
         width="stretch",
     )
     chosen = {"demo": _demo, "upload": _upload, "data": _from_dataset}[source]()
-    if chosen is not None:
-        st.session_state.case = chosen
-    elif "case" not in st.session_state:
-        st.session_state.case = _demo()
-    case: Case = st.session_state.case
-    return case
+    held: Case = st.session_state.get("case") or _demo()
+    # An equal case is kept as it is: the browser has its pixels already.
+    if chosen is not None and chosen.key != held.key:
+        held = chosen
+    st.session_state.case = held
+    return held
 
 
 def step(by: int) -> None:
@@ -45,6 +45,7 @@ def step(by: int) -> None:
     if titles:
         place = titles.index(st.session_state[key]) + by
         st.session_state[key] = titles[min(max(place, 0), len(titles) - 1)]
+        st.session_state.stepped = True
 
 
 @st.cache_resource(show_spinner="Making the demo case…")
@@ -152,13 +153,24 @@ def _choose_sample(dataset: Dataset) -> Case | None:
     split = st.segmented_control(
         "Split", splits, default=splits[0], required=True, key="split", bind="query-params"
     )
-    cases = dataset.cases(split)
+    cases = _cases(dataset, split)
     title = _choose_title("Case", list(cases), key="sample", bound=True)
     try:
         return Case.of_dataset(dataset, cases[title], title)
     except WorkbenchError as error:
         st.error(literal(str(error)), icon=":material/broken_image:")
         return None
+
+
+def _cases(dataset: Dataset, split: str) -> dict[str, list[str]]:
+    """What a reader calls a case → its sample ids: a picture, or all slices of a CT study."""
+    ids = dataset.splits[split]
+    if dataset.format != "hdf5":
+        return {sample_id: [sample_id] for sample_id in ids}
+    studies: dict[str, list[str]] = {}
+    for sample_id in ids:
+        studies.setdefault(sample_id.rpartition("/")[0], []).append(sample_id)
+    return studies
 
 
 def _choose_title(label: str, titles: list[str], *, key: str, bound: bool = False) -> str:

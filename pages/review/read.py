@@ -1,0 +1,79 @@
+"""One case: the picture, what a model finds in it, and the truth where it is known."""
+
+from dataclasses import replace
+
+import streamlit as st
+
+from fracture_core import classes as class_names
+from fracture_core.errors import ConfigError, WorkbenchError
+from fracture_core.types import Prediction
+from fracture_core.ui.case_viewer import Pane, ViewerState, case_viewer
+from fracture_core.ui.cases import Case
+from fracture_core.ui.model_choice import choose_model
+from fracture_core.ui.predicting import card_for, predict
+from fracture_core.ui.sources import choose_case, show_warnings, step
+from fracture_core.ui.text import literal
+
+
+def _answers(case: Case) -> tuple[Prediction | None, ...]:
+    """Raw answers for every frame, or none with a word about why."""
+    bar = st.empty()
+    try:
+        found = predict(card, case, lambda share: bar.progress(share, f"{card.title} is reading…"))
+    except WorkbenchError as error:
+        st.error(literal(str(error)), icon=":material/error:")
+        return (None,) * len(case.samples)
+    finally:
+        bar.empty()
+    return found
+
+
+def _state_in_force(comparable: bool) -> ViewerState:
+    """The reader's settings, from the address at first; classes count where names are shared."""
+    if "viewing" not in st.session_state:
+        try:
+            st.session_state.viewing = ViewerState.from_query(st.query_params.to_dict())
+        except ConfigError as error:
+            st.warning(literal(str(error)), icon=":material/link_off:")
+            st.session_state.viewing = ViewerState()
+    if st.session_state.get("comparable", True) != comparable:
+        st.session_state.viewing = replace(st.session_state.viewing, class_aware=comparable)
+    st.session_state.comparable = comparable
+    state: ViewerState = st.session_state.viewing
+    return state
+
+
+@st.fragment
+def _read(case: Case, pane: Pane, comparable: bool) -> None:
+    if st.session_state.pop("stepped", False):
+        st.rerun()
+    state = case_viewer(
+        case.samples,
+        [pane],
+        case.classes,
+        _state_in_force(comparable),
+        key="reading",
+        title=case.title,
+        on_step=step if len(st.session_state.case_list[1]) > 1 else None,
+    )
+    st.session_state.viewing = state
+    _write_address(state)
+
+
+def _write_address(state: ViewerState) -> None:
+    wanted = state.to_query()
+    for name in ViewerState.query_names():
+        if name in wanted:
+            st.query_params[name] = wanted[name]
+        elif name in st.query_params:
+            del st.query_params[name]
+
+
+with st.sidebar:
+    chosen = choose_case()
+    card = card_for(choose_model(), chosen)
+    show_warnings(chosen.warnings)
+
+case = chosen.in_classes(card.classes)
+comparable = not chosen.classes or class_names.shared(card.classes, chosen.classes)
+_read(case, Pane(title=card.title, card=card, predictions=_answers(case)), comparable)
