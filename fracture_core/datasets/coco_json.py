@@ -1,0 +1,227 @@
+"""One COCO JSON file, read and checked: pictures, categories, and objects by picture.
+
+A file without the parts of COCO's format raises DatasetError; a single object that makes no sense
+leaves the truth of its picture unknown. Crowd regions are not truths.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeGuard
+
+import numpy as np
+
+from fracture_core import boxes
+from fracture_core.datasets.coco_outlines import bounds_of, is_number, read_outline
+from fracture_core.datasets.findings import Finding
+from fracture_core.datasets.tally import Tally, quoted
+from fracture_core.errors import DatasetError
+from fracture_core.settings import settings
+
+MAX_BYTES = 512 * 2**20
+_KEYS = frozenset({"images", "annotations", "categories"})
+_Object = Mapping[str, object]
+
+
+@dataclass(slots=True, kw_only=True)
+class CocoPicture:
+    """A picture as the file lists it; `findings` carry category ids, not yet classes.
+
+    `size` is (height, width) or None where the file does not tell · `is_known` is False where an
+    object of the picture makes no sense or nothing was annotated at all · `had_objects` also
+    counts what was left out.
+    """
+
+    file_name: str
+    size: tuple[int, int] | None
+    group_id: str
+    is_known: bool = True
+    had_objects: bool = False
+    findings: list[Finding] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CocoFile:
+    """`categories` by id, `headings` the ids that others name as theirs, and the pictures."""
+
+    path: Path
+    categories: Mapping[int, str]
+    headings: frozenset[int]
+    pictures: tuple[CocoPicture, ...]
+
+
+def is_coco(path: Path) -> bool:
+    """Whether a JSON file is meant as COCO's; so is one that cannot be read, to say so."""
+    try:
+        content = _load(path)
+    except DatasetError:
+        return True
+    return isinstance(content, dict) and len(_KEYS & content.keys()) >= 2
+
+
+def read_coco(path: Path, name: str, tally: Tally) -> CocoFile:
+    """Read one file; raises DatasetError where it is not COCO's format as a whole."""
+    content = _load(path)
+    if not isinstance(content, dict):
+        raise DatasetError(
+            path,
+            expected="a COCO data set, an object with 'images', 'annotations' and 'categories'",
+            found=f"a JSON {_kind(content)}",
+        )
+    category_entries = _objects(content, "categories", path)
+    categories = _categories(category_entries, path)
+    pictures = _pictures(_objects(content, "images", path), path)
+    if "annotations" not in content:
+        tally.add("Files without 'annotations', truth of their pictures unknown", name)
+        for picture in pictures.values():
+            picture.is_known = False
+    else:
+        for number, entry in enumerate(_objects(content, "annotations", path)):
+            place = f"{name} annotation {quoted(entry.get('id', number))}"
+            _add_object(entry, place, pictures, categories, tally)
+    return CocoFile(
+        path=path,
+        categories=categories,
+        headings=_headings(category_entries),
+        pictures=tuple(pictures.values()),
+    )
+
+
+def _load(path: Path) -> object:
+    if path.stat().st_size > MAX_BYTES:
+        raise DatasetError(
+            path, expected=f"at most {MAX_BYTES:,} bytes", found=f"{path.stat().st_size:,}"
+        )
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise DatasetError(path, expected="a COCO JSON file", found="no valid JSON") from error
+
+
+def _objects(content: Mapping[str, object], key: str, path: Path) -> list[_Object]:
+    entries = content.get(key)
+    if not isinstance(entries, list):
+        found = "no such key" if key not in content else f"a JSON {_kind(entries)}"
+        raise DatasetError(path, expected=f"a list '{key}'", found=found)
+    for number, entry in enumerate(entries):
+        if not isinstance(entry, dict):
+            raise DatasetError(
+                path, expected=f"an object as {key}[{number}]", found=f"a JSON {_kind(entry)}"
+            )
+    return entries
+
+
+def _categories(entries: list[_Object], path: Path) -> Mapping[int, str]:
+    categories: dict[int, str] = {}
+    for entry in entries:
+        id_, name = entry.get("id"), entry.get("name")
+        if not _is_whole(id_) or not isinstance(name, str) or categories.get(id_, name) != name:
+            raise DatasetError(
+                path,
+                expected="categories with a number of their own as 'id' and a 'name'",
+                found=quoted(dict(entry)),
+            )
+        categories[id_] = name
+    if not categories:
+        raise DatasetError(path, expected="at least one category", found="none")
+    return categories
+
+
+def _headings(entries: list[_Object]) -> frozenset[int]:
+    heads = {str(each.get("supercategory")) for each in entries if not _heads_itself(each)}
+    return frozenset(each["id"] for each in entries if each["name"] in heads)  # type: ignore[misc]
+
+
+def _heads_itself(entry: _Object) -> bool:
+    return entry.get("supercategory") == entry["name"]
+
+
+def _pictures(entries: list[_Object], path: Path) -> dict[object, CocoPicture]:
+    pictures: dict[object, CocoPicture] = {}
+    for entry in entries:
+        id_, file_name = entry.get("id"), entry.get("file_name")
+        if not isinstance(id_, int | str) or not isinstance(file_name, str) or id_ in pictures:
+            raise DatasetError(
+                path,
+                expected="images with an 'id' of their own and a 'file_name'",
+                found=quoted(dict(entry)),
+            )
+        pictures[id_] = CocoPicture(
+            file_name=file_name, size=_size(entry, path), group_id=_group(entry)
+        )
+    return pictures
+
+
+def _size(entry: _Object, path: Path) -> tuple[int, int] | None:
+    height: Any = entry.get("height")
+    width: Any = entry.get("width")
+    if height is None and width is None:
+        return None
+    is_size = _is_whole(height) and _is_whole(width) and min(height, width) > 0
+    if is_size and height * width <= settings().max_pixels:
+        return height, width
+    raise DatasetError(
+        path,
+        expected=f"'height' and 'width' of each image, at most {settings().max_pixels:,} pixels",
+        found=f"{quoted(height)} and {quoted(width)} for {quoted(entry.get('file_name'))}",
+    )
+
+
+def _group(entry: _Object) -> str:
+    for key in ("patient_id", "study_id", "group_id"):
+        if isinstance(value := entry.get(key), int | str) and value != "":
+            return str(value)
+    return ""
+
+
+def _add_object(
+    entry: _Object,
+    place: str,
+    pictures: Mapping[object, CocoPicture],
+    categories: Mapping[int, str],
+    tally: Tally,
+) -> None:
+    image_id = entry.get("image_id")
+    picture = pictures.get(image_id) if isinstance(image_id, int | str) else None
+    if picture is None:
+        tally.add("Annotations of pictures the file does not list, left out", place)
+        return
+    picture.had_objects = True
+    if entry.get("iscrowd"):
+        tally.add("Crowd regions (iscrowd), no findings, left out", place)
+        return
+    try:
+        picture.findings.append(_finding(entry, place, picture, categories))
+    except DatasetError as error:
+        picture.is_known = False
+        tally.add(
+            "Annotations that cannot be read, truth of their pictures unknown",
+            str(error).rstrip("."),
+        )
+
+
+def _finding(
+    entry: _Object, place: str, picture: CocoPicture, categories: Mapping[int, str]
+) -> Finding:
+    label = entry.get("category_id")
+    if not _is_whole(label) or label not in categories:
+        raise DatasetError(place, expected="a category the file lists", found=quoted(label))
+    outline = read_outline(entry.get("segmentation"), place, picture.size)
+    bbox = entry.get("bbox")
+    if bbox is None and outline is not None:
+        return Finding(label=label, xyxy=bounds_of(outline), place=place, outline=outline)
+    if not isinstance(bbox, list) or len(bbox) != 4 or not all(map(is_number, bbox)):
+        raise DatasetError(place, expected="a bbox [x, y, width, height]", found=quoted(bbox))
+    with np.errstate(invalid="ignore"):
+        xyxy = boxes.xywh_to_xyxy(np.array([bbox], dtype=np.float64))[0]
+    return Finding(label=label, xyxy=xyxy.astype(np.float64), place=place, outline=outline)
+
+
+def _is_whole(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**31
+
+
+def _kind(value: object) -> str:
+    names = {dict: "object", list: "list", str: "text", type(None): "null", bool: "truth value"}
+    return names.get(type(value), "number")

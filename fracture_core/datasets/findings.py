@@ -1,0 +1,104 @@
+"""Annotated objects: put right once when read, turned into a truth when asked for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from fracture_core import masks
+from fracture_core.datasets.tally import Tally
+from fracture_core.types import Detections
+
+Corners = npt.NDArray[np.float64]
+Outline = tuple[npt.NDArray[np.float64], ...] | masks.Rle
+
+# A side below this share of the picture's would vanish in float32.
+_LEAST_SIDE = 1e-6
+_LEFT_OUT = "Boxes left out,"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Finding:
+    """One annotated object, in pixels or in shares of the picture's sides.
+
+    `xyxy` (4,) float64 · `outline` is polygons, each (P, 2) x and y in the same unit, or a
+    run-length code, or None · `place` says where it stands, such as "train/1.txt line 2".
+    """
+
+    label: int
+    xyxy: Corners
+    place: str
+    outline: Outline | None = None
+
+
+def keep_usable(
+    findings: Sequence[Finding], height: float, width: float, tally: Tally
+) -> tuple[Finding, ...] | None:
+    """The findings cut to the picture; None = unknown, where objects were listed but none is left.
+
+    What is left out is counted, never silent. `height` and `width` are 1 for shares.
+    """
+    limits = np.array([width, height, width, height], dtype=np.float64)
+    kept = []
+    for finding in findings:
+        cut = np.clip(finding.xyxy, 0, limits)
+        flaw = _flaw(finding.xyxy, cut, limits)
+        if flaw:
+            tally.add(flaw, f"{finding.place}, found {_words(finding.xyxy)}")
+        if not flaw.startswith(_LEFT_OUT):
+            kept.append(replace(finding, xyxy=cut))
+    if findings and not kept:
+        # Something is there, only where is not known: that is no picture without findings.
+        tally.add("Pictures with no usable box, truth unknown", findings[0].place)
+        return None
+    return tuple(kept)
+
+
+def _flaw(xyxy: Corners, cut: Corners, limits: Corners) -> str:
+    if not np.isfinite(xyxy).all():
+        return f"{_LEFT_OUT} expected numbers"
+    if not (xyxy[:2] < xyxy[2:]).all():
+        return f"{_LEFT_OUT} expected a width and height above 0"
+    if (cut[2:] - cut[:2] < _LEAST_SIDE * limits[:2]).any():
+        return f"{_LEFT_OUT} expected inside the picture"
+    # Annotation tools round: less than a thousandth of the side is no news.
+    is_cut = (np.abs(cut - xyxy) > limits / 1000).any()
+    return "Boxes cut at the edge of their picture" if is_cut else ""
+
+
+def _words(xyxy: Corners) -> str:
+    return "x {:g} to {:g}, y {:g} to {:g}".format(*xyxy[[0, 2, 1, 3]])
+
+
+def truth_of(
+    findings: Sequence[Finding], height: int, width: int, *, in_shares: bool
+) -> Detections:
+    """Findings that passed `keep_usable`, as a truth of a picture of this size.
+
+    Where only some findings of a picture have an outline, the others' mask is their box.
+    """
+    scale = np.array([width, height], dtype=np.float64) if in_shares else np.ones(2)
+    corners = [finding.xyxy * np.tile(scale, 2) for finding in findings]
+    codes: tuple[masks.Rle, ...] = ()
+    if any(finding.outline is not None for finding in findings):
+        codes = tuple(
+            _mask(finding.outline or (_rectangle(finding.xyxy),), scale, height, width)
+            for finding in findings
+        )
+    xyxy = np.array(corners, dtype=np.float64).reshape(-1, 4)
+    return Detections.truth(xyxy, [finding.label for finding in findings], codes)
+
+
+def _mask(outline: Outline, scale: npt.NDArray[np.float64], height: int, width: int) -> masks.Rle:
+    if isinstance(outline, masks.Rle):
+        return outline
+    size = np.array([width, height], dtype=np.float64)
+    # The coder walks every outline pixel by pixel, so a far corner would cost memory without end.
+    rings = [np.clip(ring * scale, -size, 2 * size) for ring in outline]
+    return masks.from_polygons(rings, height, width)
+
+
+def _rectangle(xyxy: Corners) -> npt.NDArray[np.float64]:
+    x1, y1, x2, y2 = xyxy
+    return np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]])

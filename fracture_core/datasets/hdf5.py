@@ -1,0 +1,112 @@
+"""HDF5 files from anywhere, read without following what leads out of them."""
+
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fracture_core.errors import DatasetError
+
+_MAX_COLUMN_BYTES = 2**28
+_MAX_CHUNK_BYTES = 2**28
+_MAX_TEXT = 256
+_TEXT_ROWS = 512
+
+
+@contextmanager
+def open_hdf5(path: Path) -> Iterator[Any]:
+    """An `h5py.File` for reading; raises DatasetError where the file is none or damaged."""
+    # Imported on first use: most sessions never open one.
+    h5py = importlib.import_module("h5py")
+    try:
+        file = h5py.File(path, "r", locking="best-effort")
+    except OSError as error:
+        raise DatasetError(path, expected="an HDF5 file", found="no readable one") from error
+    try:
+        with file:
+            yield file
+    except (OSError, RuntimeError) as error:
+        raise DatasetError(
+            path, expected="an undamaged HDF5 file", found="data that cannot be read"
+        ) from error
+
+
+def find_array(file: Any, path: Path, key: str, ndim: int, kinds: str) -> Any:
+    """The `h5py.Dataset` of a key, proven harmless; raises DatasetError.
+
+    It must lie in the file itself, have `ndim` dimensions and a dtype of one of NumPy's `kinds`
+    ("O" = text of variable length), and no chunk over 256 MiB.
+    """
+    h5py = importlib.import_module("h5py")
+    if file.get(key, getlink=True) is None:
+        keys = ", ".join(sorted(file)[:10]) or "no key at all"
+        raise DatasetError(path, expected=f"the key '{key}'", found=keys)
+    if not isinstance(file.get(key, getlink=True), h5py.HardLink):
+        raise DatasetError(path, expected=f"'{key}' in the file itself", found="a link elsewhere")
+    array = file[key]
+    if not isinstance(array, h5py.Dataset):
+        raise DatasetError(path, expected=f"'{key}' to be an array", found="a group")
+    if array.is_virtual or array.external:
+        raise DatasetError(path, expected=f"'{key}' in the file itself", found="data elsewhere")
+    if array.shape is None or array.ndim != ndim:
+        raise DatasetError(
+            path, expected=f"'{key}' with {ndim} dimensions", found=f"shape {array.shape}"
+        )
+    if not _is_of(array, kinds, h5py):
+        raise DatasetError(path, expected=f"'{key}' of {_words(kinds)}", found=f"{array.dtype}")
+    if (
+        array.chunks
+        and np.prod(array.chunks, dtype=float) * array.dtype.itemsize > _MAX_CHUNK_BYTES
+    ):
+        raise DatasetError(
+            path, expected=f"'{key}' in chunks of at most 256 MiB", found=f"{array.chunks}"
+        )
+    return array
+
+
+def read_numbers(array: Any, path: Path) -> npt.NDArray[Any]:
+    """All of a small array of numbers; raises DatasetError above 256 MiB."""
+    size = int(np.prod(array.shape, dtype=object)) * array.dtype.itemsize
+    if size > _MAX_COLUMN_BYTES:
+        raise DatasetError(
+            path, expected=f"'{array.name[1:]}' of at most 256 MiB", found=f"shape {array.shape}"
+        )
+    return np.asarray(array[()])
+
+
+def read_texts(array: Any, path: Path) -> list[str]:
+    """All of an (N,) array of texts or whole numbers, as text."""
+    texts: list[str] = []
+    for start in range(0, array.shape[0], _TEXT_ROWS):
+        block = array[start : start + _TEXT_ROWS].tolist()
+        for row, value in enumerate(block, start=start):
+            texts.append(_text(value, path, f"'{array.name[1:]}' row {row}"))
+    return texts
+
+
+def _text(value: object, path: Path, place: str) -> str:
+    text = value.decode("utf-8", errors="replace") if isinstance(value, bytes) else str(value)
+    if not text or len(text) > _MAX_TEXT or not text.isprintable():
+        raise DatasetError(
+            path,
+            expected=f"{place} to be a text of 1 to {_MAX_TEXT} characters",
+            found=f"{len(text)} characters" if text.isprintable() else "control characters",
+        )
+    return text
+
+
+def _is_of(array: Any, kinds: str, h5py: Any) -> bool:
+    if array.dtype.kind == "O":
+        return "O" in kinds and h5py.check_string_dtype(array.dtype) is not None
+    if array.dtype.kind == "S" and array.dtype.itemsize > _MAX_TEXT:
+        return False
+    return array.dtype.kind in kinds and array.dtype.itemsize <= _MAX_TEXT
+
+
+def _words(kinds: str) -> str:
+    words = {"f": "floating point numbers", "i": "whole numbers", "O": "text"}
+    return " or ".join(word for kind, word in words.items() if kind in kinds)

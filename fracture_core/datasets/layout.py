@@ -1,0 +1,118 @@
+"""Names and places inside a data set's folder: splits, groups, and nothing outside the folder."""
+
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from fracture_core.datasets.tally import quoted
+from fracture_core.errors import DatasetError
+
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".dcm", ".dicom"})
+
+_FOLDERS_WITHOUT_MEANING = frozenset({"images", "labels", "data", *SPLIT_NAMES})
+_AUGMENTED = re.compile(r"\.rf\.[0-9A-Za-z]+$")
+
+
+def split_of(name: str) -> str:
+    """The split a file or folder name tells, "" if none: "instances_val2017" is "val"."""
+    for word in re.split(r"[^a-z]+", name.lower()):
+        if word in SPLIT_NAMES:
+            return SPLIT_NAMES[word]
+    return ""
+
+
+def group_of(relative: str) -> str:
+    """The original a picture comes from: its path without split folders, suffix and `.rf.<hash>`.
+
+    Roboflow adds `.rf.<hash>` to each augmented copy; copies of one original must not be cut apart.
+    """
+    path = PurePosixPath(relative)
+    folders = [part for part in path.parts[:-1] if part.lower() not in _FOLDERS_WITHOUT_MEANING]
+    return "/".join([*folders, _AUGMENTED.sub("", path.stem)])
+
+
+def relative_name(text: str, source: Path) -> PurePosixPath:
+    """A file name written in an annotation file; raises DatasetError where it leads elsewhere."""
+    path = PurePosixPath(text.replace("\\", "/"))
+    leads_out = path.is_absolute() or ".." in path.parts or bool(PureWindowsPath(text).drive)
+    if leads_out or "\0" in text or not path.parts:
+        raise DatasetError(
+            source,
+            expected="names of files inside the data set's folder",
+            found=quoted(text),
+            advice="Nothing outside the folder is opened.",
+        )
+    return path
+
+
+@dataclass(slots=True)
+class Folders:
+    """The folders of a data set, each listed once. Links that lead outside `root` are refused."""
+
+    root: Path
+    _listed: dict[Path, dict[str, int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.root = self.root.resolve()
+
+    def contains(self, path: Path) -> bool:
+        """Whether a path, links followed, lies inside the root."""
+        return path.resolve().is_relative_to(self.root)
+
+    def files(self, folder: Path) -> dict[str, int]:
+        """Names and sizes in bytes of the regular files in a folder; none if it is absent."""
+        if folder not in self._listed:
+            self._listed[folder] = self._list(folder)
+        return self._listed[folder]
+
+    def holds(self, path: Path) -> bool:
+        """Whether this is a regular file inside the root."""
+        return path.name in self.files(path.parent)
+
+    def walk(self, folder: Path) -> list[Path]:
+        """All regular files below a folder, by name; hidden ones are skipped."""
+        found = []
+        for here, folders, _ in os.walk(folder):
+            for name in folders:
+                self._refuse_link_out(Path(here, name))
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            names = self.files(Path(here))
+            found += [Path(here, name) for name in sorted(names) if not name.startswith(".")]
+        return found
+
+    def relative(self, path: Path) -> str:
+        """The path below the root, with forward slashes."""
+        return path.relative_to(self.root).as_posix()
+
+    def _list(self, folder: Path) -> dict[str, int]:
+        if not folder.is_dir():
+            return {}
+        self._refuse_link_out(folder)
+        files = {}
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_symlink():
+                    self._refuse_link_out(Path(entry.path))
+                if entry.is_file():
+                    files[entry.name] = entry.stat().st_size
+        return files
+
+    def _refuse_link_out(self, path: Path) -> None:
+        if not self.contains(path):
+            raise DatasetError(
+                path,
+                expected="files inside the data set's folder",
+                found="a link that leads out of it",
+                advice="Put the file itself in its place.",
+            )

@@ -1,0 +1,108 @@
+"""A data set as a mapping of records: what all formats share."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from fracture_core.datasets.base import Format, SplitCounts
+from fracture_core.datasets.findings import Finding
+from fracture_core.datasets.tally import Tally, quoted
+from fracture_core.errors import DatasetError
+from fracture_core.types import Sample
+
+_SPLIT_ORDER = ("train", "val", "test")
+_WORDS_FOR_HEALTHY = frozenset({"healthy", "normal", "no fracture", "not fractured", "negative"})
+
+
+class Record(Protocol):
+    """What is known of one sample before its pixels are read; `findings` None = unknown."""
+
+    @property
+    def sample_id(self) -> str: ...
+    @property
+    def group_id(self) -> str: ...
+    @property
+    def split(self) -> str: ...
+    @property
+    def findings(self) -> tuple[Finding, ...] | None: ...
+
+    def sample(self) -> Sample: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedDataset:
+    """See `Dataset`; `records` by sample id, in the order of the source."""
+
+    name: str
+    path: Path
+    format: Format
+    classes: tuple[str, ...]
+    records: Mapping[str, Record]
+    found: str
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return tuple(self.records)
+
+    @property
+    def splits(self) -> Mapping[str, tuple[str, ...]]:
+        splits: dict[str, list[str]] = {split: [] for split in _SPLIT_ORDER}
+        for record in self.records.values():
+            splits.setdefault(record.split, []).append(record.sample_id)
+        return {split: tuple(ids) for split, ids in splits.items() if ids}
+
+    def summary(self) -> Mapping[str, SplitCounts]:
+        return {
+            split: _count([self.records[each].findings for each in ids], self.classes)
+            for split, ids in self.splits.items()
+        }
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.records)
+
+    def __getitem__(self, sample_id: str) -> Sample:
+        record = self.records.get(sample_id)
+        if record is None:
+            raise DatasetError(
+                self.name, expected="the id of one of its samples", found=quoted(sample_id)
+            )
+        return record.sample()
+
+
+def warn_of_doubts(records: Mapping[str, Record], classes: Sequence[str], tally: Tally) -> None:
+    """Count what is well-formed but would mislead."""
+    splits: dict[str, set[str]] = {}
+    for record in records.values():
+        splits.setdefault(record.group_id, set()).add(record.split)
+    for group, names in splits.items():
+        if len(names) > 1:
+            tally.add("Groups in more than one split", f"{group} ({_listed(names)})")
+    for name in classes:
+        if name.lower() in _WORDS_FOR_HEALTHY:
+            tally.add("Class that marks healthy pictures with a box, kept as a class", name)
+    for name, count in Counter(classes).items():
+        if count > 1:
+            tally.add("Name of several classes", name)
+
+
+def _count(truths: Sequence[Sequence[Finding] | None], classes: Sequence[str]) -> SplitCounts:
+    boxes = Counter(finding.label for truth in truths for finding in truth or ())
+    unknown = sum(truth is None for truth in truths)
+    with_findings = sum(bool(truth) for truth in truths)
+    return SplitCounts(
+        pictures=len(truths),
+        with_findings=with_findings,
+        empty=len(truths) - unknown - with_findings,
+        unknown=unknown,
+        boxes={name: boxes[label] for label, name in enumerate(classes)},
+    )
+
+
+def _listed(names: set[str]) -> str:
+    return ", ".join(sorted(name or "no split" for name in names))

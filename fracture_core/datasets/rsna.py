@@ -1,0 +1,195 @@
+"""The RSNA 2022 cervical spine subset: CT slices, boxes, labels and splits in one HDF5 file.
+
+`images` (N, H, W) float32 in [0, 1] · `bboxes` (N, M, 4) · `labels` (N,) 0 healthy, 1 fracture ·
+`split` (N,) 0 train, 1 val, 2 test · `StudyInstanceUID`, `SliceNumber` (N,) texts.
+Slices become uint16, v × 65,535. A slice is named study/slice, its group is the study. A slice
+called healthy is a truth without boxes; one called fracture without a box is unknown.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fracture_core.datasets.findings import Finding, keep_usable, truth_of
+from fracture_core.datasets.hdf5 import find_array, open_hdf5, read_numbers, read_texts
+from fracture_core.datasets.records import RecordedDataset, warn_of_doubts
+from fracture_core.datasets.rsna_boxes import BoxRows, read_box_rows
+from fracture_core.datasets.tally import Tally
+from fracture_core.errors import DatasetError
+from fracture_core.settings import settings
+from fracture_core.types import Pixels, Sample
+
+CLASSES = ("fracture",)
+SPLITS = ("train", "val", "test")
+MAX_ROWS = 10_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SliceRecord:
+    """One row of the file; `findings` None = unknown."""
+
+    path: Path
+    row: int
+    height: int
+    width: int
+    sample_id: str
+    group_id: str
+    split: str
+    is_fractured: bool
+    findings: tuple[Finding, ...] | None
+
+    def sample(self) -> Sample:
+        truth = None
+        if self.findings is not None:
+            truth = truth_of(self.findings, self.height, self.width, in_shares=False)
+        return Sample(
+            sample_id=self.sample_id,
+            group_id=self.group_id,
+            height=self.height,
+            width=self.width,
+            read=partial(_read_slice, self.path, self.row),
+            truth=truth,
+            image_class=0 if self.is_fractured else None,
+            split=self.split,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Columns:
+    height: int
+    width: int
+    boxes: BoxRows
+    labels: npt.NDArray[np.int64]
+    splits: npt.NDArray[np.int64]
+    studies: list[str]
+    slices: list[str]
+
+
+def open_rsna(path: Path) -> RecordedDataset:
+    """Open the file; raises DatasetError that names the key, what was expected and found."""
+    with open_hdf5(path) as file:
+        columns = _read_columns(file, path)
+    tally = Tally()
+    records = {record.sample_id: record for record in _records(columns, path, tally)}
+    warn_of_doubts(records, CLASSES, tally)
+    findings = sum(len(record.findings or ()) for record in records.values())
+    studies = len({record.group_id for record in records.values()})
+    return RecordedDataset(
+        name=path.stem,
+        path=path,
+        format="hdf5",
+        classes=CLASSES,
+        records=records,
+        found=(
+            f"RSNA HDF5 file: {len(records):,} slices of {columns.width} × {columns.height} pixels "
+            f"in {studies:,} studies, {findings:,} findings; "
+            f"boxes are {columns.boxes.convention}."
+        ),
+        warnings=tally.sentences(),
+    )
+
+
+def _read_columns(file: Any, path: Path) -> _Columns:
+    images = _find_images(file, path)
+    rows, height, width = images.shape
+    arrays = {
+        "bboxes": find_array(file, path, "bboxes", ndim=3, kinds="f"),
+        "labels": find_array(file, path, "labels", ndim=1, kinds="iu"),
+        "split": find_array(file, path, "split", ndim=1, kinds="iu"),
+        "StudyInstanceUID": find_array(file, path, "StudyInstanceUID", ndim=1, kinds="OS"),
+        "SliceNumber": find_array(file, path, "SliceNumber", ndim=1, kinds="OSiu"),
+    }
+    for key, array in arrays.items():
+        expected = (rows, *array.shape[1:2], 4) if key == "bboxes" else (rows,)
+        if array.shape != expected:
+            raise DatasetError(
+                path, expected=f"'{key}' of shape {expected}", found=f"{array.shape}"
+            )
+    boxes = read_numbers(arrays["bboxes"], path).astype(np.float64)
+    return _Columns(
+        height=height,
+        width=width,
+        boxes=read_box_rows(boxes, height, width, path),
+        labels=_read_codes(arrays["labels"], 2, path),
+        splits=_read_codes(arrays["split"], len(SPLITS), path),
+        studies=read_texts(arrays["StudyInstanceUID"], path),
+        slices=read_texts(arrays["SliceNumber"], path),
+    )
+
+
+def _find_images(file: Any, path: Path) -> Any:
+    images = find_array(file, path, "images", ndim=3, kinds="f")
+    rows, height, width = images.shape
+    if images.dtype.itemsize != 4:
+        raise DatasetError(path, expected="'images' of float32", found=f"{images.dtype}")
+    if not 0 < rows <= MAX_ROWS or not 0 < height * width <= settings().max_pixels:
+        raise DatasetError(
+            path,
+            expected=(
+                f"'images' with 1 to {MAX_ROWS:,} slices "
+                f"of 1 to {settings().max_pixels:,} pixels each"
+            ),
+            found=f"shape {images.shape}",
+        )
+    return images
+
+
+def _read_codes(array: Any, count: int, path: Path) -> npt.NDArray[np.int64]:
+    codes = read_numbers(array, path).astype(np.int64)
+    strange = np.flatnonzero((codes < 0) | (codes >= count))
+    if len(strange):
+        raise DatasetError(
+            path,
+            expected=f"'{array.name[1:]}' from 0 to {count - 1}",
+            found=f"{codes[strange[0]]} in row {strange[0]}",
+        )
+    return codes
+
+
+def _records(columns: _Columns, path: Path, tally: Tally) -> Iterator[SliceRecord]:
+    seen = set()
+    for row, (study, number) in enumerate(zip(columns.studies, columns.slices, strict=True)):
+        sample_id = f"{study}/{number}"
+        if sample_id in seen:
+            tally.add("Rows that repeat a slice, left out", f"row {row}, {sample_id}")
+            continue
+        seen.add(sample_id)
+        yield SliceRecord(
+            path=path,
+            row=row,
+            height=columns.height,
+            width=columns.width,
+            sample_id=sample_id,
+            group_id=study,
+            split=SPLITS[columns.splits[row]],
+            is_fractured=bool(columns.labels[row]),
+            findings=_findings(columns, row, tally),
+        )
+
+
+def _findings(columns: _Columns, row: int, tally: Tally) -> tuple[Finding, ...] | None:
+    corners = columns.boxes.xyxy[row][columns.boxes.used[row]]
+    listed = [Finding(label=0, xyxy=xyxy, place=f"row {row}") for xyxy in corners]
+    if listed and not columns.labels[row]:
+        tally.add("Slices labelled healthy with boxes, boxes kept", f"row {row}")
+    if columns.labels[row] and not listed:
+        tally.add("Slices labelled fracture without a box, truth unknown", f"row {row}")
+        return None
+    return keep_usable(listed, columns.height, columns.width, tally)
+
+
+def _read_slice(path: Path, row: int) -> Pixels:
+    """(H, W) uint16 of one row; raises DatasetError where values are not in [0, 1]."""
+    with open_hdf5(path) as file:
+        values = np.asarray(_find_images(file, path)[row])
+    low, high = float(values.min()), float(values.max())
+    if not (low >= 0 and high <= 1):
+        raise DatasetError(
+            path, expected=f"'images' row {row} in [0, 1]", found=f"values from {low} to {high}"
+        )
+    return np.rint(values.astype(np.float64) * 65_535).astype(np.uint16)

@@ -1,0 +1,79 @@
+"""What a picture or data set is, as one line of JSON each."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TextIO
+
+from fracture_core.datasets import Dataset, is_dataset, open_dataset
+from fracture_core.errors import BadInput, PictureError
+from fracture_core.imaging.opening import open_picture
+from fracture_core.imaging.picture import Picture
+
+Line = dict[str, object]
+
+
+def print_info(paths: Sequence[Path], out: TextIO) -> int:
+    """Write one JSON line a picture or data set; returns how many could not be read.
+
+    A folder that is no data set stands for the files in it. What cannot be read gets a line with
+    its path and an "error" sentence, and the others still follow.
+    """
+    errors = 0
+    for path in paths:
+        for line in _lines(path):
+            errors += "error" in line
+            # Flushed, so that a long list can be followed while it grows.
+            print(json.dumps(line, allow_nan=False), file=out, flush=True)
+    return errors
+
+
+def _lines(path: Path) -> Iterator[Line]:
+    try:
+        if not path.exists():
+            raise PictureError(path, expected="a picture or data set", found="no such file")
+        if is_dataset(path):
+            yield _dataset_line(path, open_dataset(path))
+        elif path.is_dir():
+            yield from _folder_lines(path)
+        else:
+            yield _picture_line(path, open_picture(path, path.name))
+    except BadInput as error:
+        yield {"path": str(path), "error": str(error)}
+
+
+def _folder_lines(folder: Path) -> Iterator[Line]:
+    files = sorted(
+        path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")
+    )
+    if not files:
+        raise PictureError(folder, expected="a data set or pictures", found="a folder without any")
+    for path in files:
+        yield from _lines(path)
+
+
+def _picture_line(path: Path, picture: Picture) -> Line:
+    return {
+        "path": str(path),
+        "kind": "picture",
+        "size": {"width": picture.width, "height": picture.height},
+        "frames": picture.frames,
+        "bits": picture.bits,
+        "photometric": picture.photometric,
+        "spacing_mm": picture.spacing_mm,
+        "sha256": picture.sha256,
+        "warnings": picture.warnings,
+    }
+
+
+def _dataset_line(path: Path, dataset: Dataset) -> Line:
+    return {
+        "path": str(path),
+        "kind": "dataset",
+        "format": dataset.format,
+        "found": dataset.found,
+        "classes": dataset.classes,
+        "counts": {split: asdict(counts) for split, counts in dataset.summary().items()},
+        "warnings": dataset.warnings,
+    }
