@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 Mask = npt.NDArray[np.bool_]
 Polygon = npt.NDArray[np.floating]
+Edges = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,13 +40,29 @@ def from_crop(crop: Mask, left: int, top: int, height: int, width: int) -> Rle:
     Costs what the crop costs, never the picture.
     """
     rows, columns = crop.shape
-    if not (0 <= top <= height - rows and 0 <= left <= width - columns):
-        raise ValueError(
-            f"crop: expected inside {(height, width)}, got {crop.shape} at {left, top}"
-        )
-    edges = np.diff(np.pad(crop.T.astype(np.int8), ((0, 0), (1, 1))), axis=1)
-    column, row = np.nonzero(edges)
-    flips = (column + left) * height + row + top
+    return from_cells(crop, top + np.arange(rows + 1), left + np.arange(columns + 1), height, width)
+
+
+def from_cells(cells: Mask, rows: Edges, columns: Edges, height: int, width: int) -> Rle:
+    """(h, w) bool on a grid coarser than the pixels → code.
+
+    Cell (i, j) covers the pixels from `rows[i]` to `rows[i + 1]` and `columns[j]` to
+    `columns[j + 1]`, ends exclusive; edges rise and lie inside the picture. Costs what the
+    cells and the runs cost, never the picture.
+    """
+    if not (rows[0] >= 0 and rows[-1] <= height and columns[0] >= 0 and columns[-1] <= width):
+        raise ValueError(f"cells: expected inside {(height, width)}, got {rows}, {columns}")
+    steps = np.diff(np.pad(cells.T.astype(np.int8), ((0, 0), (1, 1))), axis=1)
+    column, row = np.nonzero(steps)
+    # Every pixel column of a cell column has the same runs.
+    flips_in = np.bincount(column, minlength=cells.shape[1])
+    start_of = np.cumsum(flips_in) - flips_in
+    cell_of = np.repeat(np.arange(cells.shape[1]), np.diff(columns))
+    repeats = flips_in[cell_of]
+    within = np.arange(repeats.sum()) - np.repeat(np.cumsum(repeats) - repeats, repeats)
+    picked = np.repeat(start_of[cell_of], repeats) + within
+    pixel_column = np.repeat(np.arange(columns[0], columns[-1]), repeats)
+    flips = pixel_column * height + rows[row[picked]]
     # A run that ends a column and one that begins the next are one run.
     seam = np.flatnonzero(flips[1:] == flips[:-1])
     flips = np.delete(flips, np.concatenate([seam, seam + 1]))

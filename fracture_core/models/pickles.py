@@ -1,0 +1,308 @@
+"""Pickles read without running them.
+
+A pickle is a program: its opcodes may call any function by name. This reader steps through the
+opcodes (`pickletools`) with a machine that can build plain values and *records*, descriptions of
+objects that keep only the name of the class and the state. Nothing is imported, nothing is called;
+tensors come out as references into the file. A name that a YOLO checkpoint has no use for is
+refused.
+"""
+
+import pickletools
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+MAX_OPCODES = 3_000_000
+_RECORD_CLASSES = re.compile(
+    r"(torch\.nn\.modules|ultralytics(\.yolo)?\.(nn|utils))(\.\w+)*\.([A-Z]|v10)\w*", re.ASCII
+)
+# Called by harmless checkpoints; here they become records.
+_INERT_CALLS = re.compile(
+    r"numpy\.(core|_core)\.multiarray\.(scalar|_reconstruct)|numpy\.(dtype|ndarray)"
+    r"|_codecs\.encode|types\.SimpleNamespace|torch\.(Size|device)"
+    r"|(pathlib|pathlib\._local)\.(Pure)?(Posix|Windows)?Path"
+    r"|datetime\.(date|time|datetime|timedelta|timezone)",
+    re.ASCII,
+)
+_SETS = frozenset(f"{m}.{n}" for m in ("builtins", "__builtin__") for n in ("set", "frozenset"))
+_GETATTR = frozenset({"builtins.getattr", "__builtin__.getattr"})
+_MAPPINGS = frozenset({"collections.OrderedDict", "collections.defaultdict"})
+_PARAMETERS = frozenset(
+    {"torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state"}
+)
+_TENSOR = "torch._utils._rebuild_tensor_v2"
+_VALUES = re.compile(
+    r"torch\.(float|bfloat|half|double|u?int|long|short|bool|complex)\d*"
+    r"|torch\.(Float|Double|Half|BFloat16|Long|Int|Short|Char|Byte|Bool)Storage"
+    r"|(builtins|__builtin__)\.(int|float|str|bool|list|dict|tuple|complex|bytes|object)",
+    re.ASCII,
+)
+
+
+class ForbiddenName(Exception):
+    """The pickle asks for a name that no checkpoint needs; `str()` is that name."""
+
+
+class MalformedPickle(Exception):
+    """The opcodes break off or make no sense."""
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A class or function that the pickle names; never imported."""
+
+    path: str
+
+
+@dataclass(eq=False, slots=True)
+class Record:
+    """An object that was never built: the name of its class, and its state."""
+
+    kind: str
+    state: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """A block of numbers in the file: `kind` such as "HalfStorage", how many, and where."""
+
+    kind: str
+    key: str
+    numel: int
+
+
+@dataclass(frozen=True, slots=True)
+class TensorRef:
+    """A tensor in the file, not read yet; offset and stride count elements."""
+
+    storage: Storage
+    offset: int
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+
+
+def read_pickle(data: bytes) -> Any:
+    """What the pickle describes, in dicts, lists, plain values, `Record` and `TensorRef`.
+
+    Sets come back as lists. Raises ForbiddenName and MalformedPickle.
+    """
+    machine = _Machine()
+    try:
+        for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
+            if count > MAX_OPCODES:
+                raise MalformedPickle(f"more than {MAX_OPCODES} opcodes")
+            machine.step(opcode.name, argument)
+        return machine.stack.pop()
+    except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
+        raise MalformedPickle(f"{type(error).__name__}: {error}") from error
+
+
+@dataclass(slots=True)
+class _Machine:
+    stack: list[Any] = field(default_factory=list)
+    marks: list[int] = field(default_factory=list)
+    memo: dict[int, Any] = field(default_factory=dict)
+
+    def step(self, opcode: str, argument: Any) -> None:
+        if opcode in _LITERALS:
+            self.stack.append(argument)
+        elif opcode in _FRESH:
+            self.stack.append(_FRESH[opcode]())
+        elif opcode in _ACTIONS:
+            _ACTIONS[opcode](self, argument)
+        elif opcode not in _IGNORED:
+            raise ForbiddenName(f"the pickle opcode {opcode}")
+
+    def since_mark(self) -> list[Any]:
+        start = self.marks.pop()
+        taken = self.stack[start:]
+        del self.stack[start:]
+        return taken
+
+    def pop(self, count: int) -> list[Any]:
+        if count > len(self.stack):
+            raise IndexError("an empty stack")
+        taken = self.stack[len(self.stack) - count :]
+        del self.stack[len(self.stack) - count :]
+        return taken
+
+
+_LITERALS = frozenset(
+    [
+        "INT",
+        "BININT",
+        "BININT1",
+        "BININT2",
+        "LONG",
+        "LONG1",
+        "LONG4",
+        "FLOAT",
+        "BINFLOAT",
+        "UNICODE",
+        "BINUNICODE",
+        "SHORT_BINUNICODE",
+        "BINUNICODE8",
+        "STRING",
+        "BINSTRING",
+        "SHORT_BINSTRING",
+        "BINBYTES",
+        "SHORT_BINBYTES",
+        "BINBYTES8",
+        "BYTEARRAY8",
+    ]
+)
+_FRESH: dict[str, Callable[[], Any]] = {
+    "NONE": lambda: None,
+    "NEWTRUE": lambda: True,
+    "NEWFALSE": lambda: False,
+    "EMPTY_LIST": list,
+    "EMPTY_SET": list,
+    "EMPTY_DICT": dict,
+    "EMPTY_TUPLE": tuple,
+}
+_IGNORED = frozenset({"PROTO", "FRAME", "STOP"})
+
+
+def _mark(machine: _Machine, _: Any) -> None:
+    machine.marks.append(len(machine.stack))
+
+
+def _memoize(machine: _Machine, index: Any) -> None:
+    machine.memo[len(machine.memo) if index is None else index] = machine.stack[-1]
+
+
+def _recall(machine: _Machine, index: Any) -> None:
+    machine.stack.append(machine.memo[index])
+
+
+def _tuple(count: int) -> Callable[[_Machine, Any], None]:
+    return lambda machine, _: machine.stack.append(tuple(machine.pop(count)))
+
+
+def _append(machine: _Machine, items: Sequence[Any]) -> None:
+    target = machine.stack[-1]
+    if type(target) is not list:
+        raise TypeError(f"items for a {type(target).__name__}")
+    target.extend(items)
+
+
+def _set_items(machine: _Machine, items: Sequence[Any]) -> None:
+    target = machine.stack[-1]
+    if type(target) is not dict:
+        raise TypeError(f"keys for a {type(target).__name__}")
+    target.update(_pairs(items))
+
+
+def _pairs(items: Sequence[Any]) -> dict[Any, Any]:
+    for key in items[::2]:
+        # Hashing a deeply nested tuple would end the process.
+        if not isinstance(key, str | int | float | bool | bytes | None):
+            raise TypeError(f"a {type(key).__name__} as a key")
+    return dict(zip(items[::2], items[1::2], strict=True))
+
+
+def _global(machine: _Machine, argument: Any) -> None:
+    module, _, name = argument.partition(" ")
+    machine.stack.append(_allowed(f"{module}.{name}"))
+
+
+def _stack_global(machine: _Machine, _: Any) -> None:
+    module, name = machine.pop(2)
+    machine.stack.append(_allowed(f"{module}.{name}"))
+
+
+def _allowed(path: str) -> Name:
+    known = path in _SETS | _GETATTR | _MAPPINGS | _PARAMETERS or path == _TENSOR
+    patterns = (_RECORD_CLASSES, _INERT_CALLS, _VALUES)
+    if not known and not any(pattern.fullmatch(path) for pattern in patterns):
+        raise ForbiddenName(path)
+    return Name(path)
+
+
+def _reduce(machine: _Machine, _: Any) -> None:
+    function, arguments = machine.pop(2)
+    if not isinstance(function, Name) or not isinstance(arguments, tuple):
+        raise TypeError("a call of what is no function")
+    machine.stack.append(_result(function.path, arguments))
+
+
+def _result(path: str, arguments: tuple[Any, ...]) -> Any:
+    if path == _TENSOR:
+        return _tensor(*arguments[:4])
+    if path in _PARAMETERS:
+        return arguments[0]
+    if path in _MAPPINGS:
+        items = arguments[0] if path == "collections.OrderedDict" and arguments else ()
+        return _pairs([part for key, value in items for part in (key, value)])
+    if path in _SETS:
+        return list(arguments[0]) if arguments else []
+    harmless = _INERT_CALLS.fullmatch(path) or (_RECORD_CLASSES.fullmatch(path) and not arguments)
+    if harmless or (path in _GETATTR and isinstance(arguments[0], Name)):
+        return Record(path)
+    raise ForbiddenName(f"a call of {path}")
+
+
+def _tensor(storage: Any, offset: Any, size: Any, stride: Any) -> TensorRef:
+    numbers = (offset, *size, *stride)
+    whole = all(type(number) is int and number >= 0 for number in numbers)
+    if not (isinstance(storage, Storage) and whole and len(size) == len(stride) <= 8):
+        raise ValueError("a tensor of impossible shape")
+    return TensorRef(storage, offset, tuple(size), tuple(stride))
+
+
+def _new_object(machine: _Machine, count: int) -> None:
+    kind, *arguments = machine.pop(count)
+    if not isinstance(kind, Name):
+        raise TypeError("an object of what is no class")
+    if not _RECORD_CLASSES.fullmatch(kind.path) or any(arguments):
+        machine.stack.append(_result(kind.path, arguments[0]))
+    else:
+        machine.stack.append(Record(kind.path))
+
+
+def _build(machine: _Machine, _: Any) -> None:
+    state = machine.stack.pop()
+    target = machine.stack[-1]
+    if isinstance(target, Record):
+        target.state = state
+    elif not isinstance(target, dict | TensorRef):
+        raise TypeError(f"state for a {type(target).__name__}")
+
+
+def _persistent(machine: _Machine, _: Any) -> None:
+    identity = machine.stack.pop()
+    tag, kind, key, _location, numel = identity
+    valid = tag == "storage" and isinstance(kind, Name) and kind.path.endswith("Storage")
+    if not (valid and isinstance(key, str) and key.isdigit() and type(numel) is int):
+        raise ValueError("a block of numbers that is described wrongly")
+    machine.stack.append(Storage(kind.path.removeprefix("torch."), key, numel))
+
+
+_ACTIONS: dict[str, Callable[[_Machine, Any], None]] = {
+    "MARK": _mark,
+    "POP": lambda machine, _: machine.stack.pop(),
+    "POP_MARK": lambda machine, _: machine.since_mark().clear(),
+    "DUP": lambda machine, _: machine.stack.append(machine.stack[-1]),
+    **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"), _memoize),
+    **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), _recall),
+    "TUPLE": lambda machine, _: machine.stack.append(tuple(machine.since_mark())),
+    "TUPLE1": _tuple(1),
+    "TUPLE2": _tuple(2),
+    "TUPLE3": _tuple(3),
+    "LIST": lambda machine, _: machine.stack.append(machine.since_mark()),
+    "FROZENSET": lambda machine, _: machine.stack.append(machine.since_mark()),
+    "DICT": lambda machine, _: machine.stack.append(_pairs(machine.since_mark())),
+    "APPEND": lambda machine, _: _append(machine, machine.pop(1)),
+    "APPENDS": lambda machine, _: _append(machine, machine.since_mark()),
+    "ADDITEMS": lambda machine, _: _append(machine, machine.since_mark()),
+    "SETITEM": lambda machine, _: _set_items(machine, machine.pop(2)),
+    "SETITEMS": lambda machine, _: _set_items(machine, machine.since_mark()),
+    "GLOBAL": _global,
+    "STACK_GLOBAL": _stack_global,
+    "REDUCE": _reduce,
+    "NEWOBJ": lambda machine, _: _new_object(machine, 2),
+    "NEWOBJ_EX": lambda machine, _: _new_object(machine, 3),
+    "BUILD": _build,
+    "BINPERSID": _persistent,
+}

@@ -1,0 +1,81 @@
+"""Ultralytics imported so that it calls nobody, installs nothing and leaves torch as it was.
+
+By itself it looks up host names, sends usage events, fetches fonts, installs packages, replaces
+`torch.save`, and sets the process to one thread. Everything of it is reached through `part`.
+"""
+
+import importlib
+import importlib.util
+import json
+import os
+import shutil
+import sys
+import threading
+from pathlib import Path
+from types import ModuleType
+
+import cv2
+import numpy as np
+import torch
+
+from fracture_core.settings import settings
+
+_ENVIRONMENT = {
+    "YOLO_OFFLINE": "1",
+    "YOLO_AUTOINSTALL": "false",
+    "YOLO_VERBOSE": "false",
+    # Architectures are built without `eval`.
+    "ULTRALYTICS_SAFE_LOAD": "1",
+}
+_OFF = ("sync", "clearml", "comet", "dvc", "mlflow", "raytune", "tensorboard", "wandb")
+_MESSAGES = ("vscode_msg", "openvino_msg")
+_FONTS = ("Arial.ttf", "Arial.Unicode.ttf")
+# Ultralytics keeps state in its classes while it builds a network: one build at a time.
+LOCK = threading.RLock()
+
+
+def part(name: str) -> ModuleType:
+    """A module of Ultralytics by its full name, such as "ultralytics.nn.tasks"."""
+    with LOCK:
+        _import_quietly()
+        return importlib.import_module(name)
+
+
+def _import_quietly() -> None:
+    if "ultralytics.utils" in sys.modules:
+        return
+    folder = settings().cache / "ultralytics"
+    _prepare(folder / "Ultralytics")
+    os.environ.update(_ENVIRONMENT, YOLO_CONFIG_DIR=str(folder))
+    threads, cv_threads, save = torch.get_num_threads(), cv2.getNumThreads(), torch.save
+    omp, printing = os.environ.get("OMP_NUM_THREADS"), np.get_printoptions()
+    importlib.import_module("ultralytics.utils")
+    torch.set_num_threads(threads)
+    torch.set_printoptions(profile="default")  # type: ignore[no-untyped-call]
+    torch.save = save
+    cv2.setNumThreads(cv_threads)
+    np.set_printoptions(**printing)
+    if omp is None:
+        os.environ.pop("OMP_NUM_THREADS", None)
+
+
+def _prepare(folder: Path) -> None:
+    """The settings that Ultralytics finds, and the fonts that it would fetch."""
+    folder.mkdir(parents=True, exist_ok=True)
+    off = dict.fromkeys((*_OFF, *_MESSAGES), False)
+    folders = {
+        name: str(folder.parent / name) for name in ("datasets_dir", "weights_dir", "runs_dir")
+    }
+    text = json.dumps({**off, **folders, "api_key": "", "openai_api_key": ""})
+    (folder / "settings.json").write_text(text, encoding="utf-8")
+    for name in _FONTS:
+        if not (folder / name).is_file():
+            shutil.copyfile(_free_font(), folder / name)
+
+
+def _free_font() -> Path:
+    """DejaVu Sans, which comes with matplotlib, which comes with Ultralytics."""
+    spec = importlib.util.find_spec("matplotlib")
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError("matplotlib is not installed; run make setup")
+    return Path(spec.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
