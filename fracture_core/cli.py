@@ -35,6 +35,33 @@ def info(
         raise typer.Exit(1)
 
 
+@app.command()
+def predict(
+    paths: Annotated[list[Path], typer.Argument(help="Pictures, folders of them or data sets.")],
+    model: Annotated[str, typer.Option(help="A library id, a .pt file or an architecture.")],
+    out: Annotated[Path, typer.Option(help="The COCO JSON file to write.")],
+    confidence: Annotated[float | None, typer.Option(help="Leave out lower scores.")] = None,
+    nms: Annotated[float | None, typer.Option(help="Merge boxes that overlap more (IoU).")] = None,
+) -> None:
+    """Write a model's findings as COCO results, raw unless a filter is given."""
+    from tqdm import tqdm
+
+    from fracture_core.models.library import open_model
+    from fracture_core.predictions import Filter, find_items, write_predictions
+
+    keep = Filter(confidence=confidence, nms_iou=nms)
+    loaded = open_model(model)
+    items, errors = find_items(paths)
+    with tqdm(total=len(items), unit="picture", disable=None) as bar:
+        errors += write_predictions(
+            loaded, items, out, keep=keep, progress=lambda done: bar.update(done - bar.n)
+        )
+    for error in errors:
+        print(error, file=sys.stderr)
+    if errors:
+        raise typer.Exit(1)
+
+
 def main() -> None:
     """Run a command; what a person can put right is one sentence on stderr and exit code 2."""
     try:

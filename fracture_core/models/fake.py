@@ -23,7 +23,11 @@ CARD = ModelCard(
     title="Fake model (invents findings)",
     family="fake",
     task="segment",
-    classes=("fracture", *(f"class {k}" for k in range(1, 10))),
+    # The classes of the demo cases, and some more for other data sets.
+    classes=(
+        *("transverse", "oblique", "spiral", "comminuted", "greenstick"),
+        *(f"class {label}" for label in range(5, 10)),
+    ),
     input_size=1024,
     needs_nms=True,
     training_data="none",
