@@ -9,6 +9,8 @@ from fracture_core.ui.reading_room import DarkFirst
 from fracture_core.ui.routes import ROUTES
 
 RESEARCH_USE = "Research use only. Not a medical device. Not for clinical decisions."
+# Pictures need the room that Streamlit leaves at the sides for reading text.
+WIDE = "<style>.stMainBlockContainer {padding-left: 1.25rem; padding-right: 1.25rem}</style>"
 ICON = Path(__file__).parent / "fracture_core" / "ui" / "icon.svg"
 
 
@@ -32,6 +34,8 @@ def serve_page() -> None:
         # A deep link runs its page before the site map is known and loses the first action.
         st.session_state.site_map_shown = True
         st.rerun()
+    st.logo(str(ICON), size="large")
+    st.html(WIDE)
     st.caption(f":material/science: **{RESEARCH_USE}**")
     page.run()
 

@@ -6,7 +6,7 @@ from typing import Self
 
 from fracture_core import classes as class_names
 from fracture_core.datasets import Dataset
-from fracture_core.imaging import Picture
+from fracture_core.imaging.picture import Picture
 from fracture_core.types import Sample
 
 

@@ -9,7 +9,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from fracture_core.datasets import Dataset, open_dataset
 from fracture_core.demo import CLASSES, demo_case, write_demo
 from fracture_core.errors import WorkbenchError
-from fracture_core.imaging import Opened, open_pictures
+from fracture_core.imaging.opening import Opened, open_pictures
 from fracture_core.settings import settings
 from fracture_core.ui.cases import Case
 from fracture_core.ui.text import literal
