@@ -7,7 +7,7 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from fracture_core.errors import ConfigError
 from fracture_core.nets.limits import check_whole
-from fracture_core.nets.pretrained import imagenet_state
+from fracture_core.nets.pretrained import load_imagenet
 from fracture_core.nets.resnet import ResNet, resnet
 
 
@@ -75,7 +75,7 @@ def resnet_backbone(
     )
     if weights is not None:
         _check_fits_imagenet(in_channels, width)
-        trunk.load_state_dict(imagenet_state(name, weights))
+        load_imagenet(trunk, name, weights)
     return Backbone(trunk, frozen_stages=frozen_stages)
 
 

@@ -7,7 +7,7 @@ from torchvision.models import get_model
 
 from fracture_core.nets.attention_gate import AttentionGate
 from fracture_core.nets.limits import check_name, check_share, check_whole
-from fracture_core.nets.pretrained import imagenet_state
+from fracture_core.nets.pretrained import load_imagenet
 
 EFFICIENTNETS = (*(f"efficientnet_b{size}" for size in range(8)), "efficientnet_v2_s")
 
@@ -46,7 +46,7 @@ class EfficientNetGate(nn.Module):
         check_share("dropout", dropout)
         network = get_model(name, weights=None)
         if weights is not None:
-            network.load_state_dict(imagenet_state(name, weights))
+            load_imagenet(network, name, weights)
         self.extractor: nn.Sequential = network.features
         self.feature_channels: int = network.features[-1].out_channels
         self.gate = AttentionGate(self.feature_channels, reduction=reduction)

@@ -6,11 +6,22 @@ import zipfile
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.models import get_model_weights
 
 from fracture_core.errors import WeightsError
 from fracture_core.nets.limits import check_name
+
+
+def load_imagenet(network: nn.Module, model: str, weights: str) -> None:
+    """Load torchvision's `weights` of its `model` into a network with the same parameters."""
+    state = imagenet_state(model, weights)
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise WeightsError(
+            f"{model} {weights}", expected=f"weights of {model}", found="those of another network"
+        ) from error
 
 
 def imagenet_state(model: str, weights: str) -> dict[str, Tensor]:

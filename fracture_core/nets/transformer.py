@@ -205,7 +205,10 @@ class Transformer(nn.Module):
     def decode(
         self, queries: Tensor, memory: Memory, *, with_attention: bool
     ) -> tuple[Tensor, Tensor | None]:
-        """Let the queries read the memory, layer by layer."""
+        """Let the queries read the memory, layer by layer.
+
+        States start at zero, so the first self-attention only adds a constant, as in the paper.
+        """
         queries = queries.expand(len(memory.values), -1, -1)
         states = torch.zeros_like(queries)
         after_each, attention = [], None
