@@ -29,7 +29,7 @@ export class Column {
     this.choosePane = choosePane
     this.account = element("p", { class: "account", role: "status" })
     this.tally = element("p", { class: "tally" })
-    this.best = element("button", { type: "button", class: "tool words", onclick: showBest }, "Show best candidate")
+    this.best = element("button", { type: "button", class: "tool words", onclick: showBest }, "Show best")
     this.controls = new Controls({ change, commit })
     this.table = new FindingsTable({ onHover: hover, onPick: pick })
     const file = (kind, words, label) =>

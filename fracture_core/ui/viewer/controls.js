@@ -76,6 +76,7 @@ export class Histogram {
 
   fill(scores) {
     this.counts.fill(0)
+    this.colour = getComputedStyle(this.root).color
     for (const score of scores) this.counts[Math.min(Math.floor(score * BINS), BINS - 1)]++
   }
 
@@ -84,7 +85,7 @@ export class Histogram {
     const { width, height } = this.root
     const tallest = Math.sqrt(Math.max(...this.counts, 1))
     context.clearRect(0, 0, width, height)
-    context.fillStyle = getComputedStyle(this.root).color
+    context.fillStyle = this.colour
     this.counts.forEach((count, n) => {
       if (!count) return
       const tall = Math.max(2, (Math.sqrt(count) / tallest) * height)

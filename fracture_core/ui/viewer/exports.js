@@ -83,7 +83,8 @@ export function drawSheet(picture, { window, inverted, marks, masks, opacity, li
   layer.height = picture.height
   const size = { width: picture.width / unit, height: picture.height / unit }
   const matrix = [1 / unit, 0, 0, 1 / unit, 0, 0]
-  drawOverlay(layer.getContext("2d"), marks, { matrix, size, ratio: unit, opacity, masks, patient: true })
+  const font = "600 12px system-ui, sans-serif"
+  drawOverlay(layer.getContext("2d"), marks, { matrix, size, ratio: unit, opacity, masks, font, patient: true })
   context.drawImage(layer, 0, 0)
   drawStrip(context, lines, picture.height, unit)
   return sheet

@@ -15,6 +15,8 @@ export const COLOURS = {
   finding: "#e8ecef",
   candidate: "#e8ecef",
 }
+// Small letters need more light than lines do.
+const WORD_COLOURS = { "true positive": "#2fd6a8", "false positive": "#ff8f4d" }
 export const TAGS = {
   truth: "GT",
   "true positive": "TP",
@@ -25,7 +27,6 @@ export const TAGS = {
 const DASHES = { solid: [], dashed: [7, 5], dotted: [2, 4] }
 const MOST_TAGS = 60
 const MASK_MILLISECONDS = 6
-const FONT = '600 12px system-ui, "Segoe UI", Roboto, sans-serif'
 
 function strokeRect(context, rect, { colour, width, dash }) {
   context.setLineDash(dash)
@@ -141,13 +142,13 @@ function drawTag(context, mark, size, taken) {
   context.fillRect(place.x, place.y, width, height)
   context.fillStyle = COLOURS[mark.kind]
   context.fillRect(place.x, place.y, 2, height)
-  context.fillStyle = mark.lit ? "#000" : COLOURS[mark.kind] === "#d55e00" ? "#ff8a3c" : COLOURS[mark.kind]
+  context.fillStyle = mark.lit ? "#000" : (WORD_COLOURS[mark.kind] ?? COLOURS[mark.kind])
   context.fillText(mark.tag, place.x + 5, place.y + height / 2 + 0.5)
 }
 
 /**
  * Draw `marks`: {kind, line, xyxy, index, tag, mask, lit}. `scene` is {matrix, size, ratio,
- * opacity, masks}. Returns whether everything could be drawn in this frame.
+ * opacity, masks, font, patient: whether to wait for every mask}. Returns whether everything could be drawn in this frame.
  */
 export function drawOverlay(context, marks, scene) {
   const { matrix: m, size, ratio } = scene
@@ -166,15 +167,17 @@ export function drawOverlay(context, marks, scene) {
       if (mark.mask) complete = drawMask(context, mark, m, ratio, scene.opacity, deadline) && complete
     }
   }
-  // The best finding and whatever is pointed at come last, on top.
-  for (const mark of [...seen].reverse()) if (!mark.lit) drawBox(context, mark)
-  for (const mark of seen) if (mark.lit) drawBox(context, mark)
-  drawTags(context, seen, size)
+  // From the bottom up: truths, findings with the best last, whatever is pointed at.
+  const rank = (mark) => (mark.lit ? 2 : mark.id[0] === "t" ? 0 : 1)
+  const order = seen.map((mark, n) => ({ mark, rank: rank(mark), n }))
+  order.sort((a, b) => a.rank - b.rank || b.n - a.n)
+  for (const { mark } of order) drawBox(context, mark)
+  drawTags(context, seen, scene)
   return complete
 }
 
-function drawTags(context, seen, size) {
-  context.font = FONT
+function drawTags(context, seen, { size, font }) {
+  context.font = font
   context.textBaseline = "middle"
   const taken = []
   const tagged = seen.filter((mark, n) => mark.tag && (n < MOST_TAGS || mark.lit))
@@ -221,7 +224,7 @@ export function drawScaleBar(context, scene, spacingMm) {
   context.strokeStyle = "#e8ecef"
   context.lineWidth = 1.5
   line()
-  context.font = FONT
+  context.font = scene.font
   context.textBaseline = "alphabetic"
   const text = `${length} mm`
   context.fillStyle = "#e8ecef"

@@ -18,6 +18,7 @@ export class PaneView {
     this.contexts = [this.picture, this.overlay].map((canvas) => canvas.getContext("2d"))
     this.size = { width: 1, height: 1 }
     this.ratio = 1
+    this.font = ""
     this.marks = []
     this.watch = new ResizeObserver(() => this.measure() && onResize())
     this.watch.observe(this.root)
@@ -31,6 +32,7 @@ export class PaneView {
     if (!size.width || !size.height || (same && ratio === this.ratio)) return false
     this.size = size
     this.ratio = ratio
+    this.font = `600 12px ${getComputedStyle(this.root).fontFamily}`
     for (const canvas of [this.picture, this.overlay]) {
       canvas.width = Math.round(size.width * ratio)
       canvas.height = Math.round(size.height * ratio)
@@ -62,7 +64,8 @@ export class PaneView {
   /** Whether everything could be drawn in this frame. */
   mark(marks, look, { opacity, masks, spacingMm }) {
     this.marks = marks
-    const scene = { matrix: matrix(look.view, this.size), size: this.size, ratio: this.ratio, opacity, masks }
+    const { size, ratio, font } = this
+    const scene = { matrix: matrix(look.view, size), size, ratio, opacity, masks, font }
     const complete = drawOverlay(this.contexts[1], marks, scene)
     if (spacingMm) drawScaleBar(this.contexts[1], scene, spacingMm)
     return complete

@@ -4,14 +4,13 @@ const WHEEL_ZOOM = 0.0016
 const WHEEL_STEP_PX = 40
 
 /**
- * `actions`: zoom(pane, x, y, factor), pan(dx, dy), window(dx, dy), scroll(steps), fit(),
- * hover(pane, x, y) or hover(null), pick(pane, x, y), settle(). Coordinates are CSS pixels of
- * the pane. `stack()` tells whether the wheel scrolls slices, `windowing()` whether the plain
- * drag changes the window.
+ * `actions`: zoom(x, y, factor), pan(dx, dy), window(dx, dy), scroll(steps), fit(), hover(x, y),
+ * leave(), pick(x, y), settle(). Coordinates are CSS pixels of the pane. `stack()` tells whether
+ * the wheel scrolls slices, `windowing()` whether the plain drag changes the window.
  */
 export class Gestures {
-  constructor(pane, root, { actions, stack, windowing }) {
-    Object.assign(this, { pane, root, actions, stack, windowing })
+  constructor(root, { actions, stack, windowing }) {
+    Object.assign(this, { root, actions, stack, windowing })
     this.pointers = new Map()
     this.mode = null
     this.wheeled = 0
@@ -19,7 +18,7 @@ export class Gestures {
     root.onpointerdown = (event) => this.down(event)
     root.onpointermove = (event) => this.move(event)
     root.onpointerup = root.onpointercancel = (event) => this.up(event)
-    root.onpointerleave = () => this.pointers.size || actions.hover(null)
+    root.onpointerleave = () => this.pointers.size || actions.leave()
     root.ondblclick = () => actions.fit()
     root.oncontextmenu = (event) => event.preventDefault()
   }
@@ -34,7 +33,7 @@ export class Gestures {
     const pixels = event.deltaY * [1, 20, 400][event.deltaMode] || event.deltaX
     const zooming = !this.stack() || event.ctrlKey || event.shiftKey || event.metaKey
     const { x, y } = this.place(event)
-    if (zooming) return this.actions.zoom(this.pane, x, y, Math.exp(-pixels * WHEEL_ZOOM))
+    if (zooming) return this.actions.zoom(x, y, Math.exp(-pixels * WHEEL_ZOOM))
     this.wheeled += pixels
     const steps = Math.trunc(this.wheeled / WHEEL_STEP_PX)
     this.wheeled -= steps * WHEEL_STEP_PX
@@ -52,7 +51,7 @@ export class Gestures {
   move(event) {
     const before = this.pointers.get(event.pointerId)
     const now = this.place(event)
-    if (!before) return this.actions.hover(this.pane, now.x, now.y)
+    if (!before) return this.actions.hover(now.x, now.y)
     const [dx, dy] = [now.x - before.x, now.y - before.y]
     if (this.mode === "pinch") this.pinch(event.pointerId, now)
     else if (this.mode === "window") this.actions.window(dx, dy)
@@ -69,7 +68,7 @@ export class Gestures {
     const distance = (p) => Math.max(Math.hypot(p.x - still.x, p.y - still.y), 1)
     const middle = (p) => ({ x: (p.x + still.x) / 2, y: (p.y + still.y) / 2 })
     const [from, to] = [middle(before), middle(now)]
-    this.actions.zoom(this.pane, from.x, from.y, distance(now) / distance(before))
+    this.actions.zoom(from.x, from.y, distance(now) / distance(before))
     this.actions.pan(to.x - from.x, to.y - from.y)
   }
 
@@ -78,7 +77,7 @@ export class Gestures {
     this.pointers.delete(event.pointerId)
     if (!before) return
     const click = before.travel < 4 && event.type === "pointerup" && event.button === 0
-    if (click && this.mode === "pan") this.actions.pick(this.pane, before.x, before.y)
+    if (click && this.mode === "pan") this.actions.pick(before.x, before.y)
     this.mode = this.pointers.size ? "pan" : null
     this.actions.settle()
   }

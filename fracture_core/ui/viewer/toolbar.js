@@ -43,6 +43,7 @@ export class Toolbar {
   }
 
   offerWindows(windows) {
+    this.offered = windows
     const options = windows.map(({ name }, n) => element("option", { value: n }, `${n + 1}  ${name}`))
     this.windows.replaceChildren(...options, element("option", { value: -1, hidden: true }, "By hand"))
   }
@@ -55,6 +56,7 @@ export class Toolbar {
       press(button, name === mode)
       button.disabled = !truthKnown
     }
+    if (this.offered !== look.windows) this.offerWindows(look.windows)
     press(this.overlay, state.show_overlay)
     press(this.masks, state.show_masks)
     this.maskGroup.hidden = !anyMask

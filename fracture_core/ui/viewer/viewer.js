@@ -1,4 +1,4 @@
-/** The viewer: holds the state, draws it, and tells Python of it when a change is complete. */
+/** The viewer: holds the case and the state, judges and shows, and reports completed changes. */
 
 import { Column } from "./column.js"
 import { element, setText } from "./elements.js"
@@ -6,18 +6,12 @@ import { cocoOf, drawSheet, fileName, NOTICE, save } from "./exports.js"
 import { account, findingsOf } from "./findings.js"
 import { commandOf, helpDialog } from "./keys.js"
 import { findingMarks, truthMarks } from "./marks.js"
-import { PaneView } from "./pane.js"
-import { Gestures } from "./pointer.js"
 import { caseOf, pictureOf } from "./shelf.js"
+import { newLook, Stage } from "./stage.js"
 import { Toolbar } from "./toolbar.js"
-import { centreOn, fit, matrix, newView, panBy, toImage, zoomAt } from "./view.js"
-import { buildLut, presets } from "./windows.js"
 
-const SETTLE_MILLISECONDS = 160
 const REPORT_FRAME_MILLISECONDS = 350
 const NEIGHBOURS = [1, -1, 2, -2]
-
-const newLook = () => ({ view: newView(), window: null, preset: 0, inverted: false, smooth: true, windowing: false })
 
 // Zoom and window outlive a viewer that Streamlit takes down and puts up again.
 const looks = new Map()
@@ -25,17 +19,11 @@ const looks = new Map()
 class Viewer {
   constructor(parent) {
     this.content = null
-    this.state = null
-    this.look = newLook()
-    this.frame = 0
+    this.frame = -1
     this.active = 0
     this.lit = null
     this.dotted = false
-    this.panes = []
     this.findings = []
-    this.lut = { serial: 0, words: null, key: "" }
-    this.forced = null
-    this.caseUrl = null
     this.stale = new Set()
     this.build(parent)
     this.onKey = (event) => this.key(event)
@@ -44,33 +32,39 @@ class Viewer {
 
   build(parent) {
     this.toolbar = new Toolbar((name, argument) => this.command(name, argument))
+    this.stage = new Stage({
+      touch: (...parts) => this.touch(...parts),
+      scroll: (steps) => this.goTo(this.state.frame + steps),
+      stack: () => this.content?.frames.length > 1,
+      hover: (id) => this.light(id, true),
+      pick: (id) => this.column.table.reveal(id),
+    })
     this.column = new Column({
       change: (part) => this.change(part),
       commit: () => this.commit(),
-      hover: (id) => this.light(id, "table"),
+      hover: (id) => this.light(id, false),
       pick: (id) => this.centre(id),
       choosePane: (n) => this.choosePane(n),
       showBest: () => this.toggleBest(),
       download: (kind) => this.download(kind),
     })
-    this.stage = element("div", { class: "stage" })
-    this.slices = element("input", { type: "range", class: "slices", min: 0, step: 1, "aria-label": "Slice", oninput: () => this.goTo(Number(this.slices.value)) })
-    this.sliceNumber = element("span", { class: "slice-number" })
-    this.sliceBar = element("div", { class: "slice-bar", hidden: true }, this.slices, this.sliceNumber)
-    this.readout = element("span", { class: "readout" })
-    this.status = element("span", { class: "status" })
     this.help = helpDialog()
-    this.host = element("div", { class: "host" },
-      element("div", { class: "viewer", tabindex: "-1" }, this.toolbar.root,
-        element("div", { class: "desk" },
-          element("div", { class: "picture-side" }, this.stage, this.sliceBar, element("div", { class: "foot" }, this.readout, this.status)),
-          this.column.root),
-        this.help))
-    this.root = this.host.firstChild
+    const side = element("div", { class: "picture-side" }, this.stage.root, this.buildSliceBar(), this.stage.foot)
+    const desk = element("div", { class: "desk" }, side, this.column.root)
+    this.root = element("div", { class: "viewer", tabindex: "-1" }, this.toolbar.root, desk, this.help)
     this.root.caseViewer = this
     this.root.onpointerenter = () => (this.over = true)
     this.root.onpointerleave = () => (this.over = false)
+    this.host = element("div", { class: "host" }, this.root)
     parent.append(this.host)
+  }
+
+  buildSliceBar() {
+    const go = () => this.goTo(Number(this.slices.value))
+    this.slices = element("input", { type: "range", class: "slices", min: 0, step: 1, "aria-label": "Slice", oninput: go })
+    this.sliceNumber = element("span", { class: "slice-number" })
+    this.sliceBar = element("div", { class: "slice-bar", hidden: true }, this.slices, this.sliceNumber)
+    return this.sliceBar
   }
 
   // ---- what Python sends -------------------------------------------------------------------
@@ -78,94 +72,77 @@ class Viewer {
   receive(component) {
     this.component = component
     const { data } = component
-    if (data.forced.id !== this.forced) {
-      this.forced = data.forced.id
-      this.state = { ...data.forced.state }
-      this.reported = JSON.stringify(this.state)
-      if (this.content) this.clampFrame()
-      this.touch("layout", "findings")
-    }
     this.title = data.title
     this.steps = data.steps
-    if (data.case !== this.caseUrl) this.open(data)
-    else this.touch("toolbar")
+    const forced = data.forced.id !== this.forced
+    if (forced) this.obey(data.forced)
+    if (data.case !== this.caseUrl) this.open(data, forced)
+    else if (forced && this.content) this.wantFrame()
+    this.touch("layout")
   }
 
-  async open({ case: url, case_id: caseId, key }) {
+  /** Take over a state that the page asks for. */
+  obey({ id, state }) {
+    this.forced = id
+    this.state = { ...state }
+    this.reported = JSON.stringify(this.state)
+  }
+
+  async open({ case: url, case_id: caseId, key }, keepFrame) {
     this.caseUrl = url
-    if (caseId !== this.caseId) this.eachPane((pane) => pane.setNote("Loading…"))
+    if (caseId !== this.caseId) this.stage.note("Loading…")
     try {
       const content = await caseOf(url)
-      if (this.caseUrl === url) this.take(content, caseId, key)
+      if (this.caseUrl === url) this.take(content, caseId, key, keepFrame)
     } catch (error) {
-      this.fail(error)
+      this.stage.note(error.message)
     }
   }
 
-  take(content, caseId, key) {
-    const another = caseId !== this.caseId
-    const first = this.caseId === undefined
-    this.content = content
-    this.caseId = caseId
-    if (another) {
+  take(content, caseId, key, keepFrame) {
+    if (caseId !== this.caseId) {
       const name = `${key}/${caseId}`
-      this.look = looks.get(name) ?? newLook()
+      this.stage.look = looks.get(name) ?? newLook()
       looks.clear()
-      looks.set(name, this.look)
-      this.frame = -1
-      if (!first) this.state.frame = 0
+      looks.set(name, this.stage.look)
+      this.caseId = caseId
       this.lit = null
+      if (!keepFrame) this.state.frame = 0
     }
+    this.content = content
+    // Nothing is drawn until the picture that belongs to this content is there.
+    this.frame = -1
     this.dotted = false
     this.active = Math.min(this.active, Math.max(content.panes.length - 1, 0))
-    this.clampFrame()
     this.column.showTabs(content.panes, this.active)
     this.wantFrame()
-    this.touch("layout", "findings")
-  }
-
-  clampFrame() {
-    this.state.frame = Math.min(Math.max(this.state.frame, 0), this.content.frames.length - 1)
-    if (this.frame !== this.state.frame) this.wantFrame()
-  }
-
-  fail(error) {
-    this.eachPane((pane) => pane.setNote(error.message))
-    if (!this.panes.length) setText(this.readout, error.message)
   }
 
   // ---- frames ------------------------------------------------------------------------------
 
   /** Fetch the wanted frame and show it together with its findings, never one without the other. */
   async wantFrame() {
-    const wanted = this.state.frame
-    const content = this.content
-    const frame = content.frames[wanted]
-    const current = () => this.state.frame === wanted && this.content === content
-    const held = pictureOf(frame)
+    const { content, state } = this
+    const wanted = Math.min(state.frame, content.frames.length - 1)
+    state.frame = wanted
+    const held = pictureOf(content.frames[wanted])
+    const show = (picture, note) => {
+      if (this.state.frame === wanted && this.content === content) this.showFrame(wanted, picture, note)
+    }
     try {
-      if (!held.value) await held.promise
-      if (current()) this.showFrame(wanted, held.value, "")
+      show(held.value ?? (await held.promise), "")
     } catch (error) {
-      if (current()) this.showFrame(wanted, null, error.message)
+      show(null, error.message)
     }
   }
 
   showFrame(index, picture, note) {
-    this.frame = index
-    this.picture = picture
-    this.note = note
-    if (picture && !this.look.window) this.offerWindows()
-    this.touch("layout", "findings")
     const { frames } = this.content
-    for (const by of NEIGHBOURS) if (frames[index + by]) pictureOf(frames[index + by]).promise.catch(() => null)
-  }
-
-  offerWindows() {
-    this.windows = presets(this.content.frames[this.frame], this.picture)
-    this.look.windows = this.windows
-    this.look.window = { ...this.windows[0] }
-    this.look.preset = 0
+    this.frame = index
+    this.note = note
+    this.stage.show(frames[index], picture)
+    this.touch("layout")
+    for (const by of NEIGHBOURS) if (frames[index + by]) pictureOf(frames[index + by])
   }
 
   goTo(index) {
@@ -175,7 +152,7 @@ class Viewer {
     this.lit = null
     this.dotted = false
     this.wantFrame()
-    this.touch("slices")
+    this.touch("bars")
     clearTimeout(this.frameTimer)
     this.frameTimer = setTimeout(() => this.commit(), REPORT_FRAME_MILLISECONDS)
   }
@@ -207,68 +184,37 @@ class Viewer {
     return this.state.mode === "side_by_side" ? "sideBySide" : "together"
   }
 
+  /** What a key or a tool asks for. */
   command(name, argument) {
-    const { state, look } = this
-    if (!this.content) return
-    const steps = { previousCase: -1, nextCase: 1 }
-    const toggles = { invert: "inverted", smooth: "smooth", windowing: "windowing" }
-    if (name in steps) this.step(steps[name])
-    else if (name in toggles) this.adjust({ [toggles[name]]: !look[toggles[name]] })
-    else if (name === "together") this.set({ mode: "together", show_truth: true })
-    else if (name === "hidden") this.set({ show_truth: false })
-    else if (name === "sideBySide") this.set(this.mode === name ? { mode: "together" } : { mode: "side_by_side", show_truth: true })
-    else if (name === "truth") this.set({ show_truth: !state.show_truth })
-    else if (name === "overlay") this.set({ show_overlay: !state.show_overlay })
-    else if (name === "masks") this.set({ show_masks: !state.show_masks })
-    else if (name === "opacity") this.change({ mask_opacity: argument })
-    else if (name === "commit") this.commit()
-    else if (name === "help") this.help.showModal()
-    else if (name === "full") this.toggleFull()
-    else this.moveCommand(name, argument)
-  }
-
-  moveCommand(name, argument) {
-    const { view } = this.look
-    const frame = this.content.frames[this.frame] ?? this.content.frames[0]
-    const { size } = this.panes[0]
-    const single = this.content.frames.length === 1
-    if (name === "fit") fit(view, size, frame)
-    else if (name === "reset") this.reset(size, frame)
-    else if (name === "zoomIn") zoomAt(view, size, frame, size.width / 2, size.height / 2, 1.25)
-    else if (name === "zoomOut") zoomAt(view, size, frame, size.width / 2, size.height / 2, 0.8)
-    else if (name === "flipH" || name === "flipV") view[name] = !view[name]
-    else if (name === "turn") this.turn(size, frame)
-    else if (name === "preset") this.choosePreset(argument)
-    else if (name === "previousFrame") return single ? this.step(-1) : this.goTo(this.state.frame - 1)
-    else if (name === "nextFrame") return single ? this.step(1) : this.goTo(this.state.frame + 1)
-    return this.touch("picture")
-  }
-
-  turn(size, frame) {
-    const { view } = this.look
-    view.turns = (view.turns + 1) % 4
-    if (view.fitted) fit(view, size, frame)
-  }
-
-  reset(size, frame) {
-    Object.assign(this.look.view, newView())
-    Object.assign(this.look, { inverted: false, smooth: true, windowing: false })
-    fit(this.look.view, size, frame)
-    this.choosePreset(0)
-  }
-
-  choosePreset(n) {
-    const { windows } = this.look
-    if (windows?.[n]) this.adjust({ window: { ...windows[n] }, preset: n })
-  }
-
-  adjust(part) {
-    Object.assign(this.look, part)
-    this.touch("picture")
+    if (!this.content || this.stage.command(name, argument)) return
+    const { state } = this
+    const beside = this.mode === "sideBySide"
+    const commands = {
+      together: () => this.set({ mode: "together", show_truth: true }),
+      hidden: () => this.set({ show_truth: false }),
+      sideBySide: () => this.set({ mode: beside ? "together" : "side_by_side", show_truth: true }),
+      truth: () => this.set({ show_truth: !state.show_truth }),
+      overlay: () => this.set({ show_overlay: !state.show_overlay }),
+      masks: () => this.set({ show_masks: !state.show_masks }),
+      opacity: () => this.change({ mask_opacity: argument }),
+      commit: () => this.commit(),
+      nextCase: () => this.step(1),
+      previousCase: () => this.step(-1),
+      nextFrame: () => this.stepFrame(1),
+      previousFrame: () => this.stepFrame(-1),
+      full: () => this.toggleFull(),
+      help: () => this.help.showModal(),
+    }
+    commands[name]()
   }
 
   step(by) {
     if (this.steps) this.component.setTriggerValue("step", by)
+  }
+
+  stepFrame(by) {
+    if (this.content.frames.length > 1) this.goTo(this.state.frame + by)
+    else this.step(by)
   }
 
   toggleFull() {
@@ -285,108 +231,31 @@ class Viewer {
   choosePane(n) {
     this.active = n
     this.lit = null
+    this.dotted = false
     this.column.showTabs(this.content.panes, n)
-    this.touch("findings", "layout")
+    this.touch("layout")
   }
 
   key(event) {
     const inside = this.over || event.composedPath().includes(this.root)
-    if (!inside || !this.content || this.help.open) return
-    const command = commandOf(event)
+    const command = inside && !this.help.open ? commandOf(event) : null
     if (!command) return
     event.preventDefault()
     this.command(...command)
   }
 
-  // ---- pointing ----------------------------------------------------------------------------
-
-  gestures(pane) {
-    const frame = () => this.content.frames[Math.max(this.frame, 0)]
-    const moved = () => {
-      this.moveSoon()
-      this.touch("picture")
-    }
-    const actions = {
-      zoom: (at, x, y, factor) => moved(zoomAt(this.look.view, at.size, frame(), x, y, factor)),
-      pan: (dx, dy) => moved(panBy(this.look.view, pane.size, frame(), dx, dy)),
-      window: (dx, dy) => this.dragWindow(dx, dy),
-      scroll: (steps) => this.goTo(this.state.frame + steps),
-      fit: () => this.command("fit"),
-      hover: (at, x, y) => this.hover(at, x, y),
-      pick: (at, x, y) => this.pick(at, x, y),
-      settle: () => this.settle(),
-    }
-    const stack = () => this.content?.frames.length > 1
-    return new Gestures(pane, pane.root, { actions, stack, windowing: () => this.look.windowing })
-  }
-
-  /** Movement is drawn swiftly; when it rests, once more with care. */
-  moveSoon() {
-    this.swift = true
-    clearTimeout(this.settleTimer)
-    this.settleTimer = setTimeout(() => this.settle(), SETTLE_MILLISECONDS)
-  }
-
-  settle() {
-    clearTimeout(this.settleTimer)
-    if (!this.swift) return
-    this.swift = false
-    this.touch("picture")
-  }
-
-  dragWindow(dx, dy) {
-    const { window } = this.look
-    if (!window) return
-    const reach = Math.max(window.width, 2 ** this.picture.bits / 256)
-    const least = window.function === "LINEAR" ? 1 : 2 ** -10
-    const width = Math.max(window.width + (dx * reach) / 300, least)
-    const center = window.center + (dy * reach) / 300
-    this.moveSoon()
-    this.adjust({ window: { ...window, width, center }, preset: -1 })
-  }
-
-  hover(pane, x, y) {
-    if (!pane || !this.content || this.frame < 0) {
-      setText(this.readout, "")
-      return this.light(null, "picture")
-    }
-    const mark = this.state.show_overlay ? pane.markUnder(x, y) : null
-    this.light(mark ? mark.id : null, "picture")
-    return setText(this.readout, this.describe(pane, x, y))
-  }
-
-  describe(pane, x, y) {
-    const [px, py] = toImage(matrix(this.look.view, pane.size), x, y)
-    const value = this.picture?.at(px, py)
-    if (value === null || value === undefined) return ""
-    const { scale, spacing_mm: spacing } = this.content.frames[this.frame]
-    const real = value * scale.slope + scale.offset
-    const plain = scale.slope === 1 && scale.offset === 0
-    const parts = [`x ${Math.floor(px)}  y ${Math.floor(py)}`, `value ${value}`]
-    if (!plain) parts.push(`${+real.toFixed(2)} ${scale.unit}`)
-    if (spacing) parts.push(`${(px * spacing[1]).toFixed(1)} × ${(py * spacing[0]).toFixed(1)} mm`)
-    return parts.join("   ")
-  }
-
-  pick(pane, x, y) {
-    const mark = pane.markUnder(x, y)
-    if (mark) this.column.table.reveal(mark.id)
-  }
-
-  light(id, source) {
+  light(id, reveal) {
     if (id === this.lit) return
     this.lit = id
-    if (id && source === "picture") this.column.table.reveal(id)
+    if (id && reveal) this.column.table.reveal(id)
     this.touch("overlay", "column")
   }
 
   centre(id) {
-    const index = Number(id.slice(1))
     const { raw, truth } = this.findings[this.active]
-    const { xyxy } = id[0] === "t" ? truth : raw
-    centreOn(this.look.view, this.panes[0].size, this.content.frames[this.frame], xyxy, index)
     this.lit = id
-    this.touch("picture", "column")
+    this.stage.centreOn(id[0] === "t" ? truth.xyxy : raw.xyxy, Number(id.slice(1)))
+    this.touch("column")
   }
 
   // ---- drawing -----------------------------------------------------------------------------
@@ -400,178 +269,103 @@ class Viewer {
   draw() {
     cancelAnimationFrame(this.drawing)
     this.drawing = undefined
-    const stale = this.stale
+    if (!this.content || this.frame < 0) return
+    const { stale } = this
     this.stale = new Set()
-    if (!this.content || !this.state || this.frame < 0) return
-    if (stale.has("layout")) this.arrange()
-    const all = stale.has("layout")
-    if (all || stale.has("findings")) this.judge()
-    if (all || stale.has("picture")) this.paint()
-    if (all || stale.has("picture") || stale.has("findings") || stale.has("overlay")) this.mark()
-    if (all || stale.has("findings") || stale.has("column")) this.showColumn()
+    const any = (...parts) => ["layout", ...parts].some((part) => stale.has(part))
+    if (any()) this.stage.arrange(this.layout(), this.note)
+    if (any("findings")) this.judge()
+    if (any()) this.column.controls.histogram.fill(this.findings[this.active]?.raw?.scores ?? [])
+    if (any("picture")) this.stage.paint()
+    if (any("picture", "findings", "overlay")) this.mark()
+    if (any("findings", "column")) this.showColumn()
     this.showBars()
   }
 
-  /** The panes in the present mode: {title, model: index or null, truth}. */
+  /** The panes in the present mode: {title, warnings, model: index or null, truth: shown or not}. */
   layout() {
     const { panes, frames } = this.content
     const known = frames[this.frame].truth !== null
     const shown = this.state.show_truth && known
-    const truthOnly = { title: known ? "Truth" : "Picture", model: null, truth: shown, warnings: [] }
-    if (!panes.length) return [truthOnly]
-    const beside = this.mode === "sideBySide" && known
-    const models = panes.map(({ title, warnings }, model) => ({ title, model, truth: shown && !beside, warnings }))
-    return beside ? [truthOnly, ...models] : models
-  }
-
-  arrange() {
-    const wanted = this.layout()
-    while (this.panes.length > wanted.length) this.panes.pop().close()
-    while (this.panes.length < wanted.length) this.addPane()
-    wanted.forEach((part, n) => {
-      this.panes[n].part = part
-      this.panes[n].show(part)
-      this.panes[n].setNote(this.note)
-    })
-    this.stage.dataset.panes = wanted.length
-    this.eachPane((pane) => pane.measure())
-    this.refit()
-  }
-
-  addPane() {
-    const pane = new PaneView(() => {
-      this.refit()
-      this.touch("picture")
-    })
-    this.gestures(pane)
-    this.stage.append(pane.root)
-    this.panes.push(pane)
-  }
-
-  refit() {
-    const frame = this.content?.frames[this.frame]
-    if (frame && this.look.view.fitted && this.panes.length) fit(this.look.view, this.panes[0].size, frame)
-  }
-
-  eachPane(act) {
-    this.panes.forEach(act)
+    const alone = { title: known ? "Truth" : "Picture", warnings: [], model: null, truth: shown }
+    const beside = known && this.mode === "sideBySide"
+    const models = panes.map(({ title, warnings }, model) => ({ title, warnings, model, truth: shown && !beside }))
+    return beside || !panes.length ? [alone, ...models].slice(0, 4) : models
   }
 
   judge() {
-    const { content, state } = this
-    const frame = content.frames[this.frame]
-    const shown = { ...state, frame: this.frame }
-    this.findings = content.panes.map((pane) => findingsOf(pane, frame, content.classes, shown))
-    this.eachPane((pane) => (pane.part.marks = null))
-    const raw = this.findings[this.active]?.raw
-    this.column.controls.histogram.fill(raw ? raw.scores : [])
+    const { classes, frames, panes } = this.content
+    const state = { ...this.state, frame: this.frame }
+    this.findings = panes.map((pane) => findingsOf(pane, frames[this.frame], classes, state))
   }
 
-  paint() {
-    if (this.picture) this.renewLut()
-    this.eachPane((pane) => pane.paint(this.picture, this.lut, this.look, this.swift))
-  }
-
-  renewLut() {
-    const { window, inverted } = this.look
-    const key = JSON.stringify([window, inverted, this.picture.bits])
-    if (key === this.lut.key) return
-    this.lut = { key, serial: this.lut.serial + 1, words: buildLut(window, this.picture.bits, inverted) }
-  }
-
-  marksFor(part) {
+  marksOf({ model, truth: truthShown }) {
     if (!this.state.show_overlay) return []
     const { truth } = this.content.frames[this.frame]
-    const findings = this.findings[part.model ?? this.active]
-    const lit = part.model === null || part.model === this.active ? this.lit : null
-    const truths = part.truth ? truthMarks(truth, findings?.missed ?? [], this.lit) : []
-    if (part.model === null) return truths
-    return [...truths, ...findingMarks(this.content.panes[part.model], findings, lit, this.dotted)]
+    const findings = this.findings[model ?? this.active]
+    const truths = truthShown ? truthMarks(truth, findings?.missed ?? [], this.lit) : []
+    if (model === null) return truths
+    const lit = model === this.active ? this.lit : null
+    return [...truths, ...findingMarks(this.content.panes[model], findings, lit, this.dotted)]
   }
 
   mark() {
-    const { state } = this
-    const options = {
-      opacity: state.mask_opacity,
-      masks: state.show_masks,
-      spacingMm: this.content.frames[this.frame].spacing_mm,
-    }
-    const complete = this.panes.map((pane) => pane.mark(this.marksFor(pane.part), this.look, options))
-    if (complete.includes(false)) this.touch("overlay")
+    const options = { opacity: this.state.mask_opacity, masks: this.state.show_masks }
+    if (!this.stage.mark((part) => this.marksOf(part), options)) this.touch("overlay")
   }
 
   showColumn() {
     const { content, state, lit, dotted } = this
     const pane = content.panes[this.active]
-    this.column.show({ pane, findings: this.findings[this.active], classes: content.classes, state, lit, dotted })
+    const findings = this.findings[this.active]
+    this.column.show({ pane, findings, classes: content.classes, state, lit, dotted })
   }
 
   showBars() {
-    const { content, state, look } = this
-    const frames = content.frames.length
-    const anyMask = this.findings.some(({ raw, truth }) => raw?.masks.length || truth?.masks.length)
-    const truthKnown = content.frames[this.frame].truth !== null
+    const { content, state, steps, title } = this
+    const { frames } = content
+    const truthKnown = frames[this.frame].truth !== null
     const mode = truthKnown ? this.mode : "together"
-    this.toolbar.show({ title: this.title, mode, truthKnown, state, look, anyMask, steps: this.steps })
-    if (look.windows && this.offered !== look.windows) {
-      this.offered = look.windows
-      this.toolbar.offerWindows(look.windows)
-      this.toolbar.windows.value = look.preset
-    }
-    this.sliceBar.hidden = frames < 2
-    this.slices.max = frames - 1
+    const anyMask = this.findings.some(({ raw, truth }) => raw?.masks.length || truth?.masks.length)
+    this.toolbar.show({ title, mode, truthKnown, state, look: this.stage.look, anyMask, steps })
+    this.sliceBar.hidden = frames.length < 2
+    this.slices.max = frames.length - 1
     this.slices.value = state.frame
-    setText(this.sliceNumber, `${state.frame + 1} / ${frames}`)
-    setText(this.status, this.describeView())
-  }
-
-  describeView() {
-    const { view, window } = this.look
-    const frame = this.content.frames[this.frame]
-    const parts = [`${frame.width} × ${frame.height}`, `${Math.round(view.scale * 100)} %`]
-    if (window) {
-      const { slope, offset } = frame.scale
-      const center = window.center * slope + offset
-      parts.push(`C ${Math.round(center)}  W ${Math.round(window.width * Math.abs(slope))}`)
-    }
-    return parts.join("   ")
+    setText(this.sliceNumber, `${state.frame + 1} / ${frames.length}`)
   }
 
   // ---- files -------------------------------------------------------------------------------
 
   download(kind) {
-    const pane = this.content.panes[this.active]
+    const pane = this.content?.panes[this.active]
     if (!pane) return
     if (kind === "coco") {
       const text = JSON.stringify(cocoOf(this.content, pane, this.state), null, 1)
       save(new Blob([text], { type: "application/json" }), fileName(this.title, "_findings.json"))
-    } else if (this.picture) {
-      const sheet = this.sheet(pane)
-      sheet.toBlob((blob) => save(blob, fileName(this.title, "_findings.png")), "image/png")
+    } else if (this.stage.picture) {
+      this.sheet(pane).toBlob((blob) => save(blob, fileName(this.title, "_findings.png")))
     }
   }
 
   sheet(pane) {
-    const findings = this.findings[this.active]
-    const part = { model: this.active, truth: this.state.show_truth }
-    const frames = this.content.frames.length
-    const slice = frames > 1 ? `, slice ${this.frame + 1} of ${frames}` : ""
-    return drawSheet(this.picture, {
-      window: this.look.window,
-      inverted: this.look.inverted,
-      marks: this.marksFor(part),
+    const { look, picture } = this.stage
+    const { length } = this.content.frames
+    const slice = length > 1 ? `, slice ${this.frame + 1} of ${length}` : ""
+    return drawSheet(picture, {
+      window: look.window,
+      inverted: look.inverted,
+      marks: this.marksOf({ model: this.active, truth: this.state.show_truth }),
       masks: this.state.show_masks,
       opacity: this.state.mask_opacity,
-      lines: [`${this.title}${slice} · ${pane.title}`, account(pane, findings, this.state), NOTICE],
+      lines: [`${this.title}${slice} · ${pane.title}`, account(pane, this.findings[this.active], this.state), NOTICE],
     })
   }
 
   close() {
     document.removeEventListener("keydown", this.onKey)
-    clearTimeout(this.settleTimer)
     clearTimeout(this.frameTimer)
     cancelAnimationFrame(this.drawing)
-    this.eachPane((pane) => pane.watch.disconnect())
+    this.stage.close()
     this.column.table.close()
     this.host.remove()
   }
@@ -579,7 +373,7 @@ class Viewer {
 
 const viewers = new WeakMap()
 
-/** Put up the viewer under a component's root or hand new data to the one that is there. */
+/** Put up the viewer under a component's root, or hand new data to the one that is there. */
 export function mount(component) {
   const { parentElement } = component
   const viewer = viewers.get(parentElement) ?? new Viewer(parentElement)
