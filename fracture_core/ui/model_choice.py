@@ -1,6 +1,7 @@
 """Which model reads the case, and adding one."""
 
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import streamlit as st
@@ -23,7 +24,7 @@ def choose_model() -> ModelCard:
     model_id = st.selectbox(
         "Model",
         list(cards),
-        format_func=lambda name: cards[name].title,
+        format_func=lambda model_id: _name(cards[model_id], cards.values()),
         key="model",
         bind="query-params",
     )
@@ -35,6 +36,12 @@ def choose_model() -> ModelCard:
     with st.popover("Add a model", icon=":material/add:", width="stretch"):
         _add_model()
     return card
+
+
+def _name(card: ModelCard, cards: Iterable[ModelCard]) -> str:
+    """The title, with the id where another model has the same; it is part of the address."""
+    alone = sum(other.title == card.title for other in cards) == 1
+    return card.title if alone else f"{card.title} · {card.model_id}"
 
 
 def _add_model() -> None:

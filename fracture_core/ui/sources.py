@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from fracture_core.datasets import Dataset, open_dataset
@@ -14,23 +15,30 @@ from fracture_core.settings import settings
 from fracture_core.ui.cases import Case
 from fracture_core.ui.text import literal
 
-SOURCES = {"demo": "Demo", "upload": "Upload", "data": "Data set"}
+SOURCES = ("Demo", "Upload", "Data set")
 DEMO_COUNT = 60
 
 
-def choose_case() -> Case:
-    """Let the reader choose in the sidebar; what was open stays open until another case is."""
+def choose_case(messages: DeltaGenerator) -> Case:
+    """Let the reader choose; what was open stays open until another case is.
+
+    What could not be read is said in `messages`.
+    """
     source = st.segmented_control(
         "Case from",
-        list(SOURCES),
-        format_func=SOURCES.__getitem__,
-        default="demo",
+        SOURCES,
+        default="Demo",
         required=True,
         key="source",
         bind="query-params",
         width="stretch",
     )
-    chosen = {"demo": _demo, "upload": _upload, "data": _from_dataset}[source]()
+    if source == "Upload":
+        chosen = _upload(messages)
+    elif source == "Data set":
+        chosen = _from_dataset(messages)
+    else:
+        chosen = _demo()
     held: Case = st.session_state.get("case") or _demo()
     # An equal case is kept as it is: the browser has its pixels already.
     if chosen is not None and chosen.key != held.key:
@@ -61,7 +69,7 @@ def _demo() -> Case:
     return _demo_case()
 
 
-def _upload() -> Case | None:
+def _upload(messages: DeltaGenerator) -> Case | None:
     files = st.file_uploader(
         "Pictures or DICOM",
         accept_multiple_files=True,
@@ -73,7 +81,7 @@ def _upload() -> Case | None:
         return None
     opened = _opened_upload(files)
     for error in opened.errors:
-        st.error(literal(str(error)), icon=":material/broken_image:")
+        messages.error(literal(str(error)), icon=":material/broken_image:")
     if not opened.pictures:
         return None
     pictures = dict(zip(_unique([p.name for p in opened.pictures]), opened.pictures, strict=True))
@@ -101,7 +109,7 @@ def _unique(names: Sequence[str]) -> list[str]:
     return unique
 
 
-def _from_dataset() -> Case | None:
+def _from_dataset(messages: DeltaGenerator) -> Case | None:
     path = st.text_input(
         "Folder or file",
         key="path",
@@ -115,11 +123,11 @@ def _from_dataset() -> Case | None:
     try:
         dataset = _opened_dataset(path, _stamp(Path(path).expanduser()))
     except WorkbenchError as error:
-        st.error(literal(str(error)), icon=":material/folder_off:")
+        messages.error(literal(str(error)), icon=":material/folder_off:")
         return None
     st.caption(literal(dataset.found))
-    show_warnings(dataset.warnings)
-    return _choose_sample(dataset)
+    show_warnings(dataset.warnings, messages)
+    return _choose_sample(dataset, messages)
 
 
 @st.cache_resource(max_entries=4, show_spinner="Opening the data set…")
@@ -140,15 +148,15 @@ def _make_demo_dataset() -> None:
     st.session_state.path = str(folder)
 
 
-def show_warnings(warnings: Sequence[str]) -> None:
+def show_warnings(warnings: Sequence[str], messages: DeltaGenerator) -> None:
     """Sentences folded away behind their number."""
     if warnings:
-        with st.expander(f"Warnings: {len(warnings)}", icon=":material/warning:"):
+        with messages.expander(f"Warnings: {len(warnings)}", icon=":material/warning:"):
             for warning in warnings:
                 st.caption(literal(warning))
 
 
-def _choose_sample(dataset: Dataset) -> Case | None:
+def _choose_sample(dataset: Dataset, messages: DeltaGenerator) -> Case | None:
     splits = [split for split, ids in dataset.splits.items() if ids]
     split = st.segmented_control(
         "Split", splits, default=splits[0], required=True, key="split", bind="query-params"
@@ -158,7 +166,7 @@ def _choose_sample(dataset: Dataset) -> Case | None:
     try:
         return Case.of_dataset(dataset, cases[title], title)
     except WorkbenchError as error:
-        st.error(literal(str(error)), icon=":material/broken_image:")
+        messages.error(literal(str(error)), icon=":material/broken_image:")
         return None
 
 

@@ -70,9 +70,12 @@ def _write_address(state: ViewerState) -> None:
 
 
 with st.sidebar:
-    chosen = choose_case()
-    card = card_for(choose_model(), chosen)
-    show_warnings(chosen.warnings)
+    case_part, model_part, messages = st.container(), st.container(), st.container()
+    with case_part:
+        chosen = choose_case(messages)
+    with model_part:
+        card = card_for(choose_model(), chosen)
+    show_warnings(chosen.warnings, messages)
 
 case = chosen.in_classes(card.classes)
 comparable = not chosen.classes or class_names.shared(card.classes, chosen.classes)
