@@ -12,7 +12,13 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
 from pydicom.pixels.processing import apply_color_lut
 from pydicom.pixels.utils import pixel_array
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 from fracture_core.errors import PictureError
 from fracture_core.imaging import luma
@@ -49,6 +55,7 @@ def parse(data: bytes, name: str) -> Dataset:
     try:
         dataset = dcmread(io.BytesIO(plain), force=True)
         empty = not any(element.tag.group > 2 for element in dataset.elements())
+        _name_syntax(dataset)
     # A damaged file can make pydicom raise anything; nothing of ours runs in here.
     except Exception as error:
         raise _damaged(name, error) from error
@@ -57,6 +64,15 @@ def parse(data: bytes, name: str) -> Dataset:
             name, expected="a DICOM file", found="a file without any DICOM element", advice=_ANEW
         )
     return dataset
+
+
+def _name_syntax(dataset: Dataset) -> None:
+    """A file without meta information is plain, and pydicom has found out in which way."""
+    if "TransferSyntaxUID" in dataset.file_meta:
+        return
+    implicit, little = dataset.original_encoding
+    plain = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+    dataset.file_meta.TransferSyntaxUID = plain if little else ExplicitVRBigEndian
 
 
 def decode(header: Header, name: str) -> Stored:
@@ -103,12 +119,16 @@ def _inflated(data: bytes, name: str) -> bytes:
 
 
 def _check_kind(header: Header, name: str) -> None:
-    kind = UID(header.text("SOPClassUID")).name or "no SOP class"
-    present = any(keyword in header.dataset for keyword in PIXEL_DATA)
-    if not present and header.whole("Rows") and not header.text("SOPClassUID").endswith(".66.4"):
-        _refuse(name, "pixel data", f"a header of {kind} and no pixel data: it is cut short", _ANEW)
-    if not present or kind.startswith(NOT_PICTURES):
+    meta = getattr(header.dataset, "file_meta", Dataset())
+    uid = header.text("SOPClassUID") or str(meta.get("MediaStorageSOPClassUID", ""))
+    kind = UID(uid).name or "a header without SOP class"
+    if kind.startswith(NOT_PICTURES):
         _refuse(name, "a DICOM file with a picture in it", kind, "Choose an image series.")
+    if any(keyword in header.dataset for keyword in PIXEL_DATA):
+        return
+    if "Image Storage" in kind or "Rows" in header.dataset:
+        _refuse(name, "pixel data", f"none in {kind}: the file is cut short or a header", _ANEW)
+    _refuse(name, "a DICOM file with a picture in it", kind, "Choose an image series.")
 
 
 def _shape(header: Header, name: str) -> tuple[int, int, int]:
@@ -140,10 +160,9 @@ def _bits(header: Header, name: str) -> int:
 
 def _check_data(header: Header, name: str, shape: tuple[int, int, int]) -> None:
     dataset = header.dataset
-    syntax = _syntax(dataset)
-    if "PixelData" not in dataset or not isinstance(dataset["PixelData"].value, bytes):
+    if "PixelData" not in dataset:
         return
-    if not syntax.is_encapsulated:
+    if not _is_encapsulated(dataset):
         _check_length(header, name, shape)
         return
     samples = header.whole("SamplesPerPixel") or 1
@@ -171,7 +190,7 @@ def _check_length(header: Header, name: str, shape: tuple[int, int, int]) -> Non
     bits = int(np.prod(shape, dtype=np.int64)) * samples * (header.whole("BitsAllocated") or 0)
     if header.text("PhotometricInterpretation") == "YBR_FULL_422":
         bits = bits * 2 // 3
-    expected, found = (bits + 7) // 8, len(header.dataset.PixelData)
+    expected, found = (bits + 7) // 8, len(header.dataset.PixelData or b"")
     if found < expected:
         what = f"{found:,} bytes: the file is cut short" if found else "an empty element"
         _refuse(name, f"{expected:,} bytes of pixel data", what, _ANEW)
@@ -182,8 +201,8 @@ def _decoded(dataset: Dataset, name: str) -> Numbers:
         return pixel_array(dataset)
     # Each decoder has errors of its own, down to plain RuntimeError.
     except Exception as error:
-        syntax = _syntax(dataset)
-        if not syntax.is_encapsulated:
+        syntax = UID(str(dataset.file_meta.TransferSyntaxUID))
+        if not _is_encapsulated(dataset):
             raise _damaged(name, error) from error
         raise PictureError(
             name,
@@ -204,8 +223,10 @@ def _grey(array: Numbers, dataset: Dataset, photometric: str, name: str) -> tupl
     return luma.to_grey(rgb), luma.is_coloured(rgb)
 
 
-def _syntax(dataset: Dataset) -> UID:
-    return UID(str(getattr(dataset, "file_meta", Dataset()).get("TransferSyntaxUID", "")))
+def _is_encapsulated(dataset: Dataset) -> bool:
+    syntax = UID(str(dataset.file_meta.TransferSyntaxUID))
+    # Syntaxes pydicom does not know are newer or private, and all of those are compressed.
+    return not syntax.is_transfer_syntax or syntax.is_encapsulated
 
 
 def _damaged(name: str, error: Exception) -> PictureError:
