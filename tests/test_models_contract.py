@@ -1,0 +1,176 @@
+"""What every model family promises, held against small random weights of each.
+
+A new family adds a line to `FAMILIES`.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fracture_core import masks
+from fracture_core.models import library
+from fracture_core.models.base import Model, family
+from fracture_core.models.cards import ModelCard
+from fracture_core.settings import settings
+from fracture_core.types import MAX_CANDIDATES, SCORE_FLOOR, Detections, Prediction, Sample, Window
+from tests.yolo_files import picture, sample, save_checkpoint, yolo_network
+
+
+def fake(folder: Path) -> ModelCard:
+    return library.list_cards()[0]
+
+
+def yolo(name: str) -> Callable[[Path], ModelCard]:
+    def add(folder: Path) -> ModelCard:
+        file = save_checkpoint(yolo_network(name), folder / f"{Path(name).stem}.pt")
+        return library.add_model(file)
+
+    return add
+
+
+FAMILIES: dict[str, Callable[[Path], ModelCard]] = {
+    "fake": fake,
+    "yolo detect": yolo("yolov8n.yaml"),
+    "yolo segment": yolo("yolo11n-seg.yaml"),
+    "yolo end to end": yolo("yolov10n.yaml"),
+    "yolo end to end segment": yolo("yolo26n-seg.yaml"),
+}
+SHAPES = [(120, 150), (150, 120), (1, 1), (8, 3), (4, 900), (700, 5), (64, 64)]
+
+
+class Loaded:
+    def __init__(self, card: ModelCard, folder: Path) -> None:
+        self.card, self.folder = card, folder
+        self.model = self.open()
+
+    def open(self) -> Model:
+        return family(self.card.family).load(self.card, self.folder)
+
+
+@pytest.fixture(scope="module", params=list(FAMILIES))
+def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Loaded:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FRACTURE_HOME", str(tmp_path_factory.mktemp("home")))
+        settings.cache_clear()
+        card = FAMILIES[request.param](tmp_path_factory.mktemp("files"))
+        folder = settings().models / card.model_id
+        return Loaded(card, folder)
+
+
+@pytest.fixture
+def model(loaded: Loaded) -> Model:
+    return loaded.model
+
+
+@pytest.fixture
+def samples() -> list[Sample]:
+    return [sample(picture(*shape, seed=i)) for i, shape in enumerate(SHAPES)]
+
+
+def assert_same(first: Prediction, second: Prediction, pixel: float = 0.05) -> None:
+    """The same findings up to what another batch size changes in the last digits."""
+    a, b = first.detections, second.detections
+    sure = [np.flatnonzero(d.scores > SCORE_FLOOR + 1e-3) for d in (a, b)]
+    assert len(sure[0]) == len(sure[1])
+    close = np.abs(a.scores[sure[0]][:, None] - b.scores[sure[1]][None]) < 1e-3
+    alike = close & (a.labels[sure[0]][:, None] == b.labels[sure[1]][None])
+    near = np.abs(a.xyxy[sure[0]][:, None] - b.xyxy[sure[1]][None]).max(axis=2) < pixel
+    assert (alike & near).any(axis=1).all()
+    assert (alike & near).any(axis=0).all()
+
+
+def assert_identical(first: Prediction, second: Prediction) -> None:
+    np.testing.assert_array_equal(first.detections.xyxy, second.detections.xyxy)
+    np.testing.assert_array_equal(first.detections.scores, second.detections.scores)
+    np.testing.assert_array_equal(first.detections.labels, second.detections.labels)
+    assert first.detections.masks == second.detections.masks
+
+
+def test_one_prediction_a_sample_in_order_and_in_range(model: Model, samples: list[Sample]) -> None:
+    answers = model.predict(samples)
+    assert [a.sample_id for a in answers] == [s.sample_id for s in samples]
+    for answer, one in zip(answers, samples, strict=True):
+        found = answer.detections
+        assert answer.model_id == model.card.model_id
+        assert len(found) <= MAX_CANDIDATES
+        assert (found.scores >= SCORE_FLOOR).all()
+        assert (found.labels < len(model.card.classes)).all()
+        assert (found.xyxy[:, [0, 2]] <= one.width).all()
+        assert (found.xyxy[:, [1, 3]] <= one.height).all()
+        assert answer.image_score == pytest.approx(found.scores.max(initial=0))
+        assert answer.seconds > 0
+
+
+def test_there_is_something_to_see(model: Model, samples: list[Sample]) -> None:
+    assert len(model.predict(samples[:1])[0].detections) > 20
+
+
+def test_masks_lie_in_their_boxes(model: Model, samples: list[Sample]) -> None:
+    for one, answer in zip(samples, model.predict(samples), strict=True):
+        found = answer.detections
+        wanted = len(found) if model.card.task == "segment" else 0
+        assert len(found.masks) == wanted
+        for code, (left, top, right, bottom) in zip(found.masks, found.xyxy, strict=False):
+            mask = masks.decode(code)
+            assert mask.shape == (one.height, one.width)
+            rows, columns = np.nonzero(mask)
+            assert not len(rows) or (rows.min() >= np.floor(top) and rows.max() < np.ceil(bottom))
+            assert not len(rows) or (columns.min() >= np.floor(left))
+            assert not len(rows) or (columns.max() < np.ceil(right))
+
+
+def test_nothing_is_suppressed(model: Model, samples: list[Sample]) -> None:
+    if not model.card.needs_nms:
+        pytest.skip("this family answers without overlaps")
+    found = model.predict(samples[:1])[0].detections
+    assert len(found.nms(0.5)) < len(found)
+
+
+def test_a_batch_is_the_same_as_one_by_one(model: Model, samples: list[Sample]) -> None:
+    for one, together in zip(samples, model.predict(samples), strict=True):
+        assert_same(model.predict([one])[0], together)
+
+
+def test_twice_the_same_and_no_samples(model: Model, samples: list[Sample]) -> None:
+    first, again = model.predict(samples[:1]) + model.predict(samples[:1])
+    assert_identical(first, again)
+    assert model.predict([]) == []
+
+
+def test_in_eval_mode(model: Model) -> None:
+    network = getattr(model, "_network", None)
+    if network is None:
+        pytest.skip("no network in it")
+    assert not any(module.training for module in network.modules())
+
+
+@pytest.mark.parametrize("level", [0, 255])
+def test_a_blank_picture(model: Model, level: int) -> None:
+    answer = model.predict([sample(np.full((90, 110), level, dtype=np.uint8))])[0]
+    assert isinstance(answer.detections, Detections)
+
+
+def test_loaded_again_it_answers_the_same(loaded: Loaded, samples: list[Sample]) -> None:
+    again = loaded.open()
+    assert again.card == loaded.card
+    assert_identical(loaded.model.predict(samples[:1])[0], again.predict(samples[:1])[0])
+
+
+def test_two_threads_at_once(model: Model, samples: list[Sample]) -> None:
+    rounds = 6
+    alone = [model.predict([one])[0] for one in samples[:2]]
+    with ThreadPoolExecutor(2) as pool:
+        jobs = [pool.submit(model.predict, [samples[i % 2]]) for i in range(2 * rounds)]
+        for i, job in enumerate(jobs):
+            assert_identical(job.result()[0], alone[i % 2])
+
+
+def test_sixteen_bits_are_seen_through_the_window(model: Model) -> None:
+    deep = picture(100, 130).astype(np.uint16) * 16 + 5000
+    window = Window(center=7000, width=4000)
+    through = model.predict([sample(deep, windows=(window,))])[0]
+    seen = model.predict([sample(window.apply(deep))])[0]
+    assert_identical(through, seen)
