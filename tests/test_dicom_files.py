@@ -95,6 +95,10 @@ def test_declared_size_of_jpeg():
     assert declared_size(b"nothing") is None
 
 
+def test_pixels_of_another_compression_are_no_codestream():
+    assert declared_size(b"\x02\0\0\0" + b"\xff\x4f\xff\x51" + bytes(60)) is None
+
+
 @pytest.mark.parametrize(
     ("elements", "found"),
     [

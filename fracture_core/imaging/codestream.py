@@ -5,6 +5,9 @@ import struct
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
 _WITHOUT_LENGTH = frozenset(range(0xD0, 0xDA)) | {0x01}
 
+_JPEG_2000 = b"\xff\x4f\xff\x51"
+_JP2 = b"\0\0\0\x0cjP  "
+
 Size = tuple[int, int, int]
 
 
@@ -12,8 +15,10 @@ def declared_size(code: bytes) -> Size | None:
     """(rows, columns, components) of a JPEG, JPEG-LS or JPEG 2000 stream, None if there is none."""
     if code.startswith(b"\xff\xd8"):
         return _of_jpeg(code)
-    start = code.find(b"\xff\x4f\xff\x51")
-    return _of_jpeg_2000(code[start:]) if start >= 0 else None
+    # Bare, or in a JP2 file; elsewhere these bytes are pixels of another compression.
+    bare = code.startswith(_JPEG_2000)
+    start = 0 if bare else code.find(_JPEG_2000) if code.startswith(_JP2) else -1
+    return _of_jpeg_2000(code[start : start + 42]) if start >= 0 else None
 
 
 def _of_jpeg(code: bytes) -> Size | None:

@@ -22,9 +22,10 @@ import numpy as np
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
-from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian
 
-from fracture_core.errors import ConfigError
+from fracture_core.errors import ConfigError, PictureError
+from fracture_core.imaging.decoding import strictly
 from fracture_core.imaging.header import Header
 from fracture_core.settings import settings
 
@@ -157,19 +158,34 @@ def deidentify(dataset: Dataset, *, pixels_are_clean: bool = False) -> Dataset:
     `pixels_are_clean` says that someone looked and found no identity in the pixels; only then the
     Clean Pixel Data Option (113101) is claimed beside the Basic Profile (113100).
     """
-    plain = copy.deepcopy(dataset)
-    if plain.file_meta.TransferSyntaxUID.is_compressed:
-        plain.decompress()
-    clean = _clean(Header(plain, []))
-    clean.SOPClassUID = dataset.SOPClassUID
-    clean.PatientName = clean.PatientID = ""
-    _copy_pixels(plain, clean)
-    _claim(clean, pixels_are_clean)
-    clean.file_meta = FileMetaDataset()
-    clean.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    clean.file_meta.MediaStorageSOPClassUID = clean.SOPClassUID
-    clean.file_meta.MediaStorageSOPInstanceUID = clean.get("SOPInstanceUID", UID("2.25.0"))
+    with strictly():
+        plain = _uncompressed(dataset)
+        clean = _clean(Header(plain, []))
+        clean.SOPClassUID = plain.SOPClassUID
+        clean.PatientName = clean.PatientID = ""
+        _copy_pixels(plain, clean)
+        _claim(clean, pixels_are_clean)
+        clean.file_meta = FileMetaDataset()
+        clean.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        clean.file_meta.MediaStorageSOPClassUID = clean.SOPClassUID
+        clean.file_meta.MediaStorageSOPInstanceUID = clean.get("SOPInstanceUID", UID("2.25.0"))
     return clean
+
+
+def _uncompressed(dataset: Dataset) -> Dataset:
+    plain = copy.deepcopy(dataset)
+    syntax = UID(str(plain.file_meta.TransferSyntaxUID))
+    expected = "a transfer syntax that can be written uncompressed"
+    if syntax == ExplicitVRBigEndian:
+        raise PictureError("DICOM data set", expected=expected, found=syntax.name)
+    if not syntax.is_transfer_syntax or syntax.is_compressed:
+        try:
+            plain.decompress()
+        # Each decoder has errors of its own, down to plain RuntimeError.
+        except Exception as error:
+            found = f"{syntax.name} ({syntax})"
+            raise PictureError("DICOM data set", expected=expected, found=found) from error
+    return plain
 
 
 def _clean(header: Header) -> Dataset:
