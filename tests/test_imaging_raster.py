@@ -192,7 +192,7 @@ def test_the_limit_counts_all_pages(monkeypatch):
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF"])
 def test_truncated_is_refused_even_if_pillow_was_told_to_be_lenient(kind, monkeypatch):
-    # Ultralytics sets this switch for the whole process.
+    # The switch belongs to the whole process, and other libraries turn it on.
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
     data = saved(Image.fromarray(noise(200, 300)), kind)
     for share in (0.3, 0.6, 0.9):
