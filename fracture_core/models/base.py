@@ -48,6 +48,8 @@ class Family(Protocol):
 FAMILIES: dict[str, str] = {
     "fake": "fracture_core.models.fake:FakeModel",
     "yolo": "fracture_core.models.yolo:YoloModel",
+    "hf_detr": "fracture_core.models.hf_detr:HfDetrModel",
+    "scratch_detr": "fracture_core.models.scratch_detr:ScratchDetrModel",
 }
 
 

@@ -38,14 +38,16 @@ class DetrInput:
         edge = float(self.shortest_edge)
         if long / short * edge > self.longest_edge:
             edge = self.longest_edge * short / long
-        sides = (round(edge), int(edge * long / short))
+        fits = round(edge) == short
+        sides = (round(edge), long if fits else int(edge * long / short))
         low, high = (max(side - side % self.multiple_of, LEAST_SIDE_PX) for side in sides)
         return (low, high) if height <= width else (high, low)
 
     def resize(self, shown: npt.NDArray[np.uint8]) -> Tensor:
         """(H, W) grey → (1, h, w) uint8."""
         size = self.size(*shown.shape)
-        return functional.resize(torch.from_numpy(shown)[None], list(size), antialias=True)
+        grey: Tensor = functional.resize(torch.from_numpy(shown)[None], list(size), antialias=True)
+        return grey
 
     def normalise(self, grey: Tensor) -> Tensor:
         """(B, 1, h, w) uint8 → (B, 3, h, w) float32, the same grey in all three channels."""

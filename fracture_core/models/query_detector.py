@@ -6,22 +6,27 @@ its own post-processing lists the best pairs of query and class, so that one box
 several classes; with one class the two are the same.
 """
 
+import hashlib
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from fracture_core.boxes import Int64s
-from fracture_core.models.cards import ModelCard
+from fracture_core.models.attention_maps import over_picture
+from fracture_core.models.cards import ModelCard, write_card
 from fracture_core.models.detr_inputs import DetrInput, batches_of_one_shape
-from fracture_core.types import Detections, Prediction, Sample
+from fracture_core.models.state_dicts import save_state
+from fracture_core.types import Detections, Heatmap, Prediction, Sample
 
 # Input pixels that one forward pass may hold.
 _PIXELS_A_PASS = {"cpu": 8 * 800 * 1333, "cuda": 32 * 800 * 1333}
 _SAMPLES_AT_A_TIME = 64
+_WEIGHTS_FILE = "weights.safetensors"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +69,38 @@ class Prepared:
     grey: Tensor
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookedFor:
+    """The queries (n,) to be explained, each with a weight (n,), and all answers of the picture."""
+
+    queries: Tensor
+    weights: Tensor
+    answers: QueryAnswers
+
+    def weigh(self, attention: Tensor) -> Tensor:
+        """(Q, L) → (L,), the chosen rows summed by weight."""
+        return (attention[self.queries] * self.weights[:, None]).sum(0)
+
+    def find(self, again: QueryAnswers) -> Tensor:
+        """Where the queries are (n,) in another pass over the same picture.
+
+        Architectures that choose their queries by score may list equal ones in another order.
+        """
+        sought, listed = (
+            torch.cat([one.cxcywh[0], one.scores[0, :, None]], dim=1).detach()
+            for one in (self.answers, again)
+        )
+        return torch.cdist(sought[self.queries], listed).argmin(dim=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cells:
+    """`values` (h, w) of the cells that tile a picture, and the method in words."""
+
+    values: Tensor
+    method: str
+
+
 class QueryDetector(ABC):
     """A network with object queries and its card; frozen, in eval mode, safe for many threads."""
 
@@ -82,6 +119,43 @@ class QueryDetector(ABC):
         for start in range(0, len(samples), _SAMPLES_AT_A_TIME):
             found += self._predict_some(samples[start : start + _SAMPLES_AT_A_TIME])
         return found
+
+    def explain(self, sample: Sample, index: int | None) -> Heatmap:
+        """Where the model looked for finding `index` of its prediction of this sample alone.
+
+        None: for all findings together, each weighted by its score. Raises IndexError where there
+        is no such finding.
+        """
+        prepared = self._prepare(sample)
+        pixels = self._pixels([prepared])
+        answers = self._forward(pixels)
+        ((found, queries),) = self._to_detections(answers, [prepared])
+        if index is not None and not 0 <= index < len(found):
+            raise IndexError(f"index: expected one of {len(found)} findings, got {index}")
+        chosen = slice(None) if index is None else slice(index, index + 1)
+        weights = torch.ones(1) if index is not None else torch.tensor(found.scores.tolist())
+        looked_for = LookedFor(
+            queries=torch.tensor(queries[chosen].tolist(), dtype=torch.int64).to(self._device),
+            weights=weights.to(self._device),
+            answers=answers,
+        )
+        cells = self._explain(pixels, looked_for)
+        target = "all findings, weighted by their scores"
+        if index is not None:
+            target = f"finding {index + 1}, {self._card.classes[found.labels[index]]}"
+        picture = over_picture(cells.values, sample.height, sample.width)
+        return Heatmap.of(picture, method=cells.method, target=target)
+
+    def save(self, folder: Path) -> ModelCard:
+        """Write the weights and, last, the card; returns the card with the weights' sha256."""
+        folder.mkdir(parents=True, exist_ok=True)
+        save_state(self._network, folder / _WEIGHTS_FILE)
+        with (folder / _WEIGHTS_FILE).open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        facts = {"weights_file": _WEIGHTS_FILE, "weights_sha256": digest}
+        card = self._card.model_copy(update=facts)
+        write_card(card, folder)
+        return card
 
     def _predict_some(self, samples: Sequence[Sample]) -> list[Prediction]:
         prepared = [self._prepare(sample) for sample in samples]
@@ -124,6 +198,10 @@ class QueryDetector(ABC):
     @abstractmethod
     def _forward(self, pixels: Tensor) -> QueryAnswers:
         """Every query's answer to (B, 3, h, w) pixels, without gradients."""
+
+    @abstractmethod
+    def _explain(self, pixels: Tensor, looked_for: LookedFor) -> Cells:
+        """Where the queries looked in the picture with these (1, 3, h, w) pixels."""
 
     def _to_detections(
         self, answers: QueryAnswers, batch: list[Prepared]

@@ -1,0 +1,282 @@
+"""The DETR family of transformers: DETR, Conditional, Deformable and DAB-DETR, RT-DETR and
+RT-DETRv2, D-FINE, YOLOS; raw, and explained.
+
+Attention weights exist only where attention is computed step by step ("eager"), which is slower;
+so the network predicts with the fused kernel, and a twin that shares its tensors explains.
+"""
+
+import copy
+import itertools
+import threading
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from fracture_core.errors import WeightsError
+from fracture_core.models.architectures import named_classes
+from fracture_core.models.attention_maps import class_and_box_evidence
+from fracture_core.models.cards import ModelCard
+from fracture_core.models.hf_architectures import (
+    ARCHITECTURES,
+    Architecture,
+    Config,
+    named_config,
+)
+from fracture_core.models.hf_configs import (
+    CONFIG_FILE,
+    Described,
+    build_network,
+    checked_config,
+    read_config,
+)
+from fracture_core.models.hf_hub import WEIGHTS_FILE, fetch, is_hub_id
+from fracture_core.models.hf_names import architecture_of, canonical
+from fracture_core.models.hf_shapes import infer_config
+from fracture_core.models.query_detector import Cells, LookedFor, QueryAnswers, QueryDetector
+from fracture_core.models.state_dicts import fit, read_state, unwrap
+
+_RANDOM_CLASSES = 3
+
+
+class HfDetrModel(QueryDetector):
+    """A detector of transformers with its card."""
+
+    def __init__(self, card: ModelCard, network: nn.Module) -> None:
+        self._architecture = _architecture(card)
+        facts = card.architecture
+        detr_input = self._architecture.input(
+            card.input_size, facts.get("longest_edge"), facts.get("normalises")
+        )
+        super().__init__(card, network, detr_input)
+        self._lock = threading.Lock()
+        self._twin: nn.Module | None = None
+
+    @classmethod
+    def load(cls, card: ModelCard, folder: Path) -> Self:
+        network = _network(card, folder / card.weights_file)
+        _, state = _read(folder / card.weights_file)
+        fit(network, state, folder / card.weights_file, canonical=canonical)
+        return cls(card, network)
+
+    @classmethod
+    def describe(
+        cls, weights: Path, *, model_id: str, title: str, classes: tuple[str, ...] | None
+    ) -> ModelCard:
+        """`weights` is a file, or a folder that `save_pretrained` wrote."""
+        file = weights / WEIGHTS_FILE if weights.is_dir() else weights
+        architecture, state = _read(file)
+        described, heads, note = _described(file, architecture, state)
+        names = named_classes(classes or described.classes, heads, weights)
+        card = _card(described, names, model_id=model_id, title=title, note=note)
+        fit(_network(card, file), state, weights, canonical=canonical)
+        return card.model_copy(update={"weights_file": file.name})
+
+    @classmethod
+    def from_name(cls, name: str) -> Self:
+        """A published model by its hub id, such as "facebook/detr-resnet-50", or random weights by
+        "detr:random" or "detr:tiny", always the same ones.
+        """
+        if is_hub_id(name):
+            folder = fetch(name)
+            model_id = name.replace("/", "--")
+            card = cls.describe(folder, model_id=model_id, title=name, classes=None)
+            return cls.load(card, folder)
+        architecture, config, input_size = named_config(name)
+        described = Described(
+            architecture=architecture,
+            config=config,
+            classes=None,
+            input_size=input_size,
+            longest_edge=None,
+            normalises=None,
+        )
+        card = _card(
+            described,
+            _numbered(_RANDOM_CLASSES),
+            model_id=name.replace(":", "-"),
+            title=f"{architecture.title} (random weights)",
+            note="Random weights: this network has learned nothing and finds nothing.",
+        )
+        facts = {"training_data": "none", "training_licence": "none"}
+        return cls._drawn(card.model_copy(update=facts), seed=0)
+
+    @classmethod
+    def _drawn(cls, card: ModelCard, seed: int) -> Self:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return cls(card, _network(card, card.model_id))
+
+    def randomised(self, seed: int) -> Self:
+        """The same architecture with newly drawn weights."""
+        return self._drawn(self._card, seed)
+
+    @torch.no_grad()  # not inference_mode: transformers caches tensors that evidence needs later
+    def _forward(self, pixels: Tensor) -> QueryAnswers:
+        return self._answers(self._network(pixels))
+
+    def _answers(self, output: Any) -> QueryAnswers:
+        of = (
+            QueryAnswers.softmax if self._architecture.scores == "softmax" else QueryAnswers.sigmoid
+        )
+        return of(output.logits, output.pred_boxes)
+
+    def _explain(self, pixels: Tensor, looked_for: LookedFor) -> Cells:
+        explains = self._architecture.explains
+        by = {
+            "cross-attention": self._cross_attention,
+            "token attention": self._token_attention,
+            "evidence": self._evidence,
+        }
+        with self._lock:
+            return Cells(values=by[explains](pixels, looked_for), method=_METHODS[explains])
+
+    @torch.no_grad()
+    def _cross_attention(self, pixels: Tensor, looked_for: LookedFor) -> Tensor:
+        twin, grids = self._eager_twin(), list[tuple[int, int]]()
+        hook = twin.model.input_projection.register_forward_hook(
+            lambda _module, _args, cells: grids.append(cells.shape[-2:])
+        )
+        with hook:
+            output = twin(pixels, output_attentions=True)
+        heads = output.cross_attentions[-1][0]
+        return looked_for.weigh(heads.mean(0)).view(grids[0])
+
+    @torch.no_grad()
+    def _token_attention(self, pixels: Tensor, looked_for: LookedFor) -> Tensor:
+        twin = self._eager_twin()
+        tokens: int = twin.config.num_detection_tokens
+        patch: int = twin.config.patch_size
+        heads = twin(pixels, output_attentions=True).attentions[-1][0]
+        grid = (pixels.shape[-2] // patch, pixels.shape[-1] // patch)
+        # The tokens are the class token, the patches, then the detection tokens.
+        return looked_for.weigh(heads.mean(0)[-tokens:, 1:-tokens]).view(grid)
+
+    @torch.enable_grad()
+    def _evidence(self, pixels: Tensor, looked_for: LookedFor) -> Tensor:
+        """Of the backbone's feature maps: they are the last that are maps of the picture alone."""
+        twin, features = self._eager_twin(), list[Tensor]()
+
+        def watch(_module: nn.Module, _args: object, levels: list[tuple[Tensor, Tensor]]) -> object:
+            features.extend(level.detach().requires_grad_() for level, _ in levels)
+            return [(feature, mask) for feature, (_, mask) in zip(features, levels, strict=True)]
+
+        with twin.model.backbone.register_forward_hook(watch):
+            output = twin(pixels)
+        rows = looked_for.find(self._answers(output))
+        logits = output.logits[0, rows, looked_for.answers.labels[0, looked_for.queries]]
+        box = (output.pred_boxes[0, rows] * looked_for.weights[:, None]).sum(0)
+        return class_and_box_evidence((logits * looked_for.weights).sum(), box, features)
+
+    def _eager_twin(self) -> Any:
+        """A copy of the network's structure around the same tensors, to be used under the lock."""
+        if self._twin is None:
+            tensors = itertools.chain(self._network.parameters(), self._network.buffers())
+            twin: Any = copy.deepcopy(self._network, {id(tensor): tensor for tensor in tensors})
+            if self._architecture.explains != "evidence":
+                twin.set_attn_implementation("eager")
+            self._twin = twin
+        return self._twin
+
+
+_METHODS = {
+    "cross-attention": "Cross-attention of the last decoder layer",
+    "token attention": "Attention of the detection token",
+    "evidence": "Gradient × activation, class and box",
+}
+
+
+def _architecture(card: ModelCard) -> Architecture:
+    model_type = card.architecture.get("model_type")
+    if model_type not in ARCHITECTURES:
+        expected = f"model_type: one of {', '.join(ARCHITECTURES)}"
+        raise WeightsError(card.model_id, expected=expected, found=repr(model_type)[:80])
+    return ARCHITECTURES[str(model_type)]
+
+
+def _network(card: ModelCard, source: str | Path) -> nn.Module:
+    architecture = _architecture(card)
+    config = card.architecture.get("config")
+    if not isinstance(config, dict):
+        raise WeightsError(card.model_id, expected="a config on its card", found="none")
+    checked = checked_config(
+        architecture, {**config, "model_type": architecture.model_type}, source
+    )
+    return build_network(architecture, checked, len(card.classes), source)
+
+
+def _read(file: Path) -> tuple[Architecture, dict[str, Tensor]]:
+    """A state dict by canonical names, freed of what it was wrapped in, and whose it is."""
+    state = unwrap(read_state(file), lambda names: architecture_of(names) is not None)
+    architecture = architecture_of(state or ())
+    if state is None or architecture is None:
+        expected = f"a network of transformers: {', '.join(ARCHITECTURES)}"
+        raise WeightsError(file, expected=expected, found="a state dict of another network")
+    return architecture, {canonical(name): tensor for name, tensor in state.items()}
+
+
+def _described(
+    file: Path, architecture: Architecture, state: dict[str, Tensor]
+) -> tuple[Described, int, str]:
+    """What is known of a network, its class count, and a note for its card."""
+    if (file.parent / CONFIG_FILE).is_file():
+        described = read_config(file.parent)
+        if described.architecture is architecture:
+            return described, _class_count(architecture, state, file), ""
+        found = f"the tensors of {architecture.title}"
+        raise WeightsError(
+            file, expected=f"{described.architecture.title} as its config says", found=found
+        )
+    config, classes = infer_config(architecture, state, file)
+    described = Described(
+        architecture=architecture,
+        config=config,
+        classes=None,
+        input_size=None,
+        longest_edge=None,
+        normalises=None,
+    )
+    return described, classes, "Heads and input size are the usual ones: no config.json was given."
+
+
+def _class_count(architecture: Architecture, state: dict[str, Tensor], file: Path) -> int:
+    for name in _HEADS:
+        if name in state:
+            return state[name].shape[0] - (1 if architecture.scores == "softmax" else 0)
+    raise WeightsError(file, expected="a class head", found="none")
+
+
+_HEADS = (
+    "class_labels_classifier.weight",
+    "class_labels_classifier.layers.2.weight",
+    "class_embed.weight",
+    "model.enc_score_head.weight",
+    "model.decoder.class_embed.0.weight",
+)
+
+
+def _card(
+    described: Described, classes: tuple[str, ...], *, model_id: str, title: str, note: str
+) -> ModelCard:
+    architecture = described.architecture
+    facts: Config = {"model_type": architecture.model_type, "config": described.config}
+    if described.longest_edge is not None:
+        facts["longest_edge"] = described.longest_edge
+    if described.normalises is not None:
+        facts["normalises"] = described.normalises
+    return ModelCard(
+        model_id=model_id,
+        title=title,
+        family="hf_detr",
+        task="detect",
+        classes=classes,
+        input_size=described.input_size or architecture.input_size,
+        needs_nms=False,
+        architecture=facts,
+        note=note,
+    )
+
+
+def _numbered(count: int) -> tuple[str, ...]:
+    return tuple(f"class {label}" for label in range(count))

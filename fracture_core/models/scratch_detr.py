@@ -1,0 +1,213 @@
+"""DETR from scratch (`fracture_core.nets.detr`) as a model: raw, and explained by its attention."""
+
+import dataclasses
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from fracture_core.errors import ConfigError, WeightsError
+from fracture_core.models.architectures import named_classes, shape_of
+from fracture_core.models.cards import ModelCard
+from fracture_core.models.detr_inputs import DetrInput
+from fracture_core.models.query_detector import Cells, LookedFor, QueryAnswers, QueryDetector
+from fracture_core.models.state_dicts import fit, read_state, unwrap
+from fracture_core.nets.detr import Detr, DetrArchitecture, build_detr
+from fracture_core.nets.resnet import RESNETS
+
+INPUT_SIZE = 800
+"""Pictures become squares of this side: uniform batches, as the network was conceived with."""
+
+_MARKS = frozenset({"queries", "class_head.weight", "projection.weight", "backbone.stem.0.weight"})
+_HEADS = 8
+_MOST_PARAMETERS = 1_000_000_000
+_RANDOM_CLASSES = 3
+_NAMED = {
+    "scratch:random": (DetrArchitecture(class_count=_RANDOM_CLASSES), INPUT_SIZE),
+    "scratch:tiny": (
+        DetrArchitecture(
+            class_count=_RANDOM_CLASSES,
+            query_count=30,
+            backbone="resnet18",
+            backbone_width=8,
+            width=32,
+            encoder_depth=1,
+            decoder_depth=2,
+            feedforward_width=32,
+        ),
+        64,
+    ),
+}
+
+
+class ScratchDetrModel(QueryDetector):
+    """A `Detr` with its card, whose `architecture` holds the fields of `DetrArchitecture`."""
+
+    _network: Detr
+
+    def __init__(self, card: ModelCard, network: Detr) -> None:
+        size = DetrInput(shortest_edge=card.input_size, longest_edge=None)
+        super().__init__(card, network, size)
+
+    @classmethod
+    def load(cls, card: ModelCard, folder: Path) -> Self:
+        network = _build(_architecture(card), card.model_id)
+        file = folder / card.weights_file
+        fit(network, _read(file), file)
+        return cls(card, network)
+
+    @classmethod
+    def describe(
+        cls, weights: Path, *, model_id: str, title: str, classes: tuple[str, ...] | None
+    ) -> ModelCard:
+        state = _read(weights)
+        architecture = _infer(state, weights)
+        names = named_classes(classes, architecture.class_count, weights)
+        fit(_build(architecture, weights), state, weights)
+        note = "The number of heads and the input size are taken to be the usual ones."
+        return _card(architecture, names, model_id=model_id, title=title, note=note)
+
+    @classmethod
+    def from_name(cls, name: str) -> Self:
+        """Random weights, always the same ones, by "scratch:random" or "scratch:tiny"."""
+        if name not in _NAMED:
+            raise ConfigError(name, expected=" or ".join(_NAMED), found="another name")
+        architecture, input_size = _NAMED[name]
+        card = _card(
+            architecture,
+            tuple(f"class {label}" for label in range(_RANDOM_CLASSES)),
+            model_id=name.replace(":", "-"),
+            title="DETR from scratch (random weights)",
+            note="Random weights: this network has learned nothing and finds nothing.",
+        )
+        facts = {
+            "input_size": input_size,
+            "training_data": "none",
+            "training_licence": "none",
+        }
+        return cls._drawn(card.model_copy(update=facts), seed=0)
+
+    @classmethod
+    def _drawn(cls, card: ModelCard, seed: int) -> Self:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return cls(card, _build(_architecture(card), card.model_id))
+
+    def randomised(self, seed: int) -> Self:
+        """The same architecture with newly drawn weights."""
+        return self._drawn(self._card, seed)
+
+    @torch.inference_mode()
+    def _forward(self, pixels: Tensor) -> QueryAnswers:
+        output = self._network(pixels)
+        return QueryAnswers.softmax(output.logits, output.boxes_cxcywh)
+
+    @torch.inference_mode()
+    def _explain(self, pixels: Tensor, looked_for: LookedFor) -> Cells:
+        attention = self._network(pixels, with_attention=True).attention[0]
+        method = "Cross-attention of the last decoder layer"
+        cells = looked_for.weigh(attention.flatten(1)).view(attention.shape[-2:])
+        return Cells(values=cells, method=method)
+
+
+def _architecture(card: ModelCard) -> DetrArchitecture:
+    known = {field.name: field.type for field in dataclasses.fields(DetrArchitecture)}
+    for name, value in card.architecture.items():
+        if name not in known or not isinstance(value, int | float | str):
+            expected = f"a DETR's parameters ({', '.join(known)}) on its card"
+            raise WeightsError(card.model_id, expected=expected, found=f"{name}: {value!r}"[:100])
+    if card.architecture.get("class_count") != len(card.classes):
+        found = f"class_count {card.architecture.get('class_count')!r}"
+        raise WeightsError(card.model_id, expected=f"{len(card.classes)} classes", found=found)
+    fields: dict[str, object] = dict(card.architecture)
+    return DetrArchitecture(**fields)  # type: ignore[arg-type]
+
+
+def _build(architecture: DetrArchitecture, source: str | Path) -> Detr:
+    """A network with new weights; raises WeightsError where it cannot or should not be built."""
+    if architecture.in_channels != 3:
+        raise WeightsError(source, expected="3 channels", found=str(architecture.in_channels))
+    try:
+        with torch.device("meta"):
+            hollow = build_detr(architecture)
+        count = sum(tensor.numel() for tensor in hollow.state_dict().values())
+        if count > _MOST_PARAMETERS:
+            expected = f"at most {_MOST_PARAMETERS:,} parameters"
+            raise WeightsError(source, expected=expected, found=f"{count:,}")
+        return build_detr(architecture)
+    except (ConfigError, TypeError) as error:
+        expected, found = "a DETR that can be built", str(error)[:200]
+        raise WeightsError(source, expected=expected, found=found) from error
+
+
+def _read(file: Path) -> dict[str, Tensor]:
+    state = unwrap(read_state(file), _is_detr)
+    if state is None:
+        expected = "the state dict of a DETR from scratch"
+        raise WeightsError(file, expected=expected, found="one of another network")
+    return state
+
+
+def _is_detr(names: Collection[str]) -> bool:
+    return _MARKS.issubset(names)
+
+
+def _infer(state: Mapping[str, Tensor], source: Path) -> DetrArchitecture:
+    """The architecture from the tensors' names and shapes; raises WeightsError."""
+    classes, width = shape_of(state, "class_head.weight", 2, source)
+    hidden, _ = shape_of(state, "transformer.decoder.0.feedforward.0.weight", 2, source)
+    norms = [name for name in state if name.startswith("backbone.")]
+    return DetrArchitecture(
+        class_count=classes - 1,
+        query_count=shape_of(state, "queries", 2, source)[0],
+        backbone=_backbone(state, source),
+        backbone_width=shape_of(state, "backbone.stem.0.weight", 4, source)[0],
+        in_channels=shape_of(state, "backbone.stem.0.weight", 4, source)[1],
+        # A frozen norm has no counter.
+        frozen_norm=not any(name.endswith("num_batches_tracked") for name in norms),
+        width=width,
+        head_count=_HEADS,
+        encoder_depth=_count(state, r"transformer\.encoder\.(\d+)\."),
+        decoder_depth=_count(state, r"transformer\.decoder\.(\d+)\."),
+        feedforward_width=hidden,
+        norm_first="transformer.encoder_norm.weight" in state,
+    )
+
+
+def _backbone(state: Mapping[str, Tensor], source: Path) -> str:
+    deep = "backbone.layer1.0.conv3.weight" in state
+    block = "bottleneck" if deep else "basic"
+    depths = tuple(_count(state, rf"backbone\.layer{n}\.(\d+)\.") for n in range(1, 5))
+    for name, known in RESNETS.items():
+        if known == (block, depths):
+            return name
+    found = f"{block} blocks, {depths} a stage"
+    raise WeightsError(source, expected=f"one of {', '.join(RESNETS)}", found=found)
+
+
+def _count(state: Mapping[str, Tensor], pattern: str) -> int:
+    return len({match[1] for name in state if (match := re.match(pattern, name))})
+
+
+def _card(
+    architecture: DetrArchitecture,
+    classes: tuple[str, ...],
+    *,
+    model_id: str,
+    title: str,
+    note: str,
+) -> ModelCard:
+    return ModelCard(
+        model_id=model_id,
+        title=title,
+        family="scratch_detr",
+        task="detect",
+        classes=classes,
+        input_size=INPUT_SIZE,
+        needs_nms=False,
+        architecture=dataclasses.asdict(architecture),
+        note=note,
+    )
