@@ -84,30 +84,46 @@ class Shelf:
             held -= len(dropped)
 
 
-_SHELF = Shelf()
+_PICTURES = Shelf()
+# A case holds its own text, so few are kept.
+_CASES = Shelf(most_bytes=100_000_000, most_entries=200)
 
 
 def share_pixels(sample: Sample) -> str:
     """The URL path of a sample's pixels: raw little-endian uint8 or uint16, row by row.
 
-    Samples with the same id and an equal `read` share one URL, so a page that keeps its samples
-    over reruns makes the browser load nothing again.
+    Samples with the same id and the same reader share one URL, so a rerun makes the browser load
+    nothing again. Two partials are the same reader when function and arguments are.
     """
-    token = _SHELF.share(("pixels", sample.sample_id, sample.read), partial(_pixel_bytes, sample))
-    return _path(f"pixels/{token}")
+    identity = (sample.sample_id, sample.height, sample.width, _identity(sample.read))
+    return _path(f"pixels/{_PICTURES.share(identity, partial(_pixel_bytes, sample))}")
 
 
 def share_case(case: Json) -> str:
     """The URL path of a case as JSON; an equal case has the same path."""
     text = json.dumps(case, separators=(",", ":"), allow_nan=False).encode()
     digest = hashlib.sha256(text).digest()
-    packed = gzip.compress(text, 1, mtime=0)
-    return _path(f"cases/{_SHELF.share(('case', digest), lambda: packed)}")
+    return _path(f"cases/{_CASES.share(digest, partial(gzip.compress, text, 1, mtime=0))}")
 
 
 def script_path(name: str) -> str:
     """The URL path of one of the viewer's modules; it changes with their content."""
     return _path(f"viewer/{_VERSION}/{name}")
+
+
+def _identity(value: object) -> Hashable:
+    """Equal for equal readers; what cannot be compared by value counts as itself.
+
+    The shelf holds the sample, so the id of one of its parts is not given to another object.
+    """
+    if isinstance(value, partial):
+        named = tuple((name, _identity(part)) for name, part in sorted(value.keywords.items()))
+        return (_identity(value.func), tuple(map(_identity, value.args)), named)
+    try:
+        hash(value)
+    except TypeError:
+        return ("id", id(value))
+    return value
 
 
 def _pixel_bytes(sample: Sample) -> bytes:
@@ -121,9 +137,9 @@ def _path(rest: str) -> str:
     return f"/{base}/workbench/{rest}" if base else f"/workbench/{rest}"
 
 
-def _serve_shelf(request: Request, media_type: str) -> Response:
+def _serve_shelf(shelf: Shelf, request: Request, media_type: str) -> Response:
     try:
-        packed = _SHELF.fetch(request.path_params["token"])
+        packed = shelf.fetch(request.path_params["token"])
     except KeyError:
         return PlainTextResponse("This is no longer kept; reload the page.", 404)
     except WorkbenchError as error:
@@ -142,6 +158,7 @@ def _answer(request: Request, packed: bytes, media_type: str) -> Response:
     headers = {
         "Cache-Control": "private, max-age=31536000, immutable",
         "X-Content-Type-Options": "nosniff",
+        "Vary": "Accept-Encoding",
     }
     if "gzip" not in request.headers.get("accept-encoding", ""):
         # "identity" keeps the server from packing it once more.
@@ -152,11 +169,11 @@ def _answer(request: Request, packed: bytes, media_type: str) -> Response:
 
 
 def _serve_pixels(request: Request) -> Response:
-    return _serve_shelf(request, "application/octet-stream")
+    return _serve_shelf(_PICTURES, request, "application/octet-stream")
 
 
 def _serve_case(request: Request) -> Response:
-    return _serve_shelf(request, "application/json")
+    return _serve_shelf(_CASES, request, "application/json")
 
 
 _MODULES = {

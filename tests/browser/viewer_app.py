@@ -1,151 +1,17 @@
 """A page with nothing but the viewer, for the browser tests; the query names the scene."""
 
-from functools import cache
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
 
-import numpy as np
 import streamlit as st
 
-from fracture_core.masks import encode
-from fracture_core.models.cards import ModelCard
-from fracture_core.types import Detections, Prediction, Sample, ValueScale, Window
-from fracture_core.ui.case_viewer import Pane, ViewerState, case_viewer
+sys.path.append(str(Path(__file__).parents[2]))
+
+from fracture_core.ui.case_viewer import ViewerState, case_viewer
 from fracture_core.ui.routes import ROUTES
-
-CLASSES = ("fracture", "implant")
-HOSTILE = '<img src=x onerror="window.hacked=1">'
-
-
-def card(classes: tuple[str, ...] = CLASSES, *, needs_nms: bool = True) -> ModelCard:
-    return ModelCard(
-        model_id="numpy",
-        title="Numpy",
-        family="fake",
-        task="detect",
-        classes=classes,
-        input_size=640,
-        needs_nms=needs_nms,
-    )
-
-
-def picture(height: int, width: int, seed: int) -> np.ndarray:
-    """A smooth 12 bit ramp with noise and a bright bar."""
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[0:height, 0:width]
-    values = 600 + 1600 * x / width + 700 * np.sin(y / height * 6 + seed)
-    values[:, width // 3 : width // 2] += 900
-    noise = rng.normal(0, 60, (height, width))
-    return np.clip(values + noise, 0, 4095).astype(np.uint16)
-
-
-@cache
-def sample(name: str, height: int, width: int, seed: int, boxes: tuple | None) -> Sample:
-    pixels = picture(height, width, seed)
-    truth = None
-    if boxes is not None:
-        corners = np.array(boxes, dtype=np.float32).reshape(-1, 4)
-        truth = Detections.truth(corners, np.zeros(len(corners)))
-    return Sample(
-        sample_id=name,
-        group_id="g",
-        height=height,
-        width=width,
-        read=lambda: pixels,
-        windows=(Window(center=1800, width=2600, name="Bone"), Window(center=900, width=800)),
-        scale=ValueScale(slope=1, offset=-1024, unit="HU"),
-        spacing_mm=(0.2, 0.2),
-        truth=truth,
-    )
-
-
-@cache
-def prediction(
-    name: str, rows: tuple, height: int, width: int, *, masks: bool = False
-) -> Prediction:
-    table = np.array(rows, dtype=np.float32).reshape(-1, 6)
-    found, _ = Detections.raw(table[:, :4], table[:, 4], table[:, 5], height=height, width=width)
-    if masks:
-        found = Detections.of(
-            found.xyxy, found.scores, found.labels, tuple(map(_ellipse(height, width), found.xyxy))
-        )
-    return Prediction(
-        model_id="numpy", sample_id=name, detections=found, image_score=0.5, seconds=0.0
-    )
-
-
-def _ellipse(height: int, width: int):
-    y, x = np.mgrid[0:height, 0:width]
-
-    def mask(box: np.ndarray):
-        x1, y1, x2, y2 = box
-        u = (x - (x1 + x2) / 2) / (x2 - x1) * 2
-        v = (y - (y1 + y2) / 2) / (y2 - y1) * 2
-        return encode((u * u + v * v <= 1) & (u * u + v * v >= 0.1))
-
-    return mask
-
-
-# Of two truths the first is found twice (0.90 and 0.60), the second missed; 0.80 is spurious,
-# 0.55 overlaps 0.90 with an IoU of 0.81 and is merged at 0.5; the rest is weak.
-TRUTHS = ((100, 100, 200, 220), (300, 260, 380, 330))
-ROWS = (
-    (104, 98, 204, 224, 0.90, 0),
-    (420, 60, 520, 160, 0.80, 0),
-    (130, 130, 225, 235, 0.60, 0),
-    (108, 106, 206, 230, 0.55, 0),
-    (305, 262, 384, 335, 0.31, 0),
-    (10, 300, 90, 380, 0.12, 1),
-)
-
-
-def many_rows(count: int, height: int, width: int) -> tuple:
-    rng = np.random.default_rng(5)
-    corner = rng.uniform(0, 0.85, (count, 2)) * (width, height)
-    side = rng.uniform(0.02, 0.15, (count, 2)) * (width, height)
-    scores = rng.uniform(0.01, 1, (count, 1))
-    labels = rng.integers(0, 2, (count, 1))
-    table = np.concatenate([corner, corner + side, scores, labels], axis=1)
-    return tuple(map(tuple, table.tolist()))
-
-
-def scene(name: str, number: int) -> dict:
-    height, width = 420, 560
-    case = {"classes": CLASSES, "title": f"Case {number}"}
-    if name == "stack":
-        samples = tuple(
-            sample(f"slice{z}", 256, 256, z, ((60 + z, 60, 120, 120),) if z > 3 else ())
-            for z in range(12)
-        )
-        rows = [((62 + z, 58, 124, 122, 0.4 + z / 20, 0),) for z in range(12)]
-        predictions = tuple(prediction(f"slice{z}", rows[z], 256, 256) for z in range(12))
-        return {
-            **case,
-            "samples": samples,
-            "panes": [Pane(title="Stack", card=card(), predictions=predictions)],
-        }
-    if name == "many":
-        height, width = 1500, 1200
-        truths = tuple(tuple(row[:4]) for row in many_rows(20, height, width))
-        samples = (sample("many", height, width, 1, truths),)
-        rows = many_rows(1000, height, width)
-    elif name == "large":
-        height, width = 4000, 3000
-        samples = (sample("large", height, width, 1, ((900, 900, 1300, 1400),)),)
-        rows = ((920, 910, 1290, 1420, 0.9, 0),)
-    elif name == "unknown":
-        samples, rows = (sample("unknown", height, width, 2, None),), ROWS
-    elif name == "hostile":
-        samples, rows = (sample(HOSTILE, height, width, 3, TRUTHS),), ROWS
-        case = {"classes": (HOSTILE, "b"), "title": HOSTILE}
-    else:
-        samples, rows = (sample(f"{name}{number}", height, width, number, TRUTHS),), ROWS
-    answer = prediction(samples[0].sample_id, rows, height, width, masks=name == "masks")
-    owner = card(tuple(case["classes"]), needs_nms=name != "detr")
-    title = HOSTILE if name == "hostile" else "Numpy model"
-    tiers = 0.85 if name == "tiers" else None
-    panes = [Pane(title=title, card=owner, predictions=(answer,), solid_above=tiers)]
-    if name == "two":
-        panes.append(Pane(title="Second", card=card(needs_nms=False), predictions=(answer,)))
-    return {**case, "samples": samples, "panes": panes}
+from tests.browser.viewer_scenes import scene
 
 
 def step(by: int) -> None:
@@ -169,13 +35,8 @@ def page() -> None:
         st.button("Run again")
         st.button("Force", on_click=lambda: st.session_state.update(forced=True))
         st.text_input("Outside text")
-    st.json(
-        {
-            "runs": st.session_state["runs"],
-            "number": st.session_state.get("number", 0),
-            **state.to_query(),
-        }
-    )
+    known = {"runs": st.session_state["runs"], "number": st.session_state.get("number", 0)}
+    st.text(json.dumps(known | asdict(state)))
 
 
 if st.runtime.exists():

@@ -43,6 +43,8 @@ export class NumberSlider {
   }
 
   nudge(event) {
+    // A confirmed number gives the keys back to the viewer.
+    if (event.key === "Enter") this.number.blur()
     const step = { ArrowUp: 0.01, ArrowDown: -0.01 }[event.key]
     if (!step) return
     event.preventDefault()
@@ -109,7 +111,11 @@ export class Controls {
       change(part)
       commit()
     }
-    this.rule = element("select", { "aria-label": "Match rule", onchange: () => set({ rule: this.rule.value }) },
+    const chooseRule = () => {
+      this.rule.blur()
+      set({ rule: this.rule.value })
+    }
+    this.rule = element("select", { "aria-label": "Match rule", onchange: chooseRule },
       element("option", { value: "iou" }, "by IoU"),
       element("option", { value: "centre" }, "centre inside truth"))
     this.classAware = element("input", { type: "checkbox", onchange: () => set({ class_aware: this.classAware.checked }) })

@@ -18,7 +18,11 @@ export class Toolbar {
     this.opacity = element("input", { type: "range", class: "small", min: 0, max: 1, step: 0.05, "aria-label": "Mask opacity", title: "Mask opacity",
       oninput: () => command("opacity", Number(this.opacity.value)), onchange: () => command("commit") })
     this.maskGroup = element("span", { class: "group" }, this.masks, this.opacity)
-    this.windows = element("select", { "aria-label": "Window", title: "Window (1–9)", onchange: () => command("preset", Number(this.windows.value)) })
+    const chooseWindow = () => {
+      this.windows.blur()
+      command("preset", Number(this.windows.value))
+    }
+    this.windows = element("select", { "aria-label": "Window", title: "Window (1–9)", onchange: chooseWindow })
     this.inverted = this.tool("invert", "invert", "Invert (I)")
     this.windowing = this.tool("windowing", "window", "Drag changes the window (as right drag or Shift + drag)")
     this.flipH = this.tool("flipH", "flipH", "Flip left and right (H)")

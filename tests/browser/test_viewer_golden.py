@@ -1,0 +1,85 @@
+"""The viewer's JavaScript gives the answers of Python, bit for bit."""
+
+import json
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+FILTER = """async ({cases, base}) => {
+    const {above, nms, match, kinds} = await import(`${base}/filter.js`)
+    const typed = (part) => ({
+        xyxy: new Float32Array(part.xyxy),
+        scores: new Float32Array(part.scores),
+        labels: new Int32Array(part.labels),
+    })
+    return cases.map(({candidates, truth, settings}) => {
+        const raw = typed(candidates)
+        const confident = above(raw, settings.confidence)
+        const shown = nms(raw, confident, settings.nms_iou)
+        const found = match(raw, shown, typed(truth), {
+            matchIou: settings.match_iou, rule: settings.rule, classAware: settings.class_aware})
+        return {above: confident.length, shown, truth_of: found.truthOf, iou: found.iou,
+            duplicate_of: found.duplicateOf, missed: found.missed, kinds: kinds(found)}
+    })
+}"""
+
+WINDOWS = """async ({cases, base}) => {
+    const {shade} = await import(`${base}/windows.js`)
+    return cases.map(({window, levels}) => levels.map((level) => shade(window, level)))
+}"""
+
+MASKS = """async ({cases, base}) => {
+    const {cropOf, outlinesOf, pixelsOf} = await import(`${base}/masks.js`)
+    const rowsOf = ({size: [height, width], counts}) => {
+        const rows = Array.from({length: height}, () => Array(width).fill("0"))
+        const crop = cropOf({size: [height, width], counts})
+        crop?.bits.forEach((bit, n) => {
+            if (bit) rows[crop.y + Math.floor(n / crop.width)][crop.x + (n % crop.width)] = "1"
+        })
+        return rows.map((row) => row.join(""))
+    }
+    // The signed areas of all outlines, holes being negative, make up the mask.
+    const areaOf = (corners) => corners.reduce((sum, [x, y], n) => {
+        const [u, v] = corners[(n + 1) % corners.length]
+        return sum + (x * v - u * y) / 2
+    }, 0)
+    return cases.map(({rle}) => ({
+        rows: rowsOf(rle),
+        pixels: pixelsOf(rle),
+        enclosed: outlinesOf(rle).reduce((sum, corners) => sum + areaOf(corners), 0),
+    }))
+}"""
+
+
+def golden(name: str) -> list[dict]:
+    return json.loads((GOLDEN / f"{name}.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def ask(page: Page, viewer_address: str):
+    """`ask(script, cases)` runs a script with the viewer's modules at hand."""
+    page.goto(f"{viewer_address}/_stcore/health")
+    base = f"{viewer_address}/workbench/viewer/any"
+    return lambda script, cases: page.evaluate(script, {"cases": cases, "base": base})
+
+
+def test_filter_and_match(ask) -> None:
+    cases = golden("filter")
+    for case, answer in zip(cases, ask(FILTER, cases), strict=True):
+        assert answer == case["expected"]
+
+
+def test_windows(ask) -> None:
+    cases = golden("windows")
+    for case, answer in zip(cases, ask(WINDOWS, cases), strict=True):
+        assert answer == case["shown"], case["window"]
+
+
+def test_masks(ask) -> None:
+    cases = golden("masks")
+    for case, answer in zip(cases, ask(MASKS, cases), strict=True):
+        pixels = "".join(case["rows"]).count("1")
+        assert answer == {"rows": case["rows"], "pixels": pixels, "enclosed": pixels}

@@ -1,0 +1,145 @@
+"""Writes the golden cases that hold the Python and the JavaScript rules together.
+
+python tests/golden/make_golden.py
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from fracture_core import boxes, masks
+from fracture_core.matching import match
+from fracture_core.types import Detections, Window
+
+FOLDER = Path(__file__).parent
+SIZE = 400
+
+
+def some_boxes(rng: np.random.Generator, count: int, *, grid: bool) -> np.ndarray:
+    """Boxes in a picture of 400 × 400; on a grid IoUs repeat and meet thresholds exactly."""
+    corner = rng.uniform(0, SIZE * 0.7, (count, 2))
+    side = rng.uniform(4, SIZE * 0.25, (count, 2))
+    found = np.concatenate([corner, corner + side], axis=1)
+    if grid:
+        found = np.round(found / 25) * 25
+        found[:, 2:] = np.maximum(found[:, 2:], found[:, :2] + 25)
+    return found.astype(np.float32)
+
+
+def some_detections(rng: np.random.Generator, count: int, *, grid: bool) -> Detections:
+    """Candidates with many equal scores, in falling order."""
+    scores = np.sort(np.round(rng.uniform(0.01, 1, count), 2 if grid else 6))[::-1]
+    return Detections.of(some_boxes(rng, count, grid=grid), scores, rng.integers(0, 3, count))
+
+
+def some_truth(rng: np.random.Generator, count: int, candidates: Detections) -> Detections:
+    """Half of the truths lie near a candidate, so that matches and duplicates occur."""
+    corners = some_boxes(rng, count, grid=True)
+    if len(candidates):
+        near = rng.integers(0, len(candidates), count // 2)
+        corners[: len(near)] = candidates.xyxy[near] + rng.integers(0, 4, (len(near), 4))
+    return Detections.truth(corners, rng.integers(0, 3, count))
+
+
+def thresholds(rng: np.random.Generator, candidates: Detections) -> dict[str, object]:
+    """Settings of which many meet a score or an IoU exactly."""
+    exact_iou = boxes.iou(candidates.xyxy, candidates.xyxy).ravel()
+    exact_iou = exact_iou[(exact_iou > 0) & (exact_iou < 1)]
+    pool = [0.0, 0.05, 0.3, 0.5, 0.75, 1.0, *rng.choice(exact_iou, min(4, len(exact_iou)))]
+    scores = [0.0, 0.25, 0.5, *candidates.scores[:: max(1, len(candidates) // 4)].tolist()]
+    return {
+        "confidence": float(rng.choice(scores)),
+        "nms_iou": float(rng.choice(pool)),
+        "match_iou": float(rng.choice(pool)),
+        "rule": str(rng.choice(["iou", "centre"])),
+        "class_aware": bool(rng.integers(0, 2)),
+    }
+
+
+def packed(detections: Detections) -> dict[str, object]:
+    return {
+        "xyxy": detections.xyxy.ravel().tolist(),
+        "scores": detections.scores.tolist(),
+        "labels": detections.labels.tolist(),
+    }
+
+
+def answer(candidates: Detections, truth: Detections, settings: dict) -> dict[str, object]:
+    """What Python says: positions shown, and the match of what is shown."""
+    confident = candidates.above(settings["confidence"])
+    kept = boxes.nms(confident.xyxy, confident.labels, settings["nms_iou"])
+    found = match(
+        confident.nms(settings["nms_iou"]),
+        truth,
+        settings["match_iou"],
+        rule=settings["rule"],
+        class_aware=settings["class_aware"],
+    )
+    return {
+        "above": len(confident),
+        "shown": kept.tolist(),
+        "truth_of": found.truth_of.tolist(),
+        "iou": found.iou.tolist(),
+        "duplicate_of": found.duplicate_of.tolist(),
+        "missed": found.missed.tolist(),
+        "kinds": list(found.kinds),
+    }
+
+
+def filter_cases() -> Iterator[dict[str, object]]:
+    rng = np.random.default_rng(20)
+    sizes = [(0, 0), (0, 3), (5, 0), (1, 1), (1000, 20)]
+    sizes += [(int(rng.integers(2, 30)), int(rng.integers(1, 8))) for _ in range(120)]
+    for number, (count, truths) in enumerate(sizes):
+        candidates = some_detections(rng, count, grid=number % 2 == 0)
+        truth = some_truth(rng, truths, candidates)
+        settings = thresholds(rng, candidates)
+        if count == 1000:
+            settings |= {"confidence": 0.1, "nms_iou": 0.4, "match_iou": 0.3}
+        yield {
+            "candidates": packed(candidates),
+            "truth": packed(truth),
+            "settings": settings,
+            "expected": answer(candidates, truth, settings),
+        }
+
+
+def window_cases() -> Iterator[dict[str, object]]:
+    levels = np.arange(0, 65536, 397, dtype=np.uint16)
+    for function in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
+        for center, width in ((32768.0, 65535.0), (400.25, 1800.0), (2048.0, 1.0), (-50.0, 350.5)):
+            shown = Window(center=center, width=width, function=function).apply(levels[None])
+            yield {
+                "window": {"center": center, "width": width, "function": function},
+                "levels": levels.tolist(),
+                "shown": shown[0].tolist(),
+            }
+
+
+def mask_cases() -> Iterator[dict[str, object]]:
+    """Noise, one pixel, an empty one, a ring, and a column that runs into the next."""
+    rng = np.random.default_rng(4)
+    y, x = np.mgrid[0:30, 0:40]
+    distance = np.hypot(y - 14, x - 18)
+    single = np.zeros((7, 5), dtype=bool)
+    single[6, 4] = True
+    full = np.ones((6, 4), dtype=bool)
+    spill = np.zeros((6, 4), dtype=bool)
+    spill[4:, 1] = spill[:2, 2] = True
+    shapes = [rng.random((23, 17)) < 0.5, (distance < 12) & (distance > 6), single, full, spill]
+    for mask in [*shapes, np.zeros((4, 4), dtype=bool)]:
+        rows = ["".join("01"[int(value)] for value in row) for row in mask]
+        yield {"rle": masks.encode(mask).as_coco(), "rows": rows}
+
+
+def main() -> None:
+    made = {"filter": filter_cases, "windows": window_cases, "masks": mask_cases}
+    for name, cases in made.items():
+        lines = ",\n".join(json.dumps(case, separators=(",", ":")) for case in cases())
+        (FOLDER / f"{name}.json").write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
