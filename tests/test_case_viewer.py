@@ -1,0 +1,90 @@
+"""The Python side of the viewer: state, its query, and what is sent."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from streamlit.testing.v1 import AppTest
+
+from fracture_core.errors import ConfigError
+from fracture_core.types import Detections
+from fracture_core.ui.case_viewer import ViewerState
+
+shares = st.floats(0, 1, allow_nan=False)
+states = st.builds(
+    ViewerState,
+    confidence=shares,
+    nms_iou=shares,
+    match_iou=shares,
+    rule=st.sampled_from(["iou", "centre"]),
+    class_aware=st.booleans(),
+    mode=st.sampled_from(["together", "side_by_side"]),
+    frame=st.integers(0, 500),
+    show_truth=st.booleans(),
+    show_overlay=st.booleans(),
+    show_masks=st.booleans(),
+    mask_opacity=shares,
+)
+
+
+@given(states, states)
+def test_the_query_holds_the_whole_state(state: ViewerState, default: ViewerState) -> None:
+    assert ViewerState.from_query(state.to_query(default), default) == state
+    assert set(state.to_query()) <= set(ViewerState.query_names())
+
+
+def test_the_default_state_needs_no_query() -> None:
+    assert ViewerState().to_query() == {}
+    assert ViewerState(confidence=0.25).to_query() == {"confidence": "0.25"}
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ({"confidence": "2"}, "confidence: expected a number from 0 to 1, found 2.0"),
+        ({"confidence": "nan"}, "confidence: expected a number from 0 to 1, found nan"),
+        ({"confidence": "x"}, "?confidence=: expected a number, found 'x'"),
+        ({"slice": "-1"}, "frame: expected 0 or more, found -1"),
+        ({"truth": "yes"}, "?truth=: expected 0 or 1, found 'yes'"),
+        ({"rule": "<b>"}, "rule: expected iou or centre, found '<b>'"),
+    ],
+)
+def test_a_senseless_query_is_refused_by_name(query: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        ViewerState.from_query(query)
+    assert str(raised.value).startswith(message)
+
+
+def test_shown_is_the_one_filter() -> None:
+    raw = Detections.of([[0, 0, 10, 10], [0, 0, 10, 9], [20, 0, 30, 9]], [0.9, 0.8, 0.2], [0, 0, 0])
+    state = ViewerState(confidence=0.5, nms_iou=0.5)
+    assert state.shown(raw, needs_nms=True).scores.tolist() == [np.float32(0.9)]
+    assert len(state.shown(raw, needs_nms=False)) == 2
+
+
+def one_case() -> None:
+    """A page in one piece, for AppTest."""
+    import numpy as np
+    import streamlit as st
+
+    from fracture_core.types import Sample
+    from fracture_core.ui.case_viewer import ViewerState, case_viewer
+
+    def read() -> np.ndarray:
+        return np.zeros((4, 6), dtype=np.uint8)
+
+    confidence = st.number_input("confidence", value=0.3)
+    sample = Sample(sample_id="a", group_id="g", height=4, width=6, read=read)
+    state = ViewerState(confidence=confidence, frame=9)
+    st.write(case_viewer([sample], [], [], state, key="v", title="A").to_query())
+
+
+def test_the_viewer_runs_in_a_page_and_gives_the_state_in_force() -> None:
+    app = AppTest.from_function(one_case, default_timeout=30).run()
+    assert not app.exception
+    assert json.loads(app.json[0].value) == {"confidence": "0.3"}
+    app.number_input[0].set_value(0.4).run()
+    assert not app.exception
+    assert json.loads(app.json[0].value) == {"confidence": "0.4"}
