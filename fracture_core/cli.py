@@ -62,6 +62,21 @@ def predict(
         raise typer.Exit(1)
 
 
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="A folder that is new or empty.")],
+    count: Annotated[int, typer.Option(help="Radiographs, or CT studies for hdf5.")] = 60,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same set.", min=0)] = 0,
+    format: Annotated[str, typer.Option(help="coco, yolo, hdf5 or dicom.")] = "coco",  # noqa: A002
+    size: Annotated[str, typer.Option(help="Of the radiographs, such as 640x768.")] = "",
+    boxes: Annotated[bool, typer.Option(help="YOLO boxes in place of polygons.")] = False,
+) -> None:
+    """Make synthetic radiographs or CT studies with their truth."""
+    from fracture_core.demo.command import run
+
+    print(run(folder, count=count, seed=seed, format=format, size=size, boxes=boxes))
+
+
 def main() -> None:
     """Run a command; what a person can put right is one sentence on stderr and exit code 2."""
     try:

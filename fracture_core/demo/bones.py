@@ -1,0 +1,289 @@
+"""Bodies that X-rays cross: tubes with a rim and a core, and lumps of the same build.
+
+A body is drawn in its own frame, s mm along its axis (down) and u mm across (right), as the
+length of the ray in its rim (cortex, or fat) and in its core (cancellous bone, or muscle).
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy import interpolate, ndimage
+
+from fracture_core.demo.geometry import Field, Matrix, scale, shift
+from fracture_core.demo.texture import line
+
+Table = tuple[tuple[float, ...], ...]
+Shape = tuple[tuple[float, float], ...]
+_FLAT: Shape = ((0.0, 0.0), (1.0, 0.0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Grid:
+    """Pixels in a body's frame: rows from `start_mm`, columns around the axis at `axis_px`."""
+
+    rows: int
+    columns: int
+    start_mm: float
+    axis_px: int
+    spacing_mm: float
+
+    @property
+    def s(self) -> Field:
+        return (self.start_mm + np.arange(self.rows, dtype=np.float32) * self.spacing_mm)[:, None]
+
+    @property
+    def u(self) -> Field:
+        return ((np.arange(self.columns, dtype=np.float32) - self.axis_px) * self.spacing_mm)[None]
+
+    @property
+    def to_mm(self) -> Matrix:
+        """From grid pixels (column, row) to (u, s) in mm."""
+        return shift(-self.axis_px * self.spacing_mm, self.start_mm) @ scale(
+            self.spacing_mm, self.spacing_mm
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Rays:
+    """Path lengths in mm, (H, W) each, and how cancellous the core is, (H, 1) in [0, 1]."""
+
+    rim: Field
+    core: Field
+    spongy: Field
+
+    @property
+    def inside(self) -> npt.NDArray[np.bool_]:
+        return (self.rim + self.core) > 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Tube:
+    """A long body. `profile` rows: s, left, right, half depth, rim thickness, spongy share.
+
+    `head` and `foot` shape the end faces: (u, mm further out). `round_mm` is how fast the ends
+    close, `bow_mm` how far the axis leaves the straight line in the middle, `swell` a local bulge
+    (s, left mm, right mm, length mm), `kink` an angle in the axis (s, radians).
+    """
+
+    name: str
+    profile: Table
+    head: Shape = _FLAT
+    foot: Shape = _FLAT
+    round_mm: tuple[float, float] = (3.0, 3.0)
+    bow_mm: float = 0.0
+    blocky: float = 2.6
+    plate_mm: float = 0.7
+    waviness: float = 0.0
+    seed: int = 0
+    swells: Table = ()
+    kinks: Table = ()
+
+    @property
+    def length_mm(self) -> float:
+        return self.profile[-1][0]
+
+    def grown(self, size: float, girth: float = 1.0) -> Self:
+        """The same body, longer and thicker."""
+        rows = tuple(
+            (s * size, *(w * size * girth for w in widths), spongy)
+            for s, *widths, spongy in self.profile
+        )
+        return replace(
+            self,
+            profile=rows,
+            head=tuple((u * size * girth, ds * size) for u, ds in self.head),
+            foot=tuple((u * size * girth, ds * size) for u, ds in self.foot),
+            round_mm=(self.round_mm[0] * size, self.round_mm[1] * size),
+            bow_mm=self.bow_mm * size,
+        )
+
+    def grid(self, spacing_mm: float, seen_mm: tuple[float, float]) -> Grid | None:
+        """The pixels for the part between two values of s, or None if there is none."""
+        reach = max(*(abs(ds) for _, ds in self.head + self.foot), 0.0) + 2.0
+        low, high = max(-reach, seen_mm[0]), min(self.length_mm + reach, seen_mm[1])
+        if high - low < 2 * spacing_mm:
+            return None
+        half = max(max(left, right) for _, left, right, *_ in self.profile)
+        half += abs(self.bow_mm) + 3.0 + sum(abs(a) * 25 for _, a in self.kinks)
+        axis = int(np.ceil(half / spacing_mm))
+        return Grid(
+            rows=int(np.ceil((high - low) / spacing_mm)),
+            columns=2 * axis + 1,
+            start_mm=low,
+            axis_px=axis,
+            spacing_mm=spacing_mm,
+        )
+
+    def centre(self, s: Field) -> Field:
+        """How far the axis lies to the right of the straight line at s."""
+        share = np.clip(s / self.length_mm, 0, 1)
+        centre = 4 * self.bow_mm * share * (1 - share)
+        for at, angle in self.kinks:
+            centre = centre + np.tan(angle) * np.log1p(np.exp((s - at) / 2.0)) * 2.0
+        return np.asarray(centre, dtype=np.float32)
+
+    def half_width(self, s: float) -> tuple[float, float]:
+        left, right, *_ = self._widths(np.array([[s]], dtype=np.float32))
+        return float(left[0, 0]), float(right[0, 0])
+
+    def spongy_at(self, s: float) -> float:
+        """The cancellous share at s, in [0, 1]."""
+        return float(self._widths(np.array([[s]], dtype=np.float32))[-1][0, 0])
+
+    def rays(self, grid: Grid) -> Rays:
+        s, u = grid.s, grid.u
+        u = u - self.centre(s)
+        left, right, depth, rim, spongy = self._widths(s)
+        left, right = self._uneven(left, right, grid)
+        head = _reach(self.head, u)
+        foot = _reach(self.foot, u)
+        from_head, from_foot = s + head, self.length_mm + foot - s
+        cap = _cap(from_head, self.round_mm[0]) * _cap(from_foot, self.round_mm[1])
+        plate = self.plate_mm
+        inner = _cap(from_head - plate, self.round_mm[0])
+        inner *= _cap(from_foot - plate, self.round_mm[1])
+        on_left = u < 0
+        half = np.where(on_left, left, right)
+        outer_mm = _chord(u, half * cap, depth * cap, self.blocky)
+        uneven_rim = rim * (1 + self.waviness * 4 * self._noise(grid, 5, 2.5 / grid.spacing_mm))
+        half_core = np.maximum(half - uneven_rim, 0) * inner
+        core_mm = _chord(u, half_core, np.maximum(depth - uneven_rim, 0) * inner, self.blocky)
+        core_mm = np.minimum(core_mm, outer_mm)
+        return Rays(rim=outer_mm - core_mm, core=core_mm, spongy=spongy)
+
+    def _uneven(self, left: Field, right: Field, grid: Grid) -> tuple[Field, Field]:
+        if not self.waviness:
+            return left, right
+        grain = 6.0 / grid.spacing_mm
+        left = left * (1 + self.waviness * self._noise(grid, 1, grain))
+        right = right * (1 + self.waviness * self._noise(grid, 2, grain))
+        return left, right
+
+    def _noise(self, grid: Grid, salt: int, grain_px: float) -> Field:
+        """(rows, 1) noise that belongs to the body, whichever part of it is drawn."""
+        total = int((self.length_mm + 60.0) / grid.spacing_mm) + 2
+        whole = line(total, grain_px, np.random.default_rng([self.seed, salt]))
+        first = round((grid.start_mm + 30.0) / grid.spacing_mm)
+        at = np.clip(np.arange(first, first + grid.rows), 0, total - 1)
+        return whole[at][:, None]
+
+    def _widths(self, s: Field) -> tuple[Field, ...]:
+        table = np.array(self.profile)
+        smooth = interpolate.PchipInterpolator(table[:, 0], table[:, 1:], axis=0)
+        at = np.clip(s[:, 0], 0, self.length_mm)
+        left, right, depth, rim, spongy = (smooth(at).astype(np.float32).T)[:, :, None]
+        for where, left_mm, right_mm, span in self.swells:
+            bump = np.exp(-(((s - where) / span) ** 2))
+            left, right = left + left_mm * bump, right + right_mm * bump
+        return left, right, depth, rim, spongy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Lump:
+    """A short body with outline `radii_mm` at even angles, half depth and rim thickness in mm."""
+
+    name: str
+    radii_mm: tuple[float, ...]
+    depth_mm: float
+    rim_mm: float
+    spongy: float = 1.0
+    blocky: float = 2.6
+    seed: int = 0
+    swells: Table = field(default=())
+
+    @classmethod
+    def outlined(
+        cls, name: str, outline: Shape, *, depth_mm: float, rim_mm: float, seed: int
+    ) -> tuple[Self, tuple[float, float]]:
+        """A lump from its outline in (u, s) mm, star-shaped about its middle, and that middle.
+
+        Corners are rounded and the outline is made a little uneven by the seed.
+        """
+        points = np.array(outline)
+        middle = (points.min(axis=0) + points.max(axis=0)) / 2
+        dense = _walk(points - middle)
+        bearing = np.arctan2(dense[:, 1], dense[:, 0])
+        order = np.argsort(bearing)
+        even = np.linspace(0, 2 * np.pi, 36, endpoint=False)
+        away = np.hypot(dense[:, 0], dense[:, 1])[order]
+        radii = np.interp(even, np.mod(bearing[order], 2 * np.pi), away, period=2 * np.pi)
+        radii = 1.07 * ndimage.gaussian_filter1d(radii, 0.8, mode="wrap")
+        rough = np.random.default_rng([seed, 2]).normal(0, 0.05, len(even))
+        radii *= 1 + ndimage.gaussian_filter1d(rough, 2.0, mode="wrap")
+        body = cls(
+            name=name,
+            radii_mm=tuple(radii.tolist()),
+            depth_mm=depth_mm,
+            rim_mm=rim_mm,
+            blocky=2.3,
+            seed=seed,
+        )
+        return body, (float(middle[0]), float(middle[1]))
+
+    @property
+    def length_mm(self) -> float:
+        return 0.0
+
+    def grid(self, spacing_mm: float, seen_mm: tuple[float, float]) -> Grid | None:
+        half = max(self.radii_mm) * 1.15 + 1.0
+        if seen_mm[0] > half or seen_mm[1] < -half:
+            return None
+        axis = int(np.ceil(half / spacing_mm))
+        side = 2 * axis + 1
+        return Grid(
+            rows=side,
+            columns=side,
+            start_mm=-axis * spacing_mm,
+            axis_px=axis,
+            spacing_mm=spacing_mm,
+        )
+
+    def rays(self, grid: Grid) -> Rays:
+        s, u = np.broadcast_arrays(grid.s, grid.u)
+        knots = np.linspace(0, 2 * np.pi, len(self.radii_mm) + 1)
+        closed = np.append(self.radii_mm, self.radii_mm[0])
+        outline = interpolate.CubicSpline(knots, closed, bc_type="periodic")
+        rim = outline(np.mod(np.arctan2(s, u), 2 * np.pi)).astype(np.float32)
+        away = np.hypot(s, u)
+        outer = _chord(away, rim, np.full_like(rim, self.depth_mm), self.blocky)
+        inner_depth = np.full_like(rim, max(self.depth_mm - self.rim_mm, 0.0))
+        core = _chord(away, np.maximum(rim - self.rim_mm, 0), inner_depth, self.blocky)
+        core = np.minimum(core, outer)
+        return Rays(
+            rim=outer - core, core=core, spongy=np.full((grid.rows, 1), self.spongy, np.float32)
+        )
+
+
+Body = Tube | Lump
+
+
+def _walk(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """(N, 2) corners of a closed outline → (20 N, 2) points along its sides."""
+    share = np.linspace(0, 1, 20, endpoint=False)[None, :, None]
+    following = np.roll(points, -1, axis=0)
+    walked = points[:, None] * (1 - share) + following[:, None] * share
+    return np.asarray(walked.reshape(-1, 2))
+
+
+def _chord(u: Field, half: Field, depth: Field, power: float) -> Field:
+    """Length of the ray at u in a rounded block of half width and half depth."""
+    share = np.abs(u) / np.maximum(half, 1e-3)
+    room = np.clip(1 - share**power, 0, None) ** (1 / power)
+    return np.where(half > 1e-3, 2 * depth * room, 0).astype(np.float32)
+
+
+def _cap(inside_mm: Field, round_mm: float) -> Field:
+    """1 in the body, falling round to 0 at its end."""
+    share = np.clip(inside_mm / round_mm, 0, 1)
+    return np.asarray(np.sqrt(1 - (1 - share) ** 2), dtype=np.float32)
+
+
+def _reach(shape: Shape, u: Field) -> Field:
+    at, out = np.array(shape).T
+    if not out.any():
+        return np.zeros_like(u)
+    fine = np.linspace(at[0], at[-1], 60)
+    table = interpolate.PchipInterpolator(at, out)(fine)
+    return np.asarray(np.interp(u, fine, table), dtype=np.float32)

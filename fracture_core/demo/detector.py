@@ -1,0 +1,149 @@
+"""From attenuation to a digital radiograph: scatter, quanta, blur, processing, shutters, marker."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw
+from scipy import ndimage
+
+from fracture_core.demo.geometry import Field, apply, turn
+from fracture_core.demo.texture import clouds, enlarge, streaks
+from fracture_core.types import Pixels
+
+TOP = 4095
+"""The largest pixel value: 12 bits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Technique:
+    """One exposure. `quanta` a pixel in air, `scatter` to primary ratio, `blur_mm` of focus and
+    detector; `contrast` and `black` of the display curve; shutters as distances in shares of the
+    picture from its edges (left, top, right, bottom), turned by `shutter_turn`; the marker's
+    letter, place in shares, and turn.
+    """
+
+    quanta: float
+    scatter: float
+    blur_mm: float
+    contrast: float
+    black: float
+    white: float
+    shutters: tuple[float, float, float, float]
+    shutter_turn: float
+    marker: str
+    marker_at: tuple[float, float]
+    marker_turn: float
+    marker_mm: float
+    grain: int
+
+
+def expose(attenuation: Field, opening: Field, spacing_mm: float, technique: Technique) -> Pixels:
+    """(H, W) uint16 in 0…4095, bone bright; `opening` is what `shutter` leaves of the rays."""
+    rng = np.random.default_rng([technique.grain, 1])
+    height, width = attenuation.shape
+    total = attenuation + 2.4 * _marker(height, width, spacing_mm, technique)
+    quanta = np.exp(-total)
+    # A heel effect and plate shading that no calibration removes wholly.
+    quanta *= 1 + 0.015 * clouds((height, width), max(attenuation.shape) / 3, rng)
+    blur_px = max(technique.blur_mm / spacing_mm, 0.35)
+    quanta = ndimage.gaussian_filter(quanta, blur_px, truncate=3.0)
+    quanta += technique.scatter * _far_blur(quanta, 14.0 / spacing_mm)
+    noise = 0.55 * streaks((height, width), (0.55, 0.55), rng) + 0.6 * rng.standard_normal(
+        quanta.shape, dtype=np.float32
+    )
+    quanta += noise * np.sqrt(quanta / technique.quanta)
+    signal = -np.log(np.maximum(quanta, 1e-3))
+    return _finish(_processed(signal, spacing_mm), opening, technique, rng)
+
+
+def shutter(height: int, width: int, technique: Technique) -> Field:
+    """(H, W) in [0, 1], 1 where the shutters are open; their edge is softened by the focus."""
+    y, x = np.ogrid[:height, :width]
+    inside = distance_to_shutter(
+        x.astype(np.float32), y.astype(np.float32), height, width, technique
+    )
+    soft = 0.0025 * max(height, width)
+    return np.asarray(1 / (1 + np.exp(-np.clip(inside / soft, -30, 30))), dtype=np.float32)
+
+
+def distance_to_shutter(x: Field, y: Field, height: int, width: int, technique: Technique) -> Field:
+    """How many pixels inside the exposed part (x, y) lies; below 0 outside it."""
+    left, top, right, bottom = technique.shutters
+    (a, b, c), (d, e, f) = turn(-technique.shutter_turn, width / 2, height / 2)[:2].tolist()
+    across, down = a * x + b * y + c, d * x + e * y + f
+    aside = np.minimum(across - left * width, (1 - right) * width - across)
+    above = np.minimum(down - top * height, (1 - bottom) * height - down)
+    return np.asarray(np.minimum(aside, above), dtype=np.float32)
+
+
+def _far_blur(values: Field, sigma_px: float) -> Field:
+    step = max(int(sigma_px / 4), 1)
+    coarse = ndimage.gaussian_filter(values[::step, ::step], sigma_px / step, mode="nearest")
+    return enlarge(coarse, step, (values.shape[0], values.shape[1]))
+
+
+def _processed(signal: Field, spacing_mm: float) -> Field:
+    """Fine detail lifted and the slow range pressed together, as every vendor does."""
+    fine = ndimage.gaussian_filter(signal, 0.9 / spacing_mm, truncate=2.5)
+    slow = _far_blur(signal, 11.0 / spacing_mm)
+    return np.asarray(signal + 0.55 * (signal - fine) - 0.32 * slow, dtype=np.float32)
+
+
+def _finish(
+    signal: Field, opening: Field, technique: Technique, rng: np.random.Generator
+) -> Pixels:
+    """The display curve, set from the exposed part alone, and the shutters' black."""
+    seen = signal[::4, ::4][opening[::4, ::4] > 0.9]
+    air, dense = np.percentile(seen, [1.0, 99.3]).tolist()
+    span = max(dense - air, 0.2)
+    share = (signal - (air + technique.black * span)) / (technique.white * span)
+    slope = technique.contrast
+    low, high = 1 / (1 + math.exp(slope * 0.5)), 1 / (1 + math.exp(-slope * 0.5))
+    curve = 1 / (1 + np.exp(-slope * (np.clip(share, -0.5, 1.4) - 0.5)))
+    tone = (curve - low) / (high - low)
+    tone = 0.035 + 0.93 * np.clip(tone, -0.02, 1.03)
+    dark = 0.012 + 0.0025 * rng.standard_normal(signal.shape, dtype=np.float32)
+    values = opening * tone + (1 - opening) * dark
+    return np.asarray(np.rint(np.clip(values, 0, 1) * TOP), dtype=np.uint16)
+
+
+_STROKES = {
+    "L": (((0.1, 0.0), (0.1, 1.0), (0.75, 1.0)),),
+    "R": (
+        (
+            (0.1, 1.0),
+            (0.1, 0.0),
+            (0.5, 0.0),
+            (0.68, 0.08),
+            (0.74, 0.26),
+            (0.68, 0.44),
+            (0.5, 0.52),
+            (0.1, 0.52),
+        ),
+        ((0.42, 0.52), (0.78, 1.0)),
+    ),
+}
+
+
+def _marker(height: int, width: int, spacing_mm: float, technique: Technique) -> Field:
+    """(H, W) in [0, 1], a lead letter."""
+    fine = 3
+    tall = technique.marker_mm / spacing_mm
+    side = int(2.2 * tall)
+    sheet = Image.new("L", (side * fine, side * fine))
+    pen = ImageDraw.Draw(sheet)
+    thick = max(int(0.17 * tall * fine), 2)
+    spin = turn(technique.marker_turn, side / 2, side / 2)
+    for stroke in _STROKES[technique.marker]:
+        points = (
+            np.array(stroke) * tall + np.array([0.5, 0.5]) * side - np.array([0.42, 0.5]) * tall
+        )
+        dots = [(float(x * fine), float(y * fine)) for x, y in apply(spin, points)]
+        pen.line(dots, fill=255, width=thick, joint="curve")
+    small = np.asarray(sheet.reduce(fine), dtype=np.float32) / 255
+    left = int(np.clip(technique.marker_at[0] * width - side / 2, 0, width - side))
+    top = int(np.clip(technique.marker_at[1] * height - side / 2, 0, height - side))
+    mark = np.zeros((height, width), dtype=np.float32)
+    mark[top : top + side, left : left + side] = small
+    return mark

@@ -1,0 +1,152 @@
+"""Synthetic radiographs and CT studies as samples."""
+
+import hashlib
+from functools import cache, partial
+
+from fracture_core.demo.ct import HU_OFFSET, Study, plan_study, render_study
+from fracture_core.demo.detector import TOP
+from fracture_core.demo.fractures import CLASSES
+from fracture_core.demo.radiograph import Radiograph, plan_radiograph, render
+from fracture_core.demo.truths import truth_of
+from fracture_core.types import Pixels, Sample, ValueScale, Window
+
+RADIOGRAPH_WINDOWS = (
+    Window(center=TOP / 2, width=float(TOP), name="full"),
+    Window(center=0.6 * TOP, width=0.7 * TOP, name="bone"),
+)
+CT_CLASSES = ("fracture",)
+CT_WINDOWS = (
+    Window(center=400.0 - HU_OFFSET, width=1800.0, name="bone"),
+    Window(center=40.0 - HU_OFFSET, width=400.0, name="soft tissue"),
+)
+CT_SCALE = ValueScale(slope=1.0, offset=float(HU_OFFSET), unit="HU")
+SLICES = 24
+PICTURES_A_PATIENT = 2
+_LEAST_SIDE_CT_PX = 6
+# Of twenty patients fourteen train, three validate and three test, whatever their number.
+_SPLITS = {2: "val", 10: "val", 16: "val", 3: "test", 13: "test", 18: "test"}
+# How many findings the pictures of a set have, and which studies are fractured, in turn.
+_FINDINGS = (1, 0, 2, 0, 1, 0, 0, 1, 0, 1)
+_FRACTURED = (1, 0, 1, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 0, 1, 0, 1, 0, 1, 0)
+_CASE_SEED = (2013,)
+
+
+def make_radiograph(seed: int, *, size: tuple[int, int] | None = None) -> Sample:
+    """One radiograph, 12 bits in uint16; `size` is (height, width) in pixels.
+
+    The same seed gives the same pixels. Truth: `CLASSES`, about half of the pictures have none.
+    """
+    picture = render(plan_radiograph((seed,), size=size))
+    return _as_sample(picture, f"radiograph-{seed:06d}", f"radiograph-{seed:06d}")
+
+
+def demo_samples(
+    count: int, seed: int = 0, *, size: tuple[int, int] | None = None
+) -> tuple[Sample, ...]:
+    """`count` radiographs, two of each patient, with splits cut by patient.
+
+    Sample k is the same whatever `count` is. Pixels are held in memory, about 1 MB each.
+    """
+    return tuple(demo_sample(seed, number, size=size) for number in range(count))
+
+
+def demo_sample(seed: int, number: int, *, size: tuple[int, int] | None = None) -> Sample:
+    """Sample `number` of the set that `demo_samples` makes of this seed."""
+    patient, picture = divmod(number, PICTURES_A_PATIENT)
+    findings = _FINDINGS[number % len(_FINDINGS)]
+    drawn = render(plan_radiograph((seed, number), size=size, findings=findings))
+    group = f"patient-{patient:04d}"
+    return _as_sample(drawn, f"{group}-{picture + 1}", group, split_of(patient))
+
+
+def split_of(group: int) -> str:
+    """ "train", "val" or "test" of a group by its number: 70, 15 and 15 of 100."""
+    return _SPLITS.get(group % 20, "train")
+
+
+def make_study(
+    seed: int, *, slices: int = SLICES, size: int = 256, fractured: bool | None = None
+) -> tuple[Sample, ...]:
+    """One CT study from head to foot, of one class; `fractured` None leaves it to the seed.
+
+    Samples are named study/slice, their group is the study, a UID (PS3.5 B.2) made of the seed.
+    """
+    return _study((seed,), slices, size, fractured, "")
+
+
+def demo_studies(
+    count: int, seed: int = 0, *, slices: int = SLICES, size: int = 256
+) -> tuple[tuple[Sample, ...], ...]:
+    """`count` CT studies with splits; half of them are fractured."""
+    return tuple(demo_study(seed, number, slices=slices, size=size) for number in range(count))
+
+
+def demo_study(
+    seed: int, number: int, *, slices: int = SLICES, size: int = 256
+) -> tuple[Sample, ...]:
+    """Study `number` of the set that `demo_studies` makes of this seed."""
+    fractured = bool(_FRACTURED[number % len(_FRACTURED)])
+    return _study((seed, number), slices, size, fractured, split_of(number))
+
+
+def _study(
+    seed: tuple[int, ...], slices: int, size: int, fractured: bool | None, split: str
+) -> tuple[Sample, ...]:
+    drawn = render_study(plan_study(seed, slices, fractured=fractured), slices, size)
+    drawn.pixels.setflags(write=False)
+    uid = synthetic_uid("study", *seed)
+    return tuple(_slice_sample(drawn, number, uid, split) for number in range(slices))
+
+
+def synthetic_uid(*parts: object) -> str:
+    """A UID under 2.25 (PS3.5 B.2) that is always the same for the same parts."""
+    digest = hashlib.blake2b(repr(parts).encode(), digest_size=15).digest()
+    return f"2.25.{int.from_bytes(digest, 'big')}"
+
+
+def _slice_sample(drawn: Study, number: int, uid: str, split: str) -> Sample:
+    found = [truth[number] for truth in drawn.truths]
+    truth = truth_of(found, [0] * len(found), _LEAST_SIDE_CT_PX)
+    _, height, width = drawn.pixels.shape
+    return Sample(
+        sample_id=f"{uid}/{number}",
+        group_id=uid,
+        height=height,
+        width=width,
+        read=partial(_held, drawn.pixels[number]),
+        windows=CT_WINDOWS,
+        scale=CT_SCALE,
+        spacing_mm=(drawn.spacing_mm, drawn.spacing_mm),
+        truth=truth,
+        image_class=0 if len(truth) else None,
+        split=split,
+    )
+
+
+@cache
+def demo_case() -> Sample:
+    """The case the workbench opens on: a radiograph with two findings."""
+    plan = plan_radiograph(_CASE_SEED, size=(768, 640), view="wrist", findings=2)
+    return _as_sample(render(plan), "demo-case", "demo-case")
+
+
+def _as_sample(picture: Radiograph, sample_id: str, group_id: str, split: str = "") -> Sample:
+    picture.pixels.setflags(write=False)
+    height, width = picture.pixels.shape
+    truth = truth_of(picture.truths, [CLASSES.index(kind) for kind in picture.kinds])
+    return Sample(
+        sample_id=sample_id,
+        group_id=group_id,
+        height=height,
+        width=width,
+        read=partial(_held, picture.pixels),
+        windows=RADIOGRAPH_WINDOWS,
+        spacing_mm=(picture.spacing_mm, picture.spacing_mm),
+        truth=truth,
+        image_class=int(truth.labels[0]) if len(truth) else None,
+        split=split,
+    )
+
+
+def _held(pixels: Pixels) -> Pixels:
+    return pixels
