@@ -53,7 +53,7 @@ export class Stage {
       this.refit()
       this.actions.touch("picture")
     })
-    new Gestures(pane.root, {
+    pane.gestures = new Gestures(pane.root, {
       actions: this.gestureActions(pane),
       stack: this.actions.stack,
       windowing: () => this.look.windowing,

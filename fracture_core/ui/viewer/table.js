@@ -57,7 +57,7 @@ export class FindingsTable {
 
   addLine() {
     const cells = Array.from({ length: 5 }, () => element("span", { role: "cell" }))
-    const root = element("div", { class: "row", role: "row" }, ...cells)
+    const root = element("div", { class: "row", role: "row", "data-testid": "findings-row" }, ...cells)
     const line = { root, cells, row: null }
     root.onpointerenter = () => line.row && this.onHover(line.row.id)
     root.onclick = () => line.row && this.onPick(line.row.id)
