@@ -41,6 +41,10 @@ def _lines(path: Path) -> Iterator[Line]:
             yield _picture_line(path, open_picture(path, path.name))
     except BadInput as error:
         yield {"path": str(path), "error": str(error)}
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        sentence = str(PictureError(path, expected="a file that can be read", found=reason))
+        yield {"path": str(path), "error": sentence}
 
 
 def _folder_lines(folder: Path) -> Iterator[Line]:

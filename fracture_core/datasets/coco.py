@@ -11,10 +11,16 @@ from pathlib import Path, PurePosixPath
 
 from fracture_core.datasets.coco_json import CocoFile, CocoPicture, is_coco, read_coco
 from fracture_core.datasets.findings import keep_usable
-from fracture_core.datasets.layout import Folders, group_of, relative_name, split_of
+from fracture_core.datasets.layout import (
+    Folders,
+    group_of,
+    relative_name,
+    split_of_file,
+    split_of_folder,
+)
 from fracture_core.datasets.pictures import PictureRecord, size_of
 from fracture_core.datasets.records import RecordedDataset, warn_of_doubts
-from fracture_core.datasets.tally import Tally
+from fracture_core.datasets.tally import Tally, counted, quoted
 from fracture_core.errors import DatasetError
 
 
@@ -56,7 +62,7 @@ def open_coco(path: Path) -> RecordedDataset:
 
 def _root_of(path: Path) -> Path:
     folder = path.resolve().parent
-    is_inner = folder.name.lower() == "annotations" or bool(split_of(folder.name))
+    is_inner = folder.name.lower() == "annotations" or bool(split_of_folder(folder.name))
     return folder.parent if is_inner else folder
 
 
@@ -107,7 +113,7 @@ def _add_records(
     numbers: Mapping[int, int],
     tally: Tally,
 ) -> None:
-    split = split_of(file.path.stem) or split_of(file.path.parent.name)
+    split = split_of_file(file.path.stem) or split_of_folder(file.path.parent.name)
     places = list(_places(file.path, split, folders))
     for path, picture in _found_pictures(file, places, folders, tally).items():
         sample_id = folders.relative(path)
@@ -135,7 +141,7 @@ def _places(path: Path, split: str, folders: Folders) -> Iterator[Path]:
     if folders.contains(path):
         yield path.parent
     for folder in (*_subfolders(root), *_subfolders(root / "images")):
-        if split and split_of(folder.name) == split:
+        if split and split_of_folder(folder.name) == split:
             yield folder
             yield folder / "images"
     yield root / "images"
@@ -150,9 +156,9 @@ def _found_pictures(
         name = relative_name(picture.file_name, file.path)
         path = _find(name, places, folders)
         if path is None:
-            tally.add("Pictures listed but absent, left out", str(name))
+            tally.add("Pictures listed but absent, left out", quoted(str(name)))
         elif path in found:
-            tally.add("File names listed twice, annotations joined", str(name))
+            tally.add("File names listed twice, annotations joined", quoted(str(name)))
             _join(found[path], picture)
         else:
             found[path] = picture
@@ -179,6 +185,7 @@ def _describe(
     outlined = sum(finding.outline is not None for finding in findings)
     names = ", ".join(_relative(file.path, folders) for file in files)
     return (
-        f"COCO JSON ({names}): {len(records):,} pictures, {len(classes)} classes, "
-        f"{len(findings):,} findings, {outlined:,} of them outlined."
+        f"COCO JSON ({names}): {counted(len(records), 'picture')}, "
+        f"{counted(len(classes), 'class', 'classes')}, "
+        f"{counted(len(findings), 'finding')}, {outlined:,} outlined."
     )

@@ -115,8 +115,10 @@ def _objects(content: Mapping[str, object], key: str, path: Path) -> list[_Objec
 def _categories(entries: list[_Object], path: Path) -> Mapping[int, str]:
     categories: dict[int, str] = {}
     for entry in entries:
-        id_, name = entry.get("id"), entry.get("name")
-        if not _is_whole(id_) or not isinstance(name, str) or categories.get(id_, name) != name:
+        id_: Any = entry.get("id")
+        name: Any = entry.get("name")
+        is_named = isinstance(name, str) and name.isprintable()
+        if not _is_whole(id_) or not is_named or categories.get(id_, name) != name:
             raise DatasetError(
                 path,
                 expected="categories with a number of their own as 'id' and a 'name'",
@@ -170,7 +172,8 @@ def _size(entry: _Object, path: Path) -> tuple[int, int] | None:
 
 def _group(entry: _Object) -> str:
     for key in ("patient_id", "study_id", "group_id"):
-        if isinstance(value := entry.get(key), int | str) and value != "":
+        value = entry.get(key)
+        if isinstance(value, int | str) and value != "" and str(value).isprintable():
             return str(value)
     return ""
 

@@ -29,7 +29,8 @@ def open_hdf5(path: Path) -> Iterator[Any]:
     try:
         with file:
             yield file
-    except (OSError, RuntimeError) as error:
+    # What h5py raises on a damaged header, found by changing bytes at random.
+    except (OSError, RuntimeError, LookupError, TypeError, ValueError, OverflowError) as error:
         raise DatasetError(
             path, expected="an undamaged HDF5 file", found="data that cannot be read"
         ) from error
@@ -43,7 +44,7 @@ def find_array(file: Any, path: Path, key: str, ndim: int, kinds: str) -> Any:
     """
     h5py = importlib.import_module("h5py")
     if file.get(key, getlink=True) is None:
-        keys = ", ".join(sorted(file)[:10]) or "no key at all"
+        keys = ", ".join(sorted(map(str, file))[:10]) or "no key at all"
         raise DatasetError(path, expected=f"the key '{key}'", found=keys)
     if not isinstance(file.get(key, getlink=True), h5py.HardLink):
         raise DatasetError(path, expected=f"'{key}' in the file itself", found="a link elsewhere")

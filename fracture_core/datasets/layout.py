@@ -24,8 +24,13 @@ _FOLDERS_WITHOUT_MEANING = frozenset({"images", "labels", "data", *SPLIT_NAMES})
 _AUGMENTED = re.compile(r"\.rf\.[0-9A-Za-z]+$")
 
 
-def split_of(name: str) -> str:
-    """The split a file or folder name tells, "" if none: "instances_val2017" is "val"."""
+def split_of_folder(name: str) -> str:
+    """The split a folder is named after, "" if none: "val2017" is "val", "test results" is none."""
+    return SPLIT_NAMES.get(name.lower().rstrip("0123456789"), "")
+
+
+def split_of_file(name: str) -> str:
+    """The split a word of a file name tells, "" if none: "instances_val2017.json" is "val"."""
     for word in re.split(r"[^a-z]+", name.lower()):
         if word in SPLIT_NAMES:
             return SPLIT_NAMES[word]
@@ -64,11 +69,12 @@ class Folders:
     _listed: dict[Path, dict[str, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.root = self.root.resolve()
+        self.root = Path(os.path.realpath(self.root))
 
     def contains(self, path: Path) -> bool:
         """Whether a path, links followed, lies inside the root."""
-        return path.resolve().is_relative_to(self.root)
+        # Unlike Path.resolve, realpath does not raise on links that run in a circle.
+        return Path(os.path.realpath(path)).is_relative_to(self.root)
 
     def files(self, folder: Path) -> dict[str, int]:
         """Names and sizes in bytes of the regular files in a folder; none if it is absent."""

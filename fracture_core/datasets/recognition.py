@@ -24,14 +24,16 @@ def open_dataset(path: Path | str) -> Dataset:
     """
     path = Path(path)
     try:
-        if not path.exists():
-            raise DatasetError(path, expected=_EXPECTED, found="no such file or folder")
-        return _open_folder(path) if path.is_dir() else _open_file(path)
+        if path.is_dir():
+            return _open_folder(path)
+        if path.is_file():
+            return _open_file(path)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise DatasetError(
             path, expected="files that can be read", found=f"{reason}: {error.filename}"
         ) from error
+    raise DatasetError(path, expected=_EXPECTED, found="no such file or folder")
 
 
 def is_dataset(path: Path) -> bool:

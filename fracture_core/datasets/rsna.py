@@ -6,7 +6,7 @@ Slices become uint16, v × 65,535. A slice is named study/slice, its group is th
 called healthy is a truth without boxes; one called fracture without a box is unknown.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from fracture_core.datasets.findings import Finding, keep_usable, truth_of
 from fracture_core.datasets.hdf5 import find_array, open_hdf5, read_numbers, read_texts
 from fracture_core.datasets.records import RecordedDataset, warn_of_doubts
 from fracture_core.datasets.rsna_boxes import BoxRows, read_box_rows
-from fracture_core.datasets.tally import Tally
+from fracture_core.datasets.tally import Tally, counted
 from fracture_core.errors import DatasetError
 from fracture_core.settings import settings
 from fracture_core.types import Pixels, Sample
@@ -77,20 +77,25 @@ def open_rsna(path: Path) -> RecordedDataset:
     tally = Tally()
     records = {record.sample_id: record for record in _records(columns, path, tally)}
     warn_of_doubts(records, CLASSES, tally)
-    findings = sum(len(record.findings or ()) for record in records.values())
-    studies = len({record.group_id for record in records.values()})
     return RecordedDataset(
         name=path.stem,
         path=path,
         format="hdf5",
         classes=CLASSES,
         records=records,
-        found=(
-            f"RSNA HDF5 file: {len(records):,} slices of {columns.width} × {columns.height} pixels "
-            f"in {studies:,} studies, {findings:,} findings; "
-            f"boxes are {columns.boxes.convention}."
-        ),
+        found=_describe(columns, records),
         warnings=tally.sentences(),
+    )
+
+
+def _describe(columns: _Columns, records: Mapping[str, SliceRecord]) -> str:
+    findings = sum(len(record.findings or ()) for record in records.values())
+    studies = len({record.group_id for record in records.values()})
+    size = f"{columns.width} × {columns.height} pixels"
+    return (
+        f"RSNA HDF5 file: {counted(len(records), 'slice')} of {size} "
+        f"in {counted(studies, 'study', 'studies')}, {counted(findings, 'finding')}; "
+        f"boxes are {columns.boxes.convention}."
     )
 
 

@@ -32,3 +32,8 @@ def quoted(value: object) -> str:
     """Text from a file as it may stand in a message: quoted, without control codes, and short."""
     text = repr(value)
     return text if len(text) <= _TEXT_SHOWN else f"{text[: _TEXT_SHOWN - 1]}…"
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """A number with its noun: "1 class", "2,355 pictures"."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"

@@ -12,7 +12,7 @@ from fracture_core.datasets.findings import Finding, keep_usable
 from fracture_core.datasets.layout import PICTURE_SUFFIXES, SPLIT_NAMES, Folders, group_of
 from fracture_core.datasets.pictures import PictureRecord
 from fracture_core.datasets.records import RecordedDataset, warn_of_doubts
-from fracture_core.datasets.tally import Tally
+from fracture_core.datasets.tally import Tally, counted, quoted
 from fracture_core.datasets.yolo_labels import MAX_LABEL_BYTES, parse_label
 from fracture_core.datasets.yolo_yaml import DATA_FILES, DataFile, read_data_file
 from fracture_core.errors import DatasetError
@@ -87,6 +87,9 @@ def _read_records(
             if path.suffix.lower() not in PICTURE_SUFFIXES:
                 continue
             sample_id = folders.relative(path)
+            if not sample_id.isprintable():
+                tally.add("Pictures with names that cannot be shown, left out", quoted(sample_id))
+                continue
             label_path = _label_folder(path.parent, folders.root) / f"{path.stem}.txt"
             if sample_id in records:
                 tally.add("Pictures in two splits, kept in the first", sample_id)
@@ -166,6 +169,7 @@ def _describe(
     parts = ", ".join(f"{split or 'no split'} in {folders.relative(at)}" for split, at in places)
     source = f"class names from {data.path.name}" if data else "no data.yaml"
     return (
-        f"YOLO label files ({source}): {len(records):,} pictures ({parts}), "
-        f"{len(classes)} classes, {len(findings):,} findings, {outlined:,} of them outlined."
+        f"YOLO label files ({source}): {counted(len(records), 'picture')} ({parts}), "
+        f"{counted(len(classes), 'class', 'classes')}, "
+        f"{counted(len(findings), 'finding')}, {outlined:,} outlined."
     )

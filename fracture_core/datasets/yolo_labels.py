@@ -61,6 +61,7 @@ def _label(text: str, place: str, classes: Mapping[int, int] | None) -> int:
 
 def _number(text: str, place: str) -> float:
     try:
-        return float(text)
+        # Python reads 1_000 as a number, YOLO does not.
+        return float(text.replace("_", "?"))
     except ValueError as error:
         raise DatasetError(place, expected="numbers", found=quoted(text)) from error

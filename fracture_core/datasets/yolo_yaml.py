@@ -46,7 +46,7 @@ def read_data_file(path: Path, folders: Folders, tally: Tally) -> DataFile:
 
 
 def _load(path: Path, folders: Folders) -> Mapping[object, object]:
-    size = folders.files(folders.root / path.parent.resolve().relative_to(folders.root))[path.name]
+    size = folders.files(path.parent)[path.name]
     if size > _MAX_BYTES:
         raise DatasetError(path, expected=f"at most {_MAX_BYTES:,} bytes", found=f"{size:,}")
     try:
@@ -75,7 +75,8 @@ def _names(names: Any, path: Path) -> Mapping[int, str]:
 def _is_class(number: object, name: object) -> bool:
     if isinstance(number, bool) or not isinstance(number, int):
         return False
-    return 0 <= number < MAX_CLASSES and isinstance(name, str | int | float)
+    is_name = isinstance(name, str | int | float) and str(name).isprintable()
+    return 0 <= number < MAX_CLASSES and is_name
 
 
 def _places(
