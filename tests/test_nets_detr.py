@@ -319,6 +319,15 @@ def test_shapes_that_cannot_be(wrong: dict[str, Any], message: str) -> None:
         tiny(**wrong)
 
 
+@pytest.mark.parametrize(
+    "valid",
+    [torch.ones(2, 64, 32, dtype=torch.bool), torch.ones(2, 64, 64), torch.ones(64, 64) > 0],
+)
+def test_a_mask_that_does_not_fit(valid: torch.Tensor) -> None:
+    with pytest.raises(ValueError, match=r"valid: expected shape \(2, 64, 64\) of bool, found"):
+        tiny()(torch.randn(2, 1, 64, 64), valid)
+
+
 def test_overfits_one_picture_with_two_boxes() -> None:
     torch.manual_seed(0)
     model = tiny(dropout=0.0, width=32, backbone_width=8, feedforward_width=64, query_count=4)

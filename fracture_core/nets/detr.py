@@ -81,9 +81,10 @@ class Detr(nn.Module):
         """(B, channels, H, W) normalised pixels; (B, H, W) bool, True inside the picture.
 
         Pictures lie at the top left, padding right and below; `valid` None means no padding. H
-        and W are free.
+        and W are free. Raises ValueError for a `valid` of another shape or type.
         """
         if valid is not None:
+            _check_valid(valid, pixels)
             pixels = pixels.masked_fill(~valid[:, None], 0)
         cells = self.projection(self.backbone(pixels))
         cells_valid = None if valid is None else self._valid_cells(valid)
@@ -112,7 +113,7 @@ class Detr(nn.Module):
 
     def _answer(self, states: Tensor, attention: Tensor | None) -> DetrOutput:
         """(layers, B, Q, C) states → what the heads read in them."""
-        # In bfloat16 a box would move by a pixel or two.
+        # Heads read in float32 under autocast too: a box in bfloat16 is off by a pixel or two.
         with torch.autocast(states.device.type, enabled=False):
             logits, boxes_cxcywh = self.class_head(states), self.box_head(states)
         judged = len(states) - 1 if self.auxiliary else 0
@@ -183,3 +184,10 @@ def build_detr(
 def _tokens(cells: Tensor) -> Tensor:
     """(B, C, h, w) → (B, h · w, C), row by row."""
     return cells.flatten(2).transpose(1, 2)
+
+
+def _check_valid(valid: Tensor, pixels: Tensor) -> None:
+    expected = (len(pixels), *pixels.shape[-2:])
+    if valid.shape != expected or valid.dtype != torch.bool:
+        found = f"{tuple(valid.shape)} {valid.dtype}"
+        raise ValueError(f"valid: expected shape {expected} of bool, found {found}")
