@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers.models.detr.modeling_detr import DetrSinePositionEmbedding
 
@@ -29,6 +29,7 @@ def test_a_wholly_padded_row_has_finite_positions() -> None:
     assert SinePositions(16)(valid).isfinite().all()
 
 
+@settings(deadline=None)
 @given(st.integers(1, 7), st.integers(1, 7), st.integers(0, 4), st.integers(0, 4))
 def test_padding_moves_no_valid_cell(height: int, width: int, below: int, right: int) -> None:
     alone = SinePositions(16)(torch.ones(1, height, width, dtype=torch.bool))

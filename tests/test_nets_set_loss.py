@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 import torchvision
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import DetrConfig, ResNetConfig
 from transformers.loss.loss_for_object_detection import ForObjectDetectionLoss
@@ -54,6 +54,7 @@ def test_giou_by_hand() -> None:
     torch.testing.assert_close(generalised_iou(first, second), expected)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 10_000))
 def test_giou_agrees_with_torchvision(n: int, m: int, seed: int) -> None:
     torch.manual_seed(seed)
@@ -75,6 +76,7 @@ def test_giou_of_boxes_without_area_is_finite_and_so_is_its_gradient() -> None:
     assert dot.grad.isfinite().all()
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, 4), st.lists(st.integers(0, 4), min_size=1, max_size=3), st.integers(0, 10_000)
 )
