@@ -76,7 +76,7 @@ class ViewerState:
     show_truth: bool = True
     show_overlay: bool = True
     show_masks: bool = True
-    mask_opacity: float = 0.25
+    mask_opacity: float = 0.1
 
     def __post_init__(self) -> None:
         for name in ("confidence", "nms_iou", "match_iou", "mask_opacity"):

@@ -151,7 +151,7 @@ def test_line_style_tells_certainty_and_no_nms_for_models_without(show: Opener) 
     viewer = show("detr")
     assert viewer.slider("nms_iou").is_disabled()
     assert viewer.tally == "4 shown, 2 hidden below confidence 0.50"
-    assert "nothing is merged" in viewer.root.inner_text()
+    assert "proposes each finding once" in viewer.root.inner_text()
 
 
 def test_the_centre_rule_and_classes(show: Opener) -> None:
@@ -360,7 +360,7 @@ def test_downloads_hold_what_is_shown(show: Opener, tmp_path: Path) -> None:
     assert coco["annotations"][0]["bbox"] == [104, 98, 100, 126]
     assert coco["annotations"][0]["segmentation"] == shown.masks[0].as_coco()
     assert coco["images"] == [{"id": 1, "file_name": "masks0", "width": 560, "height": 420}]
-    assert coco["categories"] == [{"id": 1, "name": "fracture"}, {"id": 2, "name": "implant"}]
+    assert coco["categories"] == [{"id": 0, "name": "fracture"}, {"id": 1, "name": "implant"}]
     viewer.over_picture()
     viewer.page.keyboard.press("m")
     with viewer.page.expect_download() as download:

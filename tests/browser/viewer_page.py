@@ -47,7 +47,7 @@ class ViewerPage:
         count = -1
         while count != len(self.sent):
             count = len(self.sent)
-            self.page.wait_for_timeout(250)
+            self.page.wait_for_timeout(120)
         self.sent.clear()
 
     def drawn(self) -> None:

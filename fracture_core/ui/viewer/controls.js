@@ -132,9 +132,9 @@ export class Controls {
     this.classAware.checked = state.class_aware && comparable
     this.classAware.disabled = !comparable
     this.sameClass.title = comparable ? "Only findings of the truth's class can match it" : "The model and the truth have different classes, so classes are not compared"
-    this.nms.enable(needsNms, needsNms ? "" : "This model proposes each finding once; nothing is merged.")
+    this.nms.enable(needsNms, needsNms ? "" : "Not needed: this model proposes each finding once.")
     const byCentre = state.rule === "centre"
-    this.match.enable(judged && !byCentre, !judged ? "Nothing to match with: truth unknown or hidden." : byCentre ? "Not used: a finding matches when its centre lies in the truth." : "")
+    this.match.enable(judged && !byCentre, !judged ? "No truth to match with." : byCentre ? "Not used: the centre decides." : "")
     this.histogram.draw(state.confidence)
   }
 }

@@ -20,7 +20,7 @@ function annotation(findings, position, id, imageId) {
   return {
     id,
     image_id: imageId,
-    category_id: labels[position] + 1,
+    category_id: labels[position],
     bbox: [x1, y1, x2 - x1, y2 - y1],
     area: mask ? pixelsOf(mask) : (x2 - x1) * (y2 - y1),
     iscrowd: 0,
@@ -52,7 +52,7 @@ export function cocoOf(content, pane, state) {
       width: frame.width,
       height: frame.height,
     })),
-    categories: pane.classes.map((name, label) => ({ id: label + 1, name })),
+    categories: pane.classes.map((name, label) => ({ id: label, name })),
     annotations,
   }
 }

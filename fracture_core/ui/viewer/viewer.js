@@ -290,7 +290,7 @@ class Viewer {
     const alone = { title: known ? "Truth" : "Picture", warnings: [], model: null, truth: shown }
     const beside = known && this.mode === "sideBySide"
     const models = panes.map(({ title, warnings }, model) => ({ title, warnings, model, truth: shown && !beside }))
-    return beside || !panes.length ? [alone, ...models].slice(0, 4) : models
+    return beside || !panes.length ? [alone, ...models] : models
   }
 
   judge() {
