@@ -43,11 +43,11 @@ _ULNA: Table = (
 )
 _ULNA_FOOT: Shape = ((-9, -0.5), (-2, 0.4), (3, 0.2), (5.0, 3.4), (7.0, 4.6), (9, 3.0))
 _RAY: Table = (
-    (0, 0.88, 0.88, 0.92, 0.09, 1.0),
-    (0.06, 0.92, 0.92, 0.95, 0.11, 0.9),
+    (0, 0.82, 0.82, 0.9, 0.08, 1.0),
+    (0.06, 0.86, 0.86, 0.92, 0.1, 0.9),
     (0.16, 0.74, 0.74, 0.78, 0.21, 0.45),
-    (0.35, 0.52, 0.52, 0.56, 0.31, 0.05),
-    (0.55, 0.50, 0.50, 0.54, 0.32, 0.05),
+    (0.35, 0.57, 0.57, 0.58, 0.31, 0.05),
+    (0.55, 0.55, 0.55, 0.56, 0.32, 0.05),
     (0.74, 0.62, 0.62, 0.64, 0.22, 0.35),
     (0.87, 0.84, 0.84, 0.86, 0.12, 0.9),
     (0.94, 0.88, 0.88, 0.92, 0.10, 1.0),
@@ -233,7 +233,7 @@ def _carpals(size: float, rng: np.random.Generator) -> Iterator[Placed]:
             rim_mm=0.7 * size,
             seed=int(rng.integers(2**31)),
         )
-        place = (x + rng.normal(0, 0.25) * size, -up + rng.normal(0, 0.25) * size)
+        place = (x + rng.normal(0, 0.25) * size, -up + (1.0 + rng.normal(0, 0.25)) * size)
         yield Placed(
             body=body, origin_mm=place, heading=float(rng.normal(0, 0.03)), follows="radius"
         )
@@ -257,7 +257,7 @@ def _rays(
                 heading=float(turned),
                 follows=parent,
             )
-            gap = 1.6 if order == 0 else 1.1
+            gap = 1.2 if order == 0 else 0.7
             at = at + (length + gap) * np.array([np.sin(turned), -np.cos(turned)])
             turned += rng.normal(0, 0.022) - 0.25 * turned * (order > 0)
             parent = name

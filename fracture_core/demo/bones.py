@@ -121,7 +121,7 @@ class Tube:
         share = np.clip(s / self.length_mm, 0, 1)
         centre = 4 * self.bow_mm * share * (1 - share)
         for at, angle in self.kinks:
-            centre = centre + np.tan(angle) * np.log1p(np.exp((s - at) / 2.0)) * 2.0
+            centre = centre + np.tan(angle) * np.logaddexp(0, (s - at) / 2.0) * 2.0
         return np.asarray(centre, dtype=np.float32)
 
     def half_width(self, s: float) -> tuple[float, float]:
@@ -209,7 +209,7 @@ class Lump:
         even = np.linspace(0, 2 * np.pi, 36, endpoint=False)
         away = np.hypot(dense[:, 0], dense[:, 1])[order]
         radii = np.interp(even, np.mod(bearing[order], 2 * np.pi), away, period=2 * np.pi)
-        radii = 1.07 * ndimage.gaussian_filter1d(radii, 0.8, mode="wrap")
+        radii = 1.1 * ndimage.gaussian_filter1d(radii, 0.8, mode="wrap")
         rough = np.random.default_rng([seed, 2]).normal(0, 0.05, len(even))
         radii *= 1 + ndimage.gaussian_filter1d(rough, 2.0, mode="wrap")
         body = cls(

@@ -128,7 +128,7 @@ def _flared(struts: Field, rays: Rays) -> Field:
         return struts
     middle = (struts.shape[1] - 1) / 2
     usual = np.median(widths[widths > 0])
-    squeeze = (usual / np.maximum(widths, usual / 3)) ** 0.8
+    squeeze = (usual / np.maximum(widths, usual)) ** 0.8
     columns = middle + (np.arange(struts.shape[1], dtype=np.float32) - middle) * squeeze[:, None]
     low = np.clip(columns.astype(np.int32), 0, struts.shape[1] - 2)
     share = np.clip(columns - low, 0, 1)
