@@ -66,7 +66,8 @@ def from_cells(cells: Mask, rows: Edges, columns: Edges, height: int, width: int
     # A run that ends a column and one that begins the next are one run.
     seam = np.flatnonzero(flips[1:] == flips[:-1])
     flips = np.delete(flips, np.concatenate([seam, seam + 1]))
-    counts = np.diff(np.concatenate([[0], flips, [height * width]]))
+    ends = flips if len(flips) and flips[-1] == height * width else [*flips, height * width]
+    counts = np.diff(np.concatenate([[0], ends]))
     return from_counts(counts.tolist(), height, width)
 
 

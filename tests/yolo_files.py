@@ -10,6 +10,9 @@ import torch
 from fracture_core.models import quiet_ultralytics
 from fracture_core.types import Detections, Sample, Window
 
+# Networks as small as these gain nothing from threads, and lose much where others want them too.
+torch.set_num_threads(1)
+
 CLASSES = ("wrist", "elbow", "shoulder")
 INPUT_SIZE = 160
 
@@ -42,7 +45,7 @@ def sample(
     )
 
 
-def yolo_network(name: str, *, mean_logit: float = -5.0, seed: int = 0) -> Any:
+def yolo_network(name: str, *, mean_logit: float = -8.0, seed: int = 0) -> Any:
     """An Ultralytics network of three classes; boxes of a few strides, scores from 0 to 1."""
     tasks = quiet_ultralytics.part("ultralytics.nn.tasks")
     kind = tasks.SegmentationModel if "-seg" in name else tasks.DetectionModel
@@ -57,7 +60,8 @@ def yolo_network(name: str, *, mean_logit: float = -5.0, seed: int = 0) -> Any:
 @torch.no_grad()
 def _spread(network: Any, mean_logit: float) -> None:
     """Calibrate the batch norms on a picture and scale the head's last layers."""
-    pixels = torch.from_numpy(picture(256, 256))[None, None].expand(2, 3, -1, -1) / 255
+    grey = np.stack([picture(256, 256, seed) for seed in range(4)])
+    pixels = torch.from_numpy(grey)[:, None].expand(-1, 3, -1, -1) / 255
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = None
@@ -71,14 +75,13 @@ def _spread(network: Any, mean_logit: float) -> None:
         branches.append((head.one2one_cv2, head.one2one_cv3))
     for box_branch, class_branch in branches:
         for boxes, classes in zip(box_branch, class_branch, strict=True):
-            classes[-1].weight.mul_(_gain(network, pixels, classes[-1], 2.0))
+            classes[-1].weight.mul_(_gain(network, pixels, classes[-1], 6.0))
             classes[-1].bias.fill_(mean_logit)
             boxes[-1].weight.mul_(_gain(network, pixels, boxes[-1], 1.0))
             bins = boxes[-1].bias.view(4, -1)
-            # Distances of about one stride, spread over the first bins.
-            bins.copy_(
-                -0.9 * torch.arange(bins.shape[1]).expand(4, -1) if bins.shape[1] > 1 else 1.5
-            )
+            count = bins.shape[1]
+            # Distances of some three strides, spread over the bins around.
+            bins.copy_(-0.25 * (torch.arange(count) - 3) ** 2 if count > 1 else torch.tensor(3.0))
 
 
 def _gain(network: Any, pixels: torch.Tensor, layer: torch.nn.Conv2d, deviation: float) -> float:

@@ -237,10 +237,18 @@ def _result(path: str, arguments: tuple[Any, ...]) -> Any:
         return _pairs([part for key, value in items for part in (key, value)])
     if path in _SETS:
         return list(arguments[0]) if arguments else []
-    harmless = _INERT_CALLS.fullmatch(path) or (_RECORD_CLASSES.fullmatch(path) and not arguments)
-    if harmless or (path in _GETATTR and isinstance(arguments[0], Name)):
+    if path in _GETATTR:
+        return _attribute(*arguments)
+    if _INERT_CALLS.fullmatch(path) or (_RECORD_CLASSES.fullmatch(path) and not arguments):
         return Record(path)
     raise ForbiddenName(f"a call of {path}")
+
+
+def _attribute(owner: Any, name: Any) -> Record:
+    """Older checkpoints name a head's `forward` this way; nothing else is needed."""
+    if not isinstance(owner, Name) or name not in ("forward", "forward_fuse"):
+        raise ForbiddenName(f"the attribute {str(name)[:40]!r} of {str(owner)[:80]}")
+    return Record(f"{owner.path}.{name}")
 
 
 def _tensor(storage: Any, offset: Any, size: Any, stride: Any) -> TensorRef:

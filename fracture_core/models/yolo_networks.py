@@ -22,6 +22,7 @@ from fracture_core.errors import ConfigError, WeightsError
 from fracture_core.models import quiet_ultralytics
 from fracture_core.models.cards import Task
 from fracture_core.models.yolo_weights import YoloWeights
+from fracture_core.types import MAX_CANDIDATES
 
 TASKS: dict[str, Task] = {
     "Detect": "detect",
@@ -124,7 +125,9 @@ def random_network(name: str) -> tuple[Any, Task, int]:
 
 def _ready(network: Any) -> Any:
     """In eval mode, and on the head that needs no NMS where there is one (YOLOv10, YOLO26)."""
-    network.end2end = getattr(network.model[-1], "one2one_cv2", None) is not None
+    head = network.model[-1]
+    network.end2end = getattr(head, "one2one_cv2", None) is not None
+    head.max_det = MAX_CANDIDATES
     return network.eval()
 
 
