@@ -109,6 +109,12 @@ def test_findings_kinds_counts_and_account(show: Opener) -> None:
         "3 FP 0.60",
         "4 dup 0.55",
     }
+    viewer.type_number("confidence", "0.85")
+    told = "1 finding at or above confidence 0.85: 1 matches the truth; 1 truth missed."
+    assert viewer.account == told
+    viewer.type_number("match_iou", "0.95")
+    assert viewer.account.endswith("0.85: none matches the truth; 2 truths missed.")
+    viewer.type_number("confidence", "0.5")
     viewer.type_number("nms_iou", "0.5")
     assert viewer.tally == "3 shown, 2 hidden below confidence 0.50, 1 merged"
 

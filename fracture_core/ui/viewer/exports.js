@@ -41,7 +41,7 @@ export function cocoOf(content, pane, state) {
   return {
     info: {
       description: NOTICE,
-      model: pane.model_id,
+      model_id: pane.model_id,
       confidence: state.confidence,
       nms_iou: pane.needs_nms ? state.nms_iou : null,
       date_created: new Date().toISOString(),

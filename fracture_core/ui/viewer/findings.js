@@ -86,9 +86,10 @@ function verdictOnTruth(findings) {
     ? `${plural(findings.missed.length, "truth", "truths")} missed`
     : `no truth missed`
   if (!findings.rows.length) return `${missed[0].toUpperCase()}${missed.slice(1)}.`
-  const parts = [`${counts["true positive"]} ${counts["true positive"] === 1 ? "matches" : "match"} the truth`]
+  const right = counts["true positive"]
   const wrong = counts["false positive"]
-  parts.push(`${wrong} ${wrong === 1 ? "does" : "do"} not`)
+  const parts = [right ? `${plural(right, "matches", "match")} the truth` : "none matches the truth"]
+  if (right && wrong) parts.push(plural(wrong, "does not", "do not"))
   if (counts.duplicate) parts.push(`${plural(counts.duplicate, "repeats", "repeat")} a truth already matched`)
   return `${parts.join(", ")}; ${missed}`
 }

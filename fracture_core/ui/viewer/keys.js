@@ -22,11 +22,11 @@ export const KEYS = [
   [["?"], "this list", "help"],
 ]
 const MOUSE = [
-  ["wheel", "zoom at the pointer; in a stack: scroll, and Ctrl or Shift + wheel zooms"],
-  ["drag", "move the picture"],
-  ["right drag, Shift + drag", "window: sideways its width, up and down its level"],
-  ["double click", "fit the picture"],
-  ["two fingers", "zoom and move"],
+  [["wheel"], "zoom at the pointer; in a stack: scroll, and Ctrl or Shift + wheel zooms"],
+  [["drag"], "move the picture"],
+  [["right drag", "Shift + drag"], "window: sideways its width, up and down its level"],
+  [["double click"], "fit the picture"],
+  [["two fingers"], "zoom and move"],
 ]
 const SIGNS = { " ": "Space", ArrowUp: "↑", ArrowLeft: "←", ArrowDown: "↓", ArrowRight: "→" }
 
@@ -59,7 +59,7 @@ export function helpDialog() {
     ...KEYS.map(([keys, words]) => line(keys.map(sign), words)),
     line(["1", "…", "9"], "windows of the list"),
     element("h2", {}, "Mouse and touch"),
-    ...MOUSE.map(([sign, words]) => line([sign], words)),
+    ...MOUSE.map(([signs, words]) => line(signs, words)),
     close)
   dialog.onclick = (event) => event.target === dialog && dialog.close()
   return dialog

@@ -225,6 +225,7 @@ class Viewer {
   toggleBest() {
     this.dotted = !this.dotted
     if (this.dotted) this.centre(`p${this.findings[this.active].best}`)
+    this.lit = null
     this.touch("findings")
   }
 
