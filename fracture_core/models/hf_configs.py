@@ -160,8 +160,9 @@ def _levels(raw: Config) -> int:
 
 
 def _fields(config_class: str) -> Collection[str]:
+    """What the class itself declares; what it inherits is about running, not about shape."""
     kind = getattr(part("transformers"), config_class)
-    return frozenset(kind.__dataclass_fields__) - {"id2label", "label2id", "num_labels"}
+    return frozenset(vars(kind)["__annotations__"]) - {"disable_custom_kernels"}
 
 
 def _is_taken(key: str) -> bool:

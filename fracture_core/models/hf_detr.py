@@ -35,6 +35,7 @@ from fracture_core.models.hf_hub import WEIGHTS_FILE, fetch, is_hub_id
 from fracture_core.models.hf_names import architecture_of, canonical
 from fracture_core.models.hf_shapes import infer_config
 from fracture_core.models.query_detector import Cells, LookedFor, QueryAnswers, QueryDetector
+from fracture_core.models.seeds import drawn_from
 from fracture_core.models.state_dicts import fit, read_state, unwrap
 
 _RANDOM_CLASSES = 3
@@ -104,8 +105,7 @@ class HfDetrModel(QueryDetector):
 
     @classmethod
     def _drawn(cls, card: ModelCard, seed: int) -> Self:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with drawn_from(seed):
             return cls(card, _network(card, card.model_id))
 
     def randomised(self, seed: int) -> Self:

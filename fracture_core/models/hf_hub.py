@@ -1,7 +1,7 @@
 """Published weights by their hub id: from a folder of ours, the hub's cache, or the network."""
 
+import contextlib
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 from fracture_core.errors import WeightsError
@@ -10,6 +10,7 @@ from fracture_core.models.quiet_transformers import part
 from fracture_core.settings import settings
 
 WEIGHTS_FILE = "model.safetensors"
+_TIMEOUT_SECONDS = 10
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.\-]{0,95}/[A-Za-z0-9][\w.\-]{0,95}", re.ASCII)
 
 
@@ -28,7 +29,7 @@ def fetch(hub_id: str) -> Path:
     if (place / CONFIG_FILE).is_file() and (place / WEIGHTS_FILE).is_file():
         return place
     try:
-        return _from_hub(hub_id, only_local=True) or _from_hub(hub_id, only_local=False) or place
+        return _from_cache(hub_id) or _from_network(hub_id)
     except Exception as error:  # the hub's client raises whatever its transport raises
         url = f"https://huggingface.co/{hub_id}/resolve/main"
         files = f"{CONFIG_FILE}, {WEIGHTS_FILE} and {PROCESSOR_FILE}"
@@ -40,22 +41,20 @@ def fetch(hub_id: str) -> Path:
         ) from error
 
 
-def _from_hub(hub_id: str, *, only_local: bool) -> Path | None:
-    """None where files that are needed are not in the cache."""
+def _from_cache(hub_id: str) -> Path | None:
+    """None where a file that is needed is not there."""
+    hub = part("huggingface_hub")
+    found = [hub.try_to_load_from_cache(hub_id, file) for file in (CONFIG_FILE, WEIGHTS_FILE)]
+    return Path(found[0]).parent if all(isinstance(file, str) for file in found) else None
+
+
+def _from_network(hub_id: str) -> Path:
     hub, errors = part("huggingface_hub"), part("huggingface_hub.errors")
-    get: Callable[[str], str] = lambda file: hub.hf_hub_download(  # noqa: E731
-        hub_id, file, local_files_only=only_local
-    )
-    try:
-        folder = Path(get(CONFIG_FILE)).parent
-        get(WEIGHTS_FILE)
-    except errors.LocalEntryNotFoundError:
-        if only_local:
-            return None
-        raise
-    try:
-        get(PROCESSOR_FILE)
-    except (errors.EntryNotFoundError, errors.LocalEntryNotFoundError):
-        # Where it is missing the architecture's usual input size holds.
-        return folder
+    # A single question fails at once without a network; a download would try for half a minute.
+    hub.get_hf_file_metadata(hub.hf_hub_url(hub_id, CONFIG_FILE), timeout=_TIMEOUT_SECONDS)
+    folder = Path(hub.hf_hub_download(hub_id, CONFIG_FILE)).parent
+    # Where it is missing, the architecture's usual input size holds.
+    with contextlib.suppress(errors.EntryNotFoundError):
+        hub.hf_hub_download(hub_id, PROCESSOR_FILE)
+    hub.hf_hub_download(hub_id, WEIGHTS_FILE)
     return folder

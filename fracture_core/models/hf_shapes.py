@@ -121,6 +121,8 @@ def _rt_detr(shapes: Shapes) -> tuple[Config, int]:
         "learn_initial_query": "model.weight_embedding.weight" in shapes,
         "num_denoising": 100 if "model.denoising_class_embed.weight" in shapes else 0,
         "encoder_hidden_dim": inner,
+        "encoder_attention_heads": _HEADS,
+        "decoder_attention_heads": _HEADS,
         "encoder_in_channels": [shapes[f"model.encoder_input_proj.{i}.0.weight"][1] for i in given],
         "decoder_in_channels": [inner for _ in given],
         "num_feature_levels": levels,

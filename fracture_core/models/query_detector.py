@@ -6,7 +6,6 @@ its own post-processing lists the best pairs of query and class, so that one box
 several classes; with one class the two are the same.
 """
 
-import hashlib
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -18,15 +17,14 @@ from torch import Tensor, nn
 
 from fracture_core.boxes import Int64s
 from fracture_core.models.attention_maps import over_picture
-from fracture_core.models.cards import ModelCard, write_card
+from fracture_core.models.cards import ModelCard
 from fracture_core.models.detr_inputs import DetrInput, batches_of_one_shape
-from fracture_core.models.state_dicts import save_state
+from fracture_core.models.saving import save_model
 from fracture_core.types import Detections, Heatmap, Prediction, Sample
 
 # Input pixels that one forward pass may hold.
 _PIXELS_A_PASS = {"cpu": 8 * 800 * 1333, "cuda": 32 * 800 * 1333}
 _SAMPLES_AT_A_TIME = 64
-_WEIGHTS_FILE = "weights.safetensors"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,14 +146,7 @@ class QueryDetector(ABC):
 
     def save(self, folder: Path) -> ModelCard:
         """Write the weights and, last, the card; returns the card with the weights' sha256."""
-        folder.mkdir(parents=True, exist_ok=True)
-        save_state(self._network, folder / _WEIGHTS_FILE)
-        with (folder / _WEIGHTS_FILE).open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        facts = {"weights_file": _WEIGHTS_FILE, "weights_sha256": digest}
-        card = self._card.model_copy(update=facts)
-        write_card(card, folder)
-        return card
+        return save_model(self._card, self._network, folder)
 
     def _predict_some(self, samples: Sequence[Sample]) -> list[Prediction]:
         prepared = [self._prepare(sample) for sample in samples]

@@ -14,6 +14,7 @@ from fracture_core.models.architectures import named_classes, shape_of
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.detr_inputs import DetrInput
 from fracture_core.models.query_detector import Cells, LookedFor, QueryAnswers, QueryDetector
+from fracture_core.models.seeds import drawn_from
 from fracture_core.models.state_dicts import fit, read_state, unwrap
 from fracture_core.nets.detr import Detr, DetrArchitecture, build_detr
 from fracture_core.nets.resnet import RESNETS
@@ -92,8 +93,7 @@ class ScratchDetrModel(QueryDetector):
 
     @classmethod
     def _drawn(cls, card: ModelCard, seed: int) -> Self:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with drawn_from(seed):
             return cls(card, _build(_architecture(card), card.model_id))
 
     def randomised(self, seed: int) -> Self:
