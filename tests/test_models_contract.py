@@ -14,8 +14,11 @@ from fracture_core import masks
 from fracture_core.models import library
 from fracture_core.models.base import Model, family
 from fracture_core.models.cards import ModelCard
+from fracture_core.models.hf_architectures import ARCHITECTURES
 from fracture_core.settings import settings
 from fracture_core.types import MAX_CANDIDATES, SCORE_FLOOR, Detections, Prediction, Sample, Window
+from tests import torchvision_files
+from tests.detr_networks import saved
 from tests.yolo_files import picture, sample, save_checkpoint, yolo_network
 
 
@@ -37,6 +40,11 @@ FAMILIES: dict[str, Callable[[Path], ModelCard]] = {
     "yolo segment": yolo("yolo11n-seg.yaml"),
     "yolo end to end": yolo("yolov10n.yaml"),
     "yolo end to end segment": yolo("yolo26n-seg.yaml"),
+    "faster_rcnn": torchvision_files.saved(torchvision_files.faster_rcnn),
+    "efficientnet_gate": torchvision_files.saved(torchvision_files.efficientnet_gate),
+    "resnet": torchvision_files.saved(torchvision_files.resnet),
+    **{f"hf_detr {name}": saved("hf_detr", f"{name}:tiny") for name in ARCHITECTURES},
+    "scratch_detr": saved("scratch_detr", "scratch:tiny"),
 }
 SHAPES = [(120, 150), (150, 120), (1, 1), (8, 3), (4, 900), (700, 5), (64, 64)]
 
@@ -72,6 +80,8 @@ def samples() -> list[Sample]:
 
 def assert_same(first: Prediction, second: Prediction, pixel: float = 0.05) -> None:
     """The same findings up to what another batch size changes in the last digits."""
+    if first.class_scores is not None:
+        np.testing.assert_allclose(first.class_scores, second.class_scores, atol=1e-3)
     a, b = first.detections, second.detections
     sure = [np.flatnonzero(d.scores > SCORE_FLOOR + 1e-3) for d in (a, b)]
     assert len(sure[0]) == len(sure[1])
@@ -87,6 +97,7 @@ def assert_identical(first: Prediction, second: Prediction) -> None:
     np.testing.assert_array_equal(first.detections.scores, second.detections.scores)
     np.testing.assert_array_equal(first.detections.labels, second.detections.labels)
     assert first.detections.masks == second.detections.masks
+    np.testing.assert_array_equal(first.class_scores, second.class_scores)
 
 
 def test_one_prediction_a_sample_in_order_and_in_range(model: Model, samples: list[Sample]) -> None:
@@ -100,12 +111,20 @@ def test_one_prediction_a_sample_in_order_and_in_range(model: Model, samples: li
         assert (found.labels < len(model.card.classes)).all()
         assert (found.xyxy[:, [0, 2]] <= one.width).all()
         assert (found.xyxy[:, [1, 3]] <= one.height).all()
-        assert answer.image_score == pytest.approx(found.scores.max(initial=0))
+        classifies = model.card.task == "classify"
+        scores = answer.class_scores if classifies else found.scores
+        assert answer.image_score == pytest.approx(scores.max(initial=0))
+        assert not classifies or len(scores) == len(model.card.classes)
         assert answer.seconds > 0
 
 
 def test_there_is_something_to_see(model: Model, samples: list[Sample]) -> None:
-    assert len(model.predict(samples[:1])[0].detections) > 20
+    answer = model.predict(samples[:1])[0]
+    if model.card.task == "classify":
+        assert answer.class_scores is not None
+        assert answer.class_scores.max() < 1
+    else:
+        assert len(answer.detections) > 20
 
 
 def test_masks_lie_in_their_boxes(model: Model, samples: list[Sample]) -> None:

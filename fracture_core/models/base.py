@@ -46,7 +46,10 @@ class Family(Protocol):
 
 
 FAMILIES: dict[str, str] = {
+    "efficientnet_gate": "fracture_core.models.efficientnet_gate:EfficientNetGateModel",
     "fake": "fracture_core.models.fake:FakeModel",
+    "faster_rcnn": "fracture_core.models.faster_rcnn:FasterRcnnModel",
+    "resnet": "fracture_core.models.resnet:ResNetModel",
     "yolo": "fracture_core.models.yolo:YoloModel",
     "hf_detr": "fracture_core.models.hf_detr:HfDetrModel",
     "scratch_detr": "fracture_core.models.scratch_detr:ScratchDetrModel",

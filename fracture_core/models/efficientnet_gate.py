@@ -1,0 +1,166 @@
+"""The EfficientNet family with an attention gate: classifiers that show where they looked."""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Self
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torchvision.models import get_model_weights
+
+from fracture_core.errors import WeightsError
+from fracture_core.models import gradcam
+from fracture_core.models.architectures import named_classes, shape_of, unknown_state
+from fracture_core.models.cards import ModelCard
+from fracture_core.models.classifier import (
+    RANDOM_NOTE,
+    Classifier,
+    ClassifierArchitecture,
+    classifier_card,
+    healthy_among,
+)
+from fracture_core.models.seeds import drawn_from
+from fracture_core.models.state_dicts import State, fit, read_state, unwrap
+from fracture_core.nets.efficientnet_gate import EFFICIENTNETS, EfficientNetGate
+from fracture_core.nets.limits import check_name
+from fracture_core.nets.pretrained import imagenet_state
+from fracture_core.types import Heatmap, Sample
+
+# Channels of the stem and of the last feature map, and blocks in the first stage.
+SIZES = {
+    (32, 1280, 1): "efficientnet_b0",
+    (32, 1280, 2): "efficientnet_b1",
+    (32, 1408, 2): "efficientnet_b2",
+    (40, 1536, 2): "efficientnet_b3",
+    (48, 1792, 2): "efficientnet_b4",
+    (48, 2048, 3): "efficientnet_b5",
+    (56, 2304, 3): "efficientnet_b6",
+    (64, 2560, 4): "efficientnet_b7",
+    (24, 1280, 2): "efficientnet_v2_s",
+}
+_HIDDEN, _CLASSES = "head.1.weight", "head.4.weight"
+
+
+class EfficientNetGateArchitecture(ClassifierArchitecture):
+    """See `fracture_core.nets.efficientnet_gate`; `weights` are those of the features alone."""
+
+    reduction: int = Field(default=8, ge=1)
+    hidden_width: int = Field(default=512, ge=1)
+
+
+class EfficientNetGateModel(Classifier):
+    """An EfficientNet with a gate, with its card."""
+
+    _network: EfficientNetGate
+
+    @classmethod
+    def load(cls, card: ModelCard, folder: Path) -> Self:
+        architecture = EfficientNetGateArchitecture.of(card)
+        if not card.weights_file:
+            return cls(card, build_network(architecture, class_count=len(card.classes)))
+        weights = folder / card.weights_file
+        plain = architecture.model_copy(update={"weights": ""})
+        network = build_network(plain, class_count=len(card.classes))
+        fit(network, _read(weights), weights)
+        return cls(card, network)
+
+    @classmethod
+    def describe(
+        cls, weights: Path, *, model_id: str, title: str, classes: tuple[str, ...] | None
+    ) -> ModelCard:
+        """The card of a state dict of an `EfficientNetGate`; its sizes stand in its tensors."""
+        state = _read(weights)
+        count = shape_of(state, _CLASSES, 2, weights)[0]
+        classes = named_classes(classes, count, weights)
+        architecture = _architecture_of(state, weights, healthy_among(classes))
+        with torch.device("meta"):
+            fit(_build(architecture, class_count=count), state, weights)
+        family = "efficientnet_gate"
+        return classifier_card(family, architecture, classes, model_id=model_id, title=title)
+
+    @classmethod
+    def from_name(cls, name: str) -> Self:
+        """ "efficientnet_b4" with random weights, "efficientnet_b4:IMAGENET1K_V1" with features
+        of torchvision under a random gate and head; two classes.
+
+        The features are read from torch's cache or fetched. Raises ConfigError for an unknown
+        name and WeightsError, which says what to fetch, where there is neither cache nor network.
+        """
+        plain, _, weights = name.partition(":")
+        check_name("efficientnet", plain, EFFICIENTNETS)
+        facts = {"title": f"{name} (random weights)", "note": RANDOM_NOTE, "training_data": "none"}
+        if weights:
+            check_name(f"weights of {plain}", weights, get_model_weights(plain).__members__)
+            note = "ImageNet's features under a random gate and head: it finds nothing yet."
+            facts = {"note": note, "training_data": "ImageNet-1k (features only)"}
+        architecture = EfficientNetGateArchitecture(name=plain, weights=weights)
+        classes = ("class 0", "class 1")
+        family, model_id = "efficientnet_gate", name.replace(":", "-")
+        card = classifier_card(family, architecture, classes, model_id=model_id, title=name)
+        return cls.load(card.model_copy(update=facts), Path())
+
+    def explain_gate(self, sample: Sample) -> Heatmap:
+        """How much of each cell the gate let pass, in (0, 1), whatever the class."""
+        with torch.inference_mode():
+            features = self._network.features(self._pixels([self._prepare(sample)]))
+            cells = self._network.classify(features).gate[0]
+        values = gradcam.over_picture(cells, sample.height, sample.width)
+        return Heatmap.of(values, "Attention gate", "the whole picture")
+
+    @property
+    def _architecture(self) -> EfficientNetGateArchitecture:
+        return EfficientNetGateArchitecture.of(self._card)
+
+    def _logits(self, features: Tensor) -> Tensor:
+        return self._network.classify(features).logits
+
+
+def build_network(
+    architecture: EfficientNetGateArchitecture, *, class_count: int
+) -> EfficientNetGate:
+    """The network, random, or with torchvision's features; ConfigError and WeightsError."""
+    if architecture.weights:
+        # Fetched before others have to wait for the generator of random numbers.
+        imagenet_state(architecture.name, architecture.weights)
+    with drawn_from(architecture.seed):
+        return _build(architecture, class_count=class_count)
+
+
+def _build(architecture: EfficientNetGateArchitecture, *, class_count: int) -> EfficientNetGate:
+    return EfficientNetGate(
+        architecture.name,
+        class_count=class_count,
+        weights=architecture.weights or None,
+        reduction=architecture.reduction,
+        hidden_width=architecture.hidden_width,
+    )
+
+
+def _read(weights: Path) -> State:
+    given = read_state(weights)
+    state = unwrap(given, _is_gated)
+    if state is None:
+        raise unknown_state(given, weights, "a state dict of an EfficientNet with a gate")
+    return state
+
+
+def _is_gated(names: Collection[str]) -> bool:
+    return {"extractor.0.0.weight", "gate.squeeze.weight", _HIDDEN, _CLASSES} <= set(names)
+
+
+def _architecture_of(state: State, weights: Path, healthy: str) -> EfficientNetGateArchitecture:
+    stem = shape_of(state, "extractor.0.0.weight", 4, weights)[0]
+    squeezed, channels, *_ = shape_of(state, "gate.squeeze.weight", 4, weights)
+    blocks = {name.split(".")[2] for name in state if name.startswith("extractor.1.")}
+    size = SIZES.get((stem, channels, len(blocks)))
+    if size is None:
+        found = f"{stem} channels first, {channels} last, {len(blocks)} blocks in the first stage"
+        expected = f"an EfficientNet ({', '.join(SIZES.values())})"
+        raise WeightsError(weights, expected=expected, found=found)
+    return EfficientNetGateArchitecture(
+        name=size,
+        reduction=channels // squeezed,
+        hidden_width=shape_of(state, _HIDDEN, 2, weights)[0],
+        healthy=healthy,
+    )

@@ -1,0 +1,320 @@
+"""The Faster R-CNN family (Ren et al. 2015) of torchvision, raw.
+
+A candidate is what the second stage makes of a proposal of the first: one box and one score for
+every class, none suppressed. The proposal network keeps its own non-maximum suppression and its
+limit of 1,000 proposals (150 in the 320 variant): they are part of the network.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torchvision.models.detection.image_list import ImageList
+from torchvision.ops import clip_boxes_to_image
+
+from fracture_core.boxes import Int64s
+from fracture_core.models import gradcam
+from fracture_core.models.cards import ModelCard
+from fracture_core.models.detr_inputs import batches_of_one_shape
+from fracture_core.models.faster_rcnn_networks import (
+    INPUT_SIZES,
+    FasterRcnnArchitecture,
+    build_network,
+    describe_weights,
+    from_library,
+    load_network,
+)
+from fracture_core.models.saving import save_model
+from fracture_core.types import SCORE_FLOOR, Detections, Heatmap, Prediction, Sample
+
+# What one forward pass may hold: input pixels, so that large inputs make small batches.
+_PIXELS_A_PASS = {"cpu": 8 * 800 * 1333, "cuda": 32 * 800 * 1333}
+_SAMPLES_AT_A_TIME = 64
+# torchvision drops thinner boxes, in pixels of the input.
+_LEAST_SIDE_PX = 1e-2
+# A picture as a whole is explained by this many of its best candidates.
+_MOST_EXPLAINED = 100
+_RANDOM_NOTE = "Random weights: this network has learned nothing and finds nothing."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Prepared:
+    """One sample as shown, (H, W) uint8, and the `size` (h, w) it is scaled to."""
+
+    sample_id: str
+    shown: npt.NDArray[np.uint8]
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Features:
+    """What the first stage makes of B pictures scaled to `size` and padded to `padded`.
+
+    `levels` are the pyramid's maps (B, C, h, w) by name · `proposals` B × (P, 4), pixels of the
+    input.
+    """
+
+    levels: "OrderedDict[str, Tensor]"
+    proposals: list[Tensor]
+    size: tuple[int, int]
+    padded: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Raw:
+    """One sample's candidates from the floor up: `xyxy` (N, 4) in pixels of the input, `scores`
+    (N,), `labels` (N,) from 0, and the `proposals` (N, 4) they come from.
+    """
+
+    xyxy: Tensor
+    scores: Tensor
+    labels: Tensor
+    proposals: Tensor
+
+
+class FasterRcnnModel:
+    """A Faster R-CNN with its card; frozen, in eval mode, safe for many threads."""
+
+    def __init__(self, card: ModelCard, network: Any) -> None:
+        self._card = card
+        self._architecture = FasterRcnnArchitecture.of(card)
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._network = network.to(self._device)
+        self._pooled = self._network.roi_heads.box_roi_pool.featmap_names
+
+    @classmethod
+    def load(cls, card: ModelCard, folder: Path) -> Self:
+        architecture = FasterRcnnArchitecture.of(card)
+        count, min_size = len(card.classes), card.input_size
+        if not card.weights_file:
+            network = build_network(architecture, class_count=count, min_size=min_size)
+        else:
+            weights = folder / card.weights_file
+            network = load_network(architecture, weights, class_count=count, min_size=min_size)
+        return cls(card, network)
+
+    @classmethod
+    def describe(
+        cls, weights: Path, *, model_id: str, title: str, classes: tuple[str, ...] | None
+    ) -> ModelCard:
+        """The card of a state dict; size and classes are read from its tensors.
+
+        The size of the input is the library's, as it does not stand in the tensors.
+        """
+        architecture, classes, note = describe_weights(weights, classes)
+        return _card(architecture, classes, model_id=model_id, title=title, note=note)
+
+    @classmethod
+    def from_name(cls, name: str) -> Self:
+        """A network of torchvision by its name, random, or "NAME:COCO_V1" with its weights.
+
+        Those are read from torch's cache or fetched. Raises ConfigError for an unknown name and
+        WeightsError, which says what to fetch, where there is neither cache nor network.
+        """
+        plain, _, weights = name.partition(":")
+        architecture, classes = from_library(plain, weights)
+        model_id = name.replace(":", "-")
+        card = _card(architecture, classes, model_id=model_id, title=name, note="")
+        facts: dict[str, object] = {
+            "title": f"{name} (random weights)",
+            "note": _RANDOM_NOTE,
+            "training_data": "none",
+            "training_licence": "none",
+        }
+        if weights:
+            licence = "annotations CC BY 4.0, pictures under Flickr's terms"
+            facts = {"training_data": "COCO train2017", "training_licence": licence}
+        return cls.load(card.model_copy(update=facts), Path())
+
+    @property
+    def card(self) -> ModelCard:
+        return self._card
+
+    def save(self, folder: Path) -> ModelCard:
+        """Write safetensors and the card into a folder; returns the card as written."""
+        return save_model(self._card, self._network, folder)
+
+    def randomised(self, seed: int) -> "FasterRcnnModel":
+        """The same architecture with weights drawn anew."""
+        drawn = self._architecture.model_copy(update={"weights": "", "seed": seed})
+        facts = {
+            "architecture": drawn.model_dump(),
+            "weights_file": "",
+            "weights_sha256": "",
+            "note": _RANDOM_NOTE,
+        }
+        return FasterRcnnModel.load(self._card.model_copy(update=facts), Path())
+
+    def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
+        found: list[Prediction] = []
+        for start in range(0, len(samples), _SAMPLES_AT_A_TIME):
+            found += self._predict_some(samples[start : start + _SAMPLES_AT_A_TIME])
+        return found
+
+    def explain(self, sample: Sample, index: int | None) -> Heatmap:
+        """Grad-CAM on the class score of one finding, before softmax, at the pyramid's levels.
+
+        None explains the picture: its best findings, each by its score.
+        """
+        prepared = self._prepare(sample)
+        with torch.no_grad():
+            features = self._extract([prepared])
+            raw = self._classify(features)[0]
+        found, kept = self._ordered(raw, prepared)
+        if index is not None and not 0 <= index < len(found):
+            raise IndexError(f"index: expected a finding below {len(found)}, got {index}")
+        chosen = kept[:_MOST_EXPLAINED] if index is None else kept[index : index + 1]
+        rows = torch.from_numpy(chosen).to(self._device)
+        evidence = self._evidence(features, raw, rows)
+        values = gradcam.over_picture(evidence, sample.height, sample.width)
+        return Heatmap.of(values, gradcam.METHOD, self._target(found, index))
+
+    def _predict_some(self, samples: Sequence[Sample]) -> list[Prediction]:
+        prepared = [self._prepare(sample) for sample in samples]
+        answers: dict[int, Prediction] = {}
+        shapes = [one.size for one in prepared]
+        most = _PIXELS_A_PASS[self._device.type]
+        for batch in batches_of_one_shape(shapes, most_pixels=most):
+            found = self._predict_batch([prepared[i] for i in batch])
+            answers.update(zip(batch, found, strict=True))
+        return [answers[i] for i in range(len(prepared))]
+
+    def _predict_batch(self, batch: list[_Prepared]) -> list[Prediction]:
+        start = time.perf_counter()
+        found = self._to_detections(self._forward(batch), batch)
+        seconds = (time.perf_counter() - start) / len(batch)
+        return [
+            Prediction(
+                model_id=self._card.model_id,
+                sample_id=prepared.sample_id,
+                detections=detections,
+                image_score=float(detections.scores.max(initial=0)),
+                seconds=seconds,
+            )
+            for prepared, detections in zip(batch, found, strict=True)
+        ]
+
+    def _prepare(self, sample: Sample) -> _Prepared:
+        sides = sample.height, sample.width
+        scale = min(self._card.input_size / min(sides), self._architecture.max_size / max(sides))
+        # torchvision rounds down, to nothing where a picture is a thin strip.
+        height, width = (max(1, int(side * scale)) for side in sides)
+        return _Prepared(sample_id=sample.sample_id, shown=sample.shown(), size=(height, width))
+
+    @torch.inference_mode()
+    def _forward(self, batch: list[_Prepared]) -> list[_Raw]:
+        return self._classify(self._extract(batch))
+
+    def _extract(self, batch: list[_Prepared]) -> _Features:
+        """The first stage, on pictures that are scaled to one size."""
+        size = batch[0].size
+        pixels = self._network.transform.batch_images([self._scaled(one) for one in batch])
+        levels = self._network.backbone(pixels)
+        proposals, _ = self._network.rpn(ImageList(pixels, [size] * len(batch)), levels)
+        height, width = pixels.shape[-2:]
+        return _Features(levels=levels, proposals=proposals, size=size, padded=(height, width))
+
+    def _scaled(self, prepared: _Prepared) -> Tensor:
+        """(H, W) → (3, h, w), in the library's order of steps, so that the numbers are its own."""
+        grey = torch.from_numpy(prepared.shown).to(self._device).float() / 255
+        pixels = self._network.transform.normalize(grey.expand(3, -1, -1))
+        scaled = functional.interpolate(
+            pixels[None], size=prepared.size, mode="bilinear", align_corners=False
+        )
+        return scaled[0]
+
+    def _classify(self, features: _Features) -> list[_Raw]:
+        """The second stage, on all proposals."""
+        heads = self._network.roi_heads
+        sizes = [features.size] * len(features.proposals)
+        pooled = heads.box_roi_pool(features.levels, features.proposals, sizes)
+        logits, deltas = heads.box_predictor(heads.box_head(pooled))
+        xyxy = heads.box_coder.decode(deltas, features.proposals)
+        counts = [len(proposals) for proposals in features.proposals]
+        parts = zip(xyxy.split(counts), logits.softmax(-1).split(counts), strict=True)
+        return [
+            _candidates(clip_boxes_to_image(boxes, features.size), scores, proposals)
+            for (boxes, scores), proposals in zip(parts, features.proposals, strict=True)
+        ]
+
+    def _to_detections(self, raw: list[_Raw], batch: list[_Prepared]) -> list[Detections]:
+        return [self._ordered(one, prepared)[0] for one, prepared in zip(raw, batch, strict=True)]
+
+    def _ordered(self, raw: _Raw, prepared: _Prepared) -> tuple[Detections, Int64s]:
+        """One picture's findings, and the candidate that gave each."""
+        (height, width), (scaled_height, scaled_width) = prepared.shown.shape, prepared.size
+        across, down = width / scaled_width, height / scaled_height
+        gain = torch.tensor([across, down, across, down], device=raw.xyxy.device)
+        return Detections.raw(
+            (raw.xyxy * gain).cpu().numpy(),
+            raw.scores.cpu().numpy(),
+            raw.labels.cpu().numpy(),
+            height=height,
+            width=width,
+        )
+
+    def _evidence(self, features: _Features, raw: _Raw, rows: Tensor) -> Tensor:
+        """(h, w) Grad-CAM of candidates, over the input without its padding."""
+        proposals, labels, weights = raw.proposals[rows], raw.labels[rows], raw.scores[rows]
+        weights = weights / weights.sum() if len(rows) else weights
+        heads = self._network.roi_heads
+
+        def score(*levels: Tensor) -> Tensor:
+            maps = OrderedDict(zip(self._pooled, levels, strict=False))
+            pooled = heads.box_roi_pool(maps, [proposals], [features.size])
+            logits, _ = heads.box_predictor(heads.box_head(pooled))
+            chosen: Tensor = logits.gather(1, labels[:, None] + 1)[:, 0]
+            return (chosen * weights).sum()
+
+        levels = [level for name, level in features.levels.items() if name in self._pooled]
+        cells = gradcam.grad_cam(score, levels)
+        height, width = features.size
+        return gradcam.over_input(cells, *features.padded)[:height, :width]
+
+    def _target(self, found: Detections, index: int | None) -> str:
+        if index is None:
+            return f"the {min(len(found), _MOST_EXPLAINED)} best findings, each by its score"
+        name = self._card.classes[found.labels[index]]
+        return f"{name}, score {found.scores[index]:.2f}"
+
+
+def _candidates(xyxy: Tensor, scores: Tensor, proposals: Tensor) -> _Raw:
+    """From (P, K+1, 4) boxes and (P, K+1) scores, the background first, of P proposals."""
+    xyxy, scores = xyxy[:, 1:], scores[:, 1:]
+    wide = ((xyxy[..., 2:] - xyxy[..., :2]) >= _LEAST_SIDE_PX).all(dim=-1)
+    rows, labels = torch.where(wide & (scores >= SCORE_FLOOR))
+    return _Raw(
+        xyxy=xyxy[rows, labels],
+        scores=scores[rows, labels],
+        labels=labels,
+        proposals=proposals[rows],
+    )
+
+
+def _card(
+    architecture: FasterRcnnArchitecture,
+    classes: tuple[str, ...],
+    *,
+    model_id: str,
+    title: str,
+    note: str,
+) -> ModelCard:
+    return ModelCard(
+        model_id=model_id,
+        title=title,
+        family="faster_rcnn",
+        task="detect",
+        classes=classes,
+        input_size=INPUT_SIZES[architecture.name][0],
+        needs_nms=True,
+        architecture=architecture.model_dump(),
+        note=note,
+    )

@@ -1,0 +1,166 @@
+"""torchvision's Faster R-CNN networks: built from a card, recognised from their tensors."""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import nn
+from torchvision.models import get_model, get_model_weights
+from torchvision.ops import MultiScaleRoIAlign
+
+from fracture_core.models.architectures import (
+    Architecture,
+    named_classes,
+    shape_of,
+    unknown_state,
+)
+from fracture_core.models.seeds import drawn_from
+from fracture_core.models.state_dicts import State, fit, read_state, unwrap
+from fracture_core.nets.limits import check_name
+from fracture_core.nets.pretrained import imagenet_state
+
+# The shorter side a picture is scaled to, and what the longer may become, in pixels.
+INPUT_SIZES = {
+    "fasterrcnn_resnet50_fpn": (800, 1333),
+    "fasterrcnn_resnet50_fpn_v2": (800, 1333),
+    "fasterrcnn_mobilenet_v3_large_fpn": (800, 1333),
+    "fasterrcnn_mobilenet_v3_large_320_fpn": (320, 640),
+}
+_PRIMING_SIZE_PX = 256
+_HEAD = "roi_heads.box_predictor.cls_score.weight"
+# torchvision sets this where it loads its own ResNet-50-FPN weights, and only there.
+_COCO_RESNET50_EPS = 0.0
+
+
+class FasterRcnnArchitecture(Architecture):
+    """`max_size` is the most the longer side may become, in pixels; `norm_eps` is added to the
+    variance in the backbone's batch norms.
+    """
+
+    max_size: int = Field(ge=32, le=8192)
+    norm_eps: float = Field(default=1e-5, ge=0, le=1)
+
+
+def from_library(name: str, weights: str) -> tuple[FasterRcnnArchitecture, tuple[str, ...]]:
+    """The architecture of a name of torchvision's, and its classes; ConfigError if unknown."""
+    check_name("Faster R-CNN", name, INPUT_SIZES)
+    if not weights:
+        return FasterRcnnArchitecture(name=name, max_size=INPUT_SIZES[name][1]), ("class 0",)
+    known = get_model_weights(name).__members__
+    check_name(f"weights of {name}", weights, known)
+    eps = _COCO_RESNET50_EPS if name == "fasterrcnn_resnet50_fpn" else 1e-5
+    architecture = FasterRcnnArchitecture(
+        name=name, weights=weights, max_size=INPUT_SIZES[name][1], norm_eps=eps
+    )
+    # torchvision's first class is the background.
+    return architecture, tuple(known[weights].meta["categories"][1:])
+
+
+def build_network(architecture: FasterRcnnArchitecture, *, class_count: int, min_size: int) -> Any:
+    """The network, with random weights or those that torchvision has under their name.
+
+    `class_count` does not count the background. Raises ConfigError and WeightsError.
+    """
+    check_name("Faster R-CNN", architecture.name, INPUT_SIZES)
+    with drawn_from(architecture.seed):
+        network = _build(architecture, class_count, min_size)
+    if architecture.weights:
+        state = imagenet_state(architecture.name, architecture.weights)
+        fit(network, state, Path(f"{architecture.name}:{architecture.weights}"))
+    _prime(network)
+    return network
+
+
+def load_network(
+    architecture: FasterRcnnArchitecture, weights: Path, *, class_count: int, min_size: int
+) -> Any:
+    """The network with the weights in a file; raises WeightsError."""
+    plain = architecture.model_copy(update={"weights": ""})
+    network = build_network(plain, class_count=class_count, min_size=min_size)
+    fit(network, _read(weights), weights)
+    return network
+
+
+def describe_weights(
+    weights: Path, classes: tuple[str, ...] | None
+) -> tuple[FasterRcnnArchitecture, tuple[str, ...], str]:
+    """Architecture, classes and a note, from the tensors in a file; raises WeightsError."""
+    state = _read(weights)
+    name = _name_of(state)
+    count = shape_of(state, _HEAD, 2, weights)[0] - 1
+    if count < 1:
+        raise unknown_state(state, weights, "a Faster R-CNN of at least one class")
+    classes = named_classes(classes, count, weights, note=" (the background is none)")
+    eps, note = _norm_eps(name, state)
+    architecture = FasterRcnnArchitecture(name=name, max_size=INPUT_SIZES[name][1], norm_eps=eps)
+    with torch.device("meta"):
+        fit(_build(architecture, count, INPUT_SIZES[name][0]), state, weights)
+    return architecture, classes, note
+
+
+def _read(weights: Path) -> State:
+    given = read_state(weights)
+    state = unwrap(given, _is_faster_rcnn)
+    if state is None:
+        raise unknown_state(given, weights, "a state dict of torchvision's Faster R-CNN")
+    return state
+
+
+def _is_faster_rcnn(names: Collection[str]) -> bool:
+    return _HEAD in names
+
+
+def _name_of(state: State) -> str:
+    if "roi_heads.box_head.fc6.weight" not in state:
+        return "fasterrcnn_resnet50_fpn_v2"
+    if "backbone.body.conv1.weight" in state:
+        return "fasterrcnn_resnet50_fpn"
+    return "fasterrcnn_mobilenet_v3_large_fpn"
+
+
+def _norm_eps(name: str, state: State) -> tuple[float, str]:
+    """What the tensors do not tell, and how it was decided, in words for the card."""
+    if name == "fasterrcnn_mobilenet_v3_large_fpn":
+        note = (
+            "The 320 variant has the same tensors: if this is one, set the architecture's name "
+            "to fasterrcnn_mobilenet_v3_large_320_fpn, max_size to 640 and input_size to 320."
+        )
+        return 1e-5, note
+    frozen = "backbone.body.bn1.num_batches_tracked" not in state
+    if name == "fasterrcnn_resnet50_fpn" and frozen:
+        note = (
+            "Taken as fine-tuned from torchvision's COCO weights (norm_eps 0). If the training "
+            "began with ImageNet's, set norm_eps to 1e-05."
+        )
+        return _COCO_RESNET50_EPS, note
+    return 1e-5, ""
+
+
+def _build(architecture: FasterRcnnArchitecture, class_count: int, min_size: int) -> Any:
+    network = get_model(
+        architecture.name,
+        weights=None,
+        weights_backbone=None,
+        num_classes=class_count + 1,
+        min_size=min_size,
+        max_size=architecture.max_size,
+    )
+    for module in network.backbone.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eps = architecture.norm_eps
+    return network.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def _prime(network: Any) -> None:
+    """Let the pooler learn its strides from a square.
+
+    It infers them once, from the heights of the first picture it sees, and gets them wrong for
+    good where that one is a thin strip.
+    """
+    pooler: MultiScaleRoIAlign = network.roi_heads.box_roi_pool
+    side = _PRIMING_SIZE_PX
+    features = network.backbone(torch.zeros(1, 3, side, side))
+    pooler(features, [torch.tensor([[0.0, 0.0, side, side]])], [(side, side)])

@@ -1,0 +1,143 @@
+"""The ResNet family: our own residual networks as classifiers of whole pictures."""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Self
+
+import torch
+from torch import Tensor
+from torchvision.models import get_model_weights
+
+from fracture_core.models.architectures import named_classes, shape_of, unknown_state
+from fracture_core.models.cards import ModelCard
+from fracture_core.models.classifier import (
+    RANDOM_NOTE,
+    Classifier,
+    ClassifierArchitecture,
+    classifier_card,
+    healthy_among,
+)
+from fracture_core.models.seeds import drawn_from
+from fracture_core.models.state_dicts import State, fit, read_state, unwrap
+from fracture_core.nets.limits import check_name
+from fracture_core.nets.pretrained import load_imagenet
+from fracture_core.nets.resnet import RESNETS, BlockName, Depths, ResNet
+
+_STAGES = ("layer1", "layer2", "layer3", "layer4")
+
+
+class ResNetArchitecture(ClassifierArchitecture):
+    """Blocks a stage, and the channels of the first; see `fracture_core.nets.resnet`."""
+
+    block: BlockName
+    depths: Depths
+    width: int = 64
+
+
+class ResNetModel(Classifier):
+    """A ResNet with its card."""
+
+    _network: ResNet
+
+    @classmethod
+    def load(cls, card: ModelCard, folder: Path) -> Self:
+        architecture = ResNetArchitecture.of(card)
+        if not card.weights_file:
+            return cls(card, build_network(architecture, class_count=len(card.classes)))
+        weights = folder / card.weights_file
+        plain = architecture.model_copy(update={"weights": ""})
+        network = build_network(plain, class_count=len(card.classes))
+        fit(network, _read(weights), weights)
+        return cls(card, network)
+
+    @classmethod
+    def describe(
+        cls, weights: Path, *, model_id: str, title: str, classes: tuple[str, ...] | None
+    ) -> ModelCard:
+        """The card of a state dict named as torchvision's; depth and width stand in its tensors."""
+        state = _read(weights)
+        count = shape_of(state, "fc.weight", 2, weights)[0]
+        classes = named_classes(classes, count, weights)
+        architecture = _architecture_of(state, weights, healthy_among(classes))
+        with torch.device("meta"):
+            fit(_build(architecture, class_count=count), state, weights)
+        return classifier_card("resnet", architecture, classes, model_id=model_id, title=title)
+
+    @classmethod
+    def from_name(cls, name: str) -> Self:
+        """ "resnet50" with random weights and two classes, "resnet50:IMAGENET1K_V2" with
+        torchvision's and ImageNet's classes.
+
+        Those are read from torch's cache or fetched. Raises ConfigError for an unknown name and
+        WeightsError, which says what to fetch, where there is neither cache nor network.
+        """
+        plain, _, weights = name.partition(":")
+        check_name("resnet", plain, RESNETS)
+        block, depths = RESNETS[plain]
+        classes = ("class 0", "class 1")
+        facts = {"title": f"{name} (random weights)", "note": RANDOM_NOTE, "training_data": "none"}
+        if weights:
+            known = get_model_weights(plain).__members__
+            check_name(f"weights of {plain}", weights, known)
+            classes = tuple(known[weights].meta["categories"])
+            facts = {"note": "ImageNet's classes: nothing medical.", "training_data": "ImageNet-1k"}
+        architecture = ResNetArchitecture(name=plain, weights=weights, block=block, depths=depths)
+        model_id = name.replace(":", "-")
+        card = classifier_card("resnet", architecture, classes, model_id=model_id, title=name)
+        return cls.load(card.model_copy(update=facts), Path())
+
+    @property
+    def _architecture(self) -> ResNetArchitecture:
+        return ResNetArchitecture.of(self._card)
+
+    def _logits(self, features: Tensor) -> Tensor:
+        return self._network.classify(features)
+
+
+def build_network(architecture: ResNetArchitecture, *, class_count: int) -> ResNet:
+    """The network, with random weights or torchvision's; raises ConfigError and WeightsError."""
+    with drawn_from(architecture.seed):
+        network = _build(architecture, class_count=class_count)
+    if architecture.weights:
+        load_imagenet(network, architecture.name, architecture.weights)
+    return network
+
+
+def _build(architecture: ResNetArchitecture, *, class_count: int) -> ResNet:
+    # A block that starts as its shortcut would make random weights less random.
+    return ResNet(
+        block=architecture.block,
+        depths=architecture.depths,
+        class_count=class_count,
+        width=architecture.width,
+        zero_init_last_norm=False,
+    )
+
+
+def _read(weights: Path) -> State:
+    given = read_state(weights)
+    state = unwrap(given, _is_resnet)
+    if state is None:
+        raise unknown_state(given, weights, "a state dict of a ResNet, named as torchvision's")
+    return state
+
+
+def _is_resnet(names: Collection[str]) -> bool:
+    return {"conv1.weight", "layer1.0.conv1.weight", "fc.weight"} <= set(names)
+
+
+def _architecture_of(state: State, weights: Path, healthy: str) -> ResNetArchitecture:
+    block: BlockName = "bottleneck" if "layer1.0.conv3.weight" in state else "basic"
+    blocks = {tuple(name.split(".")[:2]) for name in state if name.startswith(_STAGES)}
+    first, second, third, fourth = (
+        sum(stage == wanted for stage, *_ in blocks) for wanted in _STAGES
+    )
+    depths = (first, second, third, fourth)
+    known = {value: name for name, value in RESNETS.items()}
+    return ResNetArchitecture(
+        name=known.get((block, depths), "resnet"),
+        block=block,
+        depths=depths,
+        width=shape_of(state, "conv1.weight", 4, weights)[0],
+        healthy=healthy,
+    )

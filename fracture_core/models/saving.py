@@ -1,0 +1,26 @@
+"""Models of our own on disk: safetensors beside a card."""
+
+from pathlib import Path
+
+from torch import nn
+
+from fracture_core.models.cards import ModelCard, write_card
+from fracture_core.models.library import hash_file
+from fracture_core.models.state_dicts import save_state
+
+WEIGHTS_FILE = "weights.safetensors"
+
+
+def save_model(card: ModelCard, network: nn.Module, folder: Path) -> ModelCard:
+    """Write weights, then the card, each by rename; returns the card as written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / f"{WEIGHTS_FILE}.part"
+    save_state(network, part)
+    part.replace(folder / WEIGHTS_FILE)
+    facts = {
+        "weights_file": WEIGHTS_FILE,
+        "weights_sha256": hash_file(folder / WEIGHTS_FILE),
+    }
+    written = card.model_copy(update=facts)
+    write_card(written, folder)
+    return written
