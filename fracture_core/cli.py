@@ -63,6 +63,38 @@ def predict(
 
 
 @app.command()
+def models(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
+) -> None:
+    """List the model families and the models of the library."""
+    from fracture_core.models.listing import as_text, listing
+
+    found = listing()
+    print(found.model_dump_json(indent=2) if as_json else as_text(found))
+
+
+@app.command()
+def add_model(
+    file: Annotated[str, typer.Argument(help="A weights file, or a name such as yolo11n.yaml.")],
+    family: Annotated[str, typer.Option(help="The family of a weights file.")] = "yolo",
+    classes: Annotated[str, typer.Option(help="Class names, separated by commas.")] = "",
+    model_id: Annotated[str, typer.Option("--id", help="By default made from the name.")] = "",
+    title: Annotated[str, typer.Option(help="What the pages call it.")] = "",
+) -> None:
+    """Add weights saved elsewhere to the library; nothing in the file is executed."""
+    from fracture_core.models import library
+
+    names = tuple(name.strip() for name in classes.split(",")) if classes else None
+    path = Path(file).expanduser()
+    naming = {"model_id": model_id or None, "title": title or None}
+    if path.exists():
+        card = library.add_model(path, family_name=family, classes=names, **naming)
+    else:
+        card = library.add_named(file, **naming)
+    print(f"{card.model_id}: {card.family}, {card.task}, {len(card.classes)} classes")
+
+
+@app.command()
 def demo(
     folder: Annotated[Path, typer.Argument(help="A folder that is new or empty.")],
     count: Annotated[int, typer.Option(help="Radiographs, or CT studies for hdf5.")] = 60,

@@ -17,6 +17,7 @@ from fracture_core.errors import ConfigError, WeightsError
 from fracture_core.models import fake
 from fracture_core.models.base import Model, family
 from fracture_core.models.cards import ModelCard, read_card, write_card
+from fracture_core.models.names import family_of
 from fracture_core.settings import settings
 
 BUILT_IN = (fake.CARD,)
@@ -49,11 +50,12 @@ def list_cards() -> list[ModelCard]:
 
 
 def open_model(ref: str) -> Model:
-    """A model by library id, by path to a `.pt` file, or by Ultralytics yaml name.
+    """A model by library id, by path to a `.pt` file, or by the name its family's library uses.
 
-    A yaml name such as "yolov8n.yaml" or "yolo11n-seg.yaml" gives random weights, always the same
-    ones. Not cached: the caller keeps what it opens. Raises ConfigError for a name that is none of
-    these and WeightsError for a file that cannot be used.
+    Such names are hub ids, torchvision's names with or without weights, and Ultralytics' yaml
+    names; without weights they are random, always the same ones. Not cached: the caller keeps what
+    it opens. Raises ConfigError for a name that is none of these and WeightsError for weights that
+    cannot be used or had.
     """
     for card in BUILT_IN:
         if card.model_id == ref:
@@ -65,14 +67,7 @@ def open_model(ref: str) -> Model:
         return family(card.family).load(card, folder)
     if ref.lower().endswith(".pt"):
         return _open_file(Path(ref).expanduser())
-    if ref.lower().endswith((".yaml", ".yml")):
-        return family("yolo").from_name(ref)
-    known = ", ".join(card.model_id for card in list_cards())
-    raise ConfigError(
-        ref,
-        expected=f"a model of the library ({known}), a .pt file or an Ultralytics yaml name",
-        found="none of these",
-    )
+    return family(family_of(ref)).from_name(ref)
 
 
 def add_model(
@@ -92,9 +87,7 @@ def add_model(
     if not file.is_file():
         raise WeightsError(file, expected="a weights file", found="no such file")
     chosen = _free_id(file, model_id)
-    models = settings().models
-    models.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=".adding-", dir=models))
+    part = _new_folder("adding")
     try:
         weights = part / f"weights{file.suffix.lower()}"
         digest = _copy(file, weights)
@@ -102,7 +95,7 @@ def add_model(
         facts = {"weights_file": weights.name, "weights_sha256": digest}
         card = card.model_copy(update=facts)
         write_card(card, part)
-        part.rename(models / chosen)
+        part.rename(settings().models / chosen)
     except WeightsError as error:
         # The message names the file that was handed in, not our copy of it.
         raise WeightsError(
@@ -113,17 +106,61 @@ def add_model(
     return card
 
 
+def add_named(name: str, *, model_id: str | None = None, title: str | None = None) -> ModelCard:
+    """Fetch a model by the name its family's library uses and keep it; as `add_model` raises."""
+    model = family(family_of(name)).from_name(name)
+    chosen = _free_id(Path(model.card.model_id), model_id)
+    part = _new_folder("adding")
+    try:
+        model.save(part)
+        facts = {"model_id": chosen, "title": title or model.card.title}
+        card = read_card(part).model_copy(update=facts)
+        write_card(card, part)
+        part.rename(settings().models / chosen)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return card
+
+
+def rename_model(model_id: str, title: str) -> ModelCard:
+    """Give a model another title; raises ConfigError for a built-in or unknown one."""
+    folder = _folder_of(model_id)
+    if not title.strip():
+        raise ConfigError("title", expected="a name for the model", found="nothing")
+    card = _card_in(folder).model_copy(update={"title": title.strip()})
+    write_card(card, folder)
+    return card
+
+
 def delete_model(model_id: str) -> None:
     """Remove a model's folder; raises ConfigError for a built-in or unknown one."""
+    folder = _folder_of(model_id)
+    # Renamed first, so that no half-deleted folder is ever listed.
+    doomed = _new_folder("deleting")
+    folder.rename(doomed / model_id)
+    shutil.rmtree(doomed)
+
+
+def weights_bytes(card: ModelCard) -> int:
+    """The size of a model's weights on disk; 0 for one that has none."""
+    if not card.weights_file:
+        return 0
+    return _weights_in(card, settings().models / card.model_id).stat().st_size
+
+
+def _folder_of(model_id: str) -> Path:
     if any(card.model_id == model_id for card in BUILT_IN):
         raise ConfigError(model_id, expected="a model that was added", found="a built-in one")
     folder = settings().models / model_id
     if not _MODEL_ID.fullmatch(model_id) or not folder.is_dir():
         raise ConfigError(model_id, expected="a model of the library", found="none of this id")
-    # Renamed first, so that no half-deleted folder is ever listed.
-    doomed = Path(tempfile.mkdtemp(prefix=".deleting-", dir=settings().models))
-    folder.rename(doomed / model_id)
-    shutil.rmtree(doomed)
+    return folder
+
+
+def _new_folder(purpose: str) -> Path:
+    """A hidden folder beside the models, so that a rename puts it in place whole."""
+    settings().models.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix=f".{purpose}-", dir=settings().models))
 
 
 def _folders() -> list[Path]:
@@ -168,7 +205,13 @@ def _check_hash(card: ModelCard, folder: Path) -> None:
 
 def _open_file(path: Path) -> Model:
     if not path.is_file():
-        raise WeightsError(path, expected="a weights file", found="no such file")
+        raise WeightsError(
+            path,
+            expected="a weights file",
+            found="no such file",
+            advice="Ultralytics' own weights are at github.com/ultralytics/assets/releases; "
+            "fetch the file and give its path.",
+        )
     adapter = family("yolo")
     card = adapter.describe(path, model_id=_slug(path.stem), title=path.stem, classes=None)
     facts = {"weights_file": path.name, "weights_sha256": hash_file(path)}
