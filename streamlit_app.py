@@ -23,7 +23,13 @@ def site_map() -> dict[str, list[st.Page]]:
         default=True,
         help="One case: picture, findings, truth, and thresholds that act while they move.",
     )
-    return {"Review": [read]}
+    library = st.Page(
+        "pages/models/library.py",
+        title="Library",
+        icon=":material/inventory_2:",
+        help="Model cards: what is known of each model; add, rename, delete, measure.",
+    )
+    return {"Review": [read], "Models": [library]}
 
 
 def serve_page() -> None:

@@ -1,14 +1,11 @@
-"""Which model reads the case, and adding one."""
+"""Which model reads the case."""
 
-import tempfile
 from collections.abc import Iterable
-from pathlib import Path
 
 import streamlit as st
 
-from fracture_core.errors import WorkbenchError
 from fracture_core.models.cards import ModelCard
-from fracture_core.models.library import add_model, read_library
+from fracture_core.models.library import read_library
 from fracture_core.ui.text import literal
 
 
@@ -33,8 +30,7 @@ def choose_model() -> ModelCard:
         st.caption(literal(card.note))
     for error in library.broken:
         st.warning(literal(str(error)), icon=":material/warning:")
-    with st.popover("Add a model", icon=":material/add:", width="stretch"):
-        _add_model()
+    st.page_link("pages/models/library.py", label="Add a model", icon=":material/add:")
     return card
 
 
@@ -42,24 +38,3 @@ def _name(card: ModelCard, cards: Iterable[ModelCard]) -> str:
     """The title, with the id where another model has the same; it is part of the address."""
     alone = sum(other.title == card.title for other in cards) == 1
     return card.title if alone else f"{card.title} · {card.model_id}"
-
-
-def _add_model() -> None:
-    file = st.file_uploader(
-        "YOLO weights (.pt), detect or segment",
-        key="weights",
-        help="Only tensors and the architecture are read; nothing in the file is executed.",
-    )
-    if file is None or st.session_state.get("weights_added") == file.file_id:
-        return
-    with st.spinner("Checking the weights…"), tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / Path(file.name).name
-        copy.write_bytes(file.getvalue())
-        try:
-            card = add_model(copy, family_name="yolo")
-        except WorkbenchError as error:
-            st.error(literal(str(error)), icon=":material/gpp_bad:")
-            return
-    st.session_state.weights_added = file.file_id
-    st.session_state.model_added = card.model_id
-    st.rerun()

@@ -1,0 +1,70 @@
+"""Adding a model: weights from elsewhere, or a name its library knows."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import streamlit as st
+
+from fracture_core.errors import WorkbenchError
+from fracture_core.models.base import FAMILIES
+from fracture_core.models.cards import ModelCard
+from fracture_core.models.library import add_model, add_named
+from fracture_core.models.names import EXAMPLES
+from fracture_core.ui.text import literal
+
+FROM_FILES = tuple(name for name in FAMILIES if name != "fake")
+
+
+def add_from_file() -> None:
+    """A form for a weights file of any family."""
+    with st.form("add-file", border=False, clear_on_submit=True):
+        file = st.file_uploader(
+            "Weights",
+            key="weights",
+            help="An Ultralytics .pt, a torchvision or Hugging Face state dict or checkpoint, or "
+            "safetensors. Only tensors and the architecture are read; nothing is executed.",
+        )
+        family_name = st.selectbox("Family", FROM_FILES, index=FROM_FILES.index("yolo"))
+        names = st.text_input(
+            "Classes, separated by commas", help="Empty: as the file says, or numbered."
+        )
+        title = st.text_input("Title", help="Empty: the file's name.")
+        sent = st.form_submit_button("Add", icon=":material/add:", type="primary")
+    if not sent:
+        return
+    if file is None:
+        st.error("Choose a file first.", icon=":material/upload_file:")
+        return
+    classes = tuple(name.strip() for name in names.split(",")) if names.strip() else None
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / Path(file.name).name
+        copy.write_bytes(file.getvalue())
+        _add(
+            lambda: add_model(
+                copy, family_name=family_name, classes=classes, title=title.strip() or None
+            )
+        )
+
+
+def add_from_name() -> None:
+    """A form for a name such as a hub id."""
+    st.caption("Weights come from the local cache, or are fetched once where there is a network.")
+    with st.form("add-name", border=False):
+        name = st.text_input("Name", placeholder=EXAMPLES[0])
+        st.caption("Such as " + ", ".join(f"`{example}`" for example in EXAMPLES))
+        sent = st.form_submit_button("Add", icon=":material/add:", type="primary")
+    if sent and name.strip():
+        _add(lambda: add_named(name.strip()))
+
+
+def _add(act: Callable[[], ModelCard]) -> None:
+    with st.spinner("Checking the weights…"):
+        try:
+            card = act()
+        except WorkbenchError as error:
+            st.error(literal(str(error)), icon=":material/gpp_bad:")
+            return
+    st.session_state.model_added = card.model_id
+    st.toast(f"Added {literal(card.title)}", icon=":material/check:")
+    st.rerun()

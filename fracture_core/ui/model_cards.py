@@ -1,0 +1,98 @@
+"""A model card on a page, with what can be done to the model."""
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from fracture_core.demo import demo_case
+from fracture_core.errors import WorkbenchError
+from fracture_core.models.cards import ModelCard
+from fracture_core.models.library import delete_model, rename_model, weights_bytes
+from fracture_core.models.speed import Speed, measure
+from fracture_core.ui.predicting import model_of
+from fracture_core.ui.text import literal
+
+TASKS = {"detect": "boxes", "segment": "boxes and masks", "classify": "one class an image"}
+MOST_CLASSES = 12
+
+
+def show_card(card: ModelCard) -> None:
+    """One model: facts first, then measuring its speed, renaming and deleting."""
+    with st.container(border=True, key=f"card-{card.model_id}"):
+        st.markdown(f"**{literal(card.title)}** · {card.family} · {TASKS[card.task]}")
+        if card.note:
+            st.caption(literal(card.note))
+        st.table(_facts(card), border="horizontal", width="stretch")
+        _speed(card)
+        if card.weights_file:
+            _actions(card)
+
+
+def _facts(card: ModelCard) -> dict[str, str]:
+    more = len(card.classes) - MOST_CLASSES
+    classes = ", ".join(card.classes[:MOST_CLASSES]) + (f" and {more} more" if more > 0 else "")
+    facts = {
+        "Id": card.model_id,
+        f"Classes ({len(card.classes)})": classes,
+        "Input": f"{card.input_size} px",
+        "Overlap merge": "needed (NMS)" if card.needs_nms else "not needed",
+        "Training data": f"{card.training_data} (licence: {card.training_licence})",
+        "Metrics": _metrics(card),
+        "Weights": _weights(card),
+    }
+    return {name: literal(value) for name, value in facts.items()}
+
+
+def _metrics(card: ModelCard) -> str:
+    if not card.metrics:
+        return "none measured"
+    return ", ".join(f"{name} {value:.3f}" for name, value in card.metrics.items())
+
+
+def _weights(card: ModelCard) -> str:
+    if not card.weights_file:
+        return "none"
+    return f"{weights_bytes(card) / 1e6:.1f} MB, sha256 {card.weights_sha256}"
+
+
+def _speed(card: ModelCard) -> None:
+    """Measured on request: the first run of a model costs seconds."""
+    known = _speeds().get((card.model_id, card.weights_sha256))
+    if st.button("Measure speed on this machine", key=f"speed-{card.model_id}", type="tertiary"):
+        with st.spinner("Measuring…"):
+            try:
+                known = measure(model_of(card), demo_case())
+            except WorkbenchError as error:
+                st.error(literal(str(error)), icon=":material/error:")
+                return
+        _speeds()[card.model_id, card.weights_sha256] = known
+    if known is not None:
+        figure = f"{known.seconds * 1_000:,.0f} ms a picture"
+        st.caption(f"{figure}, median of {known.repeats} after a first one, {known.device}")
+
+
+@st.cache_resource(show_spinner=False)
+def _speeds() -> dict[tuple[str, str], Speed]:
+    return {}
+
+
+def _actions(card: ModelCard) -> None:
+    with st.container(horizontal=True):
+        with st.popover("Rename", icon=":material/edit:"):
+            title = st.text_input("Title", card.title, key=f"title-{card.model_id}")
+            if st.button("Save", key=f"rename-{card.model_id}"):
+                _then_again(lambda: rename_model(card.model_id, title))
+        with st.popover("Delete", icon=":material/delete:"):
+            st.write(f"Delete **{literal(card.title)}** and its weights? This cannot be undone.")
+            if st.button("Delete for good", key=f"delete-{card.model_id}", type="primary"):
+                _then_again(lambda: delete_model(card.model_id))
+
+
+def _then_again(act: Callable[[], object]) -> None:
+    """Do it and show the library as it is then, or say why it could not be done."""
+    try:
+        act()
+    except WorkbenchError as error:
+        st.error(literal(str(error)), icon=":material/error:")
+    else:
+        st.rerun()

@@ -1,0 +1,26 @@
+"""The models there are: what is known of each, adding, renaming, deleting."""
+
+import streamlit as st
+
+from fracture_core.models.library import read_library
+from fracture_core.ui.model_adding import add_from_file, add_from_name
+from fracture_core.ui.model_cards import show_card
+from fracture_core.ui.text import literal
+
+st.header("Model library", anchor=False)
+library = read_library()
+cards, adding = st.columns([2, 1], gap="large")
+
+with cards:
+    for card in library.cards:
+        show_card(card)
+    for error in library.broken:
+        st.error(literal(str(error)), icon=":material/broken_image:")
+
+with adding:
+    st.subheader("Add a model", anchor=False)
+    from_file, from_name = st.tabs(["From a file", "By name"])
+    with from_file:
+        add_from_file()
+    with from_name:
+        add_from_name()
