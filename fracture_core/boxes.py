@@ -65,6 +65,16 @@ def iou(first: Floats, second: Floats) -> Float64s:
     return shares
 
 
+def centre_inside(first: Floats, second: Floats) -> Bools:
+    """(N, 4) against (M, 4) → (N, M) whether the centre of the first lies in the second, edges
+    included.
+    """
+    corners = first.astype(np.float64)
+    centre = (corners[:, None, :2] + corners[:, None, 2:]) / 2
+    inside = (centre >= second[None, :, :2]) & (centre <= second[None, :, 2:])
+    return np.asarray(inside.all(axis=2))
+
+
 def nms(xyxy: Floats, labels: Int64s, nms_iou: float) -> Int64s:
     """Greedy class-wise non-maximum suppression of boxes already in falling order of score.
 

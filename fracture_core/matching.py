@@ -28,7 +28,9 @@ def match(
     comparable = np.ones(overlap.shape, dtype=np.bool_)
     if class_aware:
         comparable = shown.labels[:, None] == truth.labels[None, :]
-    satisfied = overlap >= match_iou if rule == "iou" else _centre_inside(shown, truth)
+    satisfied = (
+        overlap >= match_iou if rule == "iou" else boxes.centre_inside(shown.xyxy, truth.xyxy)
+    )
     satisfied &= comparable
     # An IoU of 0 is no match even where the threshold is 0.
     satisfied &= overlap > 0
@@ -69,10 +71,3 @@ def _duplicates(
     for i in np.flatnonzero((truth_of < 0) & satisfied.any(axis=1)):
         twins[i] = np.argmax(np.where(satisfied[i], overlap[i], -1.0))
     return twins
-
-
-def _centre_inside(shown: Detections, truth: Detections) -> boxes.Bools:
-    corners = shown.xyxy.astype(np.float64)
-    centre = (corners[:, None, :2] + corners[:, None, 2:]) / 2
-    inside = (centre >= truth.xyxy[None, :, :2]) & (centre <= truth.xyxy[None, :, 2:])
-    return np.asarray(inside.all(axis=2))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fracture_core import boxes, masks
+from fracture_core.agreement import agree
 from fracture_core.masks import Rle
 from fracture_core.matching import match
 from fracture_core.types import Detections, Window
@@ -53,6 +54,35 @@ def test_the_filter_cases_hold_everything_that_can_happen() -> None:
     assert {case["settings"]["rule"] for case in cases} == {"iou", "centre"}
     assert any(len(case["candidates"]["scores"]) == 1000 for case in cases)
     assert any(case["settings"]["match_iou"] in case["expected"]["iou"] for case in cases)
+
+
+@pytest.mark.parametrize("case", golden("agreement"))
+def test_agreement(case: dict) -> None:
+    settings, expected = case["settings"], case["expected"]
+    team = [unpacked(one).above(settings["confidence"]) for one in case["team"]]
+    found = agree(
+        [one.nms(settings["nms_iou"]) for one in team],
+        unpacked(case["truth"]),
+        settings["match_iou"],
+        rule=settings["rule"],
+        class_aware=settings["class_aware"],
+    )
+    assert [list(place.members) for place in found.places] == expected["members"]
+    assert [place.first for place in found.places] == expected["first"]
+    assert [place.truth for place in found.places] == expected["truth"]
+    assert [list(by) for by in found.found_by or ()] == expected["found_by"]
+
+
+def test_the_agreement_cases_hold_everything_that_can_happen() -> None:
+    cases = golden("agreement")
+    places = [members for case in cases for members in case["expected"]["members"]]
+    assert {len(members) for members in places} == {1, 2, 3, 4}
+    for models in (2, 3, 4):
+        found = {sum(index >= 0 for index in one) for one in places if len(one) == models}
+        assert found == set(range(1, models + 1))
+    assert {case["settings"]["rule"] for case in cases} == {"iou", "centre"}
+    assert {case["settings"]["class_aware"] for case in cases} == {True, False}
+    assert any(not by for case in cases for by in case["expected"]["found_by"])
 
 
 @pytest.mark.parametrize("case", golden("windows"))

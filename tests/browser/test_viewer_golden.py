@@ -26,6 +26,29 @@ FILTER = """async ({cases, base}) => {
     })
 }"""
 
+AGREEMENT = """async ({cases, base}) => {
+    const {above, nms, match} = await import(`${base}/filter.js`)
+    const {agree} = await import(`${base}/agreement.js`)
+    const typed = (part) => ({
+        xyxy: new Float32Array(part.xyxy),
+        scores: new Float32Array(part.scores),
+        labels: new Int32Array(part.labels),
+    })
+    return cases.map(({team, truth, settings}) => {
+        const options = {
+            matchIou: settings.match_iou, rule: settings.rule, classAware: settings.class_aware}
+        const models = team.map((part) => {
+            const raw = typed(part)
+            const shown = nms(raw, above(raw, settings.confidence), settings.nms_iou)
+            return {raw, shown, truthOf: match(raw, shown, typed(truth), options).truthOf}
+        })
+        const {places, foundBy} = agree(models, truth.labels.length, options)
+        return {members: places.map((place) => place.members),
+            first: places.map((place) => place.first),
+            truth: places.map((place) => place.truth), found_by: foundBy}
+    })
+}"""
+
 WINDOWS = """async ({cases, base}) => {
     const {shade} = await import(`${base}/windows.js`)
     return cases.map(({window, levels}) => levels.map((level) => shade(window, level)))
@@ -69,6 +92,12 @@ def ask(page: Page, viewer_address: str):
 def test_filter_and_match(ask) -> None:
     cases = golden("filter")
     for case, answer in zip(cases, ask(FILTER, cases), strict=True):
+        assert answer == case["expected"]
+
+
+def test_agreement(ask) -> None:
+    cases = golden("agreement")
+    for case, answer in zip(cases, ask(AGREEMENT, cases), strict=True):
         assert answer == case["expected"]
 
 

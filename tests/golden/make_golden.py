@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from fracture_core import boxes, masks
+from fracture_core.agreement import agree
 from fracture_core.matching import match
 from fracture_core.types import Detections, Window
 
@@ -106,6 +107,58 @@ def filter_cases() -> Iterator[dict[str, object]]:
         }
 
 
+def some_team(rng: np.random.Generator, models: int, count: int, *, grid: bool) -> list[Detections]:
+    """Models that point at much the same places, each a little off."""
+    base = some_boxes(rng, max(count, 1), grid=grid)
+    team = []
+    for _ in range(models):
+        near = base[rng.integers(0, len(base), count)]
+        near = (
+            near + rng.integers(0, 3, near.shape) if grid else near + rng.normal(0, 6, (count, 4))
+        )
+        corners = np.maximum(near.astype(np.float32), 0)
+        corners[:, 2:] = np.maximum(corners[:, 2:], corners[:, :2] + 5)
+        scores = np.sort(np.round(rng.uniform(0.01, 1, count), 1 if grid else 6))[::-1]
+        team.append(Detections.of(corners, scores, rng.integers(0, 2, count)))
+    return team
+
+
+def agreement_answer(
+    team: list[Detections], truth: Detections, settings: dict
+) -> dict[str, object]:
+    found = agree(
+        [one.above(settings["confidence"]).nms(settings["nms_iou"]) for one in team],
+        truth,
+        settings["match_iou"],
+        rule=settings["rule"],
+        class_aware=settings["class_aware"],
+    )
+    return {
+        "members": [list(place.members) for place in found.places],
+        "first": [place.first for place in found.places],
+        "truth": [place.truth for place in found.places],
+        "found_by": found.found_by,
+    }
+
+
+def agreement_cases() -> Iterator[dict[str, object]]:
+    rng = np.random.default_rng(30)
+    sizes = [(2, 0), (1, 6), (4, 120)]
+    sizes += [(int(rng.integers(2, 5)), int(rng.integers(1, 14))) for _ in range(80)]
+    for number, (models, count) in enumerate(sizes):
+        team = some_team(rng, models, count, grid=number % 2 == 0)
+        truth = some_truth(rng, int(rng.integers(0, 6)), team[0])
+        settings = thresholds(rng, team[0])
+        if count == 120:
+            settings |= {"confidence": 0.1, "nms_iou": 0.6, "match_iou": 0.4}
+        yield {
+            "team": [packed(one) for one in team],
+            "truth": packed(truth),
+            "settings": settings,
+            "expected": agreement_answer(team, truth, settings),
+        }
+
+
 def window_cases() -> Iterator[dict[str, object]]:
     levels = np.arange(0, 65536, 397, dtype=np.uint16)
     for function in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
@@ -135,7 +188,12 @@ def mask_cases() -> Iterator[dict[str, object]]:
 
 
 def main() -> None:
-    made = {"filter": filter_cases, "windows": window_cases, "masks": mask_cases}
+    made = {
+        "filter": filter_cases,
+        "agreement": agreement_cases,
+        "windows": window_cases,
+        "masks": mask_cases,
+    }
     for name, cases in made.items():
         lines = ",\n".join(json.dumps(case, separators=(",", ":")) for case in cases())
         (FOLDER / f"{name}.json").write_text(f"[\n{lines}\n]\n", encoding="utf-8")

@@ -44,7 +44,8 @@ export function nms(detections, positions, nmsIou) {
   return positions.filter((_, m) => !fallen[m])
 }
 
-function centreInside(a, i, b, j) {
+/** Whether the centre of box `i` of `a` lies in box `j` of `b`, edges included. */
+export function centreInside(a, i, b, j) {
   const x = (a[4 * i] + a[4 * i + 2]) / 2
   const y = (a[4 * i + 1] + a[4 * i + 3]) / 2
   return x >= b[4 * j] && x <= b[4 * j + 2] && y >= b[4 * j + 1] && y <= b[4 * j + 3]
