@@ -6,7 +6,6 @@ limit of 1,000 proposals (150 in the 320 variant): they are part of the network.
 """
 
 import time
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +14,9 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
-from torch.nn import functional
-from torchvision.models.detection.image_list import ImageList
-from torchvision.ops import clip_boxes_to_image
 
 from fracture_core.boxes import Int64s
-from fracture_core.models import gradcam
+from fracture_core.models import faster_rcnn_stages, gradcam
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.detr_inputs import batches_of_one_shape
 from fracture_core.models.faster_rcnn_networks import (
@@ -32,14 +27,13 @@ from fracture_core.models.faster_rcnn_networks import (
     from_library,
     load_network,
 )
+from fracture_core.models.faster_rcnn_stages import Candidates
 from fracture_core.models.saving import save_model
-from fracture_core.types import SCORE_FLOOR, Detections, Heatmap, Prediction, Sample
+from fracture_core.types import Detections, Heatmap, Prediction, Sample
 
 # What one forward pass may hold: input pixels, so that large inputs make small batches.
 _PIXELS_A_PASS = {"cpu": 8 * 800 * 1333, "cuda": 32 * 800 * 1333}
 _SAMPLES_AT_A_TIME = 64
-# torchvision drops thinner boxes, in pixels of the input.
-_LEAST_SIDE_PX = 1e-2
 # A picture as a whole is explained by this many of its best candidates.
 _MOST_EXPLAINED = 100
 _RANDOM_NOTE = "Random weights: this network has learned nothing and finds nothing."
@@ -54,32 +48,6 @@ class _Prepared:
     size: tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Features:
-    """What the first stage makes of B pictures scaled to `size` and padded to `padded`.
-
-    `levels` are the pyramid's maps (B, C, h, w) by name · `proposals` B × (P, 4), pixels of the
-    input.
-    """
-
-    levels: "OrderedDict[str, Tensor]"
-    proposals: list[Tensor]
-    size: tuple[int, int]
-    padded: tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Raw:
-    """One sample's candidates from the floor up: `xyxy` (N, 4) in pixels of the input, `scores`
-    (N,), `labels` (N,) from 0, and the `proposals` (N, 4) they come from.
-    """
-
-    xyxy: Tensor
-    scores: Tensor
-    labels: Tensor
-    proposals: Tensor
-
-
 class FasterRcnnModel:
     """A Faster R-CNN with its card; frozen, in eval mode, safe for many threads."""
 
@@ -88,7 +56,6 @@ class FasterRcnnModel:
         self._architecture = FasterRcnnArchitecture.of(card)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._network = network.to(self._device)
-        self._pooled = self._network.roi_heads.box_roi_pool.featmap_names
 
     @classmethod
     def load(cls, card: ModelCard, folder: Path) -> Self:
@@ -166,14 +133,15 @@ class FasterRcnnModel:
         """
         prepared = self._prepare(sample)
         with torch.no_grad():
-            features = self._extract([prepared])
-            raw = self._classify(features)[0]
-        found, kept = self._ordered(raw, prepared)
+            shown = [prepared.shown]
+            features = faster_rcnn_stages.extract(self._network, shown, prepared.size)
+            candidates = faster_rcnn_stages.classify(self._network, features)[0]
+        found, kept = self._ordered(candidates, prepared)
         if index is not None and not 0 <= index < len(found):
             raise IndexError(f"index: expected a finding below {len(found)}, got {index}")
         chosen = kept[:_MOST_EXPLAINED] if index is None else kept[index : index + 1]
-        rows = torch.from_numpy(chosen).to(self._device)
-        evidence = self._evidence(features, raw, rows)
+        picked = candidates[torch.from_numpy(chosen).to(self._device)]
+        evidence = faster_rcnn_stages.explain(self._network, features, picked)
         values = gradcam.over_picture(evidence, sample.height, sample.width)
         return Heatmap.of(values, gradcam.METHOD, self._target(found, index))
 
@@ -210,45 +178,16 @@ class FasterRcnnModel:
         return _Prepared(sample_id=sample.sample_id, shown=sample.shown(), size=(height, width))
 
     @torch.inference_mode()
-    def _forward(self, batch: list[_Prepared]) -> list[_Raw]:
-        return self._classify(self._extract(batch))
+    def _forward(self, batch: list[_Prepared]) -> list[Candidates]:
+        """All candidates of pictures that are scaled to one size."""
+        shown = [one.shown for one in batch]
+        features = faster_rcnn_stages.extract(self._network, shown, batch[0].size)
+        return faster_rcnn_stages.classify(self._network, features)
 
-    def _extract(self, batch: list[_Prepared]) -> _Features:
-        """The first stage, on pictures that are scaled to one size."""
-        size = batch[0].size
-        pixels = self._network.transform.batch_images([self._scaled(one) for one in batch])
-        levels = self._network.backbone(pixels)
-        proposals, _ = self._network.rpn(ImageList(pixels, [size] * len(batch)), levels)
-        height, width = pixels.shape[-2:]
-        return _Features(levels=levels, proposals=proposals, size=size, padded=(height, width))
-
-    def _scaled(self, prepared: _Prepared) -> Tensor:
-        """(H, W) → (3, h, w), in the library's order of steps, so that the numbers are its own."""
-        grey = torch.from_numpy(prepared.shown).to(self._device).float() / 255
-        pixels = self._network.transform.normalize(grey.expand(3, -1, -1))
-        scaled = functional.interpolate(
-            pixels[None], size=prepared.size, mode="bilinear", align_corners=False
-        )
-        return scaled[0]
-
-    def _classify(self, features: _Features) -> list[_Raw]:
-        """The second stage, on all proposals."""
-        heads = self._network.roi_heads
-        sizes = [features.size] * len(features.proposals)
-        pooled = heads.box_roi_pool(features.levels, features.proposals, sizes)
-        logits, deltas = heads.box_predictor(heads.box_head(pooled))
-        xyxy = heads.box_coder.decode(deltas, features.proposals)
-        counts = [len(proposals) for proposals in features.proposals]
-        parts = zip(xyxy.split(counts), logits.softmax(-1).split(counts), strict=True)
-        return [
-            _candidates(clip_boxes_to_image(boxes, features.size), scores, proposals)
-            for (boxes, scores), proposals in zip(parts, features.proposals, strict=True)
-        ]
-
-    def _to_detections(self, raw: list[_Raw], batch: list[_Prepared]) -> list[Detections]:
+    def _to_detections(self, raw: list[Candidates], batch: list[_Prepared]) -> list[Detections]:
         return [self._ordered(one, prepared)[0] for one, prepared in zip(raw, batch, strict=True)]
 
-    def _ordered(self, raw: _Raw, prepared: _Prepared) -> tuple[Detections, Int64s]:
+    def _ordered(self, raw: Candidates, prepared: _Prepared) -> tuple[Detections, Int64s]:
         """One picture's findings, and the candidate that gave each."""
         (height, width), (scaled_height, scaled_width) = prepared.shown.shape, prepared.size
         across, down = width / scaled_width, height / scaled_height
@@ -261,42 +200,11 @@ class FasterRcnnModel:
             width=width,
         )
 
-    def _evidence(self, features: _Features, raw: _Raw, rows: Tensor) -> Tensor:
-        """(h, w) Grad-CAM of candidates, over the input without its padding."""
-        proposals, labels, weights = raw.proposals[rows], raw.labels[rows], raw.scores[rows]
-        weights = weights / weights.sum() if len(rows) else weights
-        heads = self._network.roi_heads
-
-        def score(*levels: Tensor) -> Tensor:
-            maps = OrderedDict(zip(self._pooled, levels, strict=False))
-            pooled = heads.box_roi_pool(maps, [proposals], [features.size])
-            logits, _ = heads.box_predictor(heads.box_head(pooled))
-            chosen: Tensor = logits.gather(1, labels[:, None] + 1)[:, 0]
-            return (chosen * weights).sum()
-
-        levels = [level for name, level in features.levels.items() if name in self._pooled]
-        cells = gradcam.grad_cam(score, levels)
-        height, width = features.size
-        return gradcam.over_input(cells, *features.padded)[:height, :width]
-
     def _target(self, found: Detections, index: int | None) -> str:
         if index is None:
             return f"the {min(len(found), _MOST_EXPLAINED)} best findings, each by its score"
         name = self._card.classes[found.labels[index]]
         return f"{name}, score {found.scores[index]:.2f}"
-
-
-def _candidates(xyxy: Tensor, scores: Tensor, proposals: Tensor) -> _Raw:
-    """From (P, K+1, 4) boxes and (P, K+1) scores, the background first, of P proposals."""
-    xyxy, scores = xyxy[:, 1:], scores[:, 1:]
-    wide = ((xyxy[..., 2:] - xyxy[..., :2]) >= _LEAST_SIDE_PX).all(dim=-1)
-    rows, labels = torch.where(wide & (scores >= SCORE_FLOOR))
-    return _Raw(
-        xyxy=xyxy[rows, labels],
-        scores=scores[rows, labels],
-        labels=labels,
-        proposals=proposals[rows],
-    )
 
 
 def _card(

@@ -1,0 +1,125 @@
+"""The two stages of torchvision's Faster R-CNN, run one at a time and without its filter."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torchvision.models.detection.image_list import ImageList
+from torchvision.ops import clip_boxes_to_image
+
+from fracture_core.models import gradcam
+from fracture_core.types import SCORE_FLOOR
+
+# torchvision drops thinner boxes, in pixels of the input.
+_LEAST_SIDE_PX = 1e-2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Features:
+    """What the first stage makes of B pictures scaled to `size` and padded to `padded`.
+
+    `levels` are the pyramid's maps (B, C, h, w) by name · `proposals` B × (P, 4), pixels of the
+    input.
+    """
+
+    levels: "OrderedDict[str, Tensor]"
+    proposals: list[Tensor]
+    size: tuple[int, int]
+    padded: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidates:
+    """One picture's candidates from the floor up: `xyxy` (N, 4) in pixels of the input, `scores`
+    (N,), `labels` (N,) from 0, and the `proposals` (N, 4) they come from.
+    """
+
+    xyxy: Tensor
+    scores: Tensor
+    labels: Tensor
+    proposals: Tensor
+
+    def __getitem__(self, rows: Tensor) -> "Candidates":
+        return Candidates(
+            xyxy=self.xyxy[rows],
+            scores=self.scores[rows],
+            labels=self.labels[rows],
+            proposals=self.proposals[rows],
+        )
+
+
+def extract(
+    network: Any, shown: Sequence[npt.NDArray[np.uint8]], size: tuple[int, int]
+) -> Features:
+    """The first stage, on (H, W) pictures that are all scaled to `size` (h, w)."""
+    pixels = network.transform.batch_images([_scaled(network, one, size) for one in shown])
+    levels = network.backbone(pixels)
+    proposals, _ = network.rpn(ImageList(pixels, [size] * len(shown)), levels)
+    height, width = pixels.shape[-2:]
+    return Features(levels=levels, proposals=proposals, size=size, padded=(height, width))
+
+
+def classify(network: Any, features: Features) -> list[Candidates]:
+    """The second stage, on all proposals: one box and score for each class, none suppressed."""
+    heads = network.roi_heads
+    sizes = [features.size] * len(features.proposals)
+    pooled = heads.box_roi_pool(features.levels, features.proposals, sizes)
+    logits, deltas = heads.box_predictor(heads.box_head(pooled))
+    # The library's decoder gives another shape where there is no proposal at all.
+    xyxy = heads.box_coder.decode(deltas, features.proposals).reshape(*logits.shape, 4)
+    counts = [len(proposals) for proposals in features.proposals]
+    parts = zip(xyxy.split(counts), logits.softmax(-1).split(counts), strict=True)
+    return [
+        _candidates(clip_boxes_to_image(boxes, features.size), scores, proposals)
+        for (boxes, scores), proposals in zip(parts, features.proposals, strict=True)
+    ]
+
+
+def explain(network: Any, features: Features, candidates: Candidates) -> Tensor:
+    """(h, w) Grad-CAM of candidates of one picture, over its input without the padding.
+
+    The score is each candidate's class before softmax, weighted by its share of all scores; the
+    layers are the levels of the pyramid that the second stage reads.
+    """
+    heads = network.roi_heads
+    names = [name for name in features.levels if name in heads.box_roi_pool.featmap_names]
+    weights = candidates.scores / candidates.scores.sum()
+
+    def score(*maps: Tensor) -> Tensor:
+        levels = OrderedDict(zip(names, maps, strict=True))
+        pooled = heads.box_roi_pool(levels, [candidates.proposals], [features.size])
+        logits, _ = heads.box_predictor(heads.box_head(pooled))
+        chosen: Tensor = logits.gather(1, candidates.labels[:, None] + 1)[:, 0]
+        return (chosen * weights).sum()
+
+    cells = gradcam.grad_cam(score, [features.levels[name] for name in names])
+    height, width = features.size
+    return gradcam.over_input(cells, *features.padded)[:height, :width]
+
+
+def _scaled(network: Any, shown: npt.NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
+    """(H, W) → (3, h, w), in the library's order of steps, so that the numbers are its own."""
+    device = next(network.parameters()).device
+    grey = torch.from_numpy(shown).to(device).float() / 255
+    pixels = network.transform.normalize(grey.expand(3, -1, -1))
+    scaled = functional.interpolate(pixels[None], size=size, mode="bilinear", align_corners=False)
+    return scaled[0]
+
+
+def _candidates(xyxy: Tensor, scores: Tensor, proposals: Tensor) -> Candidates:
+    """From (P, K+1, 4) boxes and (P, K+1) scores, the background first, of P proposals."""
+    xyxy, scores = xyxy[:, 1:], scores[:, 1:]
+    wide = ((xyxy[..., 2:] - xyxy[..., :2]) >= _LEAST_SIDE_PX).all(dim=-1)
+    rows, labels = torch.where(wide & (scores >= SCORE_FLOOR))
+    return Candidates(
+        xyxy=xyxy[rows, labels],
+        scores=scores[rows, labels],
+        labels=labels,
+        proposals=proposals[rows],
+    )
