@@ -22,7 +22,14 @@ from fracture_core.types import Detections, Prediction, Sample
 from fracture_core.ui.routes import Json, script_path, share_case, share_pixels
 
 Mode = Literal["together", "side_by_side"]
+What = int | Literal["image", "gate"]
 MOST_PANES = 4
+_KINDS: dict[type, str] = {
+    bool: "0 or 1",
+    int: "a whole number",
+    float: "a number",
+    tuple: "confidence:nms, one for each model, with commas between",
+}
 _FOLDER = Path(__file__).parent / "viewer"
 _QUERY_NAMES = {
     "confidence": "confidence",
@@ -36,6 +43,9 @@ _QUERY_NAMES = {
     "show_overlay": "overlay",
     "show_masks": "masks",
     "mask_opacity": "opacity",
+    "map_opacity": "map",
+    "show_lacking": "lacking",
+    "own": "own",
 }
 
 _MOUNT = st.components.v2.component(
@@ -51,7 +61,8 @@ class Pane:
 
     `solid_above` is the confidence of the high-specificity operating point: findings below it are
     dashed; None draws all solid. `operating_point` is what is measured at the setting in force,
-    as a sentence; empty means not measured.
+    as a sentence; empty means not measured. `facts` stand below the title, `note` in the middle of
+    the pane: why there is no answer. `has_gate`: the model has an attention gate.
     """
 
     title: str
@@ -60,11 +71,35 @@ class Pane:
     warnings: tuple[str, ...] = ()
     solid_above: float | None = None
     operating_point: str = ""
+    facts: tuple[str, ...] = ()
+    note: str = ""
+    has_gate: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What is to be explained: a raw candidate of a frame by position, the image, or the gate."""
+
+    pane: int
+    frame: int
+    what: What
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExplanationLink:
+    """Where the viewer finds the answer to what was asked, done or on its way."""
+
+    asked: Asked
+    path: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViewerState:
-    """What decides which findings are shown and how they are judged; `frame` counts from 0."""
+    """What decides which findings are shown and how they are judged; `frame` counts from 0.
+
+    `own` is a (confidence, nms_iou) for each pane, in place of the ones for all; empty means that
+    all panes share one. `show_lacking` marks what others found in the pane of a model that did not.
+    """
 
     confidence: float = 0.5
     nms_iou: float = 0.5
@@ -77,12 +112,17 @@ class ViewerState:
     show_overlay: bool = True
     show_masks: bool = True
     mask_opacity: float = 0.1
+    map_opacity: float = 0.6
+    show_lacking: bool = True
+    own: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("confidence", "nms_iou", "match_iou", "mask_opacity"):
+        for name in ("confidence", "nms_iou", "match_iou", "mask_opacity", "map_opacity"):
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise ConfigError(name, expected="a number from 0 to 1", found=repr(value))
+        if not all(0 <= value <= 1 for pair in self.own for value in pair):
+            raise ConfigError("own", expected="numbers from 0 to 1", found=repr(self.own))
         if self.rule not in ("iou", "centre"):
             raise ConfigError("rule", expected="iou or centre", found=repr(self.rule))
         if self.mode not in ("together", "side_by_side"):
@@ -115,10 +155,12 @@ class ViewerState:
         """Every name that `to_query` may use, so that a page can clear what is no longer there."""
         return tuple(_QUERY_NAMES.values())
 
-    def shown(self, detections: Detections, *, needs_nms: bool) -> Detections:
-        """The findings that the viewer shows of raw detections."""
-        confident = detections.above(self.confidence)
-        return confident.nms(self.nms_iou) if needs_nms else confident
+    def shown(self, detections: Detections, *, needs_nms: bool, pane: int = 0) -> Detections:
+        """The findings that the viewer shows of raw detections in this pane."""
+        common = (self.confidence, self.nms_iou)
+        confidence, nms_iou = self.own[pane] if pane < len(self.own) else common
+        confident = detections.above(confidence)
+        return confident.nms(nms_iou) if needs_nms else confident
 
 
 def case_viewer(  # noqa: PLR0913 (one call with names)
@@ -131,13 +173,17 @@ def case_viewer(  # noqa: PLR0913 (one call with names)
     title: str,
     on_change: Callable[[], None] | None = None,
     on_step: Callable[[int], None] | None = None,
+    on_explain: Callable[[Asked], None] | None = None,
+    explanations: Sequence[ExplanationLink] = (),
 ) -> ViewerState:
     """Show one case, its samples being the frames, and return the state in force.
 
     `classes` name the labels of the truth. A `state` other than the one given in the run before
     takes effect in the browser; the same one leaves the reader's own settings alone. `on_step` is
     called with 1 or −1 when the reader asks for the next or previous case; without it the viewer
-    offers no such step. It and `on_change` run before the script, as Streamlit's callbacks do.
+    offers no such step. `on_explain` is called when the reader asks for an explanation; the answers
+    there are, or are on their way, are `explanations`. All three run before the script, as
+    Streamlit's callbacks do.
     """
     if not samples or len(panes) > MOST_PANES:
         raise ValueError(f"expected samples and at most {MOST_PANES} panes")
@@ -150,6 +196,8 @@ def case_viewer(  # noqa: PLR0913 (one call with names)
         "key": key,
         "title": title,
         "steps": on_step is not None,
+        "explains": on_explain is not None,
+        "explanations": [asdict(one.asked) | {"path": one.path} for one in explanations],
         "forced": forced,
     }
 
@@ -157,13 +205,32 @@ def case_viewer(  # noqa: PLR0913 (one call with names)
         if on_step is not None:
             on_step(int(st.session_state[key]["step"]))
 
+    def explain() -> None:
+        asked = st.session_state[key]["explain"]
+        # What was asked of a case that is no longer shown is out of date.
+        if on_explain is not None and asked["case_id"] == case_id:
+            on_explain(_checked(asked, panes, len(samples)))
+
     result = _MOUNT(
         key=key,
         data=data,
         on_state_change=on_change or _nothing,
         on_step_change=step,
+        on_explain_change=explain,
     )
     return _reported(result.get("state"), state, case_id, len(samples))
+
+
+def _checked(asked: Mapping[str, Any], panes: Sequence[Pane], frames: int) -> Asked:
+    """What the browser asked for; ValueError where there is no such thing."""
+    pane, frame, what = asked["pane"], asked["frame"], asked["what"]
+    if not (0 <= pane < len(panes) and 0 <= frame < frames):
+        raise ValueError(f"asked: no frame {frame} of pane {pane}")
+    prediction = panes[pane].predictions[frame]
+    found = 0 if prediction is None else len(prediction.detections)
+    if what not in ("image", "gate") and not 0 <= what < found:
+        raise ValueError(f"asked: no finding {what} of {found}")
+    return Asked(pane=pane, frame=frame, what=what)
 
 
 def _nothing() -> None:
@@ -197,7 +264,9 @@ def _reported(value: object, state: ViewerState, case_id: str, frames: int) -> V
         return replace(state, frame=min(state.frame, frames - 1))
     frame = min(int(value["frame"]), frames - 1) if value["case_id"] == case_id else 0
     names = {field.name for field in fields(ViewerState)}
-    return ViewerState(**{**{name: value[name] for name in names}, "frame": frame})
+    # JSON knows no tuples.
+    own = tuple((float(confidence), float(nms_iou)) for confidence, nms_iou in value["own"])
+    return ViewerState(**{**{name: value[name] for name in names}, "frame": frame, "own": own})
 
 
 def _case_id(samples: Sequence[Sample]) -> str:
@@ -223,6 +292,7 @@ def _pack_frame(sample: Sample) -> Json:
         "windows": [asdict(window) for window in sample.windows],
         "scale": asdict(sample.scale),
         "truth": _pack_detections(sample.truth),
+        "image_class": sample.image_class,
     }
 
 
@@ -233,11 +303,18 @@ def _pack_pane(pane: Pane, frames: int) -> Json:
         "title": pane.title,
         "model_id": pane.card.model_id,
         "classes": list(pane.card.classes),
+        "task": pane.card.task,
+        "healthy": pane.card.architecture.get("healthy", ""),
+        "has_gate": pane.has_gate,
         "needs_nms": pane.card.needs_nms,
         "warnings": list(pane.warnings),
         "solid_above": pane.solid_above,
         "operating_point": pane.operating_point,
+        "facts": list(pane.facts),
+        "note": pane.note,
         "predictions": [_pack_detections(p.detections if p else None) for p in pane.predictions],
+        "image_scores": [p.image_score if p else None for p in pane.predictions],
+        "class_scores": [_pack_scores(p) for p in pane.predictions],
     }
 
 
@@ -253,11 +330,19 @@ def _pack_detections(detections: Detections | None) -> Json | None:
     }
 
 
+def _pack_scores(prediction: Prediction | None) -> list[float] | None:
+    if prediction is None or prediction.class_scores is None:
+        return None
+    return [float(score) for score in prediction.class_scores]
+
+
 def _base64(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> str:
     return base64.b64encode(array.tobytes()).decode("ascii")
 
 
 def _as_text(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(f"{confidence}:{nms_iou}" for confidence, nms_iou in value)
     return str(int(value)) if isinstance(value, bool) else str(value)
 
 
@@ -266,7 +351,10 @@ def _from_text(name: str, text: str, like: object) -> object:
     try:
         if isinstance(like, bool):
             return {"0": False, "1": True}[text]
+        if isinstance(like, tuple):
+            pairs = [pair.split(":") for pair in text.split(",")] if text else []
+            return tuple((float(confidence), float(nms_iou)) for confidence, nms_iou in pairs)
         return type(like)(text)  # type: ignore[call-arg]
     except (KeyError, ValueError) as error:
-        kind = {bool: "0 or 1", int: "a whole number", float: "a number"}.get(type(like), "a word")
+        kind = _KINDS.get(type(like), "a word")
         raise ConfigError(f"?{name}=", expected=kind, found=repr(text)) from error

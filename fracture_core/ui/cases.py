@@ -44,13 +44,16 @@ class Case:
         )
 
     def in_classes(self, names: Sequence[str]) -> Self:
-        """The case with its truth in a model's classes; those only the truth knows come after."""
+        """The case, boxes and image class, in a model's classes; the truth's others come after."""
         merged, moved = class_names.merge(names, self.classes)
         samples = tuple(_relabelled(sample, moved) for sample in self.samples)
         return replace(self, samples=samples, classes=merged)
 
 
 def _relabelled(sample: Sample, moved: Sequence[int]) -> Sample:
-    if sample.truth is None:
-        return sample
-    return replace(sample, truth=class_names.relabel(sample.truth, moved))
+    truth, label = sample.truth, sample.image_class
+    return replace(
+        sample,
+        truth=None if truth is None else class_names.relabel(truth, moved),
+        image_class=None if label is None else moved[label],
+    )

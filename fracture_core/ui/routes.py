@@ -1,4 +1,4 @@
-"""What the browser fetches by URL: pictures, cases and the viewer's own modules.
+"""What the browser fetches by URL: pictures, cases, explanations and the viewer's own modules.
 
 A picture is megabytes and must not travel with every rerun of a page, so it lies on a shelf under
 an unguessable token. `ROUTES` go to `st.App(..., routes=ROUTES)`.
@@ -71,6 +71,12 @@ class Shelf:
             self._forget_bytes()
         return made
 
+    def make(self, token: str) -> bytes:
+        """The bytes of a token as they are now, made again and not kept; KeyError."""
+        with self._lock:
+            _, make = self._makers[token]
+        return make()
+
     def _forget_entries(self) -> None:
         while len(self._makers) > self._most_entries:
             token, (identity, _) = self._makers.popitem(last=False)
@@ -87,6 +93,9 @@ class Shelf:
 _PICTURES = Shelf()
 # A case holds its own text, so few are kept.
 _CASES = Shelf(most_bytes=100_000_000, most_entries=200)
+# An answer holds the bytes of its heat map.
+_ANSWERS = Shelf(most_entries=300)
+_MAPS = Shelf(most_entries=300)
 
 
 def share_pixels(sample: Sample) -> str:
@@ -104,6 +113,16 @@ def share_case(case: Json) -> str:
     text = json.dumps(case, separators=(",", ":"), allow_nan=False).encode()
     digest = hashlib.sha256(text).digest()
     return _path(f"cases/{_CASES.share(digest, partial(gzip.compress, text, 1, mtime=0))}")
+
+
+def share_answer(identity: Hashable, read: Callable[[], Json]) -> str:
+    """The URL path of JSON that is read anew on every request."""
+    return _path(f"answers/{_ANSWERS.share(identity, partial(_json_bytes, read))}")
+
+
+def share_map(identity: Hashable, packed: bytes) -> str:
+    """The URL path of a heat map: uint8 row by row, given gzipped."""
+    return _path(f"maps/{_MAPS.share(identity, lambda: packed)}")
 
 
 def script_path(name: str) -> str:
@@ -130,6 +149,10 @@ def _pixel_bytes(sample: Sample) -> bytes:
     pixels = sample.pixels
     little = pixels.astype(pixels.dtype.newbyteorder("<"), copy=False)
     return gzip.compress(little.tobytes(), 1, mtime=0)
+
+
+def _json_bytes(read: Callable[[], Json]) -> bytes:
+    return json.dumps(read(), separators=(",", ":"), allow_nan=False).encode()
 
 
 def _path(rest: str) -> str:
@@ -176,6 +199,19 @@ def _serve_case(request: Request) -> Response:
     return _serve_shelf(_CASES, request, "application/json")
 
 
+def _serve_map(request: Request) -> Response:
+    return _serve_shelf(_MAPS, request, "application/octet-stream")
+
+
+def _serve_answer(request: Request) -> Response:
+    try:
+        told = _ANSWERS.make(request.path_params["token"])
+    except KeyError:
+        return PlainTextResponse("This is no longer kept; reload the page.", 404)
+    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+    return Response(told, media_type="application/json", headers=headers)
+
+
 _MODULES = {
     path.name: gzip.compress(path.read_bytes(), 6, mtime=0)
     for path in sorted(_SCRIPTS.glob("*.js"))
@@ -185,5 +221,7 @@ _VERSION = hashlib.sha256(b"".join(_MODULES.values())).hexdigest()[:16]
 ROUTES = [
     Route(_path("pixels/{token}"), _serve_pixels),
     Route(_path("cases/{token}"), _serve_case),
+    Route(_path("answers/{token}"), _serve_answer),
+    Route(_path("maps/{token}"), _serve_map),
     Route(_path("viewer/{version}/{name}"), _serve_script),
 ]

@@ -1,14 +1,16 @@
 """One case: the picture, what a model finds in it, and the truth where it is known."""
 
 from dataclasses import replace
+from functools import partial
 
 import streamlit as st
 
 from fracture_core import classes as class_names
 from fracture_core.errors import ConfigError, WorkbenchError
 from fracture_core.types import Prediction
-from fracture_core.ui.case_viewer import Pane, ViewerState, case_viewer
+from fracture_core.ui.case_viewer import Asked, Pane, ViewerState, case_viewer
 from fracture_core.ui.cases import Case
+from fracture_core.ui.explaining import ask, known, offers_gate
 from fracture_core.ui.model_choice import choose_model
 from fracture_core.ui.predicting import card_for, predict
 from fracture_core.ui.sources import choose_case, show_warnings, step
@@ -55,9 +57,17 @@ def _read(case: Case, pane: Pane, comparable: bool) -> None:
         key="reading",
         title=case.title,
         on_step=step if len(st.session_state.case_list[1]) > 1 else None,
+        on_explain=partial(_explain, case, pane),
+        explanations=known(case, [pane.card]),
     )
     st.session_state.viewing = state
     _write_address(state)
+
+
+def _explain(case: Case, pane: Pane, asked: Asked) -> None:
+    prediction = pane.predictions[asked.frame]
+    if prediction is not None:
+        ask(pane.card, case, prediction, asked)
 
 
 def _write_address(state: ViewerState) -> None:
@@ -79,4 +89,5 @@ with st.sidebar:
 
 case = chosen.in_classes(card.classes)
 comparable = not chosen.classes or class_names.shared(card.classes, chosen.classes)
-_read(case, Pane(title=card.title, card=card, predictions=_answers(case)), comparable)
+pane = Pane(title=card.title, card=card, predictions=_answers(case), has_gate=offers_gate(card))
+_read(case, pane, comparable)
