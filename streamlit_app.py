@@ -4,6 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 from starlette.middleware import Middleware
+from streamlit.runtime.pages_manager import PagesManager
 
 from fracture_core.ui.reading_room import DarkFirst
 from fracture_core.ui.routes import ROUTES
@@ -36,10 +37,6 @@ def serve_page() -> None:
     """One run of the page the reader is on."""
     st.set_page_config(page_title="Fracture workbench", page_icon=str(ICON), layout="wide")
     page = st.navigation(site_map())
-    if "site_map_shown" not in st.session_state:
-        # A deep link runs its page before the site map is known and loses the first action.
-        st.session_state.site_map_shown = True
-        st.rerun()
     st.logo(str(ICON), size="large")
     st.html(WIDE)
     st.caption(f":material/science: **{RESEARCH_USE}**")
@@ -49,5 +46,8 @@ def serve_page() -> None:
 if st.runtime.exists():
     serve_page()
 else:
+    # A folder called pages makes Streamlit take the first run for an app without a site map: a
+    # link to a page would end in "Page not found".
+    PagesManager.uses_pages_directory = False
     # `streamlit run` finds this name in the source and serves it.
     app = st.App(__file__, routes=ROUTES, middleware=[Middleware(DarkFirst)])
