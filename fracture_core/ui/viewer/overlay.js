@@ -14,6 +14,7 @@ export const COLOURS = {
   duplicate: "#cc79a7",
   finding: "#e8ecef",
   candidate: "#e8ecef",
+  lacking: "#aeb7bf",
 }
 // Small letters need more light than lines do.
 const WORD_COLOURS = { "true positive": "#2fd6a8", "false positive": "#ff8f4d" }
@@ -67,13 +68,54 @@ function strokeCorners(context, rect, colour) {
   context.stroke()
 }
 
+/** Only the corners, thin: here others found something. */
+function strokeBrackets(context, { x, y, width, height }, colour) {
+  const reach = Math.min(12, width / 3, height / 3)
+  const line = (lineWidth, style) => {
+    context.lineWidth = lineWidth
+    context.strokeStyle = style
+    context.stroke()
+  }
+  context.setLineDash([])
+  context.beginPath()
+  for (const [cornerX, sx] of [[x, 1], [x + width, -1]]) {
+    for (const [cornerY, sy] of [[y, 1], [y + height, -1]]) {
+      context.moveTo(cornerX + reach * sx, cornerY)
+      context.lineTo(cornerX, cornerY)
+      context.lineTo(cornerX, cornerY + reach * sy)
+    }
+  }
+  line(3, "rgba(0, 0, 0, 0.6)")
+  line(1, colour)
+}
+
+/** Rings at the corners: only some of the models found this. */
+function strokeRings(context, { x, y, width, height }, colour) {
+  context.setLineDash([])
+  context.lineWidth = 1.5
+  context.fillStyle = "#000"
+  context.strokeStyle = colour
+  context.beginPath()
+  for (const cornerX of [x, x + width]) {
+    for (const cornerY of [y, y + height]) {
+      context.moveTo(cornerX + 3.5, cornerY)
+      context.arc(cornerX, cornerY, 3.5, 0, 2 * Math.PI)
+    }
+  }
+  context.fill()
+  context.stroke()
+}
+
 function drawBox(context, mark) {
   const colour = COLOURS[mark.kind]
-  if (mark.kind === "truth" || mark.kind === "missed") {
+  if (mark.kind === "lacking") {
+    strokeBrackets(context, mark.rect, colour)
+  } else if (mark.kind === "truth" || mark.kind === "missed") {
     strokeDouble(context, mark.rect, colour)
     if (mark.kind === "missed") strokeCorners(context, mark.rect, colour)
   } else {
     strokeRect(context, mark.rect, { colour, width: 2, dash: DASHES[mark.line] })
+    if (mark.partial) strokeRings(context, mark.rect, colour)
   }
   if (mark.lit) strokeRect(context, grown(mark.rect, 5), { colour: "#fff", width: 1.5, dash: [] })
 }
@@ -168,7 +210,7 @@ export function drawOverlay(context, marks, scene) {
     }
   }
   // From the bottom up: truths, findings with the best last, whatever is pointed at.
-  const rank = (mark) => (mark.lit ? 2 : mark.id[0] === "t" ? 0 : 1)
+  const rank = (mark) => (mark.lit ? 2 : mark.id[0] === "t" || mark.kind === "lacking" ? 0 : 1)
   const order = seen.map((mark, n) => ({ mark, rank: rank(mark), n }))
   order.sort((a, b) => a.rank - b.rank || b.n - a.n)
   for (const { mark } of order) drawBox(context, mark)

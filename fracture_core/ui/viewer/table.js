@@ -20,6 +20,7 @@ export class FindingsTable {
     this.rows = []
     this.lit = null
     this.lines = []
+    this.columns = 5
     this.body = element("div", { class: "rows", role: "rowgroup" })
     this.scroller = element("div", { class: "scroller", tabindex: "0", role: "table", "aria-label": "Findings" }, this.head(), this.body)
     this.empty = element("p", { class: "empty" }, "Nothing to list.")
@@ -56,7 +57,7 @@ export class FindingsTable {
   }
 
   addLine() {
-    const cells = Array.from({ length: 5 }, () => element("span", { role: "cell" }))
+    const cells = Array.from({ length: this.columns }, () => element("span", { role: "cell" }))
     const root = element("div", { class: "row", role: "row", "data-testid": "findings-row" }, ...cells)
     const line = { root, cells, row: null }
     root.onpointerenter = () => line.row && this.onHover(line.row.id)
@@ -73,6 +74,10 @@ export class FindingsTable {
     line.root.dataset.kind = row.kind
     line.root.classList.toggle("lit", row.id === this.lit)
     line.root.setAttribute("aria-rowindex", at + 2)
+    this.write(line, row)
+  }
+
+  write(line, row) {
     const number = (value) => (value === null ? "–" : value.toFixed(2))
     const words = [row.number, row.name, number(row.score), number(row.iou), TAGS[row.kind] ?? "–"]
     words.forEach((word, n) => setText(line.cells[n], String(word)))

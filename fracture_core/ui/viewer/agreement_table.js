@@ -1,0 +1,31 @@
+/** The places of a comparison as a table: a score for each model, the truth, who agrees. */
+
+import { letterOf } from "./comparison.js"
+import { element, setText } from "./elements.js"
+import { FindingsTable } from "./table.js"
+
+const FEW_PX = 38
+
+export class PlacesTable extends FindingsTable {
+  /** One column for each of `panes`. */
+  setPanes(panes) {
+    const models = panes.map(({ title }, n) => [letterOf(n), title])
+    this.columns = 4 + panes.length
+    this.root.classList.add("places")
+    this.root.style.setProperty("--columns", `34px minmax(0, 1fr) repeat(${panes.length}, ${FEW_PX - 4}px) ${FEW_PX}px 56px`)
+    const names = [["#", "Place"], ["Class", ""], ...models, ["Truth", ""], ["Found", "By how many of the models that answer with boxes"]]
+    const cells = names.map(([name, title]) => element("span", { role: "columnheader", title: title || null }, name))
+    this.scroller.firstChild.replaceChildren(...cells)
+    this.lines = []
+    this.body.replaceChildren()
+  }
+
+  write(line, row) {
+    const scores = row.scores.map((score) => (score === null ? "–" : score.toFixed(2)))
+    const truth = row.truth >= 0 ? `GT${row.truth + 1}` : "–"
+    const words = [row.number, row.name, ...scores, truth, row.agreement]
+    words.forEach((word, n) => setText(line.cells[n], String(word)))
+    line.cells[1].title = row.name
+    line.cells[words.length - 1].title = row.title
+  }
+}

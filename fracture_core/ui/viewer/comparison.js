@@ -1,0 +1,135 @@
+/** Several models on one frame: their places, the words for them, and the marks in each pane. */
+
+import { agree } from "./agreement.js"
+import { findingMarks } from "./marks.js"
+import { TAGS } from "./overlay.js"
+
+export const letterOf = (pane) => "ABCD"[pane]
+const sameNames = (a, b) => a.length === b.length && a.every((name, n) => name === b[n])
+
+/** Panes that answered with boxes: neither failed nor classifiers. */
+function takingPart(panes, findings) {
+  return panes.map((_, n) => n).filter((n) => findings[n].raw !== null && panes[n].task !== "classify")
+}
+
+function truthOfRow({ kind, truth }) {
+  return kind === "true positive" ? truth : -1
+}
+
+/**
+ * What the panes have in common.
+ *
+ * voices: the panes that answered with boxes · places: {id, number, raw, at, label, pane: whose
+ * label and box, scores: one a pane or null, foundBy: panes, truth} · placeOf: for each pane the
+ * place of each of its rows · foundBy: for each truth the panes that found it, null where truth is
+ * unknown or hidden.
+ */
+export function compare(panes, findings, state) {
+  const voices = takingPart(panes, findings)
+  const models = voices.map((n) => ({
+    raw: findings[n].raw,
+    shown: findings[n].shown,
+    truthOf: findings[n].rows.map(truthOfRow),
+  }))
+  const judged = voices.some((n) => findings[n].judged)
+  const truths = judged ? findings[voices[0]].truth.count : 0
+  const alike = voices.every((n) => sameNames(panes[n].classes, panes[voices[0]].classes))
+  const options = { matchIou: state.match_iou, rule: state.rule, classAware: state.class_aware && alike }
+  const agreed = agree(models, truths, options)
+  const placeOf = panes.map(() => [])
+  const places = agreed.places.map((place, index) => named(place, index, { panes, findings, voices, placeOf }))
+  const foundBy = judged ? agreed.foundBy.map((by) => by.map((model) => voices[model])) : null
+  return { voices, places, placeOf, foundBy, truth: findings[voices[0]]?.truth ?? null }
+}
+
+function named({ members, first, head, at, truth }, index, { panes, findings, voices, placeOf }) {
+  const scores = panes.map(() => null)
+  const place = { id: `g${voices[first]}.${at}`, number: index + 1, raw: head, at, label: head.labels[at], pane: voices[first], scores, truth }
+  members.forEach((row, model) => {
+    if (row < 0) return
+    const n = voices[model]
+    scores[n] = findings[n].raw.scores[findings[n].shown[row]]
+    placeOf[n][row] = place
+  })
+  place.foundBy = voices.filter((n) => scores[n] !== null)
+  return place
+}
+
+export function missedByAll({ foundBy }) {
+  return foundBy ? foundBy.map((_, truth) => truth).filter((truth) => !foundBy[truth].length) : []
+}
+
+// ---- words ---------------------------------------------------------------------------------
+
+const plural = (count, one, many) => `${count} ${count === 1 ? one : many}`
+
+function onTruth({ foundBy, truth, voices }) {
+  if (!foundBy) return truth === null ? "Truth unknown." : "Truth hidden."
+  if (!foundBy.length) return "The truth has nothing in this picture."
+  const byAll = foundBy.filter((by) => by.length === voices.length).length
+  const byNone = foundBy.filter((by) => by.length === 0).length
+  return `Truth: ${byAll} of ${foundBy.length} found by all, ${byNone} missed by all.`
+}
+
+/** The plain account of the comparison. Never "no fracture". */
+export function accountOfAll(comparison) {
+  const { places, voices } = comparison
+  if (!voices.length) return "No model answers with boxes here: there is nothing to compare."
+  if (voices.length === 1) return `Only model ${letterOf(voices[0])} answers with boxes here: there is nothing to compare.`
+  if (!places.length) return `No model has a finding at or above its confidence. ${onTruth(comparison)}`
+  const byAll = places.filter((place) => place.foundBy.length === voices.length).length
+  const some = places.length - byAll
+  return `${plural(places.length, "place", "places")}: ${byAll} found by all, ${some} by some. ${onTruth(comparison)}`
+}
+
+/** "all", or how many and who. */
+function agreementOf({ foundBy }, voices) {
+  if (foundBy.length === voices.length) return ["all", `all: ${foundBy.map(letterOf).join(", ")}`]
+  const share = `${foundBy.length} of ${voices.length}`
+  return [share, `${share}: ${foundBy.map(letterOf).join(", ")}`]
+}
+
+/** Rows for the table: places by score, then the truths that no model found. */
+export function placeRows(comparison, panes, classes) {
+  const { places, voices, truth } = comparison
+  const rows = places.map((place) => {
+    const [agreement, title] = agreementOf(place, voices)
+    const name = panes[place.pane].classes[place.label] ?? `class ${place.label}`
+    const kind = agreement === "all" ? "all" : "some"
+    return { id: place.id, number: place.number, name, scores: place.scores, truth: place.truth, agreement, title, kind }
+  })
+  for (const j of missedByAll(comparison)) {
+    const name = classes[truth.labels[j]] ?? `class ${truth.labels[j]}`
+    rows.push({ id: `t${j}`, number: `GT${j + 1}`, name, scores: panes.map(() => null), truth: j, agreement: "none", title: "found by none", kind: "none" })
+  }
+  return rows
+}
+
+// ---- marks ---------------------------------------------------------------------------------
+
+/** The findings of pane `n`, numbered by place; where only some found it, `partial`. */
+export function comparedMarks(comparison, n, { pane, findings, lit, dotted }) {
+  const { voices, placeOf } = comparison
+  const marks = findingMarks(pane, findings, null, dotted)
+  placeOf[n].forEach((place, row) => {
+    const mark = marks[row]
+    const share = voices.length > 1 ? `${place.foundBy.length}/${voices.length}` : undefined
+    const parts = [place.number, TAGS[findings.rows[row].kind], place.scores[n].toFixed(2), share]
+    mark.id = place.id
+    mark.tag = parts.filter((part) => part !== undefined).join(" ")
+    mark.partial = place.foundBy.length < voices.length
+    mark.lit = place.id === lit
+  })
+  return marks
+}
+
+/** Where others found something and this pane did not: faint corners. */
+export function lackingMarks({ voices, places }, n, lit) {
+  if (!voices.includes(n)) return []
+  return places
+    .filter((place) => place.scores[n] === null)
+    .map(({ id, number, raw, at }) => {
+      const tag = id === lit ? `${number} not found` : `${number} –`
+      return { id, kind: "lacking", line: "solid", tag, xyxy: raw.xyxy, index: at, mask: null, lit: id === lit }
+    })
+}
