@@ -7,7 +7,6 @@ Energy inside the box: Wang et al. 2020 (Score-CAM). Deletion and insertion: Pet
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -29,18 +28,6 @@ UNRELATED = 0.5
 _GRID = 24
 _SAME_FINDING_IOU = 0.5
 _Grey = npt.NDArray[np.uint8]
-
-
-class Explainable(Model, Protocol):
-    """A model that shows where it looked."""
-
-    def explain(self, sample: Sample, index: int | None) -> Heatmap:
-        """The map of one of the prediction's findings, or of the whole image."""
-        ...
-
-    def randomised(self, seed: int) -> "Explainable":
-        """The same network with weights drawn anew."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +91,7 @@ class Explanation:
 
 
 def explain(
-    model: Explainable,
+    model: Model,
     sample: Sample,
     prediction: Prediction,
     index: int | None,
@@ -218,7 +205,7 @@ def _pictured(sample: Sample, shown: _Grey) -> Sample:
 
 
 def _randomised(
-    model: Explainable,
+    model: Model,
     sample: Sample,
     prediction: Prediction,
     index: int | None,

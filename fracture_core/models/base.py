@@ -3,21 +3,50 @@
 import importlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from fracture_core.errors import ConfigError
 from fracture_core.models.cards import ModelCard
-from fracture_core.types import Prediction, Sample
+from fracture_core.types import Heatmap, Prediction, Sample
+
+if TYPE_CHECKING:
+    from fracture_core.models.efficientnet_gate import EfficientNetGateModel
+    from fracture_core.models.fake import FakeModel
+    from fracture_core.models.faster_rcnn import FasterRcnnModel
+    from fracture_core.models.hf_detr import HfDetrModel
+    from fracture_core.models.resnet import ResNetModel
+    from fracture_core.models.scratch_detr import ScratchDetrModel
+    from fracture_core.models.yolo import YoloModel
 
 
 class Model(Protocol):
-    """A loaded model. Safe to call from two threads at once."""
+    """A loaded model, never changed by what it is asked. Safe to call from two threads at once."""
 
     @property
     def card(self) -> ModelCard: ...
 
     def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
         """Raw answers, one a sample in the same order: nothing thresholded, nothing suppressed."""
+        ...
+
+    def explain(self, sample: Sample, index: int | None) -> Heatmap:
+        """Where the model looked, on the pixels of the sample.
+
+        For a detector, `index` is a finding of its prediction of this sample alone; for a
+        classifier, a class. None explains the answer to the image as a whole. Raises IndexError
+        where there is no such finding or class.
+        """
+        ...
+
+    def randomised(self, seed: int) -> "Model":
+        """The same network with weights drawn anew."""
+        ...
+
+    def save(self, folder: Path) -> ModelCard:
+        """Write the weights into a folder and, last, the card; returns the card as written.
+
+        `Family.load` with that card and folder gives the same model.
+        """
         ...
 
 
@@ -44,6 +73,17 @@ class Family(Protocol):
         """
         ...
 
+
+if TYPE_CHECKING:
+    _KEPT_BY: tuple[Family, ...] = (
+        EfficientNetGateModel,
+        FakeModel,
+        FasterRcnnModel,
+        HfDetrModel,
+        ResNetModel,
+        ScratchDetrModel,
+        YoloModel,
+    )
 
 FAMILIES: dict[str, str] = {
     "efficientnet_gate": "fracture_core.models.efficientnet_gate:EfficientNetGateModel",

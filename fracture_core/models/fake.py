@@ -15,8 +15,8 @@ import numpy as np
 from fracture_core import boxes, masks
 from fracture_core.boxes import Float64s
 from fracture_core.errors import ConfigError, WeightsError
-from fracture_core.models.cards import ModelCard
-from fracture_core.types import Detections, Pixels, Prediction, Sample
+from fracture_core.models.cards import ModelCard, write_card
+from fracture_core.types import Detections, Heatmap, Pixels, Prediction, Sample
 
 CARD = ModelCard(
     model_id="fake",
@@ -73,6 +73,27 @@ class FakeModel:
     def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
         return [self._predict_one(sample) for sample in samples]
 
+    def explain(self, sample: Sample, index: int | None) -> Heatmap:
+        """A blob in the middle of a finding's box; None: one for every finding, by its score."""
+        found = self._predict_one(sample).detections
+        if index is not None and not 0 <= index < len(found):
+            raise IndexError(f"index: expected one of {len(found)} findings, got {index}")
+        shown = found if index is None else found[index : index + 1]
+        target = "all findings, weighted by their scores"
+        if index is not None:
+            target = f"finding {index + 1}, {self._card.classes[found.labels[index]]}"
+        return Heatmap.of(_blobs(shown, sample.height, sample.width), "invented", target)
+
+    def randomised(self, seed: int) -> Self:
+        """The same model: what has no weights cannot lose them."""
+        return type(self)(self._card)
+
+    def save(self, folder: Path) -> ModelCard:
+        """Write the card alone: there are no weights."""
+        folder.mkdir(parents=True, exist_ok=True)
+        write_card(self._card, folder)
+        return self._card
+
     def _predict_one(self, sample: Sample) -> Prediction:
         start = time.perf_counter()
         shown = sample.shown()
@@ -91,6 +112,17 @@ class FakeModel:
             image_score=float(found.scores.max(initial=0)),
             seconds=time.perf_counter() - start,
         )
+
+
+def _blobs(found: Detections, height: int, width: int) -> Float64s:
+    """(H, W) sum of Gaussians as high as the scores, their deviation a quarter of the box."""
+    xyxy = found.xyxy.astype(np.float64)
+    centre, deviation = (xyxy[:, :2] + xyxy[:, 2:]) / 2, (xyxy[:, 2:] - xyxy[:, :2]) / 4
+    x, y = (np.arange(side) + 0.5 for side in (width, height))
+    across = np.exp(-(((x - centre[:, :1]) / deviation[:, :1]) ** 2) / 2)
+    down = np.exp(-(((y - centre[:, 1:]) / deviation[:, 1:]) ** 2) / 2)
+    values: Float64s = (down * found.scores[:, None].astype(np.float64)).T @ across
+    return values
 
 
 _Part = tuple[Float64s, Float64s, boxes.Int64s]

@@ -11,17 +11,33 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from fracture_core.boxes import Int64s
 from fracture_core.errors import WeightsError
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.letterbox import Letterbox
+from fracture_core.models.saving import save_model
+from fracture_core.models.yolo_architectures import (
+    check_architecture,
+    read_architecture,
+    task_of,
+)
+from fracture_core.models.yolo_explanations import METHOD, Candidates, evidence, over_picture
 from fracture_core.models.yolo_masks import decode_masks
-from fracture_core.models.yolo_networks import build_network, random_network
+from fracture_core.models.yolo_networks import (
+    build_network,
+    load_network,
+    random_network,
+    set_even_odds,
+)
 from fracture_core.models.yolo_weights import DEFAULT_INPUT_SIZE, read_yolo_weights
-from fracture_core.types import SCORE_FLOOR, Detections, Prediction, Sample
+from fracture_core.types import SCORE_FLOOR, Detections, Heatmap, Prediction, Sample
 
 # What one forward pass may hold: input pixels, so that large inputs make small batches.
 _PIXELS_A_PASS = {"cpu": 4 * 640 * 640, "cuda": 32 * 640 * 640}
 _SAMPLES_AT_A_TIME = 64
+# An image as a whole is explained by this many of its best candidates.
+_MOST_EXPLAINED = 100
+_RANDOM_NOTE = "Random weights: this network has learned nothing and finds nothing."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,13 +52,14 @@ class _Prepared:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Raw:
     """One sample's candidates from the floor up: `xyxy` (A, 4) in pixels of the input, the best
-    class's `scores` (A,) and `labels` (A,); for segmenters also `coefficients` (A, M) and
-    `prototypes` (M, h, w).
+    class's `scores` (A,) and `labels` (A,), and `anchors` (A,), the cells of the head that gave
+    them; for segmenters also `coefficients` (A, M) and `prototypes` (M, h, w).
     """
 
     xyxy: torch.Tensor
     scores: torch.Tensor
     labels: torch.Tensor
+    anchors: torch.Tensor
     coefficients: torch.Tensor
     prototypes: torch.Tensor | None
 
@@ -54,18 +71,21 @@ class YoloModel:
         self._card = card
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         # Fused as Ultralytics does before it predicts.
-        self._network = network.to(self._device).fuse(verbose=False).eval()
+        self._network = network.to(self._device).fuse(verbose=False).eval().requires_grad_(False)
         self._stride = max(32, int(self._network.stride.max()))
         # The head keeps the grid of the last input in itself.
         self._lock = threading.Lock()
 
     @classmethod
     def load(cls, card: ModelCard, folder: Path) -> Self:
-        if not card.weights_file:
-            network, _, _ = random_network(str(card.architecture.get("yaml", "")))
-        else:
-            network, _ = build_network(read_yolo_weights(folder / card.weights_file))
-        return cls(card, network)
+        weights, size = folder / card.weights_file, card.input_size
+        if card.weights_file and weights.suffix.lower() != ".safetensors":
+            return cls(card, build_network(read_yolo_weights(weights))[0])
+        architecture = _architecture(card)
+        if card.weights_file:
+            return cls(card, load_network(architecture, weights, input_size=size))
+        source = Path(card.model_id)
+        return cls(card, random_network(architecture, source, input_size=size, seed=0))
 
     @classmethod
     def describe(
@@ -89,21 +109,47 @@ class YoloModel:
 
     @classmethod
     def from_name(cls, name: str) -> Self:
-        network, task, classes = random_network(name)
+        architecture = check_architecture(read_architecture(name), Path(name))
+        network = random_network(architecture, Path(name), input_size=DEFAULT_INPUT_SIZE, seed=0)
         card = ModelCard(
             model_id=name,
             title=f"{Path(name).stem} (random weights)",
             family="yolo",
-            task=task,
-            classes=tuple(f"class {label}" for label in range(classes)),
+            task=task_of(architecture),
+            classes=tuple(f"class {label}" for label in range(architecture["nc"])),
             input_size=DEFAULT_INPUT_SIZE,
             needs_nms=not _is_end_to_end(network),
             architecture={"yaml": name, **_account(network)},
             training_data="none",
             training_licence="none",
-            note="Random weights: this network has learned nothing and finds nothing.",
+            note=_RANDOM_NOTE,
         )
         return cls(card, network)
+
+    def randomised(self, seed: int) -> Self:
+        """The same architecture with weights drawn anew, every class at even odds everywhere.
+
+        Ultralytics begins with odds so low that a network which learned nothing finds nothing.
+        """
+        card = self._card.model_copy(
+            update={"weights_file": "", "weights_sha256": "", "note": _RANDOM_NOTE}
+        )
+        architecture = check_architecture(self._network.yaml, Path(card.model_id))
+        network = random_network(
+            architecture, Path(card.model_id), input_size=card.input_size, seed=seed
+        )
+        set_even_odds(network)
+        return type(self)(card, network)
+
+    def save(self, folder: Path) -> ModelCard:
+        """Write safetensors and, last, the card with the architecture; returns that card."""
+        card = self._card.model_copy(update={"architecture": self._recipe()})
+        return save_model(card, self._network, folder)
+
+    def _recipe(self) -> dict[str, object]:
+        """What it takes to build this network, and its size."""
+        source = Path(self._card.model_id)
+        return {"yaml": check_architecture(self._network.yaml, source), **_account(self._network)}
 
     @property
     def card(self) -> ModelCard:
@@ -120,6 +166,30 @@ class YoloModel:
             found += [answers[i] for i in range(len(prepared))]
         return found
 
+    def explain(self, sample: Sample, index: int | None) -> Heatmap:
+        """See `yolo_explanations`; None: the best findings together, each weighted by its score."""
+        prepared = self._prepare(sample)
+        pixels = self._pixels([prepared])
+        raw = self._forward(pixels)[0]
+        found, kept = self._ordered(raw, prepared.letterbox)
+        if index is not None and not 0 <= index < len(found):
+            raise IndexError(f"index: expected one of {len(found)} findings, got {index}")
+        chosen = kept[:_MOST_EXPLAINED] if index is None else kept[index : index + 1]
+        rows = torch.from_numpy(chosen).to(self._device)
+        candidates = Candidates(
+            anchors=raw.anchors[rows], labels=raw.labels[rows], weights=raw.scores[rows]
+        )
+        with self._lock:
+            cells = evidence(self._network, pixels, candidates)
+        values = over_picture(cells, prepared.letterbox)
+        return Heatmap.of(values, METHOD, self._target(found, index))
+
+    def _target(self, found: Detections, index: int | None) -> str:
+        if index is None:
+            return f"the {min(len(found), _MOST_EXPLAINED)} best findings, weighted by their scores"
+        name = self._card.classes[found.labels[index]]
+        return f"finding {index + 1}, {name}, score {found.scores[index]:.2f}"
+
     def _batches(self, prepared: list[_Prepared]) -> Iterator[list[int]]:
         """Positions in batches of one input shape, so that a sample's answer never depends on
         its neighbours.
@@ -134,7 +204,7 @@ class YoloModel:
 
     def _predict_batch(self, batch: list[_Prepared]) -> list[Prediction]:
         start = time.perf_counter()
-        raw = self._forward(batch)
+        raw = self._forward(self._pixels(batch))
         found = [self._to_detections(r, p.letterbox) for r, p in zip(raw, batch, strict=True)]
         seconds = (time.perf_counter() - start) / len(batch)
         return [
@@ -160,71 +230,102 @@ class YoloModel:
         """The card's size, rounded up to whole strides."""
         return -(-self._card.input_size // self._stride) * self._stride
 
-    @torch.inference_mode()
-    def _forward(self, batch: list[_Prepared]) -> list[_Raw]:
+    def _pixels(self, batch: list[_Prepared]) -> torch.Tensor:
+        """(B, C, h, w) in [0, 1]."""
         grey = torch.from_numpy(np.stack([one.placed for one in batch])).to(self._device)
         channels = self._network.yaml["channels"]
-        pixels = (grey.float() / 255)[:, None].expand(-1, channels, -1, -1).contiguous()
+        return (grey.float() / 255)[:, None].expand(-1, channels, -1, -1).contiguous()
+
+    @torch.no_grad()  # not inference_mode: the head keeps a grid that gradients go through later
+    def _forward(self, pixels: torch.Tensor) -> list[_Raw]:
         with self._lock:
-            output = self._network(pixels)[0]
+            output, heads = self._network(pixels)
         prototypes = None
         if self._card.task == "segment":
             output, prototypes = output
-        decode = self._decode_end_to_end if _is_end_to_end(self._network) else self._decode
+        chosen = None
+        if _is_end_to_end(self._network):
+            chosen = _chosen_anchors(self._network.model[-1], heads["one2one"]["scores"])
         return [
-            decode(one, None if prototypes is None else prototypes[i])
+            self._decode(
+                one,
+                None if chosen is None else chosen[i],
+                None if prototypes is None else prototypes[i],
+            )
             for i, one in enumerate(output)
         ]
 
-    def _decode(self, output: torch.Tensor, prototypes: torch.Tensor | None) -> _Raw:
-        """(4 + K + M, A), boxes as centre and size."""
-        classes = len(self._card.classes)
-        rows = output.T
-        cxcywh, coefficients = rows[:, :4], rows[:, 4 + classes :]
-        scores, labels = rows[:, 4 : 4 + classes].max(dim=1)
-        half = cxcywh[:, 2:] / 2
-        xyxy = torch.cat([cxcywh[:, :2] - half, cxcywh[:, :2] + half], dim=1)
-        return _above_floor(xyxy, scores, labels, coefficients, prototypes)
-
-    def _decode_end_to_end(self, output: torch.Tensor, prototypes: torch.Tensor | None) -> _Raw:
-        """(A, 6 + M), boxes as corners, the best A already chosen by the network."""
-        scores, labels = output[:, 4], output[:, 5].long()
-        return _above_floor(output[:, :4], scores, labels, output[:, 6:], prototypes)
+    def _decode(
+        self,
+        output: torch.Tensor,
+        chosen: torch.Tensor | None,
+        prototypes: torch.Tensor | None,
+    ) -> _Raw:
+        """(4 + K + M, A), boxes as centre and size; of the `chosen` anchors (A, 6 + M), boxes as
+        corners, score and class.
+        """
+        if chosen is not None:
+            xyxy, coefficients = output[:, :4], output[:, 6:]
+            scores, labels = output[:, 4], output[:, 5].long()
+        else:
+            rows, classes = output.T, len(self._card.classes)
+            half = rows[:, 2:4] / 2
+            xyxy = torch.cat([rows[:, :2] - half, rows[:, :2] + half], dim=1)
+            coefficients = rows[:, 4 + classes :]
+            scores, labels = rows[:, 4 : 4 + classes].max(dim=1)
+        kept = torch.nonzero(scores >= SCORE_FLOOR)[:, 0]
+        return _Raw(
+            xyxy=xyxy[kept],
+            scores=scores[kept],
+            labels=labels[kept],
+            anchors=kept if chosen is None else chosen[kept],
+            coefficients=coefficients[kept],
+            prototypes=prototypes,
+        )
 
     def _to_detections(self, raw: _Raw, letterbox: Letterbox) -> Detections:
-        found, kept = Detections.raw(
-            letterbox.to_picture(raw.xyxy.cpu().numpy()),
-            raw.scores.cpu().numpy(),
-            raw.labels.cpu().numpy(),
-            height=letterbox.height,
-            width=letterbox.width,
-        )
+        found, kept = self._ordered(raw, letterbox)
         if raw.prototypes is None:
             return found
         coefficients = raw.coefficients[torch.from_numpy(kept).to(raw.coefficients.device)]
         codes = decode_masks(raw.prototypes, coefficients, found.xyxy, letterbox)
         return Detections(xyxy=found.xyxy, scores=found.scores, labels=found.labels, masks=codes)
 
+    def _ordered(self, raw: _Raw, letterbox: Letterbox) -> tuple[Detections, Int64s]:
+        """Findings without masks, and the candidate that gave each."""
+        return Detections.raw(
+            letterbox.to_picture(raw.xyxy.cpu().numpy()),
+            raw.scores.cpu().numpy(),
+            raw.labels.cpu().numpy(),
+            height=letterbox.height,
+            width=letterbox.width,
+        )
 
-def _above_floor(
-    xyxy: torch.Tensor,
-    scores: torch.Tensor,
-    labels: torch.Tensor,
-    coefficients: torch.Tensor,
-    prototypes: torch.Tensor | None,
-) -> _Raw:
-    kept = scores >= SCORE_FLOOR
-    return _Raw(
-        xyxy=xyxy[kept],
-        scores=scores[kept],
-        labels=labels[kept],
-        coefficients=coefficients[kept],
-        prototypes=prototypes,
-    )
+
+def _chosen_anchors(head: Any, logits: torch.Tensor) -> torch.Tensor:
+    """(B, A) anchors that an end-to-end head answers with, from all its (B, K, cells) logits."""
+    chosen: torch.Tensor = head.get_topk_index(logits.sigmoid().permute(0, 2, 1), head.max_det)[2]
+    return chosen
 
 
 def _is_end_to_end(network: Any) -> bool:
     return bool(network.end2end)
+
+
+def _architecture(card: ModelCard) -> dict[str, Any]:
+    """The checked architecture that a card names or spells out; raises WeightsError."""
+    given = card.architecture.get("yaml")
+    if isinstance(given, str):
+        given = read_architecture(given)
+    if not isinstance(given, dict):
+        expected = "a card with the architecture (yaml) of its network"
+        raise WeightsError(card.model_id, expected=expected, found="none")
+    architecture = check_architecture(given, Path(card.model_id))
+    if architecture["nc"] != len(card.classes):
+        found = f"one of {architecture['nc']}"
+        expected = f"a network of {len(card.classes)} classes as on its card"
+        raise WeightsError(card.model_id, expected=expected, found=found)
+    return architecture
 
 
 def _account(network: Any) -> dict[str, object]:

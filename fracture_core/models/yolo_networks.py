@@ -1,96 +1,30 @@
-"""YOLO networks built from an architecture that somebody else wrote.
+"""YOLO networks, built from an architecture that somebody else wrote.
 
-Ultralytics looks layer names up among everything it has imported and evaluates strings, so an
-architecture is first held against a list of what YOLO detectors are made of. It is then built
-without memory (PyTorch's meta device) and run once there, to see what it would take, before a
-number is allocated.
+An architecture, once checked, is built without memory (PyTorch's meta device) and run once there,
+to see what it would take, before a number is allocated.
 """
 
 import copy
 import math
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch.overrides import TorchFunctionMode
 
-from fracture_core.errors import ConfigError, WeightsError
+from fracture_core.errors import WeightsError
 from fracture_core.models import quiet_ultralytics
 from fracture_core.models.cards import Task
+from fracture_core.models.state_dicts import fit, read_state
+from fracture_core.models.yolo_architectures import check_architecture, refused, task_of
 from fracture_core.models.yolo_weights import YoloWeights
 from fracture_core.types import MAX_CANDIDATES
 
-TASKS: dict[str, Task] = {
-    "Detect": "detect",
-    "v10Detect": "detect",
-    "Segment": "segment",
-    "Segment26": "segment",
-}
-_LAYERS = frozenset(
-    [
-        "A2C2f",
-        "AConv",
-        "ADown",
-        "Bottleneck",
-        "BottleneckCSP",
-        "C1",
-        "C2",
-        "C2PSA",
-        "C2f",
-        "C2fCIB",
-        "C2fPSA",
-        "C3",
-        "C3Ghost",
-        "C3TR",
-        "C3k2",
-        "C3x",
-        "CBFuse",
-        "CBLinear",
-        "Concat",
-        "Conv",
-        "ConvTranspose",
-        "DWConv",
-        "DWConvTranspose2d",
-        "ELAN1",
-        "Focus",
-        "GhostBottleneck",
-        "GhostConv",
-        "HGBlock",
-        "HGStem",
-        "PSA",
-        "RepC3",
-        "RepConv",
-        "RepNCSPELAN4",
-        "RepVGGDW",
-        "SCDown",
-        "SPP",
-        "SPPELAN",
-        "SPPF",
-        "nn.BatchNorm2d",
-        "nn.Conv2d",
-        "nn.ConvTranspose2d",
-        "nn.Identity",
-        "nn.MaxPool2d",
-        "nn.Upsample",
-        "nn.ZeroPad2d",
-    ]
-)
-_OTHER_TASKS = re.compile(r"classify|pose|obb|depth|semantic|rtdetr|yoloe|world", re.IGNORECASE)
-_ACTIVATION = re.compile(
-    r"(torch\.)?nn\.(SiLU|ReLU|ReLU6|LeakyReLU|ELU|GELU|Mish|Hardswish|Identity)"
-    r"\((\d*\.?\d+)?(,? ?inplace=(True|False))?\)",
-    re.ASCII,
-)
-_WORDS = frozenset({"None", "True", "False", "nc", "nearest", "bilinear"})
-_LARGEST_NUMBER = 8192
-_MOST_LAYERS = 200
-_MOST_REPEATS = 100
+Shapes = dict[str, tuple[int, ...]]
 _MOST_MODULES = 20_000
-_MOST_CLASSES = 10_000
+_MOST_PARAMETERS = 1_000_000_000
 _LARGEST_TENSOR = 2**29
 _SHOWN_MISMATCHES = 5
 
@@ -104,131 +38,68 @@ def build_network(weights: YoloWeights) -> tuple[Any, Task]:
     path = weights.checkpoint.path
     architecture = check_architecture(weights.architecture, path)
     shapes = {name: ref.size for name, ref in weights.refs.items()}
-    _dry_run(architecture, shapes, weights.input_size, path)
+    network = _network_for(architecture, shapes, weights.input_size, path)
     if len(weights.classes) != architecture["nc"]:
         found = f"{len(weights.classes)} names and {architecture['nc']} classes"
         raise WeightsError(path, expected="a name for every class", found=found)
-    network = _build(architecture, path)
     network.load_state_dict(weights.read_tensors(), strict=True)
-    return _ready(network), task_of(architecture)
+    return network, task_of(architecture)
 
 
-def random_network(name: str) -> tuple[Any, Task, int]:
-    """An architecture that comes with Ultralytics, its task and class count.
+def load_network(architecture: dict[str, Any], weights: Path, *, input_size: int) -> Any:
+    """The network of a checked architecture with the weights in a state dict of our own.
 
-    The weights are random and the same each time. Raises ConfigError for an unknown name.
+    Raises WeightsError for weights that do not fit, listed by name and shape.
     """
-    architecture = check_architecture(_read_architecture(name), Path(name))
-    network = _build(architecture, Path(name))
-    return _ready(network), task_of(architecture), architecture["nc"]
+    state = read_state(weights)
+    shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    network = _network_for(architecture, shapes, input_size, weights)
+    fit(network, state, weights)
+    return network
+
+
+def random_network(
+    architecture: dict[str, Any], source: Path, *, input_size: int, seed: int
+) -> Any:
+    """A checked architecture with random weights, the same each time for a seed."""
+    _dry_run(architecture, None, input_size, source)
+    return _ready(_build(architecture, source, seed=seed))
+
+
+@torch.no_grad()
+def set_even_odds(network: Any) -> None:
+    """Let a network that is not fused begin with a score of 1/2 for every class everywhere."""
+    head = network.model[-1]
+    for name in ("cv3", "one2one_cv3"):
+        for branch in getattr(head, name, None) or ():
+            branch[-1].bias.zero_()
+
+
+def _network_for(architecture: dict[str, Any], shapes: Shapes, input_size: int, path: Path) -> Any:
+    """A network that tensors of these shapes fit, fused where they are."""
+    _dry_run(architecture, shapes, input_size, path)
+    network = _ready(_build(architecture, path, seed=0))
+    return network.fuse(verbose=False) if _is_fused(shapes) else network
 
 
 def _ready(network: Any) -> Any:
     """In eval mode, and on the head that needs no NMS where there is one (YOLOv10, YOLO26)."""
-    head = network.model[-1]
-    network.end2end = getattr(head, "one2one_cv2", None) is not None
-    head.max_det = MAX_CANDIDATES
+    network.model[-1].max_det = MAX_CANDIDATES
+    _choose_head(network.model[-1])
     return network.eval()
 
 
-def task_of(architecture: dict[str, Any]) -> Task:
-    """What a checked architecture is for, by its head."""
-    return TASKS[architecture["head"][-1][2]]
+def _choose_head(head: Any) -> None:
+    head.end2end = getattr(head, "one2one_cv2", None) is not None
 
 
-def check_architecture(given: dict[str, Any], path: Path) -> dict[str, Any]:
-    """A copy with the known keys only; raises WeightsError where anything is out of bounds."""
-    layers = [given.get("backbone"), given.get("head")]
-    if not all(isinstance(part, list) and part for part in layers):
-        raise _refused(path, "no backbone or no head")
-    rows = [row for part in layers for row in part]  # type: ignore[union-attr]
-    if len(rows) > _MOST_LAYERS:
-        raise _refused(path, f"{len(rows)} layers")
-    for position, row in enumerate(rows):
-        _check_row(row, position, last=position == len(rows) - 1, path=path)
-    given = {"channels": given.get("ch"), **given}
-    kept = {key: given[key] for key in _CHECKS if given.get(key) is not None}
-    for key, value in kept.items():
-        if not _CHECKS[key](value):
-            raise _refused(path, f"{key}: {str(value)[:60]!r}")
-    scales = kept.get("scales")
-    if "nc" not in kept or (scales and kept.get("scale") and kept["scale"] not in scales):
-        raise _refused(path, "no class count or an unknown scale")
-    return copy.deepcopy({"channels": 3, **kept})
-
-
-def _check_row(row: Any, position: int, *, last: bool, path: Path) -> None:
-    """One layer: [from, repeats, module, args]."""
-    if not (isinstance(row, list | tuple) and len(row) == 4 and isinstance(row[2], str)):
-        raise _refused(path, f"layer {position}: {str(row)[:80]}")
-    source, repeats, module, arguments = row
-    if module not in (TASKS if last else _LAYERS):
-        raise _wrong_layer(module, position, last=last, path=path)
-    sources = source if isinstance(source, list) else [source]
-    earlier = all(type(s) is int and -position - 1 <= s < max(position, 1) for s in sources)
-    if not (earlier and sources and type(repeats) is int and 1 <= repeats <= _MOST_REPEATS):
-        raise _refused(
-            path, f"layer {position}: from {str(source)[:40]}, {str(repeats)[:40]} times"
-        )
-    if not (isinstance(arguments, list) and len(arguments) <= 16):
-        raise _refused(path, f"layer {position}: {str(arguments)[:60]}")
-    for argument in arguments:
-        flat = argument if isinstance(argument, list | tuple) else [argument]
-        if len(flat) > 16 or not all(_is_plain(value) for value in flat):
-            raise _refused(path, f"layer {position}, {module}: {str(argument)[:60]!r}")
-
-
-def _wrong_layer(module: str, position: int, *, last: bool, path: Path) -> WeightsError:
-    if last and _OTHER_TASKS.search(module):
-        expected = "a YOLO network that detects or segments"
-        found = f"one with the head {module[:40]}"
-        advice = "Classification, pose and rotated boxes are not supported."
-        return WeightsError(path, expected=expected, found=found, advice=advice)
-    return _refused(path, f"layer {position}: {module[:60]!r}")
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, str):
-        return value in _WORDS
-    return value is None or isinstance(value, bool) or _is_number(value)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value) and abs(value) <= _LARGEST_NUMBER
-
-
-def _is_scales(value: Any) -> bool:
-    return (
-        isinstance(value, dict)
-        and 0 < len(value) <= 20
-        and all(isinstance(key, str) and len(key) <= 1 for key in value)
-        and all(
-            isinstance(row, list | tuple) and len(row) == 3 and all(map(_is_number, row))
-            for row in value.values()
-        )
-    )
-
-
-_CHECKS: dict[str, Callable[[Any], bool]] = {
-    "backbone": lambda value: True,
-    "head": lambda value: True,
-    "nc": lambda value: type(value) is int and 1 <= value <= _MOST_CLASSES,
-    "scales": _is_scales,
-    "scale": lambda value: isinstance(value, str) and len(value) <= 1,
-    "depth_multiple": _is_number,
-    "width_multiple": _is_number,
-    "activation": lambda value: isinstance(value, str) and bool(_ACTIVATION.fullmatch(value)),
-    "reg_max": lambda value: type(value) is int and 1 <= value <= 64,
-    "end2end": lambda value: type(value) is bool,
-    "channels": lambda value: value in (1, 3),
-}
+def _is_fused(names: Collection[str]) -> bool:
+    """Whether batch norms were already folded into their convolutions."""
+    return not any(".bn." in name for name in names)
 
 
 def _dry_run(
-    architecture: dict[str, Any],
-    shapes: dict[str, tuple[int, ...]],
-    input_size: int,
-    path: Path,
+    architecture: dict[str, Any], shapes: Shapes | None, input_size: int, path: Path
 ) -> None:
     """Build and run without memory; raises where the weights differ or it would take too much."""
     tasks = quiet_ultralytics.part("ultralytics.nn.tasks")
@@ -239,14 +110,34 @@ def _dry_run(
             )
         except Exception as error:
             # Whatever a stranger's architecture trips over, inside a library, is its own fault.
-            raise _refused(path, f"one that cannot be built ({_brief(error)})") from error
-    expected = {f"model.{name}": tuple(value.shape) for name, value in layers.state_dict().items()}
-    _compare(expected, shapes, path)
+            raise refused(path, f"one that cannot be built ({_brief(error)})") from error
+    if shapes is None:
+        _check_count(layers, path)
+    else:
+        _compare(_shapes(_fused(layers) if _is_fused(shapes) else layers), shapes, path)
     try:
         with torch.inference_mode(), _SizeLimit():
             _forward_on_meta(layers, architecture["channels"], max(256, input_size))
     except Exception as error:
-        raise _refused(path, f"one that cannot be run ({_brief(error)})") from error
+        raise refused(path, f"one that cannot be run ({_brief(error)})") from error
+
+
+def _fused(layers: Any) -> Any:
+    """A copy as it is once fused, still without memory."""
+    model = quiet_ultralytics.part("ultralytics.nn.tasks").BaseModel()
+    model.model = copy.deepcopy(layers).eval()
+    _choose_head(model.model[-1])
+    return model.fuse(verbose=False).model
+
+
+def _shapes(layers: Any) -> Shapes:
+    return {f"model.{name}": tuple(value.shape) for name, value in layers.state_dict().items()}
+
+
+def _check_count(layers: Any, path: Path) -> None:
+    count = sum(parameter.numel() for parameter in layers.parameters())
+    if count > _MOST_PARAMETERS:
+        raise refused(path, f"one of {count:,} parameters")
 
 
 def _forward_on_meta(layers: Any, channels: int, size: int) -> None:
@@ -261,9 +152,7 @@ def _forward_on_meta(layers: Any, channels: int, size: int) -> None:
         outputs.append(layer(inputs if isinstance(layer.f, list) else inputs[0]))
 
 
-def _compare(
-    expected: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]], path: Path
-) -> None:
+def _compare(expected: Shapes, found: Shapes, path: Path) -> None:
     missing = [
         f"{name} {shape} is missing" for name, shape in expected.items() if name not in found
     ]
@@ -282,35 +171,16 @@ def _compare(
         raise WeightsError(path, expected="weights that fit its architecture", found=listed + more)
 
 
-def _build(architecture: dict[str, Any], path: Path) -> Any:
+def _build(architecture: dict[str, Any], path: Path, *, seed: int) -> Any:
     tasks = quiet_ultralytics.part("ultralytics.nn.tasks")
     kinds = {"detect": tasks.DetectionModel, "segment": tasks.SegmentationModel}
     kind = kinds[task_of(architecture)]
     with quiet_ultralytics.LOCK, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         try:
             return kind(copy.deepcopy(architecture), ch=architecture["channels"], verbose=False)
         except Exception as error:
-            raise _refused(path, f"one that cannot be built ({_brief(error)})") from error
-
-
-def _read_architecture(name: str) -> dict[str, Any]:
-    match = re.fullmatch(r"(yolo[\w\-]*)\.ya?ml", name, re.ASCII | re.IGNORECASE)
-    folder = Path(quiet_ultralytics.part("ultralytics.cfg").__file__ or "").parent / "models"
-    for stem, scale in _spellings(match[1]) if match else ():
-        for file in sorted(folder.rglob(f"{stem}.yaml")):
-            found: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
-            return {**found, "scale": scale}
-    raise ConfigError(
-        name, expected="an architecture of Ultralytics such as yolo11n.yaml", found="none"
-    )
-
-
-def _spellings(stem: str) -> list[tuple[str, str]]:
-    """yolo11n-seg is the file yolo11-seg at scale n; yolov9c and yolov10n are files themselves."""
-    match = re.fullmatch(r"(yolov?\d+)([nsmlx])(-.+)?", stem)
-    scaled = [(f"{match[1]}{match[3] or ''}", match[2])] if match else []
-    return [*scaled, (stem, match[2] if match else "")]
+            raise refused(path, f"one that cannot be built ({_brief(error)})") from error
 
 
 class _SizeLimit(TorchFunctionMode):
@@ -343,7 +213,3 @@ def _module_budget() -> Iterator[None]:
 
 def _brief(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:160]
-
-
-def _refused(path: Path, found: str) -> WeightsError:
-    return WeightsError(path, expected="an architecture made of YOLO layers", found=found)
