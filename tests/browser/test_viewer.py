@@ -190,7 +190,7 @@ def test_zoom_pan_window_and_invert_survive_everything_but_another_case(show: Op
     assert look["window"]["width"] != 2600
     viewer.type_number("confidence", "0.2")
     viewer.over_picture()
-    for key in ("s", "s", "g", "g", "m", "o", "o"):
+    for key in ("s", "s", "g", "g", "k", "o", "o"):
         viewer.page.keyboard.press(key)
     viewer.page.get_by_text("Outside", exact=True).click()
     viewer.page.get_by_role("button", name="Run again").click()
@@ -263,7 +263,7 @@ def test_presets_reset_and_readout(show: Opener) -> None:
 def test_keys_work_over_the_viewer_and_never_while_typing(show: Opener) -> None:
     viewer = show("masks")
     viewer.over_picture()
-    for key, name in (("o", "show_overlay"), ("m", "show_masks")):
+    for key, name in (("o", "show_overlay"), ("k", "show_masks")):
         viewer.page.keyboard.press(key)
         assert viewer.state[name] is False
     viewer.page.keyboard.press("?")
@@ -368,7 +368,7 @@ def test_downloads_hold_what_is_shown(show: Opener, tmp_path: Path) -> None:
     assert coco["images"] == [{"id": 1, "file_name": "masks0", "width": 560, "height": 420}]
     assert coco["categories"] == [{"id": 0, "name": "fracture"}, {"id": 1, "name": "implant"}]
     viewer.over_picture()
-    viewer.page.keyboard.press("m")
+    viewer.page.keyboard.press("k")
     with viewer.page.expect_download() as download:
         viewer.root.locator("[data-download=png]").click()
     sheet = np.asarray(Image.open(download.value.path()).convert("RGB"))

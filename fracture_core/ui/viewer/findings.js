@@ -1,5 +1,6 @@
 /** What is shown of a pane's candidates at the present settings, and the words for it. */
 
+import { classAccount, classified } from "./class_scores.js"
 import { above, kinds, match, nms } from "./filter.js"
 
 const sameNames = (a, b) => a.length === b.length && a.every((name, n) => name === b[n])
@@ -14,14 +15,15 @@ export function classesAgree(pane, classes) {
  *
  * shown: positions of candidates · rows: {position, number, kind, iou, truth} in the same order ·
  * missed: positions of truths · below, merged: how many are hidden, and why · best: the best
- * candidate below the confidence or −1 · judged: whether truth is known and may be shown.
+ * candidate below the confidence or −1 · judged: whether truth is known and may be shown · answer: a
+ * classifier's, else null.
  */
 export function findingsOf(pane, frame, classes, state) {
   const raw = pane.predictions[state.frame]
   const { truth } = frame
-  const judged = truth !== null && state.show_truth && raw !== null
+  const judged = truth !== null && state.show_truth && raw !== null && pane.task !== "classify"
   if (raw === null) {
-    return { raw, truth, judged, shown: [], rows: [], missed: [], below: 0, merged: 0, best: -1 }
+    return { raw, truth, judged, shown: [], rows: [], missed: [], below: 0, merged: 0, best: -1, answer: null }
   }
   const confident = above(raw, state.confidence)
   const shown = nms(raw, confident, pane.needs_nms ? state.nms_iou : 1)
@@ -50,6 +52,7 @@ export function findingsOf(pane, frame, classes, state) {
     below: raw.count - confident.length,
     merged: confident.length - shown.length,
     best: confident.length < raw.count ? confident.length : -1,
+    answer: classified(pane, frame, state.frame, classes, state.show_truth),
   }
 }
 
@@ -97,6 +100,7 @@ function verdictOnTruth(findings) {
 /** The plain account of one pane. Never "no fracture". */
 export function account(pane, findings, state) {
   if (findings.raw === null) return "No prediction for this picture."
+  if (findings.answer) return classAccount(pane, findings.answer, state.show_truth)
   const unknown = findings.truth === null ? "Truth unknown." : "Truth hidden."
   if (!findings.rows.length) {
     return `${negative(pane, findings, state)} ${findings.judged ? verdictOnTruth(findings) : unknown}`

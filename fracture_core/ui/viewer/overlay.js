@@ -117,6 +117,7 @@ function drawBox(context, mark) {
     strokeRect(context, mark.rect, { colour, width: 2, dash: DASHES[mark.line] })
     if (mark.partial) strokeRings(context, mark.rect, colour)
   }
+  if (mark.chosen) strokeRect(context, grown(mark.rect, 5), { colour: "#fff", width: 1, dash: [2, 3] })
   if (mark.lit) strokeRect(context, grown(mark.rect, 5), { colour: "#fff", width: 1.5, dash: [] })
 }
 

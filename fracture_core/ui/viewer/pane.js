@@ -1,21 +1,28 @@
 /** One pane: the picture, the overlay above it, a title and, where needed, a note. */
 
 import { element, setText } from "./elements.js"
+import { TABLE } from "./heatmap.js"
 import { drawOverlay, drawScaleBar, markAt } from "./overlay.js"
 import { Painter } from "./picture.js"
+import { scoreList } from "./score_list.js"
 import { matrix } from "./view.js"
 
 export class PaneView {
   constructor(onResize) {
     this.picture = element("canvas", { class: "picture" })
+    this.heatmap = element("canvas", { class: "heatmap", hidden: true })
     this.overlay = element("canvas", { class: "overlay" })
+    this.letter = element("span", { class: "pane-letter" })
     this.title = element("span", { class: "pane-title" })
+    this.facts = element("span", { class: "pane-facts" })
     this.warnings = element("span", { class: "pane-warnings" })
+    this.scores = element("div", { class: "pane-scores", hidden: true })
     this.note = element("p", { class: "pane-note", role: "status" })
-    this.root = element("div", { class: "pane" }, this.picture, this.overlay,
-      element("div", { class: "pane-head" }, this.title, this.warnings), this.note)
+    this.root = element("div", { class: "pane" }, this.picture, this.heatmap, this.overlay,
+      element("div", { class: "pane-head" }, this.letter, this.title, this.facts, this.warnings, this.scores), this.note)
     this.painter = new Painter()
-    this.contexts = [this.picture, this.overlay].map((canvas) => canvas.getContext("2d"))
+    this.mapPainter = new Painter({ sheer: true })
+    this.contexts = [this.picture, this.overlay, this.heatmap].map((canvas) => canvas.getContext("2d"))
     this.size = { width: 1, height: 1 }
     this.ratio = 1
     this.font = ""
@@ -33,17 +40,30 @@ export class PaneView {
     this.size = size
     this.ratio = ratio
     this.font = `600 12px ${getComputedStyle(this.root).fontFamily}`
-    for (const canvas of [this.picture, this.overlay]) {
+    for (const canvas of [this.picture, this.overlay, this.heatmap]) {
       canvas.width = Math.round(size.width * ratio)
       canvas.height = Math.round(size.height * ratio)
     }
     return true
   }
 
-  show({ title, warnings }) {
+  /** `letter`, `facts`, `scores` and `chosen` are there where models are compared. */
+  show({ title, warnings, letter = "", facts = [], scores = null, chosen = false }) {
+    setText(this.letter, letter)
+    this.letter.hidden = !letter
     setText(this.title, title)
+    this.title.title = title
+    setText(this.facts, facts.join(" · "))
+    this.root.classList.toggle("chosen", chosen)
+    if (this.shownScores !== scores) this.showScores(scores)
     setText(this.warnings, warnings.join(" · "))
     this.warnings.title = warnings.join("\n")
+  }
+
+  showScores(scores) {
+    this.shownScores = scores
+    this.scores.hidden = !scores
+    this.scores.replaceChildren(...(scores ? [scoreList(...scores)] : []))
   }
 
   setNote(text) {
@@ -59,6 +79,15 @@ export class PaneView {
     }
     const scene = { view: look.view, size: this.size, ratio: this.ratio, smooth: look.smooth, swift }
     this.painter.paint(this.contexts[0], picture, lut, scene)
+  }
+
+  /** The heat map {picture, weight} over the picture, or none (null). */
+  paintMap(map, look, { opacity, swift }) {
+    this.heatmap.hidden = map === null
+    if (!map) return
+    this.heatmap.style.opacity = opacity * map.weight
+    const scene = { view: look.view, size: this.size, ratio: this.ratio, smooth: true, swift }
+    this.mapPainter.paint(this.contexts[2], map.picture, TABLE, scene)
   }
 
   /** Whether everything could be drawn in this frame. */

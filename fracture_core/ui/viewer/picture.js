@@ -56,11 +56,15 @@ export async function loadPicture(url, frame) {
   return new Picture(new Kind(bytes), frame.width, frame.height)
 }
 
-/** Shows a picture in one canvas; one painter a pane, so that its scratch canvas is reused. */
+/**
+ * Shows a picture in one canvas; one painter a pane, so that its scratch canvas is reused. A `sheer`
+ * one lets through what lies behind, as far as the table says.
+ */
 export class Painter {
-  constructor() {
+  constructor({ sheer = false } = {}) {
+    this.sheer = sheer
     this.scratch = document.createElement("canvas")
-    this.context = this.scratch.getContext("2d", { alpha: false })
+    this.context = this.scratch.getContext("2d", { alpha: sheer })
     this.words = new Uint32Array(0)
     this.held = ""
   }
@@ -82,14 +86,20 @@ export class Painter {
     this.held = held
   }
 
+  clear(context) {
+    const { width, height } = context.canvas
+    if (this.sheer) return context.clearRect(0, 0, width, height)
+    context.fillStyle = "#000"
+    return context.fillRect(0, 0, width, height)
+  }
+
   /**
    * Paint the visible part. `size` is the pane in CSS pixels, `ratio` device pixels per CSS pixel;
    * `swift` prefers speed, for the frames of a movement.
    */
   paint(context, picture, lut, { view, size, ratio, smooth, swift }) {
     context.setTransform(1, 0, 0, 1, 0, 0)
-    context.fillStyle = "#000"
-    context.fillRect(0, 0, context.canvas.width, context.canvas.height)
+    this.clear(context)
     const shrink = Math.log2(1 / (view.scale * ratio))
     const deepest = Math.floor(Math.log2(Math.min(picture.width, picture.height)))
     const k = Math.min(Math.max(swift ? Math.round(shrink) : Math.floor(shrink), 0), deepest)

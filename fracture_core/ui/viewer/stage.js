@@ -4,6 +4,7 @@
  */
 
 import { element, setText } from "./elements.js"
+import { columnsFor } from "./grid.js"
 import { PaneView } from "./pane.js"
 import { Gestures } from "./pointer.js"
 import { centreOn, fit, matrix, newView, panBy, toImage, zoomAt } from "./view.js"
@@ -34,15 +35,15 @@ export class Stage {
 
   // ---- panes -------------------------------------------------------------------------------
 
-  /** As many panes as `parts`, each part {title, warnings, …} kept as `pane.part`. */
+  /** As many panes as `parts`, each part {title, warnings, note, …} kept as `pane.part`. */
   arrange(parts, note) {
     while (this.panes.length > parts.length) this.panes.pop().close()
     while (this.panes.length < parts.length) this.addPane()
-    this.root.dataset.panes = parts.length
+    this.regrid()
     this.panes.forEach((pane, n) => {
       pane.part = parts[n]
       pane.show(parts[n])
-      pane.setNote(note)
+      pane.setNote(note || parts[n].note || "")
       pane.measure()
     })
     this.refit()
@@ -80,7 +81,16 @@ export class Stage {
     return this.panes[0].size
   }
 
+  /** Panes in rows and columns, so that the picture is as large as it can be. */
+  regrid() {
+    const size = { width: this.root.clientWidth, height: this.root.clientHeight }
+    const frame = this.frame ?? { width: 1, height: 1 }
+    const columns = columnsFor(this.panes.length, size, frame, this.look.view.turns)
+    this.root.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`
+  }
+
   refit() {
+    this.regrid()
     if (this.frame && this.look.view.fitted) fit(this.look.view, this.size, this.frame)
   }
 
@@ -221,6 +231,11 @@ export class Stage {
     if (this.picture) this.renewLut()
     for (const pane of this.panes) pane.paint(this.picture, this.lut, this.look, this.swift)
     setText(this.status, this.describeView())
+  }
+
+  /** Draw `mapOf(part)` in every pane, at this opacity. */
+  paintMaps(mapOf, opacity) {
+    for (const pane of this.panes) pane.paintMap(this.picture && mapOf(pane.part), this.look, { opacity, swift: this.swift })
   }
 
   renewLut() {

@@ -38,9 +38,10 @@ export class FindingsTable {
     return element("div", { class: "row head", role: "row" }, ...cells)
   }
 
-  /** `rows`: {id, number, name, score, iou, kind}; score and iou may be null. */
-  show(rows, lit) {
+  /** `rows`: {id, number, name, score, iou, kind}; score and iou may be null. Ids `lit` and `chosen`. */
+  show(rows, lit, chosen = null) {
     this.rows = rows
+    this.chosen = chosen
     this.lit = lit
     this.body.style.height = `${rows.length * ROW_PX}px`
     this.scroller.setAttribute("aria-rowcount", rows.length + 1)
@@ -73,6 +74,8 @@ export class FindingsTable {
     line.root.style.transform = `translateY(${at * ROW_PX}px)`
     line.root.dataset.kind = row.kind
     line.root.classList.toggle("lit", row.id === this.lit)
+    line.root.classList.toggle("chosen", row.id === this.chosen)
+    line.root.setAttribute("aria-selected", String(row.id === this.chosen))
     line.root.setAttribute("aria-rowindex", at + 2)
     this.write(line, row)
   }

@@ -14,7 +14,7 @@ export class Toolbar {
       sideBySide: this.choice("sideBySide", "Side by side", "Truth beside prediction (S)"),
     }
     this.overlay = this.choice("overlay", "Overlay", "All drawings on and off (O)")
-    this.masks = this.choice("masks", "Masks", "Masks on and off (M)")
+    this.masks = this.choice("masks", "Masks", "Masks on and off (K)")
     this.opacity = element("input", { type: "range", class: "small", min: 0, max: 1, step: 0.05, "aria-label": "Mask opacity", title: "Mask opacity",
       oninput: () => command("opacity", Number(this.opacity.value)), onchange: () => command("commit") })
     this.maskGroup = element("span", { class: "group" }, this.masks, this.opacity)

@@ -1,13 +1,16 @@
 /** The viewer: holds the case and the state, judges and shows, and reports completed changes. */
 
 import { Column } from "./column.js"
+import { compare, comparedMarks, headOf, lackingMarks, missedByAll } from "./comparison.js"
 import { element, setText } from "./elements.js"
+import { Explainer } from "./explainer.js"
 import { cocoOf, drawSheet, fileName, NOTICE, save } from "./exports.js"
 import { account, findingsOf } from "./findings.js"
 import { commandOf, helpDialog } from "./keys.js"
 import { findingMarks, truthMarks } from "./marks.js"
 import { caseOf, pictureOf } from "./shelf.js"
 import { newLook, Stage } from "./stage.js"
+import { placed, settingsOf, toggledOwn } from "./thresholds.js"
 import { Toolbar } from "./toolbar.js"
 
 const REPORT_FRAME_MILLISECONDS = 350
@@ -24,7 +27,13 @@ class Viewer {
     this.lit = null
     this.dotted = false
     this.findings = []
+    // What several panes have in common; null where there is one.
+    this.comparison = null
     this.stale = new Set()
+    this.explainer = new Explainer({
+      ask: (asked) => this.component.setTriggerValue("explain", { ...asked, case_id: this.caseId }),
+      touch: (...parts) => this.touch(...parts),
+    })
     this.build(parent)
     this.onKey = (event) => this.key(event)
     document.addEventListener("keydown", this.onKey)
@@ -37,7 +46,7 @@ class Viewer {
       scroll: (steps) => this.goTo(this.state.frame + steps),
       stack: () => this.content?.frames.length > 1,
       hover: (id) => this.light(id, true),
-      pick: (id) => this.column.table.reveal(id),
+      pick: (id) => this.pick(id),
     })
     this.column = new Column({
       change: (part) => this.change(part),
@@ -46,7 +55,16 @@ class Viewer {
       pick: (id) => this.centre(id),
       choosePane: (n) => this.choosePane(n),
       showBest: () => this.toggleBest(),
+      toggleOwn: () => this.set(toggledOwn(this.state, this.content.panes.length)),
+      toggleLacking: () => this.command("lacking"),
       download: (kind) => this.download(kind),
+      explain: {
+        request: (what) => this.explainer.request(what),
+        toggleMap: () => this.command("map"),
+        togglePanels: () => this.explainer.togglePanels(),
+        opacity: (value) => this.change({ map_opacity: value }),
+        commit: () => this.commit(),
+      },
     })
     this.help = helpDialog()
     const side = element("div", { class: "picture-side" }, this.stage.root, this.buildSliceBar(), this.stage.foot)
@@ -77,7 +95,10 @@ class Viewer {
     const forced = data.forced.id !== this.forced
     if (forced) this.obey(data.forced)
     if (data.case !== this.caseUrl) this.open(data, forced)
-    else if (forced && this.content) this.wantFrame()
+    else if (this.content) {
+      if (forced) this.wantFrame()
+      this.explainer.receive(data)
+    }
     this.touch("layout")
   }
 
@@ -110,6 +131,8 @@ class Viewer {
       if (!keepFrame) this.state.frame = 0
     }
     this.content = content
+    this.explainer.forget()
+    this.explainer.receive(this.component.data)
     // Nothing is drawn until the picture that belongs to this content is there.
     this.frame = -1
     this.dotted = false
@@ -140,6 +163,7 @@ class Viewer {
     const { frames } = this.content
     this.frame = index
     this.note = note
+    this.explainer.look(this.active, index)
     this.stage.show(frames[index], picture)
     this.touch("layout")
     for (const by of NEIGHBOURS) if (frames[index + by]) pictureOf(frames[index + by])
@@ -160,7 +184,7 @@ class Viewer {
   // ---- state -------------------------------------------------------------------------------
 
   change(part) {
-    Object.assign(this.state, part)
+    Object.assign(this.state, placed(this.state, this.active, part))
     if ("confidence" in part) this.dotted = false
     this.touch("findings")
   }
@@ -196,6 +220,8 @@ class Viewer {
       truth: () => this.set({ show_truth: !state.show_truth }),
       overlay: () => this.set({ show_overlay: !state.show_overlay }),
       masks: () => this.set({ show_masks: !state.show_masks }),
+      lacking: () => this.set({ show_lacking: !state.show_lacking }),
+      map: () => this.explainer.toggle(),
       opacity: () => this.change({ mask_opacity: argument }),
       commit: () => this.commit(),
       nextCase: () => this.step(1),
@@ -231,6 +257,7 @@ class Viewer {
 
   choosePane(n) {
     this.active = n
+    this.explainer.look(n, this.frame)
     this.lit = null
     this.dotted = false
     this.column.showTabs(this.content.panes, n)
@@ -252,10 +279,23 @@ class Viewer {
     this.touch("overlay", "column")
   }
 
+  /** A box was clicked: it is the one to be explained from now on. */
+  pick(id) {
+    this.column.table.reveal(id)
+    this.chooseToExplain(id)
+  }
+
+  chooseToExplain(id) {
+    if (id[0] === "p" && !this.comparison) this.explainer.choose(Number(id.slice(1)))
+  }
+
   centre(id) {
+    this.chooseToExplain(id)
     const { raw, truth } = this.findings[this.active]
+    const place = this.comparison?.places.find((one) => one.id === id)
     this.lit = id
-    this.stage.centreOn(id[0] === "t" ? truth.xyxy : raw.xyxy, Number(id.slice(1)))
+    if (place) this.stage.centreOn(place.raw.xyxy, place.at)
+    else this.stage.centreOn(id[0] === "t" ? (this.comparison ?? { truth }).truth.xyxy : raw.xyxy, Number(id.slice(1)))
     this.touch("column")
   }
 
@@ -278,36 +318,48 @@ class Viewer {
     if (any("findings")) this.judge()
     if (any()) this.column.controls.histogram.fill(this.findings[this.active]?.raw?.scores ?? [])
     if (any("picture")) this.stage.paint()
-    if (any("picture", "findings", "overlay")) this.mark()
+    if (any("picture", "findings", "map")) this.stage.paintMaps((part) => this.explainer.mapOf(part), this.state.map_opacity)
+    if (any("picture", "findings", "overlay", "map")) this.mark()
     if (any("findings", "column")) this.showColumn()
     this.showBars()
   }
 
-  /** The panes in the present mode: {title, warnings, model: index or null, truth: shown or not}. */
+  /** The panes in the present mode: {title, warnings, model: index or null, truth: shown or not, …}. */
   layout() {
     const { panes, frames } = this.content
     const known = frames[this.frame].truth !== null
     const shown = this.state.show_truth && known
+    const panels = this.explainer.layout(panes, shown)
+    if (panels) return panels
     const alone = { title: known ? "Truth" : "Picture", warnings: [], model: null, truth: shown }
     const beside = known && this.mode === "sideBySide"
-    const models = panes.map(({ title, warnings }, model) => ({ title, warnings, model, truth: shown && !beside }))
+    const models = panes.map(({ title, warnings }, model) => {
+      const head = headOf(panes, model, this.frame, this.active)
+      return { ...head, title, warnings, model, truth: shown && !beside }
+    })
     return beside || !panes.length ? [alone, ...models] : models
   }
 
   judge() {
     const { classes, frames, panes } = this.content
-    const state = { ...this.state, frame: this.frame }
-    this.findings = panes.map((pane) => findingsOf(pane, frames[this.frame], classes, state))
+    const stateOf = (n) => ({ ...settingsOf(this.state, n), frame: this.frame })
+    this.findings = panes.map((pane, n) => findingsOf(pane, frames[this.frame], classes, stateOf(n)))
+    this.comparison = panes.length > 1 ? compare(panes, this.findings, this.state) : null
   }
 
   marksOf({ model, truth: truthShown }) {
     if (!this.state.show_overlay) return []
     const { truth } = this.content.frames[this.frame]
+    const { comparison, lit } = this
     const findings = this.findings[model ?? this.active]
-    const truths = truthShown ? truthMarks(truth, findings?.missed ?? [], this.lit) : []
+    const missed = model === null && comparison ? missedByAll(comparison) : (findings?.missed ?? [])
+    const truths = truthShown ? truthMarks(truth, missed, lit) : []
     if (model === null) return truths
-    const lit = model === this.active ? this.lit : null
-    return [...truths, ...findingMarks(this.content.panes[model], findings, lit, this.dotted)]
+    const pane = this.content.panes[model]
+    if (!comparison) return [...truths, ...findingMarks(pane, findings, lit, this.dotted, this.explainer.chosen)]
+    const dotted = this.dotted && model === this.active
+    const marks = comparedMarks(comparison, model, { pane, findings, lit, dotted })
+    return [...truths, ...marks, ...(this.state.show_lacking ? lackingMarks(comparison, model, lit) : [])]
   }
 
   mark() {
@@ -316,10 +368,11 @@ class Viewer {
   }
 
   showColumn() {
-    const { content, state, lit, dotted } = this
-    const pane = content.panes[this.active]
-    const findings = this.findings[this.active]
-    this.column.show({ pane, findings, classes: content.classes, state, lit, dotted })
+    const { active, comparison, content, lit, dotted } = this
+    const pane = content.panes[active]
+    const state = settingsOf(this.state, active)
+    const compared = comparison && { comparison, panes: content.panes, active }
+    this.column.show({ pane, findings: this.findings[active], classes: content.classes, state, lit, dotted, compared, explaining: this.explainer.view() })
   }
 
   showBars() {
@@ -341,7 +394,7 @@ class Viewer {
     const pane = this.content?.panes[this.active]
     if (!pane) return
     if (kind === "coco") {
-      const text = JSON.stringify(cocoOf(this.content, pane, this.state), null, 1)
+      const text = JSON.stringify(cocoOf(this.content, pane, settingsOf(this.state, this.active)), null, 1)
       save(new Blob([text], { type: "application/json" }), fileName(this.title, "_findings.json"))
     } else if (this.stage.picture) {
       this.sheet(pane).toBlob((blob) => save(blob, fileName(this.title, "_findings.png")))
@@ -358,7 +411,7 @@ class Viewer {
       marks: this.marksOf({ model: this.active, truth: this.state.show_truth }),
       masks: this.state.show_masks,
       opacity: this.state.mask_opacity,
-      lines: [`${this.title}${slice} · ${pane.title}`, account(pane, this.findings[this.active], this.state), NOTICE],
+      lines: [`${this.title}${slice} · ${pane.title}`, account(pane, this.findings[this.active], settingsOf(this.state, this.active)), NOTICE],
     })
   }
 
@@ -367,7 +420,7 @@ class Viewer {
     clearTimeout(this.frameTimer)
     cancelAnimationFrame(this.drawing)
     this.stage.close()
-    this.column.table.close()
+    this.column.close()
     this.host.remove()
   }
 }

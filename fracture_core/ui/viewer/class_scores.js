@@ -1,0 +1,81 @@
+/** The answer of a classifier: a score for every class of the whole picture, and no boxes. */
+
+import { element, setText } from "./elements.js"
+
+const MOST_ROWS = 100
+const NOTE = "This model classifies the picture as a whole. It draws no boxes, so confidence, overlap merge and match do not apply."
+const NO_PROBABILITY = "A score, not a probability."
+
+/**
+ * What a classifier says of one frame, or null where it said nothing.
+ *
+ * rows: {name, score, known: whether it is the known class}, best first · imageScore · known: the
+ * name of the known class or null · right: whether the best is the known one, null = not judged.
+ */
+export function classified(pane, frame, index, classes, showTruth) {
+  const scores = pane.class_scores[index]
+  if (!scores) return null
+  const known = showTruth ? frame.image_class : null
+  const rows = scores.map((score, label) => ({ name: pane.classes[label] ?? `class ${label}`, score, known: label === known }))
+  rows.sort((a, b) => b.score - a.score)
+  return {
+    rows,
+    imageScore: pane.image_scores[index],
+    known: known === null ? null : (classes[known] ?? `class ${known}`),
+    right: known === null ? null : rows[0].known,
+  }
+}
+
+/** The plain account. A class that means health is the model's word, never a finding of ours. */
+export function classAccount(pane, answer, truthShown) {
+  if (!answer) return "No prediction for this picture."
+  const [best] = answer.rows
+  const healthy = pane.healthy !== "" && best.name === pane.healthy
+  const name = healthy ? `“${best.name}” in the model's words` : best.name
+  const parts = [`Highest class: ${name}, score ${best.score.toFixed(2)}. ${NO_PROBABILITY}`]
+  if (healthy) parts.push(`It does not rule a fracture out. ${pane.operating_point || "The sensitivity of this model has not been measured."}`)
+  return `${parts.join(" ")} ${knownWords(answer, truthShown)}`
+}
+
+function knownWords({ known, right }, truthShown) {
+  if (known === null) return truthShown ? "Known class: none." : "Truth hidden."
+  return `Known class: ${known}, so the highest is ${right ? "right" : "wrong"}.`
+}
+
+export class ClassScores {
+  constructor() {
+    this.known = element("p", { class: "known" })
+    this.image = element("p", { class: "image-score" })
+    this.list = element("ol", { class: "class-list", "aria-label": "Class scores" })
+    this.root = element("section", { class: "classes" }, this.known, this.image, this.list, element("p", { class: "note" }, NOTE))
+    this.held = ""
+  }
+
+  show(answer, healthy) {
+    const text = JSON.stringify([answer, healthy])
+    if (text === this.held) return
+    this.held = text
+    const rows = answer?.rows ?? []
+    const right = answer?.right ?? null
+    setText(this.known, right === null ? "" : `${right ? "✓ right" : "✗ wrong"}: known class ${answer.known}`)
+    this.known.hidden = right === null
+    this.known.dataset.right = String(right)
+    setText(this.image, answer ? imageWords(answer, healthy) : "")
+    const more = rows.length - MOST_ROWS
+    const rest = more > 0 ? [element("li", { class: "rest" }, `and ${more} more`)] : []
+    this.list.replaceChildren(...rows.slice(0, MOST_ROWS).map(classRow), ...rest)
+  }
+}
+
+function imageWords({ imageScore }, healthy) {
+  const meaning = healthy ? `1 − the score of ${healthy}` : "the highest class's"
+  return `Image score ${imageScore.toFixed(2)} (${meaning}). ${NO_PROBABILITY}`
+}
+
+function classRow({ name, score, known }) {
+  const bar = element("span", { class: "score-bar", "aria-hidden": "true" })
+  bar.style.setProperty("--share", `${100 * score}%`)
+  const words = element("span", { class: "class-name", title: name }, name)
+  return element("li", { class: "class-row", "data-known": known }, words,
+    element("span", { class: "class-mark" }, known ? "GT" : ""), bar, element("span", { class: "class-score" }, score.toFixed(2)))
+}
