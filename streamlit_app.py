@@ -24,13 +24,19 @@ def site_map() -> dict[str, list[st.Page]]:
         default=True,
         help="One case: picture, findings, truth, and thresholds that act while they move.",
     )
+    compare = st.Page(
+        "pages/review/compare.py",
+        title="Compare",
+        icon=":material/compare:",
+        help="One case in two to four models side by side: what all find, and what only some.",
+    )
     library = st.Page(
         "pages/models/library.py",
         title="Library",
         icon=":material/inventory_2:",
         help="Model cards: what is known of each model; add, rename, delete, measure.",
     )
-    return {"Review": [read], "Models": [library]}
+    return {"Review": [read, compare], "Models": [library]}
 
 
 def serve_page() -> None:

@@ -21,7 +21,7 @@ def choose_model() -> ModelCard:
     model_id = st.selectbox(
         "Model",
         list(cards),
-        format_func=lambda model_id: _name(cards[model_id], cards.values()),
+        format_func=lambda model_id: name_of(cards[model_id], cards.values()),
         key="model",
         bind="query-params",
     )
@@ -34,7 +34,7 @@ def choose_model() -> ModelCard:
     return card
 
 
-def _name(card: ModelCard, cards: Iterable[ModelCard]) -> str:
+def name_of(card: ModelCard, cards: Iterable[ModelCard]) -> str:
     """The title, with the id where another model has the same; it is part of the address."""
     alone = sum(other.title == card.title for other in cards) == 1
     return card.title if alone else f"{card.title} · {card.model_id}"

@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import streamlit as st
 
@@ -25,6 +25,8 @@ class _Answers:
 
     def __init__(self) -> None:
         self._kept: OrderedDict[_Key, Prediction] = OrderedDict()
+        self._started: set[tuple[str, str]] = set()
+        self._first: set[_Key] = set()
         self._lock = threading.Lock()
 
     def get(self, key: _Key) -> Prediction | None:
@@ -37,7 +39,20 @@ class _Answers:
         with self._lock:
             self._kept[key] = answer
             while len(self._kept) > MOST_KEPT:
-                self._kept.popitem(last=False)
+                dropped, _ = self._kept.popitem(last=False)
+                self._first.discard(dropped)
+
+    def note_run(self, card: ModelCard, keys: Sequence[_Key]) -> None:
+        """Remember which answers are from a model's first run since the server started."""
+        model = (card.model_id, card.weights_sha256)
+        with self._lock:
+            if model not in self._started:
+                self._started.add(model)
+                self._first.update(keys)
+
+    def from_first_run(self, keys: Sequence[_Key]) -> bool:
+        with self._lock:
+            return not self._first.isdisjoint(keys)
 
 
 @st.cache_resource(show_spinner=False)
@@ -65,19 +80,29 @@ def model_of(card: ModelCard) -> Model:
     return _opened(card.model_id, card.weights_sha256)
 
 
+def first_run(card: ModelCard, case: Case) -> bool:
+    """Whether the model's first run, which warms it up, is in the seconds of these answers."""
+    return _answers().from_first_run(_keys(card, case))
+
+
+def _keys(card: ModelCard, case: Case) -> list[_Key]:
+    return [(card.model_id, card.weights_sha256, case.key, i) for i in range(len(case.samples))]
+
+
 def predict(card: ModelCard, case: Case, progress: Progress) -> tuple[Prediction, ...]:
     """Raw answers, one a frame; what is already known is not asked for again.
 
     `progress` is told the share of frames done, while there is something to do.
     """
     kept = _answers()
-    keys = [(card.model_id, card.weights_sha256, case.key, i) for i in range(len(case.samples))]
+    keys = _keys(card, case)
     answers = {i: known for i, key in enumerate(keys) if (known := kept.get(key)) is not None}
     unknown = [i for i in range(len(keys)) if i not in answers]
     for start in range(0, len(unknown), BATCH):
         progress(start / len(unknown))
         batch = unknown[start : start + BATCH]
         found = model_of(card).predict([case.samples[i] for i in batch])
+        kept.note_run(card, [keys[i] for i in batch])
         for i, answer in zip(batch, found, strict=True):
             kept.put(keys[i], answer)
             answers[i] = answer

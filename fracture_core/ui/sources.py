@@ -24,6 +24,7 @@ def choose_case(messages: DeltaGenerator) -> Case:
 
     What could not be read is said in `messages`.
     """
+    st.session_state.case_list = ("", ())
     source = st.segmented_control(
         "Case from",
         SOURCES,
@@ -65,7 +66,6 @@ def _demo_case() -> Case:
 
 
 def _demo() -> Case:
-    st.session_state.case_list = ("", ())
     return _demo_case()
 
 
@@ -74,18 +74,25 @@ def _upload(messages: DeltaGenerator) -> Case | None:
         "Pictures or DICOM",
         accept_multiple_files=True,
         key="files",
+        on_change=_forget_upload,
         help="PNG, JPEG, TIFF or DICOM, one or many; the slices of a series become one stack. "
         "DICOM is de-identified on import. Nothing leaves this machine.",
     )
-    if not files:
+    # Another page has an uploader of its own, empty at first: what was read stays.
+    opened = _opened_upload(files) if files else st.session_state.get("upload")
+    if opened is None:
         return None
-    opened = _opened_upload(files)
     for error in opened.errors:
         messages.error(literal(str(error)), icon=":material/broken_image:")
     if not opened.pictures:
         return None
     pictures = dict(zip(_unique([p.name for p in opened.pictures]), opened.pictures, strict=True))
     return Case.of_picture(pictures[_choose_title("Picture", list(pictures), key="picture")])
+
+
+def _forget_upload() -> None:
+    st.session_state.upload = None
+    st.session_state.upload_ids = None
 
 
 def _opened_upload(files: Sequence[UploadedFile]) -> Opened:
@@ -191,5 +198,6 @@ def _choose_title(label: str, titles: list[str], *, key: str, bound: bool = Fals
         titles,
         key=key,
         bind="query-params" if bound else None,
+        persist_state="session",
         help="N and P over the picture go to the next and the previous one.",
     )

@@ -7,6 +7,14 @@ import { TAGS } from "./overlay.js"
 export const letterOf = (pane) => "ABCD"[pane]
 const sameNames = (a, b) => a.length === b.length && a.every((name, n) => name === b[n])
 
+/** What stands at the head of pane `n`: one letter a model, facts, a classifier's answer. */
+export function headOf(panes, n, frame, active) {
+  const { facts, note, task, classes, class_scores: answers } = panes[n]
+  const scores = task === "classify" && answers[frame] ? [classes, answers[frame]] : null
+  const many = panes.length > 1
+  return { letter: many ? letterOf(n) : "", facts, note, scores: many ? scores : null, chosen: many && n === active }
+}
+
 /** Panes that answered with boxes: neither failed nor classifiers. */
 function takingPart(panes, findings) {
   return panes.map((_, n) => n).filter((n) => findings[n].raw !== null && panes[n].task !== "classify")

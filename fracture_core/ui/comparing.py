@@ -1,0 +1,147 @@
+"""Several models on one case: who they are, their answers one after another, and their panes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import streamlit as st
+
+from fracture_core import classes as class_names
+from fracture_core.errors import WorkbenchError
+from fracture_core.models.cards import ModelCard
+from fracture_core.models.library import weights_bytes
+from fracture_core.types import Prediction
+from fracture_core.ui.case_viewer import MOST_PANES, Pane, ViewerState
+from fracture_core.ui.cases import Case
+from fracture_core.ui.predicting import Progress, first_run, predict
+from fracture_core.ui.text import literal
+
+MOST_MODELS = MOST_PANES
+LETTERS = "ABCD"
+_MOST_NAMES = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """`case` and `panes` have their boxes in the same classes; `comparable` tells whether any class
+    is known to more than one of models and truth, so that classes can be held against each other.
+    """
+
+    case: Case
+    panes: tuple[Pane, ...]
+    comparable: bool
+
+
+def compare(cards: Sequence[ModelCard], case: Case) -> Comparison:
+    """Predict with one model after another; one that fails has the reason in its pane."""
+    names = _all_classes(cards, case)
+    bar = st.empty()
+    panes = []
+    for n, card in enumerate(cards):
+        start = n / len(cards)
+        words = literal(f"{LETTERS[n]} of {len(cards)}: {card.title} is reading…")
+
+        def report(share: float, start: float = start, words: str = words) -> None:
+            bar.progress(start + share / len(cards), words)
+
+        pane = _pane(card, case, report)
+        panes.append(_in_classes(pane, names, _warnings(card, cards, case)))
+    bar.empty()
+    comparable = all(not _shares_none(card, cards, case) for card in _detectors(cards))
+    return Comparison(case=case.in_classes(names), panes=tuple(panes), comparable=comparable)
+
+
+def carry_own(state: ViewerState, before: Sequence[str], after: Sequence[str]) -> ViewerState:
+    """Settings of their own follow their models when the choice of models changes."""
+    if not state.own or list(before) == list(after):
+        return state
+    held = dict(zip(before, state.own, strict=False))
+    common = (state.confidence, state.nms_iou)
+    return replace(state, own=tuple(held.get(model_id, common) for model_id in after))
+
+
+def _pane(card: ModelCard, case: Case, report: Progress) -> Pane:
+    try:
+        found = predict(card, case, report)
+        return Pane(title=card.title, card=card, predictions=found, facts=_facts(card, case, found))
+    except WorkbenchError as error:
+        nothing = (None,) * len(case.samples)
+        facts = (card.family,)
+        return Pane(title=card.title, card=card, predictions=nothing, facts=facts, note=str(error))
+
+
+def _facts(card: ModelCard, case: Case, found: Sequence[Prediction]) -> tuple[str, ...]:
+    merging = "NMS" if card.needs_nms else "no NMS"
+    kind = "classifier" if card.task == "classify" else merging
+    return (card.family, _time(card, case, found), _size(card), kind)
+
+
+def _time(card: ModelCard, case: Case, found: Sequence[Prediction]) -> str:
+    seconds = sum(one.seconds for one in found)
+    amount = f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.0f} s"
+    slices = f" for {len(found)} slices" if len(found) > 1 else ""
+    # The first run of a model makes buffers and plans that later ones reuse.
+    return f"{amount}{slices}, first run" if first_run(card, case) else f"{amount}{slices}"
+
+
+def _size(card: ModelCard) -> str:
+    size = weights_bytes(card)
+    if not size:
+        return "no weights"
+    return f"{size / 1e6:.0f} MB" if size >= 10e6 else f"{size / 1e6:.1f} MB"
+
+
+# ---- classes ------------------------------------------------------------------------------------
+
+
+def _detectors(cards: Sequence[ModelCard]) -> list[ModelCard]:
+    return [card for card in cards if card.task != "classify"]
+
+
+def _all_classes(cards: Sequence[ModelCard], case: Case) -> tuple[str, ...]:
+    """The classes of all detectors in their order, then those only the truth knows."""
+    names: tuple[str, ...] = ()
+    for card in _detectors(cards):
+        names, _ = class_names.merge(names, card.classes)
+    return class_names.merge(names, case.classes)[0]
+
+
+def _in_classes(pane: Pane, names: tuple[str, ...], warnings: tuple[str, ...]) -> Pane:
+    """The pane with its boxes in common classes; a classifier keeps its own."""
+    if pane.card.task == "classify":
+        return pane
+    _, moved = class_names.merge(names, pane.card.classes)
+    predictions = tuple(
+        one and replace(one, detections=class_names.relabel(one.detections, moved))
+        for one in pane.predictions
+    )
+    card = pane.card.model_copy(update={"classes": names})
+    return replace(pane, card=card, predictions=predictions, warnings=warnings)
+
+
+def _others(card: ModelCard, cards: Sequence[ModelCard], case: Case) -> tuple[str, ...]:
+    """What the other detectors and the truth call their classes."""
+    names = case.classes
+    for other in _detectors(cards):
+        if other is not card:
+            names, _ = class_names.merge(names, other.classes)
+    return names
+
+
+def _shares_none(card: ModelCard, cards: Sequence[ModelCard], case: Case) -> bool:
+    others = _others(card, cards, case)
+    return bool(others) and not class_names.shared(card.classes, others)
+
+
+def _warnings(card: ModelCard, cards: Sequence[ModelCard], case: Case) -> tuple[str, ...]:
+    """What the reader must know of a detector's classes, in one sentence."""
+    if card.task == "classify":
+        return ()
+    others = _others(card, cards, case)
+    if _shares_none(card, cards, case):
+        return ("No class in common with the others",)
+    merged, _ = class_names.merge(card.classes, others)
+    unknown = merged[len(card.classes) :]
+    if not unknown:
+        return ()
+    more = f" and {len(unknown) - _MOST_NAMES} more" if len(unknown) > _MOST_NAMES else ""
+    return (f"Does not know {', '.join(unknown[:_MOST_NAMES])}{more}",)

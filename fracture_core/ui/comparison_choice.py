@@ -1,0 +1,108 @@
+"""Which models are compared, and what to do where there are too few."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from fracture_core.errors import WorkbenchError
+from fracture_core.models.cards import ModelCard
+from fracture_core.models.library import add_named, read_library
+from fracture_core.ui.comparing import MOST_MODELS
+from fracture_core.ui.model_choice import name_of
+from fracture_core.ui.text import literal
+
+FEWEST = 2
+KEY = "models"
+LIBRARY_PAGE = "pages/models/library.py"
+# Small networks of two families that need no download.
+_UNTRAINED = ("scratch:tiny", "detr:tiny")
+
+
+def choose_models() -> list[ModelCard]:
+    """Let the reader choose up to four in the sidebar."""
+    library = read_library()
+    cards = {card.model_id: card for card in library.cards}
+    _keep_known(cards)
+    chosen = st.multiselect(
+        "Models",
+        list(cards),
+        default=None if KEY in st.session_state else _first_choice(library.cards),
+        format_func=lambda model_id: name_of(cards[model_id], library.cards),
+        key=KEY,
+        max_selections=MOST_MODELS,
+        bind="query-params",
+        placeholder="Choose two to four",
+    )
+    for model_id in chosen:
+        if cards[model_id].note:
+            st.caption(literal(f"{cards[model_id].title}: {cards[model_id].note}"))
+    for error in library.broken:
+        st.warning(literal(str(error)), icon=":material/warning:")
+    return [cards[model_id] for model_id in chosen]
+
+
+def offer_more() -> None:
+    """Where the library has fewer than two models of its own: how to get some."""
+    own = [card for card in read_library().cards if card.family != "fake"]
+    if len(own) >= FEWEST:
+        return
+    st.caption(
+        "A comparison needs models, and the library has "
+        + ("none but the fake one." if not own else "one besides the fake one.")
+    )
+    st.page_link(LIBRARY_PAGE, label="Add a model", icon=":material/add:")
+    st.button(
+        "Try with untrained networks",
+        on_click=_add_untrained,
+        icon=":material/science:",
+        width="stretch",
+        help="Adds two tiny networks with random weights to the library. What they find means "
+        "nothing: they only show how this page works. The library page deletes them.",
+    )
+    if error := st.session_state.pop("untrained_error", None):
+        st.error(literal(error), icon=":material/error:")
+
+
+def choose_scratch_and_tuned() -> str | None:
+    """Choose the first DETR from scratch and the first fine-tuned one; else what is missing."""
+    cards = read_library().cards
+    wanted = {"scratch_detr": "a DETR trained from scratch", "hf_detr": "a fine-tuned DETR"}
+    first = {
+        family: next((card.model_id for card in cards if card.family == family), None)
+        for family in wanted
+    }
+    missing = [words for family, words in wanted.items() if first[family] is None]
+    if missing:
+        families = " or ".join(family for family in wanted if first[family] is None)
+        return (
+            f"The library has no model of this kind: {' and '.join(missing)}. "
+            f"Add its weights on the Library page, family {families}."
+        )
+    st.session_state[KEY] = list(first.values())
+    return None
+
+
+def _keep_known(cards: dict[str, ModelCard]) -> None:
+    """A model that is gone since it was chosen must not break the page."""
+    held = st.session_state.get(KEY)
+    if held is not None and not set(held) <= set(cards):
+        st.session_state[KEY] = [model_id for model_id in held if model_id in cards]
+
+
+def _first_choice(cards: Sequence[ModelCard]) -> list[str]:
+    own = [card.model_id for card in cards if card.family != "fake"]
+    return (own if len(own) >= FEWEST else [card.model_id for card in cards])[:FEWEST]
+
+
+def _add_untrained() -> None:
+    present = {card.model_id for card in read_library().cards}
+    wanted = {name.replace(":", "-"): name for name in _UNTRAINED}
+    try:
+        with st.spinner("Making two tiny networks…"):
+            for model_id, name in wanted.items():
+                if model_id not in present:
+                    add_named(name, model_id=model_id)
+    except WorkbenchError as error:
+        st.session_state.untrained_error = str(error)
+        return
+    st.session_state[KEY] = list(wanted)

@@ -1,0 +1,82 @@
+"""One case in two to four models side by side: what they agree on, and what only some find."""
+
+from dataclasses import replace
+
+import streamlit as st
+
+from fracture_core.ui.case_viewer import ViewerState, case_viewer
+from fracture_core.ui.comparing import Comparison, carry_own, compare
+from fracture_core.ui.comparison_choice import (
+    FEWEST,
+    choose_models,
+    choose_scratch_and_tuned,
+    offer_more,
+)
+from fracture_core.ui.predicting import card_for
+from fracture_core.ui.sources import choose_case, show_warnings, step
+from fracture_core.ui.text import literal
+from fracture_core.ui.viewing import state_in_force, write_address
+
+STATE = "comparing"
+DEFAULT = ViewerState()
+
+
+def _show_scratch_beside_tuned() -> None:
+    missing = choose_scratch_and_tuned()
+    if missing:
+        st.session_state.pair_missing = missing
+    else:
+        state = st.session_state.get(STATE, DEFAULT)
+        st.session_state[STATE] = replace(state, mode="side_by_side", show_truth=True)
+
+
+def _follow_models(state: ViewerState, comparison: Comparison) -> ViewerState:
+    """Settings of their own go with their models, not with their places."""
+    now = [pane.card.model_id for pane in comparison.panes]
+    before = st.session_state.get("compared", now)
+    st.session_state.compared = now
+    return carry_own(state, before, now)
+
+
+@st.fragment
+def _compare(comparison: Comparison) -> None:
+    if st.session_state.pop("stepped", False):
+        st.rerun()
+    state = state_in_force(STATE, comparable=comparison.comparable, default=DEFAULT)
+    case = comparison.case
+    state = case_viewer(
+        case.samples,
+        comparison.panes,
+        case.classes,
+        _follow_models(state, comparison),
+        key="comparison",
+        title=case.title,
+        on_step=step if len(st.session_state.case_list[1]) > 1 else None,
+    )
+    st.session_state[STATE] = state
+    write_address(state, DEFAULT)
+
+
+with st.sidebar:
+    case_part, model_part, messages = st.container(), st.container(), st.container()
+    with case_part:
+        chosen = choose_case(messages)
+    with model_part:
+        cards = [card_for(card, chosen) for card in choose_models()]
+        st.button(
+            "DETR from scratch beside fine-tuned",
+            on_click=_show_scratch_beside_tuned,
+            icon=":material/compare:",
+            width="stretch",
+            help="The first of each in the library, with the truth beside them.",
+        )
+        if missing := st.session_state.pop("pair_missing", None):
+            st.info(literal(missing), icon=":material/inventory_2:")
+        offer_more()
+    show_warnings(chosen.warnings, messages)
+
+if len(cards) < FEWEST:
+    st.info("Choose two to four models at the left to compare them.", icon=":material/compare:")
+if not cards:
+    st.stop()
+_compare(compare(cards, chosen))
