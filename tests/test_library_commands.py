@@ -104,3 +104,33 @@ def test_speed_is_a_median_of_counted_runs() -> None:
     speed = measure(library.open_model("fake"), sample(picture()), repeats=3)
     assert speed.repeats == 3
     assert 0 < speed.seconds < 5
+
+
+def test_a_hugging_face_folder_is_added_with_its_configuration(tmp_path: Path) -> None:
+    folder = tmp_path / "detr"
+    from transformers import DetrConfig, DetrForObjectDetection, ResNetConfig
+
+    backbone = ResNetConfig(
+        embedding_size=8, hidden_sizes=[8, 8, 8, 8], depths=[1, 1, 1, 1], out_features=["stage4"]
+    )
+    config = DetrConfig(
+        backbone_config=backbone,
+        d_model=16,
+        encoder_layers=1,
+        decoder_layers=1,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        encoder_ffn_dim=16,
+        decoder_ffn_dim=16,
+        num_queries=5,
+        id2label={0: "wrist", 1: "hip"},
+        label2id={"wrist": 0, "hip": 1},
+    )
+    DetrForObjectDetection(config).save_pretrained(folder)
+    (folder / "README.md").write_text("not needed")
+    run("add-model", str(folder), "--family", "hf_detr")
+    card = library.list_cards()[-1]
+    assert card.classes == ("wrist", "hip")
+    assert library.open_model(card.model_id).predict([sample(picture())])
+    with pytest.raises(WeightsError, match="found a folder"):
+        library.add_model(folder, family_name="yolo")

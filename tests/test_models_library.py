@@ -64,7 +64,7 @@ def test_a_card_whose_weights_are_gone_or_elsewhere_is_broken() -> None:
     assert "found no weights.pt" in messages[1]
 
 
-@pytest.mark.parametrize("ref", ["nothing", "..", "", "../fake", "a/b", "/"])
+@pytest.mark.parametrize("ref", ["nothing", "..", "", "../fake", "a/b/c", "/"])
 def test_an_unknown_model_is_refused(ref: str) -> None:
     with pytest.raises(ConfigError, match="a model of the library"):
         library.open_model(ref)

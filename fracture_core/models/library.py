@@ -22,7 +22,7 @@ from fracture_core.settings import settings
 
 BUILT_IN = (fake.CARD,)
 _MODEL_ID = re.compile(r"\w[\w.\-]{0,99}", re.ASCII)
-_CHUNK_BYTES = 1 << 20
+_FOLDER_FILES = ("config.json", "preprocessor_config.json", "model.safetensors")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,19 +80,22 @@ def add_model(
 ) -> ModelCard:
     """Copy a weights file into the library and write its card; raises WeightsError or ConfigError.
 
+    A folder that Hugging Face's `save_pretrained` wrote counts as a file of the family "hf_detr".
     The id is the file's name where none is given, with a number behind it where that is taken.
     Where anything fails the library is as before.
     """
     adapter = family(family_name)
-    if not file.is_file():
-        raise WeightsError(file, expected="a weights file", found="no such file")
+    is_folder = file.is_dir() and family_name == "hf_detr"
+    if not (file.is_file() or is_folder):
+        found = "a folder" if file.is_dir() else "no such file"
+        raise WeightsError(file, expected="a weights file", found=found)
     chosen = _free_id(file, model_id)
     part = _new_folder("adding")
     try:
-        weights = part / f"weights{file.suffix.lower()}"
-        digest = _copy(file, weights)
-        card = adapter.describe(weights, model_id=chosen, title=title or file.stem, classes=classes)
-        facts = {"weights_file": weights.name, "weights_sha256": digest}
+        copied = _copy_folder(file, part) if is_folder else _copy_file(file, part)
+        card = adapter.describe(copied, model_id=chosen, title=title or file.stem, classes=classes)
+        weights = part / (card.weights_file if is_folder else copied.name)
+        facts = {"weights_file": weights.name, "weights_sha256": hash_file(weights)}
         card = card.model_copy(update=facts)
         write_card(card, part)
         part.rename(settings().models / chosen)
@@ -237,13 +240,16 @@ def _slug(stem: str) -> str:
     return cleaned[:80] or "model"
 
 
-def _copy(source: Path, target: Path) -> str:
-    digest = hashlib.sha256()
-    with source.open("rb") as reader, target.open("xb") as writer:
-        while block := reader.read(_CHUNK_BYTES):
-            digest.update(block)
-            writer.write(block)
-    return digest.hexdigest()
+def _copy_file(file: Path, part: Path) -> Path:
+    return Path(shutil.copyfile(file, part / f"weights{file.suffix.lower()}"))
+
+
+def _copy_folder(folder: Path, part: Path) -> Path:
+    """Of a folder from elsewhere only what is needed."""
+    for name in _FOLDER_FILES:
+        if (folder / name).is_file():
+            shutil.copyfile(folder / name, part / name)
+    return part
 
 
 def hash_file(path: Path) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fracture_core.errors import ConfigError
 
-_HUB_ID = re.compile(r"[\w.\-]+/[\w.\-]+", re.ASCII)
+_HUB_ID = re.compile(r"\w[\w.\-]*/\w[\w.\-]*", re.ASCII)
 _BY_BEGINNING = {
     "fasterrcnn_": "faster_rcnn",
     "efficientnet_": "efficientnet_gate",

@@ -19,11 +19,13 @@ FROM_FILES = tuple(name for name in FAMILIES if name != "fake")
 def add_from_file() -> None:
     """A form for a weights file of any family."""
     with st.form("add-file", border=False, clear_on_submit=True):
-        file = st.file_uploader(
+        files = st.file_uploader(
             "Weights",
             key="weights",
+            accept_multiple_files=True,
             help="An Ultralytics .pt, a torchvision or Hugging Face state dict or checkpoint, or "
-            "safetensors. Only tensors and the architecture are read; nothing is executed.",
+            "safetensors; a Hugging Face model with its config.json. Only tensors and the "
+            "architecture are read; nothing is executed.",
         )
         family_name = st.selectbox("Family", FROM_FILES, index=FROM_FILES.index("yolo"))
         names = st.text_input(
@@ -33,18 +35,17 @@ def add_from_file() -> None:
         sent = st.form_submit_button("Add", icon=":material/add:", type="primary")
     if not sent:
         return
-    if file is None:
+    if not files:
         st.error("Choose a file first.", icon=":material/upload_file:")
         return
     classes = tuple(name.strip() for name in names.split(",")) if names.strip() else None
     with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / Path(file.name).name
-        copy.write_bytes(file.getvalue())
-        _add(
-            lambda: add_model(
-                copy, family_name=family_name, classes=classes, title=title.strip() or None
-            )
-        )
+        copies = [Path(folder) / Path(file.name).name for file in files]
+        for copy, file in zip(copies, files, strict=True):
+            copy.write_bytes(file.getvalue())
+        source = copies[0] if len(copies) == 1 else Path(folder)
+        named = title.strip() or copies[0].stem
+        _add(lambda: add_model(source, family_name=family_name, classes=classes, title=named))
 
 
 def add_from_name() -> None:
