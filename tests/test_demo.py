@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fracture_core import masks
+from fracture_core.conversion.outlines import ring_of
 from fracture_core.demo import (
     CLASSES,
     demo_case,
@@ -15,7 +16,6 @@ from fracture_core.demo import (
     make_study,
 )
 from fracture_core.demo.ct import plan_study, render_study
-from fracture_core.demo.outlines import ring_of
 from fracture_core.demo.radiograph import VIEWS, plan_radiograph, render
 from fracture_core.demo.samples import split_of
 from fracture_core.demo.truths import LEAST_SIDE_PX, box_of, truth_of

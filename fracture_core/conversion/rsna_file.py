@@ -1,0 +1,92 @@
+"""The RSNA layout as it is written: slices of one size, boxes, labels and splits in one file.
+
+`images` (N, H, W) float32 in [0, 1], least to greatest of each slice, uncompressed, chunks of 32
+slices · `bboxes` (N, 10, 4) float32 · `labels`, `split` (N,) int8 · `StudyInstanceUID`,
+`SliceNumber` (N,) texts.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fracture_core import boxes
+from fracture_core.boxes import Floats
+from fracture_core.conversion.splits import NAMES
+from fracture_core.types import Pixels
+
+MOST_BOXES = 10
+_CHUNK = 32
+_MOST_CHUNK_BYTES = 2**25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Slice:
+    """One row: `image` (H, W) float32 in [0, 1], `xyxy` (K, 4) in its pixels, K ≤ 10."""
+
+    image: Floats
+    xyxy: Floats
+    fractured: bool
+    split: str
+    study: str
+    number: str
+
+
+def write_rsna(slices: Iterable[Slice], path: Path, *, corners: bool = False) -> None:
+    """Boxes as xywh padded with −1, or where `corners` as xyxy padded with 0."""
+    import h5py
+
+    text = h5py.string_dtype()
+    rows: list[Slice] = []
+    with h5py.File(path, "w") as file:
+        for each in slices:
+            images = _images(file, each.image.shape, len(rows))
+            images[len(rows)] = each.image
+            # Pixels are written; kept is what the columns need.
+            rows.append(_without_image(each))
+        file["images"].resize(len(rows), axis=0)
+        file["bboxes"] = np.stack([_box_rows(row.xyxy, corners) for row in rows])
+        file.create_dataset("labels", data=[row.fractured for row in rows], dtype="int8")
+        file.create_dataset("split", data=[NAMES.index(row.split) for row in rows], dtype="int8")
+        file.create_dataset("StudyInstanceUID", data=[row.study for row in rows], dtype=text)
+        file.create_dataset("SliceNumber", data=[row.number for row in rows], dtype=text)
+
+
+def normed(pixels: Pixels) -> Floats:
+    """(H, W) float32 in [0, 1], the least of the slice 0 and its greatest 1."""
+    values = pixels.astype(np.float32)
+    low, high = values.min(), values.max()
+    return np.asarray((values - low) / max(high - low, np.float32(1)), dtype=np.float32)
+
+
+def _images(file: Any, shape: tuple[int, ...], row: int) -> Any:
+    if row == 0:
+        rows = max(1, min(_CHUNK, _MOST_CHUNK_BYTES // (4 * shape[0] * shape[1])))
+        file.create_dataset(
+            "images", (0, *shape), "float32", maxshape=(None, *shape), chunks=(rows, *shape)
+        )
+    images = file["images"]
+    if row == len(images):
+        images.resize(row + _CHUNK, axis=0)
+    return images
+
+
+def _without_image(row: Slice) -> Slice:
+    return Slice(
+        image=np.empty((0, 0), np.float32),
+        xyxy=row.xyxy,
+        fractured=row.fractured,
+        split=row.split,
+        study=row.study,
+        number=row.number,
+    )
+
+
+def _box_rows(xyxy: Floats, corners: bool) -> Floats:
+    if len(xyxy) > MOST_BOXES:
+        raise ValueError(f"xyxy: expected at most {MOST_BOXES} boxes, got {len(xyxy)}")
+    rows = np.full((MOST_BOXES, 4), 0.0 if corners else -1.0, dtype=np.float32)
+    rows[: len(xyxy)] = xyxy if corners else boxes.xyxy_to_xywh(xyxy)
+    return rows
