@@ -307,6 +307,19 @@ class TestExplanations:
             assert corner[1] <= column < corner[1] + 48
             assert heat.strength > 0
 
+    def test_two_findings_of_one_picture_get_two_maps(self, sees_white: FasterRcnnModel) -> None:
+        corners = ((32, 32), (96, 128))
+        pixels = bright_square(160, 224, corners[0], 48).shown()
+        pixels[96:144, 128:176] = 255
+        one = sample(pixels)
+        found = sees_white.predict([one])[0].detections
+        for row, column in corners:
+            index = int(np.flatnonzero(overlap_with_square(found, (row, column), 48))[0])
+            values = sees_white.explain(one, index).values
+            inside = values[row : row + 48, column : column + 48]
+            assert inside.max() == 1
+            assert inside.sum() > 0.5 * values.sum()
+
     def test_without_a_cause_there_is_no_strength(self, sees_white: FasterRcnnModel) -> None:
         dark = sample(np.full((160, 224), 90, dtype=np.uint8))
         assert sees_white.explain(dark, None).strength == 0

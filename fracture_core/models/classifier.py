@@ -113,10 +113,10 @@ class Classifier(ABC):
         label = int(scores.argmax()) if index is None else index
         if not 0 <= label < len(scores):
             raise IndexError(f"index: expected a class below {len(scores)}, got {index}")
-        cells = gradcam.grad_cam(lambda levels: self._logits(levels)[0, label], [features])[0]
+        cells = gradcam.grad_cam(lambda cut: self._logits(cut)[0, label], features)
         values = gradcam.over_picture(cells, sample.height, sample.width)
         target = f"{self._card.classes[label]}, score {scores[label]:.2f}"
-        return Heatmap.of(values, gradcam.METHOD, target)
+        return Heatmap.of(values, gradcam.GRAD_CAM, target)
 
     def _predict_batch(self, samples: Sequence[Sample]) -> list[Prediction]:
         prepared = [self._prepare(sample) for sample in samples]

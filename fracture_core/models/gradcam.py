@@ -1,4 +1,4 @@
-"""Grad-CAM (Selvaraju et al. 2017): feature maps weighted by how much each bears on a score.
+"""Grad-CAM (Selvaraju et al. 2017) and HiResCAM: feature maps by how much they bear on a score.
 
 Captum finds layers by hooks, and hooks on a network would see the passes of other threads too.
 So the network is cut instead: its first part runs without gradients, and the hook sits on a layer
@@ -13,30 +13,36 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-METHOD = "Grad-CAM"
+GRAD_CAM = "Grad-CAM"
+HIRES_CAM = "HiResCAM (Grad-CAM without averaging)"
+_UNUSED_IS_ZERO = {"allow_unused": True, "materialize_grads": True}
 
 
-def grad_cam(score: Callable[..., Tensor], features: Sequence[Tensor]) -> list[Tensor]:
-    """One (h, w) map ≥ 0 for each of the (1, C, h, w) `features`, in the unit of the score.
+def grad_cam(score: Callable[..., Tensor], features: Tensor) -> Tensor:
+    """(h, w) map ≥ 0 of (1, C, h, w) features: each channel weighted by its mean gradient.
 
-    `score` computes a tensor of one element from the features; those it does not depend on get
-    a map of zeros.
+    `score` computes a tensor of one element from the features; the map is in its unit.
     """
     from captum.attr import LayerGradCam
 
-    cut = _Cut()
+    cut, score_of, leaves = _cut_at(score, [features])
+    maps = LayerGradCam(score_of, cut).attribute(
+        leaves, relu_attributions=True, grad_kwargs=_UNUSED_IS_ZERO
+    )
+    return _tuple(maps)[0][0, 0].detach()
 
-    def score_of(*inputs: Tensor) -> Tensor:
-        return score(*cut(*inputs)).reshape(1)
 
-    with torch.enable_grad():
-        leaves = tuple(level.detach().requires_grad_() for level in features)
-        maps = LayerGradCam(score_of, cut).attribute(
-            leaves,
-            relu_attributions=True,
-            grad_kwargs={"allow_unused": True, "materialize_grads": True},
-        )
-    return [one[0, 0].detach() for one in (maps if isinstance(maps, tuple) else (maps,))]
+def hires_cam(score: Callable[..., Tensor], features: Sequence[Tensor]) -> list[Tensor]:
+    """One (h, w) map ≥ 0 for each of the (1, C, h, w) `features`: gradient times activation in
+    every cell (Draelos & Carin 2020), so that a gradient counts only where it arose.
+
+    `score` is as for `grad_cam`; features it does not depend on get a map of zeros.
+    """
+    from captum.attr import LayerGradientXActivation
+
+    cut, score_of, leaves = _cut_at(score, features)
+    maps = LayerGradientXActivation(score_of, cut).attribute(leaves, grad_kwargs=_UNUSED_IS_ZERO)
+    return [one.detach().sum(dim=1)[0].clamp(min=0) for one in _tuple(maps)]
 
 
 def over_input(cells: Sequence[Tensor], height: int, width: int) -> Tensor:
@@ -57,6 +63,19 @@ def _stretched(cells: Tensor, height: int, width: int) -> Tensor:
         cells[None, None].float(), size=size, mode="bilinear", align_corners=False
     )
     return stretched[0, 0]
+
+
+def _cut_at(
+    score: Callable[..., Tensor], features: Sequence[Tensor]
+) -> tuple[nn.Module, Callable[..., Tensor], tuple[Tensor, ...]]:
+    """A layer that stands for the features, the score computed through it, and its inputs."""
+    cut = _Cut()
+    leaves = tuple(level.detach().requires_grad_() for level in features)
+    return cut, lambda *inputs: score(*cut(*inputs)).reshape(1), leaves
+
+
+def _tuple(maps: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return maps if isinstance(maps, tuple) else (maps,)
 
 
 class _Cut(nn.Module):
