@@ -317,7 +317,7 @@ class TestExplanations:
             index = int(np.flatnonzero(overlap_with_square(found, (row, column), 48))[0])
             values = sees_white.explain(one, index).values
             inside = values[row : row + 48, column : column + 48]
-            assert inside.max() == 1
+            assert inside.max() > 0.999
             assert inside.sum() > 0.5 * values.sum()
 
     def test_without_a_cause_there_is_no_strength(self, sees_white: FasterRcnnModel) -> None:
