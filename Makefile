@@ -39,10 +39,10 @@ $(TEST_STAMP): pyproject.toml | $(BIN)/uv
 
 test: setup-test
 	$(BIN)/python tests/install_browser.py
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist loadfile
 
 test-fast: setup-test
-	$(BIN)/pytest -m "not browser and not slow"
+	$(BIN)/pytest -n auto --dist loadfile -m "not browser and not slow"
 
 check: setup-test
 	$(BIN)/ruff check .
