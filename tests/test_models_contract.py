@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from fracture_core import masks
 from fracture_core.models import library
 from fracture_core.models.base import Model, family
-from fracture_core.models.cards import ModelCard
+from fracture_core.models.cards import CARD_FILE, ModelCard, read_card
 from fracture_core.models.hf_architectures import ARCHITECTURES
 from fracture_core.settings import settings
 from fracture_core.types import MAX_CANDIDATES, SCORE_FLOOR, Detections, Prediction, Sample, Window
@@ -47,6 +48,9 @@ FAMILIES: dict[str, Callable[[Path], ModelCard]] = {
     "scratch_detr": saved("scratch_detr", "scratch:tiny"),
 }
 SHAPES = [(120, 150), (150, 120), (1, 1), (8, 3), (4, 900), (700, 5), (64, 64)]
+
+
+ODD_SHAPES = [(120, 150), (1, 1), (4, 900)]
 
 
 class Loaded:
@@ -159,11 +163,17 @@ def test_twice_the_same_and_no_samples(model: Model, samples: list[Sample]) -> N
     assert model.predict([]) == []
 
 
-def test_in_eval_mode(model: Model) -> None:
+def network_of(model: Model) -> torch.nn.Module:
     network = getattr(model, "_network", None)
     if network is None:
         pytest.skip("no network in it")
+    return network
+
+
+def test_in_eval_mode_and_frozen(model: Model) -> None:
+    network = network_of(model)
     assert not any(module.training for module in network.modules())
+    assert not any(parameter.requires_grad for parameter in network.parameters())
 
 
 @pytest.mark.parametrize("level", [0, 255])
@@ -178,13 +188,128 @@ def test_loaded_again_it_answers_the_same(loaded: Loaded, samples: list[Sample])
     assert_identical(loaded.model.predict(samples[:1])[0], again.predict(samples[:1])[0])
 
 
-def test_two_threads_at_once(model: Model, samples: list[Sample]) -> None:
-    rounds = 6
+def test_saved_and_loaded_it_answers_the_same(
+    model: Model, samples: list[Sample], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renamed: list[str] = []
+    rename = Path.replace
+
+    def watch(self: Path, target: Path) -> Path:
+        renamed.append(target.name)
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "replace", watch)
+    card = model.save(tmp_path / "saved")
+    assert renamed == [name for name in (card.weights_file, CARD_FILE) if name]
+    assert {file.name for file in (tmp_path / "saved").iterdir()} == set(renamed)
+    assert read_card(tmp_path / "saved") == card
+    facts = {"weights_file", "weights_sha256", "architecture"}
+    assert card.model_dump(exclude=facts) == model.card.model_dump(exclude=facts)
+    again = family(card.family).load(card, tmp_path / "saved")
+    assert_identical(model.predict(samples[:1])[0], again.predict(samples[:1])[0])
+    if card.weights_file:
+        assert card.weights_file.endswith(".safetensors")
+        assert card.weights_sha256 == library.hash_file(tmp_path / "saved" / card.weights_file)
+
+
+def indices(model: Model, one: Sample) -> list[int | None]:
+    """The image, and the first finding where there is one, or the first class."""
+    if model.card.task == "classify":
+        return [None, 0]
+    return [None, 0] if len(model.predict([one])[0].detections) else [None]
+
+
+@pytest.mark.parametrize("shape", ODD_SHAPES)
+def test_an_explanation_lies_on_the_picture(model: Model, shape: tuple[int, int]) -> None:
+    one = sample(picture(*shape))
+    for index in indices(model, one):
+        heatmap = model.explain(one, index)
+        assert heatmap.values.shape == shape
+        assert np.isfinite(heatmap.values).all()
+        assert heatmap.strength >= 0
+        assert heatmap.values.max() == (1 if heatmap.strength > 0 else 0)
+        assert heatmap.method
+        assert heatmap.target
+
+
+def test_there_is_something_to_explain(model: Model, samples: list[Sample]) -> None:
+    maps = [model.explain(samples[0], index) for index in (None, 0)]
+    assert all(heatmap.strength > 0 for heatmap in maps)
+    assert all(np.ptp(heatmap.values) > 0 for heatmap in maps)
+
+
+def test_nothing_to_explain_beyond_the_findings(model: Model, samples: list[Sample]) -> None:
+    for index in (-1, MAX_CANDIDATES):
+        with pytest.raises(IndexError):
+            model.explain(samples[0], index)
+
+
+def test_a_blank_picture_is_explained(model: Model) -> None:
+    blank = sample(np.zeros((90, 110), dtype=np.uint8))
+    for index in indices(model, blank):
+        assert np.isfinite(model.explain(blank, index).values).all()
+
+
+def test_explaining_leaves_nothing_behind(model: Model, samples: list[Sample]) -> None:
+    network = network_of(model)
+    state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    before = model.predict(samples[:1])[0]
+    model.explain(samples[0], 0)
+    model.explain(samples[1], None)
+    assert_identical(model.predict(samples[:1])[0], before)
+    assert all(torch.equal(tensor, state[name]) for name, tensor in network.state_dict().items())
+    assert all(parameter.grad is None for parameter in network.parameters())
+    for module in network.modules():
+        assert not module.training
+        assert not module._forward_hooks
+        assert not module._forward_pre_hooks
+        assert not module._backward_hooks
+
+
+def test_other_weights_give_another_answer(model: Model, samples: list[Sample]) -> None:
+    before = model.predict(samples[:1])[0]
+    first, again, other = (model.randomised(seed) for seed in (1, 1, 2))
+    assert first.card.classes == model.card.classes
+    answer = first.predict(samples[:1])[0]
+    assert_identical(answer, again.predict(samples[:1])[0])
+    assert_identical(model.predict(samples[:1])[0], before)
+    if model.card.family == "fake":
+        # It has no weights to lose, so that its explanations rightly fail.
+        assert_identical(answer, before)
+        return
+    assert not same_weights(first, model)
+    assert not same_weights(first, other)
+    assert same_weights(first, again)
+    with pytest.raises(AssertionError):
+        assert_identical(answer, before)
+
+
+def same_weights(first: Model, second: Model) -> bool:
+    states = [network_of(model).state_dict() for model in (first, second)]
+    return all(torch.equal(tensor, states[1][name]) for name, tensor in states[0].items())
+
+
+def test_two_threads_predict_and_explain_at_once(model: Model, samples: list[Sample]) -> None:
+    rounds = 3
     alone = [model.predict([one])[0] for one in samples[:2]]
+    maps = [model.explain(one, 0).values for one in samples[:2]]
     with ThreadPoolExecutor(2) as pool:
-        jobs = [pool.submit(model.predict, [samples[i % 2]]) for i in range(2 * rounds)]
-        for i, job in enumerate(jobs):
-            assert_identical(job.result()[0], alone[i % 2])
+        jobs = [
+            (
+                pool.submit(model.predict, [samples[i % 2]]),
+                pool.submit(model.explain, samples[i % 2], 0),
+            )
+            for i in range(2 * rounds)
+        ]
+        for i, (answer, heatmap) in enumerate(jobs):
+            assert_identical(answer.result()[0], alone[i % 2])
+            np.testing.assert_array_equal(heatmap.result().values, maps[i % 2])
+
+
+def test_eight_and_sixteen_bits_of_the_same_grey_are_the_same(model: Model) -> None:
+    grey = picture(100, 130)
+    deep = sample(grey.astype(np.uint16) * 257)
+    assert_identical(model.predict([deep])[0], model.predict([sample(grey)])[0])
 
 
 def test_sixteen_bits_are_seen_through_the_window(model: Model) -> None:

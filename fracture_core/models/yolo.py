@@ -169,8 +169,8 @@ class YoloModel:
     def explain(self, sample: Sample, index: int | None) -> Heatmap:
         """See `yolo_explanations`; None: the best findings together, each weighted by its score."""
         prepared = self._prepare(sample)
-        pixels = self._pixels([prepared])
-        raw = self._forward(pixels)[0]
+        output, answers = self._run(self._pixels([prepared]))
+        raw = self._read(output, answers)[0]
         found, kept = self._ordered(raw, prepared.letterbox)
         if index is not None and not 0 <= index < len(found):
             raise IndexError(f"index: expected one of {len(found)} findings, got {index}")
@@ -179,9 +179,8 @@ class YoloModel:
         candidates = Candidates(
             anchors=raw.anchors[rows], labels=raw.labels[rows], weights=raw.scores[rows]
         )
-        with self._lock:
-            cells = evidence(self._network, pixels, candidates)
-        values = over_picture(cells, prepared.letterbox)
+        maps = evidence(self._network.model[-1], answers["feats"], candidates)
+        values = over_picture(maps, prepared.letterbox)
         return Heatmap.of(values, METHOD, self._target(found, index))
 
     def _target(self, found: Detections, index: int | None) -> str:
@@ -236,16 +235,24 @@ class YoloModel:
         channels = self._network.yaml["channels"]
         return (grey.float() / 255)[:, None].expand(-1, channels, -1, -1).contiguous()
 
-    @torch.no_grad()  # not inference_mode: the head keeps a grid that gradients go through later
     def _forward(self, pixels: torch.Tensor) -> list[_Raw]:
+        return self._read(*self._run(pixels))
+
+    @torch.no_grad()
+    def _run(self, pixels: torch.Tensor) -> tuple[Any, dict[str, Any]]:
+        """The network's decoded output, and what its head made of which features."""
         with self._lock:
-            output, heads = self._network(pixels)
+            output, answers = self._network(pixels)
+        return output, answers.get("one2one", answers)
+
+    @torch.no_grad()
+    def _read(self, output: Any, answers: dict[str, Any]) -> list[_Raw]:
         prototypes = None
         if self._card.task == "segment":
             output, prototypes = output
         chosen = None
         if _is_end_to_end(self._network):
-            chosen = _chosen_anchors(self._network.model[-1], heads["one2one"]["scores"])
+            chosen = _chosen_anchors(self._network.model[-1], answers["scores"])
         return [
             self._decode(
                 one,
