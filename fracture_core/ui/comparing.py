@@ -1,5 +1,6 @@
 """Several models on one case: who they are, their answers one after another, and their panes."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -22,8 +23,8 @@ _MOST_NAMES = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """`case` and `panes` have their boxes in the same classes; `comparable` tells whether any class
-    is known to more than one of models and truth, so that classes can be held against each other.
+    """`case` and `panes` have their boxes in the same classes · `comparable`: any two of models and
+    truth have a class in common, so that classes can be held against each other at all.
     """
 
     case: Case
@@ -44,10 +45,11 @@ def compare(cards: Sequence[ModelCard], case: Case) -> Comparison:
             bar.progress(start + share / len(cards), words)
 
         pane = _pane(card, case, report)
-        panes.append(_in_classes(pane, names, _warnings(card, cards, case)))
+        panes.append(_in_classes(pane, names, _warnings(n, cards, case)))
     bar.empty()
-    comparable = all(not _shares_none(card, cards, case) for card in _detectors(cards))
-    return Comparison(case=case.in_classes(names), panes=tuple(panes), comparable=comparable)
+    return Comparison(
+        case=case.in_classes(names), panes=tuple(panes), comparable=_comparable(cards, case)
+    )
 
 
 def carry_own(state: ViewerState, before: Sequence[str], after: Sequence[str]) -> ViewerState:
@@ -118,30 +120,34 @@ def _in_classes(pane: Pane, names: tuple[str, ...], warnings: tuple[str, ...]) -
     return replace(pane, card=card, predictions=predictions, warnings=warnings)
 
 
-def _others(card: ModelCard, cards: Sequence[ModelCard], case: Case) -> tuple[str, ...]:
-    """What the other detectors and the truth call their classes."""
-    names = case.classes
-    for other in _detectors(cards):
-        if other is not card:
-            names, _ = class_names.merge(names, other.classes)
-    return names
+def _shares(first: Sequence[str], second: Sequence[str]) -> bool:
+    """Whether two lists of classes can be held against each other; an empty one always can."""
+    return not first or not second or class_names.shared(first, second)
 
 
-def _shares_none(card: ModelCard, cards: Sequence[ModelCard], case: Case) -> bool:
-    others = _others(card, cards, case)
-    return bool(others) and not class_names.shared(card.classes, others)
+def _comparable(cards: Sequence[ModelCard], case: Case) -> bool:
+    lists = [card.classes for card in _detectors(cards)] + [case.classes]
+    return all(_shares(first, second) for first, second in itertools.combinations(lists, 2))
 
 
-def _warnings(card: ModelCard, cards: Sequence[ModelCard], case: Case) -> tuple[str, ...]:
-    """What the reader must know of a detector's classes, in one sentence."""
-    if card.task == "classify":
-        return ()
-    others = _others(card, cards, case)
-    if _shares_none(card, cards, case):
-        return ("No class in common with the others",)
-    merged, _ = class_names.merge(card.classes, others)
-    unknown = merged[len(card.classes) :]
-    if not unknown:
-        return ()
-    more = f" and {len(unknown) - _MOST_NAMES} more" if len(unknown) > _MOST_NAMES else ""
-    return (f"Does not know {', '.join(unknown[:_MOST_NAMES])}{more}",)
+def _warnings(n: int, cards: Sequence[ModelCard], case: Case) -> tuple[str, ...]:
+    """What the reader must know of the classes of the n-th model."""
+    own = cards[n].classes
+    others = {
+        f"model {LETTERS[k]}": card.classes
+        for k, card in enumerate(cards)
+        if k != n and card.task != "classify"
+    } | {"the truth": case.classes}
+    strangers = [name for name, classes in others.items() if not _shares(own, classes)]
+    merged = own
+    for classes in others.values():
+        if _shares(own, classes):
+            merged, _ = class_names.merge(merged, classes)
+    unknown = merged[len(own) :]
+    sentences = []
+    if strangers:
+        sentences.append(f"no class in common with {' and '.join(strangers)}")
+    if unknown:
+        more = f" and {len(unknown) - _MOST_NAMES} more" if len(unknown) > _MOST_NAMES else ""
+        sentences.append(f"does not know {', '.join(unknown[:_MOST_NAMES])}{more}")
+    return tuple(sentences)

@@ -22,23 +22,29 @@ def choose_models() -> list[ModelCard]:
     """Let the reader choose up to four in the sidebar."""
     library = read_library()
     cards = {card.model_id: card for card in library.cards}
-    _keep_known(cards)
+    _begin(cards)
     chosen = st.multiselect(
         "Models",
         list(cards),
-        default=None if KEY in st.session_state else _first_choice(library.cards),
         format_func=lambda model_id: name_of(cards[model_id], library.cards),
         key=KEY,
         max_selections=MOST_MODELS,
         bind="query-params",
         placeholder="Choose two to four",
     )
-    for model_id in chosen:
-        if cards[model_id].note:
-            st.caption(literal(f"{cards[model_id].title}: {cards[model_id].note}"))
     for error in library.broken:
         st.warning(literal(str(error)), icon=":material/warning:")
     return [cards[model_id] for model_id in chosen]
+
+
+def show_notes(cards: Sequence[ModelCard]) -> None:
+    """What the cards warn of, the same words once."""
+    titles: dict[str, list[str]] = {}
+    for card in cards:
+        titles.setdefault(card.note, []).append(card.title)
+    for note, named in titles.items():
+        if note:
+            st.caption(literal(f"{', '.join(named)}: {note}"))
 
 
 def offer_more() -> None:
@@ -82,16 +88,15 @@ def choose_scratch_and_tuned() -> str | None:
     return None
 
 
-def _keep_known(cards: dict[str, ModelCard]) -> None:
-    """A model that is gone since it was chosen must not break the page."""
-    held = st.session_state.get(KEY)
-    if held is not None and not set(held) <= set(cards):
-        st.session_state[KEY] = [model_id for model_id in held if model_id in cards]
-
-
-def _first_choice(cards: Sequence[ModelCard]) -> list[str]:
-    own = [card.model_id for card in cards if card.family != "fake"]
-    return (own if len(own) >= FEWEST else [card.model_id for card in cards])[:FEWEST]
+def _begin(cards: dict[str, ModelCard]) -> None:
+    """The first two models where none are chosen yet; one that is gone since must not break it."""
+    if KEY in st.session_state:
+        held = st.session_state[KEY]
+        if not set(held) <= set(cards):
+            st.session_state[KEY] = [model_id for model_id in held if model_id in cards]
+    elif KEY not in st.query_params:
+        own = [card.model_id for card in cards.values() if card.family != "fake"]
+        st.session_state[KEY] = (own if len(own) >= FEWEST else list(cards))[:FEWEST]
 
 
 def _add_untrained() -> None:

@@ -11,6 +11,7 @@ from fracture_core.ui.comparison_choice import (
     choose_models,
     choose_scratch_and_tuned,
     offer_more,
+    show_notes,
 )
 from fracture_core.ui.predicting import card_for
 from fracture_core.ui.sources import choose_case, show_warnings, step
@@ -73,6 +74,7 @@ with st.sidebar:
         if missing := st.session_state.pop("pair_missing", None):
             st.info(literal(missing), icon=":material/inventory_2:")
         offer_more()
+        show_notes(cards)
     show_warnings(chosen.warnings, messages)
 
 if len(cards) < FEWEST:

@@ -4,15 +4,14 @@ import { letterOf } from "./comparison.js"
 import { element, setText } from "./elements.js"
 import { FindingsTable } from "./table.js"
 
-const FEW_PX = 38
-
 export class PlacesTable extends FindingsTable {
-  /** One column for each of `panes`. */
+  /** One column for each of `panes` that answers with boxes. */
   setPanes(panes) {
-    const models = panes.map(({ title }, n) => [letterOf(n), title])
-    this.columns = 4 + panes.length
+    const lettered = panes.map(({ title, task }, n) => ({ task, words: [letterOf(n), title] }))
+    const models = lettered.filter(({ task }) => task !== "classify").map(({ words }) => words)
+    this.columns = 4 + models.length
     this.root.classList.add("places")
-    this.root.style.setProperty("--columns", `34px minmax(0, 1fr) repeat(${panes.length}, ${FEW_PX - 4}px) ${FEW_PX}px 56px`)
+    this.root.style.setProperty("--columns", `30px minmax(0, 1fr) ${"32px ".repeat(models.length)}36px 56px`)
     const names = [["#", "Place"], ["Class", ""], ...models, ["Truth", ""], ["Found", "By how many of the models that answer with boxes"]]
     const cells = names.map(([name, title]) => element("span", { role: "columnheader", title: title || null }, name))
     this.scroller.firstChild.replaceChildren(...cells)

@@ -5,6 +5,7 @@ import { findingMarks } from "./marks.js"
 import { TAGS } from "./overlay.js"
 
 export const letterOf = (pane) => "ABCD"[pane]
+const MOST_LACKING_TAGS = 12
 const sameNames = (a, b) => a.length === b.length && a.every((name, n) => name === b[n])
 
 /** What stands at the head of pane `n`: one letter a model, facts, a classifier's answer. */
@@ -97,6 +98,8 @@ function agreementOf({ foundBy }, voices) {
   return [share, `${share}: ${foundBy.map(letterOf).join(", ")}`]
 }
 
+const voicesOnly = (scores, panes) => scores.filter((_, n) => panes[n].task !== "classify")
+
 /** Rows for the table: places by score, then the truths that no model found. */
 export function placeRows(comparison, panes, classes) {
   const { places, voices, truth } = comparison
@@ -104,18 +107,18 @@ export function placeRows(comparison, panes, classes) {
     const [agreement, title] = agreementOf(place, voices)
     const name = panes[place.pane].classes[place.label] ?? `class ${place.label}`
     const kind = agreement === "all" ? "all" : "some"
-    return { id: place.id, number: place.number, name, scores: place.scores, truth: place.truth, agreement, title, kind }
+    return { id: place.id, number: place.number, name, scores: voicesOnly(place.scores, panes), truth: place.truth, agreement, title, kind }
   })
   for (const j of missedByAll(comparison)) {
     const name = classes[truth.labels[j]] ?? `class ${truth.labels[j]}`
-    rows.push({ id: `t${j}`, number: `GT${j + 1}`, name, scores: panes.map(() => null), truth: j, agreement: "none", title: "found by none", kind: "none" })
+    rows.push({ id: `t${j}`, number: `GT${j + 1}`, name, scores: voicesOnly(panes.map(() => null), panes), truth: j, agreement: "none", title: "found by none", kind: "none" })
   }
   return rows
 }
 
 // ---- marks ---------------------------------------------------------------------------------
 
-/** The findings of pane `n`, numbered by place; where only some found it, `partial`. */
+/** The findings of pane `n`, numbered by place; `found` tells by whom: "all" or "some". */
 export function comparedMarks(comparison, n, { pane, findings, lit, dotted }) {
   const { voices, placeOf } = comparison
   const marks = findingMarks(pane, findings, null, dotted)
@@ -125,7 +128,7 @@ export function comparedMarks(comparison, n, { pane, findings, lit, dotted }) {
     const parts = [place.number, TAGS[findings.rows[row].kind], place.scores[n].toFixed(2), share]
     mark.id = place.id
     mark.tag = parts.filter((part) => part !== undefined).join(" ")
-    mark.partial = place.foundBy.length < voices.length
+    if (voices.length > 1) mark.found = place.foundBy.length < voices.length ? "some" : "all"
     mark.lit = place.id === lit
   })
   return marks
@@ -134,10 +137,10 @@ export function comparedMarks(comparison, n, { pane, findings, lit, dotted }) {
 /** Where others found something and this pane did not: faint corners. */
 export function lackingMarks({ voices, places }, n, lit) {
   if (!voices.includes(n)) return []
-  return places
-    .filter((place) => place.scores[n] === null)
-    .map(({ id, number, raw, at }) => {
-      const tag = id === lit ? `${number} not found` : `${number} –`
-      return { id, kind: "lacking", line: "solid", tag, xyxy: raw.xyxy, index: at, mask: null, lit: id === lit }
-    })
+  const lacking = places.filter((place) => place.scores[n] === null)
+  const few = lacking.length <= MOST_LACKING_TAGS
+  return lacking.map(({ id, number, raw, at }) => {
+    const tag = id === lit ? `${number} not found` : few ? `${number} –` : ""
+    return { id, kind: "lacking", line: "solid", tag, xyxy: raw.xyxy, index: at, mask: null, lit: id === lit }
+  })
 }

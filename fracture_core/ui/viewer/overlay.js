@@ -89,19 +89,14 @@ function strokeBrackets(context, { x, y, width, height }, colour) {
   line(1, colour)
 }
 
-/** Rings at the corners: only some of the models found this. */
-function strokeRings(context, { x, y, width, height }, colour) {
+/** A disc at the corner: full where all models found this, hollow where only some did. */
+function drawDisc(context, { x, y }, colour, full) {
   context.setLineDash([])
-  context.lineWidth = 1.5
-  context.fillStyle = "#000"
+  context.lineWidth = 2
   context.strokeStyle = colour
+  context.fillStyle = full ? colour : "#000"
   context.beginPath()
-  for (const cornerX of [x, x + width]) {
-    for (const cornerY of [y, y + height]) {
-      context.moveTo(cornerX + 3.5, cornerY)
-      context.arc(cornerX, cornerY, 3.5, 0, 2 * Math.PI)
-    }
-  }
+  context.arc(x, y, 4.5, 0, 2 * Math.PI)
   context.fill()
   context.stroke()
 }
@@ -115,7 +110,7 @@ function drawBox(context, mark) {
     if (mark.kind === "missed") strokeCorners(context, mark.rect, colour)
   } else {
     strokeRect(context, mark.rect, { colour, width: 2, dash: DASHES[mark.line] })
-    if (mark.partial) strokeRings(context, mark.rect, colour)
+    if (mark.found) drawDisc(context, mark.rect, colour, mark.found === "all")
   }
   if (mark.chosen) strokeRect(context, grown(mark.rect, 5), { colour: "#fff", width: 1, dash: [2, 3] })
   if (mark.lit) strokeRect(context, grown(mark.rect, 5), { colour: "#fff", width: 1.5, dash: [] })

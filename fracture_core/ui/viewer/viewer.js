@@ -138,6 +138,7 @@ class Viewer {
     this.dotted = false
     this.active = Math.min(this.active, Math.max(content.panes.length - 1, 0))
     this.column.showTabs(content.panes, this.active)
+    this.root.dataset.models = content.panes.length
     this.wantFrame()
   }
 
