@@ -1,5 +1,6 @@
 /** Which explanations there are, which one is looked at, and where it is drawn. */
 
+import { plainNumber } from "./explanation.js"
 import { weightOf } from "./heatmap.js"
 import { pictureOf } from "./shelf.js"
 
@@ -50,7 +51,13 @@ export class Explainer {
     this.answers = new Map(explanations.map((link) => [nameOf(link), held.get(link.path) ?? { ...link, state: "waiting", share: 0 }]))
     for (const answer of this.answers.values()) if (!answer.followed) this.follow(answer)
     this.asking = null
-    this.touch("map", "column")
+    this.wantGate()
+    this.told()
+  }
+
+  /** Titles and notes of the three panels tell of the answers as well. */
+  told() {
+    this.touch("map", "column", ...(this.panels ? ["layout"] : []))
   }
 
   async follow(answer) {
@@ -58,7 +65,7 @@ export class Explainer {
     while ([...this.answers.values()].includes(answer)) {
       Object.assign(answer, await read(answer.path))
       if (answer.state === "done") await this.fetchMap(answer)
-      this.touch("map", "column")
+      this.told()
       if (answer.state === "done" || answer.state === "failed") return
       await new Promise((wake) => setTimeout(wake, AGAIN_MILLISECONDS))
     }
@@ -100,7 +107,7 @@ export class Explainer {
     this.panels = !this.panels
     if (!this.panels) return this.touch("layout")
     this.request("image")
-    this.wantGate()
+    if (this.asking === null) this.askFor("gate")
     return this.touch("layout")
   }
 
@@ -112,8 +119,14 @@ export class Explainer {
   /** Picture, class map and gate map side by side; null where they are not asked for. */
   layout(panes, truth) {
     if (!this.panels || !panes[this.pane]?.has_gate) return null
-    const part = (title, what) => ({ title, warnings: [], model: this.pane, truth, what })
-    return [part("Picture", null), part("Grad-CAM", "image"), part("Attention gate", "gate")]
+    const part = (title, what) => {
+      const answer = this.find(what)
+      const done = answer?.state === "done"
+      const facts = done ? [`strength ${plainNumber(answer.strength)}`, answer.checks.verdict] : []
+      const note = done || what === null ? "" : (answer?.error ?? "Explaining…")
+      return { title, warnings: [], facts, note, model: this.pane, truth, what }
+    }
+    return [part("Picture", null), part("Class map", "image"), part("Attention gate", "gate")]
   }
 
   // ---- what is drawn -----------------------------------------------------------------------

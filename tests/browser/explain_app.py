@@ -1,0 +1,69 @@
+"""A page with a viewer that explains, for the browser tests; the query names the scene."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import streamlit as st
+
+sys.path.append(str(Path(__file__).parents[2]))
+
+from fracture_core.types import Sample
+from fracture_core.ui.case_viewer import Asked, Pane, ViewerState, case_viewer
+from fracture_core.ui.cases import Case
+from fracture_core.ui.explaining import ask, known
+from fracture_core.ui.routes import ROUTES
+from tests.browser.viewer_scenes import TRUTHS, sample
+from tests.patch_model import CLASSES, PatchModel, card
+
+
+def read_scene(name: str) -> tuple[PatchModel, Sample]:
+    shown = sample("plain", 420, 560, 0, TRUTHS)
+    facts = {"model_id": f"patches-{name}", "architecture": {"healthy": "healthy"}}
+    if name in ("classes", "wrong", "gate", "unknown"):
+        label = {"classes": 0, "wrong": 1, "gate": 0, "unknown": None}[name]
+        shown = replace(shown, image_class=label)
+        return PatchModel(card=card("classify", **facts), sharp=shown), shown
+    fault = {"failing": "the network is <b>torn</b>", "weights": "weights"}.get(name, "")
+    seconds = 2 if name == "slow" else 0
+    return PatchModel(card=card(**facts), sharp=shown, fault=fault, seconds=seconds), shown
+
+
+def page() -> None:
+    st.set_page_config(layout="wide", initial_sidebar_state="collapsed")
+    st.html("<style>.stMainBlockContainer {padding: 3rem 1.5rem 1rem}</style>")
+    st.session_state["runs"] = st.session_state.get("runs", 0) + 1
+    name = st.query_params.get("scene", "findings")
+    model, shown = read_scene(name)
+    # Every test has explanations of its own.
+    key = f"{name} {st.query_params.get('test', '')}"
+    case = Case(key=key, title="Patches", samples=(shown,), classes=CLASSES)
+    prediction = model.predict([shown])[0]
+    panes = [
+        Pane(title="Patches", card=model.card, predictions=(prediction,), has_gate=name == "gate")
+    ]
+
+    def explain(asked: Asked) -> None:
+        st.session_state.setdefault("asked", []).append(asked.what)
+        ask(model.card, case, prediction, asked, open_model=lambda card: model)
+
+    state = case_viewer(
+        case.samples,
+        panes,
+        CLASSES,
+        ViewerState.from_query(dict(st.query_params)),
+        key="viewer",
+        title=case.title,
+        on_explain=explain,
+        explanations=known(case, [model.card]),
+    )
+    asked = st.session_state.get("asked", [])
+    told = {"runs": st.session_state["runs"], "asked": asked, "map_opacity": state.map_opacity}
+    st.text(json.dumps(told))
+
+
+if st.runtime.exists():
+    page()
+else:
+    app = st.App(__file__, routes=ROUTES)
