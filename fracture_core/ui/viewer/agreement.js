@@ -22,21 +22,42 @@ function inFallingOrder(models) {
   }
 }
 
-/** The place that a finding joins, −1 = none. */
-function placeFor(places, models, model, position, { matchIou, rule, classAware }) {
-  const { xyxy, labels } = models[model].raw
-  let best = -1
-  let bestIou = 0
-  for (let p = 0; p < places.length; p++) {
-    const { members, head, at } = places[p]
-    if (members[model] >= 0) continue
-    if (classAware && head.labels[at] !== labels[position]) continue
-    const overlap = iou(xyxy, position, head.xyxy, at)
-    if (!(overlap > bestIou)) continue
-    const satisfied = rule === "iou" ? overlap >= matchIou : centreInside(xyxy, position, head.xyxy, at)
-    if (satisfied) [best, bestIou] = [p, overlap]
+/**
+ * The first findings of all places, in flat arrays: with thousands of comparisons a frame, most of
+ * boxes that do not touch, this is what keeps a drag smooth.
+ */
+class Heads {
+  constructor(most) {
+    this.count = 0
+    this.xyxy = new Float32Array(4 * most)
+    this.labels = new Int32Array(most)
+    // For each place one bit a model that has a finding in it.
+    this.taken = new Uint8Array(most)
   }
-  return best
+
+  add({ xyxy, labels }, position) {
+    for (let k = 0; k < 4; k++) this.xyxy[4 * this.count + k] = xyxy[4 * position + k]
+    this.labels[this.count] = labels[position]
+    return this.count++
+  }
+
+  /** The place that a finding joins, −1 = none. */
+  find({ xyxy, labels }, position, model, { matchIou, rule, classAware }) {
+    const heads = this.xyxy
+    const [x1, y1, x2, y2] = xyxy.subarray(4 * position, 4 * position + 4)
+    const label = labels[position]
+    let best = -1
+    let bestIou = 0
+    for (let p = 0, q = 0; p < this.count; p++, q += 4) {
+      if (heads[q] >= x2 || heads[q + 2] <= x1 || heads[q + 1] >= y2 || heads[q + 3] <= y1) continue
+      if (this.taken[p] & (1 << model) || (classAware && this.labels[p] !== label)) continue
+      const overlap = iou(xyxy, position, heads, p)
+      if (!(overlap > bestIou)) continue
+      const satisfied = rule === "iou" ? overlap >= matchIou : centreInside(xyxy, position, heads, p)
+      if (satisfied) [best, bestIou] = [p, overlap]
+    }
+    return best
+  }
 }
 
 function truthAt(place, models) {
@@ -60,13 +81,16 @@ function truthAt(place, models) {
  */
 export function agree(models, truths, options) {
   const places = []
-  for (const [model, index] of inFallingOrder(models)) {
+  const order = inFallingOrder(models)
+  const heads = new Heads(order.length)
+  for (const [model, index] of order) {
     const { raw, shown } = models[model]
-    let p = placeFor(places, models, model, shown[index], options)
+    let p = heads.find(raw, shown[index], model, options)
     if (p < 0) {
-      p = places.length
+      p = heads.add(raw, shown[index])
       places.push({ members: models.map(() => -1), first: model, head: raw, at: shown[index] })
     }
+    heads.taken[p] |= 1 << model
     places[p].members[model] = index
   }
   for (const place of places) place.truth = truthAt(place, models)

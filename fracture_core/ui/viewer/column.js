@@ -36,7 +36,7 @@ export class Column {
     this.tally = element("p", { class: "tally" })
     this.best = element("button", { type: "button", class: "tool words", onclick: showBest }, "Show best")
     this.controls = new Controls({ change, commit })
-    this.tables = { one: new FindingsTable({ onHover: hover, onPick: pick }), many: new PlacesTable({ onHover: hover, onPick: pick }) }
+    this.tables = { one: new FindingsTable({ onHover: hover, onPick: pick }), many: new PlacesTable({ onHover: hover, onPick: pick, label: "Places" }) }
     this.table = this.tables.one
     this.sharing = new Sharing({ toggleOwn, toggleLacking })
     this.scores = new ClassScores()
@@ -103,6 +103,7 @@ export class Column {
   }
 
   showExplanation(pane, findings, state, explaining) {
+    if (!pane) return
     const { what } = explaining
     const answered = findings.raw !== null
     const row = findings.rows.find(({ position }) => position === what)

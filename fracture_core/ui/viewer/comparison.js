@@ -6,6 +6,8 @@ import { TAGS } from "./overlay.js"
 
 export const letterOf = (pane) => "ABCD"[pane]
 const MOST_LACKING_TAGS = 12
+// Of hundreds of findings only the best are told in words: more could not be read.
+const MOST_TAGS = 40
 const sameNames = (a, b) => a.length === b.length && a.every((name, n) => name === b[n])
 
 /** What stands at the head of pane `n`: one letter a model, facts, a classifier's answer. */
@@ -68,6 +70,12 @@ export function missedByAll({ foundBy }) {
   return foundBy ? foundBy.map((_, truth) => truth).filter((truth) => !foundBy[truth].length) : []
 }
 
+/** The place that has the truth under an id such as "t1"; every other id as it is. */
+export function placeIdOf({ places }, id) {
+  const truth = id?.[0] === "t" ? Number(id.slice(1)) : -1
+  return truth < 0 ? id : (places.find((place) => place.truth === truth)?.id ?? id)
+}
+
 // ---- words ---------------------------------------------------------------------------------
 
 const plural = (count, one, many) => `${count} ${count === 1 ? one : many}`
@@ -124,12 +132,16 @@ export function comparedMarks(comparison, n, { pane, findings, lit, dotted }) {
   const marks = findingMarks(pane, findings, null, dotted)
   placeOf[n].forEach((place, row) => {
     const mark = marks[row]
+    mark.id = place.id
+    mark.lit = place.id === lit
+    if (row >= MOST_TAGS && !mark.lit) {
+      mark.tag = ""
+      return
+    }
     const share = voices.length > 1 ? `${place.foundBy.length}/${voices.length}` : undefined
     const parts = [place.number, TAGS[findings.rows[row].kind], place.scores[n].toFixed(2), share]
-    mark.id = place.id
     mark.tag = parts.filter((part) => part !== undefined).join(" ")
     if (voices.length > 1) mark.found = place.foundBy.length < voices.length ? "some" : "all"
-    mark.lit = place.id === lit
   })
   return marks
 }

@@ -68,9 +68,8 @@ function strokeCorners(context, rect, colour) {
   context.stroke()
 }
 
-/** Only the corners, thin: here others found something. */
-function strokeBrackets(context, { x, y, width, height }, colour) {
-  const reach = Math.min(12, width / 3, height / 3)
+/** Only the corners, thin: here others found something. All in one go, for there may be hundreds. */
+function strokeBrackets(context, rects, colour) {
   const line = (lineWidth, style) => {
     context.lineWidth = lineWidth
     context.strokeStyle = style
@@ -78,11 +77,14 @@ function strokeBrackets(context, { x, y, width, height }, colour) {
   }
   context.setLineDash([])
   context.beginPath()
-  for (const [cornerX, sx] of [[x, 1], [x + width, -1]]) {
-    for (const [cornerY, sy] of [[y, 1], [y + height, -1]]) {
-      context.moveTo(cornerX + reach * sx, cornerY)
-      context.lineTo(cornerX, cornerY)
-      context.lineTo(cornerX, cornerY + reach * sy)
+  for (const { x, y, width, height } of rects) {
+    const reach = Math.min(12, width / 3, height / 3)
+    for (const [cornerX, sx] of [[x, 1], [x + width, -1]]) {
+      for (const [cornerY, sy] of [[y, 1], [y + height, -1]]) {
+        context.moveTo(cornerX + reach * sx, cornerY)
+        context.lineTo(cornerX, cornerY)
+        context.lineTo(cornerX, cornerY + reach * sy)
+      }
     }
   }
   line(3, "rgba(0, 0, 0, 0.6)")
@@ -103,12 +105,10 @@ function drawDisc(context, { x, y }, colour, full) {
 
 function drawBox(context, mark) {
   const colour = COLOURS[mark.kind]
-  if (mark.kind === "lacking") {
-    strokeBrackets(context, mark.rect, colour)
-  } else if (mark.kind === "truth" || mark.kind === "missed") {
+  if (mark.kind === "truth" || mark.kind === "missed") {
     strokeDouble(context, mark.rect, colour)
     if (mark.kind === "missed") strokeCorners(context, mark.rect, colour)
-  } else {
+  } else if (mark.kind !== "lacking") {
     strokeRect(context, mark.rect, { colour, width: 2, dash: DASHES[mark.line] })
     if (mark.found) drawDisc(context, mark.rect, colour, mark.found === "all")
   }
@@ -209,6 +209,8 @@ export function drawOverlay(context, marks, scene) {
   const rank = (mark) => (mark.lit ? 2 : mark.id[0] === "t" || mark.kind === "lacking" ? 0 : 1)
   const order = seen.map((mark, n) => ({ mark, rank: rank(mark), n }))
   order.sort((a, b) => a.rank - b.rank || b.n - a.n)
+  const lacking = seen.filter((mark) => mark.kind === "lacking").map(({ rect }) => rect)
+  if (lacking.length) strokeBrackets(context, lacking, COLOURS.lacking)
   for (const { mark } of order) drawBox(context, mark)
   drawTags(context, seen, scene)
   return complete

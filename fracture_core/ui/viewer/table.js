@@ -15,14 +15,14 @@ const KIND_WORDS = {
 }
 
 export class FindingsTable {
-  constructor({ onHover, onPick }) {
+  constructor({ onHover, onPick, label = "Findings" }) {
     Object.assign(this, { onHover, onPick })
     this.rows = []
     this.lit = null
     this.lines = []
     this.columns = 5
     this.body = element("div", { class: "rows", role: "rowgroup" })
-    this.scroller = element("div", { class: "scroller", tabindex: "0", role: "table", "aria-label": "Findings" }, this.head(), this.body)
+    this.scroller = element("div", { class: "scroller", tabindex: "0", role: "table", "aria-label": label }, this.head(), this.body)
     this.empty = element("p", { class: "empty" }, "Nothing to list.")
     this.root = element("section", { class: "findings" }, this.scroller, this.empty)
     this.scroller.onscroll = () => this.draw()

@@ -1,7 +1,7 @@
 /** The viewer: holds the case and the state, judges and shows, and reports completed changes. */
 
 import { Column } from "./column.js"
-import { compare, comparedMarks, headOf, lackingMarks, missedByAll } from "./comparison.js"
+import { compare, comparedMarks, headOf, lackingMarks, missedByAll, placeIdOf } from "./comparison.js"
 import { element, setText } from "./elements.js"
 import { Explainer } from "./explainer.js"
 import { cocoOf, drawSheet, fileName, NOTICE, save } from "./exports.js"
@@ -273,7 +273,8 @@ class Viewer {
     this.command(...command)
   }
 
-  light(id, reveal) {
+  light(pointed, reveal) {
+    const id = this.comparison ? placeIdOf(this.comparison, pointed) : pointed
     if (id === this.lit) return
     this.lit = id
     if (id && reveal) this.column.table.reveal(id)
@@ -322,6 +323,7 @@ class Viewer {
     if (any("picture", "findings", "map")) this.stage.paintMaps((part) => this.explainer.mapOf(part), this.state.map_opacity)
     if (any("picture", "findings", "overlay", "map")) this.mark()
     if (any("findings", "column")) this.showColumn()
+    else if (any("explanation")) this.showExplanation()
     this.showBars()
   }
 
@@ -374,6 +376,12 @@ class Viewer {
     const state = settingsOf(this.state, active)
     const compared = comparison && { comparison, panes: content.panes, active }
     this.column.show({ pane, findings: this.findings[active], classes: content.classes, state, lit, dotted, compared, explaining: this.explainer.view() })
+  }
+
+  /** Alone, so that a number being typed is left as it is while an explanation goes on. */
+  showExplanation() {
+    const { active, content, explainer, findings } = this
+    this.column.showExplanation(content.panes[active], findings[active], this.state, explainer.view())
   }
 
   showBars() {
