@@ -234,6 +234,7 @@ def test_the_viewer_stays_usable_meanwhile(show: Opener) -> None:
     expect(viewer.root.locator(".explained progress")).to_be_visible()
     opened = viewer.root.locator(".explained").bounding_box()
     viewer.type_number("confidence", "0.7")
+    assert viewer.state["confidence"] == 0.7
     assert [row[2] for row in viewer.rows if row[2] != "–"] == ["0.90", "0.80"]
     done(viewer)
     assert viewer.root.locator(".explained").bounding_box() == opened

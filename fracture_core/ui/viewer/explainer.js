@@ -57,7 +57,7 @@ export class Explainer {
 
   /** Titles and notes of the three panels tell of the answers as well. */
   told() {
-    this.touch("map", "column", ...(this.panels ? ["layout"] : []))
+    this.touch("map", "explanation", ...(this.panels ? ["layout"] : []))
   }
 
   async follow(answer) {

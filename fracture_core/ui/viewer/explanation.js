@@ -4,7 +4,7 @@ import { element, setText } from "./elements.js"
 import { legend } from "./heatmap.js"
 
 const BADGES = { "checks passed": "passed", "not faithful": "failed", "does not localise": "failed" }
-const percent = (share) => `${Math.round(100 * share)} %`
+const percent = (share) => `${share > 0 && share < 0.01 ? (100 * share).toFixed(1) : Math.round(100 * share)} %`
 
 /** A number in as many digits as tell it apart from nothing. */
 export function plainNumber(value) {
@@ -55,7 +55,7 @@ export class ExplanationPanel {
     this.facts = element("dl", { class: "facts" })
     this.failures = element("ul", { class: "failures" })
     this.scale = element("span", { class: "scale", title: "Colours from nothing (transparent) to the strongest of this map" }, "0", legend(), "max")
-    const answer = element("div", { class: "explained-body" }, this.status, this.bar, this.facts, this.failures)
+    const answer = element("div", { class: "explained-body" }, this.status, this.bar, this.failures, this.facts)
     this.body = element("div", { class: "explained", hidden: true },
       element("div", { class: "explained-head" }, this.subject, this.badge),
       element("div", { class: "map-line" }, this.map, this.scale, this.opacity), answer)
