@@ -109,6 +109,42 @@ def demo(
     print(run(folder, count=count, seed=seed, format=format, size=size, boxes=boxes))
 
 
+@app.command()
+def convert(  # noqa: PLR0913, PLR0917
+    source: Annotated[Path, typer.Argument(help="A data set, or the raw RSNA 2022 download.")],
+    destination: Annotated[Path, typer.Argument(help="New or empty; .h5 names a file for hdf5.")],
+    to: Annotated[str, typer.Option(help="hdf5, coco or yolo.")],
+    size: Annotated[int | None, typer.Option(help="Longer side in pixels; hdf5: 256.")] = None,
+    drop: Annotated[
+        list[str] | None,
+        typer.Option(help="Leave out what the target cannot hold: masks, classes, boxes, unknown."),
+    ] = None,
+    splits: Annotated[str, typer.Option(help="Cut anew by patient, such as 70,15,15.")] = "",
+    seed: Annotated[int, typer.Option(help="Of splits and negatives.", min=0)] = 0,
+    negatives: Annotated[
+        float | None, typer.Option(help="Raw download: slices without a box for each with one (3).")
+    ] = None,
+    any_negatives: Annotated[
+        bool, typer.Option(help="Raw download: also from fractured studies without any box.")
+    ] = False,
+    workers: Annotated[int, typer.Option(help="Processes; 0 takes one a core.", min=0)] = 0,
+) -> None:
+    """Write a data set in another format; run it again to continue after an interruption."""
+    from fracture_core.conversion import Options, command
+    from fracture_core.conversion.splits import parse_shares
+
+    options = Options(
+        to=to,
+        size_px=size,
+        drop=frozenset(drop or ()),
+        shares=parse_shares(splits),
+        negatives=negatives,
+        any_negatives=any_negatives,
+        seed=seed,
+    )
+    raise typer.Exit(command.run(source, destination, options, workers=workers))
+
+
 def main() -> None:
     """Run a command; what a person can put right is one sentence on stderr and exit code 2."""
     try:

@@ -29,7 +29,8 @@ class Item:
     """One picture on its way.
 
     `findings` None = unknown, in shares of the sides where `in_shares`, else in pixels of the
-    source · `image_class` as `Sample` has it · `name` in the target, without a suffix.
+    source · `extent` (height, width) of the picture in that unit, None where only the file tells ·
+    `image_class` as `Sample` has it · `name` in the target, without a suffix.
     """
 
     opener: Opener
@@ -38,6 +39,7 @@ class Item:
     split: str
     findings: Findings | None
     in_shares: bool
+    extent: tuple[int, int] | None = None
     image_class: int | None = None
     name: str = ""
 

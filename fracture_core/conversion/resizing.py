@@ -35,7 +35,8 @@ def resize_pixels(pixels: Array, size: Size) -> Array:
     values = np.asarray(picture)
     if pixels.dtype.kind == "f":
         return values
-    return np.clip(np.rint(values), 0, np.iinfo(pixels.dtype).max).astype(pixels.dtype)
+    whole: Array = np.clip(np.rint(values), 0, np.iinfo(pixels.dtype).max).astype(pixels.dtype)
+    return whole
 
 
 def resize_finding(finding: Finding, old: Size, new: Size) -> Finding:

@@ -17,11 +17,12 @@ _Points = npt.NDArray[np.float64]
 
 
 def picture_folder(split: str) -> str:
-    """Where pictures of a split lie; labels lie in `labels` in place of `images`."""
+    """Where pictures of a split lie."""
     return f"{FOLDERS[split]}/images" if split else "images"
 
 
 def label_folder(split: str) -> str:
+    """Where label files of a split lie."""
     return picture_folder(split).removesuffix("images") + "labels"
 
 

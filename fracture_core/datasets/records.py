@@ -13,7 +13,7 @@ from fracture_core.errors import DatasetError
 from fracture_core.types import Sample
 
 _SPLIT_ORDER = ("train", "val", "test")
-_WORDS_FOR_HEALTHY = frozenset({"healthy", "normal", "no fracture", "not fractured", "negative"})
+WORDS_FOR_HEALTHY = frozenset({"healthy", "normal", "no fracture", "not fractured", "negative"})
 
 
 class Record(Protocol):
@@ -84,7 +84,7 @@ def warn_of_doubts(records: Mapping[str, Record], classes: Sequence[str], tally:
         if len(names) > 1:
             tally.add("Groups in more than one split", f"{group} ({_listed(names)})")
     for name in classes:
-        if name.lower() in _WORDS_FOR_HEALTHY:
+        if name.lower() in WORDS_FOR_HEALTHY:
             tally.add("Class that marks healthy pictures with a box, kept as a class", name)
     for name, count in Counter(classes).items():
         if count > 1:

@@ -9,4 +9,4 @@ from fracture_core.types import Pixels
 def spread(pixels: Pixels) -> npt.NDArray[np.uint16]:
     """(H, W) 12 bits over the whole range of 16, so that 4095 is white everywhere."""
     wide = pixels.astype(np.uint16)
-    return (wide << 4) | (wide >> 8)
+    return np.asarray((wide << 4) | (wide >> 8), dtype=np.uint16)

@@ -1,0 +1,202 @@
+"""The raw RSNA 2022 cervical spine download: which slices are taken, and what is known of each.
+
+`train_images/<StudyInstanceUID>/<slice>.dcm` · `train_bounding_boxes.csv` with x, y, width and
+height in pixels of the slice · `train.csv` with `patient_overall`. Every slice with a box is taken
+and a number of slices without for each, split by split. Only some fractured studies were given
+boxes; in the others a slice without a box proves nothing, so that negatives come from studies that
+are healthy or have boxes, unless any are asked for, as in the published subset.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fracture_core.conversion.items import Findings, Item, LeftOut, Source
+from fracture_core.conversion.options import Options
+from fracture_core.conversion.rsna_tables import BOXES, STUDIES, Boxes, read_boxes, read_studies
+from fracture_core.conversion.splits import DEFAULT_SHARES, NAMES, assign_splits, ranked_by
+from fracture_core.datasets.headers import open_still
+from fracture_core.datasets.rsna import CLASSES
+from fracture_core.datasets.tally import counted
+from fracture_core.errors import DatasetError
+from fracture_core.types import Sample
+
+IMAGES = "train_images"
+DEFAULT_NEGATIVES = 3.0
+_Slices = Mapping[str, Sequence[int]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DicomSlice:
+    """One file, decoded once when it is asked for."""
+
+    path: Path
+    name: str
+
+    def sample(self) -> Sample:
+        (sample,) = open_still(self.path, self.name).samples()
+        return sample
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Download:
+    """`slices` are those on disk by study, rising, `others` the files that are none; `fractured`
+    is what train.csv says.
+    """
+
+    folder: Path
+    slices: _Slices
+    others: int
+    boxes: Boxes
+    fractured: Mapping[str, bool]
+
+    def boxed(self, study: str) -> set[int]:
+        return set(self.boxes.get(study, {}))
+
+
+def is_download(path: Path) -> bool:
+    """Whether a folder is the raw download, or a part of it."""
+    return (path / IMAGES).is_dir()
+
+
+def read_download(folder: Path, options: Options) -> Source:
+    """Choose slices and splits; raises DatasetError where the tables cannot be used."""
+    download = _read(folder, options.any_negatives)
+    kinds = {s: (s in download.boxes, download.fractured.get(s)) for s in download.slices}
+    splits = assign_splits(kinds, options.shares or DEFAULT_SHARES, options.seed)
+    candidates = _candidates(download, options.any_negatives)
+    ratio = DEFAULT_NEGATIVES if options.negatives is None else options.negatives
+    items: list[Item] = []
+    notes = [*_doubts(download, options.any_negatives)]
+    for split in NAMES:
+        studies = [study for study in download.slices if splits[study] == split]
+        positives = [
+            f"{study}/{number}"
+            for study in studies
+            for number in download.slices[study]
+            if number in download.boxed(study)
+        ]
+        pool = [f"{study}/{number}" for study in studies for number in candidates[study]]
+        wanted = round(ratio * len(positives))
+        chosen = {*positives, *ranked_by(pool, options.seed)[:wanted]}
+        items += _items(download, studies, chosen, split)
+        if wanted > len(pool):
+            what = counted(wanted, "slice")
+            notes.append(f"{split}: {what} without a box were asked for, all {len(pool):,} taken.")
+    return Source(
+        path=folder,
+        found=_found(download),
+        classes=CLASSES,
+        items=items,
+        notes=tuple(notes),
+        left_out=tuple(_absent(download)),
+    )
+
+
+def _read(folder: Path, any_negatives: bool) -> _Download:
+    for name in (BOXES, STUDIES):
+        if not (folder / name).is_file() and not (name == STUDIES and any_negatives):
+            raise DatasetError(
+                folder, expected=f"{name} beside {IMAGES}, as downloaded", found="no such file"
+            )
+    slices, others = _list_slices(folder / IMAGES)
+    if not slices:
+        expected = "slices named <StudyInstanceUID>/<number>.dcm"
+        raise DatasetError(folder / IMAGES, expected=expected, found="none")
+    has_studies = (folder / STUDIES).is_file()
+    return _Download(
+        folder=folder,
+        slices=slices,
+        others=others,
+        boxes=read_boxes(folder / BOXES),
+        fractured=read_studies(folder / STUDIES) if has_studies else {},
+    )
+
+
+def _list_slices(images: Path) -> tuple[_Slices, int]:
+    """Slices by study, and how many other files lie among them."""
+    slices, others = {}, 0
+    for study in sorted(each.name for each in images.iterdir()):
+        if study.startswith(".") or not study.isprintable() or not (images / study).is_dir():
+            continue
+        with os.scandir(images / study) as entries:
+            names = [entry.name for entry in entries if not entry.name.startswith(".")]
+        numbers = sorted(_numbers(names))
+        others += len(names) - len(numbers)
+        if numbers:
+            slices[study] = numbers
+    return slices, others
+
+
+def _numbers(names: Iterable[str]) -> Iterator[int]:
+    for name in names:
+        stem = name.removesuffix(".dcm")
+        # "007.dcm" would be found here and not be opened as 7.
+        if stem != name and stem.isdecimal() and str(int(stem)) == stem:
+            yield int(stem)
+
+
+def _candidates(download: _Download, any_negatives: bool) -> _Slices:
+    """Slices without a box that may stand for "nothing there"."""
+    candidates = {}
+    for study, numbers in download.slices.items():
+        is_sure = study in download.boxes or download.fractured.get(study) is False
+        free = [number for number in numbers if number not in download.boxed(study)]
+        candidates[study] = free if is_sure or any_negatives else []
+    return candidates
+
+
+def _items(
+    download: _Download, studies: Sequence[str], chosen: set[str], split: str
+) -> Iterator[Item]:
+    for study in studies:
+        for number in download.slices[study]:
+            sample_id = f"{study}/{number}"
+            if sample_id not in chosen:
+                continue
+            findings: Findings = tuple(download.boxes.get(study, {}).get(number, ()))
+            path = download.folder / IMAGES / study / f"{number}.dcm"
+            yield Item(
+                opener=DicomSlice(path=path, name=sample_id),
+                sample_id=sample_id,
+                group_id=study,
+                split=split,
+                findings=findings,
+                in_shares=False,
+                image_class=0 if findings else None,
+            )
+
+
+def _absent(download: _Download) -> Iterator[LeftOut]:
+    for study, boxed in sorted(download.boxes.items()):
+        there = set(download.slices.get(study, ()))
+        for number in sorted(set(boxed) - there):
+            reason = f"{study}/{number}: expected the slice its box is on, found no such file."
+            yield LeftOut(sample_id=f"{study}/{number}", reason=reason)
+
+
+def _doubts(download: _Download, any_negatives: bool) -> Iterator[str]:
+    fractured = [study for study, is_so in download.fractured.items() if is_so]
+    unboxed = [s for s in fractured if s in download.slices and s not in download.boxes]
+    healthy = [s for s in download.boxes if download.fractured.get(s) is False]
+    untold = [s for s in download.slices if s not in download.fractured and s not in download.boxes]
+    done = "may be among the slices without" if any_negatives else "give no slice"
+    if download.others:
+        yield f"Files that are not named <number>.dcm, left out: {download.others:,}."
+    if unboxed:
+        yield f"Fractured studies without any box {done}: {len(unboxed):,}."
+    if untold:
+        yield f"Studies that {STUDIES} does not list {done}: {len(untold):,}."
+    if healthy:
+        yield f"Studies called healthy that have boxes, boxes kept: {len(healthy):,}."
+
+
+def _found(download: _Download) -> str:
+    slices = sum(map(len, download.slices.values()))
+    boxed = sum(len(set(n) & download.boxed(s)) for s, n in download.slices.items())
+    studies = counted(len(download.slices), "study", "studies")
+    return (
+        f"Raw RSNA 2022 download: {counted(slices, 'DICOM slice')} in {studies}, "
+        f"{boxed:,} of them with a box."
+    )
