@@ -14,7 +14,7 @@ from benchmarks.rows import Row
 from tests.browser.conftest import ARGUMENTS, serving
 from tests.install_browser import find_browser
 
-APP = Path(__file__).parents[1] / "tests" / "browser" / "viewer_app.py"
+APPS = Path(__file__).parents[1] / "tests" / "browser"
 STEPS = 100
 
 # Reading one pixel back makes the browser carry out all drawing that is still queued.
@@ -31,7 +31,8 @@ async (root, {steps, act, prepare}) => {
         run(viewer, n / steps)
         viewer.draw()
         root.getBoundingClientRect()
-        for (const context of viewer.stage.panes[0].contexts) context.getImageData(0, 0, 1, 1)
+        for (const {contexts} of viewer.stage.panes)
+            for (const context of contexts) context.getImageData(0, 0, 1, 1)
         times.push(performance.now() - start)
     }
     return times
@@ -76,17 +77,24 @@ def _rows(page: Page, name: str, prepare: str, act: str) -> list[Row]:
 
 
 def main() -> list[Row]:
-    """Drags over 1,000 candidates and 20 truths, then movements of 12 megapixels at 16 bit."""
+    """Drags over 1,000 candidates and 20 truths, movements of 12 megapixels at 16 bit, then drags
+    over four models of 300 candidates each.
+    """
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as home, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_browser(), args=ARGUMENTS)
         page = browser.new_page(viewport={"width": 1920, "height": 1080})
-        with serving(APP, Path(home)) as address:
+        with serving(APPS / "viewer_app.py", Path(home)) as address:
             _open(page, address, "many")
             for name, prepare in DRAGS.items():
                 rows += _rows(page, f"drag {name}", prepare, SLIDE.replace("NAME", name))
             _open(page, address, "large")
             for name, (prepare, act) in MOVES.items():
                 rows += _rows(page, f"12 MP: {name}", prepare, act)
+        with serving(APPS / "compare_app.py", Path(home)) as address:
+            _open(page, address, "many")
+            for name, prepare in DRAGS.items():
+                label = f"4 models × 300: drag {name}"
+                rows += _rows(page, label, prepare, SLIDE.replace("NAME", name))
         browser.close()
     return rows

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.test_read import drag_slider
+from tests.browser.test_read import drag_slider, png, title, upload
 from tests.browser.viewer_page import ViewerPage
 from tests.browser.viewer_scenes import HOSTILE
 
@@ -240,7 +240,7 @@ def test_the_page_compares_three_models_and_moves_the_linked_slider(
 ) -> None:
     viewer = ViewerPage(page, f"{app_address}/compare")
     page.get_by_role("button", name="Try with untrained networks").click()
-    viewer.until(lambda: viewer.see("viewer => viewer.content.panes.length") == 2, seconds=90)
+    viewer.until(lambda: viewer.see("viewer => viewer.content?.panes.length") == 2, seconds=90)
     page.get_by_test_id("stMultiSelect").locator("input").click()
     page.get_by_role("option", name="Fake model").click()
     viewer.until(lambda: viewer.see("viewer => viewer.stage.panes.length") == 3, seconds=60)
@@ -256,3 +256,20 @@ def test_the_page_compares_three_models_and_moves_the_linked_slider(
     viewer.until(lambda: "confidence=" in page.url)
     heads = viewer.root.locator(".pane-facts").all_inner_texts()
     assert all(" s" in head for head in heads)
+
+
+def test_the_case_goes_with_the_reader_from_page_to_page(page: Page, app_address: str) -> None:
+    viewer = ViewerPage(page, app_address)
+    upload(viewer, ("a.png", png()), ("b.png", png(80)))
+    viewer.until(lambda: title(viewer) == "a.png")
+    viewer.over_picture()
+    page.keyboard.press("n")
+    viewer.until(lambda: title(viewer) == "b.png")
+    page.get_by_role("link", name="Compare").click()
+    expect(page.get_by_role("link", name="Compare")).to_have_attribute("aria-current", "page")
+    page.get_by_test_id("stMultiSelect").wait_for()
+    viewer.until(lambda: page.locator(".viewer").count() == 1 and title(viewer) == "b.png")
+    viewer.until(lambda: viewer.see("viewer => viewer.frame >= 0 && !viewer.drawing"))
+    viewer.over_picture()
+    page.keyboard.press("p")
+    viewer.until(lambda: title(viewer) == "a.png")

@@ -1,0 +1,223 @@
+"""The Compare page without a browser: whom it compares, what it says of each, what goes wrong."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from fracture_core.demo import demo_case
+from fracture_core.errors import WeightsError
+from fracture_core.models.fake import CARD, FakeModel
+from fracture_core.models.library import add_named
+from fracture_core.ui import comparing, predicting
+from fracture_core.ui.case_viewer import ViewerState
+from fracture_core.ui.cases import Case
+from fracture_core.ui.comparing import carry_own, compare
+
+APP = Path(__file__).parents[1] / "streamlit_app.py"
+TINY = {"scratch-tiny": "scratch:tiny", "detr-tiny": "detr:tiny", "resnet18": "resnet18"}
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> None:
+    """Models are opened once a process, but every test has a home of its own."""
+    predicting._answers.clear()
+    predicting._opened.clear()
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[comparing.Comparison]:
+    """The comparisons that were shown, the last at the end."""
+    kept: list[comparing.Comparison] = []
+
+    def keeping(cards, case):
+        kept.append(compare(cards, case))
+        return kept[-1]
+
+    monkeypatch.setattr(comparing, "compare", keeping)
+    return kept
+
+
+def opened(**query: str) -> AppTest:
+    app = AppTest.from_file(str(APP), default_timeout=120)
+    for name, value in query.items():
+        app.query_params[name] = value
+    app.run()
+    app.switch_page("pages/review/compare.py").run()
+    assert not app.exception, app.exception
+    return app
+
+
+def choose(app: AppTest, *model_ids: str) -> AppTest:
+    app.multiselect(key="models").set_value(list(model_ids)).run()
+    assert not app.exception, app.exception
+    return app
+
+
+def add(*model_ids: str) -> None:
+    for model_id in model_ids:
+        add_named(TINY[model_id], model_id=model_id)
+
+
+def small_case(classes: tuple[str, ...] = ()) -> Case:
+    sample = demo_case()
+    return Case(key="small", title="Small", samples=(sample,), classes=classes)
+
+
+# ---- the page ---------------------------------------------------------------------------------
+
+
+def test_with_the_fake_model_alone_it_tells_how_to_get_more(shown: list) -> None:
+    app = opened()
+    assert app.multiselect(key="models").value == ["fake"]
+    assert any("Choose two to four models" in info.value for info in app.info)
+    assert any("none but the fake one" in caption.value for caption in app.caption)
+    assert len(shown[-1].panes) == 1
+
+
+def test_untrained_networks_are_added_named_and_compared(shown: list) -> None:
+    app = opened()
+    button = next(one for one in app.button if one.label == "Try with untrained networks")
+    button.click().run()
+    assert not app.exception, app.exception
+    assert app.multiselect(key="models").value == ["scratch-tiny", "detr-tiny"]
+    assert any("has learned nothing" in caption.value for caption in app.caption)
+    assert [pane.note for pane in shown[-1].panes] == ["", ""]
+    assert not any(one.label == "Try with untrained networks" for one in app.button)
+
+
+def test_four_models_show_what_they_are(shown: list) -> None:
+    add("scratch-tiny", "detr-tiny", "resnet18")
+    app = choose(opened(), "fake", "scratch-tiny", "detr-tiny", "resnet18")
+    panes = shown[-1].panes
+    assert [pane.facts[0] for pane in panes] == ["fake", "scratch_detr", "hf_detr", "resnet"]
+    assert [pane.facts[3] for pane in panes] == ["NMS", "no NMS", "no NMS", "classifier"]
+    assert panes[0].facts[2] == "no weights"
+    assert panes[3].facts[2].endswith(" MB")
+    assert panes[3].predictions[0].class_scores is not None
+    assert all(", first run" in pane.facts[1] for pane in panes)
+    assert "no class in common with model B and model C" in panes[0].warnings
+    assert not shown[-1].comparable
+    assert not app.session_state["comparing"].class_aware
+    assert len({pane.card.classes for pane in panes[:3]} | {shown[-1].case.classes}) == 1
+
+
+def test_no_model_is_no_error() -> None:
+    app = choose(opened())
+    assert any("Choose two to four models" in info.value for info in app.info)
+
+
+def test_one_click_shows_scratch_beside_fine_tuned(shown: list) -> None:
+    add("scratch-tiny", "detr-tiny")
+    app = choose(opened(), "fake")
+    next(b for b in app.button if b.label == "DETR from scratch beside fine-tuned").click().run()
+    assert app.multiselect(key="models").value == ["scratch-tiny", "detr-tiny"]
+    state = app.session_state["comparing"]
+    assert (state.mode, state.show_truth) == ("side_by_side", True)
+
+
+def test_the_one_click_says_what_is_missing() -> None:
+    add("scratch-tiny")
+    app = opened()
+    next(b for b in app.button if b.label == "DETR from scratch beside fine-tuned").click().run()
+    message = " ".join(info.value for info in app.info)
+    assert "fine\\-tuned DETR" in message
+    assert "from scratch" not in message
+
+
+def test_a_model_deleted_since_it_was_chosen_is_left_out() -> None:
+    from fracture_core.models.library import delete_model
+
+    add("scratch-tiny", "detr-tiny")
+    app = opened()
+    assert app.multiselect(key="models").value == ["detr-tiny", "scratch-tiny"]
+    delete_model("detr-tiny")
+    app.run()
+    assert not app.exception, app.exception
+    assert app.multiselect(key="models").value == ["scratch-tiny"]
+
+
+# ---- comparing --------------------------------------------------------------------------------
+
+
+def fake(model_id: str, *classes: str):
+    return CARD.model_copy(update={"model_id": model_id, "classes": classes or CARD.classes})
+
+
+def test_a_model_that_fails_has_its_reason_and_the_others_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    predict = FakeModel.predict
+
+    def failing(self, samples):
+        if self.card.model_id == "broken":
+            raise WeightsError("w.pt", expected="weights", found="none")
+        return predict(self, samples)
+
+    monkeypatch.setattr(FakeModel, "predict", failing)
+    found = compare([fake("a"), fake("broken"), fake("c")], small_case(CARD.classes[:5]))
+    assert [pane.note for pane in found.panes] == ["", "w.pt: expected weights, found none.", ""]
+    assert found.panes[1].predictions == (None,)
+    assert found.panes[2].predictions[0] is not None
+
+
+def test_boxes_come_in_common_classes_whatever_each_model_calls_them() -> None:
+    case = small_case(CARD.classes[:5])
+    turned = tuple(reversed(CARD.classes))
+    found = compare([fake("a"), fake("b", *turned)], case)
+    first, second = (pane.predictions[0].detections for pane in found.panes)
+    # The fake model answers with the same numbers of classes, which mean others for the second.
+    assert (second.labels == len(turned) - 1 - first.labels).all()
+    assert found.panes[0].card.classes == found.panes[1].card.classes == found.case.classes
+    assert found.comparable
+    assert [pane.warnings for pane in found.panes] == [(), ()]
+
+
+def test_classes_that_differ_are_told() -> None:
+    cards = [fake("a", "wrist", "elbow"), fake("b", "Wrist"), fake("c", "bone")]
+    # Without a truth the fake model keeps to the classes of its card.
+    sample = replace(demo_case(), truth=None)
+    case = Case(key="blind", title="Blind", samples=(sample,), classes=CARD.classes[:5])
+    found = compare(cards, case)
+    assert found.panes[0].warnings == ("no class in common with model C and the truth",)
+    assert found.panes[1].warnings == (
+        "no class in common with model C and the truth",
+        "does not know elbow",
+    )
+    assert not found.comparable
+
+
+def test_the_second_run_is_no_first_run() -> None:
+    cards = [fake("a")]
+    first = compare(cards, small_case(CARD.classes[:5]))
+    assert first.panes[0].facts[1].endswith(", first run")
+    other = Case(key="other", title="Other", samples=(demo_case(),), classes=CARD.classes[:5])
+    assert compare(cards, other).panes[0].facts[1].endswith(" s")
+
+
+def test_thresholds_of_their_own_follow_their_models() -> None:
+    state = ViewerState(confidence=0.3, nms_iou=0.6, own=((0.1, 0.2), (0.8, 0.9)))
+    moved = carry_own(state, ["a", "b"], ["b", "c", "a"])
+    assert moved.own == ((0.8, 0.9), (0.3, 0.6), (0.1, 0.2))
+    assert carry_own(ViewerState(), ["a"], ["b"]) == ViewerState()
+
+
+def test_thresholds_of_their_own_filter_their_pane_alone() -> None:
+    state = ViewerState(confidence=0.5, own=((0.9, 1.0),))
+    found = FakeModel(CARD).predict([demo_case()])[0].detections
+    assert len(state.shown(found, needs_nms=False)) == len(found.above(0.9))
+    assert len(state.shown(found, needs_nms=False, pane=1)) == len(found.above(0.5))
+
+
+@pytest.mark.parametrize("text", ["0.5", "0.5:2", "a:b", "0.5:0.5,"])
+def test_senseless_thresholds_in_the_address_are_refused(text: str) -> None:
+    from fracture_core.errors import ConfigError
+
+    with pytest.raises(ConfigError):
+        ViewerState.from_query({"own": text})
+
+
+def test_thresholds_of_their_own_survive_the_address() -> None:
+    state = ViewerState(own=((0.1, 0.25), (1e-05, 1.0)), show_lacking=False)
+    assert ViewerState.from_query(state.to_query()) == state
