@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.browser.viewer_page import ViewerPage
@@ -320,3 +322,68 @@ def test_picture_class_map_and_gate_stand_side_by_side(show: Opener) -> None:
     press(viewer, "panels")
     viewer.drawn()
     assert len(viewer.root.locator(".pane").all()) == 1
+
+
+# ---- files and the whole page -----------------------------------------------------------------
+
+
+def test_the_saved_picture_has_the_map(show: Opener) -> None:
+    viewer = show(map=1)
+    saved = {}
+    for name in ("without", "with"):
+        if name == "with":
+            explain_finding(viewer, 0)
+        with viewer.page.expect_download() as download:
+            viewer.root.locator("[data-download=png]").click()
+        saved[name] = np.asarray(Image.open(download.value.path()).convert("RGB")).astype(int)
+    inside, outside = (slice(125, 180), slice(120, 180)), (slice(5, 80), slice(220, 400))
+    assert tuple(saved["with"][inside][0, 0]) == tuple(saved["with"][inside][-1, -1])
+    red, _, blue = saved["with"][inside][0, 0]
+    assert red > blue + 60
+    assert np.array_equal(saved["with"][outside], saved["without"][outside])
+    assert len(saved["with"]) > len(saved["without"])
+
+
+def lightness(colours: np.ndarray) -> np.ndarray:
+    """(N, 3) sRGB from 0 to 255 → (N,) OKLab lightness."""
+    share = colours / 255
+    linear = np.where(share > 0.04045, ((share + 0.055) / 1.055) ** 2.4, share / 12.92)
+    cones = [
+        [0.4122214708, 0.5363325363, 0.0514459929],
+        [0.2119034982, 0.6806995451, 0.1073969566],
+        [0.0883024619, 0.2817188376, 0.6299787005],
+    ]
+    return np.cbrt(linear @ np.transpose(cones)) @ (0.2104542553, 0.793617785, -0.0040720468)
+
+
+def test_the_colours_grow_lighter_evenly(show: Opener) -> None:
+    viewer = show()
+    colours, alpha = viewer.see(
+        """async (viewer) => {
+            const {colourOf, TABLE} = await import(new URL("heatmap.js",
+                new URL(viewer.component.data.module, location.origin)).href)
+            const shares = Array.from({length: 21}, (_, n) => n / 20)
+            return [shares.map(colourOf), [0, 64, 128, 255].map((v) => TABLE.words[v] >>> 24)]
+        }"""
+    )
+    assert np.allclose(np.diff(lightness(np.array(colours))), (0.93 - 0.36) / 20, atol=0.005)
+    assert alpha == [0, 128, 255, 255]
+
+
+def test_the_read_page_explains_a_finding_of_the_model(
+    page: Page, serve: Callable[..., str]
+) -> None:
+    address = serve(Path(__file__).parents[2] / "streamlit_app.py")
+    reader = ViewerPage(page, address)
+    explain_finding(reader, 0)
+    assert badge(reader) == "not faithful"
+    assert "Random weights give much the same map." in (
+        reader.root.locator(".failures li").all_inner_texts()
+    )
+    xyxy = reader.see("({findings: [{raw}]}) => [...raw.xyxy.slice(0, 4)]")
+    x, y = (xyxy[0] + xyxy[2]) / 2, (xyxy[1] + xyxy[3]) / 2
+    assert map_at(reader, (x, y), (xyxy[0] - 3 * (x - xyxy[0]), y)) == [255, 0]
+    reader.quiet()
+    reader.type_number("confidence", "0.3")
+    reader.until(lambda: "confidence=0.3" in reader.page.url)
+    assert map_at(reader, (x, y)) == [255]

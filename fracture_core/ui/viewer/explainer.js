@@ -131,11 +131,13 @@ export class Explainer {
 
   // ---- what is drawn -----------------------------------------------------------------------
 
-  /** The map of a pane as {picture, weight}, or null. */
+  /** The map of a pane as {picture, weight, words}, or null. */
   mapOf({ model, what = this.what }) {
     if (!this.shown || model !== this.pane) return null
     const answer = this.find(what)
-    return answer?.picture ? { picture: answer.picture, weight: this.weigh(answer) } : null
+    if (!answer?.picture) return null
+    const words = `Heat map: ${answer.method}, ${answer.target}; strength ${plainNumber(answer.strength)}; ${answer.checks.verdict}`
+    return { picture: answer.picture, weight: this.weigh(answer), words }
   }
 
   weigh(answer) {

@@ -1,5 +1,6 @@
 /** Files made in the browser: the shown findings as COCO JSON, the picture with overlays as PNG. */
 
+import { TABLE } from "./heatmap.js"
 import { findingsOf } from "./findings.js"
 import { pixelsOf } from "./masks.js"
 import { drawOverlay } from "./overlay.js"
@@ -69,8 +70,20 @@ function paintWhole(context, picture, window, inverted) {
   context.putImageData(image, 0, 0)
 }
 
-/** The whole picture in its own pixels with the marks, and below it a strip with `lines`. */
-export function drawSheet(picture, { window, inverted, marks, masks, opacity, lines }) {
+/** A heat map {picture, alpha} over the picture. */
+function paintMap(context, { picture: { pixels, width, height }, alpha }) {
+  const layer = document.createElement("canvas")
+  layer.width = width
+  layer.height = height
+  const words = Uint32Array.from(pixels, (value) => TABLE.words[value])
+  layer.getContext("2d").putImageData(new ImageData(new Uint8ClampedArray(words.buffer), width, height), 0, 0)
+  context.globalAlpha = alpha
+  context.drawImage(layer, 0, 0)
+  context.globalAlpha = 1
+}
+
+/** The whole picture in its own pixels with the map and the marks, and below it a strip with `lines`. */
+export function drawSheet(picture, { window, inverted, map, marks, masks, opacity, lines }) {
   const unit = Math.max(1, Math.min(picture.width, picture.height) / 900)
   const strip = Math.ceil(unit * (14 + 18 * lines.length))
   const sheet = document.createElement("canvas")
@@ -78,6 +91,7 @@ export function drawSheet(picture, { window, inverted, marks, masks, opacity, li
   sheet.height = picture.height + strip
   const context = sheet.getContext("2d")
   paintWhole(context, picture, window, inverted)
+  if (map) paintMap(context, map)
   const layer = document.createElement("canvas")
   layer.width = picture.width
   layer.height = picture.height

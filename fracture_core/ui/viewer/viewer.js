@@ -413,14 +413,16 @@ class Viewer {
   sheet(pane) {
     const { look, picture } = this.stage
     const { length } = this.content.frames
+    const map = this.explainer.mapOf({ model: this.active })
     const slice = length > 1 ? `, slice ${this.frame + 1} of ${length}` : ""
     return drawSheet(picture, {
       window: look.window,
       inverted: look.inverted,
+      map: map && { picture: map.picture, alpha: map.weight * this.state.map_opacity },
       marks: this.marksOf({ model: this.active, truth: this.state.show_truth }),
       masks: this.state.show_masks,
       opacity: this.state.mask_opacity,
-      lines: [`${this.title}${slice} · ${pane.title}`, account(pane, this.findings[this.active], settingsOf(this.state, this.active)), NOTICE],
+      lines: [`${this.title}${slice} · ${pane.title}`, account(pane, this.findings[this.active], settingsOf(this.state, this.active)), ...(map ? [map.words] : []), NOTICE],
     })
   }
 
