@@ -7,7 +7,7 @@ import sys
 
 from benchmarks.rows import Row
 
-BENCHMARKS = ("startup", "viewer_drag")
+BENCHMARKS = ("startup", "viewer_drag", "overhead")
 
 
 def _print(rows: list[Row]) -> None:
