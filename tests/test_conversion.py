@@ -273,6 +273,19 @@ def test_yolo_refuses_a_box_that_is_not_the_bounds_of_its_mask(tmp_path: Path) -
         assert truth.xyxy[0].tolist() == pytest.approx(box, abs=TOLERANCE_PX)
 
 
+def test_a_box_rounded_by_its_tool_becomes_the_bounds_of_its_mask_and_that_is_said(
+    tmp_path: Path,
+) -> None:
+    source = _unknown_and_empty(tmp_path / "source")
+    path = source / "annotations" / "train.json"
+    content = json.loads(path.read_text())
+    content["annotations"][0]["segmentation"] = [[1.5, 2, 31.5, 2, 31.5, 22.5]]
+    path.write_text(json.dumps(content))
+    told: list[str] = []
+    convert(source, tmp_path / "out", options("yolo", None), tell=told.append)
+    assert any("1 box moved to the bounds" in each for each in told)
+
+
 def test_a_label_file_never_mixes_boxes_and_polygons(tmp_path: Path) -> None:
     source = _unknown_and_empty(tmp_path / "source")
     path = source / "annotations" / "train.json"

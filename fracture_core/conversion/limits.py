@@ -19,8 +19,10 @@ from fracture_core.datasets.rsna import CLASSES
 from fracture_core.datasets.tally import counted, quoted
 from fracture_core.errors import DatasetError
 
-# Of a box from the bounds of its mask, in pixels and in shares of a side.
-_NEARLY_PX, _NEARLY_SHARE = 0.5, 0.001
+# How far a box may be from the bounds of its mask, in pixels and in shares of a side: annotation
+# tools round. The first is no change, the second is said, and what is beyond must be allowed.
+_SAME = (0.01, 1e-5)
+_NEAR = (1.0, 0.002)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,8 +110,14 @@ def _yolo_limits(items: Sequence[Item], drop: frozenset[str]) -> list[Limit]:
     if coded or parts:
         what = f"{counted(coded + parts, 'mask')} of run lengths or several parts"
         found.append(_note(f"{what} become one polygon each along the pixels, without holes."))
-    if moved := sum(not _is_told_by_outline(*each) for each in outlined):
-        what = f"Boxes that are not the bounds of their mask, which YOLO takes: {moved:,}"
+    moved = [_distance(finding, item) for finding, item in outlined]
+    limits = [(_SAME[item.in_shares], _NEAR[item.in_shares]) for _, item in outlined]
+    pairs = list(zip(moved, limits, strict=True))
+    if near := sum(same < distance <= near for distance, (same, near) in pairs):
+        what = f"{counted(near, 'box', 'boxes')} moved to the bounds of their masks"
+        found.append(_note(f"{what}, less than a pixel away, as YOLO has one line for both."))
+    if far := sum(distance > near for distance, (_, near) in pairs):
+        what = f"Boxes that are not the bounds of their mask, which YOLO takes: {far:,}"
         how = "allow it with --drop boxes, or keep the boxes alone with --drop masks."
         found.append(Limit(drop="boxes", sentence=f"{what}; {how}"))
     return found + _image_classes(items)
@@ -142,14 +150,14 @@ def _is_untold(item: Item, healthy: frozenset[int]) -> bool:
     return item.findings is None and (item.image_class is None or item.image_class in healthy)
 
 
-def _is_told_by_outline(finding: Finding, item: Item) -> bool:
+def _distance(finding: Finding, item: Item) -> float:
+    """The most that an edge of the box is from that of its mask, in the unit of the finding."""
     if finding.outline is None:
-        return True
+        return 0.0
     # What of an outline lies outside the picture is cut, as the box was.
     height, width = item.extent or (np.inf, np.inf)
     bounds = np.clip(bounds_of(finding.outline), 0, [width, height, width, height])
-    nearly = _NEARLY_SHARE if item.in_shares else _NEARLY_PX
-    return bool((np.abs(bounds - finding.xyxy) <= nearly).all())
+    return float(np.abs(bounds - finding.xyxy).max())
 
 
 def _changed(item: Item, change: Callable[[Findings], Findings]) -> Item:
