@@ -401,3 +401,17 @@ def test_any_value_anywhere_is_a_data_set_or_a_dataset_error(
     assert [sample.sample_id for sample in samples] == list(dataset.ids)
     json.dumps(dataset.warnings).encode()
     "".join((*dataset.warnings, *dataset.classes, dataset.found)).encode()
+
+
+def test_a_picture_of_another_size_matters_only_where_something_is_there(tmp_path: Path) -> None:
+    dataset = open_dataset(make_coco(tmp_path, [box(image_id=1)]))
+    for number in (1, 2):
+        write_picture(tmp_path / "images" / f"{number}.png", height=WIDTH, width=HEIGHT)
+    with pytest.raises(
+        DatasetError, match="100 × 50 pixels, as its annotation says, found 50 × 100"
+    ):
+        dataset["images/1.png"]
+    empty = dataset["images/2.png"]
+    assert (empty.height, empty.width) == (WIDTH, HEIGHT)
+    assert empty.truth is not None
+    assert len(empty.truth) == 0

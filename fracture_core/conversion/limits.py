@@ -50,7 +50,7 @@ def within_limits(
 ) -> tuple[list[Item], tuple[str, ...]]:
     """The items and classes without what the target cannot hold and `drop` allows to leave out."""
     changed: list[Item] = list(items)
-    if "masks" in drop and to != "coco":
+    if to == "hdf5" or ("masks" in drop and to != "coco"):
         changed = [_changed(item, _without_outlines) for item in changed]
     if to != "hdf5":
         return changed, tuple(classes)
@@ -80,7 +80,7 @@ def _hdf5_limits(items: Sequence[Item], classes: Sequence[str]) -> list[Limit]:
     known = [item.findings for item in items if item.findings is not None]
     found = []
     if outlined := sum(f.outline is not None for findings in known for f in findings):
-        found.append(_limit("masks", f"{counted(outlined, 'mask')}: HDF5 holds boxes only"))
+        found.append(_note(f"{counted(outlined, 'mask')} left out: HDF5 holds boxes only."))
     if len(classes) > 1 or any(map(_is_healthy, classes)):
         names = ", ".join(map(quoted, classes[:12]))
         healthy = [name for name in classes if _is_healthy(name)]
