@@ -22,6 +22,11 @@ class Case:
     classes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
+    @property
+    def heading(self) -> str:
+        """The title without folders."""
+        return self.title.rpartition("/")[2]
+
     @classmethod
     def of_picture(cls, picture: Picture) -> Self:
         """An uploaded picture or DICOM series; its truth is unknown."""

@@ -51,7 +51,7 @@ def _compare(comparison: Comparison) -> None:
         case.classes,
         _follow_models(state, comparison),
         key="comparison",
-        title=case.title,
+        title=case.heading,
         on_step=step if len(st.session_state.case_list[1]) > 1 else None,
     )
     st.session_state[STATE] = state

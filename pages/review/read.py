@@ -1,12 +1,11 @@
 """One case: the picture, what a model finds in it, and the truth where it is known."""
 
-from dataclasses import replace
 from functools import partial
 
 import streamlit as st
 
 from fracture_core import classes as class_names
-from fracture_core.errors import ConfigError, WorkbenchError
+from fracture_core.errors import WorkbenchError
 from fracture_core.types import Prediction
 from fracture_core.ui.case_viewer import Asked, Pane, ViewerState, case_viewer
 from fracture_core.ui.cases import Case
@@ -15,6 +14,10 @@ from fracture_core.ui.model_choice import choose_model
 from fracture_core.ui.predicting import card_for, predict
 from fracture_core.ui.sources import choose_case, show_warnings, step
 from fracture_core.ui.text import literal
+from fracture_core.ui.viewing import state_in_force, write_address
+
+STATE = "viewing"
+DEFAULT = ViewerState()
 
 
 def _answers(case: Case) -> tuple[Prediction | None, ...]:
@@ -30,21 +33,6 @@ def _answers(case: Case) -> tuple[Prediction | None, ...]:
     return found
 
 
-def _state_in_force(comparable: bool) -> ViewerState:
-    """The reader's settings, from the address at first; classes count where names are shared."""
-    if "viewing" not in st.session_state:
-        try:
-            st.session_state.viewing = ViewerState.from_query(st.query_params.to_dict())
-        except ConfigError as error:
-            st.warning(literal(str(error)), icon=":material/link_off:")
-            st.session_state.viewing = ViewerState()
-    if st.session_state.get("comparable", True) != comparable:
-        st.session_state.viewing = replace(st.session_state.viewing, class_aware=comparable)
-    st.session_state.comparable = comparable
-    state: ViewerState = st.session_state.viewing
-    return state
-
-
 @st.fragment
 def _read(case: Case, pane: Pane, comparable: bool) -> None:
     if st.session_state.pop("stepped", False):
@@ -53,30 +41,21 @@ def _read(case: Case, pane: Pane, comparable: bool) -> None:
         case.samples,
         [pane],
         case.classes,
-        _state_in_force(comparable),
+        state_in_force(STATE, comparable=comparable, default=DEFAULT),
         key="reading",
-        title=case.title,
+        title=case.heading,
         on_step=step if len(st.session_state.case_list[1]) > 1 else None,
         on_explain=partial(_explain, case, pane),
         explanations=known(case, [pane.card]),
     )
-    st.session_state.viewing = state
-    _write_address(state)
+    st.session_state[STATE] = state
+    write_address(state, DEFAULT)
 
 
 def _explain(case: Case, pane: Pane, asked: Asked) -> None:
     prediction = pane.predictions[asked.frame]
     if prediction is not None:
         ask(pane.card, case, prediction, asked)
-
-
-def _write_address(state: ViewerState) -> None:
-    wanted = state.to_query()
-    for name in ViewerState.query_names():
-        if name in wanted:
-            st.query_params[name] = wanted[name]
-        elif name in st.query_params:
-            del st.query_params[name]
 
 
 with st.sidebar:

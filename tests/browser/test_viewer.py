@@ -87,6 +87,17 @@ def test_typed_numbers_are_read_clamped_or_refused(show: Opener) -> None:
 # ---- what is told -----------------------------------------------------------------------------
 
 
+def test_a_redraw_leaves_what_is_being_typed(show: Opener) -> None:
+    viewer = show()
+    viewer.number("confidence").fill("0.8")
+    viewer.see("viewer => viewer.showColumn()")
+    viewer.drawn()
+    assert viewer.number("confidence").input_value() == "0.8"
+    viewer.number("confidence").press("Enter")
+    viewer.drawn()
+    assert viewer.state["confidence"] == 0.8
+
+
 def test_findings_kinds_counts_and_account(show: Opener) -> None:
     viewer = show(nms=1)
     assert viewer.rows == [

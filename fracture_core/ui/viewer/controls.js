@@ -53,9 +53,11 @@ export class NumberSlider {
   }
 
   show(value) {
+    // A redraw of the same value must not overwrite what is being typed.
+    const typing = value === this.value && this.number.matches(":focus")
     this.value = value
     this.range.value = value
-    this.number.value = fixed(value)
+    if (!typing) this.number.value = fixed(value)
     const share = (value - this.least) / (this.most - this.least)
     this.root.style.setProperty("--share", `${100 * share}%`)
   }
