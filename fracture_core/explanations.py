@@ -25,6 +25,9 @@ CONCENTRATED = 2.0
 UNRELATED = 0.5
 """The most rank correlation a map may have with the map of randomised weights."""
 
+NOTICEABLE = 0.01
+"""How far a mean score must lie from that of random order to tell anything."""
+
 _GRID = 24
 _SAME_FINDING_IOU = 0.5
 _Grey = npt.NDArray[np.uint8]
@@ -55,12 +58,12 @@ class Faithfulness:
         checks = (
             (not self._localises(), "The map does not gather in the finding's box."),
             (
-                self.deletion >= self.random_deletion,
+                self.deletion > self.random_deletion - NOTICEABLE,
                 "Taking away what the map marks lowers the "
                 "score no faster than taking away at random.",
             ),
             (
-                self.insertion <= self.random_insertion,
+                self.insertion < self.random_insertion + NOTICEABLE,
                 "Putting back what the map marks raises the "
                 "score no faster than putting back at random.",
             ),
