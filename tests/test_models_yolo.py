@@ -13,7 +13,11 @@ from fracture_core.errors import ConfigError, WeightsError
 from fracture_core.models import library, quiet_ultralytics
 from fracture_core.models.cards import CARD_FILE, write_card
 from fracture_core.models.letterbox import Letterbox
+from fracture_core.models.saving import save_model
+from fracture_core.models.yolo import YoloModel
+from fracture_core.models.yolo_architectures import check_architecture, read_architecture
 from fracture_core.models.yolo_masks import decode_masks
+from fracture_core.models.yolo_networks import random_network
 from fracture_core.settings import settings
 from fracture_core.types import Detections
 from tests.yolo_files import CLASSES, picture, sample, save_checkpoint, yolo_network
@@ -253,3 +257,55 @@ def test_the_classes_of_the_file_are_those_of_the_card(detector_file: Path) -> N
     card = library.open_model(str(detector_file)).card
     assert card.classes == CLASSES
     assert card.input_size == INPUT_SIZE
+
+
+class TestSaved:
+    """Weights of our own: safetensors beside a card that spells the architecture out."""
+
+    @pytest.fixture
+    def card(self, tmp_path: Path) -> Any:
+        return library.open_model("yolov8n.yaml").save(tmp_path)
+
+    def tampered(self, card: Any, **changes: object) -> Any:
+        architecture = {**card.architecture["yaml"], **changes}
+        return card.model_copy(update={"architecture": {"yaml": architecture}})
+
+    def test_a_layer_that_is_none_of_yolos(self, card: Any, tmp_path: Path) -> None:
+        backbone = [[-1, 1, "os.system", ["true"]], *card.architecture["yaml"]["backbone"][1:]]
+        with pytest.raises(WeightsError, match=r"layer 0: 'os\.system'"):
+            YoloModel.load(self.tampered(card, backbone=backbone), tmp_path)
+
+    def test_another_size_is_refused_by_name_and_shape(self, card: Any, tmp_path: Path) -> None:
+        with pytest.raises(WeightsError, match=r"model\.0\.conv\.weight is \(16, 3, 3, 3\), not"):
+            YoloModel.load(self.tampered(card, scale="s"), tmp_path)
+
+    def test_another_class_count(self, card: Any, tmp_path: Path) -> None:
+        with pytest.raises(WeightsError, match="expected a network of 80 classes"):
+            YoloModel.load(self.tampered(card, nc=3), tmp_path)
+
+    def test_a_network_beyond_all_measure(self, card: Any, tmp_path: Path) -> None:
+        huge = self.tampered(card, scales={"n": [1.0, 64.0, 8192]})
+        with pytest.raises(WeightsError, match="parameters"):
+            YoloModel.load(huge.model_copy(update={"weights_file": ""}), tmp_path)
+
+    def test_a_card_without_an_architecture(self, card: Any, tmp_path: Path) -> None:
+        bare = card.model_copy(update={"architecture": {}})
+        with pytest.raises(WeightsError, match="a card with the architecture"):
+            YoloModel.load(bare, tmp_path)
+
+    def test_a_truncated_file(self, card: Any, tmp_path: Path) -> None:
+        file = tmp_path / card.weights_file
+        file.write_bytes(file.read_bytes()[:-100])
+        with pytest.raises(WeightsError, match="a safetensors file"):
+            YoloModel.load(card, tmp_path)
+
+    def test_weights_before_fusing_are_welcome_too(self, tmp_path: Path) -> None:
+        architecture = check_architecture(read_architecture("yolov8n.yaml"), tmp_path)
+        network = random_network(architecture, tmp_path, input_size=640, seed=0)
+        named = library.open_model("yolov8n.yaml").card
+        facts = {"architecture": {"yaml": architecture}}
+        card = save_model(named.model_copy(update=facts), network, tmp_path)
+        again = YoloModel.load(card, tmp_path)
+        fused = YoloModel(card, network)
+        for name, tensor in again._network.state_dict().items():
+            assert torch.equal(tensor, fused._network.state_dict()[name])
