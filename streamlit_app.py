@@ -6,8 +6,9 @@ import streamlit as st
 from starlette.middleware import Middleware
 from streamlit.runtime.pages_manager import PagesManager
 
-from fracture_core.ui.reading_room import DarkFirst
+from fracture_core.ui.reading_room import ReadingRoom
 from fracture_core.ui.routes import ROUTES
+from fracture_core.ui.warming import warming
 
 RESEARCH_USE = "Research use only. Not a medical device. Not for clinical decisions."
 # Pictures need the room that Streamlit leaves at the sides for reading text.
@@ -56,4 +57,5 @@ else:
     # link to a page would end in "Page not found".
     PagesManager.uses_pages_directory = False
     # `streamlit run` finds this name in the source and serves it.
-    app = st.App(__file__, routes=ROUTES, middleware=[Middleware(DarkFirst)])
+    middleware = [Middleware(ReadingRoom)]
+    app = st.App(__file__, routes=ROUTES, middleware=middleware, lifespan=warming)

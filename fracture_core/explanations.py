@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage, stats
 
 from fracture_core import boxes
 from fracture_core.models.base import Model
@@ -179,6 +178,9 @@ def _coarse(values: Float32s) -> Float32s:
 def _fade(shown: _Grey, importance: Float32s, rng: np.random.Generator) -> Callable[[float], _Grey]:
     """The picture with a share of its cells blurred away, the most important first."""
     height, width = shown.shape
+    # SciPy is imported on first use: the first page must not wait for it.
+    from scipy import ndimage
+
     blurred = ndimage.gaussian_filter(shown, sigma=max(shown.shape) / 20).astype(np.uint8)
     # Equals go in random order: row by row would favour the top of the picture.
     order = np.lexsort((rng.random(importance.size), -importance.ravel()))
@@ -228,4 +230,6 @@ def _randomised(
     first, second = _coarse(heatmap.values).ravel(), _coarse(other.values).ravel()
     if np.ptp(first) == 0 or np.ptp(second) == 0:
         return 0.0
+    from scipy import stats
+
     return float(stats.spearmanr(first, second).statistic)

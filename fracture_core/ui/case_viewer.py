@@ -213,7 +213,8 @@ def case_viewer(  # noqa: PLR0913 (one call with names)
 
     result = _MOUNT(
         key=key,
-        data=data,
+        # In a list, because Streamlit imports pandas to look for tables in a mapping.
+        data=[data],
         on_state_change=on_change or _nothing,
         on_step_change=step,
         on_explain_change=explain,

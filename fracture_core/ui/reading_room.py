@@ -1,9 +1,16 @@
-"""The dark theme first: a reading room is dark, and Streamlit follows the system instead."""
+"""What is added to the head of every page: the dark theme first, and the viewer's modules early.
+
+A reading room is dark, and Streamlit follows the system instead. The modules load beside
+Streamlit's own scripts instead of after them.
+"""
 
 from collections.abc import MutableMapping
+from functools import cache
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from fracture_core.ui.routes import script_paths
 
 # Streamlit keeps the chosen theme under this key, one for each path; a choice of the reader's wins.
 _SCRIPT = b"""<script>
@@ -16,11 +23,11 @@ _SCRIPT = b"""<script>
     addEventListener("pagehide", () => copy(key, last));
   } catch { /* storage is switched off: the system's theme then */ }
 })();
-</script></head>"""
+</script>"""
 
 
-class DarkFirst:
-    """ASGI middleware that lets pages open dark until the reader chooses otherwise."""
+class ReadingRoom:
+    """ASGI middleware that adds to the head of pages."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -51,11 +58,17 @@ class _PageEditor:
                 await self._finish(self.start)
 
     async def _finish(self, start: Message) -> None:
-        body = self.body.replace(b"</head>", _SCRIPT, 1)
+        body = self.body.replace(b"</head>", _SCRIPT + _preloads() + b"</head>", 1)
         headers = [(k, v) for k, v in start["headers"] if k.lower() != b"content-length"]
         headers.append((b"content-length", str(len(body)).encode()))
         await self.send({**start, "headers": headers})
         await self.send({"type": "http.response.body", "body": body})
+
+
+@cache
+def _preloads() -> bytes:
+    links = (f'<link rel="modulepreload" href="{path}">' for path in script_paths())
+    return "".join(links).encode()
 
 
 def _is_page(start: MutableMapping[str, Any]) -> bool:

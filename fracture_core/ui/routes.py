@@ -130,6 +130,12 @@ def script_path(name: str) -> str:
     return _path(f"viewer/{_VERSION}/{name}")
 
 
+def script_paths() -> list[str]:
+    """The URL paths of all modules that the viewer imports."""
+    names = sorted(path.name for path in _SCRIPTS.glob("*.js"))
+    return [script_path(name) for name in names if name != "mount.js"]
+
+
 def _identity(value: object) -> Hashable:
     """Equal for equal readers; what cannot be compared by value counts as itself.
 

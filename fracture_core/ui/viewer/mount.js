@@ -3,10 +3,11 @@
 const cleanups = new WeakMap()
 
 export default function (component) {
-  const { data, parentElement } = component
+  const { parentElement } = component
+  const [data] = component.data
   const loaded = import(new URL(data.module, window.location.origin).href)
   loaded.then(
-    (viewer) => cleanups.set(parentElement, viewer.mount(component)),
+    (viewer) => cleanups.set(parentElement, viewer.mount({ ...component, data })),
     (error) => {
       const note = document.createElement("p")
       note.textContent = `The viewer could not be loaded (${error.message}). Reload the page.`

@@ -1,0 +1,35 @@
+"""What the first page needs, made ready while the browser is still loading."""
+
+import asyncio
+import importlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import streamlit as st
+
+FIRST_PAGE = (
+    "fracture_core.ui.case_viewer",
+    "fracture_core.ui.explaining",
+    "fracture_core.ui.model_choice",
+    "fracture_core.ui.predicting",
+    "fracture_core.ui.sources",
+    "fracture_core.ui.viewing",
+)
+
+
+def warm_up() -> None:
+    """Import what the first page imports and make the case it opens on."""
+    for name in FIRST_PAGE:
+        importlib.import_module(name)
+    from fracture_core.demo import demo_case
+    from fracture_core.models.fake import CARD, FakeModel
+
+    FakeModel(CARD).predict([demo_case()])
+
+
+@asynccontextmanager
+async def warming(app: st.App) -> AsyncIterator[None]:
+    """Lifespan of the server: begins to warm up and does not wait for it."""
+    task = asyncio.create_task(asyncio.to_thread(warm_up))
+    yield
+    await task
