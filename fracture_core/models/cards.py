@@ -13,7 +13,9 @@ CARD_FILE = "card.json"
 
 
 class ModelCard(BaseModel):
-    """One model. `suppresses` tells whether overlapping candidates need merging (NMS) at all."""
+    """One model. `needs_nms` tells whether overlapping candidates need merging at all;
+    `operating_points` names confidences that were chosen on validation.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -30,6 +32,7 @@ class ModelCard(BaseModel):
     training_data: str = "unknown"
     training_licence: str = "unknown"
     metrics: dict[str, float] = {}
+    operating_points: dict[str, float] = {}
     note: str = ""
     code_version: str = ""
 

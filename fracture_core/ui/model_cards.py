@@ -37,16 +37,15 @@ def _facts(card: ModelCard) -> dict[str, str]:
         "Input": f"{card.input_size} px",
         "Overlap merge": "needed (NMS)" if card.needs_nms else "not needed",
         "Training data": f"{card.training_data} (licence: {card.training_licence})",
-        "Metrics": _metrics(card),
+        "Metrics": _figures(card.metrics),
+        "Operating points": _figures(card.operating_points),
         "Weights": _weights(card),
     }
     return {name: literal(value) for name, value in facts.items()}
 
 
-def _metrics(card: ModelCard) -> str:
-    if not card.metrics:
-        return "none measured"
-    return ", ".join(f"{name} {value:.3f}" for name, value in card.metrics.items())
+def _figures(figures: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.3f}" for name, value in figures.items()) or "none measured"
 
 
 def _weights(card: ModelCard) -> str:

@@ -1,0 +1,38 @@
+"""Every family can be picked on Read and on Compare, and behaves on the demo case."""
+
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from fracture_core.models.base import FAMILIES
+from fracture_core.models.library import add_named
+
+APP = Path(__file__).parents[1] / "streamlit_app.py"
+SMALL = {
+    "efficientnet_gate": "efficientnet_b0",
+    "faster_rcnn": "fasterrcnn_mobilenet_v3_large_320_fpn",
+    "hf_detr": "detr:tiny",
+    "resnet": "resnet18",
+    "scratch_detr": "scratch:tiny",
+    "yolo": "yolov8n-seg.yaml",
+}
+
+
+def test_no_family_is_left_out() -> None:
+    assert set(SMALL) | {"fake"} == set(FAMILIES)
+
+
+@pytest.mark.parametrize("family", SMALL)
+def test_a_family_reads_and_is_compared(family: str) -> None:
+    card = add_named(SMALL[family])
+    assert card.family == family
+    app = AppTest.from_file(str(APP), default_timeout=120)
+    app.run()
+    app.selectbox(key="model").set_value(card.model_id).run()
+    assert not app.exception
+    assert not app.error
+    app.switch_page("pages/review/compare.py").run()
+    assert not app.exception
+    assert not app.error
+    assert {"fake", card.model_id} <= set(app.multiselect[0].value)
