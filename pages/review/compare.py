@@ -77,8 +77,10 @@ with st.sidebar:
         show_notes(cards)
     show_warnings(chosen.warnings, messages)
 
+# Always there, so that a note that comes or goes does not mount the viewer anew.
+notes = st.container()
 if len(cards) < FEWEST:
-    st.info("Choose two to four models at the left to compare them.", icon=":material/compare:")
+    notes.info("Choose two to four models at the left to compare them.", icon=":material/compare:")
 if not cards:
     st.stop()
 _compare(compare(cards, chosen))

@@ -22,11 +22,13 @@ DEFAULT = ViewerState()
 
 def _answers(case: Case) -> tuple[Prediction | None, ...]:
     """Raw answers for every frame, or none with a word about why."""
-    bar = st.empty()
+    # Always there, so that a message that comes or goes does not mount the viewer anew.
+    notes = st.container()
+    bar = notes.empty()
     try:
         found = predict(card, case, lambda share: bar.progress(share, f"{card.title} is reading…"))
     except WorkbenchError as error:
-        st.error(literal(str(error)), icon=":material/error:")
+        notes.error(literal(str(error)), icon=":material/error:")
         return (None,) * len(case.samples)
     finally:
         bar.empty()

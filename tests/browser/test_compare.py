@@ -123,8 +123,8 @@ def test_each_model_can_have_thresholds_of_its_own(show: Opener) -> None:
     assert [row[0] for row in viewer.rows] == ["1", "2", "3", "4"]
     viewer.told("own", [[0.5, 0.5], [0.5, 0.5], [0.3, 0.5]])
     viewer.root.get_by_role("tab", name="A First").click()
-    assert viewer.number("confidence").input_value() == "0.50"
-    assert viewer.slider("nms_iou").is_enabled()
+    viewer.until(lambda: viewer.number("confidence").input_value() == "0.50")
+    viewer.until(lambda: viewer.slider("nms_iou").is_enabled())
     viewer.root.get_by_text("own thresholds").click()
     assert len(viewer.rows) == 3
     viewer.told("own", [])
