@@ -96,6 +96,19 @@ def pixels(rle: Rle) -> int:
     return int(_coder().area({"size": [rle.height, rle.width], "counts": rle.counts}))
 
 
+def iou(found: Sequence[Rle], truths: Sequence[Rle], crowd: Mask) -> npt.NDArray[np.float64]:
+    """N against M → (N, M) intersection over union in [0, 1]; against a `crowd` (M,) over `found`.
+
+    All of pictures of one size.
+    """
+    if not (found and truths):
+        return np.zeros((len(found), len(truths)))
+    codes = [{"size": [one.height, one.width], "counts": one.counts} for one in (*found, *truths)]
+    crowds = crowd.astype(np.uint8).tolist()
+    shares = _coder().iou(codes[: len(found)], codes[len(found) :], crowds)
+    return np.asarray(shares, dtype=np.float64)
+
+
 def _as_bytes(counts: str | bytes) -> bytes:
     return counts.encode("ascii") if isinstance(counts, str) else counts
 

@@ -1,0 +1,179 @@
+"""COCO's twelve figures for boxes and masks, equal to pycocotools, computed on columns.
+
+Definition: https://cocodataset.org/#detection-eval. Average precision is the mean over IoU .50 to
+.95 and 101 recalls of the highest precision at that recall or beyond; average recall the mean over
+the same IoUs of the share of truths matched.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fracture_core.boxes import area
+from fracture_core.metrics.assignment import Assigner, Assignment
+from fracture_core.metrics.columns import Bools, Columns, Float64s, Pictures, pair_up
+from fracture_core.metrics.pairs import Pairs, box_pairs, group_keys, mask_pairs, rank_within
+from fracture_core.metrics.precision_recall import Ranking, interpolate
+from fracture_core.types import Int64s
+
+MATCH_IOUS = np.linspace(0.5, 0.95, 10)
+RECALLS = np.linspace(0.0, 1.0, 101)
+# The most candidates of one class in one picture that count.
+MOST_FOUND = (1, 10, 100)
+AREAS_PX = {
+    "all": (0.0, 1e10),
+    "small": (0.0, 32.0**2),
+    "medium": (32.0**2, 96.0**2),
+    "large": (96.0**2, 1e10),
+}
+UNDEFINED = -1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CocoFigures:
+    """Shares in [0, 1]; −1, as COCO writes it, where there is no truth to find.
+
+    `ap` is the mean over IoU .50:.05:.95, `ap50` and `ap75` at one IoU · `ar1`, `ar10`, `ar100`
+    with at most that many candidates a class and picture, everything else with 100 · small is up
+    to 32², medium to 96² square pixels, both ends included · `per_class_ap` and `per_class_ap50`
+    one value a class; the others are means over the classes with a truth.
+    """
+
+    ap: float
+    ap50: float
+    ap75: float
+    ap_small: float
+    ap_medium: float
+    ap_large: float
+    ar1: float
+    ar10: float
+    ar100: float
+    ar_small: float
+    ar_medium: float
+    ar_large: float
+    per_class_ap: tuple[float, ...]
+    per_class_ap50: tuple[float, ...]
+
+
+def evaluate_boxes(found: Pictures, truths: Pictures, class_count: int) -> CocoFigures:
+    """The twelve figures by the overlap of boxes, one entry a picture on both sides.
+
+    `found` are all candidates, never the shown ones. A truth with a mask has the size of its mask,
+    as COCO's annotations do. Raises ValueError for a label that is not below `class_count`.
+    """
+    found_columns, truth_columns = _checked(found, truths, class_count)
+    pairs = box_pairs(found_columns, truth_columns, MATCH_IOUS[0])
+    return _figures(found_columns, truth_columns, pairs, area(found_columns.xyxy), class_count)
+
+
+def evaluate_masks(found: Pictures, truths: Pictures, class_count: int) -> CocoFigures:
+    """The twelve figures by the overlap of masks; raises ValueError where one has no mask."""
+    found_columns, truth_columns = _checked(found, truths, class_count)
+    pairs = mask_pairs(found_columns, truth_columns, MATCH_IOUS[0])
+    return _figures(found_columns, truth_columns, pairs, found_columns.areas(), class_count)
+
+
+def _checked(found: Pictures, truths: Pictures, class_count: int) -> tuple[Columns, Columns]:
+    """As columns, with no more candidates than ever count."""
+    found_columns, truth_columns = pair_up(found, truths)
+    for name, columns in (("found", found_columns), ("truths", truth_columns)):
+        if columns.labels.max(initial=-1) >= class_count:
+            highest = columns.labels.max()
+            raise ValueError(f"{name}: expected labels below {class_count}, got {highest}")
+    group, _ = group_keys(found_columns, truth_columns, class_aware=True)
+    kept = rank_within(group) < MOST_FOUND[-1]
+    return (found_columns if kept.all() else found_columns.rows(kept)), truth_columns
+
+
+def _figures(
+    found: Columns, truths: Columns, pairs: Pairs, found_px: Float64s, class_count: int
+) -> CocoFigures:
+    assigner = Assigner(pairs, "last truth")
+    orders = [_falling(found, label) for label in range(class_count)]
+    group, _ = group_keys(found, truths, class_aware=True)
+    ranks, truth_px = rank_within(group), truths.areas()
+    precision, recall = {}, {}
+    for name, (low, high) in AREAS_PX.items():
+        ignored = truths.crowd | (truth_px < low) | (truth_px > high)
+        held = assigner.assign(MATCH_IOUS, len(truths), ignored, truths.crowd)
+        uncounted = (found_px < low) | (found_px > high)
+        counts = np.bincount(truths.labels[~ignored], minlength=class_count)
+        precision[name] = _precision(held, orders, uncounted, ignored, counts)
+        recall[name] = _recall(held, found.labels, ranks, ignored, counts)
+    return _named(precision, recall)
+
+
+def _falling(found: Columns, label: int) -> Int64s:
+    """Rows of one class, the best scored first, equal scores in the order of pictures."""
+    rows = np.flatnonzero(found.labels == label)
+    return rows[np.argsort(-found.scores[rows], kind="stable")]
+
+
+def _precision(
+    held: Assignment, orders: list[Int64s], uncounted: Bools, ignored: Bools, counts: Int64s
+) -> Float64s:
+    """(K, T, R), −1 for a class without a truth that counts."""
+    precision = np.full((len(orders), len(MATCH_IOUS), len(RECALLS)), UNDEFINED)
+    hit, excused = _hit_and_excused(held, ignored)
+    place_of = np.full(len(uncounted), -1, dtype=np.int64)
+    for label in np.flatnonzero(counts):
+        order = orders[label]
+        place_of[:] = -1
+        place_of[order] = np.arange(len(order))
+        near = place_of[held.found]
+        by_place = np.argsort(near, kind="stable")[np.count_nonzero(near < 0) :]
+        ranking = Ranking(
+            uncounted=uncounted[order],
+            place=near[by_place],
+            hit=hit[by_place],
+            excused=excused[by_place],
+        )
+        precision[label] = interpolate(ranking, int(counts[label]), RECALLS)
+    return precision
+
+
+def _recall(
+    held: Assignment, labels: Int64s, ranks: Int64s, ignored: Bools, counts: Int64s
+) -> Float64s:
+    """(K, T, candidates), −1 for a class without a truth that counts."""
+    recall = np.full((len(counts), len(MATCH_IOUS), len(MOST_FOUND)), UNDEFINED)
+    hit, _ = _hit_and_excused(held, ignored)
+    for label in np.flatnonzero(counts):
+        own = labels[held.found] == label
+        for m, most in enumerate(MOST_FOUND):
+            hits = hit[own & (ranks[held.found] < most)].sum(axis=0)
+            recall[label, :, m] = hits / counts[label]
+    return recall
+
+
+def _hit_and_excused(held: Assignment, ignored: Bools) -> tuple[Bools, Bools]:
+    matched = held.truth_of >= 0
+    if not matched.any():
+        return matched, matched
+    excused = matched & ignored[held.truth_of]
+    return matched & ~excused, excused
+
+
+def _named(precision: dict[str, Float64s], recall: dict[str, Float64s]) -> CocoFigures:
+    overall = precision["all"]
+    return CocoFigures(
+        ap=_mean(overall),
+        ap50=_mean(overall[:, 0]),
+        ap75=_mean(overall[:, 5]),
+        ap_small=_mean(precision["small"]),
+        ap_medium=_mean(precision["medium"]),
+        ap_large=_mean(precision["large"]),
+        ar1=_mean(recall["all"][..., 0]),
+        ar10=_mean(recall["all"][..., 1]),
+        ar100=_mean(recall["all"][..., 2]),
+        ar_small=_mean(recall["small"][..., 2]),
+        ar_medium=_mean(recall["medium"][..., 2]),
+        ar_large=_mean(recall["large"][..., 2]),
+        per_class_ap=tuple(_mean(one) for one in overall),
+        per_class_ap50=tuple(_mean(one[0]) for one in overall),
+    )
+
+
+def _mean(shares: Float64s) -> float:
+    defined = shares[shares > UNDEFINED]
+    return float(defined.mean()) if defined.size else UNDEFINED

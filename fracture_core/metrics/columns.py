@@ -1,0 +1,106 @@
+"""Boxes of many pictures as flat columns: what all figures are computed from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from fracture_core import boxes, masks
+from fracture_core.masks import Rle
+from fracture_core.types import Detections, Float32s, Int64s
+
+Bools = npt.NDArray[np.bool_]
+Float64s = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    """One row a box, picture by picture, the best scored of a picture first.
+
+    `image_count` pictures, also those without a box · `image` (N,) int64, rising, the position of
+    the picture · `xyxy` (N, 4) float32 · `scores` (N,) float32, falling within a picture ·
+    `labels` (N,) int64 · `crowd` (N,) bool, truths that stand for many (COCO's iscrowd) ·
+    `masks` N run-length codes, or none at all.
+    """
+
+    image_count: int
+    image: Int64s
+    xyxy: Float32s
+    scores: Float32s
+    labels: Int64s
+    crowd: Bools
+    masks: tuple[Rle, ...] = ()
+
+    def __post_init__(self) -> None:
+        count = len(self.image)
+        _require("xyxy", self.xyxy.shape, (count, 4))
+        for name in ("scores", "labels", "crowd"):
+            _require(name, getattr(self, name).shape, (count,))
+        if len(self.masks) not in (0, count):
+            raise ValueError(f"masks: expected none or {count}, got {len(self.masks)}")
+        steps = np.diff(self.image)
+        if count and not (self.image[0] >= 0 and self.image[-1] < self.image_count):
+            raise ValueError(f"image: expected positions from 0 to {self.image_count - 1}")
+        if (steps < 0).any() or ((steps == 0) & (np.diff(self.scores) > 0)).any():
+            raise ValueError("rows: expected picture by picture, scores falling within each")
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    @classmethod
+    def of(cls, pictures: Sequence[Detections], crowd: Sequence[Bools] | None = None) -> Self:
+        """From one `Detections` a picture; `crowd`, one array a picture, marks truths as crowds."""
+        counts = [len(one) for one in pictures]
+        marks = np.concatenate(crowd) if crowd else np.zeros(sum(counts), dtype=np.bool_)
+        # Concatenating nothing is an error; an empty one changes nothing else.
+        parts = [*pictures, Detections.empty()]
+        return cls(
+            image_count=len(pictures),
+            image=np.repeat(np.arange(len(pictures), dtype=np.int64), counts),
+            xyxy=np.concatenate([one.xyxy for one in parts]),
+            scores=np.concatenate([one.scores for one in parts]),
+            labels=np.concatenate([one.labels for one in parts]),
+            crowd=marks.astype(np.bool_),
+            masks=tuple(mask for one in pictures for mask in one.masks),
+        )
+
+    def rows(self, kept: Bools) -> Self:
+        """The marked rows of the same pictures."""
+        return type(self)(
+            image_count=self.image_count,
+            image=self.image[kept],
+            xyxy=self.xyxy[kept],
+            scores=self.scores[kept],
+            labels=self.labels[kept],
+            crowd=self.crowd[kept],
+            masks=tuple(self.masks[i] for i in np.flatnonzero(kept)) if self.masks else (),
+        )
+
+    def areas(self) -> Float64s:
+        """(N,) square pixels: of the masks where there are any, as in COCO, else of the boxes."""
+        if self.masks:
+            return np.array([masks.pixels(mask) for mask in self.masks], dtype=np.float64)
+        return boxes.area(self.xyxy)
+
+
+Pictures = Columns | Sequence[Detections]
+
+
+def pair_up(found: Pictures, truths: Pictures) -> tuple[Columns, Columns]:
+    """Both as columns; raises ValueError where they are not of the same number of pictures."""
+    both = _columns(found), _columns(truths)
+    if both[0].image_count != both[1].image_count:
+        counts = f"{both[0].image_count} and {both[1].image_count}"
+        raise ValueError(f"found and truths: expected as many pictures, got {counts}")
+    return both
+
+
+def _columns(pictures: Pictures) -> Columns:
+    return pictures if isinstance(pictures, Columns) else Columns.of(pictures)
+
+
+def _require(name: str, got: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    if got != expected:
+        raise ValueError(f"{name}: expected {expected}, got {got}")
