@@ -42,6 +42,7 @@ FAMILIES: dict[str, Callable[[Path], ModelCard]] = {
     "yolo end to end": yolo("yolov10n.yaml"),
     "yolo end to end segment": yolo("yolo26n-seg.yaml"),
     "faster_rcnn": torchvision_files.saved(torchvision_files.faster_rcnn),
+    "faster_rcnn light": torchvision_files.saved(torchvision_files.light_faster_rcnn),
     "efficientnet_gate": torchvision_files.saved(torchvision_files.efficientnet_gate),
     "resnet": torchvision_files.saved(torchvision_files.resnet),
     **{f"hf_detr {name}": saved("hf_detr", f"{name}:tiny") for name in ARCHITECTURES},

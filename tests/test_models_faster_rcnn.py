@@ -13,7 +13,8 @@ from torchvision.models import get_model
 
 from fracture_core.errors import ConfigError, WeightsError
 from fracture_core.models.faster_rcnn import FasterRcnnModel
-from fracture_core.models.faster_rcnn_networks import INPUT_SIZES
+from fracture_core.models.faster_rcnn_light import LightShape, build_light
+from fracture_core.models.faster_rcnn_networks import INPUT_SIZES, FasterRcnnArchitecture
 from fracture_core.types import Detections, Sample
 from tests.torchvision_files import (
     CLASSES,
@@ -289,6 +290,62 @@ class TestNames:
             FasterRcnnModel.from_name("fasterrcnn_resnet50_fpn:COCO_V1")
         assert str(cache) in str(caught.value)
         assert "Fetch https://download.pytorch.org/models/fasterrcnn_resnet50" in str(caught.value)
+
+
+class TestLight:
+    def test_it_is_light(self) -> None:
+        network = FasterRcnnModel.from_name("fasterrcnn_light")._network
+        assert 2e6 < sum(p.numel() for p in network.parameters()) < 4e6
+
+    @pytest.mark.parametrize(
+        ("shape", "known"),
+        [
+            (LightShape(), True),
+            (LightShape(backbone="resnet50", backbone_width=4, pyramid_width=8), True),
+            (LightShape(backbone_width=8, head_width=16, anchor_sizes_px=(32, 64, 128)), True),
+            (LightShape(backbone_width=8, anchor_sizes_px=(24, 48)), False),
+        ],
+    )
+    def test_its_shape_stands_in_its_tensors_but_for_the_anchors(
+        self, tmp_path: Path, shape: LightShape, known: bool
+    ) -> None:
+        network = build_light(shape, class_count=2, min_size=64, max_size=128)
+        torch.save(network.state_dict(), tmp_path / "a.pt")
+        card = describe(tmp_path / "a.pt", ("a", "b"))
+        found = FasterRcnnArchitecture.of(card)
+        assert found.name == "fasterrcnn_light"
+        assert (found.light == shape) == known
+        assert found.light is not None
+        assert len(found.light.anchor_sizes_px) == len(shape.anchor_sizes_px)
+        assert "anchors are not in the weights" in card.note
+
+    def test_a_backbone_that_is_none(self, tmp_path: Path) -> None:
+        network = build_light(LightShape(backbone_width=4), class_count=1, min_size=64, max_size=64)
+        state = {k: v for k, v in network.state_dict().items() if "layer3.1" not in k}
+        torch.save(state, tmp_path / "a.pt")
+        with pytest.raises(WeightsError, match=r"resnet18.*found basic blocks, \[2, 2, 1, 2\]"):
+            describe(tmp_path / "a.pt", ("a",))
+
+    def test_anchors_lie_on_every_level_at_its_stride(self) -> None:
+        shape = LightShape(backbone_width=4, anchor_sizes_px=(24, 48, 96))
+        network = build_light(shape, class_count=1, min_size=64, max_size=64).eval()
+        levels = network.backbone(torch.zeros(1, 3, 64, 96))
+        assert [tuple(level.shape[-2:]) for level in levels.values()] == [(8, 12), (4, 6), (2, 3)]
+        assert network.rpn.anchor_generator.sizes == ((24,), (48,), (96,))
+
+    @pytest.mark.parametrize(
+        ("name", "light"), [(NAME, {}), ("fasterrcnn_light", None), ("fasterrcnn_light", {"a": 1})]
+    )
+    def test_a_shape_belongs_to_the_light_network_alone(
+        self, model: FasterRcnnModel, tmp_path: Path, name: str, light: object
+    ) -> None:
+        facts = {"architecture": {"name": name, "max_size": 256, "light": light}}
+        with pytest.raises(WeightsError, match="light"):
+            FasterRcnnModel.load(model.card.model_copy(update=facts), tmp_path)
+
+    def test_nobody_has_its_weights(self) -> None:
+        with pytest.raises(ConfigError, match="weights of fasterrcnn_light: expected none"):
+            FasterRcnnModel.from_name("fasterrcnn_light:COCO_V1")
 
 
 class TestExplanations:

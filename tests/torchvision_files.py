@@ -12,6 +12,7 @@ from fracture_core.models.base import family
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.classifier import classifier_card
 from fracture_core.models.efficientnet_gate import EfficientNetGateArchitecture
+from fracture_core.models.faster_rcnn_light import LightShape
 from fracture_core.models.faster_rcnn_networks import FasterRcnnArchitecture
 from fracture_core.models.resnet import ResNetArchitecture
 from fracture_core.settings import settings
@@ -20,6 +21,8 @@ from tests.yolo_files import picture, sample
 
 CLASSES = ("wrist", "elbow", "shoulder")
 MIN_SIZE, MAX_SIZE = 160, 256
+# On a picture of one grey the anchors of a finer level tie, and the last digits decide.
+LIGHT = LightShape(backbone_width=8, pyramid_width=16, head_width=32, anchor_sizes_px=(128,))
 
 
 def saved(make: Callable[[], Any]) -> Callable[[Path], ModelCard]:
@@ -39,6 +42,8 @@ def faster_rcnn(
     *,
     spread: bool = True,
 ) -> Any:
+    light = LIGHT if name == "fasterrcnn_light" else None
+    architecture = FasterRcnnArchitecture(name=name, max_size=MAX_SIZE, light=light)
     card = ModelCard(
         model_id=name,
         title=name,
@@ -47,12 +52,16 @@ def faster_rcnn(
         classes=classes,
         input_size=MIN_SIZE,
         needs_nms=True,
-        architecture=FasterRcnnArchitecture(name=name, max_size=MAX_SIZE).model_dump(),
+        architecture=architecture.model_dump(mode="json"),
     )
     model: Any = family("faster_rcnn").load(card, Path())
     if spread:
         _spread_detector(model._network)
     return model
+
+
+def light_faster_rcnn() -> Any:
+    return faster_rcnn("fasterrcnn_light")
 
 
 def resnet() -> Any:

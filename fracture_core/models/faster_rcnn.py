@@ -2,7 +2,8 @@
 
 A candidate is what the second stage makes of a proposal of the first: one box and one score for
 every class, none suppressed. The proposal network keeps its own non-maximum suppression and its
-limit of 1,000 proposals (150 in the 320 variant): they are part of the network.
+limit of 1,000 proposals (150 in the 320 variant, 300 in the light one): they are part of the
+network.
 """
 
 import time
@@ -105,6 +106,11 @@ class FasterRcnnModel:
     def card(self) -> ModelCard:
         return self._card
 
+    @property
+    def network(self) -> Any:
+        """The frozen network itself; copy it before changing it."""
+        return self._network
+
     def save(self, folder: Path) -> ModelCard:
         """Write safetensors and the card into a folder; returns the card as written."""
         return save_model(self._card, self._network, folder)
@@ -113,7 +119,7 @@ class FasterRcnnModel:
         """The same architecture with weights drawn anew."""
         drawn = self._architecture.model_copy(update={"weights": "", "seed": seed})
         facts = {
-            "architecture": drawn.model_dump(),
+            "architecture": drawn.model_dump(mode="json"),
             "weights_file": "",
             "weights_sha256": "",
             "note": _RANDOM_NOTE,
@@ -224,6 +230,6 @@ def _card(
         classes=classes,
         input_size=INPUT_SIZES[architecture.name][0],
         needs_nms=True,
-        architecture=architecture.model_dump(),
+        architecture=architecture.model_dump(mode="json"),
         note=note,
     )

@@ -2,20 +2,23 @@
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import nn
 from torchvision.models import get_model, get_model_weights
 from torchvision.ops import MultiScaleRoIAlign
 
+from fracture_core.errors import ConfigError
+from fracture_core.models import faster_rcnn_light
 from fracture_core.models.architectures import (
     Architecture,
     named_classes,
     shape_of,
     unknown_state,
 )
+from fracture_core.models.faster_rcnn_light import LightShape
 from fracture_core.models.seeds import drawn_from
 from fracture_core.models.state_dicts import State, fit, read_state, unwrap
 from fracture_core.nets.limits import check_name
@@ -27,6 +30,7 @@ INPUT_SIZES = {
     "fasterrcnn_resnet50_fpn_v2": (800, 1333),
     "fasterrcnn_mobilenet_v3_large_fpn": (800, 1333),
     "fasterrcnn_mobilenet_v3_large_320_fpn": (320, 640),
+    faster_rcnn_light.NAME: (320, 384),
 }
 _PRIMING_SIZE_PX = 256
 _HEAD = "roi_heads.box_predictor.cls_score.weight"
@@ -36,18 +40,29 @@ _COCO_RESNET50_EPS = 0.0
 
 class FasterRcnnArchitecture(Architecture):
     """`max_size` is the most the longer side may become, in pixels; `norm_eps` is added to the
-    variance in the backbone's batch norms.
+    variance in the backbone's batch norms. `light` is for the light network alone, which it shapes.
     """
 
     max_size: int = Field(ge=32, le=8192)
     norm_eps: float = Field(default=1e-5, ge=0, le=1)
+    light: LightShape | None = None
+
+    @model_validator(mode="after")
+    def _shape_belongs_to_the_light_network(self) -> Self:
+        if (self.light is not None) != (self.name == faster_rcnn_light.NAME):
+            raise ValueError(f"light: expected for {faster_rcnn_light.NAME} and no other network")
+        return self
 
 
 def from_library(name: str, weights: str) -> tuple[FasterRcnnArchitecture, tuple[str, ...]]:
     """The architecture of a name of torchvision's, and its classes; ConfigError if unknown."""
     check_name("Faster R-CNN", name, INPUT_SIZES)
     if not weights:
-        return FasterRcnnArchitecture(name=name, max_size=INPUT_SIZES[name][1]), ("class 0",)
+        light = LightShape() if name == faster_rcnn_light.NAME else None
+        architecture = FasterRcnnArchitecture(name=name, max_size=INPUT_SIZES[name][1], light=light)
+        return architecture, ("class 0",)
+    if name == faster_rcnn_light.NAME:
+        raise ConfigError(f"weights of {name}", expected="none", found=repr(weights))
     known = get_model_weights(name).__members__
     check_name(f"weights of {name}", weights, known)
     eps = _COCO_RESNET50_EPS if name == "fasterrcnn_resnet50_fpn" else 1e-5
@@ -93,8 +108,7 @@ def describe_weights(
     if count < 1:
         raise unknown_state(state, weights, "a Faster R-CNN of at least one class")
     classes = named_classes(classes, count, weights, note=" (the background is none)")
-    eps, note = _norm_eps(name, state)
-    architecture = FasterRcnnArchitecture(name=name, max_size=INPUT_SIZES[name][1], norm_eps=eps)
+    architecture, note = _architecture_of(name, state, weights)
     with torch.device("meta"):
         fit(_build(architecture, count, INPUT_SIZES[name][0]), state, weights)
     return architecture, classes, note
@@ -112,7 +126,18 @@ def _is_faster_rcnn(names: Collection[str]) -> bool:
     return _HEAD in names
 
 
+def _architecture_of(name: str, state: State, weights: Path) -> tuple[FasterRcnnArchitecture, str]:
+    max_size = INPUT_SIZES[name][1]
+    if name == faster_rcnn_light.NAME:
+        light, note = faster_rcnn_light.shape_in(state, weights)
+        return FasterRcnnArchitecture(name=name, max_size=max_size, light=light), note
+    eps, note = _norm_eps(name, state)
+    return FasterRcnnArchitecture(name=name, max_size=max_size, norm_eps=eps), note
+
+
 def _name_of(state: State) -> str:
+    if faster_rcnn_light.is_light(state):
+        return faster_rcnn_light.NAME
     if "roi_heads.box_head.fc6.weight" not in state:
         return "fasterrcnn_resnet50_fpn_v2"
     if "backbone.body.conv1.weight" in state:
@@ -139,14 +164,20 @@ def _norm_eps(name: str, state: State) -> tuple[float, str]:
 
 
 def _build(architecture: FasterRcnnArchitecture, class_count: int, min_size: int) -> Any:
-    network = get_model(
-        architecture.name,
-        weights=None,
-        weights_backbone=None,
-        num_classes=class_count + 1,
-        min_size=min_size,
-        max_size=architecture.max_size,
-    )
+    max_size = architecture.max_size
+    if architecture.light is not None:
+        network = faster_rcnn_light.build_light(
+            architecture.light, class_count=class_count, min_size=min_size, max_size=max_size
+        )
+    else:
+        network = get_model(
+            architecture.name,
+            weights=None,
+            weights_backbone=None,
+            num_classes=class_count + 1,
+            min_size=min_size,
+            max_size=max_size,
+        )
     for module in network.backbone.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eps = architecture.norm_eps
