@@ -1,15 +1,34 @@
-"""Synthetic radiographs and CT studies with their truth: for the quick start and for tests."""
+"""Synthetic radiographs and CT studies with their truth: for the quick start and for tests.
 
-from fracture_core.demo.fractures import CLASSES
-from fracture_core.demo.layouts import FORMATS, write_demo
-from fracture_core.demo.samples import (
-    CT_CLASSES,
-    demo_case,
-    demo_samples,
-    demo_studies,
-    make_radiograph,
-    make_study,
-)
+The names are imported on first use: the generator brings SciPy, and the demo case does not need it.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fracture_core.demo.case import demo_case
+    from fracture_core.demo.classes import CLASSES
+    from fracture_core.demo.layouts import FORMATS, write_demo
+    from fracture_core.demo.samples import (
+        CT_CLASSES,
+        demo_samples,
+        demo_studies,
+        make_radiograph,
+        make_study,
+    )
+
+_MODULES = {
+    "CLASSES": "classes",
+    "CT_CLASSES": "samples",
+    "FORMATS": "layouts",
+    "demo_case": "case",
+    "demo_samples": "samples",
+    "demo_studies": "samples",
+    "make_radiograph": "samples",
+    "make_study": "samples",
+    "write_demo": "layouts",
+}
 
 __all__ = [
     "CLASSES",
@@ -22,3 +41,9 @@ __all__ = [
     "make_study",
     "write_demo",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

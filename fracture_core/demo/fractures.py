@@ -10,7 +10,6 @@ from fracture_core.demo.bones import Grid, Rays, Tube
 from fracture_core.demo.geometry import IDENTITY, Field, Matrix, shift, turn
 from fracture_core.demo.texture import line
 
-CLASSES = ("transverse", "oblique", "spiral", "comminuted", "greenstick")
 _SLOPES = {"transverse": 0.12, "oblique": 0.85, "spiral": 1.9, "comminuted": 0.75}
 
 

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from tqdm import tqdm
 
 from fracture_core.demo import coco, dicom, rsna, yolo
-from fracture_core.demo.fractures import CLASSES
+from fracture_core.demo.classes import CLASSES
 from fracture_core.demo.samples import SLICES, demo_sample, demo_study
 from fracture_core.errors import ConfigError, DatasetError
 from fracture_core.types import Sample

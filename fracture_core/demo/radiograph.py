@@ -8,8 +8,9 @@ import numpy.typing as npt
 
 from fracture_core.demo.arm import draw_arm
 from fracture_core.demo.body import BodyPart, Site
+from fracture_core.demo.classes import CLASSES
 from fracture_core.demo.detector import Technique, distance_to_shutter, expose, shutter
-from fracture_core.demo.fractures import CLASSES, Fracture, draw_fracture
+from fracture_core.demo.fractures import Fracture, draw_fracture
 from fracture_core.demo.geometry import scale, shift, turn
 from fracture_core.demo.leg import draw_leg
 from fracture_core.demo.marks import Mark

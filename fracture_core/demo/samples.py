@@ -1,11 +1,11 @@
 """Synthetic radiographs and CT studies as samples."""
 
 import hashlib
-from functools import cache, partial
+from functools import partial
 
+from fracture_core.demo.classes import CLASSES
 from fracture_core.demo.ct import HU_OFFSET, Study, plan_study, render_study
 from fracture_core.demo.detector import TOP
-from fracture_core.demo.fractures import CLASSES
 from fracture_core.demo.radiograph import Radiograph, plan_radiograph, render
 from fracture_core.demo.truths import truth_of
 from fracture_core.types import Pixels, Sample, ValueScale, Window
@@ -123,9 +123,8 @@ def _slice_sample(drawn: Study, number: int, uid: str, split: str) -> Sample:
     )
 
 
-@cache
-def demo_case() -> Sample:
-    """The case the workbench opens on: a radiograph with two findings."""
+def render_demo_case() -> Sample:
+    """The case the workbench opens on, drawn anew: what `demo_case` reads from its file."""
     plan = plan_radiograph(_CASE_SEED, size=(768, 640), view="wrist", findings=2)
     return _as_sample(render(plan), "demo-case", "demo-case")
 

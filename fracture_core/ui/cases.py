@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from fracture_core import classes as class_names
-from fracture_core.datasets import Dataset
-from fracture_core.imaging.picture import Picture
 from fracture_core.types import Sample
+
+if TYPE_CHECKING:
+    from fracture_core.datasets import Dataset
+    from fracture_core.imaging.picture import Picture
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +30,7 @@ class Case:
         return self.title.rpartition("/")[2]
 
     @classmethod
-    def of_picture(cls, picture: Picture) -> Self:
+    def of_picture(cls, picture: "Picture") -> Self:
         """An uploaded picture or DICOM series; its truth is unknown."""
         return cls(
             key=f"{picture.name}:{picture.sha256}",
@@ -38,7 +40,7 @@ class Case:
         )
 
     @classmethod
-    def of_dataset(cls, dataset: Dataset, sample_ids: Sequence[str], title: str) -> Self:
+    def of_dataset(cls, dataset: "Dataset", sample_ids: Sequence[str], title: str) -> Self:
         """One sample of a data set, or the slices of one study."""
         stamp = dataset.path.stat().st_mtime_ns
         return cls(

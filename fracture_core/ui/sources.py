@@ -1,19 +1,26 @@
-"""Where a case comes from: the demo, an upload, or a data set."""
+"""Where a case comes from: the demo, an upload, or a data set.
+
+Readers of files are imported on first use, so that the first page need not wait for them.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from fracture_core.datasets import Dataset, open_dataset
-from fracture_core.demo import CLASSES, demo_case, write_demo
+from fracture_core.demo.case import demo_case
+from fracture_core.demo.classes import CLASSES
 from fracture_core.errors import WorkbenchError
-from fracture_core.imaging.opening import Opened, open_pictures
 from fracture_core.settings import settings
 from fracture_core.ui.cases import Case
 from fracture_core.ui.text import literal
+
+if TYPE_CHECKING:
+    from fracture_core.datasets import Dataset
+    from fracture_core.imaging.opening import Opened
 
 SOURCES = ("Demo", "Upload", "Data set")
 DEMO_COUNT = 60
@@ -95,8 +102,10 @@ def _forget_upload() -> None:
     st.session_state.upload_ids = None
 
 
-def _opened_upload(files: Sequence[UploadedFile]) -> Opened:
+def _opened_upload(files: Sequence[UploadedFile]) -> "Opened":
     """The files of this session read once, however often the page runs."""
+    from fracture_core.imaging.opening import open_pictures
+
     ids = tuple(file.file_id for file in files)
     if st.session_state.get("upload_ids") != ids:
         with st.spinner("Reading…"):
@@ -138,7 +147,9 @@ def _from_dataset(messages: DeltaGenerator) -> Case | None:
 
 
 @st.cache_resource(max_entries=4, show_spinner="Opening the data set…")
-def _opened_dataset(path: str, stamp: int) -> Dataset:
+def _opened_dataset(path: str, stamp: int) -> "Dataset":
+    from fracture_core.datasets import open_dataset
+
     # The stamp is part of the key: a data set changed on disk is opened anew.
     return open_dataset(Path(path).expanduser())
 
@@ -148,6 +159,8 @@ def _stamp(path: Path) -> int:
 
 
 def _make_demo_dataset() -> None:
+    from fracture_core.demo.layouts import write_demo
+
     folder = settings().home / "demo" / "coco"
     if not folder.exists():
         with st.spinner("Making the demo data set…"):
@@ -163,7 +176,7 @@ def show_warnings(warnings: Sequence[str], messages: DeltaGenerator) -> None:
                 st.caption(literal(warning))
 
 
-def _choose_sample(dataset: Dataset, messages: DeltaGenerator) -> Case | None:
+def _choose_sample(dataset: "Dataset", messages: DeltaGenerator) -> Case | None:
     splits = [split for split, ids in dataset.splits.items() if ids]
     split = st.segmented_control(
         "Split", splits, default=splits[0], required=True, key="split", bind="query-params"
@@ -177,7 +190,7 @@ def _choose_sample(dataset: Dataset, messages: DeltaGenerator) -> Case | None:
         return None
 
 
-def _cases(dataset: Dataset, split: str) -> dict[str, list[str]]:
+def _cases(dataset: "Dataset", split: str) -> dict[str, list[str]]:
     """What a reader calls a case → its sample ids: a picture, or all slices of a CT study."""
     ids = dataset.splits[split]
     if dataset.format != "hdf5":

@@ -1,0 +1,84 @@
+"""The case the workbench opens on, kept as a file: rendering it would hold up the first page.
+
+`python -m fracture_core.demo.case` renders it and writes the file again.
+"""
+
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fracture_core.masks import Rle
+from fracture_core.types import Detections, Pixels, Sample, Window
+
+FILE = Path(__file__).with_name("case.npz")
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+@cache
+def demo_case() -> Sample:
+    """A radiograph with two findings, as the generator rendered it."""
+    return read_case(FILE)
+
+
+def write_case(sample: Sample, file: Path) -> None:
+    """A sample with windows, spacing and a truth with masks as arrays without pickles."""
+    np.savez_compressed(file, allow_pickle=False, **_as_arrays(sample))
+
+
+def read_case(file: Path) -> Sample:
+    """What `write_case` wrote."""
+    with np.load(file, allow_pickle=False) as stored:
+        kept: Arrays = dict(stored)
+    pixels: Pixels = kept["pixels"]
+    pixels.setflags(write=False)
+    height, width = pixels.shape
+    counts = kept["mask_counts"].tolist()
+    truth = Detections.truth(
+        kept["xyxy"],
+        kept["labels"],
+        tuple(Rle(height=height, width=width, counts=one) for one in counts),
+    )
+    across, down = kept["spacing_mm"].tolist()
+    return Sample(
+        sample_id="demo-case",
+        group_id="demo-case",
+        height=height,
+        width=width,
+        read=partial(_held, pixels),
+        windows=_windows(kept),
+        spacing_mm=(across, down),
+        truth=truth,
+        image_class=int(truth.labels[0]),
+    )
+
+
+def _as_arrays(sample: Sample) -> Arrays:
+    if sample.truth is None or not len(sample.truth):
+        raise ValueError("sample: expected one with findings")
+    return {
+        "pixels": sample.pixels,
+        "spacing_mm": np.asarray(sample.spacing_mm, dtype=np.float64),
+        "window_names": np.asarray([window.name for window in sample.windows]),
+        "windows": np.asarray([(window.center, window.width) for window in sample.windows]),
+        "xyxy": sample.truth.xyxy,
+        "labels": sample.truth.labels,
+        "mask_counts": np.asarray([mask.counts for mask in sample.truth.masks]),
+    }
+
+
+def _windows(kept: Arrays) -> tuple[Window, ...]:
+    pairs = zip(kept["windows"].tolist(), kept["window_names"].tolist(), strict=True)
+    return tuple(Window(center=center, width=width, name=name) for (center, width), name in pairs)
+
+
+def _held(pixels: Pixels) -> Pixels:
+    return pixels
+
+
+if __name__ == "__main__":
+    from fracture_core.demo.samples import render_demo_case
+
+    write_case(render_demo_case(), FILE)
