@@ -17,10 +17,15 @@ def shared_data() -> Path:
 
 @pytest.fixture(autouse=True)
 def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty home for every test: nothing is read from or left on the machine."""
+    """An empty home for every test: nothing is read from or left on the machine.
+
+    Of the built-in models the fake one alone is there; `SHIPPED` still tells where the others lie.
+    """
+    from fracture_core.models import library
     from fracture_core.settings import settings
 
     folder = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("FRACTURE_HOME", str(folder))
+    monkeypatch.setattr(library, "SHIPPED", folder / "shipped")
     settings.cache_clear()
     return folder

@@ -7,14 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from fracture_core import boxes, masks
 from fracture_core.errors import ConfigError, WeightsError
 from fracture_core.matching import match
 from fracture_core.models import library
-from fracture_core.models.cards import CARD_FILE
+from fracture_core.models.cards import CARD_FILE, ModelCard
+from fracture_core.models.saving import save_model
 from fracture_core.settings import settings
 from fracture_core.types import Detections, Sample
+from tests import torchvision_files
 
 
 def radiograph(height: int = 300, width: int = 400, truth: Detections | None = None) -> Sample:
@@ -75,6 +78,80 @@ def test_an_unknown_model_is_refused(ref: str) -> None:
 def test_the_built_in_model_cannot_be_deleted() -> None:
     with pytest.raises(ConfigError, match="built-in"):
         library.delete_model("fake")
+
+
+class TestShipped:
+    @pytest.fixture
+    def shipped(self) -> ModelCard:
+        """A small network among the models that come with the package."""
+        model = torchvision_files.resnet()
+        facts = {"model_id": "demo-resnet", "title": "Demo"}
+        card = model.card.model_copy(update=facts)
+        return save_model(card, model._network, library.SHIPPED / card.model_id, half=True)
+
+    def test_it_is_listed_after_the_fake_and_before_added_ones(self, shipped: ModelCard) -> None:
+        added = torchvision_files.resnet()
+        own = added.card.model_copy(update={"model_id": "a"})
+        save_model(own, added._network, settings().models / "a")
+        listed = [card.model_id for card in library.list_cards()]
+        assert listed == ["fake", "demo-resnet", "a"]
+        assert [library.is_built_in(model_id) for model_id in listed] == [True, True, False]
+
+    def test_it_opens_and_answers_as_in_full_precision(self, shipped: ModelCard) -> None:
+        opened = library.open_model("demo-resnet")
+        assert opened.card == shipped
+        weights = opened._network.state_dict()  # type: ignore[attr-defined]
+        assert {tensor.dtype for tensor in weights.values()} == {torch.float32, torch.int64}
+        scores = [
+            model.predict([radiograph()])[0].class_scores
+            for model in (opened, torchvision_files.resnet())
+        ]
+        np.testing.assert_allclose(scores[0], scores[1], atol=0.02)
+
+    def test_its_size_is_known_and_half(self, shipped: ModelCard, tmp_path: Path) -> None:
+        whole = library.open_model("demo-resnet").save(tmp_path)
+        file = tmp_path / whole.weights_file
+        assert library.weights_bytes(shipped) < 0.6 * file.stat().st_size
+
+    def test_it_stays_as_it_is(self, shipped: ModelCard) -> None:
+        with pytest.raises(ConfigError, match="a built-in one"):
+            library.delete_model("demo-resnet")
+        with pytest.raises(ConfigError, match="a built-in one"):
+            library.rename_model("demo-resnet", "Mine")
+        assert library.list_cards()[1] == shipped
+
+    def test_its_weights_are_checked(self, shipped: ModelCard) -> None:
+        with (library.SHIPPED / "demo-resnet" / shipped.weights_file).open("ab") as writer:
+            writer.write(b"x")
+        with pytest.raises(WeightsError, match="sha256"):
+            library.open_model("demo-resnet")
+
+    def test_its_id_is_taken(self, shipped: ModelCard, tmp_path: Path) -> None:
+        file = tmp_path / "demo-resnet.safetensors"
+        library.open_model("demo-resnet").save(tmp_path)
+        (tmp_path / shipped.weights_file).rename(file)
+        card = library.add_model(file, family_name="resnet", classes=shipped.classes)
+        assert card.model_id == "demo-resnet-2"
+        with pytest.raises(ConfigError, match="taken"):
+            library.add_model(
+                file, family_name="resnet", classes=shipped.classes, model_id="demo-resnet"
+            )
+
+    def test_a_model_added_before_under_its_id_is_reported(self, shipped: ModelCard) -> None:
+        model = torchvision_files.resnet()
+        save_model(shipped, model._network, settings().models / "demo-resnet")
+        found = library.read_library()
+        assert [card.model_id for card in found.cards] == ["fake", "demo-resnet"]
+        assert "an id that no built-in model has" in str(found.broken[0])
+
+
+def test_half_precision_refuses_what_it_cannot_hold(tmp_path: Path) -> None:
+    model = torchvision_files.resnet()
+    with torch.no_grad():
+        model._network.fc.bias[0] = 1e6
+    with pytest.raises(WeightsError, match=r"range of float16.*found fc\.bias up to 1e\+06"):
+        save_model(model.card, model._network, tmp_path, half=True)
+    assert not (tmp_path / CARD_FILE).exists()
 
 
 def test_a_missing_weights_file_is_named(tmp_path: Path) -> None:

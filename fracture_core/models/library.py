@@ -1,8 +1,9 @@
-"""The model library: the built-in fake model and one folder a model under the home folder.
+"""The model library: what is built in, and one folder a model under the home folder.
 
     models/<model_id>/card.json      written last, by rename: a folder with a card is complete
     models/<model_id>/weights.pt
 
+Built in are the fake model and the models that come with the package, in folders of the same form.
 Nothing here imports torch: a card is read without its weights.
 """
 
@@ -21,6 +22,8 @@ from fracture_core.models.names import family_of
 from fracture_core.settings import settings
 
 BUILT_IN = (fake.CARD,)
+SHIPPED = Path(__file__).parents[1] / "weights"
+"""Where the models lie that come with the package."""
 _MODEL_ID = re.compile(r"\w[\w.\-]{0,99}", re.ASCII)
 _FOLDER_FILES = ("config.json", "preprocessor_config.json", "model.safetensors")
 
@@ -36,8 +39,9 @@ class Library:
 def read_library() -> Library:
     """Every model there is; a broken folder is reported and does not stop the others."""
     cards, broken = list(BUILT_IN), []
-    for folder in _folders():
+    for folder in (*_folders(SHIPPED), *_folders(settings().models)):
         try:
+            _check_alone(folder)
             cards.append(_card_in(folder))
         except WeightsError as error:
             broken.append(error)
@@ -60,7 +64,7 @@ def open_model(ref: str) -> Model:
     for card in BUILT_IN:
         if card.model_id == ref:
             return family(card.family).load(card, settings().models)
-    folder = settings().models / ref
+    folder = _place_of(ref)
     if _MODEL_ID.fullmatch(ref) and folder.is_dir():
         card = _card_in(folder)
         _check_hash(card, folder)
@@ -148,11 +152,16 @@ def weights_bytes(card: ModelCard) -> int:
     """The size of a model's weights on disk; 0 for one that has none."""
     if not card.weights_file:
         return 0
-    return _weights_in(card, settings().models / card.model_id).stat().st_size
+    return _weights_in(card, _place_of(card.model_id)).stat().st_size
+
+
+def is_built_in(model_id: str) -> bool:
+    """Whether a model comes with the package; such a one can be neither renamed nor deleted."""
+    return model_id in _built_in_ids()
 
 
 def _folder_of(model_id: str) -> Path:
-    if any(card.model_id == model_id for card in BUILT_IN):
+    if is_built_in(model_id):
         raise ConfigError(model_id, expected="a model that was added", found="a built-in one")
     folder = settings().models / model_id
     if not _MODEL_ID.fullmatch(model_id) or not folder.is_dir():
@@ -166,12 +175,28 @@ def _new_folder(purpose: str) -> Path:
     return Path(tempfile.mkdtemp(prefix=f".{purpose}-", dir=settings().models))
 
 
-def _folders() -> list[Path]:
-    models = settings().models
-    if not models.is_dir():
+def _built_in_ids() -> set[str]:
+    return {card.model_id for card in BUILT_IN} | {folder.name for folder in _folders(SHIPPED)}
+
+
+def _place_of(model_id: str) -> Path:
+    """The folder of a model, wherever it came from; there may be none of this id."""
+    return (SHIPPED if is_built_in(model_id) else settings().models) / model_id
+
+
+def _folders(place: Path) -> list[Path]:
+    if not place.is_dir():
         return []
-    visible = (path for path in models.iterdir() if not path.name.startswith("."))
+    visible = (path for path in place.iterdir() if not path.name.startswith("."))
     return sorted(path for path in visible if path.is_dir())
+
+
+def _check_alone(folder: Path) -> None:
+    """A newer release may bring a model of the same id as one that was added before."""
+    if folder.parent != SHIPPED and is_built_in(folder.name):
+        expected, found = "an id that no built-in model has", repr(folder.name)
+        advice = "Give its folder, and the model_id on its card, another name."
+        raise WeightsError(folder, expected=expected, found=found, advice=advice)
 
 
 def _card_in(folder: Path) -> ModelCard:
@@ -222,7 +247,7 @@ def _open_file(path: Path) -> Model:
 
 
 def _free_id(file: Path, model_id: str | None) -> str:
-    taken = {card.model_id for card in BUILT_IN} | {folder.name for folder in _folders()}
+    taken = _built_in_ids() | {folder.name for folder in _folders(settings().models)}
     if model_id is not None:
         if not _MODEL_ID.fullmatch(model_id):
             expected = "letters, digits, '_', '-' and '.', not beginning with '.' or '-'"

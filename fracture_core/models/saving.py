@@ -11,11 +11,17 @@ from fracture_core.models.state_dicts import save_state
 WEIGHTS_FILE = "weights.safetensors"
 
 
-def save_model(card: ModelCard, network: nn.Module, folder: Path) -> ModelCard:
-    """Write weights, then the card, each by rename; returns the card as written."""
+def save_model(
+    card: ModelCard, network: nn.Module, folder: Path, *, half: bool = False
+) -> ModelCard:
+    """Write weights, then the card, each by rename; returns the card as written.
+
+    `half` writes float16, half the size; it is read back as float32. Raises WeightsError for
+    weights beyond the range of float16 (±65,504).
+    """
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f"{WEIGHTS_FILE}.part"
-    save_state(network, part)
+    save_state(network, part, half=half)
     part.replace(folder / WEIGHTS_FILE)
     facts = {
         "weights_file": WEIGHTS_FILE,

@@ -98,14 +98,29 @@ def fit(
                 tensor.copy_(given[name])
 
 
-def save_state(network: nn.Module, path: Path) -> None:
-    """Write a network's tensors as safetensors, tied ones once."""
+def save_state(network: nn.Module, path: Path, *, half: bool = False) -> None:
+    """Write a network's tensors as safetensors, tied ones once; `half` makes floats float16.
+
+    Raises WeightsError where a number is beyond the range of float16.
+    """
     from safetensors.torch import save_file
 
     unique: dict[int, tuple[str, Tensor]] = {}
     for name, tensor in network.state_dict(keep_vars=True).items():
-        unique.setdefault(id(tensor), (name, tensor.detach().cpu().contiguous()))
+        plain = tensor.detach().cpu().contiguous()
+        unique.setdefault(id(tensor), (name, _halved(name, plain, path) if half else plain))
     save_file(dict(unique.values()), path)
+
+
+def _halved(name: str, tensor: Tensor, path: Path) -> Tensor:
+    if not tensor.is_floating_point():
+        return tensor
+    halved = tensor.half()
+    if bool((halved.isinf() & tensor.isfinite()).any()):
+        found = f"{name} up to {tensor.abs().max():.3g}"
+        expected = "weights in the range of float16, up to 65,504"
+        raise WeightsError(path, expected=expected, found=found, advice="Save in full precision.")
+    return halved
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
