@@ -75,7 +75,7 @@ def evaluate_masks(found: Pictures, truths: Pictures, class_count: int) -> CocoF
 
 def _checked(found: Pictures, truths: Pictures, class_count: int) -> tuple[Columns, Columns]:
     """As columns, with no more candidates than ever count."""
-    found_columns, truth_columns = pair_up(found, truths)
+    found_columns, truth_columns = pair_up(found, truths, crowds=True)
     for name, columns in (("found", found_columns), ("truths", truth_columns)):
         if columns.labels.max(initial=-1) >= class_count:
             highest = columns.labels.max()

@@ -21,8 +21,8 @@ class Columns:
 
     `image_count` pictures, also those without a box · `image` (N,) int64, rising, the position of
     the picture · `xyxy` (N, 4) float32 · `scores` (N,) float32, falling within a picture ·
-    `labels` (N,) int64 · `crowd` (N,) bool, truths that stand for many (COCO's iscrowd) ·
-    `masks` N run-length codes, or none at all.
+    `labels` (N,) int64 · `crowd` (N,) bool, truths that stand for many (COCO's iscrowd), which
+    COCO's figures alone can judge · `masks` N run-length codes, or none at all.
     """
 
     image_count: int
@@ -88,12 +88,16 @@ class Columns:
 Pictures = Columns | Sequence[Detections]
 
 
-def pair_up(found: Pictures, truths: Pictures) -> tuple[Columns, Columns]:
-    """Both as columns; raises ValueError where they are not of the same number of pictures."""
+def pair_up(found: Pictures, truths: Pictures, *, crowds: bool = False) -> tuple[Columns, Columns]:
+    """Both as columns; raises ValueError where they are not of the same number of pictures, or
+    where a truth is a crowd and `crowds` are not expected.
+    """
     both = _columns(found), _columns(truths)
     if both[0].image_count != both[1].image_count:
         counts = f"{both[0].image_count} and {both[1].image_count}"
         raise ValueError(f"found and truths: expected as many pictures, got {counts}")
+    if both[1].crowd.any() and not crowds:
+        raise ValueError(f"truths: expected no crowds, got {both[1].crowd.sum()}")
     return both
 
 

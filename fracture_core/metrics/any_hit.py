@@ -1,0 +1,109 @@
+"""Figures of whole pictures that any box decides, and the share of truth boxes found.
+
+Classes do not count here, and a box hits where its IoU *exceeds* the match IoU, unlike in greedy
+matching where equality suffices. Boxes are shown from `confidence` on; those that need
+merging are merged before.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fracture_core.metrics.classification import Report, report
+from fracture_core.metrics.columns import Bools, Columns, Float64s, Pictures, pair_up
+from fracture_core.metrics.intervals import Proportion
+from fracture_core.metrics.pairs import Pairs, box_pairs
+from fracture_core.metrics.sweeps import Counts, Sweep, count_above, distinct_falling
+
+HEALTHY, FRACTURE = 0, 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DualMetrics:
+    """`images`: pictures as healthy (class 0) and fracture (class 1), where any shown box means
+    fracture · `boxes`: truth boxes that any shown box hits, of all truth boxes.
+    """
+
+    images: Report
+    boxes: Proportion
+
+
+def dual_metrics(
+    found: Pictures, truths: Pictures, confidence: float = 0.1, match_iou: float = 0.5
+) -> DualMetrics:
+    """Both at one confidence."""
+    found, truths = pair_up(found, truths)
+    fractured, shown = _has_any(truths), _best_scores(found) >= confidence
+    pairs = _hits(found, truths, match_iou)
+    hit = pairs.truth[found.scores[pairs.found].astype(np.float64) >= confidence]
+    return DualMetrics(
+        images=report(fractured.astype(np.int64), shown.astype(np.int64), 2),
+        boxes=Proportion(count=len(np.unique(hit)), total=len(truths)),
+    )
+
+
+def sweep(
+    found: Pictures,
+    truths: Pictures,
+    confidences: npt.ArrayLike | None = None,
+    *,
+    match_iou: float = 0.5,
+) -> Sweep:
+    """Counts of pictures, at every distinct score, the highest first, by default.
+
+    A fracture picture is a true positive where any shown box hits any truth. Where boxes are shown
+    and all miss it is a false negative *and* a false positive. A healthy picture with any shown box
+    is a false positive.
+    """
+    found, truths = pair_up(found, truths)
+    at = distinct_falling(found.scores) if confidences is None else np.asarray(confidences, float)
+    fractured, best = _has_any(truths), _best_scores(found)
+    best_hit = _best_hits(found, truths, match_iou)
+    hits = count_above(best_hit[fractured], at)
+    return Sweep(
+        confidences=at,
+        true_positives=hits,
+        # Pictures that show anything, less the fracture pictures among them with a hit.
+        false_positives=count_above(best, at) - hits,
+        false_negatives=np.count_nonzero(fractured) - hits,
+    )
+
+
+def count(
+    found: Pictures, truths: Pictures, confidence: float = 0.1, match_iou: float = 0.5
+) -> Counts:
+    """Counts of pictures at one confidence."""
+    return sweep(found, truths, [confidence], match_iou=match_iou)[0]
+
+
+def _has_any(columns: Columns) -> Bools:
+    marks = np.zeros(columns.image_count, dtype=np.bool_)
+    marks[columns.image] = True
+    return marks
+
+
+def _best_scores(found: Columns) -> Float64s:
+    """(I,) the best score of each picture, −1 where nothing was found."""
+    best = np.full(found.image_count, -1.0)
+    np.maximum.at(best, found.image, found.scores.astype(np.float64))
+    return best
+
+
+def _best_hits(found: Columns, truths: Columns, match_iou: float) -> Float64s:
+    """(I,) the best score of a box that hits, −1 where none does."""
+    pairs = _hits(found, truths, match_iou)
+    best = np.full(found.image_count, -1.0)
+    np.maximum.at(best, found.image[pairs.found], found.scores[pairs.found].astype(np.float64))
+    return best
+
+
+def _hits(found: Columns, truths: Columns, match_iou: float) -> Pairs:
+    pairs = box_pairs(found, truths, match_iou, class_aware=False)
+    beyond = pairs.iou > match_iou
+    return Pairs(
+        found=pairs.found[beyond],
+        truth=pairs.truth[beyond],
+        iou=pairs.iou[beyond],
+        group=pairs.group[beyond],
+    )

@@ -1,0 +1,110 @@
+"""Figures of classifiers, equal to scikit-learn's with `zero_division=nan`.
+
+A share of nothing is nan, undefined, and means leave it out: a class that was never predicted has
+no precision, a class that never occurs no recall. (Where no class that occurs was ever predicted,
+the weighted precision is undefined here and 0 there.)
+"""
+
+from dataclasses import dataclass
+from math import nan
+
+import numpy as np
+import numpy.typing as npt
+
+from fracture_core.metrics.columns import Float64s
+from fracture_core.types import Int64s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Averages:
+    """Of the classes for which each figure is defined."""
+
+    precision: float
+    recall: float
+    f1: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """`confusion` (K, K) int64, rows true, columns predicted · `precision`, `recall`, `f1` (K,)
+    float64 · `support` (K,) int64, how often each class is true · `macro` every class alike,
+    `weighted` by support · `balanced_accuracy` the mean recall of the classes that occur.
+    """
+
+    confusion: Int64s
+    precision: Float64s
+    recall: Float64s
+    f1: Float64s
+    support: Int64s
+    accuracy: float
+    balanced_accuracy: float
+    macro: Averages
+    weighted: Averages
+
+
+def confusion_matrix(truth: Int64s, predicted: Int64s, class_count: int) -> Int64s:
+    """(N,) and (N,) classes → (K, K) counts, rows true, columns predicted.
+
+    Raises ValueError where a class is not in 0…K−1 or the lengths differ.
+    """
+    if truth.shape != predicted.shape or truth.ndim != 1:
+        raise ValueError(f"predicted: expected shape {truth.shape}, got {predicted.shape}")
+    for name, classes in (("truth", truth), ("predicted", predicted)):
+        strange = classes[(classes < 0) | (classes >= class_count)]
+        if len(strange):
+            raise ValueError(f"{name}: expected classes 0 to {class_count - 1}, got {strange[0]}")
+    cells = np.bincount(truth * class_count + predicted, minlength=class_count**2)
+    return cells.reshape(class_count, class_count).astype(np.int64)
+
+
+def report(truth: Int64s, predicted: Int64s, class_count: int) -> Report:
+    """(N,) and (N,) classes → every figure of the usual report."""
+    confusion = confusion_matrix(truth, predicted, class_count)
+    hits, support, calls = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
+    precision, recall = _shares(hits, calls), _shares(hits, support)
+    f1 = _shares(2 * hits, support + calls)
+    alike = np.ones(class_count)
+    return Report(
+        confusion=confusion,
+        precision=precision,
+        recall=recall,
+        f1=f1,
+        support=support,
+        accuracy=hits.sum() / len(truth) if len(truth) else nan,
+        balanced_accuracy=_mean(recall, alike),
+        macro=_averages(precision, recall, f1, alike),
+        weighted=_averages(precision, recall, f1, support.astype(np.float64)),
+    )
+
+
+def roc_auc(scores: npt.ArrayLike, positive: npt.ArrayLike) -> float:
+    """(N,) scores and (N,) bool → the chance that a positive outscores a negative, ties counting
+    half; nan where either is absent.
+    """
+    marks = np.asarray(positive, dtype=np.bool_)
+    _, level, counts = np.unique(
+        np.asarray(scores, dtype=np.float64), return_inverse=True, return_counts=True
+    )
+    ours, others = int(marks.sum()), int((~marks).sum())
+    if not (ours and others):
+        return nan
+    # Equal scores share the mean of the ranks they cover (Mann and Whitney).
+    ranks = np.cumsum(counts) - (counts - 1) / 2
+    return float((ranks[level][marks].sum() - ours * (ours + 1) / 2) / (ours * others))
+
+
+def _averages(precision: Float64s, recall: Float64s, f1: Float64s, weights: Float64s) -> Averages:
+    return Averages(
+        precision=_mean(precision, weights), recall=_mean(recall, weights), f1=_mean(f1, weights)
+    )
+
+
+def _mean(shares: Float64s, weights: Float64s) -> float:
+    used = ~np.isnan(shares)
+    total = weights[used].sum()
+    return float((shares[used] * weights[used]).sum() / total) if total else nan
+
+
+def _shares(part: Int64s, whole: Int64s) -> Float64s:
+    shares: Float64s = np.divide(part, whole, out=np.full(part.shape, nan), where=whole > 0)
+    return shares

@@ -1,0 +1,42 @@
+"""How sure a counted share is."""
+
+from dataclasses import dataclass
+from math import nan, sqrt
+from statistics import NormalDist
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proportion:
+    """`count` out of `total`; its share and interval are nan, undefined, where `total` is 0."""
+
+    count: int
+    total: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.count <= self.total:
+            raise ValueError(f"count: expected 0 to {self.total}, got {self.count}")
+
+    @property
+    def share(self) -> float:
+        return self.count / self.total if self.total else nan
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's, 95 %."""
+        return wilson(self.count, self.total)
+
+
+def wilson(count: int, total: int, level: float = 0.95) -> tuple[float, float]:
+    """Lower and upper end of the score interval of `count` out of `total`, nan where `total` is 0.
+
+    E. B. Wilson, J. Am. Stat. Assoc. 22 (1927): the shares that a normal test would not reject.
+    """
+    if total == 0:
+        return nan, nan
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    share, shrink = count / total, 1 + z * z / total
+    centre = (share + z * z / (2 * total)) / shrink
+    half = z * sqrt(share * (1 - share) / total + z * z / (4 * total * total)) / shrink
+    # Exactly 0 and 1 where rounding would miss them by a hair.
+    low = 0.0 if count == 0 else centre - half
+    return low, 1.0 if count == total else centre + half

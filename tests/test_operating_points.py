@@ -1,0 +1,210 @@
+"""Rules held against a plain search through every score."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fracture_core.errors import ConfigError
+from fracture_core.metrics.intervals import wilson
+from fracture_core.models.cards import ModelCard
+from fracture_core.operating_points import (
+    MAX_F1,
+    OperatingPoint,
+    Rule,
+    card_points,
+    choose,
+    classifier_curve,
+    detector_curve,
+    measure,
+)
+from fracture_core.types import Detections
+from tests.test_metrics_greedy import pictures, plain_counts
+
+BOX, FAR = [0, 0, 10, 10], [50, 50, 60, 60]
+AIMS = ("sensitivity ≥", "FP per image ≤", "specificity ≥")
+bounds = st.sampled_from([0.0, 0.2, 0.25, 0.5, 0.75, 0.9, 1.0])
+
+
+def plain_choice(rows: list[tuple], rule: Rule) -> float | None:
+    """`rows`, falling: confidence, sensitivity, FP per image, specificity, F1, None = undefined."""
+    if rule.aim == "max F1":
+        best, where = 0.0, None
+        for confidence, sensitivity, _, _, f1 in rows:
+            if sensitivity is not None and f1 > best:
+                best, where = f1, confidence
+        return where
+    column = AIMS.index(rule.aim) + 1
+    values = [(row[0], row[column]) for row in rows if row[column] is not None]
+    if rule.aim == "FP per image ≤":
+        return min((c for c, value in values if value <= rule.bound), default=None)
+    met = [c for c, value in values if value >= rule.bound]
+    if rule.aim == "sensitivity ≥":
+        return max(met, default=None)
+    return min(met, default=None)
+
+
+def detector_rows(found, there) -> list[tuple]:
+    rows = []
+    for confidence in sorted({s for one in found for s in one.scores.tolist()}, reverse=True):
+        hits, spurious, missed = plain_counts(found, there, confidence, 0.5, class_aware=True)
+        silent = [not any(s >= confidence for s in one.scores.tolist()) for one in found]
+        healthy = [quiet for quiet, truth in zip(silent, there, strict=True) if not len(truth)]
+        rows.append(
+            (
+                confidence,
+                hits / (hits + missed) if hits + missed else None,
+                spurious / len(found),
+                sum(healthy) / len(healthy) if healthy else None,
+                2 * hits / (2 * hits + spurious + missed),
+            )
+        )
+    return rows
+
+
+@given(pictures, st.sampled_from(AIMS), bounds)
+@settings(deadline=None)
+def test_a_detectors_points_equal_a_plain_search(cases, aim, bound) -> None:
+    found, there = [case[0] for case in cases], [case[1] for case in cases]
+    rows, curve = detector_rows(found, there), detector_curve(found, there)
+    for rule in (Rule(aim=aim, bound=bound), MAX_F1):
+        point = choose(curve, rule)
+        assert point.confidence == plain_choice(rows, rule)
+        assert (point.confidence is None) == bool(point.reason) == (point.measured is None)
+        if point.measured is not None:
+            row = next(row for row in rows if row[0] == point.confidence)
+            held = point.measured
+            assert held.fp_per_image == row[2]
+            for share, plain in (
+                (held.sensitivity.share, row[1]),
+                (held.specificity.share, row[3]),
+            ):
+                assert math.isnan(share) if plain is None else share == plain
+
+
+scored = st.lists(st.tuples(st.sampled_from([0.0, 0.1, 0.5, 0.7, 1.0]), st.booleans()))
+
+
+@given(scored, st.sampled_from(AIMS), bounds)
+@settings(deadline=None)
+def test_a_classifiers_points_equal_a_plain_search(images, aim, bound) -> None:
+    positives = [score for score, positive in images if positive]
+    negatives = [score for score, positive in images if not positive]
+    rows = []
+    for c in sorted({score for score, _ in images}, reverse=True):
+        hits, alarms = sum(s >= c for s in positives), sum(s >= c for s in negatives)
+        rows.append(
+            (
+                c,
+                hits / len(positives) if positives else None,
+                alarms / len(images),
+                (len(negatives) - alarms) / len(negatives) if negatives else None,
+                2 * hits / (hits + alarms + len(positives)),
+            )
+        )
+    curve = classifier_curve([s for s, _ in images], [p for _, p in images])
+    for rule in (Rule(aim=aim, bound=bound), MAX_F1):
+        assert choose(curve, rule).confidence == plain_choice(rows, rule)
+
+
+def small_study() -> tuple[list[Detections], list[Detections]]:
+    found = [
+        Detections.of([BOX, FAR], [0.75, 0.25], [0, 0]),
+        Detections.of([FAR], [0.5], [0]),
+        Detections.of([BOX], [0.125], [0]),
+        Detections.empty(),
+    ]
+    truth = Detections.truth([BOX], [0])
+    return found, [truth, Detections.empty(), truth, Detections.empty()]
+
+
+def test_by_hand() -> None:
+    curve = detector_curve(*small_study())
+    best = choose(curve, MAX_F1)
+    # F1 at 0.75: 2/3, at 0.5: 1/2, at 0.25: 2/5, at 0.125: 4/6; of equal ones the highest.
+    assert best.confidence == 0.75
+    assert not best.at_edge
+    assert best.measured is not None
+    assert (best.measured.sensitivity.count, best.measured.sensitivity.total) == (1, 2)
+    assert best.measured.sensitivity.interval == wilson(1, 2)
+    assert best.measured.precision.share == 1
+    assert best.measured.specificity.share == 1
+    assert choose(curve, Rule(aim="sensitivity ≥", bound=0.9)).confidence == 0.125
+    few = choose(curve, Rule(aim="FP per image ≤", bound=0.25))
+    assert few.confidence == 0.5
+    assert few.measured is not None
+    assert few.measured.fp_per_image == 0.25
+    assert choose(curve, Rule(aim="specificity ≥", bound=0.6)).confidence == 0.75
+
+
+def test_an_answer_at_the_lowest_score_is_marked() -> None:
+    curve = detector_curve(*small_study())
+    lowest = choose(curve, Rule(aim="FP per image ≤", bound=1))
+    assert (lowest.confidence, lowest.at_edge) == (0.125, True)
+    assert not choose(curve, Rule(aim="sensitivity ≥", bound=0.9)).at_edge
+
+
+def test_a_rule_that_cannot_be_met_says_why() -> None:
+    healthy, fracture = Detections.empty(), Detections.truth([BOX], [0])
+    spurious, hit = Detections.of([FAR], [0.5], [0]), Detections.of([BOX], [0.5], [0])
+
+    def reason(found: Detections, truth: Detections, rule: Rule) -> str:
+        point = choose(detector_curve([found], [truth]), rule)
+        assert point.confidence is None
+        assert point.measured is None
+        return point.reason
+
+    sensitive = Rule(aim="sensitivity ≥", bound=0.9)
+    few, specific = Rule(aim="FP per image ≤", bound=0.5), Rule(aim="specificity ≥", bound=0.9)
+    assert "found nothing" in reason(healthy, fracture, MAX_F1)
+    assert "nothing found matches" in reason(spurious, fracture, MAX_F1)
+    assert "F1 is undefined" in reason(spurious, healthy, MAX_F1)
+    assert "reach a sensitivity of 0.000" in reason(spurious, fracture, sensitive)
+    assert "sensitivity is undefined" in reason(spurious, healthy, sensitive)
+    assert "already 1.000 false positives an image" in reason(spurious, fracture, few)
+    assert "specificity is undefined" in reason(hit, fracture, specific)
+    assert "specificity is only 0.000 at the highest score, 0.500" in reason(
+        spurious, healthy, specific
+    )
+
+
+def test_what_was_chosen_on_one_split_is_measured_on_another() -> None:
+    curve = detector_curve(*small_study())
+    between = measure(curve, 0.3)
+    assert (between.sensitivity.count, between.false_positives) == (1, 1)
+    nothing = measure(curve, 0.9)
+    assert (nothing.sensitivity.share, nothing.specificity.share) == (0, 1)
+    assert math.isnan(nothing.precision.share)
+
+
+def test_a_bound_out_of_range_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"sensitivity ≥: expected 0 to 1, found 1\.5"):
+        Rule(aim="sensitivity ≥", bound=1.5)
+    with pytest.raises(ConfigError, match="FP per image ≤: expected 0 or more, found nan"):
+        Rule(aim="FP per image ≤", bound=math.nan)
+    with pytest.raises(ValueError, match="finite numbers"):
+        classifier_curve([0.5, math.nan], [True, False])
+
+
+def test_points_go_into_a_card_by_their_rule() -> None:
+    curve = classifier_curve(np.array([0.25, 0.75], np.float32), [False, True])
+    rules = (MAX_F1, Rule(aim="sensitivity ≥", bound=0.9), Rule(aim="FP per image ≤", bound=1))
+    points = [choose(curve, rule) for rule in rules]
+    unmet = OperatingPoint(
+        rule=Rule(aim="specificity ≥", bound=1), unit="image", confidence=None, measured=None
+    )
+    named = card_points([*points, unmet])
+    assert named == {"max F1": 0.75, "sensitivity ≥ 0.9": 0.75, "FP per image ≤ 1": 0.25}
+    card = ModelCard(
+        model_id="m",
+        title="M",
+        family="fake",
+        task="classify",
+        classes=("a",),
+        input_size=32,
+        needs_nms=False,
+        operating_points=named,
+    )
+    assert ModelCard.model_validate_json(card.model_dump_json()).operating_points == named
