@@ -19,6 +19,8 @@ class Trainee(nn.Module, ABC):
     """
 
     network: nn.Module
+    notes: tuple[str, ...] = ()
+    """What was decided when it was built and a person may want to know, a sentence each."""
 
     @property
     @abstractmethod
@@ -40,6 +42,10 @@ class Trainee(nn.Module, ABC):
     @abstractmethod
     def stages(self) -> Sequence[nn.Module]:
         """The backbone from stem to last stage, at most five parts; none = it has no backbone."""
+
+    def compile_network(self) -> None:
+        """Compile what is worth it; parameters keep their names."""
+        self.network.compile()
 
     def freeze(self, stages: int) -> None:
         """Train everything but the first `stages` of the backbone, norms included."""

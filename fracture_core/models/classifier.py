@@ -80,6 +80,11 @@ class Classifier(ABC):
     def card(self) -> ModelCard:
         return self._card
 
+    @property
+    def network(self) -> Any:
+        """The frozen network itself; copy it before changing it."""
+        return self._network
+
     def save(self, folder: Path) -> ModelCard:
         """Write safetensors and the card into a folder; returns the card as written."""
         return save_model(self._card, self._network, folder)

@@ -112,6 +112,11 @@ class QueryDetector(ABC):
     def card(self) -> ModelCard:
         return self._card
 
+    @property
+    def network(self) -> nn.Module:
+        """The frozen network itself; copy it before changing it."""
+        return self._network
+
     def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
         found: list[Prediction] = []
         for start in range(0, len(samples), _SAMPLES_AT_A_TIME):

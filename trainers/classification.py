@@ -1,0 +1,146 @@
+"""What the classifiers share: their loss, and how often each class occurs."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from fracture_core.errors import ConfigError
+from fracture_core.models.cards import ModelCard
+from trainers.batches import NOTHING, Batch
+from trainers.config import TrainConfig
+from trainers.pixels import Normalise
+from trainers.trainee import Losses, Trainee
+
+
+class HybridLoss(nn.Module):
+    """(1 − `focal_share`) · weighted cross-entropy + `focal_share` · focal term.
+
+    With lᵢ = −ln pᵢ of each picture's own class and wᵢ that class's weight, the cross-entropy is
+    Σ wᵢ lᵢ / Σ wᵢ and the focal term the mean of (1 − pᵢ)^γ · lᵢ (Lin et al. 2017), without class
+    weights, as in R4. `focal_of` "batch" is the term as R4 published it: (1 − e^−l)^γ · l of the
+    batch's mean l. Pictures whose class is unknown count nowhere; without any other the loss is 0.
+    """
+
+    class_weights: Tensor
+
+    def __init__(
+        self, class_weights: Tensor, *, focal_share: float, focal_gamma: float, focal_of: str
+    ) -> None:
+        super().__init__()
+        self.register_buffer("class_weights", class_weights, persistent=False)
+        self.focal_share = focal_share
+        self.focal_gamma = focal_gamma
+        self.focal_of = focal_of
+
+    def forward(self, logits: Tensor, image_classes: Tensor) -> Losses:
+        """(B, K) logits and (B,) classes → "loss", "cross_entropy" and "focal"."""
+        known = image_classes != NOTHING
+        each = functional.cross_entropy(
+            logits.float(), image_classes, ignore_index=NOTHING, reduction="none"
+        )
+        weights = torch.where(known, self.class_weights[image_classes.clamp(min=0)], 0)
+        cross_entropy = (weights * each).sum() / _not_zero(weights.sum())
+        count = _not_zero(known.sum().float())
+        if self.focal_of == "sample":
+            focal = (self._modulate(each) * known).sum() / count
+        else:
+            focal = self._modulate(each.sum() / count)
+        loss = (1 - self.focal_share) * cross_entropy + self.focal_share * focal
+        return {"loss": loss, "cross_entropy": cross_entropy.detach(), "focal": focal.detach()}
+
+    def _modulate(self, each: Tensor) -> Tensor:
+        # A hair above 0: the slope of a root of 0, where γ is below 1, is infinite.
+        missed = -torch.expm1(-each)
+        return missed.clamp(min=1e-7) ** self.focal_gamma * each
+
+
+class ClassifierTrainee(Trainee):
+    """A network from pictures to one logit a class.
+
+    Batch norm cannot be trained on one picture: the loop leaves out a last batch of one.
+    """
+
+    def __init__(
+        self, config: TrainConfig, card: ModelCard, network: nn.Module, notes: tuple[str, ...]
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.notes = notes
+        self._card = card
+        self._balanced = config.class_weights == "balanced"
+        self._multipliers = _multipliers(config.class_multipliers, card.classes)
+        self._counted = False
+        self._normalise = Normalise()
+        self._loss = HybridLoss(
+            self._multipliers.clone(),
+            focal_share=config.focal_share,
+            focal_gamma=config.focal_gamma,
+            focal_of=config.focal_of,
+        )
+
+    @property
+    def card(self) -> ModelCard:
+        return self._card
+
+    @property
+    def class_weights(self) -> tuple[float, ...]:
+        """What each class counts in the cross-entropy."""
+        return tuple(self._loss.class_weights.tolist())
+
+    def set_class_counts(self, counts: Sequence[int]) -> None:
+        """How many pictures of each class the training split has; before training.
+
+        Balanced, a class weighs N / (K · its count): a class without pictures as if it had one.
+        """
+        if len(counts) != len(self._card.classes):
+            raise ValueError(f"expected {len(self._card.classes)} counts, found {len(counts)}")
+        weights = self._multipliers
+        if self._balanced:
+            rare = torch.tensor([max(1, count) for count in counts], dtype=torch.float32)
+            weights = weights * (sum(counts) / (len(counts) * rare))
+        self._loss.class_weights.copy_(weights)
+        self._counted = True
+
+    def size_of(self, height: int, width: int) -> tuple[int, int]:
+        return self._card.input_size, self._card.input_size
+
+    def forward(self, batch: Batch) -> Losses:
+        if self._balanced and not self._counted:
+            raise RuntimeError("balanced class weights: set_class_counts comes before training")
+        logits = self._logits(self._normalise(batch.pixels))
+        losses: Losses = self._loss(logits, batch.image_classes)
+        return losses
+
+    @abstractmethod
+    def _logits(self, pixels: Tensor) -> Tensor:
+        """(B, 3, H, W) normalised → (B, K)."""
+
+
+def stages_by_stride(layers: Sequence[nn.Module]) -> list[nn.Module]:
+    """Layers in parts, a new one wherever a convolution halves the picture."""
+    parts: list[list[nn.Module]] = []
+    for layer in layers:
+        convolutions = (m for m in layer.modules() if isinstance(m, nn.Conv2d))
+        if not parts or any(max(one.stride) > 1 for one in convolutions):
+            parts.append([])
+        parts[-1].append(layer)
+    return [nn.ModuleList(part) for part in parts]
+
+
+def _multipliers(by_name: dict[str, float], classes: tuple[str, ...]) -> Tensor:
+    for name, factor in by_name.items():
+        if name not in classes:
+            expected = f"one of the classes ({', '.join(classes)})"
+            raise ConfigError("class_multipliers", expected=expected, found=repr(name))
+        if not 0 <= factor < float("inf"):
+            expected = "a finite factor of at least 0"
+            raise ConfigError(f"class_multipliers.{name}", expected=expected, found=f"{factor}")
+    return torch.tensor([by_name.get(name, 1.0) for name in classes])
+
+
+def _not_zero(total: Tensor) -> Tensor:
+    """A divisor for a sum that is 0 wherever this is."""
+    return torch.where(total == 0, 1, total)

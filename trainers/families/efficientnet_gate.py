@@ -1,0 +1,68 @@
+"""EfficientNet with an attention gate."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torchvision.models import get_model_weights
+
+from fracture_core.models.cards import ModelCard
+from fracture_core.models.classifier import healthy_among
+from fracture_core.models.efficientnet_gate import (
+    EfficientNetGateArchitecture,
+    EfficientNetGateModel,
+    build_network,
+)
+from fracture_core.nets.efficientnet_gate import EFFICIENTNETS, EfficientNetGate
+from fracture_core.nets.limits import check_name
+from trainers.classification import ClassifierTrainee, stages_by_stride
+from trainers.config import TrainConfig
+from trainers.networks import checked, network_settings
+from trainers.starts import Start, open_start, take_over
+
+_KNOWN = ("name", "reduction", "hidden_width")
+_DEFAULT = "efficientnet_b4"
+
+
+class EfficientNetGateTrainee(ClassifierTrainee):
+    """An `EfficientNetGate`; its stages are the parts of its features that halve the picture."""
+
+    network: EfficientNetGate
+
+    def wrap(self, network: nn.Module) -> EfficientNetGateModel:
+        return EfficientNetGateModel(self._card, network)
+
+    def stages(self) -> Sequence[nn.Module]:
+        return stages_by_stride(list(self.network.extractor.children()))
+
+    def _logits(self, pixels: Tensor) -> Tensor:
+        logits: Tensor = self.network(pixels).logits
+        return logits
+
+
+def build(config: TrainConfig, classes: tuple[str, ...], model_id: str) -> EfficientNetGateTrainee:
+    """`start`: "" = random; torchvision's weights by their name for the features; a model of the
+    library or a file.
+    """
+    given = network_settings(config, _KNOWN)
+    name = str(given.get("name", _DEFAULT))
+    check_name("network.name", name, EFFICIENTNETS)
+    imagenet = config.start if config.start in get_model_weights(name).__members__ else ""
+    start: Start | None = None
+    if config.start and not imagenet:
+        start = open_start(config.start, ("efficientnet_gate",), names="IMAGENET1K_V1")
+    known: dict[str, object] = {"name": name} if start is None else dict(start.card.architecture)
+    facts = {"weights": imagenet, "seed": config.seed, "healthy": healthy_among(classes)}
+    architecture = checked(EfficientNetGateArchitecture, {**known, **given, **facts})
+    network = build_network(architecture, class_count=len(classes)).requires_grad_(True)
+    notes = () if start is None else take_over(network, start, classes, heads=("head.4.",))
+    card = ModelCard(
+        model_id=model_id,
+        title=f"EfficientNet with attention gate, {architecture.name}",
+        family="efficientnet_gate",
+        task="classify",
+        classes=classes,
+        input_size=config.input_size,
+        needs_nms=False,
+        architecture=architecture.model_copy(update={"weights": ""}).model_dump(mode="json"),
+    )
+    return EfficientNetGateTrainee(config, card, network, notes)

@@ -1,0 +1,243 @@
+"""The DETR family of transformers.
+
+DETR and YOLOS are trained with our set loss, which takes all layers and pictures at once; the
+other architectures with the loss that transformers has for them.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fracture_core.errors import ConfigError
+from fracture_core.models.cards import ModelCard
+from fracture_core.models.hf_architectures import (
+    ARCHITECTURES,
+    Architecture,
+    Config,
+    named_config,
+)
+from fracture_core.models.hf_configs import build_network, checked_config
+from fracture_core.models.hf_detr import HfDetrModel
+from fracture_core.models.hf_hub import is_hub_id
+from fracture_core.models.hf_names import canonical
+from fracture_core.models.quiet_transformers import part
+from fracture_core.models.seeds import drawn_from
+from fracture_core.nets.detr import DetrOutput
+from trainers.batches import Batch
+from trainers.config import TrainConfig
+from trainers.families.hf_detr_pass import detr_output, yolos_output
+from trainers.fixed_norms import fix_norms
+from trainers.networks import network_settings
+from trainers.pixels import Normalise, valid_where_padded
+from trainers.set_losses import build_criterion, set_losses
+from trainers.starts import Start, open_start, take_over, taken_from
+from trainers.trainee import Losses, Trainee
+from trainers.truths import set_targets, truth_a_picture
+
+_DEFAULT = "detr:random"
+_OWN_SETTINGS = ("name", "longest_edge", "auxiliary_loss")
+_SET_LOSS_SETTINGS = ("class_weight", "l1_weight", "giou_weight", "no_object_weight")
+# What the loss weighs is set by the config's own fields.
+_OF_THE_LOSS = re.compile(r".*_(cost|coefficient)|auxiliary_loss")
+_CLASS_HEADS = (
+    "class_labels_classifier.",
+    "class_embed.",
+    "model.decoder.class_embed.",
+    "model.denoising_class_embed.",
+    "model.enc_score_head.",
+)
+
+Pass = Callable[[Any, Tensor, Tensor | None], DetrOutput]
+
+
+class HfDetrTrainee(Trainee):
+    """A detector of transformers, its backbone's norms fixed as the library has them.
+
+    Pictures that are smaller than their batch are masked, but for YOLOS, which has no mask.
+    """
+
+    def __init__(
+        self, config: TrainConfig, card: ModelCard, network: Any, notes: tuple[str, ...]
+    ) -> None:
+        super().__init__()
+        self.network: Any = network
+        self.notes = notes
+        self._card = card
+        self._architecture = ARCHITECTURES[str(card.architecture["model_type"])]
+        facts = card.architecture
+        self._input = self._architecture.input(
+            card.input_size, facts.get("longest_edge"), facts.get("normalises")
+        )
+        self._normalise = Normalise(standardise=self._input.normalises)
+        self._criterion = build_criterion(config, len(card.classes))
+        auxiliary = bool(config.network.get("auxiliary_loss", True))
+        self._pass = _pass_of(self._architecture, auxiliary=auxiliary)
+        fix_norms(network)
+
+    @property
+    def card(self) -> ModelCard:
+        return self._card
+
+    def size_of(self, height: int, width: int) -> tuple[int, int]:
+        return self._input.size(height, width)
+
+    def forward(self, batch: Batch) -> Losses:
+        valid = valid_where_padded(batch)
+        pixels = self._normalise(batch.pixels, valid)
+        if self._pass is None:
+            return self._library_losses(pixels, valid, batch)
+        output = self._pass(self.network, pixels, valid)
+        return set_losses(self._criterion(output, set_targets(batch)))
+
+    def wrap(self, network: nn.Module) -> HfDetrModel:
+        return HfDetrModel(self._card, network)
+
+    def stages(self) -> Sequence[nn.Module]:
+        """None for YOLOS, which looks at patches of the picture."""
+        for module in self.network.modules():
+            if type(module).__name__.endswith("Backbone"):
+                backbone: Any = module
+                return [backbone.embedder, *backbone.encoder.stages]
+        return []
+
+    def compile_network(self) -> None:
+        if self._pass is None:
+            super().compile_network()
+        else:
+            self._pass = torch.compile(self._pass)
+
+    def _library_losses(self, pixels: Tensor, valid: Tensor | None, batch: Batch) -> Losses:
+        labels = [_label(*truth) for truth in truth_a_picture(batch)]
+        if valid is None:
+            valid = pixels.new_ones(pixels[:, 0].shape, dtype=torch.bool)
+        answer = self.network(pixels, pixel_mask=valid.long(), labels=labels)
+        # One a layer: the last layer's have no number.
+        plain = {k: v.detach() for k, v in answer.loss_dict.items() if _is_of_last_layer(k)}
+        return {"loss": answer.loss.float(), **plain}
+
+
+def build(config: TrainConfig, classes: tuple[str, ...], model_id: str) -> HfDetrTrainee:
+    """`start`: "" = random, of the size that `network.name` says, such as "detr:random" or
+    "detr:tiny"; a hub id; a model of the library, a folder of `save_pretrained` or a file.
+
+    `network.auxiliary_loss` says whether every decoder layer is judged (true) or the last alone.
+    """
+    start = _start(config)
+    architecture, facts, input_size = _begun(config, start)
+    settings = network_settings(config, (*_OWN_SETTINGS, *_parameters(architecture)))
+    _check_loss_settings(config, architecture)
+    facts["config"] |= {k: v for k, v in settings.items() if k not in _OWN_SETTINGS}
+    if "longest_edge" in settings:
+        facts["longest_edge"] = settings["longest_edge"]
+    elif config.input_size != input_size:
+        facts.pop("longest_edge", None)
+    network = _network(architecture, facts["config"], config.seed, len(classes))
+    notes: tuple[str, ...] = ()
+    if start is not None:
+        notes = take_over(network, start, classes, heads=_CLASS_HEADS, canonical=canonical)
+    card = ModelCard(
+        model_id=model_id,
+        title=f"{architecture.title} of transformers",
+        family="hf_detr",
+        task="detect",
+        classes=classes,
+        input_size=config.input_size,
+        needs_nms=False,
+        architecture=facts,
+    )
+    return HfDetrTrainee(config, card, network, notes)
+
+
+def _start(config: TrainConfig) -> Start | None:
+    if not config.start:
+        return None
+    if "name" in config.network:
+        found = repr(config.network["name"])
+        raise ConfigError("network.name", expected="none beside a start", found=found)
+    if is_hub_id(config.start) and not Path(config.start).exists():
+        return taken_from(HfDetrModel.from_name(config.start))
+    return open_start(config.start, ("hf_detr",), names="a hub id")
+
+
+def _begun(config: TrainConfig, start: Start | None) -> tuple[Architecture, Config, int]:
+    """The architecture, what a card says of it, and the usual size of its input."""
+    if start is None:
+        architecture, found, size = named_config(str(config.network.get("name", _DEFAULT)))
+        return architecture, {"model_type": architecture.model_type, "config": found}, size
+    facts: Config = dict(start.card.architecture)
+    facts["config"] = dict(facts["config"])
+    return ARCHITECTURES[facts["model_type"]], facts, start.card.input_size
+
+
+def _network(architecture: Architecture, found: Config, seed: int, count: int) -> nn.Module:
+    raw = {**found, "model_type": architecture.model_type}
+    checked = checked_config(architecture, raw, "network")
+    with drawn_from(seed):
+        return build_network(architecture, checked, count, "network").requires_grad_(True)
+
+
+def _parameters(architecture: Architecture) -> list[str]:
+    """Plain fields of the library's config that shape the network."""
+    kind = getattr(part("transformers"), architecture.config_class)
+    plain = {
+        name: getattr(kind, name, None)
+        for name in vars(kind)["__annotations__"]
+        if isinstance(getattr(kind, name, None), bool | int | float | str)
+    }
+    taken = checked_config(architecture, plain, "network")
+    own_loss = not _has_set_loss(architecture)
+    return [name for name in taken if name in plain and (own_loss or not _is_of_loss(name))]
+
+
+def _check_loss_settings(config: TrainConfig, architecture: Architecture) -> None:
+    if _has_set_loss(architecture):
+        return
+    for name in _SET_LOSS_SETTINGS:
+        usual = TrainConfig.model_fields[name].default
+        if getattr(config, name) != usual:
+            raise ConfigError(
+                name,
+                expected=f"its default ({usual}), as {architecture.title} has a loss of its own",
+                found=str(getattr(config, name)),
+                advice="Weigh that by parameters of the network.",
+            )
+    if "auxiliary_loss" in config.network:
+        expected = f"none for {architecture.title}, which always judges every layer"
+        found = str(config.network["auxiliary_loss"])
+        raise ConfigError("network.auxiliary_loss", expected=expected, found=found)
+
+
+def _has_set_loss(architecture: Architecture) -> bool:
+    return architecture.scores == "softmax"
+
+
+def _is_of_loss(name: str) -> bool:
+    return bool(_OF_THE_LOSS.fullmatch(name))
+
+
+def _pass_of(architecture: Architecture, *, auxiliary: bool) -> Pass | None:
+    """None where the library's own loss is taken."""
+    if not _has_set_loss(architecture):
+        return None
+    if architecture.model_type == "yolos":
+        return yolos_output
+
+    def judged(network: Any, pixels: Tensor, valid: Tensor | None) -> DetrOutput:
+        return detr_output(network, pixels, valid, auxiliary=auxiliary)
+
+    return judged
+
+
+def _label(labels: Tensor, boxes_xyxy: Tensor, height: int, width: int) -> dict[str, Tensor]:
+    low, high = boxes_xyxy[:, :2], boxes_xyxy[:, 2:]
+    sides = boxes_xyxy.new_tensor([width, height])
+    cxcywh = torch.cat([(low + high) / 2 / sides, (high - low) / sides], dim=1)
+    return {"class_labels": labels, "boxes": cxcywh}
+
+
+def _is_of_last_layer(name: str) -> bool:
+    return name.startswith("loss_") and not re.search(r"_\d+$|_aux_|_dn_", name)

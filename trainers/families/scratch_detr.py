@@ -1,0 +1,148 @@
+"""DETR from scratch, with the set loss of its paper."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import cast
+
+from torch import nn
+from torchvision.models import get_model_weights
+
+from fracture_core.errors import ConfigError
+from fracture_core.models.cards import ModelCard
+from fracture_core.models.scratch_detr import ScratchDetrModel
+from fracture_core.models.seeds import drawn_from
+from fracture_core.nets.detr import Detr, DetrArchitecture, build_detr
+from fracture_core.nets.limits import check_name
+from fracture_core.nets.pretrained import imagenet_state
+from fracture_core.nets.resnet import RESNETS
+from trainers.batches import Batch
+from trainers.config import TrainConfig
+from trainers.fixed_norms import fix_norms
+from trainers.networks import checked, network_settings
+from trainers.pixels import Normalise, valid_where_padded
+from trainers.set_losses import build_criterion, set_losses
+from trainers.starts import Start, open_start, take_over
+from trainers.trainee import Losses, Trainee
+from trainers.truths import set_targets
+
+_FIXED = ("class_count", "in_channels")
+_KNOWN = tuple(
+    field.name for field in dataclasses.fields(DetrArchitecture) if field.name not in _FIXED
+)
+
+
+class ScratchDetrTrainee(Trainee):
+    """A `Detr`. Pictures that are smaller than their batch are masked."""
+
+    network: Detr
+
+    def __init__(
+        self, config: TrainConfig, card: ModelCard, network: Detr, notes: tuple[str, ...]
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.notes = notes
+        self._card = card
+        self._normalise = Normalise()
+        self._criterion = build_criterion(config, len(card.classes))
+        if card.architecture["frozen_norm"]:
+            fix_norms(network.backbone)
+
+    @property
+    def card(self) -> ModelCard:
+        return self._card
+
+    def size_of(self, height: int, width: int) -> tuple[int, int]:
+        return self._card.input_size, self._card.input_size
+
+    def forward(self, batch: Batch) -> Losses:
+        valid = valid_where_padded(batch)
+        output = self.network(self._normalise(batch.pixels), valid)
+        return set_losses(self._criterion(output, set_targets(batch)))
+
+    def wrap(self, network: nn.Module) -> ScratchDetrModel:
+        return ScratchDetrModel(self._card, cast(Detr, network))
+
+    def stages(self) -> Sequence[nn.Module]:
+        backbone = self.network.backbone
+        return (
+            backbone.stem,
+            backbone.layer1,
+            backbone.layer2,
+            backbone.layer3,
+            backbone.layer4,
+        )
+
+
+def build(config: TrainConfig, classes: tuple[str, ...], model_id: str) -> ScratchDetrTrainee:
+    """`start`: "" = random; torchvision's weights for the ResNet by their name; a DETR or ResNet
+    of the library or a file, of which a ResNet becomes the backbone.
+
+    With a start the backbone's norms are fixed unless `network.frozen_norm` is false.
+    """
+    given = network_settings(config, _KNOWN)
+    imagenet = _imagenet_name(config.start, str(given.get("backbone", "resnet50")))
+    start = None
+    if config.start and not imagenet:
+        start = open_start(config.start, ("scratch_detr", "resnet"), names="IMAGENET1K_V2")
+    facts = {"frozen_norm": bool(config.start), **_facts_of(start), **given}
+    facts |= {"class_count": len(classes), "in_channels": 3}
+    architecture = checked(DetrArchitecture, facts)
+    if imagenet:
+        # Fetched before others have to wait for the generator of random numbers.
+        imagenet_state(architecture.backbone, imagenet)
+    with drawn_from(config.seed):
+        network = build_detr(architecture, backbone_weights=imagenet or None)
+    notes = _begin(network, start, classes)
+    card = ModelCard(
+        model_id=model_id,
+        title=f"DETR from scratch, {architecture.backbone}",
+        family="scratch_detr",
+        task="detect",
+        classes=classes,
+        input_size=config.input_size,
+        needs_nms=False,
+        architecture=dataclasses.asdict(architecture),
+    )
+    return ScratchDetrTrainee(config, card, network, notes)
+
+
+def _imagenet_name(start: str, backbone: str) -> str:
+    """The start if it names torchvision's weights, else nothing."""
+    check_name("network.backbone", backbone, RESNETS)
+    return start if start in get_model_weights(backbone).__members__ else ""
+
+
+def _facts_of(start: Start | None) -> dict[str, object]:
+    if start is None:
+        return {}
+    facts = start.card.architecture
+    if start.card.family == "scratch_detr":
+        return dict(facts)
+    if facts["name"] not in RESNETS:
+        expected = f"a ResNet of usual depth ({', '.join(RESNETS)})"
+        raise ConfigError("start", expected=expected, found=f"depths {facts['depths']}")
+    return {"backbone": facts["name"], "backbone_width": facts["width"]}
+
+
+def _begin(network: Detr, start: Start | None, classes: tuple[str, ...]) -> tuple[str, ...]:
+    if start is None:
+        return ()
+    if start.card.family == "scratch_detr":
+        return take_over(network, start, classes, heads=("class_head.",))
+    renamed = {
+        _in_backbone(name): tensor
+        for name, tensor in start.state.items()
+        if not name.startswith("fc.")
+    }
+    plain = Start(card=start.card.model_copy(update={"classes": classes}), state=renamed)
+    take_over(network.backbone, plain, classes, heads=())
+    return (f"The backbone begins from {start.card.title}, everything else anew.",)
+
+
+def _in_backbone(name: str) -> str:
+    """A tensor of a ResNet by its name in a `Backbone`."""
+    for own, theirs in (("conv1.", "stem.0."), ("bn1.", "stem.1.")):
+        if name.startswith(own):
+            return theirs + name.removeprefix(own)
+    return name

@@ -1,0 +1,64 @@
+"""Batch norms that training leaves alone: a scale and a shift a channel."""
+
+from typing import Protocol, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class _Norm(Protocol):
+    weight: Tensor
+    bias: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+
+
+class FixedNorm(nn.Module):
+    """A batch norm whose numbers are all buffers, by the names of torchvision's frozen one.
+
+    That one multiplies and adds in float32: under autocast everything behind it would be
+    float32, too.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: int, *, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+        self.register_buffer("weight", torch.ones(channels))
+        self.register_buffer("bias", torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.batch_norm(
+            x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+        )
+
+
+def fix_norms(network: nn.Module) -> None:
+    """Put a `FixedNorm` with the same numbers in place of every batch norm of two dimensions."""
+    for parent in list(network.modules()):
+        for name, child in list(parent.named_children()):
+            if _is_batch_norm(child):
+                setattr(parent, name, _fixed(child))
+
+
+def _is_batch_norm(module: nn.Module) -> bool:
+    # transformers has frozen norms of its own, a class for each architecture.
+    return isinstance(module, nn.BatchNorm2d) or type(module).__name__.endswith("FrozenBatchNorm2d")
+
+
+@torch.no_grad()
+def _fixed(norm: nn.Module) -> FixedNorm:
+    given = cast(_Norm, norm)
+    fixed = FixedNorm(len(given.running_mean), eps=float(getattr(norm, "eps", 1e-5)))
+    fixed.weight.copy_(given.weight)
+    fixed.bias.copy_(given.bias)
+    fixed.running_mean.copy_(given.running_mean)
+    fixed.running_var.copy_(given.running_var)
+    return fixed

@@ -1,0 +1,120 @@
+"""What a network begins from: a model whose weights are taken over, heads of other classes not."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from fracture_core.errors import ConfigError, WeightsError
+from fracture_core.models.base import Model, family
+from fracture_core.models.cards import CARD_FILE, ModelCard, read_card
+from fracture_core.models.classifier import Classifier
+from fracture_core.models.faster_rcnn import FasterRcnnModel
+from fracture_core.models.hf_configs import CONFIG_FILE
+from fracture_core.models.library import open_model
+from fracture_core.models.query_detector import QueryDetector
+from fracture_core.models.state_dicts import fit, read_state
+from fracture_core.settings import settings
+
+# The last layer of each family, and how many of its rows are no class.
+_CLASS_ROWS = {
+    "efficientnet_gate": ("head.4.weight", 0),
+    "faster_rcnn": ("roi_heads.box_predictor.cls_score.weight", 1),
+    "hf_detr": ("class_labels_classifier.weight", 1),
+    "resnet": ("fc.weight", 0),
+    "scratch_detr": ("class_head.weight", 1),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """A model's card and its tensors on the CPU, by the names of its network."""
+
+    card: ModelCard
+    state: Mapping[str, Tensor]
+
+
+def open_start(ref: str, families: Collection[str], *, names: str) -> Start:
+    """A model of the library by its id, a folder with a card or config.json, or a weights file.
+
+    `families` may be begun from, the first is assumed of a file where its tensors do not tell;
+    `names` tells in words what else the family takes. Raises ConfigError and WeightsError.
+    """
+    path = Path(ref).expanduser()
+    if (settings().models / ref / CARD_FILE).is_file():
+        model = open_model(ref)
+    elif path.exists():
+        model = _open_folder(path) if path.is_dir() else _open_file(path, families)
+    else:
+        expected = f"{names}, a model of the library or a weights file"
+        raise ConfigError("start", expected=expected, found=repr(ref))
+    if model.card.family not in families:
+        expected = f"a model of the family {' or '.join(families)}"
+        raise ConfigError("start", expected=expected, found=f"one of {model.card.family}")
+    return taken_from(model)
+
+
+def taken_from(model: Model) -> Start:
+    """What a loaded model offers to begin from; raises ConfigError where that is nothing."""
+    if not isinstance(model, QueryDetector | Classifier | FasterRcnnModel):
+        found = f"one of {model.card.family}"
+        raise ConfigError("start", expected="a model that this loop can train", found=found)
+    state = {name: tensor.cpu() for name, tensor in model.network.state_dict().items()}
+    return Start(card=model.card, state=state)
+
+
+def take_over(
+    network: nn.Module,
+    start: Start,
+    classes: tuple[str, ...],
+    *,
+    heads: tuple[str, ...],
+    canonical: Callable[[str], str] = str,
+) -> tuple[str, ...]:
+    """Copy the start's tensors; those under `heads` only where it has the same classes.
+
+    Returns notes. Raises WeightsError where anything else differs by name or shape.
+    """
+    if start.card.classes == classes:
+        fit(network, start.state, Path(start.card.title), canonical=canonical)
+        return ()
+    own = {name: tensor for name, tensor in network.state_dict().items() if name.startswith(heads)}
+    rest = {name: t for name, t in start.state.items() if not name.startswith(heads)}
+    fit(network, {**rest, **own}, Path(start.card.title), canonical=canonical)
+    listed = ", ".join(start.card.classes[:8]) + "…" * (len(start.card.classes) > 8)
+    return (f"{start.card.title} knows other classes ({listed}): the class head begins anew.",)
+
+
+def _open_folder(folder: Path) -> Model:
+    if (folder / CARD_FILE).is_file():
+        card = read_card(folder)
+        return family(card.family).load(card, folder)
+    if (folder / CONFIG_FILE).is_file():
+        adapter = family("hf_detr")
+        card = adapter.describe(folder, model_id="start", title=folder.name, classes=None)
+        return adapter.load(card, folder)
+    expected = f"a {CARD_FILE} or {CONFIG_FILE} in it"
+    raise WeightsError(folder, expected=expected, found="neither")
+
+
+def _open_file(file: Path, families: Collection[str]) -> Model:
+    name, count = _recognised(read_state(file), families, file)
+    classes = tuple(f"class {label}" for label in range(count))
+    adapter = family(name)
+    card = adapter.describe(file, model_id="start", title=file.name, classes=classes)
+    return adapter.load(card.model_copy(update={"weights_file": file.name}), file.parent)
+
+
+def _recognised(
+    state: Mapping[str, Tensor], families: Collection[str], file: Path
+) -> tuple[str, int]:
+    """The family of a file's tensors and its class count; the file's names may be prefixed."""
+    for name in families:
+        head, others = _CLASS_ROWS[name]
+        for key, tensor in state.items():
+            if key == head or key.endswith(f".{head}"):
+                return name, len(tensor) - others
+    found = f"tensors such as {', '.join(list(state)[:3])}"
+    expected = f"the weights of a network of the family {' or '.join(families)}"
+    raise WeightsError(file, expected=expected, found=found[:200])
