@@ -6,9 +6,10 @@ Slices become uint16, v × 65,535. A slice is named study/slice, its group is th
 called healthy is a truth without boxes; one called fracture without a box is unknown.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,9 @@ from fracture_core.types import Pixels, Sample
 CLASSES = ("fracture",)
 SPLITS = ("train", "val", "test")
 MAX_ROWS = 10_000_000
+# As the files are chunked.
+_BLOCK_ROWS = 32
+_MAX_BLOCK_PIXELS = 2**24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,10 +192,27 @@ def _findings(columns: _Columns, row: int, tally: Tally) -> tuple[Finding, ...] 
     return keep_usable(listed, columns.height, columns.width, tally)
 
 
-def _read_slice(path: Path, row: int) -> Pixels:
-    """(H, W) uint16 of one row; raises DatasetError where values are not in [0, 1]."""
+def read_slices(path: Path, rows: Sequence[int]) -> Iterator[Pixels]:
+    """(H, W) uint16 of each of the rising rows, the file opened once and read in blocks.
+
+    Raises DatasetError where values are not in [0, 1].
+    """
     with open_hdf5(path) as file:
-        values = np.asarray(_find_images(file, path)[row])
+        images = _find_images(file, path)
+        _, height, width = images.shape
+        block_rows = max(1, min(_BLOCK_ROWS, _MAX_BLOCK_PIXELS // (height * width)))
+        for _, group in groupby(rows, key=lambda row: row // block_rows):
+            block = list(group)
+            values = np.asarray(images[block[0] : block[-1] + 1])
+            yield from (_to_pixels(values[row - block[0]], path, row) for row in block)
+
+
+def _read_slice(path: Path, row: int) -> Pixels:
+    [pixels] = read_slices(path, [row])
+    return pixels
+
+
+def _to_pixels(values: npt.NDArray[np.float32], path: Path, row: int) -> Pixels:
     low, high = float(values.min()), float(values.max())
     if not (low >= 0 and high <= 1):
         raise DatasetError(

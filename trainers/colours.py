@@ -1,0 +1,96 @@
+"""Brightness, contrast and blur of a batch, in one pass over its pixels.
+
+A blur's weights add up to 1 and brightness and contrast are one line a picture, so all three are a
+convolution of 3 × 3 with an offset: two of three weights each, which is a few sums of the batch
+with itself moved by a pixel. Unlike torchvision's, values are cut to [0, 255] once, at the end.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from trainers.config import Augment
+
+# Uniform numbers that a picture's colours take, in a fixed order.
+DRAWS = 4
+# What a core's cache holds: larger batches are gone through in parts on a CPU.
+_PIXELS_A_PART = 2**19
+
+
+class Colours(NamedTuple):
+    """(B,) float32: brightness factors, contrast factors, and a blur's weight of each neighbour."""
+
+    gains: Tensor
+    contrasts: Tensor
+    sides: Tensor
+    blurs: bool
+
+    def part(self, start: int, stop: int) -> "Colours":
+        gains, contrasts, sides = (each[start:stop] for each in self[:3])
+        return Colours(gains, contrasts, sides, self.blurs)
+
+    def to(self, device: torch.device) -> "Colours":
+        gains, contrasts, sides = (each.to(device, non_blocking=True) for each in self[:3])
+        return Colours(gains, contrasts, sides, self.blurs)
+
+
+def draw_colours(augment: Augment, uniform: Tensor) -> Colours | None:
+    """From (B, DRAWS) numbers in [0, 1); None where colours stay as they are."""
+    if not (augment.brightness or augment.contrast or augment.blur):
+        return None
+    bright, contrast, blurs, deviation = uniform.double().unbind(1)
+    low, high = augment.blur_sigma
+    neighbour = torch.exp(-0.5 / (low + (high - low) * deviation) ** 2)
+    sides = torch.where(blurs < augment.blur, neighbour / (1 + 2 * neighbour), 0.0)
+    gains = 1 + augment.brightness * (2 * bright - 1)
+    contrasts = 1 + augment.contrast * (2 * contrast - 1)
+    return Colours(gains.float(), contrasts.float(), sides.float(), bool(sides.any()))
+
+
+def change_colours(colours: Colours, pixels: Tensor, inside: Tensor | None) -> Tensor:
+    """(B, H, W) grey in [0, 255], beside the pictures their edge repeated → float32, the same.
+
+    `inside` (B, H, W) tells what counts for the mean grey, None = everything.
+    """
+    if pixels.device.type != "cpu":
+        return _change(colours.to(pixels.device), pixels, inside)
+    count = max(1, _PIXELS_A_PART // pixels[0].numel())
+    changed = torch.empty(pixels.shape)
+    for start in range(0, len(pixels), count):
+        stop = start + count
+        there = None if inside is None else inside[start:stop]
+        changed[start:stop] = _change(colours.part(start, stop), pixels[start:stop], there)
+    return changed
+
+
+def _change(colours: Colours, pixels: Tensor, inside: Tensor | None) -> Tensor:
+    grey = pixels.float()
+    gains, contrasts, sides = (each[:, None, None] for each in colours[:3])
+    offsets = (1 - contrasts) * gains * _mean(grey, inside)
+    factors = gains * contrasts
+    if not colours.blurs:
+        return torch.addcmul(offsets, grey, factors).clamp_(0, 255)
+    across = grey * (1 - 2 * sides)
+    _add_neighbours(across, grey, sides, dim=2)
+    changed = torch.addcmul(offsets, across, factors * (1 - 2 * sides))
+    _add_neighbours(changed, across, factors * sides, dim=1)
+    return changed.clamp_(0, 255)
+
+
+def _mean(grey: Tensor, inside: Tensor | None) -> Tensor:
+    """(B, 1, 1)."""
+    if inside is None:
+        return grey.mean(dim=(1, 2), keepdim=True)
+    counts = inside.sum(dim=(1, 2), keepdim=True).clamp(min=1)
+    return (grey * inside).sum(dim=(1, 2), keepdim=True) / counts
+
+
+def _add_neighbours(total: Tensor, grey: Tensor, weights: Tensor, dim: int) -> None:
+    """Add to each pixel its two neighbours along a dimension, weighted; edges are repeated."""
+    length = grey.shape[dim]
+    last = length - 1
+    total.narrow(dim, 1, last).addcmul_(grey.narrow(dim, 0, last), weights)
+    total.narrow(dim, 0, last).addcmul_(grey.narrow(dim, 1, last), weights)
+    for edge in (0, last):
+        total.narrow(dim, edge, 1).addcmul_(grey.narrow(dim, edge, 1), weights)

@@ -1,0 +1,216 @@
+"""Where the pixels of a batch go: one matrix a picture, for its boxes and for its pixels.
+
+A matrix (3, 3) takes packed pixels to pixels of the network's input, (x, y, 1) with the corner of
+the first pixel at 0. Matrices and boxes stay on the CPU in float64, so that they are the same
+whatever the device; only the sampling of pixels is done there.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from trainers.batches import NOTHING
+from trainers.config import Augment
+
+# A box that is moved out of the picture by more than three quarters is dropped.
+LEAST_SHARE_LEFT = 0.25
+# Uniform numbers that a picture's motion takes, in a fixed order.
+DRAWS = 11
+
+
+class Frames(NamedTuple):
+    """Of B pictures, on the CPU: (B, 2) int64 heights and widths `sizes` as packed and `inputs` as
+    the network is to see them, in a batch of (height, width) `canvas`.
+    """
+
+    sizes: Tensor
+    inputs: Tensor
+    canvas: tuple[int, int]
+
+    @property
+    def fill(self) -> bool:
+        """Whether every picture fills the batch: nothing lies beside one."""
+        return bool((self.inputs == torch.tensor(self.canvas)).all())
+
+    @property
+    def are_exact(self) -> bool:
+        """Whether no picture has to be enlarged."""
+        return bool((self.inputs == self.sizes).all())
+
+
+class Motion(NamedTuple):
+    """(B, 3, 3) float64 matrices; (B,) bool mirror images, left for right and top for bottom, which
+    are part of them; whether there is more than mirror images and enlargement.
+    """
+
+    matrices: Tensor
+    mirrored: Tensor
+    upside_down: Tensor
+    is_free: bool
+
+
+def draw_motion(augment: Augment, uniform: Tensor, frames: Frames) -> Motion:
+    """From (B, DRAWS) numbers in [0, 1): enlarge, mirror, turn, scale and shift, then crop."""
+    drawn = uniform.double().unbind(1)
+    inputs = frames.inputs.double()
+    size_xy = inputs.flip(1)
+    mirrored = drawn[0] < augment.flip
+    upside_down = drawn[1] < augment.flip_vertical
+    matrices = _scaling(size_xy / frames.sizes.flip(1))
+    matrices = _mirroring(mirrored, upside_down, size_xy) @ matrices
+    is_free = _turns(augment) or augment.crop > 0
+    if _turns(augment):
+        angles = torch.deg2rad((2 * drawn[2] - 1) * augment.degrees)
+        low, high = augment.scale
+        factors = low + (high - low) * drawn[3]
+        moved = (2 * torch.stack(drawn[4:6], dim=1) - 1) * augment.shift * size_xy
+        matrices = _turning(angles, factors, moved, size_xy / 2) @ matrices
+    if augment.crop > 0:
+        sides = augment.crop_least + (1 - augment.crop_least) * torch.stack(drawn[7:9], dim=1)
+        sides[drawn[6] >= augment.crop] = 1
+        places = torch.stack(drawn[9:11], dim=1)
+        matrices = _cropping(sides, (1 - sides) * places, size_xy) @ matrices
+    return Motion(matrices, mirrored, upside_down, is_free)
+
+
+def move_boxes(
+    motion: Motion, boxes_xyxy: Tensor, labels: Tensor, inputs: Tensor
+) -> tuple[Tensor, Tensor]:
+    """(B, M, 4) boxes and (B, M) labels where the pixels went, clipped to (B, 2) inputs.
+
+    Boxes of which less than LEAST_SHARE_LEFT of the area is left are dropped; objects first.
+    """
+    corners = boxes_xyxy.double()[..., [[0, 1], [2, 1], [0, 3], [2, 3]]]
+    linear, offset = motion.matrices[:, None, :2, :2], motion.matrices[:, None, None, :2, 2]
+    corners = corners @ linear.mT + offset
+    low, high = corners.amin(dim=2), corners.amax(dim=2)
+    area = (high - low).prod(dim=2)
+    limits = inputs.flip(1)[:, None].double()
+    low, high = (side.clamp(min=0).minimum(limits) for side in (low, high))
+    sides = (high - low).clamp(min=0)
+    kept = (labels != NOTHING) & (sides.prod(dim=2) >= LEAST_SHARE_LEFT * area)
+    moved = torch.cat([low, high], dim=2).float()
+    kept &= (moved[..., 2:] > moved[..., :2]).all(dim=2)
+    order = (~kept).byte().argsort(dim=1, stable=True)
+    moved = moved.masked_fill(~kept[..., None], 0)
+    moved = moved.gather(1, order[..., None].expand(-1, -1, 4))
+    return moved, labels.masked_fill(~kept, NOTHING).gather(1, order)
+
+
+def move_pixels(motion: Motion, raw: Tensor, frames: Frames) -> tuple[Tensor, Tensor | None]:
+    """(B, h, w) uint8 packed → (B, H, W) uint8 or float32, and where the pictures are.
+
+    Pixels beside a picture repeat its edge; the second value is (B, H, W) bool, None where every
+    picture fills the batch. Mirror images and enlargement of pictures of one size are done without
+    `grid_sample`, to the same result.
+    """
+    raw = raw[:, : int(frames.sizes[:, 0].max()), : int(frames.sizes[:, 1].max())]
+    is_uniform = frames.fill and bool((frames.sizes == frames.sizes[0]).all())
+    if motion.is_free or not is_uniform:
+        if not (motion.is_free or _mirrors(motion)) and frames.are_exact:
+            return _extended(raw, frames)
+        return _sampled(motion, raw, frames)
+    if motion.mirrored.any():
+        raw = torch.where(_each(motion.mirrored, raw), raw.flip(2), raw)
+    if motion.upside_down.any():
+        raw = torch.where(_each(motion.upside_down, raw), raw.flip(1), raw)
+    if frames.are_exact:
+        return raw, None
+    enlarged = functional.interpolate(
+        raw.float()[:, None], size=frames.canvas, mode="bilinear", align_corners=False
+    )
+    return enlarged[:, 0], None
+
+
+def _extended(raw: Tensor, frames: Frames) -> tuple[Tensor, Tensor]:
+    """Pictures as they are, with their last row and column repeated beside them."""
+    height, width = raw.shape[1:]
+    down = torch.arange(height).minimum(frames.sizes[:, :1] - 1).to(raw.device)
+    across = torch.arange(width).minimum(frames.sizes[:, 1:] - 1).to(raw.device)
+    pictures = torch.arange(len(raw), device=raw.device)[:, None, None]
+    extended = raw[pictures, down[:, :, None], across[:, None, :]]
+    return extended, _inside(frames, raw.device)
+
+
+def _sampled(motion: Motion, raw: Tensor, frames: Frames) -> tuple[Tensor, Tensor | None]:
+    device = raw.device
+    height, width = frames.canvas
+    back = torch.linalg.inv(motion.matrices)[:, :2].float().to(device, non_blocking=True)
+    x = torch.arange(width, device=device) + 0.5
+    y = torch.arange(height, device=device)[:, None] + 0.5
+    places = torch.stack(
+        [
+            row[:, 0, None, None] * x + row[:, 1, None, None] * y + row[:, 2, None, None]
+            for row in back.unbind(1)
+        ],
+        dim=-1,
+    )
+    limits = frames.sizes.flip(1)[:, None, None].float().to(device, non_blocking=True)
+    inside = ((places >= 0) & (places <= limits)).all(dim=-1)
+    if not frames.fill:
+        inside &= _inside(frames, device)
+    places = places.clamp(min=0.5).minimum(limits - 0.5)
+    span = torch.tensor(raw.shape[:0:-1], dtype=torch.float32, device=device)
+    sampled = functional.grid_sample(
+        raw.float()[:, None],
+        places * (2 / span) - 1,
+        mode="bilinear",
+        padding_mode="border",
+        align_corners=False,
+    )
+    # The weights add up to 1 only nearly.
+    sampled = sampled[:, 0].clamp_(0, 255)
+    return sampled, inside if motion.is_free or not frames.fill else None
+
+
+def _inside(frames: Frames, device: torch.device) -> Tensor:
+    """(B, H, W) bool, where each picture lies on the canvas."""
+    height, width = frames.canvas
+    inputs = frames.inputs.to(device, non_blocking=True)
+    down = torch.arange(height, device=device) < inputs[:, :1]
+    across = torch.arange(width, device=device) < inputs[:, 1:]
+    return down[:, :, None] & across[:, None, :]
+
+
+def _mirrors(motion: Motion) -> bool:
+    return bool(motion.mirrored.any() or motion.upside_down.any())
+
+
+def _each(flags: Tensor, pictures: Tensor) -> Tensor:
+    return flags.to(pictures.device, non_blocking=True)[:, None, None]
+
+
+def _turns(augment: Augment) -> bool:
+    return bool(augment.degrees or augment.shift or augment.scale != (1.0, 1.0))
+
+
+def _affine(diagonal_xy: Tensor, offset_xy: Tensor) -> Tensor:
+    matrices = torch.zeros(len(diagonal_xy), 3, 3, dtype=torch.float64)
+    matrices[:, 0, 0], matrices[:, 1, 1] = diagonal_xy.unbind(1)
+    matrices[:, 2, 2] = 1
+    matrices[:, :2, 2] = offset_xy
+    return matrices
+
+
+def _scaling(factors_xy: Tensor) -> Tensor:
+    return _affine(factors_xy.double(), torch.zeros_like(factors_xy, dtype=torch.float64))
+
+
+def _mirroring(mirrored: Tensor, upside_down: Tensor, size_xy: Tensor) -> Tensor:
+    flips = torch.stack([mirrored, upside_down], dim=1).double()
+    return _affine(1 - 2 * flips, flips * size_xy)
+
+
+def _turning(angles: Tensor, factors: Tensor, moved_xy: Tensor, centre_xy: Tensor) -> Tensor:
+    cos, sin = angles.cos() * factors, angles.sin() * factors
+    linear = torch.stack([cos, -sin, sin, cos], dim=1).view(-1, 2, 2)
+    matrices = _affine(torch.ones_like(moved_xy), torch.zeros_like(moved_xy))
+    matrices[:, :2, :2] = linear
+    matrices[:, :2, 2] = centre_xy + moved_xy - (linear @ centre_xy[..., None])[..., 0]
+    return matrices
+
+
+def _cropping(sides: Tensor, starts: Tensor, size_xy: Tensor) -> Tensor:
+    return _affine(1 / sides, -starts * size_xy / sides)

@@ -1,0 +1,124 @@
+"""Pictures read by several threads, in order, a bounded number of them under way at once."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from fracture_core.datasets import Dataset
+from fracture_core.datasets.records import RecordedDataset
+from fracture_core.datasets.rsna import SliceRecord, read_slices
+from fracture_core.errors import BadInput, DatasetError
+from fracture_core.types import Sample, full_range
+
+Shown = npt.NDArray[np.uint8]
+Read = Shown | BadInput
+Prepare = Callable[[int, Shown], Shown]
+_BLOCK = 32
+_AHEAD = 2
+_NAMED = 5
+_From = TypeVar("_From")
+_To = TypeVar("_To")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """Reads a data set with a number of threads: decoders and resizing let others run."""
+
+    dataset: Dataset
+    workers: int
+
+    def samples(self, ids: Sequence[str]) -> list[Sample]:
+        """The samples, headers read; raises DatasetError that names those that cannot be."""
+        found = list(self._in_order(self._sample, ids))
+        raise_unreadable([(i, each) for i, each in zip(ids, found, strict=True) if _failed(each)])
+        return [each for each in found if isinstance(each, Sample)]
+
+    def blocks(self, samples: Sequence[Sample], prepare: Prepare) -> Iterator[list[Read]]:
+        """What `prepare` makes of each picture and its number, or the error; in blocks."""
+        starts = range(0, len(samples), _BLOCK)
+        return self._in_order(lambda start: self._read(samples, start, prepare), starts)
+
+    def _sample(self, sample_id: str) -> Sample | BadInput:
+        try:
+            return self.dataset[sample_id]
+        except BadInput as error:
+            return error
+
+    def _read(self, samples: Sequence[Sample], start: int, prepare: Prepare) -> list[Read]:
+        block = samples[start : start + _BLOCK]
+        if (rows := self._rows(block)) is not None:
+            path, numbers = rows
+            try:
+                slices = enumerate(read_slices(path, numbers), start=start)
+                return [prepare(row, np.take(_SHOWN_LEVELS, pixels)) for row, pixels in slices]
+            except DatasetError:
+                # One by one, so that the error names its slice.
+                pass
+        return [_prepare(row, sample, prepare) for row, sample in enumerate(block, start=start)]
+
+    def _rows(self, block: Sequence[Sample]) -> tuple[Path, list[int]] | None:
+        """Which rising rows of which HDF5 file a block is; None where it is none."""
+        if not isinstance(self.dataset, RecordedDataset):
+            return None
+        records = [self.dataset.records[sample.sample_id] for sample in block]
+        slices = [record for record in records if isinstance(record, SliceRecord)]
+        rows = [record.row for record in slices]
+        if len(slices) < len(block) or rows != sorted(rows):
+            return None
+        return slices[0].path, rows
+
+    def _in_order(self, function: Callable[[_From], _To], items: Iterable[_From]) -> Iterator[_To]:
+        waiting: deque[Future[_To]] = deque()
+        rest = iter(items)
+        with ThreadPoolExecutor(self.workers, thread_name_prefix="packing") as pool:
+            try:
+                while True:
+                    most = _AHEAD * self.workers - len(waiting)
+                    waiting.extend(pool.submit(function, item) for item in islice(rest, most))
+                    if not waiting:
+                        return
+                    yield waiting.popleft().result()
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+
+def raise_unreadable(failed: Sequence[tuple[str, object]]) -> None:
+    """Raises DatasetError that names the first few, if there are any."""
+    if not failed:
+        return
+    named = "; ".join(_reason(name, error) for name, error in failed[:_NAMED])
+    more = f"; and {len(failed) - _NAMED:,} more" if len(failed) > _NAMED else ""
+    raise DatasetError(
+        "data set",
+        expected="pictures that can all be read",
+        found=f"{len(failed):,} that cannot ({named}{more})",
+        advice="Repair them, or take them out of the data set.",
+    )
+
+
+def _reason(name: str, error: object) -> str:
+    if not isinstance(error, BadInput):
+        return name
+    return f"{name}: expected {error.expected}, found {error.found}"
+
+
+def _failed(found: object) -> bool:
+    return isinstance(found, BadInput)
+
+
+def _prepare(row: int, sample: Sample, prepare: Prepare) -> Read:
+    try:
+        return prepare(row, sample.shown())
+    except BadInput as error:
+        return error
+
+
+# Every level of a slice as `Sample.shown` shows it.
+_SHOWN_LEVELS: Shown = full_range(np.uint16).apply(np.arange(65_536, dtype=np.uint16))

@@ -1,0 +1,111 @@
+"""Where a run's batches come from: a packed data set, kept on the device or streamed to it."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainers.augmentation import UNCHANGED, augment_batch
+from trainers.batches import NOTHING, Batch
+from trainers.config import Augment
+from trainers.geometry import Frames
+from trainers.packed import Packed
+
+Step = tuple[Sequence[int], torch.Generator]
+"""Rows of the packed data set, and what their changes are drawn from."""
+
+_SHARE_OF_FREE_MEMORY = 0.5
+_ROWS_AT_A_TIME = 1024
+_AHEAD = 2
+
+
+class Source:
+    """Batches of a packed data set on `device`.
+
+    `on_device` keeps the pictures in a GPU's memory where they take at most half of what is free;
+    else, and on a CPU, they are read from the memory map, a few batches ahead.
+    """
+
+    def __init__(self, packed: Packed, device: torch.device, *, on_device: bool = True) -> None:
+        self.packed = packed
+        self.device = device
+        truth = packed.truth
+        self._sizes = torch.from_numpy(truth.sizes)
+        self._inputs = torch.from_numpy(truth.inputs)
+        self._boxes_xyxy = torch.from_numpy(truth.boxes_xyxy)
+        self._labels = torch.from_numpy(truth.labels)
+        self._image_classes = torch.from_numpy(truth.image_classes)
+        self._held = self._hold() if on_device and self._fits() else None
+
+    def __len__(self) -> int:
+        return len(self.packed)
+
+    @property
+    def is_on_device(self) -> bool:
+        """Whether all pictures lie in the GPU's memory."""
+        return self._held is not None
+
+    def batch(
+        self, rows: Sequence[int], generator: torch.Generator, augment: Augment | None = None
+    ) -> Batch:
+        """The pictures of some rows, changed at random where `augment` says so."""
+        return self._finish(torch.as_tensor(rows), self._read(rows), generator, augment)
+
+    def batches(self, steps: Iterable[Step], augment: Augment | None = None) -> Iterator[Batch]:
+        """A batch for each step in order, the pictures of the next being read meanwhile."""
+        if self._held is not None:
+            yield from (self.batch(rows, generator, augment) for rows, generator in steps)
+            return
+        rest = iter(steps)
+        waiting: deque[tuple[Step, Future[Tensor]]] = deque()
+        with ThreadPoolExecutor(1, thread_name_prefix="reading") as reader:
+            while True:
+                for step in islice(rest, _AHEAD - len(waiting)):
+                    waiting.append((step, reader.submit(self._read, step[0])))
+                if not waiting:
+                    return
+                (rows, generator), raw = waiting.popleft()
+                yield self._finish(torch.as_tensor(rows), raw.result(), generator, augment)
+
+    def _finish(
+        self, rows: Tensor, raw: Tensor, generator: torch.Generator, augment: Augment | None
+    ) -> Batch:
+        raw = raw.to(self.device, non_blocking=True)
+        inputs = self._inputs[rows]
+        height, width = inputs.amax(dim=0).tolist()
+        frames = Frames(self._sizes[rows], inputs, (height, width))
+        given = self._boxes_xyxy[rows], self._labels[rows]
+        pixels, truth = augment_batch(augment or UNCHANGED, generator, raw, frames, given)
+        # As many objects as the fullest picture has.
+        most = max(1, int((truth[1] != NOTHING).sum(dim=1).max()))
+        boxes_xyxy, labels = (each[:, :most] for each in truth)
+        rest = Batch(pixels, inputs, boxes_xyxy, labels, self._image_classes[rows], rows)
+        return rest.to(self.device)
+
+    def _read(self, rows: Sequence[int]) -> Tensor:
+        """(B, H, W) uint8: on the device if they are there, else in memory that it can fetch."""
+        if self._held is not None:
+            return self._held[torch.as_tensor(rows).to(self.device, non_blocking=True)]
+        shape = (len(rows), *self.packed.pixels.shape[1:])
+        raw = torch.empty(shape, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
+        # "clip" writes into the tensor without a copy; rows are in range.
+        np.take(self.packed.pixels, np.asarray(rows), axis=0, out=raw.numpy(), mode="clip")
+        return raw
+
+    def _fits(self) -> bool:
+        if self.device.type != "cuda":
+            return False
+        free, _ = torch.cuda.mem_get_info(self.device)
+        return self.packed.pixels.nbytes <= free * _SHARE_OF_FREE_MEMORY
+
+    def _hold(self) -> Tensor:
+        pixels = self.packed.pixels
+        held = torch.empty(pixels.shape, dtype=torch.uint8, device=self.device)
+        for start in range(0, len(pixels), _ROWS_AT_A_TIME):
+            part = np.array(pixels[start : start + _ROWS_AT_A_TIME])
+            held[start : start + _ROWS_AT_A_TIME].copy_(torch.from_numpy(part))
+        return held
