@@ -5,7 +5,8 @@
         ├── PictureError    a picture or DICOM file
         ├── DatasetError    a data set, its annotations or its labels
         ├── WeightsError    a weights file or a model card
-        └── ConfigError     a setting, an option or an unknown name
+        ├── ConfigError     a setting, an option or an unknown name
+        └── TrainingError   a training that cannot go on
 
 Everything else that escapes is a bug and keeps its stack trace.
 """
@@ -53,3 +54,7 @@ class WeightsError(BadInput):
 
 class ConfigError(BadInput):
     """A setting, option or name that is not known."""
+
+
+class TrainingError(BadInput):
+    """A training that cannot go on."""

@@ -177,6 +177,9 @@ class TrainConfig(Phase):
     match_iou: Share = 0.5
     """Validation figures that match boxes ask for this IoU."""
 
+    nms_iou: Share = 0.5
+    """Boxes of networks that need it are merged at this IoU before they are judged."""
+
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where it runs; auto = a GPU if there is one."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"

@@ -1,0 +1,113 @@
+"""A training run as a folder: what it is, what it did and what came of it.
+
+config.json        what was asked for
+log.txt            what it printed
+metrics.jsonl      one JSON object a line: steps, epochs, notes
+checkpoints/       last.pt and best.pt
+stopped            it was asked to stop and stopped after a checkpoint
+weights.safetensors, evaluation.json
+card.json          written last, by rename: a folder with a card is a finished run and a model
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from fracture_core.errors import ConfigError
+
+_NAME = re.compile(r"\w[\w.\-]{0,99}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFolder:
+    """Where each file of a run lies; nothing is read until it is asked for."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.json"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log.txt"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def stopped(self) -> Path:
+        return self.path / "stopped"
+
+    @property
+    def evaluation(self) -> Path:
+        return self.path / "evaluation.json"
+
+    @property
+    def card(self) -> Path:
+        return self.path / "card.json"
+
+    @contextmanager
+    def claim(self) -> Iterator[None]:
+        """Hold the run for this process alone; raises ConfigError where another one has it.
+
+        The operating system lets go of the lock when a process dies, however it dies.
+        """
+        try:
+            with FileLock(self.path / ".lock", timeout=0):
+                yield
+        except Timeout as error:
+            raise ConfigError(
+                self.path,
+                expected="a run that nobody is working on",
+                found="a live process that trains in it",
+                advice="Wait for it, or stop it first.",
+            ) from error
+
+    def read_metrics(self) -> list[dict[str, object]]:
+        """The lines of metrics.jsonl; one that a crash cut off at the end is left out."""
+        if not self.metrics.is_file():
+            return []
+        lines = self.metrics.read_text(encoding="utf-8").split("\n")
+        # Text after the last line break was not finished.
+        return [json.loads(line) for line in lines[:-1]]
+
+
+def new_run(path: Path) -> RunFolder:
+    """An empty run folder; raises ConfigError for a name that is no model id or a folder in use."""
+    path = path.absolute()
+    if not _NAME.fullmatch(path.name):
+        expected = "a name of letters, digits, '_', '-' and '.', not beginning with '.' or '-'"
+        raise ConfigError("run folder", expected=expected, found=repr(path.name))
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        found = "files in it" if path.is_dir() else "a file"
+        advice = "Nothing was written; choose another folder."
+        raise ConfigError(
+            path, expected="a folder that is new or empty", found=found, advice=advice
+        )
+    path.mkdir(parents=True, exist_ok=True)
+    return RunFolder(path=path)
+
+
+def open_run(path: Path) -> RunFolder:
+    """A run folder that is there; raises ConfigError."""
+    run = RunFolder(path=path.absolute())
+    if not run.config.is_file():
+        found = "no config.json in it" if path.is_dir() else "no such folder"
+        advice = "Make one with: python -m trainers new RUN_FOLDER --recipe NAME --data PATH"
+        raise ConfigError(path, expected="a run folder", found=found, advice=advice)
+    return run

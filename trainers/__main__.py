@@ -1,0 +1,85 @@
+"""python -m trainers recipes | new | train."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+
+from fracture_core.errors import ConfigError, WorkbenchError
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Train models.")
+RunArgument = Annotated[Path, typer.Argument(help="The folder of the run.")]
+
+
+@app.command()
+def recipes() -> None:
+    """The known ways to train, as a table."""
+    from trainers.recipes import RECIPES
+
+    rows = [("recipe", "family", "epochs", "batch", "px", "what it is")]
+    for recipe in RECIPES.values():
+        config = recipe.config("", {})
+        epochs = "+".join(str(phase.epochs) for phase in config.phases)
+        sizes = (str(config.batch), str(config.input_size))
+        rows.append((recipe.name, config.family, epochs, *sizes, recipe.summary))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print("  ".join(cells).rstrip())
+
+
+@app.command()
+def new(
+    run_folder: RunArgument,
+    recipe: Annotated[str, typer.Option(help="One of `python -m trainers recipes`.")],
+    data: Annotated[Path, typer.Option(help="The data set: a file or a folder.")],
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="key=value, such as epochs=5 or augment.flip=0.5; repeatable."),
+    ] = None,
+) -> None:
+    """Make a run folder; nothing is trained yet."""
+    from trainers.running import make_run
+
+    changes = dict(_parse(text) for text in change or ())
+    run = make_run(run_folder, recipe, str(data), changes)
+    print(f"{run.path}\nTrain it with: python -m trainers train {run_folder}")
+
+
+@app.command()
+def train(run_folder: RunArgument) -> None:
+    """Train a run, or go on where it stopped."""
+    from fracture_core.runs import open_run
+    from trainers.running import train_run
+
+    card = train_run(open_run(run_folder))
+    if card is None:
+        print(f"Stopped after a checkpoint. Go on with: python -m trainers train {run_folder}")
+        return
+    figures = "  ".join(f"{name} {value:.3f}" for name, value in card.metrics.items())
+    print(f"{card.model_id}  {figures}")
+
+
+def _parse(text: str) -> tuple[str, object]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ConfigError("--set", expected="key=value", found=repr(text))
+    try:
+        return name.strip(), yaml.safe_load(value) if value else ""
+    except yaml.YAMLError as error:
+        raise ConfigError(name, expected="a value", found=repr(value)) from error
+
+
+def main() -> None:
+    """Run a command; what a person can put right is one sentence on stderr and exit code 2."""
+    try:
+        app()
+    except WorkbenchError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

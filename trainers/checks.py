@@ -1,0 +1,99 @@
+"""What can be known to be wrong before a training starts."""
+
+import shutil
+from collections.abc import Mapping
+
+import torch
+
+from fracture_core.datasets import Dataset
+from fracture_core.datasets.base import SplitCounts
+from fracture_core.errors import ConfigError, DatasetError
+from fracture_core.models.cards import ModelCard
+from fracture_core.runs import RunFolder
+from trainers.checkpoints import disk_is_full
+from trainers.config import MONITORS, TrainConfig
+from trainers.labelling import CLASSIFIERS
+from trainers.trainee import Trainee
+
+# Weights, gradients' two moments, and the weights again: of each of two checkpoints.
+_COPIES_KEPT = 3 * 2 + 1
+_SPARE_BYTES = 50_000_000
+
+
+def check_machine(config: TrainConfig) -> None:
+    """Raises ConfigError for a GPU that is not there or a precision it has no use for."""
+    if config.device == "cuda" and not torch.cuda.is_available():
+        advice = "Set device to cpu or auto."
+        raise ConfigError("device", expected="a GPU (cuda)", found="none", advice=advice)
+    on_cpu = config.device == "cpu" or not torch.cuda.is_available()
+    if config.precision == "float16" and on_cpu:
+        advice = "Set precision to float32 or bfloat16."
+        raise ConfigError("precision", expected="a GPU for float16", found="a CPU", advice=advice)
+
+
+def check_data(config: TrainConfig, dataset: Dataset) -> None:
+    """Raises DatasetError for a data set that this network cannot learn from."""
+    counts = dataset.summary()
+    for name in (config.train_split, config.valid_split):
+        _check_split(dataset, counts, name)
+    if config.family in CLASSIFIERS:
+        return
+    for name, use in ((config.train_split, "learns from"), (config.valid_split, "is judged by")):
+        if sum(counts[name].boxes.values()) == 0:
+            raise DatasetError(
+                dataset.path,
+                expected=f"boxes in the split {name!r}, which a detector {use}",
+                found=f"none in {counts[name].pictures} pictures",
+            )
+
+
+def check_classes(config: TrainConfig, classes: tuple[str, ...]) -> None:
+    """Raises DatasetError where the classes are not those the run was made for."""
+    if config.classes and config.classes != classes:
+        raise DatasetError(
+            config.data,
+            expected=f"the classes that the run was made for ({', '.join(config.classes)})",
+            found=", ".join(classes),
+            advice="Make a new run for the data set as it is now.",
+        )
+    unknown = set(config.class_multipliers) - set(classes)
+    if unknown:
+        raise ConfigError(
+            "class_multipliers",
+            expected=f"names of classes ({', '.join(classes)})",
+            found=", ".join(sorted(unknown)),
+        )
+
+
+def check_monitor(config: TrainConfig, card: ModelCard) -> None:
+    """Raises ConfigError where the watched figure does not exist for this kind of network."""
+    classifies = {"accuracy", "balanced_accuracy", "macro_f1", "weighted_f1"}
+    masks = {"mask_ap", "mask_ap50"}
+    usable = set(MONITORS) - classifies - (set() if card.task == "segment" else masks)
+    if card.task == "classify":
+        usable = classifies | {"loss"}
+    for phase in config.phases:
+        if phase.monitor not in usable:
+            expected = f"one of {', '.join(sorted(usable))} for {card.family}"
+            raise ConfigError("monitor", expected=expected, found=phase.monitor)
+
+
+def check_disk(run: RunFolder, trainee: Trainee) -> None:
+    """Raises ConfigError where the checkpoints will not fit."""
+    numbers = sum(each.numel() for each in trainee.parameters())
+    if shutil.disk_usage(run.path).free < 4 * numbers * _COPIES_KEPT + _SPARE_BYTES:
+        raise disk_is_full(run.checkpoints)
+
+
+def _check_split(dataset: Dataset, counts: Mapping[str, SplitCounts], name: str) -> None:
+    if counts.get(name) is not None and counts[name].pictures > counts[name].unknown:
+        return
+    there = ", ".join(f"{split or 'none'} ({each.pictures})" for split, each in counts.items())
+    found = "only pictures of unknown truth in it" if name in counts else f"the splits: {there}"
+    raise DatasetError(
+        dataset.path,
+        expected=f"annotated pictures in the split {name!r}",
+        found=found,
+        advice="Name the splits (train_split, valid_split), or cut the data set by patient: "
+        "python -m fracture_core convert SRC DST --to FORMAT --splits 70,15,15",
+    )

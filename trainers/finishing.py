@@ -1,0 +1,178 @@
+"""The end of a run: operating points on validation, one evaluation, the card last."""
+
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fracture_core.datasets import Dataset
+from fracture_core.metrics.intervals import Proportion
+from fracture_core.models.base import Model
+from fracture_core.models.cards import ModelCard, write_card
+from fracture_core.operating_points import (
+    MAX_F1,
+    Curve,
+    OperatingPoint,
+    Rule,
+    card_points,
+    choose,
+    classifier_curve,
+    detector_curve,
+    measure,
+)
+from fracture_core.runs import RunFolder
+from fracture_core.types import Detections, Prediction, Sample
+from trainers.config import TrainConfig
+from trainers.figures import (
+    Figures,
+    candidates,
+    classifier_figures,
+    detector_figures,
+    predict_all,
+)
+from trainers.journal import Journal
+from trainers.labelling import Labelling
+from trainers.packing import chosen_samples
+
+RULES = (
+    MAX_F1,
+    Rule(aim="sensitivity ≥", bound=0.9),
+    Rule(aim="FP per image ≤", bound=1.0),
+)
+_ON_THE_CARD = ("ap", "ap50", "mask_ap", "mask_ap50", "f1", "accuracy", "balanced_accuracy")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answers:
+    """A model's answers to one split; `curve` is None where no score means "something is there"."""
+
+    figures: Figures
+    curve: Curve | None
+    pictures: int
+
+
+def finish(
+    config: TrainConfig, dataset: Dataset, run: RunFolder, model: Model, journal: Journal
+) -> ModelCard:
+    """Evaluate, write evaluation.json, the weights and the card; returns the card."""
+    labelling = Labelling.of(dataset, config)
+    valid = _answer(config, dataset, config.valid_split, model, labelling)
+    points = [] if valid.curve is None else [choose(valid.curve, rule) for rule in RULES]
+    for point in points:
+        if point.reason:
+            journal.note(f"no operating point for {point.rule.name}: {point.reason}")
+    split, tested = config.valid_split, valid
+    if dataset.splits.get(config.test_split):
+        split = config.test_split
+        tested = _answer(config, dataset, split, model, labelling)
+    else:
+        journal.note(f"there is no split {config.test_split!r}: evaluated on {split!r}")
+    record = {
+        "chosen_on": config.valid_split,
+        "evaluated_on": split,
+        "pictures": tested.pictures,
+        "figures": tested.figures,
+        "operating_points": [_point(point, tested.curve) for point in points],
+    }
+    part = run.evaluation.with_name("evaluation.json.part")
+    part.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    part.replace(run.evaluation)
+    return _write(config, run, model, tested, split, points)
+
+
+def _answer(
+    config: TrainConfig, dataset: Dataset, split: str, model: Model, labelling: Labelling
+) -> _Answers:
+    """On the pictures themselves, not on the packed ones."""
+    samples = chosen_samples(dataset, config, split)
+    predictions = predict_all(model, samples)
+    if model.card.task == "classify":
+        classes = [labelling.image_class(sample) for sample in samples]
+        figures = classifier_figures(predictions, classes, model.card)
+        curve = _classifier_curve(predictions, classes, model.card)
+        return _Answers(figures=figures, curve=curve, pictures=len(samples))
+    found = candidates(predictions, model.card, config.nms_iou)
+    truths = [_truth(sample, labelling) for sample in samples]
+    return _Answers(
+        figures=detector_figures(found, truths, model.card, config),
+        curve=detector_curve(found, truths, match_iou=config.match_iou),
+        pictures=len(samples),
+    )
+
+
+def _truth(sample: Sample, labelling: Labelling) -> Detections:
+    truth = sample.truth or Detections.empty()
+    return Detections.truth(truth.xyxy, labelling.labels(sample), truth.masks)
+
+
+def _classifier_curve(
+    predictions: Sequence[Prediction], classes: Sequence[int], card: ModelCard
+) -> Curve | None:
+    """Whether anything is there, where one class says that nothing is."""
+    healthy = str(card.architecture.get("healthy", ""))
+    if healthy not in card.classes:
+        return None
+    scores = [prediction.image_score for prediction in predictions]
+    return classifier_curve(scores, np.array(classes) != card.classes.index(healthy))
+
+
+def _point(point: OperatingPoint, tested: Curve | None) -> dict[str, Any]:
+    found: dict[str, Any] = {"rule": point.rule.name, "unit": point.unit, "reason": point.reason}
+    if point.confidence is None or tested is None:
+        return {**found, "confidence": None}
+    at = measure(tested, point.confidence)
+    shares = {name: getattr(at, name) for name in ("sensitivity", "precision", "specificity")}
+    return {
+        **found,
+        "confidence": point.confidence,
+        "at_edge": point.at_edge,
+        **{name: _share(share) for name, share in shares.items()},
+        "false_positives_per_image": at.fp_per_image,
+    }
+
+
+def _share(share: Proportion) -> dict[str, object] | None:
+    """None = of nothing."""
+    if not share.total:
+        return None
+    low, high = share.interval
+    return {"value": share.share, "low": low, "high": high, "n": share.total}
+
+
+def _write(
+    config: TrainConfig,
+    run: RunFolder,
+    model: Model,
+    tested: _Answers,
+    split: str,
+    points: Sequence[OperatingPoint],
+) -> ModelCard:
+    """The weights beside the card, which comes last: then the run is a model of the library."""
+    with tempfile.TemporaryDirectory(dir=run.path, prefix=".model-") as part:
+        saved = model.save(Path(part))
+        (Path(part) / saved.weights_file).replace(run.path / saved.weights_file)
+    data = Path(config.data).name
+    card = saved.model_copy(
+        update={
+            "model_id": run.name,
+            "training_data": f"{data}, split {config.train_split!r}",
+            "training_licence": config.data_licence,
+            "metrics": {
+                f"{split} {name}": tested.figures[name]
+                for name in _ON_THE_CARD
+                if name in tested.figures
+            },
+            "operating_points": card_points(points),
+            "note": f"Trained by the recipe {config.recipe or 'of its own'}, seed {config.seed}; "
+            f"operating points chosen on {config.valid_split!r}, figures from "
+            f"{tested.pictures} pictures of {split!r}.",
+            "code_version": version("fracture-workbench"),
+        }
+    )
+    write_card(card, run.path)
+    return card

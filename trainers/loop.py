@@ -1,0 +1,324 @@
+"""The loop: one for a CPU, a GPU, several GPUs and machines.
+
+Every random number of a step follows from the seed and the step's place, so a run that was killed
+and resumed goes the same way as one that was not: on a CPU bit for bit.
+"""
+
+import copy
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import replace
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+from torch import Tensor
+
+from fracture_core.errors import TrainingError
+from fracture_core.models.base import Model
+from fracture_core.runs import RunFolder
+from trainers.batches import Batch
+from trainers.checkpoints import BEST, LAST, Position, State, load_state, save_state
+from trainers.config import MONITORS, Phase, TrainConfig
+from trainers.journal import Journal
+from trainers.losses import RunningLosses
+from trainers.optimisers import LearningRate, build_optimiser
+from trainers.packed import Packed
+from trainers.seeds import generator_at, seed_everything, shuffled
+from trainers.sources import Source
+from trainers.trainee import Losses, Trainee
+from trainers.validation import Validator
+
+_PRECISIONS = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
+
+
+class Loop:
+    """Trains a network on packed pictures, from its last checkpoint if there is one."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        trainee: Trainee,
+        train: Packed,
+        valid: Packed,
+        run: RunFolder,
+        stop: Callable[[], bool],
+    ) -> None:
+        self._config = config
+        self._run = run
+        self._stop = stop
+        self._accelerator = Accelerator(
+            mixed_precision=_PRECISIONS[config.precision],
+            cpu=config.device == "cpu",
+            log_with=list(config.trackers) or None,
+            project_dir=run.path,
+        )
+        self._train = train
+        device = self._accelerator.device
+        self._source = Source(train, device, on_device=config.data_on_device)
+        self._validator = Validator(config, valid, device)
+        self._trainee = self._prepare(trainee)
+        self._position = Position(parts=config.accumulate)
+
+    def run(self, journal: Journal) -> bool:
+        """Train to the end, or until asked to stop; True = to the end."""
+        self._start_trackers()
+        self._resume(journal)
+        while self._position.phase < len(self._config.phases):
+            phase = self._config.phases[self._position.phase]
+            while not _is_over(phase, self._position):
+                if not self._train_epoch(phase, journal):
+                    self._save(LAST)
+                    journal.note(f"stopped in epoch {self._position.epoch + 1}")
+                    return False
+                self._close_epoch(phase, journal)
+            self._next_phase(journal)
+        self._accelerator.end_training()
+        return True
+
+    def best(self) -> Model:
+        """The model of the best checkpoint."""
+        state, _ = load_state(self._run.checkpoints / BEST)
+        self._trainee.load_state_dict(state["trainee"])
+        return self._trainee.wrap(copy.deepcopy(self._trainee.network))
+
+    def _prepare(self, trainee: Trainee) -> Trainee:
+        device = self._accelerator.device
+        trainee = trainee.to(device)
+        if device.type == "cuda" and self._config.channels_last:
+            trainee.network.to(memory_format=torch.channels_last)
+        if self._config.compile:
+            trainee.network.compile()
+        # The stages are frozen before several processes agree on what has gradients.
+        trainee.freeze(self._config.frozen_stages)
+        self._wrapped = self._accelerator.prepare_model(trainee)
+        return trainee
+
+    def _enter_phase(self) -> None:
+        phase = self._config.phases[self._position.phase]
+        self._trainee.freeze(phase.frozen_stages)
+        device = self._accelerator.device
+        optimiser = build_optimiser(phase, self._config, self._trainee, device)
+        self._optimiser = self._accelerator.prepare_optimizer(optimiser)
+        self._rate = LearningRate(phase, optimiser)
+
+    def _resume(self, journal: Journal) -> None:
+        last = self._run.checkpoints / LAST
+        if not last.is_file():
+            journal.rewind(phase=1, epoch=1, step=0)
+            self._enter_phase()
+            return
+        state, self._position = load_state(last)
+        if self._position.phase < len(self._config.phases):
+            self._enter_phase()
+            self._load(state)
+        journal.rewind(
+            phase=self._position.phase + 1,
+            epoch=self._position.epoch + 1,
+            step=self._position.step,
+        )
+        where = f"epoch {self._position.epoch + 1}, step {self._position.step}"
+        journal.note(f"resumed in phase {self._position.phase + 1}, {where}")
+
+    def _next_phase(self, journal: Journal) -> None:
+        state, best = load_state(self._run.checkpoints / BEST)
+        self._trainee.load_state_dict(state["trainee"])
+        self._position = replace(
+            self._position, phase=self._position.phase + 1, epoch=0, step=0, waited=0
+        )
+        if self._position.phase < len(self._config.phases):
+            if self._config.phases[self._position.phase].monitor != self._config.monitor:
+                self._position.best = None
+            self._enter_phase()
+            journal.note(f"second phase, from the best epoch so far ({best.best_epoch})")
+        self._save(LAST)
+
+    def _train_epoch(self, phase: Phase, journal: Journal) -> bool:
+        """The rest of an epoch; False = stopped after a step."""
+        position = self._position
+        if phase.frozen_epochs:
+            frozen = phase.frozen_stages if position.epoch < phase.frozen_epochs else 0
+            self._trainee.freeze(frozen)
+        self._wrapped.train()
+        order = self._order()
+        losses = RunningLosses(position.sums, position.step, self._names)
+        began = time.monotonic()
+        for rows, batch in self._batches(order):
+            self._rate.before_step(position.epoch * len(order) + position.step)
+            losses.add(position.step, self._step(batch, phase, journal), rows)
+            position.step += 1
+            if self._accelerator.is_main_process:
+                journal.step(self._facts(phase, len(order), losses.means))
+            if self._asked_to_stop():
+                losses.look()
+                position.seconds += time.monotonic() - began
+                return False
+        losses.look()
+        position.seconds += time.monotonic() - began
+        return True
+
+    def _order(self) -> list[Tensor]:
+        """Rows of every step of this epoch."""
+        position, config = self._position, self._config
+        place = (position.phase, position.epoch)
+        order = list(torch.split(shuffled(len(self._train), config.seed, *place), config.batch))
+        # Batch norm cannot learn from one picture.
+        return order[:-1] if len(order) > 1 and len(order[-1]) == 1 else order
+
+    def _batches(self, order: list[Tensor]) -> Iterator[tuple[Tensor, Batch]]:
+        position, config = self._position, self._config
+        ranks, rank = self._accelerator.num_processes, self._accelerator.process_index
+        first = position.step
+        left = order[first:]
+        places = [(position.phase, position.epoch, first + n, rank) for n in range(len(left))]
+        steps = (
+            (rows[rank::ranks].tolist(), generator_at(config.seed, *place))
+            for rows, place in zip(left, places, strict=True)
+        )
+        batches = self._source.batches(steps, config.augment)
+        for rows, place, batch in zip(left, places, batches, strict=True):
+            seed_everything(config.seed, *place)
+            yield rows, batch
+
+    def _step(self, batch: Batch, phase: Phase, journal: Journal) -> Losses:
+        """One optimiser step; where memory runs out, again in twice as many parts."""
+        while True:
+            try:
+                return self._try_step(batch, phase)
+            except torch.OutOfMemoryError as error:
+                parts = self._position.parts * 2
+                if parts > len(batch) or self._accelerator.num_processes > 1:
+                    raise TrainingError(
+                        "memory",
+                        expected=f"room for a batch of {len(batch)} in {parts // 2} parts",
+                        found="none left",
+                        advice="Lower batch or input_size.",
+                    ) from error
+            self._optimiser.zero_grad(set_to_none=True)
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            self._position.parts = parts
+            journal.note(f"out of memory: a batch of {len(batch)} now goes in {parts} parts")
+
+    def _try_step(self, batch: Batch, phase: Phase) -> Losses:
+        total: Losses = {}
+        size = -(-len(batch) // self._position.parts)
+        starts = range(0, len(batch), size)
+        for start in starts:
+            part = batch.part(start, start + size)
+            alone = start != starts[-1] and self._accelerator.num_processes > 1
+            with self._accelerator.no_sync(self._wrapped) if alone else nullcontext():
+                losses: Losses = self._wrapped(part)
+                share = len(part) / len(batch)
+                self._accelerator.backward(losses["loss"] * share)
+            for name, value in losses.items():
+                total[name] = total.get(name, 0) + value.detach() * share
+        if phase.clip_norm:
+            self._accelerator.clip_grad_norm_(self._trainee.parameters(), phase.clip_norm)
+        self._optimiser.step()
+        self._optimiser.zero_grad(set_to_none=True)
+        return total
+
+    def _close_epoch(self, phase: Phase, journal: Journal) -> None:
+        """Validate, note, keep."""
+        position = self._position
+        steps = position.step
+        began = time.monotonic()
+        figures = self._validate()
+        validated = time.monotonic() - began
+        if phase.monitor not in figures:
+            raise TrainingError(
+                "monitor",
+                expected=f"one of {', '.join(figures)} for this kind of network",
+                found=phase.monitor,
+            )
+        means = {name: value / max(1, steps) for name, value in position.sums.items()}
+        facts = self._facts(phase, steps, means)
+        facts |= {f"val_{name}": value for name, value in figures.items()}
+        facts |= {"seconds": position.seconds, "validation_seconds": validated}
+        facts["pictures_per_second"] = len(self._train) / max(position.seconds, 1e-9)
+        self._rate.after_epoch(figures[phase.monitor])
+        improved = _is_better(figures[phase.monitor], position.best, phase)
+        position.epoch += 1
+        position.epochs_done += 1
+        position.step, position.seconds = 0, 0.0
+        position.sums = {}
+        position.waited = 0 if improved else position.waited + 1
+        if improved:
+            position.best, position.best_epoch = figures[phase.monitor], position.epochs_done
+            # Before the last one: killed in between, the epoch is done again and this with it.
+            self._save(BEST)
+        self._save(LAST)
+        if self._accelerator.is_main_process:
+            journal.epoch({**facts, "best": improved})
+            self._accelerator.log(_numbers(facts), step=position.epochs_done)
+
+    def _validate(self) -> dict[str, float]:
+        """Figures by the first process, for all of them: they decide together."""
+        figures: list[dict[str, float]] = [{}]
+        if self._accelerator.is_main_process:
+            figures = [self._validator.figures(self._trainee)]
+        broadcast_object_list(figures)
+        return figures[0]
+
+    def _facts(self, phase: Phase, steps: int, means: dict[str, float]) -> dict[str, object]:
+        position = self._position
+        return {
+            "phase": position.phase + 1,
+            "epoch": position.epoch + 1,
+            "of": phase.epochs,
+            "step": position.step,
+            "steps": steps,
+            **means,
+            "lr": self._optimiser.param_groups[0]["lr"],
+        }
+
+    def _save(self, name: str) -> None:
+        if not self._accelerator.is_main_process:
+            return
+        scaler = self._accelerator.scaler
+        state = {
+            "trainee": self._trainee.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+            "schedule": self._rate.state_dict(),
+            "scaler": scaler.state_dict() if scaler is not None else {},
+        }
+        save_state(state, self._position, self._run.checkpoints / name)
+
+    def _load(self, state: State) -> None:
+        self._trainee.load_state_dict(state["trainee"])
+        self._optimiser.load_state_dict(state["optimiser"])
+        self._rate.load_state_dict(state["schedule"])
+        if self._accelerator.scaler is not None:
+            self._accelerator.scaler.load_state_dict(state["scaler"])
+
+    def _names(self, rows: Tensor) -> list[str]:
+        return [self._train.ids[int(row)] for row in rows]
+
+    def _asked_to_stop(self) -> bool:
+        """Whether any of the processes was."""
+        if self._accelerator.num_processes == 1:
+            return self._stop()
+        flag = torch.tensor(float(self._stop()), device=self._accelerator.device)
+        return bool(self._accelerator.reduce(flag, "sum") > 0)
+
+    def _start_trackers(self) -> None:
+        if self._config.trackers:
+            self._accelerator.init_trackers(self._run.name)
+
+
+def _is_over(phase: Phase, position: Position) -> bool:
+    lost_patience = 0 < phase.patience <= position.waited
+    return position.epoch >= phase.epochs or lost_patience
+
+
+def _is_better(figure: float, best: float | None, phase: Phase) -> bool:
+    if best is None:
+        return True
+    gain = figure - best if MONITORS[phase.monitor] else best - figure
+    return gain > phase.min_delta
+
+
+def _numbers(facts: dict[str, object]) -> dict[str, float]:
+    return {name: float(value) for name, value in facts.items() if isinstance(value, int | float)}

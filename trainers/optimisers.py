@@ -1,0 +1,97 @@
+"""Optimisers and learning rates of a phase."""
+
+import math
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from torch.optim.lr_scheduler import (
+    LambdaLR,
+    LRScheduler,
+    ReduceLROnPlateau,
+    StepLR,
+)
+
+from trainers.config import MONITORS, Phase, TrainConfig
+from trainers.trainee import Trainee
+
+
+def build_optimiser(
+    phase: Phase, config: TrainConfig, trainee: Trainee, device: torch.device
+) -> torch.optim.Optimizer:
+    """Two groups, the backbone's and the rest; what is frozen is in it and gets no gradient."""
+    backbone = {id(parameter) for stage in trainee.stages() for parameter in stage.parameters()}
+    rest = [each for each in trainee.network.parameters() if id(each) not in backbone]
+    slow = [each for each in trainee.network.parameters() if id(each) in backbone]
+    backbone_lr = phase.lr if phase.backbone_lr is None else phase.backbone_lr
+    groups = [{"params": rest, "lr": phase.lr}]
+    if slow:
+        groups.append({"params": slow, "lr": backbone_lr})
+    fused = config.fused and device.type == "cuda"
+    decay = phase.weight_decay
+    if phase.optimiser == "sgd":
+        return torch.optim.SGD(
+            groups, lr=phase.lr, momentum=0.9, nesterov=True, weight_decay=decay, fused=fused
+        )
+    kind = torch.optim.AdamW if phase.optimiser == "adamw" else torch.optim.Adam
+    return kind(groups, lr=phase.lr, weight_decay=decay, fused=fused)
+
+
+class LearningRate:
+    """The schedule of a phase from epoch to epoch, and the warm-up from step to step."""
+
+    def __init__(self, phase: Phase, optimiser: torch.optim.Optimizer) -> None:
+        self._phase = phase
+        self._optimiser = optimiser
+        self._schedule = _build_schedule(phase, optimiser)
+
+    def before_step(self, steps_done: int) -> None:
+        """Warm up: `steps_done` are those of the phase so far."""
+        for group, rate in zip(self._optimiser.param_groups, self._rates(), strict=True):
+            share = min(1.0, (steps_done + 1) / (self._phase.warmup_steps or 1))
+            group["lr"] = rate * share
+
+    def after_epoch(self, monitored: float) -> None:
+        """Go on to the next epoch's rates."""
+        for group, rate in zip(self._optimiser.param_groups, self._rates(), strict=True):
+            group["lr"] = rate
+        if isinstance(self._schedule, ReduceLROnPlateau):
+            self._schedule.step(monitored)
+        else:
+            self._schedule.step()
+        self._remember()
+
+    def state_dict(self) -> dict[str, object]:
+        return self._schedule.state_dict()
+
+    def load_state_dict(self, state: dict[str, object]) -> None:
+        self._schedule.load_state_dict(state)
+
+    def _rates(self) -> Iterator[float]:
+        """The rates without warm-up; they travel with the optimiser's own state."""
+        if any("scheduled_lr" not in group for group in self._optimiser.param_groups):
+            self._remember()
+        return (group["scheduled_lr"] for group in self._optimiser.param_groups)
+
+    def _remember(self) -> None:
+        for group in self._optimiser.param_groups:
+            group["scheduled_lr"] = group["lr"]
+
+
+def _build_schedule(
+    phase: Phase, optimiser: torch.optim.Optimizer
+) -> LRScheduler | ReduceLROnPlateau:
+    factor = phase.schedule_factor
+    if phase.schedule == "step":
+        return StepLR(optimiser, step_size=phase.schedule_every, gamma=factor)
+    if phase.schedule == "plateau":
+        mode: Literal["max", "min"] = "max" if MONITORS[phase.monitor] else "min"
+        return ReduceLROnPlateau(optimiser, mode=mode, factor=factor, patience=phase.schedule_every)
+    if phase.schedule == "cosine":
+        # Not CosineAnnealingLR: its floor is one rate for all groups, here each keeps its share.
+        return LambdaLR(optimiser, lambda epoch: _cosine(epoch / phase.epochs, factor))
+    return LambdaLR(optimiser, lambda _epoch: 1.0)
+
+
+def _cosine(done: float, floor: float) -> float:
+    return floor + (1 - floor) * (1 + math.cos(math.pi * min(done, 1.0))) / 2

@@ -1,0 +1,252 @@
+"""Known ways to train: the published settings, and what was mended in them.
+
+R1 … R5 are the five published systems that the README names. Where a recipe departs from what was
+published, `mended` says how; a name that ends in "-as-published" keeps the flaw, to compare.
+"""
+
+from dataclasses import dataclass
+
+from fracture_core.errors import ConfigError
+from trainers.config import TrainConfig, make_config
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """`settings` are those of `TrainConfig` that differ from its defaults."""
+
+    name: str
+    summary: str
+    settings: dict[str, object]
+    mended: str = ""
+
+    def config(self, data: str, changes: dict[str, object]) -> TrainConfig:
+        """The config for a data set, with changes by (dotted) name; raises ConfigError."""
+        values: dict[str, object] = {**_copied(self.settings), "recipe": self.name, "data": data}
+        for name, value in changes.items():
+            _set(values, name, value)
+        return make_config(values, f"the recipe {self.name}")
+
+
+_R1_AUGMENT = {"brightness": 0.3, "contrast": 0.3, "blur": 1.0, "blur_sigma": [0.1, 2.0]}
+_R3_AUGMENT = {"flip": 0.5, "scale": [0.6, 1.0], "crop": 0.5, "crop_least": 0.5}
+_R4_MULTIPLIERS = {
+    "Comminuted": 3.0,
+    "Transverse Displaced": 2.0,
+    "Oblique Displaced": 1.5,
+    "Healthy": 0.7,
+}
+_R4: dict[str, object] = {
+    "family": "efficientnet_gate",
+    "network": {"name": "efficientnet_b4"},
+    "start": "IMAGENET1K_V1",
+    "input_size": 224,
+    "batch": 32,
+    "epochs": 25,
+    "lr": 5e-4,
+    "weight_decay": 1e-2,
+    "clip_norm": 1.0,
+    "schedule": "plateau",
+    "schedule_every": 10,
+    "monitor": "accuracy",
+    "patience": 7,
+    "min_delta": 0.001,
+    "class_weights": "balanced",
+    "class_multipliers": _R4_MULTIPLIERS,
+    "focal_share": 0.6,
+    "focal_gamma": 2.0,
+    "augment": {
+        "flip": 0.5,
+        "flip_vertical": 0.5,
+        "brightness": 0.3,
+        "contrast": 0.3,
+        "degrees": 15.0,
+        "shift": 0.1,
+        "scale": [0.9, 1.1],
+    },
+}
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe(
+            name="r1-detr",
+            summary="DETR of transformers on CT slices, fine-tuned (R1)",
+            settings={
+                "family": "hf_detr",
+                "start": "facebook/detr-resnet-50",
+                "input_size": 256,
+                "batch": 100,
+                "epochs": 40,
+                "lr": 1e-4,
+                "backbone_lr": 1e-5,
+                "weight_decay": 1e-3,
+                "clip_norm": 0.1,
+                "frozen_stages": 3,
+                "precision": "float16",
+                "monitor": "any_hit_f1",
+                "patience": 20,
+                "shown_confidence": 0.1,
+                "augment": _R1_AUGMENT,
+            },
+            mended="Operating points are chosen among all scores, not at the edge of a grid.",
+        ),
+        Recipe(
+            name="r2-faster-rcnn",
+            summary="Faster R-CNN of torchvision on CT slices, two phases (R2)",
+            settings={
+                "family": "faster_rcnn",
+                "network": {"name": "fasterrcnn_resnet50_fpn"},
+                "start": "COCO_V1",
+                "input_size": 800,
+                "batch": 8,
+                "epochs": 10,
+                "lr": 1e-4,
+                "weight_decay": 1e-4,
+                "schedule": "step",
+                "schedule_every": 3,
+                "schedule_factor": 0.1,
+                "monitor": "loss",
+                "seed": 42,
+                "second_phase": {
+                    "epochs": 5,
+                    "lr": 3e-5,
+                    "weight_decay": 1e-2,
+                    "frozen_stages": 5,
+                    "schedule": "plateau",
+                    "schedule_every": 1,
+                    "schedule_factor": 0.3,
+                    "monitor": "loss",
+                    "patience": 3,
+                    "min_delta": 1e-4,
+                },
+            },
+            mended="Every picture of a batch is evaluated, not the first one only.",
+        ),
+        Recipe(
+            name="r3-detr-scratch",
+            summary="Our own DETR with a pretrained backbone on radiographs (R3, E1)",
+            settings={
+                "family": "scratch_detr",
+                "network": {
+                    "backbone": "resnet50",
+                    "query_count": 4,
+                    "encoder_depth": 3,
+                    "decoder_depth": 3,
+                    "width": 256,
+                    "head_count": 8,
+                    "feedforward_width": 2048,
+                    "dropout": 0.3,
+                },
+                "start": "IMAGENET1K_V2",
+                "input_size": 800,
+                "batch": 4,
+                "epochs": 100,
+                "lr": 1e-4,
+                "weight_decay": 1e-3,
+                "clip_norm": 0.1,
+                "monitor": "ap",
+                "augment": _R3_AUGMENT,
+            },
+        ),
+        Recipe(
+            name="r3-detr-finetune",
+            summary="DETR of transformers on radiographs, fine-tuned (R3, E2)",
+            settings={
+                "family": "hf_detr",
+                "start": "facebook/detr-resnet-50",
+                "input_size": 800,
+                "batch": 4,
+                "epochs": 100,
+                "lr": 1e-5,
+                "weight_decay": 1e-4,
+                "clip_norm": 0.1,
+                "monitor": "ap",
+                "augment": _R3_AUGMENT,
+            },
+        ),
+        Recipe(
+            name="r4-efficientnet-gate",
+            summary="EfficientNet-B4 with an attention gate, one class a picture (R4)",
+            settings=_R4,
+            mended="The focal term is taken picture by picture; pictures without a label are left "
+            "out and counted, never the first class.",
+        ),
+        Recipe(
+            name="r4-efficientnet-gate-as-published",
+            summary="As r4-efficientnet-gate, with the focal term of the batch's mean loss",
+            settings={**_R4, "focal_of": "batch"},
+        ),
+        Recipe(
+            name="r5-resnet",
+            summary="ResNet from scratch, one class a picture (R5)",
+            settings={
+                "family": "resnet",
+                "network": {"name": "resnet50"},
+                "input_size": 224,
+                "batch": 48,
+                "epochs": 200,
+                "lr": 1e-5,
+                "optimiser": "adam",
+                "weight_decay": 0.0,
+                "monitor": "weighted_f1",
+                "patience": 25,
+            },
+        ),
+        Recipe(
+            name="r5-yolo-detect",
+            summary="YOLOv8x, boxes, on radiographs (R5)",
+            settings={
+                "family": "yolo",
+                "network": {"name": "yolov8x.yaml"},
+                "start": "yolov8x.pt",
+                "input_size": 320,
+                "batch": 16,
+                "epochs": 50,
+                "lr": 0.01,
+                "optimiser": "sgd",
+                "weight_decay": 5e-4,
+                "monitor": "ap",
+            },
+        ),
+        Recipe(
+            name="r5-yolo-segment",
+            summary="YOLOv8n-seg, outlines, on radiographs (R5)",
+            settings={
+                "family": "yolo",
+                "network": {"name": "yolov8n-seg.yaml"},
+                "start": "yolov8n-seg.pt",
+                "input_size": 320,
+                "batch": 16,
+                "epochs": 90,
+                "lr": 0.01,
+                "optimiser": "sgd",
+                "weight_decay": 5e-4,
+                "monitor": "mask_ap",
+            },
+        ),
+    )
+}
+
+
+def find_recipe(name: str) -> Recipe:
+    """Raises ConfigError for an unknown name."""
+    if name not in RECIPES:
+        raise ConfigError("recipe", expected=f"one of {', '.join(RECIPES)}", found=repr(name))
+    return RECIPES[name]
+
+
+def _copied(settings: dict[str, object]) -> dict[str, object]:
+    return {
+        name: dict(value) if isinstance(value, dict) else value for name, value in settings.items()
+    }
+
+
+def _set(values: dict[str, object], dotted: str, value: object) -> None:
+    """`augment.flip` sets one setting of a group; the group's others stay."""
+    *groups, last = dotted.split(".")
+    for group in groups:
+        inner = values.setdefault(group, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(dotted, expected="a group of settings before the dot", found=group)
+        values = inner
+    values[last] = value

@@ -1,0 +1,91 @@
+"""A run from its config to its card."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from fracture_core.datasets import Dataset, open_dataset
+from fracture_core.errors import ConfigError
+from fracture_core.models.base import Model
+from fracture_core.models.cards import ModelCard
+from fracture_core.runs import RunFolder, new_run
+from trainers.checks import check_classes, check_data, check_disk, check_machine, check_monitor
+from trainers.config import TrainConfig, read_config, write_config
+from trainers.families import build_trainee
+from trainers.finishing import finish
+from trainers.journal import Journal
+from trainers.labelling import class_names
+from trainers.packing import pack_split
+from trainers.recipes import find_recipe
+from trainers.stopping import stop_on_signal
+
+
+def make_run(path: Path, recipe: str, data: str, changes: dict[str, object]) -> RunFolder:
+    """A run folder that is ready to train; raises ConfigError and DatasetError."""
+    config = find_recipe(recipe).config(str(Path(data).absolute()), changes)
+    dataset = open_dataset(config.data)
+    classes = class_names(dataset, config)
+    check_data(config, dataset)
+    check_classes(config, classes)
+    run = new_run(path)
+    write_config(config.model_copy(update={"classes": classes}), run.config)
+    return run
+
+
+def train_run(run: RunFolder) -> ModelCard | None:
+    """Train, or go on where it stopped; None = it was asked to stop and has.
+
+    Raises ConfigError, DatasetError, WeightsError and TrainingError, and leaves the last
+    checkpoint as it was.
+    """
+    with run.claim():
+        config = read_config(run.config)
+        if run.card.is_file():
+            advice = "Make a new run to train again."
+            raise ConfigError(run.path, expected="a run to train", found="a card", advice=advice)
+        check_machine(config)
+        dataset = open_dataset(config.data)
+        check_data(config, dataset)
+        check_classes(config, class_names(dataset, config))
+        run.stopped.unlink(missing_ok=True)
+        with Journal(run) as journal, stop_on_signal() as stop:
+            fit = _fit_yolo if config.family == "yolo" else _fit
+            model = fit(config, dataset, run, journal, stop)
+            if model is None:
+                run.stopped.touch()
+                return None
+            return finish(config, dataset, run, model, journal)
+
+
+def _fit(
+    config: TrainConfig,
+    dataset: Dataset,
+    run: RunFolder,
+    journal: Journal,
+    stop: Callable[[], bool],
+) -> Model | None:
+    from trainers.loop import Loop
+
+    trainee = build_trainee(config, class_names(dataset, config), run.name)
+    check_monitor(config, trainee.card)
+    check_disk(run, trainee)
+    for note in trainee.notes:
+        journal.note(note)
+    train = pack_split(dataset, config, config.train_split, trainee.size_of)
+    valid = pack_split(dataset, config, config.valid_split, trainee.size_of)
+    for packed, name in ((train, config.train_split), (valid, config.valid_split)):
+        if packed.left_out:
+            journal.note(f"{name}: {packed.left_out} pictures of unknown truth are left out")
+    loop = Loop(config, trainee, train, valid, run, stop)
+    return loop.best() if loop.run(journal) else None
+
+
+def _fit_yolo(
+    config: TrainConfig,
+    dataset: Dataset,
+    run: RunFolder,
+    journal: Journal,
+    stop: Callable[[], bool],
+) -> Model | None:
+    from trainers.yolo import fit
+
+    return fit(config, dataset, run, journal, stop)
