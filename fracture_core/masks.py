@@ -67,8 +67,8 @@ def from_cells(cells: Mask, rows: Edges, columns: Edges, height: int, width: int
     seam = np.flatnonzero(flips[1:] == flips[:-1])
     flips = np.delete(flips, np.concatenate([seam, seam + 1]))
     ends = flips if len(flips) and flips[-1] == height * width else [*flips, height * width]
-    counts = np.diff(np.concatenate([[0], ends]))
-    return from_counts(counts.tolist(), height, width)
+    counts = np.diff(np.concatenate([[0], ends])).astype(np.int64)
+    return Rle(height=height, width=width, counts=_packed(counts))
 
 
 def decode(rle: Rle) -> Mask:
@@ -107,6 +107,22 @@ def iou(found: Sequence[Rle], truths: Sequence[Rle], crowd: Mask) -> npt.NDArray
     crowds = crowd.astype(np.uint8).tolist()
     shares = _coder().iou(codes[: len(found)], codes[len(found) :], crowds)
     return np.asarray(shares, dtype=np.float64)
+
+
+def _packed(counts: npt.NDArray[np.int64]) -> bytes:
+    """Run lengths (N,) below 2³² as COCO's string: base 32, low digits first, signed differences.
+
+    The same as the coder's, which is not called here because it brings OpenCV.
+    """
+    steps = counts.copy()
+    steps[3:] -= counts[1:-2]
+    place = np.arange(7)
+    digits = (steps[:, None] >> (5 * place)) & 31
+    rest = steps[:, None] >> (5 * (place + 1))
+    last = np.argmax(rest == np.where(digits & 16, -1, 0), axis=1)[:, None]
+    characters = digits + 48 + 32 * (place < last)
+    packed: bytes = characters[place <= last].astype(np.uint8).tobytes()
+    return packed
 
 
 def _as_bytes(counts: str | bytes) -> bytes:

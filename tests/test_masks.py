@@ -35,3 +35,9 @@ def test_a_code_is_small() -> None:
     mask = np.zeros((512, 512), dtype=np.bool_)
     mask[100:300, 50:400] = True
     assert len(masks.encode(mask).counts) < 2_000
+
+
+@given(st.lists(st.integers(0, 2**20), min_size=1, max_size=60))
+def test_cells_are_packed_as_the_coder_packs(counts: list[int]) -> None:
+    packed = masks._packed(np.asarray(counts, dtype=np.int64))
+    assert packed == masks.from_counts(counts, height=sum(counts), width=1).counts

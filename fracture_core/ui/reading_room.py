@@ -1,15 +1,15 @@
-"""What is added to the head of every page: the dark theme first, and the viewer's modules early.
+"""What is added to the head of every page: the dark theme first, and the first page's modules.
 
-A reading room is dark, and Streamlit follows the system instead. The modules load beside
-Streamlit's own scripts instead of after them.
+A reading room is dark, and Streamlit follows the system instead. The modules of the viewer and of
+the widgets load beside Streamlit's own scripts instead of after them.
 """
 
 from collections.abc import MutableMapping
-from functools import cache
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from fracture_core.ui.chunks import missing_chunks
 from fracture_core.ui.routes import script_paths
 
 # Streamlit keeps the chosen theme under this key, one for each path; a choice of the reader's wins.
@@ -58,17 +58,18 @@ class _PageEditor:
                 await self._finish(self.start)
 
     async def _finish(self, start: Message) -> None:
-        body = self.body.replace(b"</head>", _SCRIPT + _preloads() + b"</head>", 1)
+        body = self.body.replace(b"</head>", _SCRIPT + _preloads(self.body) + b"</head>", 1)
         headers = [(k, v) for k, v in start["headers"] if k.lower() != b"content-length"]
         headers.append((b"content-length", str(len(body)).encode()))
         await self.send({**start, "headers": headers})
         await self.send({"type": "http.response.body", "body": body})
 
 
-@cache
-def _preloads() -> bytes:
-    links = (f'<link rel="modulepreload" href="{path}">' for path in script_paths())
-    return "".join(links).encode()
+def _preloads(page: bytes) -> bytes:
+    """Links to what the page does not name itself, with the paths that its scripts use."""
+    chunks = (f"./static/js/{name}" for name in missing_chunks(page))
+    paths = [*chunks, *script_paths()]
+    return "".join(f'<link rel="modulepreload" href="{path}">' for path in paths).encode()
 
 
 def _is_page(start: MutableMapping[str, Any]) -> bool:

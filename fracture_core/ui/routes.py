@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import streamlit as st
 from starlette.requests import Request
@@ -20,7 +21,10 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from fracture_core.errors import WorkbenchError
-from fracture_core.types import Sample
+
+if TYPE_CHECKING:
+    # It brings NumPy, and the server must not listen later for that.
+    from fracture_core.types import Sample
 
 MOST_BYTES = 1_000_000_000
 MOST_ENTRIES = 5_000
@@ -98,14 +102,18 @@ _ANSWERS = Shelf(most_entries=300)
 _MAPS = Shelf(most_entries=300)
 
 
-def share_pixels(sample: Sample) -> str:
+def share_pixels(sample: "Sample") -> str:
     """The URL path of a sample's pixels: raw little-endian uint8 or uint16, row by row.
 
     Samples with the same id and the same reader share one URL, so a rerun makes the browser load
     nothing again. Two partials are the same reader when function and arguments are.
     """
-    identity = (sample.sample_id, sample.height, sample.width, _identity(sample.read))
-    return _path(f"pixels/{_PICTURES.share(identity, partial(_pixel_bytes, sample))}")
+    return _path(f"pixels/{_pixel_token(sample)}")
+
+
+def make_pixels(sample: "Sample") -> None:
+    """Make the bytes of a sample's pixels before the browser asks for them."""
+    _PICTURES.fetch(_pixel_token(sample))
 
 
 def share_case(case: Json) -> str:
@@ -136,6 +144,11 @@ def script_paths() -> list[str]:
     return [script_path(name) for name in names if name != "mount.js"]
 
 
+def _pixel_token(sample: "Sample") -> str:
+    identity = (sample.sample_id, sample.height, sample.width, _identity(sample.read))
+    return _PICTURES.share(identity, partial(_pixel_bytes, sample))
+
+
 def _identity(value: object) -> Hashable:
     """Equal for equal readers; what cannot be compared by value counts as itself.
 
@@ -151,7 +164,7 @@ def _identity(value: object) -> Hashable:
     return value
 
 
-def _pixel_bytes(sample: Sample) -> bytes:
+def _pixel_bytes(sample: "Sample") -> bytes:
     pixels = sample.pixels
     little = pixels.astype(pixels.dtype.newbyteorder("<"), copy=False)
     return gzip.compress(little.tobytes(), 1, mtime=0)

@@ -18,13 +18,16 @@ FIRST_PAGE = (
 
 
 def warm_up() -> None:
-    """Import what the first page imports and make the case it opens on."""
+    """Import what the first page imports, and make the case it opens on as the browser gets it."""
     for name in FIRST_PAGE:
         importlib.import_module(name)
-    from fracture_core.demo import demo_case
+    from fracture_core.demo.case import demo_case
     from fracture_core.models.fake import CARD, FakeModel
+    from fracture_core.ui.routes import make_pixels
 
-    FakeModel(CARD).predict([demo_case()])
+    case = demo_case()
+    FakeModel(CARD).predict([case])
+    make_pixels(case)
 
 
 @asynccontextmanager
