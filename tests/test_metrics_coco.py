@@ -14,9 +14,10 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from fracture_core import boxes, masks
+from fracture_core.datasets import open_dataset
 from fracture_core.metrics.coco import CocoFigures, evaluate_boxes, evaluate_masks
 from fracture_core.metrics.columns import Columns
-from fracture_core.types import Detections
+from fracture_core.types import Detections, Sample
 from tests.strategies import SIZE, detections, truths
 
 CLASSES = 3
@@ -215,3 +216,45 @@ def test_bad_input_is_said() -> None:
     rising = Columns.of([Detections.of([[0, 0, 1, 1]] * 2, [0.9, 0.8], [0, 0])])
     with pytest.raises(ValueError, match="scores falling within each"):
         dataclasses.replace(rising, scores=rising.scores[::-1])
+
+
+def test_real_fractures_equal_pycocotools(shared_data) -> None:
+    data, rng = open_dataset(shared_data / "fracatlas"), np.random.default_rng(1)
+    samples = [data[name] for name in data.ids[::6]]
+    true = [sample.truth for sample in samples]
+    assert sum(len(one) for one in true) > 100
+    assert any(not len(one) for one in true)
+    found = [guess(sample, rng) for sample in samples]
+    for judge, kind in ((evaluate_boxes, "bbox"), (evaluate_masks, "segm")):
+        theirs, _ = reference(found, true, kind=kind)
+        assert theirs[0] > 0.05
+        np.testing.assert_allclose(twelve(judge(found, true, CLASSES)), theirs, atol=1e-6)
+
+
+def guess(sample: Sample, rng: np.random.Generator) -> Detections:
+    """Ten filled boxes near each truth and three anywhere."""
+    scale = np.array([sample.width, sample.height] * 2)
+    near = np.repeat(sample.truth.xyxy, 10, axis=0)
+    near = near + rng.normal(0, 0.004, near.shape) * scale
+    anywhere = random_boxes(rng, 3, 1) * scale
+    corners = np.round(np.concatenate([near, anywhere]))
+    scores = np.append(rng.uniform(0.3, 1, len(near)), rng.uniform(0, 0.5, 3))
+    one, _ = Detections.raw(
+        corners, scores, np.zeros(len(corners)), height=sample.height, width=sample.width
+    )
+    codes = []
+    for left, top, right, bottom in one.xyxy.astype(int):
+        inside = np.ones((bottom - top, right - left), dtype=bool)
+        codes.append(masks.from_crop(inside, left, top, sample.height, sample.width))
+    return Detections.of(one.xyxy, one.scores, one.labels, tuple(codes))
+
+
+@pytest.mark.parametrize("tool", list(TOOLS))
+@pytest.mark.parametrize(("order", "ar100"), [([0, 1], 0.85), ([1, 0], 0.7)])
+def test_of_equal_overlaps_the_last_truth_is_taken(tool, order, ar100) -> None:
+    # The first box overlaps both truths by 9/11, the second one by 1 and the other by 8/12.
+    found = [Detections.of([[1, 0, 11, 10], [0, 0, 10, 10]], [0.9, 0.8], [0, 0])]
+    true = [Detections.truth(np.array([[0, 0, 10, 10], [2, 0, 12, 10]])[order], [0, 0])]
+    ours = evaluate_boxes(found, true, CLASSES)
+    assert ours.ar100 == pytest.approx(ar100)
+    np.testing.assert_allclose(twelve(ours), reference(found, true, tool=tool)[0], atol=1e-6)
