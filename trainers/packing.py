@@ -6,37 +6,31 @@ sizes, and of each picture's file the path, size, and times of last change. A fi
 by another of the same length with both times set back is not noticed; nothing else escapes.
 """
 
-import errno
 import hashlib
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
-from typing import IO
 
 import numpy as np
 import numpy.typing as npt
 
 from fracture_core.conversion.resizing import resize_finding
-from fracture_core.conversion.workspace import write_json
 from fracture_core.datasets import Dataset
 from fracture_core.datasets.findings import Finding
 from fracture_core.datasets.records import RecordedDataset
 from fracture_core.errors import ConfigError, DatasetError
 from fracture_core.masks import Rle
-from fracture_core.settings import settings
 from fracture_core.types import Sample
 from trainers.batches import NOTHING
 from trainers.config import TrainConfig
 from trainers.labelling import Labelling
-from trainers.packed import FACTS, PIXELS, TRUTH, Packed, Truth, load_packed
-from trainers.reading import Reader, Shown, raise_unreadable
+from trainers.pack_writing import Plan, load_or_write
+from trainers.packed import Packed, Truth
+from trainers.reading import Reader
 
 SizeOf = Callable[[int, int], tuple[int, int]]
 _VERSION = 1
-_SPARE_BYTES = 2**26
+_HOW_TO_SPLIT = "`python -m fracture_core convert SRC DST --to coco --splits 70,15,15` makes them."
 
 
 def pack_split(dataset: Dataset, config: TrainConfig, split: str, size_of: SizeOf) -> Packed:
@@ -44,28 +38,15 @@ def pack_split(dataset: Dataset, config: TrainConfig, split: str, size_of: SizeO
 
     `size_of` gives the network's input for a picture's height and width.
     """
-    if split not in dataset.splits:
-        raise _no_split(dataset, split)
     labelling = Labelling.of(dataset, config)
     return pack(
         dataset,
-        dataset.splits[split],
+        _ids(dataset, split),
         size_of=size_of,
         labelling=labelling,
         limit=config.limit,
         seed=config.seed,
     )
-
-
-def chosen_samples(dataset: Dataset, config: TrainConfig, split: str) -> Sequence[Sample]:
-    """The pictures of a split that `pack_split` packs, as they are; raises ConfigError."""
-    if split not in dataset.splits:
-        raise _no_split(dataset, split)
-    labelling = Labelling.of(dataset, config)
-    known = [
-        each for each in map(dataset.__getitem__, dataset.splits[split]) if labelling.knows(each)
-    ]
-    return _draw(known, config.limit, config.seed)
 
 
 def pack(
@@ -83,74 +64,45 @@ def pack(
     Taken from the cache where it is there. `masks` packs outlines as well. Raises DatasetError
     where a picture cannot be read or nothing is left, ConfigError where there is no room.
     """
-    reader = Reader(dataset=dataset, workers=os.cpu_count() or 1)
-    samples = reader.samples(ids)
-    usable = [sample for sample in samples if labelling.knows(sample)]
-    if not usable:
+    reader = Reader(dataset=dataset, workers=_workers())
+    known = _known(reader, ids, labelling)
+    chosen = _draw(known, limit, seed)
+    truth = _truth(chosen, cache(size_of), labelling, masks)
+    plan = Plan(
+        fingerprint=_fingerprint(dataset, chosen, labelling.classes, truth),
+        classes=labelling.classes,
+        samples=chosen,
+        truth=truth,
+    )
+    return load_or_write(plan, reader, left_out=len(ids) - len(known))
+
+
+def chosen_samples(dataset: Dataset, config: TrainConfig, split: str) -> tuple[Sample, ...]:
+    """The pictures of a split that `pack_split` packs, as they are; raises as it does."""
+    reader = Reader(dataset=dataset, workers=_workers())
+    known = _known(reader, _ids(dataset, split), Labelling.of(dataset, config))
+    return tuple(_draw(known, config.limit, config.seed))
+
+
+def _workers() -> int:
+    return os.cpu_count() or 1
+
+
+def _known(reader: Reader, ids: Sequence[str], labelling: Labelling) -> Sequence[Sample]:
+    known = [sample for sample in reader.samples(ids) if labelling.knows(sample)]
+    if not known:
         raise DatasetError(
-            dataset.name,
+            reader.dataset.name,
             expected="pictures of which the truth is known",
-            found=f"none among {len(samples):,}",
+            found=f"none among {len(ids):,}",
         )
-    plan = _Plan.of(dataset, _draw(usable, limit, seed), size_of, labelling, masks)
-    return _load_or_write(plan, reader, left_out=len(samples) - len(usable))
+    return known
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Plan:
-    """What a pack is to hold; `shape` (N, H, W) of its pixels."""
-
-    samples: Sequence[Sample]
-    classes: tuple[str, ...]
-    truth: Truth
-    fingerprint: str
-
-    @classmethod
-    def of(
-        cls,
-        dataset: Dataset,
-        samples: Sequence[Sample],
-        size_of: SizeOf,
-        labelling: Labelling,
-        masks: bool,
-    ) -> "_Plan":
-        truth = _truth(samples, cache(size_of), labelling, masks)
-        names = [f"{_VERSION}", *labelling.classes, *(_file_facts(dataset, samples))]
-        names += [f"{each.sample_id}\0{each.group_id}\0{each.split}" for each in samples]
-        digest = hashlib.sha256("\n".join(names).encode())
-        for array in truth.arrays().values():
-            digest.update(f"{array.dtype}{array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).tobytes())
-        return cls(
-            samples=samples,
-            classes=labelling.classes,
-            truth=truth,
-            fingerprint=digest.hexdigest()[:32],
-        )
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        height, width = map(int, self.truth.sizes.max(axis=0))
-        return len(self.samples), height, width
-
-    def resize(self, row: int, shown: Shown) -> Shown:
-        """(H, W) as shown → the whole canvas."""
-        height, width = map(int, self.truth.sizes[row])
-        canvas = np.zeros(self.shape[1:], dtype=np.uint8)
-        canvas[:height, :width] = resize(shown, (height, width))
-        return canvas
-
-
-def resize(shown: Shown, size: tuple[int, int]) -> Shown:
-    """(H, W) uint8 → `size`, smoothed where it shrinks, as the families' adapters do."""
-    if shown.shape == size:
-        return shown
-    import torch
-    from torchvision.transforms.v2 import functional
-
-    grey = torch.from_numpy(np.ascontiguousarray(shown))[None]
-    resized: Shown = functional.resize(grey, list(size), antialias=True)[0].numpy()
-    return resized
+def _ids(dataset: Dataset, split: str) -> Sequence[str]:
+    if split not in dataset.splits:
+        raise _no_split(dataset, split)
+    return dataset.splits[split]
 
 
 def _no_split(dataset: Dataset, split: str) -> ConfigError:
@@ -159,9 +111,7 @@ def _no_split(dataset: Dataset, split: str) -> ConfigError:
         "split",
         expected=f"'{split}' in the data set {dataset.name}",
         found=f"only {', '.join(named)}" if named else "no splits at all",
-        advice="`python -m fracture_core convert SRC DST --to coco --splits 70,15,15` makes them."
-        if not named
-        else "",
+        advice="" if named else _HOW_TO_SPLIT,
     )
 
 
@@ -170,6 +120,18 @@ def _draw(samples: Sequence[Sample], limit: int, seed: int) -> Sequence[Sample]:
         return samples
     chosen = np.random.default_rng(seed).permutation(len(samples))[:limit]
     return [samples[row] for row in sorted(chosen)]
+
+
+def _fingerprint(
+    dataset: Dataset, samples: Sequence[Sample], classes: Sequence[str], truth: Truth
+) -> str:
+    names = [f"{_VERSION}", *classes, *_file_facts(dataset, samples)]
+    names += [f"{each.sample_id}\0{each.group_id}\0{each.split}" for each in samples]
+    digest = hashlib.sha256("\n".join(names).encode("utf-8", "surrogatepass"))
+    for array in truth.arrays().values():
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:32]
 
 
 def _file_facts(dataset: Dataset, samples: Sequence[Sample]) -> Iterator[str]:
@@ -225,95 +187,3 @@ def _resize_mask(code: Rle, sample: Sample, size: npt.NDArray[np.int64]) -> Rle:
     if not isinstance(outline, Rle):
         raise TypeError(f"outline: expected a code, got {type(outline)}")
     return outline
-
-
-def _load_or_write(plan: _Plan, reader: Reader, *, left_out: int) -> Packed:
-    from filelock import FileLock
-
-    folder = settings().cache / "packed" / plan.fingerprint
-    if found := load_packed(folder, left_out=left_out):
-        return found
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_suffix(".lock")):
-        # Another process may have packed it meanwhile.
-        if found := load_packed(folder, left_out=left_out):
-            return found
-        if folder.exists():
-            shutil.rmtree(folder)
-        _write_whole(plan, reader, folder)
-    packed = load_packed(folder, left_out=left_out)
-    if packed is None:
-        raise DatasetError(folder, expected="the pack just written", found="none")
-    return packed
-
-
-def _write_whole(plan: _Plan, reader: Reader, folder: Path) -> None:
-    """All of it or nothing."""
-    _check_room(plan, folder.parent)
-    folder.mkdir()
-    try:
-        _write(plan, reader, folder)
-    except OSError as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise _no_room(plan, "a disk that became full") from error
-        raise
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-
-
-def _check_room(plan: _Plan, folder: Path) -> None:
-    free = shutil.disk_usage(folder).free
-    if free < np.prod(plan.shape) + _SPARE_BYTES:
-        raise _no_room(plan, f"{free / 1e9:,.1f} GB free")
-
-
-def _no_room(plan: _Plan, found: str) -> ConfigError:
-    return ConfigError(
-        settings().cache / "packed",
-        expected=f"{(np.prod(plan.shape) + _SPARE_BYTES) / 1e9:,.1f} GB free for the pictures",
-        found=found,
-        advice=(
-            f"Everything in {settings().cache / 'packed'} may be removed; "
-            "FRACTURE_HOME puts it elsewhere."
-        ),
-    )
-
-
-def _write(plan: _Plan, reader: Reader, folder: Path) -> None:
-    with (folder / PIXELS).open("wb") as file:
-        header = {"descr": "|u1", "fortran_order": False, "shape": plan.shape}
-        np.lib.format.write_array_header_1_0(file, header)
-        # Not through a memory map: on a full disk that kills the process.
-        _write_pixels(plan, reader, file)
-        file.flush()
-        os.fsync(file.fileno())
-    plan.truth.save(folder / TRUTH)
-    facts = {
-        "version": _VERSION,
-        "fingerprint": plan.fingerprint,
-        "shape": plan.shape,
-        "classes": plan.classes,
-        "ids": [each.sample_id for each in plan.samples],
-        "groups": [each.group_id for each in plan.samples],
-        "splits": [each.split for each in plan.samples],
-    }
-    write_json(folder / FACTS, facts)
-
-
-def _write_pixels(plan: _Plan, reader: Reader, file: IO[bytes]) -> None:
-    from tqdm import tqdm
-
-    failed: list[tuple[str, object]] = []
-    row = 0
-    with tqdm(total=len(plan.samples), unit="picture", desc="packing", disable=None) as bar:
-        for block in reader.blocks(plan.samples, plan.resize):
-            for each in block:
-                if isinstance(each, np.ndarray):
-                    file.write(each.data)
-                else:
-                    failed.append((plan.samples[row].sample_id, each))
-                row += 1
-            bar.update(len(block))
-    raise_unreadable(failed)

@@ -1,0 +1,152 @@
+"""Packs on disk: written whole or not at all, by one process at a time."""
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from fracture_core.errors import ConfigError, DatasetError
+from fracture_core.settings import settings
+from fracture_core.types import Sample
+from trainers.packed import FACTS, PIXELS, TRUTH, Packed, Truth, load_packed
+from trainers.reading import Reader, Shown, raise_unreadable
+
+_SPARE_BYTES = 2**26
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Plan:
+    """What a pack is to hold, and `fingerprint`, which tells any other pack from it."""
+
+    fingerprint: str
+    classes: tuple[str, ...]
+    samples: Sequence[Sample]
+    truth: Truth
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(N, H, W) of the pixels."""
+        height, width = map(int, self.truth.sizes.max(axis=0))
+        return len(self.samples), height, width
+
+    def resize(self, row: int, shown: Shown) -> Shown:
+        """(H, W) as shown → the whole canvas."""
+        height, width = map(int, self.truth.sizes[row])
+        canvas = np.zeros(self.shape[1:], dtype=np.uint8)
+        canvas[:height, :width] = resize(shown, (height, width))
+        return canvas
+
+
+def load_or_write(plan: Plan, reader: Reader, *, left_out: int) -> Packed:
+    """The pack from the cache, written first where it is absent, half-written or damaged.
+
+    Raises DatasetError where a picture cannot be read, ConfigError where there is no room.
+    """
+    from filelock import FileLock
+
+    folder = settings().cache / "packed" / plan.fingerprint
+    if found := load_packed(folder, left_out=left_out):
+        return found
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):
+        # Another process may have packed it meanwhile.
+        if found := load_packed(folder, left_out=left_out):
+            return found
+        if folder.exists():
+            shutil.rmtree(folder)
+        _write_whole(plan, reader, folder)
+    packed = load_packed(folder, left_out=left_out)
+    if packed is None:
+        raise DatasetError(folder, expected="the pack just written", found="none")
+    return packed
+
+
+def _write_whole(plan: Plan, reader: Reader, folder: Path) -> None:
+    """All of it or nothing."""
+    _check_room(plan, folder.parent)
+    folder.mkdir()
+    try:
+        _write(plan, reader, folder)
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise _no_room(plan, "a disk that became full") from error
+        raise
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _check_room(plan: Plan, folder: Path) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < np.prod(plan.shape) + _SPARE_BYTES:
+        raise _no_room(plan, f"{free / 1e9:,.1f} GB free")
+
+
+def _no_room(plan: Plan, found: str) -> ConfigError:
+    return ConfigError(
+        settings().cache / "packed",
+        expected=f"{(np.prod(plan.shape) + _SPARE_BYTES) / 1e9:,.1f} GB free for the pictures",
+        found=found,
+        advice=(
+            f"Everything in {settings().cache / 'packed'} may be removed; "
+            "FRACTURE_HOME puts it elsewhere."
+        ),
+    )
+
+
+def _write(plan: Plan, reader: Reader, folder: Path) -> None:
+    with (folder / PIXELS).open("wb") as file:
+        header = {"descr": "|u1", "fortran_order": False, "shape": plan.shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        # Not through a memory map: on a full disk that kills the process.
+        _write_pixels(plan, reader, file)
+        file.flush()
+        os.fsync(file.fileno())
+    plan.truth.save(folder / TRUTH)
+    facts = {
+        "fingerprint": plan.fingerprint,
+        "shape": plan.shape,
+        "classes": plan.classes,
+        "ids": [each.sample_id for each in plan.samples],
+        "groups": [each.group_id for each in plan.samples],
+        "splits": [each.split for each in plan.samples],
+    }
+    part = folder / f"{FACTS}.part"
+    part.write_text(json.dumps(facts), encoding="ascii")
+    part.replace(folder / FACTS)
+
+
+def _write_pixels(plan: Plan, reader: Reader, file: IO[bytes]) -> None:
+    from tqdm import tqdm
+
+    failed: list[tuple[str, object]] = []
+    row = 0
+    with tqdm(total=len(plan.samples), unit="picture", desc="packing", disable=None) as bar:
+        for block in reader.blocks(plan.samples, plan.resize):
+            for each in block:
+                if isinstance(each, np.ndarray):
+                    file.write(each.data)
+                else:
+                    failed.append((plan.samples[row].sample_id, each))
+                row += 1
+            bar.update(len(block))
+    raise_unreadable(failed)
+
+
+def resize(shown: Shown, size: tuple[int, int]) -> Shown:
+    """(H, W) uint8 → `size`, smoothed where it shrinks, as the families' adapters do."""
+    if shown.shape == size:
+        return shown
+    import torch
+    from torchvision.transforms.v2 import functional
+
+    grey = torch.from_numpy(np.ascontiguousarray(shown))[None]
+    resized: Shown = functional.resize(grey, list(size), antialias=True)[0].numpy()
+    return resized
