@@ -11,6 +11,8 @@ import os
 import shutil
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -30,6 +32,7 @@ _ENVIRONMENT = {
 _OFF = ("sync", "clearml", "comet", "dvc", "mlflow", "raytune", "tensorboard", "wandb")
 _MESSAGES = ("vscode_msg", "openvino_msg")
 _FONTS = ("Arial.ttf", "Arial.Unicode.ttf")
+_DETERMINISM = ("CUBLAS_WORKSPACE_CONFIG", "PYTHONHASHSEED")
 # Ultralytics keeps state in its classes while it builds a network: one build at a time.
 LOCK = threading.RLock()
 
@@ -39,6 +42,34 @@ def part(name: str) -> ModuleType:
     with LOCK:
         _import_quietly()
         return importlib.import_module(name)
+
+
+@contextmanager
+def training(device: torch.device) -> Iterator[None]:
+    """While this is open, Ultralytics trains on this device and calls nobody.
+
+    Its trainers add callbacks that send what is done, fetch weights to try half precision out, and
+    set threads, environment and determinism of the process; those are put back in the end.
+    """
+    callbacks, engine = part("ultralytics.utils.callbacks"), part("ultralytics.engine.trainer")
+    quiet = {
+        (callbacks, "add_integration_callbacks"): lambda instance: None,
+        (engine, "check_amp"): lambda network: True,
+        (engine, "select_device"): lambda name: device,
+    }
+    before = {(owner, name): getattr(owner, name) for owner, name in quiet}
+    environment = {name: os.environ.get(name) for name in _DETERMINISM}
+    try:
+        for (owner, name), value in quiet.items():
+            setattr(owner, name, value)
+        yield
+    finally:
+        for (owner, name), value in before.items():
+            setattr(owner, name, value)
+        part("ultralytics.utils.torch_utils").unset_deterministic()
+        for name, text in environment.items():
+            os.environ.pop(name, None)
+            os.environ.update({name: text} if text is not None else {})
 
 
 def _import_quietly() -> None:

@@ -1,0 +1,222 @@
+"""Any data set as a folder that Ultralytics reads, kept in the cache and never in the data set.
+
+    FINGERPRINT/{train,val}/images/000000.png    grey, as shown, at most the training size
+    FINGERPRINT/{train,val}/labels/000000.txt    class and box, or class and polygon, in shares
+    FINGERPRINT/index.json                       which picture is which
+
+Pictures are scaled as the model's adapter scales them, which is not how those of other families
+are packed. A folder's name follows from the pictures chosen, their truths and their files.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from fracture_core import boxes
+from fracture_core.conversion.items import Findings, findings_of
+from fracture_core.conversion.png import write_png
+from fracture_core.conversion.resizing import resize_finding
+from fracture_core.conversion.yolo_files import ring_within
+from fracture_core.datasets import Dataset
+from fracture_core.datasets.records import RecordedDataset
+from fracture_core.errors import DatasetError
+from fracture_core.models.cards import Task
+from fracture_core.models.letterbox import Letterbox
+from fracture_core.settings import settings
+from fracture_core.types import Detections, Sample
+from trainers.checkpoints import disk_is_full
+from trainers.config import TrainConfig
+from trainers.labelling import Labelling
+from trainers.packing import chosen_samples
+from trainers.reading import Reader, Shown, raise_unreadable
+from trainers.yolo.options import STRIDE, whole_strides
+
+TRAIN, VALID = "train", "val"
+Splits = Mapping[str, Sequence[Sample]]
+_LAYOUT = 1
+_INDEX = "index.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class YoloFolder:
+    """`ids` of the pictures of each split, in the order of their files."""
+
+    path: Path
+    classes: tuple[str, ...]
+    ids: Mapping[str, Sequence[str]]
+    notes: tuple[str, ...]
+
+    def images(self, split: str) -> Path:
+        return self.path / split / "images"
+
+    def name_of(self, file: str) -> str:
+        """The id of the picture in one of the files."""
+        path = Path(file)
+        return self.ids[path.parent.parent.name][int(path.stem)]
+
+
+def write_folder(config: TrainConfig, dataset: Dataset, task: Task) -> YoloFolder:
+    """The folder for a data set, written unless it is there.
+
+    Raises ConfigError for a split that is not there, and DatasetError for pictures that cannot be
+    read, and for a split without a box or, to segment, without an outline.
+    """
+    names = {TRAIN: config.train_split, VALID: config.valid_split}
+    splits = {place: chosen_samples(dataset, config, name) for place, name in names.items()}
+    for place, name in names.items():
+        _check(splits[place], dataset, name, task)
+    writer = _Writer(
+        labelling=Labelling.of(dataset, config),
+        task=task,
+        side_px=whole_strides(config.input_size),
+        reader=Reader(dataset=dataset, workers=os.cpu_count() or 1),
+    )
+    path = settings().cache / "yolo" / writer.fingerprint(splits)
+    if not (path / _INDEX).is_file():
+        _write(writer, splits, path)
+    return YoloFolder(
+        path=path,
+        classes=writer.labelling.classes,
+        ids=json.loads((path / _INDEX).read_text(encoding="utf-8")),
+        notes=tuple(
+            note for place in names for note in _notes(dataset, names[place], splits[place], task)
+        ),
+    )
+
+
+def _write(writer: "_Writer", splits: Splits, path: Path) -> None:
+    """All of it or nothing."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        for place, samples in splits.items():
+            writer.write(samples, part / place)
+        index = {place: [each.sample_id for each in samples] for place, samples in splits.items()}
+        (part / _INDEX).write_text(json.dumps(index), encoding="utf-8")
+        shutil.rmtree(path, ignore_errors=True)
+        part.rename(path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise disk_is_full(part) from error
+        raise
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Writer:
+    """How pictures and their truths are written."""
+
+    labelling: Labelling
+    task: Task
+    side_px: int
+    reader: Reader
+
+    def fingerprint(self, splits: Splits) -> str:
+        """Changes with everything that decides what is written."""
+        digest = hashlib.blake2b(digest_size=16)
+        digest.update(repr((_LAYOUT, self.task, self.side_px, self.labelling)).encode())
+        for place, samples in splits.items():
+            digest.update(place.encode())
+            for part in _parts(samples, self.reader.dataset):
+                digest.update(part)
+        return digest.hexdigest()
+
+    def write(self, samples: Sequence[Sample], folder: Path) -> None:
+        """Raises DatasetError that names pictures which cannot be read."""
+        for name in ("images", "labels"):
+            (folder / name).mkdir(parents=True)
+
+        def write_one(row: int, shown: Shown) -> Shown:
+            return self._write_one(samples[row], shown, folder, f"{row:06d}")
+
+        blocks = self.reader.blocks(samples, write_one)
+        read = [each for block in blocks for each in (_error_or_none(one) for one in block)]
+        pairs = zip(samples, read, strict=True)
+        raise_unreadable([(sample.sample_id, error) for sample, error in pairs if error])
+
+    def _write_one(self, sample: Sample, shown: Shown, folder: Path, stem: str) -> Shown:
+        small = _shrunk(shown, self.side_px)
+        write_png(small, folder / "images" / f"{stem}.png")
+        truth = sample.truth or Detections.empty()
+        labels = self.labelling.labels(sample)
+        found = tuple(
+            replace(each, label=int(label))
+            for each, label in zip(findings_of(truth), labels, strict=True)
+        )
+        text = "".join(self._lines(found, shown.shape, small.shape))
+        (folder / "labels" / f"{stem}.txt").write_text(text, encoding="utf-8")
+        return small
+
+    def _lines(self, found: Findings, old: tuple[int, ...], new: tuple[int, ...]) -> Iterator[str]:
+        for finding in found:
+            points = boxes.xyxy_to_cxcywh(finding.xyxy[None]).reshape(2, 2) / (old[1], old[0])
+            if self.task == "segment":
+                moved = resize_finding(finding, (old[0], old[1]), (new[0], new[1]))
+                points = ring_within(moved, new[0], new[1]) / (new[1], new[0])
+            yield f"{finding.label} {' '.join(f'{share:.8f}' for share in points.reshape(-1))}\n"
+
+
+def _parts(samples: Sequence[Sample], dataset: Dataset) -> Iterator[bytes]:
+    for sample in samples:
+        truth = sample.truth or Detections.empty()
+        yield f"{sample.sample_id}\0{sample.height}\0{sample.width}\0{len(truth)}".encode(
+            "utf-8", "surrogatepass"
+        )
+        yield truth.xyxy.tobytes()
+        yield truth.labels.tobytes()
+        for code in truth.masks:
+            yield code.counts
+    for path in sorted({_file_of(sample, dataset) for sample in samples}):
+        facts = path.stat()
+        stamp = (str(path.absolute()), facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+        yield repr(stamp).encode("utf-8", "surrogatepass")
+
+
+def _file_of(sample: Sample, dataset: Dataset) -> Path:
+    if not isinstance(dataset, RecordedDataset):
+        return dataset.path
+    found = getattr(dataset.records[sample.sample_id], "path", None)
+    return found if isinstance(found, Path) else dataset.path
+
+
+def _error_or_none(read: object) -> object:
+    return None if isinstance(read, np.ndarray) else read
+
+
+def _shrunk(shown: Shown, side_px: int) -> Shown:
+    """At most the training size, scaled as the model's adapter scales pictures."""
+    height, width = shown.shape
+    if max(height, width) <= side_px:
+        return shown
+    fit = Letterbox.fit(height, width, input_size=side_px, stride=STRIDE)
+    size = (fit.scaled_width, fit.scaled_height)
+    smaller: Any = cv2.resize(shown, size, interpolation=cv2.INTER_LINEAR)
+    return np.asarray(smaller, dtype=np.uint8)
+
+
+def _check(samples: Sequence[Sample], dataset: Dataset, name: str, task: Task) -> None:
+    truths = [sample.truth for sample in samples if sample.truth is not None and len(sample.truth)]
+    if not truths:
+        expected = f"boxes in the pictures of the split {name!r}"
+        raise DatasetError(dataset.path, expected=expected, found=f"none in {len(samples):,}")
+    if task == "segment" and not any(truth.masks for truth in truths):
+        expected = f"outlines or masks in the split {name!r}, to learn to segment"
+        raise DatasetError(dataset.path, expected=expected, found="boxes only")
+
+
+def _notes(dataset: Dataset, name: str, samples: Sequence[Sample], task: Task) -> Iterator[str]:
+    if unknown := dataset.summary()[name].unknown:
+        yield f"{name}: {unknown:,} pictures of unknown truth are left out"
+    truths = (sample.truth for sample in samples if sample.truth is not None)
+    plain = sum(len(truth) for truth in truths if not truth.masks)
+    if task == "segment" and plain:
+        yield f"{name}: {plain:,} findings without an outline count as their box"

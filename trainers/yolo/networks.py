@@ -1,0 +1,184 @@
+"""The network that a training begins with: an architecture, and weights from elsewhere or none."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fracture_core.errors import ConfigError, WeightsError
+from fracture_core.models.cards import ModelCard, Task, read_card
+from fracture_core.models.library import hash_file, read_library
+from fracture_core.models.state_dicts import read_state
+from fracture_core.models.yolo_architectures import (
+    check_architecture,
+    read_architecture,
+    task_of,
+)
+from fracture_core.models.yolo_networks import random_network
+from fracture_core.models.yolo_weights import read_yolo_weights
+from fracture_core.settings import settings
+from trainers.config import TrainConfig
+
+_LEAST_SIDE = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """`architecture` is checked and has the classes of the data set."""
+
+    architecture: dict[str, Any]
+    network: Any
+    task: Task
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Weights:
+    """Weights to begin from; nothing in the file has run."""
+
+    path: Path
+    architecture: dict[str, Any]
+    classes: tuple[str, ...]
+    tensors: dict[str, torch.Tensor]
+
+
+def build_start(config: TrainConfig, classes: tuple[str, ...]) -> Start:
+    """The network on the CPU; raises ConfigError and WeightsError.
+
+    Weights are taken over by name and shape; those of the scores only where the classes are the
+    same, in the same order.
+    """
+    given = _read_weights(config.start) if config.start else None
+    architecture = _architecture(config, given, len(classes))
+    source = Path(config.start or str(config.network.get("name")))
+    network = random_network(
+        architecture, source, input_size=config.input_size, seed=config.seed
+    ).requires_grad_(True)
+    notes = () if given is None else (_take_over(network, given, classes),)
+    return Start(
+        architecture=architecture, network=network, task=task_of(architecture), notes=notes
+    )
+
+
+def empty_network(architecture: dict[str, Any], input_size: int) -> Any:
+    """The same network with other weights."""
+    return random_network(architecture, Path("checkpoint"), input_size=input_size, seed=0)
+
+
+def layers_of(network: Any, stages: int) -> int:
+    """How many layers the first `stages` stages have: each halves the picture, the last one also
+    has what follows it in the backbone.
+    """
+    heights: list[int] = []
+    hooks = [
+        layer.register_forward_hook(lambda _m, _i, out: heights.append(out.shape[-2]))
+        for layer in network.model[: len(network.yaml["backbone"])]
+    ]
+    try:
+        with torch.no_grad():
+            network.eval()(torch.zeros(1, network.yaml["channels"], _LEAST_SIDE, _LEAST_SIDE))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return sum(height >= _LEAST_SIDE >> stages for height in heights)
+
+
+def _architecture(config: TrainConfig, given: _Weights | None, classes: int) -> dict[str, Any]:
+    name = config.network.get("name")
+    if name is not None:
+        found = read_architecture(str(name))
+    elif given is not None:
+        found = given.architecture
+    else:
+        raise ConfigError(
+            "network.name",
+            expected="an architecture such as yolo11n.yaml, or weights to start from",
+            found="neither",
+        )
+    scale = {key: config.network[key] for key in ("depth", "width") if key in config.network}
+    if scale:
+        depth, width, most = _multiples(found)
+        row = [scale.get("depth", depth), scale.get("width", width), most]
+        found = {**found, "scales": {"": row}, "scale": ""}
+    return check_architecture({**found, "nc": classes}, Path(str(name or config.start)))
+
+
+def _multiples(architecture: dict[str, Any]) -> tuple[Any, Any, Any]:
+    scales = architecture.get("scales")
+    if scales:
+        depth, width, most = scales[architecture.get("scale") or next(iter(scales))]
+        return depth, width, most
+    return architecture.get("depth_multiple", 1), architecture.get("width_multiple", 1), 8192
+
+
+def _read_weights(start: str) -> _Weights:
+    folder = settings().models / start
+    if any(card.model_id == start for card in read_library().cards) and folder.is_dir():
+        return _read_model(read_card(folder), folder)
+    path = Path(start).expanduser()
+    if path.suffix.lower() != ".pt":
+        expected = "a model of the library, or a weights file of Ultralytics (.pt)"
+        raise ConfigError("start", expected=expected, found=repr(start))
+    if not path.is_file():
+        raise WeightsError(
+            path,
+            expected="a weights file",
+            found="no such file",
+            advice="Ultralytics' own weights are at github.com/ultralytics/assets/releases.",
+        )
+    return _read_file(path)
+
+
+def _read_model(card: ModelCard, folder: Path) -> _Weights:
+    path = folder / card.weights_file
+    if card.family != "yolo":
+        raise ConfigError("start", expected="a model of the family yolo", found=card.family)
+    if hash_file(path) != card.weights_sha256:
+        raise WeightsError(path, expected="the file that its card names", found="a changed one")
+    if path.suffix.lower() != ".safetensors":
+        return _read_file(path)
+    tensors = read_state(path)
+    if not any(".bn." in name for name in tensors):
+        raise WeightsError(
+            path,
+            expected="weights that can be trained further",
+            found="ones whose batch norms were folded into the convolutions for prediction",
+            advice="Start from the .pt file that Ultralytics wrote.",
+        )
+    yaml: Any = card.architecture["yaml"]
+    architecture = check_architecture(yaml, path)
+    return _Weights(path=path, architecture=architecture, classes=card.classes, tensors=tensors)
+
+
+def _read_file(path: Path) -> _Weights:
+    read = read_yolo_weights(path)
+    architecture = check_architecture(read.architecture, path)
+    tensors = read.read_tensors()
+    return _Weights(path=path, architecture=architecture, classes=read.classes, tensors=tensors)
+
+
+def _take_over(network: Any, given: _Weights, classes: tuple[str, ...]) -> str:
+    state = network.state_dict()
+    scores = () if given.classes == classes else _score_names(network)
+    taken = {
+        name: tensor.float()
+        for name, tensor in given.tensors.items()
+        if name in state and state[name].shape == tensor.shape and name not in scores
+    }
+    if len(taken) * 2 < len(state):
+        found = f"{len(taken)} that fit of {len(state)}"
+        raise WeightsError(given.path, expected="weights of this architecture", found=found)
+    network.load_state_dict(taken, strict=False)
+    return f"{len(taken)} of {len(state)} tensors were taken over from {given.path.name}"
+
+
+def _score_names(network: Any) -> tuple[str, ...]:
+    """The last layers of the branches that give a score for each class."""
+    head, number = network.model[-1], len(network.model) - 1
+    return tuple(
+        f"model.{number}.{branch}.{level}.{len(layers) - 1}.{kind}"
+        for branch in ("cv3", "one2one_cv3")
+        for level, layers in enumerate(getattr(head, branch, None) or ())
+        for kind in ("weight", "bias")
+    )

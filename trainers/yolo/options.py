@@ -1,0 +1,153 @@
+"""A training config in the words of Ultralytics; what it cannot do is refused, not passed over."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from fracture_core.errors import ConfigError
+from fracture_core.models import quiet_ultralytics
+from trainers.config import Augment, Phase, Scalar, TrainConfig
+
+STRIDE = 32
+# Networks come out of these keys, see `trainers.yolo.networks`.
+ARCHITECTURE_KEYS = ("name", "width", "depth")
+MONITORS = ("loss", "ap", "ap50")
+MASK_MONITORS = ("mask_ap", "mask_ap50")
+
+# Settings of Ultralytics that no field of TrainConfig stands for, with what they are by default
+# here. They are given in `network`; https://docs.ultralytics.com/usage/cfg says what they do.
+PASSED: dict[str, Scalar] = {
+    "mosaic": 0.0,
+    "close_mosaic": 0,
+    "mixup": 0.0,
+    "cutmix": 0.0,
+    "copy_paste": 0.0,
+    "shear": 0.0,
+    "perspective": 0.0,
+    "multi_scale": 0.0,
+    "box": 7.5,
+    "cls": 0.5,
+    "dfl": 1.5,
+    "cls_pw": 0.0,
+    "momentum": 0.9,
+    "warmup_bias_lr": 0.0,
+    "lrf": 1.0,
+    "overlap_mask": True,
+    "mask_ratio": 4,
+}
+_OPTIMISERS = {"adamw": "AdamW", "adam": "Adam", "sgd": "SGD"}
+_AMP: dict[str, bool | str] = {"float32": False, "float16": True, "bfloat16": "bf16"}
+
+
+def check_config(config: TrainConfig) -> None:
+    """Raises ConfigError for an unknown key and for what Ultralytics' trainer cannot do."""
+    known = (*ARCHITECTURE_KEYS, *PASSED)
+    for key in config.network:
+        if key not in known:
+            advice = f"There are: {', '.join(known)}."
+            expected = "a setting of a YOLO network"
+            raise ConfigError(f"network.{key}", expected=expected, found="no such", advice=advice)
+    if config.input_size < 2 * STRIDE:
+        raise ConfigError(
+            "input_size", expected=f"at least {2 * STRIDE} pixels", found=f"{config.input_size}"
+        )
+    for name, expected in _refused(config):
+        raise ConfigError(name, expected=expected, found="another", advice="YOLO cannot do that.")
+
+
+def check_monitor(config: TrainConfig, task: str) -> None:
+    """Raises ConfigError for a figure that Ultralytics' validation does not give."""
+    known = MONITORS + (MASK_MONITORS if task == "segment" else ())
+    if config.monitor not in known:
+        expected = f"one of {', '.join(known)} to {task} with YOLO"
+        raise ConfigError("monitor", expected=expected, found=repr(config.monitor))
+
+
+def trainer_options(config: TrainConfig, task: str, *, on_gpu: bool) -> dict[str, Any]:
+    """The settings of a training for Ultralytics; raises ConfigError for a value it refuses."""
+    options: dict[str, Any] = {
+        "task": task,
+        "mode": "train",
+        "epochs": config.epochs,
+        "imgsz": whole_strides(config.input_size),
+        "batch": max(1, config.batch // config.accumulate),
+        "nbs": config.batch,
+        "lr0": config.lr,
+        "optimizer": _OPTIMISERS[config.optimiser],
+        "weight_decay": config.weight_decay,
+        "cos_lr": config.schedule == "cosine",
+        "amp": _AMP[config.precision] if on_gpu else False,
+        "channels_last": config.channels_last and on_gpu,
+        "compile": config.compile,
+        "seed": config.seed,
+        "deterministic": True,
+        "pretrained": False,
+        "plots": False,
+        **_augmentation(config.augment),
+        **PASSED,
+        **{key: value for key, value in config.network.items() if key in PASSED},
+    }
+    _check_values(options)
+    return options
+
+
+def rate_at(config: TrainConfig, epoch: int) -> float:
+    """The share of the learning rate in an epoch (from 0), as the schedule has it."""
+    if config.schedule == "step":
+        return float(config.schedule_factor ** (epoch // config.schedule_every))
+    last = float(config.network.get("lrf", PASSED["lrf"]))
+    done = min(epoch / config.epochs, 1.0)
+    if config.schedule == "cosine":
+        last = config.schedule_factor
+        return last + (1 - last) * (1 + math.cos(math.pi * done)) / 2
+    return 1 - done * (1 - last)
+
+
+def whole_strides(side_px: int) -> int:
+    """Rounded up to what the network's stages divide."""
+    return -(-side_px // STRIDE) * STRIDE
+
+
+def _refused(config: TrainConfig) -> Iterator[tuple[str, str]]:
+    plain = Augment()
+    for name in ("contrast", "blur", "crop"):
+        if getattr(config.augment, name) != getattr(plain, name):
+            yield f"augment.{name}", f"{getattr(plain, name)}"
+    low, high = config.augment.scale
+    if not math.isclose(1 - low, high - 1, abs_tol=1e-6):
+        yield "augment.scale", "as much smaller as larger, such as (0.5, 1.5)"
+    for name in ("backbone_lr", "frozen_epochs"):
+        if getattr(config, name) != Phase.model_fields[name].default:
+            yield name, f"{Phase.model_fields[name].default}"
+    if config.second_phase is not None:
+        yield "second_phase", "none"
+    if config.schedule == "plateau":
+        yield "schedule", "constant, step or cosine"
+    if config.schedule != "constant" and "lrf" in config.network:
+        yield "network.lrf", "none beside a schedule"
+    if config.batch % config.accumulate:
+        yield "accumulate", "parts of equal size"
+
+
+def _augmentation(augment: Augment) -> dict[str, float]:
+    return {
+        "fliplr": augment.flip,
+        "flipud": augment.flip_vertical,
+        "hsv_h": 0.0,
+        "hsv_s": 0.0,
+        "hsv_v": augment.brightness,
+        "degrees": augment.degrees,
+        "translate": augment.shift,
+        "scale": augment.scale[1] - 1,
+        "erasing": 0.0,
+    }
+
+
+def _check_values(options: dict[str, Any]) -> None:
+    try:
+        quiet_ultralytics.part("ultralytics.cfg").get_cfg(overrides=dict(options))
+    except (TypeError, ValueError) as error:
+        said = str(error).splitlines()[0]
+        raise ConfigError(
+            "network", expected="values that Ultralytics takes", found=said
+        ) from error

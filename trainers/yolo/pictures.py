@@ -1,0 +1,84 @@
+"""The folder as Ultralytics' trainer takes its pictures from it, without caches.
+
+What it gives depends on the index and on the random numbers drawn, never on what was read before.
+"""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from fracture_core.errors import DatasetError
+from fracture_core.models import quiet_ultralytics
+
+_dataset = quiet_ultralytics.part("ultralytics.data.dataset")
+Array = npt.NDArray[Any]
+
+
+class Pictures(_dataset.YOLODataset):  # type: ignore[misc,name-defined]
+    """One split; see `trainers.yolo.folder`."""
+
+    def get_img_files(self, img_path: str) -> list[str]:
+        return sorted(str(path) for path in Path(img_path).glob("*.png"))
+
+    def get_labels(self) -> list[dict[str, Any]]:
+        return [_read_label(Path(file), outlines=self.use_segments) for file in self.im_files]
+
+    def load_image(
+        self, i: int, rect_mode: bool = True, resize_short: bool = False
+    ) -> tuple[Array, tuple[int, int], tuple[int, int]]:
+        """The picture with its longer side as long as the input's; its size before and after."""
+        picture = cv2.imread(self.im_files[i], self.cv2_flag)
+        if picture is None:
+            raise DatasetError(Path(self.im_files[i]), expected="a picture", found="a broken file")
+        height, width = picture.shape[:2]
+        ratio = self.imgsz / max(height, width)
+        if ratio != 1:
+            size = [min(math.ceil(side * ratio), self.imgsz) for side in (width, height)]
+            picture = cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)
+        if picture.ndim == 2:
+            picture = picture[..., None]
+        return picture, (height, width), (picture.shape[0], picture.shape[1])
+
+    def build_transforms(self, hyp: Any) -> Any:
+        # Mosaics then draw from all pictures, not from those read last: a resumed training has
+        # read others.
+        self.cache = "ram"
+        composed = super().build_transforms(hyp)
+        # Applied, where that library happens to be installed, without being asked for.
+        composed.transforms = [
+            each for each in composed.transforms if type(each).__name__ != "Albumentations"
+        ]
+        return composed
+
+
+def _read_label(picture: Path, *, outlines: bool) -> dict[str, Any]:
+    label = picture.parent.parent / "labels" / f"{picture.stem}.txt"
+    rows = [
+        np.array(line.split(), dtype=np.float32)
+        for line in label.read_text(encoding="utf-8").splitlines()
+    ]
+    rings = [row[1:].reshape(-1, 2) for row in rows]
+    found = [_around(ring) if outlines else ring.reshape(-1) for ring in rings]
+    with Image.open(picture) as image:
+        width, height = image.size
+    return {
+        "im_file": str(picture),
+        "shape": (height, width),
+        "cls": np.array([row[0] for row in rows], dtype=np.float32).reshape(-1, 1),
+        "bboxes": np.array(found, dtype=np.float32).reshape(-1, 4),
+        "segments": rings if outlines else [],
+        "keypoints": None,
+        "normalized": True,
+        "bbox_format": "xywh",
+    }
+
+
+def _around(ring: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """(P, 2) → centre and size of the box around it."""
+    low, high = ring.min(axis=0), ring.max(axis=0)
+    return np.concatenate([(low + high) / 2, high - low])

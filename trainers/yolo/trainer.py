@@ -1,0 +1,299 @@
+"""Ultralytics' trainer with our pictures, learning rates, checkpoints, progress and stops.
+
+Every random number of an epoch follows from the seed and the epoch, and a checkpoint holds all
+that training changes, in full precision: on a CPU a resumed training goes the same way bit for bit.
+"""
+
+import math
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from fracture_core.errors import TrainingError
+from fracture_core.models import quiet_ultralytics
+from trainers.checkpoints import BEST, LAST, Position, load_state, save_state
+from trainers.config import MONITORS, TrainConfig
+from trainers.journal import Journal
+from trainers.seeds import generator_at
+from trainers.yolo.folder import TRAIN, VALID, YoloFolder
+from trainers.yolo.options import rate_at
+from trainers.yolo.pictures import Pictures
+
+_engine = quiet_ultralytics.part("ultralytics.engine.trainer")
+_detect = quiet_ultralytics.part("ultralytics.models.yolo.detect")
+_segment = quiet_ultralytics.part("ultralytics.models.yolo.segment")
+_SHOWN_NAMES = 8
+_FIGURES = {
+    "ap": "metrics/mAP50-95(B)",
+    "ap50": "metrics/mAP50(B)",
+    "precision": "metrics/precision(B)",
+    "recall": "metrics/recall(B)",
+    "mask_ap": "metrics/mAP50-95(M)",
+    "mask_ap50": "metrics/mAP50(M)",
+}
+
+
+class Stopped(Exception):
+    """The training was asked to stop, after a batch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a training needs."""
+
+    config: TrainConfig
+    folder: YoloFolder
+    network: Any
+    checkpoints: Path
+    journal: Journal
+    stop: Callable[[], bool]
+
+
+class _Ours(_engine.BaseTrainer):  # type: ignore[misc,name-defined]
+    """What is different from Ultralytics' trainers, whatever the task."""
+
+    def __init__(self, plan: Plan, options: dict[str, Any]) -> None:
+        self._plan = plan
+        self._position = Position(parts=plan.config.accumulate)
+        self._waiting: list[str] = []
+        self._batch = self._pending = 0
+        self.accumulate: int = 1
+        super().__init__(overrides=options)
+        self.model = plan.network
+
+    def get_dataset(self) -> dict[str, Any]:
+        folder = self._plan.folder
+        return {
+            "path": folder.path,
+            "train": str(folder.images(TRAIN)),
+            "val": str(folder.images(VALID)),
+            "names": dict(enumerate(folder.classes)),
+            "nc": len(folder.classes),
+            "channels": self._plan.network.yaml["channels"],
+        }
+
+    def build_dataset(self, img_path: str, mode: str = "train", batch: int | None = None) -> Any:
+        return Pictures(
+            img_path=img_path,
+            imgsz=self.args.imgsz,
+            batch_size=batch,
+            augment=mode == "train",
+            hyp=self.args,
+            rect=mode == "val",
+            stride=self.stride,
+            pad=0.0,
+            task=self.args.task,
+            data=self.data,
+        )
+
+    def run_callbacks(self, event: str) -> None:
+        if event == "on_train_epoch_start":
+            self._begin_epoch()
+        elif event == "on_train_batch_end":
+            self._end_batch()
+        elif event == "on_fit_epoch_end":
+            self._tell_epoch()
+
+    def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
+        self._waiting = list(batch["im_file"])
+        prepared: dict[str, Any] = super().preprocess_batch(batch)
+        return prepared
+
+    def _build_train_pipeline(self) -> None:
+        super()._build_train_pipeline()
+        if self.accumulate != self._position.parts:
+            self._plan.journal.note(
+                f"memory ran out: a batch of {self._plan.config.batch} is put through "
+                f"in {self.accumulate} parts"
+            )
+        # Ultralytics carries gradients from one epoch into the next, where a checkpoint would
+        # lose them: parts are counted in `optimizer_step`.
+        self._position.parts, self.accumulate = self.accumulate, 1
+
+    def _setup_scheduler(self) -> None:
+        config = self._plan.config
+        self.lf = lambda epoch: rate_at(config, epoch)
+        self.scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lr_lambda=self.lf)
+
+    def _get_warmup_iterations(self, num_batches: int) -> int:
+        return self._plan.config.warmup_steps * self._position.parts
+
+    def optimizer_step(self) -> None:
+        """A step once all parts of a batch have gone through, and with what there is at the end."""
+        self._check_loss()
+        self._pending += 1
+        is_last = self._batch + 1 == len(self.train_loader)
+        if self._pending < self._position.parts and not is_last:
+            return
+        self._pending = 0
+        self.scaler.unscale_(self.optimizer)
+        if self._plan.config.clip_norm:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self._plan.config.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad()
+        self.ema.update(self.model)
+
+    def validate(self) -> tuple[dict[str, float], float]:
+        metrics: dict[str, float] = self.validator(self)
+        metrics.pop("fitness", None)
+        self._figures = _figures(metrics)
+        return metrics, self._figures[self._plan.config.monitor]
+
+    def save_model(self) -> bool:
+        """Close the epoch: count it, decide whether it is the best, and write checkpoints."""
+        config, position = self._plan.config, self._position
+        figure = self._figures[config.monitor]
+        self._is_best = _is_better(figure, position.best, config)
+        position.epoch += 1
+        position.epochs_done += 1
+        position.waited = 0 if self._is_best else position.waited + 1
+        if self._is_best:
+            position.best, position.best_epoch = figure, position.epochs_done
+        is_out_of_patience = 0 < config.patience <= position.waited
+        self.stop = is_out_of_patience or position.epoch >= config.epochs
+        position.phase = int(self.stop)
+        # The best first: killed in between, the epoch is done again and this with it.
+        for name in (BEST, LAST) if self._is_best else (LAST,):
+            save_state(self._state(), position, self._plan.checkpoints / name)
+        return True
+
+    def resume_training(self, ckpt: Any) -> None:
+        self.stopper = _NeverStops()
+        last = self._plan.checkpoints / LAST
+        if not last.is_file():
+            return
+        state, self._position = load_state(last)
+        self.model.load_state_dict(state["network"])
+        self.ema.ema.load_state_dict(state["ema"])
+        self.ema.updates = state["updates"]
+        for saved, group in zip(
+            state["optimiser"]["param_groups"], self.optimizer.param_groups, strict=True
+        ):
+            saved["fused"] = group.get("fused")
+        self.optimizer.load_state_dict(state["optimiser"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.start_epoch = self._position.epoch
+        self._restore_criterion()
+
+    def close(self) -> None:
+        """End the processes that read pictures."""
+        for name in ("train_loader", "test_loader"):
+            if loader := getattr(self, name, None):
+                loader.close()
+
+    def save_metrics(self, metrics: dict[str, float]) -> None:
+        """They go to metrics.jsonl."""
+
+    def final_eval(self) -> None:
+        """The finished model is evaluated as those of all families are."""
+
+    def _handle_nan_recovery(self, epoch: int) -> bool:
+        return False
+
+    def _restore_criterion(self) -> None:
+        """The losses of end-to-end heads are weighed by the epoch."""
+        self.model.criterion = self.model.init_criterion()
+        if hasattr(self.model.criterion, "update"):
+            self.model.criterion.updates = self.start_epoch - 1
+            self.model.criterion.update()
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "network": self.model.state_dict(),
+            "ema": self.ema.ema.state_dict(),
+            "updates": self.ema.updates,
+            "optimiser": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+        }
+
+    def _begin_epoch(self) -> None:
+        number = generator_at(self._plan.config.seed, self.epoch).initial_seed()
+        random.seed(number)
+        np.random.seed(number % 2**32)
+        torch.manual_seed(number)
+        self.train_loader.reset()
+        self.train_loader.generator.manual_seed(number)
+        self._batch = self._pending = 0
+        self._began = time.monotonic()
+
+    def _end_batch(self) -> None:
+        self._check_loss()
+        self._batch += 1
+        steps = len(self.train_loader)
+        self._plan.journal.step({**self._place(), "step": self._batch, "steps": steps})
+        if self._plan.stop():
+            raise Stopped
+
+    def _tell_epoch(self) -> None:
+        config = self._plan.config
+        names = ("precision", "recall")
+        facts: dict[str, object] = {
+            name: value for name, value in self._figures.items() if name not in names
+        }
+        loss = facts.pop("loss")
+        facts["val_loss"] = None if loss == math.inf else loss
+        seconds = round(time.monotonic() - self._began, 3)
+        line = {**self._place(), **facts, "lr": self.lr["lr/pg0"], "seconds": seconds}
+        self._plan.journal.epoch({**line, "best": self._is_best})
+        if config.patience and self._position.waited >= config.patience:
+            self._plan.journal.note(
+                f"stopped early: {config.patience} epochs without a better {config.monitor}"
+            )
+
+    def _place(self) -> dict[str, object]:
+        loss = sum(float(value) for value in self.tloss.values())
+        return {"phase": 1, "epoch": self.epoch + 1, "of": self.epochs, "loss": loss}
+
+    def _check_loss(self) -> None:
+        if bool(torch.isfinite(self.loss)):
+            return
+        names = [self._plan.folder.name_of(file) for file in self._waiting]
+        more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
+        raise TrainingError(
+            f"epoch {self.epoch + 1}, step {self._batch + 1}",
+            expected="a loss that is a number",
+            found=f"{float(self.loss.detach())} on the batch of {', '.join(names[:_SHOWN_NAMES])}{more}",
+            advice="Look at these pictures, or lower the learning rate; "
+            "the last checkpoint is of before.",
+        )
+
+
+class DetectTrainer(_Ours, _detect.DetectionTrainer):  # type: ignore[misc,name-defined]
+    """Boxes."""
+
+
+class SegmentTrainer(_Ours, _segment.SegmentationTrainer):  # type: ignore[misc,name-defined]
+    """Boxes and masks."""
+
+
+class _NeverStops:
+    """In the place of Ultralytics' early stopping, which knows its own figure only."""
+
+    possible_stop = False
+
+    def __call__(self, epoch: int, fitness: float) -> bool:
+        return False
+
+
+def _figures(metrics: dict[str, float]) -> dict[str, float]:
+    """The figures that can be watched, by our names; the loss is that of validation.
+
+    Norms that have seen few batches can drive it beyond all numbers; then it is infinite.
+    """
+    found = {name: float(metrics[key]) for name, key in _FIGURES.items() if key in metrics}
+    loss = float(sum(value for key, value in metrics.items() if key.startswith("val/")))
+    return {**found, "loss": loss if math.isfinite(loss) else math.inf}
+
+
+def _is_better(figure: float, best: float | None, config: TrainConfig) -> bool:
+    if best is None:
+        return True
+    gain = figure - best if MONITORS[config.monitor] else best - figure
+    return gain > config.min_delta
