@@ -62,6 +62,7 @@ def check_classes(config: TrainConfig, classes: tuple[str, ...]) -> None:
             "class_multipliers",
             expected=f"names of classes ({', '.join(classes)})",
             found=", ".join(sorted(unknown)),
+            advice="Without any: --set 'class_multipliers={}'.",
         )
 
 

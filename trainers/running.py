@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from fracture_core.datasets import Dataset, open_dataset
 from fracture_core.errors import ConfigError
 from fracture_core.models.base import Model
@@ -63,6 +65,7 @@ def _fit(
     journal: Journal,
     stop: Callable[[], bool],
 ) -> Model | None:
+    from trainers.classification import ClassifierTrainee
     from trainers.loop import Loop
 
     trainee = build_trainee(config, class_names(dataset, config), run.name)
@@ -75,6 +78,9 @@ def _fit(
     for packed, name in ((train, config.train_split), (valid, config.valid_split)):
         if packed.left_out:
             journal.note(f"{name}: {packed.left_out} pictures of unknown truth are left out")
+    if isinstance(trainee, ClassifierTrainee):
+        known = train.truth.image_classes
+        trainee.set_class_counts(np.bincount(known, minlength=len(train.classes)).tolist())
     loop = Loop(config, trainee, train, valid, run, stop)
     return loop.best() if loop.run(journal) else None
 

@@ -1,0 +1,382 @@
+"""The loop: the same weights however often it is interrupted, and a clear end otherwise."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from fracture_core.datasets import open_dataset
+from fracture_core.demo import write_demo
+from fracture_core.errors import ConfigError, TrainingError
+from fracture_core.models.cards import read_card
+from fracture_core.runs import RunFolder, open_run
+from trainers import checkpoints, running
+from trainers.checkpoints import BEST, LAST, load_state
+from trainers.config import TrainConfig, write_config
+from trainers.families import build_trainee
+from trainers.journal import Journal
+from trainers.labelling import class_names
+from trainers.loop import Loop
+from trainers.packing import pack_split
+from trainers.running import make_run, train_run
+
+DETECTOR = {
+    "start": "",
+    "input_size": 64,
+    "network.backbone": "resnet18",
+    "network.backbone_width": 8,
+    "network.width": 16,
+    "network.feedforward_width": 16,
+    "network.encoder_depth": 1,
+    "network.decoder_depth": 1,
+    "network.head_count": 2,
+    "merge_classes": "fracture",
+    "epochs": 4,
+    "monitor": "loss",
+}
+CLASSIFIER = {
+    "start": "",
+    "network.name": "resnet18",
+    "network.width": 8,
+    "input_size": 48,
+    "epochs": 2,
+    "batch": 8,
+    "classify": "findings",
+    "device": "cpu",
+}
+# What a second run of the same steps cannot repeat.
+TIMES = ("time", "seconds", "validation_seconds", "pictures_per_second")
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory) -> Path:
+    return write_demo(tmp_path_factory.mktemp("demo") / "set", count=24, size=(160, 128))
+
+
+def make_detector_run(demo: Path, path: Path, **changes: object) -> RunFolder:
+    asked = {**DETECTOR, "device": "cpu", **changes}
+    return make_run(path, "r3-detr-scratch", str(demo), asked)
+
+
+def build_loop(run: RunFolder, stop=lambda: False) -> Loop:
+    from trainers.config import read_config
+
+    config = read_config(run.config)
+    dataset = open_dataset(config.data)
+    trainee = build_trainee(config, class_names(dataset, config), run.name)
+    train = pack_split(dataset, config, "train", trainee.size_of)
+    valid = pack_split(dataset, config, "val", trainee.size_of)
+    return Loop(config, trainee, train, valid, run, stop)
+
+
+def fit(run: RunFolder, stop=lambda: False) -> bool:
+    with Journal(run) as journal:
+        return build_loop(run, stop).run(journal)
+
+
+def told(run: RunFolder) -> list[dict]:
+    """What the epochs came to, without the times."""
+    return [
+        {name: value for name, value in line.items() if name not in TIMES}
+        for line in run.read_metrics()
+        if line["kind"] == "epoch"
+    ]
+
+
+def assert_same_state(first: Path, second: Path) -> None:
+    (one, here), (two, there) = load_state(first), load_state(second)
+    for position in (here, there):
+        position.seconds = 0.0
+    assert here == there
+    assert_equal(one, two)
+
+
+def assert_equal(one: object, two: object) -> None:
+    if isinstance(one, torch.Tensor):
+        assert torch.equal(one, two)
+    elif isinstance(one, dict):
+        assert one.keys() == two.keys()
+        for key in one:
+            assert_equal(one[key], two[key])
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(two)
+        for left, right in zip(one, two, strict=True):
+            assert_equal(left, right)
+    else:
+        assert one == two
+
+
+class StopAfter:
+    """Asks to stop when it has been asked this often."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left <= 0
+
+
+def test_a_run_stopped_twice_in_the_middle_of_an_epoch_ends_as_one_that_was_not(demo, tmp_path):
+    straight = make_detector_run(demo, tmp_path / "straight")
+    assert fit(straight)
+    broken = make_detector_run(demo, tmp_path / "broken")
+    assert not fit(broken, StopAfter(6))
+    _, position = load_state(broken.checkpoints / LAST)
+    assert (position.epoch, position.step) == (1, 1)
+    assert not fit(broken, StopAfter(9))
+    assert fit(broken)
+    assert told(broken) == told(straight)
+    assert len(told(straight)) == 4
+    for name in (LAST, BEST):
+        assert_same_state(straight.checkpoints / name, broken.checkpoints / name)
+
+
+def test_a_run_killed_and_resumed_ends_as_one_that_was_not(demo, tmp_path):
+    straight = make_detector_run(demo, tmp_path / "straight")
+    train_run(straight)
+    killed = make_detector_run(demo, tmp_path / "killed")
+    kill_after_epochs(killed, 2)
+    assert not killed.card.exists()
+    train_run(killed)
+    assert told(killed) == told(straight)
+    one, two = (read_card(run.path) for run in (straight, killed))
+    assert one.weights_sha256 == two.weights_sha256
+    assert one.metrics == two.metrics
+
+
+def kill_after_epochs(run: RunFolder, epochs: int) -> None:
+    command = [sys.executable, "-m", "trainers", "train", str(run.path)]
+    with subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL) as process:
+        while len(told(run)) < epochs:
+            assert process.poll() is None
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_sigterm_checkpoints_and_exits_cleanly(demo, tmp_path):
+    run = make_detector_run(demo, tmp_path / "run", epochs=500)
+    command = [sys.executable, "-m", "trainers", "train", str(run.path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        while not told(run):
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.terminate()
+        said, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert b"Stopped after a checkpoint. Go on with: python -m trainers train" in said
+    assert run.stopped.exists()
+    assert (run.checkpoints / LAST).exists()
+
+
+def test_a_finished_run_is_a_model_with_a_card(demo, tmp_path):
+    run = make_run(tmp_path / "gate", "r5-resnet", str(demo), CLASSIFIER)
+    card = train_run(run)
+    assert card == read_card(run.path)
+    assert (card.model_id, card.classes) == ("gate", ("healthy", "fracture"))
+    assert "test balanced_accuracy" in card.metrics
+    assert "split 'train'" in card.training_data
+    record = json.loads(run.evaluation.read_text())
+    assert [point["rule"] for point in record["operating_points"]] == [
+        "max F1",
+        "sensitivity ≥ 0.9",
+        "FP per image ≤ 1",
+    ]
+    with pytest.raises(ConfigError, match="expected a run to train, found a card"):
+        train_run(run)
+
+
+def test_the_second_phase_goes_on_from_the_best(demo, tmp_path):
+    second = {"epochs": 2, "lr": 1e-5, "frozen_stages": 5, "monitor": "loss"}
+    changes = {"epochs": 2, "second_phase": second}
+    straight = make_detector_run(demo, tmp_path / "straight", **changes)
+    assert fit(straight)
+    assert [(line["phase"], line["epoch"]) for line in told(straight)] == [
+        (1, 1),
+        (1, 2),
+        (2, 1),
+        (2, 2),
+    ]
+    first, _ = load_state(straight.checkpoints / BEST)
+    broken = make_detector_run(demo, tmp_path / "broken", **changes)
+    steps = told(straight)[0]["steps"]
+    assert not fit(broken, StopAfter(2 * steps + 1))
+    assert fit(broken)
+    assert told(broken) == told(straight)
+    assert_same_state(straight.checkpoints / LAST, broken.checkpoints / LAST)
+    backbone = [name for name in first["trainee"] if name.startswith("network.backbone.layer4")]
+    assert backbone
+
+
+def test_patience_ends_a_phase(demo, tmp_path):
+    run = make_detector_run(demo, tmp_path / "run", epochs=50, patience=2, min_delta=1e6)
+    assert fit(run)
+    assert [line["best"] for line in told(run)] == [True, False, False]
+
+
+def test_a_loss_that_is_no_number_names_the_pictures(demo, tmp_path, monkeypatch):
+    run = make_detector_run(demo, tmp_path / "run")
+    loop = build_loop(run)
+    trained = loop._trainee.forward
+
+    def forward(batch):
+        losses = trained(batch)
+        return {**losses, "loss": losses["loss"] * (float("nan") if 3 in batch.rows else 1)}
+
+    loop._trainee.forward = forward
+    name = loop._train.ids[3]
+    words = f"a loss that is a number, found loss nan .*{name}"
+    with Journal(run) as journal, pytest.raises(TrainingError, match=words):
+        loop.run(journal)
+
+
+def test_out_of_memory_halves_the_batch_and_says_so(demo, tmp_path):
+    run = make_detector_run(demo, tmp_path / "run", epochs=1, batch=8)
+    loop = build_loop(run)
+    trained, seen = loop._trainee.forward, []
+
+    def forward(batch):
+        if len(batch) > 2 and loop._trainee.training:
+            raise torch.OutOfMemoryError
+        seen.append(len(batch))
+        return trained(batch)
+
+    loop._trainee.forward = forward
+    with Journal(run) as journal:
+        assert loop.run(journal)
+    assert max(seen[:8]) == 2
+    notes = [line["text"] for line in run.read_metrics() if line["kind"] == "note"]
+    assert notes[:2] == [
+        "out of memory: a batch of 8 now goes in 2 parts",
+        "out of memory: a batch of 8 now goes in 4 parts",
+    ]
+
+
+def test_no_room_for_one_picture_is_an_error(demo, tmp_path):
+    run = make_detector_run(demo, tmp_path / "run", batch=2)
+    loop = build_loop(run)
+
+    def forward(batch):
+        raise torch.OutOfMemoryError
+
+    loop._trainee.forward = forward
+    words = "memory: expected room for a batch of 2 in 2 parts"
+    with Journal(run) as journal, pytest.raises(TrainingError, match=words):
+        loop.run(journal)
+
+
+def test_a_full_disk_is_known_before_training(demo, tmp_path, monkeypatch):
+    run = make_detector_run(demo, tmp_path / "run")
+    full = type(checkpoints.shutil.disk_usage("/"))(10**9, 10**9 - 1000, 1000)
+    monkeypatch.setattr(checkpoints.shutil, "disk_usage", lambda _: full)
+    with pytest.raises(ConfigError, match="expected room"):
+        train_run(run)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_disk_that_fills_leaves_the_old_checkpoint(tmp_path, monkeypatch):
+    old = tmp_path / LAST
+    checkpoints.save_state({"x": torch.zeros(3)}, checkpoints.Position(epoch=1), old)
+    before = old.read_bytes()
+
+    def fill(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", fill)
+    with pytest.raises(ConfigError, match="expected room on the disk"):
+        checkpoints.save_state({"x": torch.ones(3)}, checkpoints.Position(epoch=2), old)
+    assert old.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [old]
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04nothing", b"\x80\x04cos\nsystem\n."])
+def test_a_checkpoint_that_is_none_is_one_sentence(content, demo, tmp_path):
+    run = make_detector_run(demo, tmp_path / "run")
+    run.checkpoints.mkdir()
+    (run.checkpoints / LAST).write_bytes(content)
+    with pytest.raises(ConfigError, match=r"last\.pt: expected a checkpoint of this run"):
+        fit(run)
+
+
+def test_a_run_in_use_is_refused(demo, tmp_path):
+    run = make_detector_run(demo, tmp_path / "run")
+    with run.claim(), pytest.raises(ConfigError, match="found a live process"):
+        train_run(open_run(run.path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"device": "cuda"}, r"device: expected a GPU \(cuda\), found none"),
+        ({"precision": "float16"}, "precision: expected a GPU for float16"),
+        ({"monitor": "accuracy"}, "monitor: expected one of any_hit_f1, ap"),
+        ({"monitor": "mask_ap"}, "monitor: expected one of any_hit_f1, ap"),
+        ({"family": "fake"}, "family: expected a family that can be trained"),
+    ],
+)
+def test_what_cannot_work_is_known_before_training(changes, words, demo, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    run = make_detector_run(demo, tmp_path / "run", **changes)
+    with pytest.raises(ConfigError, match=words):
+        train_run(run)
+
+
+def test_classes_that_have_changed_are_known_before_training(demo, tmp_path):
+    from trainers.config import read_config
+
+    run = make_detector_run(demo, tmp_path / "run")
+    config = read_config(run.config).model_copy(update={"classes": ("wrist",)})
+    write_config(TrainConfig.model_validate(config.model_dump()), run.config)
+    with pytest.raises(Exception, match=r"made for \(wrist\), found fracture"):
+        train_run(run)
+
+
+def test_a_detector_without_boxes_is_refused_and_makes_no_run(demo, tmp_path):
+    annotations = sorted((demo / "annotations").glob("*.json"))
+    import shutil
+
+    bare = tmp_path / "bare"
+    shutil.copytree(demo, bare)
+    for path in annotations:
+        copy = bare / "annotations" / path.name
+        content = json.loads(copy.read_text())
+        copy.write_text(json.dumps({**content, "annotations": []}))
+    with pytest.raises(Exception, match="boxes in the split 'train', which a detector learns from"):
+        make_detector_run(bare, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_split_that_is_not_there_lists_those_that_are(demo, tmp_path):
+    with pytest.raises(Exception, match=r"split 'valid', found the splits: train \(\d+\)"):
+        make_detector_run(demo, tmp_path / "run", valid_split="valid")
+
+
+def test_commands(demo, tmp_path, capsys, monkeypatch):
+    from trainers.__main__ import main
+
+    def call(*words: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["trainers", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0)
+
+    assert call("recipes") == 0
+    assert "r4-efficientnet-gate" in capsys.readouterr().out
+    folder = str(tmp_path / "run")
+    new = ["new", folder, "--recipe", "r5-resnet", "--data", str(demo)]
+    assert call(*new, "--set", "epoch=3") == 2
+    assert "epoch: expected a setting of a training" in capsys.readouterr().err
+    assert call(*new, "--set", "epochs") == 2
+    assert "--set: expected key=value" in capsys.readouterr().err
+    changes = [f"{name}={value}" for name, value in CLASSIFIER.items()]
+    sets = [word for change in changes for word in ("--set", change)]
+    assert call(*new, *sets) == 0
+    assert call("train", folder) == 0
+    assert "balanced_accuracy" in capsys.readouterr().out
+    assert running.open_dataset(demo).name
