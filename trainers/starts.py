@@ -12,7 +12,7 @@ from fracture_core.models.cards import CARD_FILE, ModelCard, read_card
 from fracture_core.models.classifier import Classifier
 from fracture_core.models.faster_rcnn import FasterRcnnModel
 from fracture_core.models.hf_configs import CONFIG_FILE
-from fracture_core.models.library import open_model
+from fracture_core.models.library import list_cards, open_model
 from fracture_core.models.query_detector import QueryDetector
 from fracture_core.models.state_dicts import fit, read_state
 from fracture_core.settings import settings
@@ -42,7 +42,7 @@ def open_start(ref: str, families: Collection[str], *, names: str) -> Start:
     `names` tells in words what else the family takes. Raises ConfigError and WeightsError.
     """
     path = Path(ref).expanduser()
-    if (settings().models / ref / CARD_FILE).is_file():
+    if ref in {card.model_id for card in list_cards()} or _is_broken_model(ref):
         model = open_model(ref)
     elif path.exists():
         model = _open_folder(path) if path.is_dir() else _open_file(path, families)
@@ -84,6 +84,11 @@ def take_over(
     fit(network, {**rest, **own}, Path(start.card.title), canonical=canonical)
     listed = ", ".join(start.card.classes[:8]) + "…" * (len(start.card.classes) > 8)
     return (f"{start.card.title} knows other classes ({listed}): the class head begins anew.",)
+
+
+def _is_broken_model(ref: str) -> bool:
+    """Whether it is a folder of the library, which can tell what is wrong with it."""
+    return Path(ref).name == ref and not Path(ref).exists() and (settings().models / ref).is_dir()
 
 
 def _open_folder(folder: Path) -> Model:

@@ -1,0 +1,225 @@
+"""What networks begin from, and settings that are refused."""
+
+import re
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torchvision
+from torch import Tensor
+
+from fracture_core.errors import ConfigError, WeightsError
+from fracture_core.models.hf_detr import HfDetrModel
+from fracture_core.models.state_dicts import save_state
+from fracture_core.settings import settings
+from tests.trainee_networks import CLASSES, TINY, build, make_batch
+from trainers.fixed_norms import FixedNorm, fix_norms
+from trainers.trainee import Trainee
+
+HEADS = {
+    "scratch_detr": "class_head.",
+    "hf_detr": "class_labels_classifier.",
+    "faster_rcnn": "roi_heads.box_predictor.",
+    "efficientnet_gate": "head.4.",
+    "resnet": "fc.",
+}
+RESNET18 = "resnet18-f37072fd.pth"
+
+
+def kept(trainee: Trainee, model_id: str = "first") -> dict[str, Tensor]:
+    """Puts its network into the library; returns its tensors."""
+    state = {name: tensor.clone() for name, tensor in trainee.network.state_dict().items()}
+    card = trainee.card.model_copy(update={"model_id": model_id})
+    trainee._card = card  # type: ignore[attr-defined]
+    trainee.wrap(trainee.network).save(settings().models / model_id)
+    return state
+
+
+def begun(name: str, start: str, classes: tuple[str, ...] = CLASSES, **changes: Any) -> Trainee:
+    """Another network that begins from `start`, which says what its size is."""
+    return build(name, classes, start=start, seed=9, network=None, **changes)
+
+
+def differing(trainee: Trainee, state: dict[str, Tensor]) -> set[str]:
+    own = trainee.network.state_dict()
+    counters = {key for key in state if key.endswith("num_batches_tracked")}
+    assert own.keys() == state.keys() - (counters - own.keys())
+    return {key for key in own if not torch.equal(own[key], state[key])}
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_a_model_of_the_library_is_gone_on_with(name: str) -> None:
+    state = kept(build(name))
+    trainee = begun(name, "first")
+    assert differing(trainee, state) == set()
+    assert trainee.notes == ()
+    assert all(p.requires_grad for p in trainee.parameters())
+    assert trainee(make_batch())["loss"].isfinite()
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_other_classes_get_a_new_head_and_a_note(name: str) -> None:
+    state = kept(build(name))
+    trainee = begun(name, "first", ("fracture",))
+    changed = {
+        key
+        for key, tensor in trainee.network.state_dict().items()
+        if tensor.shape != state[key].shape or not torch.equal(tensor, state[key])
+    }
+    assert changed
+    assert all(key.startswith(HEADS[name]) for key in changed)
+    (note,) = trainee.notes
+    assert "crack, break, chip" in note
+    assert "begins anew" in note
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_a_folder_or_a_file_will_do(name: str, tmp_path: Path) -> None:
+    trainee = build(name)
+    state = {key: tensor.clone() for key, tensor in trainee.network.state_dict().items()}
+    trainee.wrap(trainee.network).save(tmp_path / "model")
+    assert differing(begun(name, str(tmp_path / "model")), state) == set()
+    again = begun(name, str(tmp_path / "model" / "weights.safetensors"))
+    # A file does not name its classes.
+    assert all(key.startswith(HEADS[name]) for key in differing(again, state))
+    assert len(again.notes) == 1
+
+
+def test_scratch_detr_takes_a_resnet_as_its_backbone() -> None:
+    state = kept(build("resnet"))
+    trainee = begun("scratch_detr", "first", network_after={"width": 32, "query_count": 5})
+    backbone = trainee.network.get_submodule("backbone").state_dict()
+    assert torch.equal(backbone["stem.0.weight"], state["conv1.weight"])
+    assert torch.equal(backbone["stem.1.running_var"], state["bn1.running_var"])
+    assert torch.equal(backbone["layer4.1.conv2.weight"], state["layer4.1.conv2.weight"])
+    assert any(isinstance(module, FixedNorm) for module in trainee.modules())
+    (note,) = trainee.notes
+    assert note == "The backbone begins from ResNet, resnet18, everything else anew."
+
+
+def test_transformers_own_folder_will_do(tmp_path: Path) -> None:
+    network: Any = HfDetrModel.from_name("detr:tiny").network
+    network.config.id2label = {0: "cat", 1: "dog", 2: "bird"}
+    network.save_pretrained(tmp_path / "published")
+    trainee = begun("hf_detr", str(tmp_path / "published"))
+    own, theirs = trainee.network.state_dict(), network.state_dict()
+    changed = {key for key in own if not torch.equal(own[key], theirs[key])}
+    # Both begin with biases of 0.
+    assert changed == {"class_labels_classifier.weight"}
+    assert "cat, dog, bird" in trainee.notes[0]
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Torch's cache, empty, and no network."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("no network in this test")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    folder = tmp_path / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["resnet", "scratch_detr"])
+def test_imagenets_weights_by_name(name: str, cache: Path) -> None:
+    theirs = torchvision.models.resnet18(weights=None)
+    torch.save(theirs.state_dict(), cache / RESNET18)
+    key, size = ("name", {}) if name == "resnet" else ("backbone", {"width": 32})
+    trainee = build(
+        name, start="IMAGENET1K_V1", network=None, network_after={key: "resnet18", **size}
+    )
+    own = trainee.network.state_dict()
+    prefix = "" if name == "resnet" else "backbone."
+    ours = own[f"{prefix}layer3.0.conv1.weight"]
+    assert torch.equal(ours, theirs.state_dict()["layer3.0.conv1.weight"])
+
+
+MISSING = {
+    "scratch_detr": ("IMAGENET1K_V2", "resnet50-11ad3fa6.pth"),
+    "faster_rcnn": ("COCO_V1", "fasterrcnn_resnet50_fpn_coco-258fb6c6.pth"),
+    "efficientnet_gate": ("IMAGENET1K_V1", "efficientnet_b4_rwightman-23ab8bcd.pth"),
+    "resnet": ("IMAGENET1K_V2", "resnet50-11ad3fa6.pth"),
+}
+
+
+@pytest.mark.parametrize("name", MISSING)
+def test_weights_that_are_not_there_are_named(name: str, cache: Path) -> None:
+    start, file = MISSING[name]
+    with pytest.raises(WeightsError) as caught:
+        begun(name, start)
+    assert str(cache / file) in str(caught.value)
+
+
+def test_a_hub_id_without_a_network_says_what_to_fetch(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HOME", str(cache))
+    with pytest.raises(WeightsError, match=r"model\.safetensors"):
+        begun("hf_detr", "nobody/no-such-detr")
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_an_unknown_start_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"start: .*library.*'nothing-of-this-name'"):
+        begun(name, "nothing-of-this-name")
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_a_start_of_another_family_is_refused(name: str) -> None:
+    kept(build("resnet" if name == "efficientnet_gate" else "efficientnet_gate"))
+    with pytest.raises(ConfigError, match=f"family {name}"):
+        begun(name, "first")
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_weights_of_another_network_are_refused(name: str, tmp_path: Path) -> None:
+    save_state(torch.nn.Linear(2, 2), tmp_path / "other.safetensors")
+    with pytest.raises(WeightsError, match=re.escape("other.safetensors")):
+        begun(name, str(tmp_path / "other.safetensors"))
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_unknown_settings_of_the_network_are_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"network\.widht: .*name|network\.widht: .*width"):
+        build(name, network={"widht": 3})
+
+
+@pytest.mark.parametrize(
+    ("name", "network"),
+    [
+        ("scratch_detr", {"width": "wide"}),
+        ("scratch_detr", {"width": 33}),
+        ("hf_detr", {"d_model": "wide"}),
+        ("hf_detr", {"encoder_layers": 1000}),
+        ("hf_detr", {"name": "detr:huge"}),
+        ("faster_rcnn", {"name": "fasterrcnn_resnet9"}),
+        ("faster_rcnn", {"pyramid_width": 0}),
+        ("efficientnet_gate", {"hidden_width": -1}),
+        ("resnet", {"name": "resnet7"}),
+        ("resnet", {"width": 0}),
+    ],
+)
+def test_values_that_cannot_be_are_refused(name: str, network: dict[str, Any]) -> None:
+    with pytest.raises((ConfigError, WeightsError), match="expected"):
+        build(name, network=network)
+
+
+def test_fixed_norms_are_the_norms_they_replace() -> None:
+    norm = torch.nn.BatchNorm2d(3, eps=1e-3)
+    network = torch.nn.Sequential(torch.nn.Sequential(norm))
+    norm(torch.randn(8, 3, 4, 4))
+    norm.weight.data.uniform_()
+    pixels = torch.randn(2, 3, 4, 4)
+    wanted, state = network.eval()(pixels), network.state_dict()
+    fix_norms(network)
+    torch.testing.assert_close(network.train()(pixels), wanted)
+    state.pop("0.0.num_batches_tracked")
+    assert network.state_dict().keys() == state.keys()
+    assert not list(network.parameters())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert network(pixels.bfloat16()).dtype == torch.bfloat16
