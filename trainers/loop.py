@@ -89,7 +89,7 @@ class Loop:
         if device.type == "cuda" and self._config.channels_last:
             trainee.network.to(memory_format=torch.channels_last)
         if self._config.compile:
-            trainee.network.compile()
+            trainee.compile_network()
         # The stages are frozen before several processes agree on what has gradients.
         trainee.freeze(self._config.frozen_stages)
         self._wrapped = self._accelerator.prepare_model(trainee)
