@@ -7,7 +7,12 @@ import streamlit as st
 from fracture_core.demo import demo_case
 from fracture_core.errors import WorkbenchError
 from fracture_core.models.cards import ModelCard
-from fracture_core.models.library import delete_model, rename_model, weights_bytes
+from fracture_core.models.library import (
+    delete_model,
+    is_built_in,
+    rename_model,
+    weights_bytes,
+)
 from fracture_core.models.speed import Speed, measure
 from fracture_core.ui.predicting import model_of
 from fracture_core.ui.text import literal
@@ -24,7 +29,7 @@ def show_card(card: ModelCard) -> None:
             st.caption(literal(card.note))
         st.table(_facts(card), border="horizontal", width="stretch")
         _speed(card)
-        if card.weights_file:
+        if not is_built_in(card.model_id):
             _actions(card)
 
 
