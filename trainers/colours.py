@@ -14,8 +14,6 @@ from trainers.config import Augment
 
 # Uniform numbers that a picture's colours take, in a fixed order.
 DRAWS = 4
-# What a core's cache holds: larger batches are gone through in parts on a CPU.
-_PIXELS_A_PART = 2**19
 
 
 class Colours(NamedTuple):
@@ -28,10 +26,6 @@ class Colours(NamedTuple):
 
     def part(self, start: int, stop: int) -> "Colours":
         gains, contrasts, sides = (each[start:stop] for each in self[:3])
-        return Colours(gains, contrasts, sides, self.blurs)
-
-    def to(self, device: torch.device) -> "Colours":
-        gains, contrasts, sides = (each.to(device, non_blocking=True) for each in self[:3])
         return Colours(gains, contrasts, sides, self.blurs)
 
 
@@ -53,20 +47,11 @@ def change_colours(colours: Colours, pixels: Tensor, inside: Tensor | None) -> T
 
     `inside` (B, H, W) tells what counts for the mean grey, None = everything.
     """
-    if pixels.device.type != "cpu":
-        return _change(colours.to(pixels.device), pixels, inside)
-    count = max(1, _PIXELS_A_PART // pixels[0].numel())
-    changed = torch.empty(pixels.shape)
-    for start in range(0, len(pixels), count):
-        stop = start + count
-        there = None if inside is None else inside[start:stop]
-        changed[start:stop] = _change(colours.part(start, stop), pixels[start:stop], there)
-    return changed
-
-
-def _change(colours: Colours, pixels: Tensor, inside: Tensor | None) -> Tensor:
     grey = pixels.float()
-    gains, contrasts, sides = (each[:, None, None] for each in colours[:3])
+    device = grey.device
+    gains, contrasts, sides = (
+        each.to(device, non_blocking=True)[:, None, None] for each in colours[:3]
+    )
     offsets = (1 - contrasts) * gains * _mean(grey, inside)
     factors = gains * contrasts
     if not colours.blurs:

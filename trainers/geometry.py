@@ -29,6 +29,9 @@ class Frames(NamedTuple):
     inputs: Tensor
     canvas: tuple[int, int]
 
+    def part(self, start: int, stop: int) -> "Frames":
+        return Frames(self.sizes[start:stop], self.inputs[start:stop], self.canvas)
+
     @property
     def fill(self) -> bool:
         """Whether every picture fills the batch: nothing lies beside one."""
@@ -49,6 +52,10 @@ class Motion(NamedTuple):
     mirrored: Tensor
     upside_down: Tensor
     is_free: bool
+
+    def part(self, start: int, stop: int) -> "Motion":
+        matrices, mirrored, upside_down = (each[start:stop] for each in self[:3])
+        return Motion(matrices, mirrored, upside_down, self.is_free)
 
 
 def draw_motion(augment: Augment, uniform: Tensor, frames: Frames) -> Motion:

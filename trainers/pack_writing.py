@@ -11,11 +11,11 @@ from typing import IO
 
 import numpy as np
 
-from fracture_core.errors import ConfigError, DatasetError
+from fracture_core.errors import BadInput, ConfigError, DatasetError
 from fracture_core.settings import settings
 from fracture_core.types import Sample
 from trainers.packed import FACTS, PIXELS, TRUTH, Packed, Truth, load_packed
-from trainers.reading import Reader, Shown, raise_unreadable
+from trainers.reading import Reader, Shown
 
 _SPARE_BYTES = 2**26
 
@@ -126,18 +126,18 @@ def _write(plan: Plan, reader: Reader, folder: Path) -> None:
 def _write_pixels(plan: Plan, reader: Reader, file: IO[bytes]) -> None:
     from tqdm import tqdm
 
-    failed: list[tuple[str, object]] = []
+    failed: list[tuple[str, BadInput]] = []
     row = 0
     with tqdm(total=len(plan.samples), unit="picture", desc="packing", disable=None) as bar:
         for block in reader.blocks(plan.samples, plan.resize):
             for each in block:
-                if isinstance(each, np.ndarray):
-                    file.write(each.data)
-                else:
+                if isinstance(each, BadInput):
                     failed.append((plan.samples[row].sample_id, each))
+                else:
+                    file.write(each.data)
                 row += 1
             bar.update(len(block))
-    raise_unreadable(failed)
+    reader.raise_unreadable(failed)
 
 
 def resize(shown: Shown, size: tuple[int, int]) -> Shown:

@@ -57,7 +57,8 @@ class Truth:
 
     @classmethod
     def load(cls, path: Path) -> "Truth":
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here: NumPy leaves a file open that turns out to be damaged.
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in _ARRAYS}
             masks = _unflatten(file["mask_counts"], file["mask_ends"], arrays)
         return cls(**arrays, masks=masks)

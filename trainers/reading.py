@@ -37,13 +37,30 @@ class Reader:
     def samples(self, ids: Sequence[str]) -> list[Sample]:
         """The samples, headers read; raises DatasetError that names those that cannot be."""
         found = list(self._in_order(self._sample, ids))
-        raise_unreadable([(i, each) for i, each in zip(ids, found, strict=True) if _failed(each)])
+        pairs = zip(ids, found, strict=True)
+        self.raise_unreadable([(i, each) for i, each in pairs if isinstance(each, BadInput)])
         return [each for each in found if isinstance(each, Sample)]
 
     def blocks(self, samples: Sequence[Sample], prepare: Prepare) -> Iterator[list[Read]]:
         """What `prepare` makes of each picture and its number, or the error; in blocks."""
         starts = range(0, len(samples), _BLOCK)
         return self._in_order(lambda start: self._read(samples, start, prepare), starts)
+
+    def raise_unreadable(self, failed: Sequence[tuple[str, BadInput]]) -> None:
+        """Raises DatasetError that names the first few, if there are any."""
+        if not failed:
+            return
+        named = "; ".join(
+            f"{name}: expected {error.expected}, found {error.found}"
+            for name, error in failed[:_NAMED]
+        )
+        more = f"; and {len(failed) - _NAMED:,} more" if len(failed) > _NAMED else ""
+        raise DatasetError(
+            self.dataset.name,
+            expected="pictures that can all be read",
+            found=f"{len(failed):,} that cannot ({named}{more})",
+            advice="Repair them, or take them out of the data set.",
+        )
 
     def _sample(self, sample_id: str) -> Sample | BadInput:
         try:
@@ -87,30 +104,6 @@ class Reader:
                     yield waiting.popleft().result()
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
-
-
-def raise_unreadable(failed: Sequence[tuple[str, object]]) -> None:
-    """Raises DatasetError that names the first few, if there are any."""
-    if not failed:
-        return
-    named = "; ".join(_reason(name, error) for name, error in failed[:_NAMED])
-    more = f"; and {len(failed) - _NAMED:,} more" if len(failed) > _NAMED else ""
-    raise DatasetError(
-        "data set",
-        expected="pictures that can all be read",
-        found=f"{len(failed):,} that cannot ({named}{more})",
-        advice="Repair them, or take them out of the data set.",
-    )
-
-
-def _reason(name: str, error: object) -> str:
-    if not isinstance(error, BadInput):
-        return name
-    return f"{name}: expected {error.expected}, found {error.found}"
-
-
-def _failed(found: object) -> bool:
-    return isinstance(found, BadInput)
 
 
 def _prepare(row: int, sample: Sample, prepare: Prepare) -> Read:
