@@ -11,6 +11,12 @@ from fracture_core.errors import ConfigError, WorkbenchError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Train models.")
 RunArgument = Annotated[Path, typer.Argument(help="The folder of the run.")]
+RecipeOption = Annotated[str, typer.Option(help="One of `python -m trainers recipes`.")]
+DataOption = Annotated[Path, typer.Option(help="The data set: a file or a folder.")]
+ChangeOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="key=value, such as epochs=5 or augment.flip=0.5; repeatable."),
+]
 
 
 @app.command()
@@ -33,12 +39,9 @@ def recipes() -> None:
 @app.command()
 def new(
     run_folder: RunArgument,
-    recipe: Annotated[str, typer.Option(help="One of `python -m trainers recipes`.")],
-    data: Annotated[Path, typer.Option(help="The data set: a file or a folder.")],
-    change: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="key=value, such as epochs=5 or augment.flip=0.5; repeatable."),
-    ] = None,
+    recipe: RecipeOption,
+    data: DataOption,
+    change: ChangeOption = None,
 ) -> None:
     """Make a run folder; nothing is trained yet."""
     from trainers.running import make_run
@@ -46,6 +49,33 @@ def new(
     changes = dict(_parse(text) for text in change or ())
     run = make_run(run_folder, recipe, str(data), changes)
     print(f"{run.path}\nTrain it with: python -m trainers train {run_folder}")
+
+
+@app.command()
+def check(
+    recipe: RecipeOption,
+    data: DataOption,
+    change: ChangeOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Look at data, room, memory and time before a training; a few steps are measured."""
+    from trainers.preflight import preflight
+    from trainers.recipes import find_recipe
+
+    changes = dict(_parse(text) for text in change or ())
+    found = preflight(find_recipe(recipe).config(str(data.absolute()), changes))
+    if as_json:
+        print(found.model_dump_json())
+        return
+    for finding in found.findings:
+        print(f"{finding.level:8} {finding.text}")
+    if not found.may_start:
+        raise typer.Exit(2)
+    print(
+        f"{found.parameters / 1e6:.1f} M parameters, {found.step_seconds:.2f} s a step on "
+        f"{found.device}: {found.steps:,} steps, about {found.seconds / 3600:.1f} h; "
+        f"{found.memory_bytes / 1e9:.1f} GB of memory at the peak"
+    )
 
 
 @app.command()

@@ -1,0 +1,226 @@
+"""What a training would be like, before it begins: data, room, memory and time.
+
+Time and memory are measured: a few steps on random pictures of the size and batch that the config
+asks for. Reading and changing real pictures is not in it, nor is validation.
+"""
+
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from fracture_core.datasets import Dataset, open_dataset
+from fracture_core.errors import WorkbenchError
+from fracture_core.settings import settings
+from trainers.batches import Batch
+from trainers.checks import check_classes, check_data, check_machine, check_monitor
+from trainers.config import TrainConfig
+from trainers.families import build_trainee
+from trainers.labelling import CLASSIFIERS, class_names
+
+_STEPS = 3
+# Two checkpoints with weights and the optimiser's two moments, and the weights once more.
+_BYTES_A_PARAMETER = 4 * (3 * 2 + 1)
+Level = Literal["ok", "warning", "error"]
+
+
+class Finding(BaseModel):
+    """One thing that was looked at, as a sentence."""
+
+    model_config = ConfigDict(frozen=True)
+
+    level: Level
+    text: str
+
+
+class Preflight(BaseModel):
+    """`findings`, and what was measured where nothing stands in the way.
+
+    `seconds` for all epochs of all phases · `memory_bytes` at the peak of a step · `disk_bytes`
+    for the packed data set and the checkpoints.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    findings: tuple[Finding, ...]
+    classes: tuple[str, ...] = ()
+    parameters: int = 0
+    step_seconds: float = 0.0
+    steps: int = 0
+    seconds: float = 0.0
+    memory_bytes: int = 0
+    disk_bytes: int = 0
+    device: str = ""
+
+    @property
+    def may_start(self) -> bool:
+        return not any(finding.level == "error" for finding in self.findings)
+
+
+def preflight(config: TrainConfig) -> Preflight:
+    """Look at everything a config asks for; what is wrong is a finding, never an exception."""
+    findings: list[Finding] = []
+    try:
+        check_machine(config)
+        dataset = open_dataset(config.data)
+        classes = class_names(dataset, config)
+        check_data(config, dataset)
+        check_classes(config, classes)
+        findings += _about_data(config, dataset)
+        step, network = _build(config, classes)
+        findings.append(_ok("The network can be built."))
+        measured = _measure(config, dataset, step, network, classes)
+    except WorkbenchError as error:
+        return Preflight(findings=(*findings, Finding(level="error", text=str(error))))
+    except torch.OutOfMemoryError:
+        text = "One step does not fit into memory: lower batch or input_size, or raise accumulate."
+        return Preflight(findings=(*findings, Finding(level="error", text=text)))
+    room = _about_room(measured.disk_bytes)
+    return measured.model_copy(update={"findings": (*findings, room)})
+
+
+def _about_data(config: TrainConfig, dataset: Dataset) -> list[Finding]:
+    findings = []
+    counts = dataset.summary()
+    for name in (config.train_split, config.valid_split):
+        split = counts[name]
+        text = (
+            f"{name}: {split.pictures:,} pictures, {split.with_findings:,} with findings, "
+            f"{split.empty:,} without"
+        )
+        findings.append(_ok(f"{text}."))
+        if split.unknown:
+            left_out = f"{name}: {split.unknown:,} pictures of unknown truth will be left out."
+            findings.append(Finding(level="warning", text=left_out))
+        if config.family not in CLASSIFIERS and not split.empty:
+            text = f"{name}: every picture has a finding; false alarms cannot be measured on it."
+            findings.append(Finding(level="warning", text=text))
+    if not counts.get(config.test_split):
+        text = f"No split {config.test_split!r}: the final figures will be those of validation."
+        findings.append(Finding(level="warning", text=text))
+    findings += [Finding(level="warning", text=text) for text in dataset.warnings]
+    return findings
+
+
+def _build(config: TrainConfig, classes: tuple[str, ...]) -> tuple[Callable[[], Tensor], nn.Module]:
+    """A loss to call backward on, and the network on its device."""
+    on_gpu = config.device != "cpu" and torch.cuda.is_available()
+    device = torch.device("cuda" if on_gpu else "cpu")
+    part = -(-config.batch // config.accumulate)
+    if config.family == "yolo":
+        from trainers.yolo.networks import build_start
+
+        network: nn.Module = build_start(config, classes).network.to(device).train()
+        side = -(-config.input_size // 32) * 32
+        pixels = torch.rand(part, 3, side, side, device=device)
+        return lambda: _sum(network(pixels)), network
+    from trainers.classification import ClassifierTrainee
+
+    trainee = build_trainee(config, classes, "preflight").to(device)
+    check_monitor(config, trainee.card)
+    trainee.freeze(config.frozen_stages)
+    trainee.train()
+    if isinstance(trainee, ClassifierTrainee):
+        trainee.set_class_counts([1] * len(classes))
+    batch = _random_batch(part, *trainee.size_of(config.input_size, config.input_size), device)
+    return lambda: trainee(batch)["loss"], trainee.network
+
+
+def _random_batch(count: int, height: int, width: int, device: torch.device) -> Batch:
+    drawn = torch.Generator().manual_seed(0)
+    corner = torch.tensor([width, height], dtype=torch.float32)
+    low, high = corner * 0.25, corner * 0.6
+    return Batch(
+        pixels=torch.rand(count, 1, height, width, generator=drawn) * 255,
+        sizes=torch.tensor([[height, width]]).repeat(count, 1),
+        boxes_xyxy=torch.cat([low, high]).expand(count, 1, 4).clone(),
+        labels=torch.zeros(count, 1, dtype=torch.int64),
+        image_classes=torch.zeros(count, dtype=torch.int64),
+        rows=torch.arange(count),
+    ).to(device)
+
+
+def _measure(
+    config: TrainConfig,
+    dataset: Dataset,
+    loss: Callable[[], Tensor],
+    network: nn.Module,
+    classes: tuple[str, ...],
+) -> Preflight:
+    device = next(network.parameters()).device
+    precision = {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(config.precision)
+    seconds = []
+    for _ in range(_STEPS):
+        start = time.perf_counter()
+        for _ in range(config.accumulate):
+            with torch.autocast(device.type, precision, enabled=precision is not None):
+                value = loss()
+            value.backward()  # type: ignore[no-untyped-call]
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - start)
+        network.zero_grad(set_to_none=True)
+    counts = dataset.summary()
+    pictures = {
+        name: _limited(config, counts[name].pictures - counts[name].unknown)
+        for name in (config.train_split, config.valid_split)
+    }
+    steps = -(-pictures[config.train_split] // config.batch)
+    epochs = sum(phase.epochs for phase in config.phases)
+    parameters = sum(each.numel() for each in network.parameters())
+    packed = sum(pictures.values()) * config.input_size**2
+    # The first step also builds what the others find ready.
+    step = median(seconds[1:])
+    return Preflight(
+        findings=(),
+        classes=classes,
+        parameters=parameters,
+        step_seconds=step,
+        steps=steps * epochs,
+        seconds=step * steps * epochs,
+        memory_bytes=_peak_bytes(device),
+        disk_bytes=packed + parameters * _BYTES_A_PARAMETER,
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
+    )
+
+
+def _limited(config: TrainConfig, count: int) -> int:
+    return min(count, config.limit) if config.limit else count
+
+
+def _about_room(needed: int) -> Finding:
+    home = settings().home
+    there = next(folder for folder in (home, *home.parents) if folder.is_dir())
+    free = shutil.disk_usage(there).free
+    text = f"Disk: about {needed / 1e9:.2f} GB needed, {free / 1e9:.1f} GB free."
+    return Finding(level="error" if needed > free else "ok", text=text)
+
+
+def _peak_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Linux counts in kilobytes, macOS in bytes.
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _sum(output: object) -> Tensor:
+    """Any number that depends on all of a network's outputs."""
+    if isinstance(output, Tensor):
+        return output.float().mean()
+    if isinstance(output, dict):
+        return _sum(list(output.values()))
+    if isinstance(output, list | tuple):
+        return torch.stack([_sum(each) for each in output]).sum()
+    raise TypeError(f"expected tensors, found {type(output).__name__}")
+
+
+def _ok(text: str) -> Finding:
+    return Finding(level="ok", text=text)
