@@ -16,11 +16,18 @@ from fracture_core.demo.layouts import write_demo
 from fracture_core.demo.samples import demo_samples
 from fracture_core.errors import ConfigError, DatasetError, TrainingError, WeightsError
 from fracture_core.models.base import Model, family
+from fracture_core.models.library import add_model
 from fracture_core.runs import RunFolder, new_run
 from fracture_core.settings import settings
+from fracture_core.types import Detections
+from tests.yolo_files import CLASSES, save_checkpoint, yolo_network
 from trainers.checkpoints import load_state
 from trainers.config import TrainConfig, make_config
+from trainers.figures import candidates, detector_figures, predict_all
 from trainers.journal import Journal
+from trainers.labelling import Labelling
+from trainers.packing import chosen_samples
+from trainers.running import make_run, train_run
 from trainers.yolo import fit
 from trainers.yolo.folder import write_folder
 from trainers.yolo.networks import build_start, layers_of
@@ -28,6 +35,7 @@ from trainers.yolo.options import check_config, rate_at, trainer_options
 from trainers.yolo.pictures import Pictures
 
 torch.set_num_threads(1)
+Given = tuple[Path, dict[str, torch.Tensor]]
 # A YOLOv8 of an eighth of the usual width: a step takes some 50 ms.
 DETECT = {"name": "yolov8n.yaml", "width": 0.125}
 SEGMENT = {"name": "yolov8n-seg.yaml", "width": 0.125}
@@ -36,9 +44,9 @@ ROUGH = {"flip": 0.5, "brightness": 0.4, "degrees": 5.0, "shift": 0.1, "scale": 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twenty radiographs with outlines: 16 to train, 2 to validate on."""
+    """Twelve radiographs with outlines: 8 to train, 2 to validate on."""
     folder = tmp_path_factory.mktemp("data") / "demo"
-    return write_demo(folder, count=20, seed=1, format="yolo", size=(160, 192))
+    return write_demo(folder, count=12, seed=1, format="yolo", size=(160, 192))
 
 
 def config_of(data: Path, network: dict[str, Any], **changes: Any) -> TrainConfig:
@@ -97,7 +105,7 @@ def test_metrics_tell_every_epoch_and_where_it_stands(data: Path, tmp_path: Path
         assert line["loss"] > 0
     steps = [line for line in lines if line["kind"] == "step"]
     assert steps
-    assert steps[0]["steps"] == 4
+    assert steps[0]["steps"] == 2
 
 
 def test_nothing_is_written_beside_the_data_or_where_python_was_started(
@@ -143,12 +151,12 @@ def test_threads_and_determinism_of_the_process_stay(data: Path, tmp_path: Path)
 def test_stopped_and_resumed_is_the_same_bit_for_bit(
     data: Path, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
-    config = config_of(data, changes.pop("network"), epochs=4, valid_split="val", **changes)
+    config = config_of(data, changes.pop("network"), epochs=3, valid_split="val", **changes)
     straight, cut = new_run(tmp_path / "straight"), new_run(tmp_path / "cut")
     assert train(config, straight) is not None
-    steps = 4 * config.accumulate
-    assert train(config, cut, stop_after(2 * steps + 2)) is None
-    assert load_state(cut.checkpoints / "last.pt")[1].epoch == 2
+    steps = 2 * config.accumulate
+    assert train(config, cut, stop_after(steps + 1)) is None
+    assert load_state(cut.checkpoints / "last.pt")[1].epoch == 1
     random.seed(99)
     torch.manual_seed(99)
     assert train(config, cut) is not None
@@ -221,7 +229,7 @@ def test_the_best_checkpoint_is_of_the_best_epoch_and_patience_ends(
 def test_a_loss_that_is_no_number_stops_and_names_the_pictures(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _spoil_forward(monkeypatch, at=6, make=lambda: None)
+    _spoil_forward(monkeypatch, at=4, make=lambda: None)
     run = new_run(tmp_path / "run")
     with pytest.raises(
         TrainingError, match=r"epoch 2, step 2: .* nan on the batch of \w+"
@@ -241,7 +249,7 @@ def test_out_of_memory_halves_the_batch_and_says_so(
 
     _spoil_forward(monkeypatch, at=2, make=fail)
     run, config = new_run(tmp_path / "run"), config_of(data, DETECT, epochs=2)
-    assert train(config, run, stop_after(10)) is None
+    assert train(config, run, stop_after(6)) is None
     assert any("in 2 parts" in str(line.get("text")) for line in run.read_metrics())
     assert load_state(run.checkpoints / "last.pt")[1].parts == 2
     # Resumed, it does not try the whole batch again.
@@ -326,7 +334,7 @@ def test_a_precision_that_ultralytics_has_not_on_a_cpu_is_told(data: Path, tmp_p
 
 def test_a_split_without_boxes_or_outlines_is_refused(tmp_path: Path) -> None:
     boxes = write_demo(
-        tmp_path / "boxes", count=20, seed=1, size=(160, 160), format="yolo", outlines=False
+        tmp_path / "boxes", count=12, seed=1, size=(160, 160), format="yolo", outlines=False
     )
     with pytest.raises(DatasetError, match="outlines or masks in the split 'train'"):
         train(config_of(boxes, SEGMENT), new_run(tmp_path / "run"))
@@ -337,7 +345,7 @@ def test_a_split_without_boxes_or_outlines_is_refused(tmp_path: Path) -> None:
 
 
 def test_unknown_truth_is_left_out_and_counted_and_empty_is_kept(tmp_path: Path) -> None:
-    data = write_demo(tmp_path / "demo", count=20, seed=1, size=(160, 160), format="yolo")
+    data = write_demo(tmp_path / "demo", count=12, seed=1, size=(160, 160), format="yolo")
     config = config_of(data, DETECT, valid_split="val")
     before = write_folder(config, open_dataset(data), "detect")
     labels = sorted((data / "train" / "labels").iterdir())
@@ -394,13 +402,13 @@ def test_limit_draws_pictures_by_the_seed(data: Path) -> None:
     dataset = open_dataset(data)
     drawn = [
         tuple(
-            write_folder(config_of(data, DETECT, limit=9, seed=seed), dataset, "detect").ids[
+            write_folder(config_of(data, DETECT, limit=5, seed=seed), dataset, "detect").ids[
                 "train"
             ]
         )
         for seed in (0, 0, 1)
     ]
-    assert len(drawn[0]) == 9
+    assert len(drawn[0]) == 5
     assert drawn[0] == drawn[1] != drawn[2]
 
 
@@ -506,3 +514,118 @@ def test_pictures_are_the_same_whatever_was_read_before(data: Path) -> None:
     assert torch.equal(read[0]["img"], read[1]["img"])
     assert torch.equal(read[0]["bboxes"], read[1]["bboxes"])
     assert torch.equal(read[0]["masks"], read[1]["masks"])
+
+
+@pytest.fixture(scope="module")
+def start_file(tmp_path_factory: pytest.TempPathFactory) -> Given:
+    """A file as Ultralytics writes it, and its tensors."""
+    network = yolo_network("yolov8n.yaml")
+    file = save_checkpoint(network, tmp_path_factory.mktemp("start") / "start.pt", half=False)
+    return file, network.state_dict()
+
+
+def test_training_starts_from_weights_of_ultralytics(data: Path, start_file: Given) -> None:
+    """Of three other classes: everything but the scores' last layers is taken over."""
+    file, given = start_file
+    config = config_of(data, {}, start=str(file))
+    start = build_start(config, open_dataset(data).classes)
+    taken = start.network.state_dict()
+    other = {name for name in given if not torch.equal(given[name], taken[name])}
+    assert other == {f"model.22.cv3.{i}.2.{kind}" for i in range(3) for kind in ("weight", "bias")}
+    assert "of 355 tensors were taken over from start.pt" in start.notes[0]
+    kept = build_start(config, CLASSES).network.state_dict()
+    assert all(torch.equal(given[name], kept[name]) for name in given)
+
+
+def test_training_starts_from_a_model_of_the_library(data: Path, start_file: Given) -> None:
+    file, given = start_file
+    card = add_model(file)
+    start = build_start(config_of(data, {}, start=card.model_id), ("a", "b"))
+    taken = start.network.state_dict()
+    assert torch.equal(given["model.0.conv.weight"], taken["model.0.conv.weight"])
+
+
+def test_weights_folded_for_prediction_are_refused(data: Path, tmp_path: Path) -> None:
+    model = train(config_of(data, DETECT, epochs=1), new_run(tmp_path / "run"))
+    assert model is not None
+    model.save(settings().models / "run")
+    with pytest.raises(WeightsError, match="folded into the convolutions"):
+        build_start(config_of(data, {}, start="run"), ("a",))
+
+
+def test_weights_of_another_architecture_are_refused(data: Path, start_file: Given) -> None:
+    file, _ = start_file
+    with pytest.raises(WeightsError, match="expected weights of this architecture"):
+        build_start(config_of(data, {"name": "yolo11n.yaml"}, start=str(file)), ("a",))
+
+
+@pytest.mark.parametrize(("network", "limit"), [(DETECT, 24), (SEGMENT, 24)])
+def test_a_run_from_recipe_to_card(
+    data: Path, tmp_path: Path, network: dict[str, Any], limit: int
+) -> None:
+    recipe = "r5-yolo-segment" if network is SEGMENT else "r5-yolo-detect"
+    shrunk = {"start": "", "input_size": 96, "batch": 4, "epochs": 1, "limit": limit}
+    run = make_run(tmp_path / "run", recipe, str(data), {"network": network, **shrunk})
+    card = train_run(run)
+    assert card is not None
+    assert card.family == "yolo"
+    assert (run.path / card.weights_file).is_file()
+    assert run.evaluation.is_file()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "network", "folder"),
+    [
+        ("r5-yolo-detect", DETECT, "fracture7/data.yaml"),
+        ("r5-yolo-detect", DETECT, "fracture7"),
+        ("r5-yolo-segment", SEGMENT, "fracatlas"),
+    ],
+)
+def test_shrunk_recipes_train_an_epoch_on_real_radiographs(
+    shared_data: Path, tmp_path: Path, recipe: str, network: dict[str, Any], folder: str
+) -> None:
+    shrunk = {"start": "", "input_size": 160, "batch": 8, "epochs": 1, "limit": 48}
+    data = str(shared_data / folder)
+    run = make_run(tmp_path / "run", recipe, data, {"network": network, **shrunk})
+    card = train_run(run)
+    assert card is not None
+    epochs = [line for line in run.read_metrics() if line["kind"] == "epoch"]
+    assert len(epochs) == 1
+    assert not list((shared_data / folder.split("/", maxsplit=1)[0]).rglob("*.cache"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "monitor", "epochs"),
+    [("yolov8n.yaml", "ap50", 80), ("yolov8n-seg.yaml", "mask_ap50", 100)],
+)
+def test_eight_pictures_are_learnt_by_heart(
+    tmp_path: Path, name: str, monitor: str, epochs: int
+) -> None:
+    data = write_demo(tmp_path / "demo", count=24, seed=3, size=(160, 160), format="yolo")
+    config = config_of(
+        data,
+        {"name": name},
+        input_size=192,
+        epochs=epochs,
+        limit=8,
+        lr=0.003,
+        weight_decay=0,
+        clip_norm=10.0,
+        warmup_steps=10,
+        merge_classes="fracture",
+        monitor=monitor,
+    )
+    model = train(config, new_run(tmp_path / "run"))
+    assert model is not None
+    dataset = open_dataset(data)
+    samples = chosen_samples(dataset, config, "train")
+    assert len(samples) == 8
+    found = candidates(predict_all(model, samples), model.card, config.nms_iou)
+    labelling = Labelling.of(dataset, config)
+    truths = [
+        Detections.truth(each.truth.xyxy, labelling.labels(each), each.truth.masks)
+        for each in samples
+        if each.truth is not None
+    ]
+    assert detector_figures(found, truths, model.card, config)[monitor] >= 0.9

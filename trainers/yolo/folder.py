@@ -28,7 +28,7 @@ from fracture_core.conversion.resizing import resize_finding
 from fracture_core.conversion.yolo_files import ring_within
 from fracture_core.datasets import Dataset
 from fracture_core.datasets.records import RecordedDataset
-from fracture_core.errors import DatasetError
+from fracture_core.errors import BadInput, DatasetError
 from fracture_core.models.cards import Task
 from fracture_core.models.letterbox import Letterbox
 from fracture_core.settings import settings
@@ -37,7 +37,7 @@ from trainers.checkpoints import disk_is_full
 from trainers.config import TrainConfig
 from trainers.labelling import Labelling
 from trainers.packing import chosen_samples
-from trainers.reading import Reader, Shown, raise_unreadable
+from trainers.reading import Reader, Shown
 from trainers.yolo.options import STRIDE, whole_strides
 
 TRAIN, VALID = "train", "val"
@@ -139,9 +139,10 @@ class _Writer:
             return self._write_one(samples[row], shown, folder, f"{row:06d}")
 
         blocks = self.reader.blocks(samples, write_one)
-        read = [each for block in blocks for each in (_error_or_none(one) for one in block)]
-        pairs = zip(samples, read, strict=True)
-        raise_unreadable([(sample.sample_id, error) for sample, error in pairs if error])
+        pairs = zip(samples, (each for block in blocks for each in block), strict=True)
+        self.reader.raise_unreadable(
+            [(sample.sample_id, read) for sample, read in pairs if isinstance(read, BadInput)]
+        )
 
     def _write_one(self, sample: Sample, shown: Shown, folder: Path, stem: str) -> Shown:
         small = _shrunk(shown, self.side_px)
@@ -186,10 +187,6 @@ def _file_of(sample: Sample, dataset: Dataset) -> Path:
         return dataset.path
     found = getattr(dataset.records[sample.sample_id], "path", None)
     return found if isinstance(found, Path) else dataset.path
-
-
-def _error_or_none(read: object) -> object:
-    return None if isinstance(read, np.ndarray) else read
 
 
 def _shrunk(shown: Shown, side_px: int) -> Shown:

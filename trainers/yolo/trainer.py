@@ -256,10 +256,11 @@ class _Ours(_engine.BaseTrainer):  # type: ignore[misc,name-defined]
             return
         names = [self._plan.folder.name_of(file) for file in self._waiting]
         more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
+        listed = ", ".join(names[:_SHOWN_NAMES]) + more
         raise TrainingError(
             f"epoch {self.epoch + 1}, step {self._batch + 1}",
             expected="a loss that is a number",
-            found=f"{float(self.loss.detach())} on the batch of {', '.join(names[:_SHOWN_NAMES])}{more}",
+            found=f"{float(self.loss.detach())} on the batch of {listed}",
             advice="Look at these pictures, or lower the learning rate; "
             "the last checkpoint is of before.",
         )
