@@ -108,9 +108,12 @@ def test_metrics_tell_every_epoch_and_where_it_stands(data: Path, tmp_path: Path
     assert steps[0]["steps"] == 2
 
 
-def test_nothing_is_written_beside_the_data_or_where_python_was_started(
+def test_nothing_is_sent_nor_written_beside_the_data_or_where_python_was_started(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    called: list[object] = []
+    monkeypatch.setattr("socket.socket.connect", lambda *to: called.append(to))
+    monkeypatch.setattr("socket.getaddrinfo", lambda *to: called.append(to))
     before = sorted(data.rglob("*"))
     started = tmp_path / "started"
     started.mkdir()
@@ -118,6 +121,7 @@ def test_nothing_is_written_beside_the_data_or_where_python_was_started(
     train(config_of(data, DETECT, epochs=1), new_run(tmp_path / "run"))
     assert sorted(data.rglob("*")) == before
     assert not list(started.iterdir())
+    assert not called
 
 
 def test_threads_and_determinism_of_the_process_stay(data: Path, tmp_path: Path) -> None:
@@ -257,6 +261,21 @@ def test_out_of_memory_halves_the_batch_and_says_so(
     assert load_state(run.checkpoints / "last.pt")[1].parts == 2
 
 
+def test_out_of_memory_in_a_later_epoch_goes_on_from_the_checkpoint(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate")
+
+    _spoil_forward(monkeypatch, at=4, make=fail)
+    run = new_run(tmp_path / "run")
+    assert train(config_of(data, DETECT, epochs=3), run) is not None
+    lines = run.read_metrics()
+    assert [line["epoch"] for line in lines if line["kind"] == "epoch"] == [1, 2, 3]
+    assert sum("in 2 parts" in str(line.get("text")) for line in lines) == 1
+    assert load_state(run.checkpoints / "last.pt")[1].parts == 2
+
+
 def test_no_room_for_a_single_picture_is_a_clear_error(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,7 +283,7 @@ def test_no_room_for_a_single_picture_is_a_clear_error(
         raise RuntimeError("CUDA out of memory")
 
     monkeypatch.setattr("ultralytics.nn.tasks.DetectionModel.loss", fail)
-    with pytest.raises(TrainingError, match="memory: expected room for pictures of 96 pixels"):
+    with pytest.raises(TrainingError, match="memory: expected room for a picture of 96 pixels"):
         train(config_of(data, DETECT), new_run(tmp_path / "run"))
 
 
@@ -551,6 +570,17 @@ def test_weights_folded_for_prediction_are_refused(data: Path, tmp_path: Path) -
     model.save(settings().models / "run")
     with pytest.raises(WeightsError, match="folded into the convolutions"):
         build_start(config_of(data, {}, start="run"), ("a",))
+
+
+def test_training_starts_from_a_finished_run(data: Path, tmp_path: Path) -> None:
+    run, config = new_run(tmp_path / "run"), config_of(data, DETECT, epochs=1)
+    model = train(config, run)
+    assert model is not None
+    model.save(run.path)
+    start = build_start(config_of(data, {}, start=str(run.path)), model.card.classes)
+    best = load_state(run.checkpoints / "best.pt")[0]["ema"]
+    taken = start.network.state_dict()
+    assert all(torch.equal(best[name], taken[name]) for name in best)
 
 
 def test_weights_of_another_architecture_are_refused(data: Path, start_file: Given) -> None:

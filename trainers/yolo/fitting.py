@@ -1,6 +1,9 @@
 """One YOLO training, from the data set to the model of its best weights."""
 
+import gc
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Literal
 
 import torch
 
@@ -19,7 +22,11 @@ from trainers.labelling import class_names
 from trainers.yolo.folder import YoloFolder, write_folder
 from trainers.yolo.networks import Start, build_start, empty_network, layers_of
 from trainers.yolo.options import check_config, check_monitor, trainer_options
-from trainers.yolo.trainer import DetectTrainer, Plan, SegmentTrainer, Stopped
+from trainers.yolo.trainer import DetectTrainer, Plan, SegmentTrainer, Stopped, told_of_parts
+
+Outcome = Literal["end", "stop", "memory"]
+# As CUDA and as PyTorch on a CPU put it.
+_MEMORY_RAN_OUT = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 def fit(
@@ -37,7 +44,8 @@ def fit(
     """
     check_config(config)
     check_machine(config)
-    start = build_start(config, class_names(dataset, config))
+    classes = class_names(dataset, config)
+    start = build_start(config, classes)
     check_monitor(config, start.task)
     check_disk(run, start.network)
     folder = write_folder(config, dataset, start.task)
@@ -45,19 +53,45 @@ def fit(
     if position is None:
         for note in (*start.notes, *folder.notes, *_precision_notes(config)):
             journal.note(note)
-    if position is None or not position.phase:
-        parts = position.parts if position else config.accumulate
-        plan = Plan(
-            config=config.model_copy(update={"accumulate": parts}),
-            folder=folder,
-            network=start.network,
-            checkpoints=run.checkpoints,
-            journal=journal,
-            stop=stop,
+    if position is not None and position.phase:
+        return _best_model(config, start, folder, run)
+    plan = Plan(
+        config=_in_parts(config, position.parts if position else config.accumulate),
+        folder=folder,
+        network=start.network,
+        checkpoints=run.checkpoints,
+        journal=journal,
+        stop=stop,
+    )
+    outcome = _train(plan, start.task, run)
+    while outcome == "memory":
+        plan = _halved(plan, classes)
+        _position(run, journal)
+        outcome = _train(plan, start.task, run)
+    return _best_model(config, start, folder, run) if outcome == "end" else None
+
+
+def _in_parts(config: TrainConfig, parts: int) -> TrainConfig:
+    return config.model_copy(update={"accumulate": parts})
+
+
+def _halved(plan: Plan, classes: tuple[str, ...]) -> Plan:
+    """The plan to go on from the last checkpoint with half as many pictures at once."""
+    config = plan.config
+    parts = 2 * config.accumulate
+    if parts > config.batch:
+        raise TrainingError(
+            "memory",
+            expected=f"room for a picture of {config.input_size} pixels",
+            found=f"none left, even for a single one of the batch of {config.batch}",
+            advice="Choose a smaller input_size or network.",
         )
-        if not _train(plan, start.task, run):
-            return None
-    return _best_model(config, start, folder, run)
+    gc.collect()
+    torch.cuda.empty_cache()
+    plan.journal.note(told_of_parts(config.batch, parts))
+    return replace(
+        plan, config=_in_parts(config, parts), network=build_start(config, classes).network
+    )
 
 
 def _position(run: RunFolder, journal: Journal) -> Position | None:
@@ -69,8 +103,8 @@ def _position(run: RunFolder, journal: Journal) -> Position | None:
     return position
 
 
-def _train(plan: Plan, task: Task, run: RunFolder) -> bool:
-    """Whether it came to its end."""
+def _train(plan: Plan, task: Task, run: RunFolder) -> Outcome:
+    """How it ended: as planned, by request, or because memory ran out."""
     config, network = plan.config, plan.network
     device = _device(config)
     options = {
@@ -90,23 +124,14 @@ def _train(plan: Plan, task: Task, run: RunFolder) -> bool:
         try:
             trainer.train()
         except Stopped:
-            return False
+            return "stop"
         except RuntimeError as error:
-            if "out of memory" not in str(error).lower():
+            if not any(words in str(error).lower() for words in _MEMORY_RAN_OUT):
                 raise
-            raise _out_of_memory(config) from error
+            return "memory"
         finally:
             trainer.close()
-    return True
-
-
-def _out_of_memory(config: TrainConfig) -> TrainingError:
-    return TrainingError(
-        "memory",
-        expected=f"room for pictures of {config.input_size} pixels",
-        found=f"none left, even for a part of the batch of {config.batch}",
-        advice="Choose a smaller input_size, batch or network.",
-    )
+    return "end"
 
 
 def _device(config: TrainConfig) -> torch.device:

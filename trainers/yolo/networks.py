@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from fracture_core.errors import ConfigError, WeightsError
-from fracture_core.models.cards import ModelCard, Task, read_card
+from fracture_core.models.cards import CARD_FILE, ModelCard, Task, read_card
 from fracture_core.models.library import hash_file, read_library
 from fracture_core.models.state_dicts import read_state
 from fracture_core.models.yolo_architectures import (
@@ -18,6 +18,7 @@ from fracture_core.models.yolo_architectures import (
 from fracture_core.models.yolo_networks import random_network
 from fracture_core.models.yolo_weights import read_yolo_weights
 from fracture_core.settings import settings
+from trainers.checkpoints import BEST, load_state
 from trainers.config import TrainConfig
 
 _LEAST_SIDE = 64
@@ -117,8 +118,10 @@ def _read_weights(start: str) -> _Weights:
     if any(card.model_id == start for card in read_library().cards) and folder.is_dir():
         return _read_model(read_card(folder), folder)
     path = Path(start).expanduser()
+    if (path / CARD_FILE).is_file():
+        return _read_model(read_card(path), path)
     if path.suffix.lower() != ".pt":
-        expected = "a model of the library, or a weights file of Ultralytics (.pt)"
+        expected = "a model of the library, a finished run, or a weights file of Ultralytics (.pt)"
         raise ConfigError("start", expected=expected, found=repr(start))
     if not path.is_file():
         raise WeightsError(
@@ -138,13 +141,14 @@ def _read_model(card: ModelCard, folder: Path) -> _Weights:
         raise WeightsError(path, expected="the file that its card names", found="a changed one")
     if path.suffix.lower() != ".safetensors":
         return _read_file(path)
-    tensors = read_state(path)
+    best = folder / "checkpoints" / BEST
+    tensors = load_state(best)[0]["ema"] if best.is_file() else read_state(path)
     if not any(".bn." in name for name in tensors):
         raise WeightsError(
             path,
             expected="weights that can be trained further",
             found="ones whose batch norms were folded into the convolutions for prediction",
-            advice="Start from the .pt file that Ultralytics wrote.",
+            advice="Start from the folder of the run that trained it, or from a .pt file.",
         )
     yaml: Any = card.architecture["yaml"]
     architecture = check_architecture(yaml, path)

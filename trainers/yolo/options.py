@@ -83,6 +83,7 @@ def trainer_options(config: TrainConfig, task: str, *, on_gpu: bool) -> dict[str
         "deterministic": True,
         "pretrained": False,
         "plots": False,
+        "iou": config.nms_iou,
         **_augmentation(config.augment),
         **PASSED,
         **{key: value for key, value in config.network.items() if key in PASSED},

@@ -32,8 +32,6 @@ _SHOWN_NAMES = 8
 _FIGURES = {
     "ap": "metrics/mAP50-95(B)",
     "ap50": "metrics/mAP50(B)",
-    "precision": "metrics/precision(B)",
-    "recall": "metrics/recall(B)",
     "mask_ap": "metrics/mAP50-95(M)",
     "mask_ap50": "metrics/mAP50(M)",
 }
@@ -108,10 +106,7 @@ class _Ours(_engine.BaseTrainer):  # type: ignore[misc,name-defined]
     def _build_train_pipeline(self) -> None:
         super()._build_train_pipeline()
         if self.accumulate != self._position.parts:
-            self._plan.journal.note(
-                f"memory ran out: a batch of {self._plan.config.batch} is put through "
-                f"in {self.accumulate} parts"
-            )
+            self._plan.journal.note(told_of_parts(self._plan.config.batch, self.accumulate))
         # Ultralytics carries gradients from one epoch into the next, where a checkpoint would
         # lose them: parts are counted in `optimizer_step`.
         self._position.parts, self.accumulate = self.accumulate, 1
@@ -169,7 +164,10 @@ class _Ours(_engine.BaseTrainer):  # type: ignore[misc,name-defined]
         last = self._plan.checkpoints / LAST
         if not last.is_file():
             return
+        parts = self._position.parts
         state, self._position = load_state(last)
+        # Memory may have run out since.
+        self._position.parts = parts
         self.model.load_state_dict(state["network"])
         self.ema.ema.load_state_dict(state["ema"])
         self.ema.updates = state["updates"]
@@ -233,10 +231,7 @@ class _Ours(_engine.BaseTrainer):  # type: ignore[misc,name-defined]
 
     def _tell_epoch(self) -> None:
         config = self._plan.config
-        names = ("precision", "recall")
-        facts: dict[str, object] = {
-            name: value for name, value in self._figures.items() if name not in names
-        }
+        facts: dict[str, object] = dict(self._figures)
         loss = facts.pop("loss")
         facts["val_loss"] = None if loss == math.inf else loss
         seconds = round(time.monotonic() - self._began, 3)
@@ -281,6 +276,11 @@ class _NeverStops:
 
     def __call__(self, epoch: int, fitness: float) -> bool:
         return False
+
+
+def told_of_parts(batch: int, parts: int) -> str:
+    """What to say where memory ran out."""
+    return f"memory ran out: a batch of {batch} is put through in {parts} parts from here on"
 
 
 def _figures(metrics: dict[str, float]) -> dict[str, float]:
