@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 APP_STAMP := $(VENV)/.app-installed
 TEST_STAMP := $(VENV)/.test-installed
 
-.PHONY: help app setup setup-test test test-fast check format bench clean
+.PHONY: help app setup setup-test test test-fast check format bench bench-train clean
 
 help:
 	@echo "make app     install what the app needs and serve it"
 	@echo "make test    install what the tests need and run them all, the browser included"
 	@echo "make check   lint, types, import layers"
 	@echo "make bench   measure speed and print a table"
+	@echo "make bench-train  measure training beside the published loops, minutes"
 	@echo "make setup   only install what the app needs"
 
 app: setup
@@ -56,6 +57,9 @@ format: setup-test
 
 bench: setup-test
 	$(BIN)/python -m benchmarks
+
+bench-train: setup-test
+	$(BIN)/python -m benchmarks training
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

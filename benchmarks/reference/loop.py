@@ -1,0 +1,35 @@
+"""What the published loops have in common: a loader, a step a batch, and a loss read every step."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+
+class ReferenceLoop(ABC):
+    """Trains `network` in place on `device`; `losses` has that of every step."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        loader: DataLoader[Any],
+        optimiser: torch.optim.Optimizer,
+        device: torch.device,
+    ) -> None:
+        self.network = network
+        self.losses: list[float] = []
+        self._loader = loader
+        self._optimiser = optimiser
+        self._device = device
+
+    def epoch(self) -> None:
+        """Once through the training split."""
+        self.network.train()
+        for batch in self._loader:
+            self.losses.append(self._step(batch))
+
+    @abstractmethod
+    def _step(self, batch: Any) -> float:
+        """One step of the optimiser; its loss."""

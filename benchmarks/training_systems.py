@@ -1,0 +1,138 @@
+"""R1, R2 and R4 as they are compared: recipe, reference loop, data, and at which size."""
+
+import copy
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.reference.loop import ReferenceLoop
+from benchmarks.reference.r1 import R1Loop
+from benchmarks.reference.r2 import R2Loop
+from benchmarks.reference.r4 import R4Loop
+from benchmarks.training_data import write_pictures, write_slices
+from fracture_core.datasets import open_dataset
+from fracture_core.runs import RunFolder
+from trainers.classification import ClassifierTrainee
+from trainers.config import TrainConfig, read_config
+from trainers.families import build_trainee
+from trainers.labelling import class_names
+from trainers.loop import Loop
+from trainers.packed import Packed
+from trainers.packing import pack_split
+from trainers.running import make_run
+from trainers.trainee import Trainee
+
+Changes = Mapping[str, object]
+
+# Weights are drawn at random, alike on both sides: nothing is fetched. R4's class multipliers name
+# classes that the demo data does not have. DETR's loss is that of the last decoder layer, which is
+# transformers' default and so what R1 was trained with; the recipe judges every layer.
+_ALWAYS: Mapping[str, Changes] = {
+    "R1": {"start": "", "network.auxiliary_loss": False},
+    "R2": {"start": "", "second_phase": None},
+    "R4": {"start": "", "class_multipliers": {}},
+}
+_RECIPES = {
+    "R1": "r1-detr",
+    "R2": "r2-faster-rcnn",
+    "R4": "r4-efficientnet-gate-as-published",
+}
+_WRITERS: Mapping[str, Callable[..., Path]] = {
+    "R1": write_slices,
+    "R2": write_slices,
+    "R4": write_pictures,
+}
+SYSTEMS = tuple(_RECIPES)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """How large a system is run: data, and what departs from the recipe on both sides.
+
+    `drawn` studies or radiographs are rendered, of which `train` and `valid` pictures are written,
+    0 = all there are, of `side` pixels.
+    """
+
+    drawn: int
+    train: int
+    valid: int
+    side: int
+    changes: Changes = field(default_factory=dict)
+
+    def write(self, system: str, folder: Path) -> Path:
+        """The data set, in a folder that is not there yet."""
+        return _WRITERS[system](
+            folder, drawn=self.drawn, train=self.train, valid=self.valid, side=self.side
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Pair:
+    """Our loop and the reference on the same data, with the same first weights.
+
+    `judge` is a second trainee of the same kind, for validating the reference's network.
+    """
+
+    config: TrainConfig
+    run: RunFolder
+    loop: Loop
+    reference: ReferenceLoop
+    judge: Trainee
+    train: Packed
+    valid: Packed
+    packing_seconds: float
+
+
+def build_pair(system: str, size: Size, data: Path, run: Path, changes: Changes) -> Pair:
+    """`changes` are for our side alone, so they must not be ones that the reference shares."""
+    asked = {**_ALWAYS[system], "monitor": "loss", "patience": 0, **size.changes, **changes}
+    folder = make_run(run, _RECIPES[system], str(data), asked)
+    config = read_config(folder.config)
+    dataset = open_dataset(config.data)
+    classes = class_names(dataset, config)
+    trainee, judge = (build_trainee(config, classes, folder.name) for _ in range(2))
+    began = time.perf_counter()
+    train = pack_split(dataset, config, config.train_split, trainee.size_of)
+    packing_seconds = time.perf_counter() - began
+    valid = pack_split(dataset, config, config.valid_split, trainee.size_of)
+    for each in (trainee, judge):
+        _count_classes(each, train)
+    device = torch.device("cuda" if torch.cuda.is_available() and config.device != "cpu" else "cpu")
+    judge.network.load_state_dict(trainee.network.state_dict())
+    # Copied before the loop moves, lays out or compiles anything.
+    reference = _reference(system, copy.deepcopy(trainee.network), data, device, config)
+    return Pair(
+        config=config,
+        run=folder,
+        loop=Loop(config, trainee, train, valid, folder, lambda: False),
+        reference=reference,
+        judge=judge.to(device),
+        train=train,
+        valid=valid,
+        packing_seconds=packing_seconds,
+    )
+
+
+def _reference(
+    system: str, network: Any, data: Path, device: torch.device, config: TrainConfig
+) -> ReferenceLoop:
+    """What a size may change is taken from the config, everything else is the reference's own."""
+    shared = {"batch": config.batch, "lr": config.lr}
+    if system == "R1":
+        return R1Loop(network, data, device, backbone_lr=config.backbone_lr or 0.0, **shared)
+    if system == "R2":
+        return R2Loop(network, data, device, **shared)
+    return R4Loop(
+        network, data, device, size=config.input_size, class_count=len(config.classes), **shared
+    )
+
+
+def _count_classes(trainee: Trainee, train: Packed) -> None:
+    if isinstance(trainee, ClassifierTrainee):
+        counts = np.bincount(train.truth.image_classes, minlength=len(train.classes))
+        trainee.set_class_counts(counts.tolist())
