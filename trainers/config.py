@@ -185,7 +185,7 @@ class TrainConfig(Phase):
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Of the forward pass; float16 scales gradients."""
     channels_last: bool = True
-    """Memory layout that convolutions on a GPU like; no effect on a CPU."""
+    """Memory layout that convolutions like, on a GPU and on a CPU."""
     compile: bool = False
     """Compile the network first: minutes at the start, faster steps on a GPU."""
     fused: bool = True

@@ -86,7 +86,7 @@ class Loop:
     def _prepare(self, trainee: Trainee) -> Trainee:
         device = self._accelerator.device
         trainee = trainee.to(device)
-        if device.type == "cuda" and self._config.channels_last:
+        if self._config.channels_last:
             trainee.network.to(memory_format=torch.channels_last)
         if self._config.compile:
             trainee.compile_network()

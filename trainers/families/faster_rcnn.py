@@ -119,15 +119,14 @@ class FasterRcnnTrainee(Trainee):
 
 def build(config: TrainConfig, classes: tuple[str, ...], model_id: str) -> FasterRcnnTrainee:
     """`start`: "" = random; torchvision's weights by their name, such as COCO_V1; a model of the
-    library or a file.
+    library or a file. Of a ResNet the light network's backbone begins.
     """
     given = network_settings(config, _KNOWN)
     start = _start(config.start, str(given.get("name", _DEFAULT)))
     architecture = _architecture(config, start, given)
     count, size = len(classes), config.input_size
     network = build_network(architecture, class_count=count, min_size=size).requires_grad_(True)
-    heads = ("roi_heads.box_predictor.",)
-    notes = () if start is None else take_over(network, start, classes, heads=heads)
+    notes = _begin(network, start, classes)
     card = ModelCard(
         model_id=model_id,
         title=f"Faster R-CNN, {architecture.name}",
@@ -148,7 +147,19 @@ def _start(ref: str, name: str) -> Start | None:
     check_name("network.name", name, INPUT_SIZES)
     if name != LIGHT and ref in get_model_weights(name).__members__:
         return taken_from(FasterRcnnModel.from_name(f"{name}:{ref}"))
-    return open_start(ref, ("faster_rcnn",), names="COCO_V1")
+    families = ("faster_rcnn", "resnet") if name == LIGHT else ("faster_rcnn",)
+    return open_start(ref, families, names="COCO_V1")
+
+
+def _begin(network: Any, start: Start | None, classes: tuple[str, ...]) -> tuple[str, ...]:
+    if start is None:
+        return ()
+    if start.card.family == "faster_rcnn":
+        return take_over(network, start, classes, heads=("roi_heads.box_predictor.",))
+    trunk = {name: tensor for name, tensor in start.state.items() if not name.startswith("fc.")}
+    plain = Start(card=start.card.model_copy(update={"classes": classes}), state=trunk)
+    take_over(network.backbone.body, plain, classes, heads=())
+    return (f"The backbone begins from {start.card.title}, everything else anew.",)
 
 
 def _architecture(
@@ -156,15 +167,26 @@ def _architecture(
 ) -> FasterRcnnArchitecture:
     name = str(given.get("name", _DEFAULT))
     check_name("network.name", name, INPUT_SIZES)
-    known: dict[str, Any] = {"name": name} if start is None else dict(start.card.architecture)
+    known = _known(name, start)
     shape = {key: value for key, value in given.items() if key in _LIGHT_SHAPE}
     plain = {key: value for key, value in given.items() if key not in _LIGHT_SHAPE}
-    if shape or (start is None and name == LIGHT):
+    if shape or (name == LIGHT and "light" not in known):
         known["light"] = checked(LightShape, {**(known.get("light") or {}), **shape})
     usual, longest = INPUT_SIZES[known["name"]]
     known["max_size"] = config.input_size * longest // usual
     facts = {"weights": "", "seed": config.seed}
     return checked(FasterRcnnArchitecture, {**known, **plain, **facts})
+
+
+def _known(name: str, start: Start | None) -> dict[str, Any]:
+    """What the start settles of the architecture."""
+    if start is None:
+        return {"name": name}
+    facts = start.card.architecture
+    if start.card.family == "faster_rcnn":
+        return dict(facts)
+    shape = {"backbone": facts["name"], "backbone_width": facts["width"]}
+    return {"name": name, "light": checked(LightShape, shape).model_dump(mode="json")}
 
 
 def _in_float32(_module: nn.Module, _given: object, answers: Any) -> Any:
