@@ -415,7 +415,7 @@ class TestSource:
         stream = Source(packed, torch.device("cpu")).batches([([0], torch.Generator())] * 50)
         next(stream)
         stream.close()
-        assert not [each for each in threading.enumerate() if each.name.startswith("reading")]
+        assert not [each for each in threading.enumerate() if each.name.startswith("ahead")]
 
 
 def _refuse(*_: object) -> None:

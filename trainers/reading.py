@@ -1,12 +1,9 @@
 """Pictures read by several threads, in order, a bounded number of them under way at once."""
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,15 +13,13 @@ from fracture_core.datasets.records import RecordedDataset
 from fracture_core.datasets.rsna import SliceRecord, read_slices
 from fracture_core.errors import BadInput, DatasetError
 from fracture_core.types import Sample, full_range
+from trainers.ahead import in_order
 
 Shown = npt.NDArray[np.uint8]
 Read = Shown | BadInput
 Prepare = Callable[[int, Shown], Shown]
 _BLOCK = 32
-_AHEAD = 2
 _NAMED = 5
-_From = TypeVar("_From")
-_To = TypeVar("_To")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +31,7 @@ class Reader:
 
     def samples(self, ids: Sequence[str]) -> list[Sample]:
         """The samples, headers read; raises DatasetError that names those that cannot be."""
-        found = list(self._in_order(self._sample, ids))
+        found = list(in_order(self._sample, ids, workers=self.workers))
         pairs = zip(ids, found, strict=True)
         self.raise_unreadable([(i, each) for i, each in pairs if isinstance(each, BadInput)])
         return [each for each in found if isinstance(each, Sample)]
@@ -44,7 +39,8 @@ class Reader:
     def blocks(self, samples: Sequence[Sample], prepare: Prepare) -> Iterator[list[Read]]:
         """What `prepare` makes of each picture and its number, or the error; in blocks."""
         starts = range(0, len(samples), _BLOCK)
-        return self._in_order(lambda start: self._read(samples, start, prepare), starts)
+        read = partial(self._read, samples, prepare)
+        return in_order(read, starts, workers=self.workers)
 
     def raise_unreadable(self, failed: Sequence[tuple[str, BadInput]]) -> None:
         """Raises DatasetError that names the first few, if there are any."""
@@ -68,7 +64,7 @@ class Reader:
         except BadInput as error:
             return error
 
-    def _read(self, samples: Sequence[Sample], start: int, prepare: Prepare) -> list[Read]:
+    def _read(self, samples: Sequence[Sample], prepare: Prepare, start: int) -> list[Read]:
         block = samples[start : start + _BLOCK]
         if (rows := self._rows(block)) is not None:
             path, numbers = rows
@@ -90,20 +86,6 @@ class Reader:
         if len(slices) < len(block) or rows != sorted(rows):
             return None
         return slices[0].path, rows
-
-    def _in_order(self, function: Callable[[_From], _To], items: Iterable[_From]) -> Iterator[_To]:
-        waiting: deque[Future[_To]] = deque()
-        rest = iter(items)
-        with ThreadPoolExecutor(self.workers, thread_name_prefix="packing") as pool:
-            try:
-                while True:
-                    most = _AHEAD * self.workers - len(waiting)
-                    waiting.extend(pool.submit(function, item) for item in islice(rest, most))
-                    if not waiting:
-                        return
-                    yield waiting.popleft().result()
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _prepare(row: int, sample: Sample, prepare: Prepare) -> Read:

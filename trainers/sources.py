@@ -1,14 +1,13 @@
 """Where a run's batches come from: a packed data set, kept on the device or streamed to it."""
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from trainers.ahead import in_order
 from trainers.augmentation import UNCHANGED, augment_batch
 from trainers.batches import NOTHING, Batch
 from trainers.config import Augment
@@ -20,7 +19,6 @@ Step = tuple[Sequence[int], torch.Generator]
 
 _SHARE_OF_FREE_MEMORY = 0.5
 _ROWS_AT_A_TIME = 1024
-_AHEAD = 2
 
 
 class Source:
@@ -53,27 +51,29 @@ class Source:
         self, rows: Sequence[int], generator: torch.Generator, augment: Augment | None = None
     ) -> Batch:
         """The pictures of some rows, changed at random where `augment` says so."""
-        return self._finish(torch.as_tensor(rows), self._read(rows), generator, augment)
+        [batch] = self.batches([(rows, generator)], augment)
+        return batch
 
     def batches(self, steps: Iterable[Step], augment: Augment | None = None) -> Iterator[Batch]:
-        """A batch for each step in order, the pictures of the next being read meanwhile."""
-        if self._held is not None:
-            yield from (self.batch(rows, generator, augment) for rows, generator in steps)
-            return
-        rest = iter(steps)
-        waiting: deque[tuple[Step, Future[Tensor]]] = deque()
-        with ThreadPoolExecutor(1, thread_name_prefix="reading") as reader:
-            while True:
-                for step in islice(rest, _AHEAD - len(waiting)):
-                    waiting.append((step, reader.submit(self._read, step[0])))
-                if not waiting:
-                    return
-                (rows, generator), raw = waiting.popleft()
-                yield self._finish(torch.as_tensor(rows), raw.result(), generator, augment)
+        """A batch for each step in order; other threads read the next ones meanwhile.
 
-    def _finish(
-        self, rows: Tensor, raw: Tensor, generator: torch.Generator, augment: Augment | None
-    ) -> Batch:
+        On a CPU they make them whole, each with one core: sharing out every small operation
+        among cores takes ten times as long as soon as another process wants one of them.
+        """
+        if self.device.type == "cpu":
+            workers = torch.get_num_threads()
+            make = partial(self._make, augment)
+            return in_order(make, steps, workers=workers, start=partial(torch.set_num_threads, 1))
+        if self._held is not None:
+            return (self._make(augment, step) for step in steps)
+        read = in_order(lambda step: (step, self._read(step[0])), steps, workers=1)
+        return (self._finish(augment, step, raw) for step, raw in read)
+
+    def _make(self, augment: Augment | None, step: Step) -> Batch:
+        return self._finish(augment, step, self._read(step[0]))
+
+    def _finish(self, augment: Augment | None, step: Step, raw: Tensor) -> Batch:
+        rows, generator = torch.as_tensor(step[0]), step[1]
         raw = raw.to(self.device, non_blocking=True)
         inputs = self._inputs[rows]
         height, width = inputs.amax(dim=0).tolist()
