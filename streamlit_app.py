@@ -37,7 +37,13 @@ def site_map() -> dict[str, list[st.Page]]:
         icon=":material/inventory_2:",
         help="Model cards: what is known of each model; add, rename, delete, measure.",
     )
-    return {"Review": [read, compare], "Models": [library]}
+    datasets = st.Page(
+        "pages/train/datasets.py",
+        title="Data sets",
+        icon=":material/folder_open:",
+        help="What a data set holds: counts, pictures with their truth; write it anew.",
+    )
+    return {"Review": [read, compare], "Train": [datasets], "Models": [library]}
 
 
 def serve_page() -> None:

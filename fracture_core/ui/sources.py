@@ -4,7 +4,6 @@ Readers of files are imported on first use, so that the first page need not wait
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -14,8 +13,8 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from fracture_core.demo.case import demo_case
 from fracture_core.demo.classes import CLASSES
 from fracture_core.errors import WorkbenchError
-from fracture_core.settings import settings
 from fracture_core.ui.cases import Case
+from fracture_core.ui.dataset_choice import choose_dataset
 from fracture_core.ui.text import literal
 
 if TYPE_CHECKING:
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from fracture_core.imaging.opening import Opened
 
 SOURCES = ("Demo", "Upload", "Data set")
-DEMO_COUNT = 60
 
 
 def choose_case(messages: DeltaGenerator) -> Case:
@@ -126,46 +124,12 @@ def _unique(names: Sequence[str]) -> list[str]:
 
 
 def _from_dataset(messages: DeltaGenerator) -> Case | None:
-    path = st.text_input(
-        "Folder or file",
-        key="path",
-        bind="query-params",
-        placeholder="/path/to/data",
-        help="An RSNA HDF5 file, a COCO JSON with its pictures, or a YOLO folder.",
-    )
-    if not path:
-        st.button("Make a demo data set", on_click=_make_demo_dataset, icon=":material/add:")
-        return None
-    try:
-        dataset = _opened_dataset(path, _stamp(Path(path).expanduser()))
-    except WorkbenchError as error:
-        messages.error(literal(str(error)), icon=":material/folder_off:")
+    dataset = choose_dataset(messages)
+    if dataset is None:
         return None
     st.caption(literal(dataset.found))
     show_warnings(dataset.warnings, messages)
     return _choose_sample(dataset, messages)
-
-
-@st.cache_resource(max_entries=4, show_spinner="Opening the data set…")
-def _opened_dataset(path: str, stamp: int) -> "Dataset":
-    from fracture_core.datasets import open_dataset
-
-    # The stamp is part of the key: a data set changed on disk is opened anew.
-    return open_dataset(Path(path).expanduser())
-
-
-def _stamp(path: Path) -> int:
-    return path.stat().st_mtime_ns if path.exists() else 0
-
-
-def _make_demo_dataset() -> None:
-    from fracture_core.demo.layouts import write_demo
-
-    folder = settings().home / "demo" / "coco"
-    if not folder.exists():
-        with st.spinner("Making the demo data set…"):
-            write_demo(folder, count=DEMO_COUNT, seed=0, format="coco")
-    st.session_state.path = str(folder)
 
 
 def show_warnings(warnings: Sequence[str], messages: DeltaGenerator) -> None:

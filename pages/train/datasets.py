@@ -1,0 +1,25 @@
+"""What a data set holds, before anything is trained on it."""
+
+import streamlit as st
+
+from fracture_core.ui.converting import offer_conversion
+from fracture_core.ui.dataset_choice import choose_dataset
+from fracture_core.ui.dataset_facts import show_counts, show_gallery
+from fracture_core.ui.sources import show_warnings
+from fracture_core.ui.text import literal
+
+st.header("Data sets", anchor=False)
+messages = st.container()
+dataset = choose_dataset(messages)
+if dataset is None:
+    st.info("Name a data set, or make the demo one.", icon=":material/folder_open:")
+    st.stop()
+
+st.caption(literal(dataset.found))
+show_warnings(dataset.warnings, messages)
+show_counts(dataset)
+pictures, convert = st.tabs(["Pictures", "Convert"])
+with pictures:
+    show_gallery(dataset, st.session_state.path)
+with convert:
+    offer_conversion(dataset)
