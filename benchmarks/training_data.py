@@ -15,7 +15,9 @@ import h5py
 import numpy as np
 from PIL import Image
 
-from fracture_core.demo import rsna, write_demo
+from fracture_core.conversion.yolo_files import label_folder, picture_folder, write_data_file
+from fracture_core.demo import rsna
+from fracture_core.demo.radiograph import VIEWS, plan_radiograph, render
 from fracture_core.demo.samples import demo_study
 from fracture_core.settings import settings
 
@@ -57,21 +59,19 @@ def write_slices(folder: Path, *, drawn: int, train: int, valid: int, side: int)
 
 
 def write_pictures(folder: Path, *, drawn: int, train: int, valid: int, side: int) -> Path:
-    """A YOLO folder of JPEG files, square and each with a class, from `drawn` radiographs."""
-    source = write_demo(
-        folder.with_name(f"{folder.name}-drawn"),
-        count=drawn,
-        format="yolo",
-        size=(side, side),
-        outlines=False,
-    )
-    for split, count in (("train", train), ("valid", valid)):
-        for name in ("images", "labels"):
-            (folder / split / name).mkdir(parents=True)
-        _repeat_files(source / split, folder / split, count)
-    text = (source / "data.yaml").read_text(encoding="utf-8")
-    kept = [line for line in text.split("\n") if not line.startswith("test")]
-    (folder / "data.yaml").write_text("\n".join(kept), encoding="utf-8")
+    """A YOLO folder of square JPEG files, each of the class that its view is.
+
+    Every fifth radiograph that is drawn is for validation; 0 = all of them.
+    """
+    numbers = {"train": [n for n in range(drawn) if n % 5], "val": list(range(0, drawn, 5))}
+    for (split, there), count in zip(numbers.items(), (train, valid), strict=True):
+        images, labels = folder / picture_folder(split), folder / label_folder(split)
+        images.mkdir(parents=True)
+        labels.mkdir(parents=True)
+        for number in there:
+            _draw(number, images / f"picture-{number:05d}-0.jpg", labels, side)
+        _copy(images, labels, count)
+    write_data_file(folder, VIEWS, numbers)
     return folder
 
 
@@ -80,12 +80,13 @@ def _repeat(source: h5py.File, target: h5py.File, *, train: int, valid: int) -> 
     split = source["split"][:]
     rows, rounds = [], []
     for number, count in ((_TRAIN, train), (_VALID, valid)):
-        there = np.flatnonzero(split == number)
+        there = np.random.default_rng(0).permutation(np.flatnonzero(split == number))
         wanted = np.arange(count or len(there))
         rows.append(there[wanted % len(there)])
         rounds.append(wanted // len(there))
     chosen, copies = np.concatenate(rows), np.concatenate(rounds)
-    shape, chunks = source["images"].shape[1:], source["images"].chunks
+    shape = source["images"].shape[1:]
+    chunks = (min(len(chosen), source["images"].chunks[0]), *shape)
     images = target.create_dataset("images", (len(chosen), *shape), "float32", chunks=chunks)
     for place, row in enumerate(chosen):
         images[place] = source["images"][row]
@@ -98,12 +99,21 @@ def _repeat(source: h5py.File, target: h5py.File, *, train: int, valid: int) -> 
     target.create_dataset("SliceNumber", data=list(numbers[chosen]), dtype=text)
 
 
-def _repeat_files(source: Path, target: Path, count: int) -> None:
-    labels = [path for path in sorted((source / "labels").iterdir()) if path.stat().st_size]
-    for number in range(count or len(labels)):
-        label = labels[number % len(labels)]
-        stem = f"{number:05d}-{label.stem}"
-        with Image.open(source / "images" / f"{label.stem}.png") as picture:
-            path = target / "images" / f"{stem}.jpg"
-            picture.convert("RGB").save(path, quality=_JPEG_QUALITY)
-        shutil.copyfile(label, target / "labels" / f"{stem}.txt")
+def _draw(number: int, path: Path, labels: Path, side: int) -> None:
+    """A radiograph and its label, a box around everything."""
+    view = int(np.random.default_rng(number).integers(len(VIEWS)))
+    drawn = render(plan_radiograph((number,), size=(side, side), view=VIEWS[view]))
+    top = drawn.pixels.max()
+    grey = Image.fromarray((drawn.pixels * (255.0 / top)).astype(np.uint8))
+    grey.convert("RGB").save(path, quality=_JPEG_QUALITY)
+    (labels / f"{path.stem}.txt").write_text(f"{view} 0.5 0.5 1 1\n", encoding="utf-8")
+
+
+def _copy(images: Path, labels: Path, count: int) -> None:
+    """Pictures under other names until there are `count`."""
+    there = sorted(images.iterdir())
+    for number in range(len(there), count):
+        source = there[number % len(there)]
+        stem = f"{source.stem.rpartition('-')[0]}-{number}"
+        shutil.copyfile(source, images / f"{stem}.jpg")
+        shutil.copyfile(labels / f"{source.stem}.txt", labels / f"{stem}.txt")

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from trainers import colours, geometry
-from trainers.colours import Colours
+from trainers.colours import change_colours, draw_colours
 from trainers.config import Augment
-from trainers.geometry import Frames, Motion
+from trainers.geometry import Frames, draw_motion, move_boxes, move_pixels
 
 UNCHANGED = Augment()
 # What a core's cache holds: on a CPU, batches are gone through in parts.
@@ -29,25 +29,20 @@ def augment_batch(
     """
     count = len(raw)
     uniform = torch.rand(count, geometry.DRAWS + colours.DRAWS, generator=generator)
-    motion = geometry.draw_motion(augment, uniform[:, : geometry.DRAWS], frames)
-    change = colours.draw_colours(augment, uniform[:, geometry.DRAWS :])
-    boxes_xyxy, labels = geometry.move_boxes(motion, *truth, frames.inputs)
-    if raw.device.type != "cpu":
-        return _change(motion, change, raw, frames)[:, None], (boxes_xyxy, labels)
-    pixels = torch.empty(count, *frames.canvas)
-    step = max(1, _PIXELS_A_PART // (frames.canvas[0] * frames.canvas[1]))
+    motion = draw_motion(augment, uniform[:, : geometry.DRAWS], frames)
+    change = draw_colours(augment, uniform[:, geometry.DRAWS :])
+    boxes_xyxy, labels = move_boxes(motion, *truth, frames.inputs)
+    pixels = torch.empty(count, *frames.canvas, device=raw.device)
+    area = frames.canvas[0] * frames.canvas[1]
+    step = max(1, _PIXELS_A_PART // area) if raw.device.type == "cpu" else count
+    spare = torch.empty_like(pixels[:step])
     for start in range(0, count, step):
-        part = (start, start + step)
-        some = None if change is None else change.part(*part)
-        changed = _change(motion.part(*part), some, raw[slice(*part)], frames.part(*part))
-        pixels[slice(*part)] = changed
+        out = pixels[start : start + step]
+        part = (start, start + len(out))
+        moved, inside = move_pixels(motion.part(*part), raw[slice(*part)], frames.part(*part))
+        out.copy_(moved)
+        if change is not None:
+            change_colours(change.part(*part), out, inside, spare[: len(out)])
+        if inside is not None:
+            out.mul_(inside)
     return pixels[:, None], (boxes_xyxy, labels)
-
-
-def _change(motion: Motion, change: Colours | None, raw: Tensor, frames: Frames) -> Tensor:
-    """(B, H, W) float32, 0 beside the pictures."""
-    pixels, inside = geometry.move_pixels(motion, raw, frames)
-    if change is not None:
-        pixels = colours.change_colours(change, pixels, inside)
-    pixels = pixels.float()
-    return pixels if inside is None else pixels * inside

@@ -42,25 +42,26 @@ def draw_colours(augment: Augment, uniform: Tensor) -> Colours | None:
     return Colours(gains.float(), contrasts.float(), sides.float(), bool(sides.any()))
 
 
-def change_colours(colours: Colours, pixels: Tensor, inside: Tensor | None) -> Tensor:
-    """(B, H, W) grey in [0, 255], beside the pictures their edge repeated → float32, the same.
+def change_colours(colours: Colours, grey: Tensor, inside: Tensor | None, spare: Tensor) -> None:
+    """Change (B, H, W) float32 grey in [0, 255] in its place; beside the pictures it is to repeat
+    their edge.
 
-    `inside` (B, H, W) tells what counts for the mean grey, None = everything.
+    `inside` (B, H, W) tells what counts for the mean grey, None = everything · `spare` is memory
+    of the same shape: fresh memory would cost more than the arithmetic.
     """
-    grey = pixels.float()
-    device = grey.device
     gains, contrasts, sides = (
-        each.to(device, non_blocking=True)[:, None, None] for each in colours[:3]
+        each.to(grey.device, non_blocking=True)[:, None, None] for each in colours[:3]
     )
     offsets = (1 - contrasts) * gains * _mean(grey, inside)
     factors = gains * contrasts
-    if not colours.blurs:
-        return torch.addcmul(offsets, grey, factors).clamp_(0, 255)
-    across = grey * (1 - 2 * sides)
-    _add_neighbours(across, grey, sides, dim=2)
-    changed = torch.addcmul(offsets, across, factors * (1 - 2 * sides))
-    _add_neighbours(changed, across, factors * sides, dim=1)
-    return changed.clamp_(0, 255)
+    if colours.blurs:
+        torch.mul(grey, 1 - 2 * sides, out=spare)
+        _add_neighbours(spare, grey, sides, dim=2)
+        torch.mul(spare, factors * (1 - 2 * sides), out=grey)
+        _add_neighbours(grey, spare, factors * sides, dim=1)
+    else:
+        grey.mul_(factors)
+    grey.add_(offsets).clamp_(0, 255)
 
 
 def _mean(grey: Tensor, inside: Tensor | None) -> Tensor:
