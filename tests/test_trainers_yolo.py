@@ -595,7 +595,8 @@ def test_a_run_from_recipe_to_card(
 ) -> None:
     recipe = "r5-yolo-segment" if network is SEGMENT else "r5-yolo-detect"
     shrunk = {"start": "", "input_size": 96, "batch": 4, "epochs": 1, "limit": limit}
-    run = make_run(tmp_path / "run", recipe, str(data), {"network": network, **shrunk})
+    changes = {f"network.{key}": value for key, value in network.items()}
+    run = make_run(tmp_path / "run", recipe, str(data), {**changes, **shrunk})
     card = train_run(run)
     assert card is not None
     assert card.family == "yolo"
@@ -616,7 +617,8 @@ def test_shrunk_recipes_train_an_epoch_on_real_radiographs(
 ) -> None:
     shrunk = {"start": "", "input_size": 160, "batch": 8, "epochs": 1, "limit": 48}
     data = str(shared_data / folder)
-    run = make_run(tmp_path / "run", recipe, data, {"network": network, **shrunk})
+    changes = {f"network.{key}": value for key, value in network.items()}
+    run = make_run(tmp_path / "run", recipe, data, {**changes, **shrunk})
     card = train_run(run)
     assert card is not None
     epochs = [line for line in run.read_metrics() if line["kind"] == "epoch"]

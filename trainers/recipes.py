@@ -29,6 +29,26 @@ class Recipe:
 
 _R1_AUGMENT = {"brightness": 0.3, "contrast": 0.3, "blur": 1.0, "blur_sigma": [0.1, 2.0]}
 _R3_AUGMENT = {"flip": 0.5, "scale": [0.6, 1.0], "crop": 0.5, "crop_least": 0.5}
+# R5 left all but epochs and size as Ultralytics has it; its three epochs of warm-up are 681 steps.
+_R5_YOLO: dict[str, object] = {
+    "family": "yolo",
+    "input_size": 320,
+    "batch": 16,
+    "lr": 0.01,
+    "optimiser": "sgd",
+    "weight_decay": 5e-4,
+    "clip_norm": 10.0,
+    "warmup_steps": 681,
+    "augment": {"flip": 0.5, "brightness": 0.4, "shift": 0.1, "scale": [0.5, 1.5]},
+}
+_R5_NETWORK: dict[str, object] = {
+    "mosaic": 1.0,
+    "close_mosaic": 10,
+    "momentum": 0.937,
+    "lrf": 0.01,
+    "warmup_bias_lr": 0.1,
+    "warmup_momentum": 0.8,
+}
 _R4_MULTIPLIERS = {
     "Comminuted": 3.0,
     "Transverse Displaced": 2.0,
@@ -196,15 +216,10 @@ RECIPES: dict[str, Recipe] = {
             name="r5-yolo-detect",
             summary="YOLOv8x, boxes, on radiographs (R5)",
             settings={
-                "family": "yolo",
-                "network": {"name": "yolov8x.yaml"},
+                **_R5_YOLO,
+                "network": {"name": "yolov8x.yaml", **_R5_NETWORK},
                 "start": "yolov8x.pt",
-                "input_size": 320,
-                "batch": 16,
                 "epochs": 50,
-                "lr": 0.01,
-                "optimiser": "sgd",
-                "weight_decay": 5e-4,
                 "monitor": "ap",
             },
         ),
@@ -212,15 +227,10 @@ RECIPES: dict[str, Recipe] = {
             name="r5-yolo-segment",
             summary="YOLOv8n-seg, outlines, on radiographs (R5)",
             settings={
-                "family": "yolo",
-                "network": {"name": "yolov8n-seg.yaml"},
+                **_R5_YOLO,
+                "network": {"name": "yolov8n-seg.yaml", **_R5_NETWORK},
                 "start": "yolov8n-seg.pt",
-                "input_size": 320,
-                "batch": 16,
                 "epochs": 90,
-                "lr": 0.01,
-                "optimiser": "sgd",
-                "weight_decay": 5e-4,
                 "monitor": "mask_ap",
             },
         ),

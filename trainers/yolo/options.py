@@ -31,6 +31,7 @@ PASSED: dict[str, Scalar] = {
     "cls_pw": 0.0,
     "momentum": 0.9,
     "warmup_bias_lr": 0.0,
+    "warmup_momentum": 0.9,
     "lrf": 1.0,
     "overlap_mask": True,
     "mask_ratio": 4,
