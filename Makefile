@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 APP_STAMP := $(VENV)/.app-installed
 TEST_STAMP := $(VENV)/.test-installed
 
-.PHONY: help app setup setup-test test test-fast check format bench bench-train clean
+.PHONY: help app setup setup-test test test-fast check format bench bench-train weights clean
 
 help:
 	@echo "make app     install what the app needs and serve it"
@@ -13,6 +13,7 @@ help:
 	@echo "make check   lint, types, import layers"
 	@echo "make bench   measure speed and print a table"
 	@echo "make bench-train  measure training beside the published loops, minutes"
+	@echo "make weights train the demo models again on synthetic data, hours"
 	@echo "make setup   only install what the app needs"
 
 app: setup
@@ -60,6 +61,9 @@ bench: setup-test
 
 bench-train: setup-test
 	$(BIN)/python -m benchmarks training
+
+weights: setup
+	$(BIN)/python -m trainers demo-models
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,4 +1,4 @@
-"""python -m trainers recipes | new | train."""
+"""python -m trainers recipes | new | train | demo-models."""
 
 import sys
 from pathlib import Path
@@ -90,6 +90,20 @@ def train(run_folder: RunArgument) -> None:
         return
     figures = "  ".join(f"{name} {value:.3f}" for name, value in card.metrics.items())
     print(f"{card.model_id}  {figures}")
+
+
+@app.command()
+def demo_models(
+    work: Annotated[Path, typer.Option(help="Where data and runs are kept.")] = Path(
+        "runs/demo-models"
+    ),
+    only: Annotated[list[str] | None, typer.Option(help="Only this one; repeatable.")] = None,
+) -> None:
+    """Train the models that come with the package again, on synthetic data."""
+    from trainers.demo_models import train_demo_models
+
+    for line in train_demo_models(work.absolute(), tuple(only or ())):
+        print(line)
 
 
 def _parse(text: str) -> tuple[str, object]:

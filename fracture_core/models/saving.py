@@ -6,7 +6,7 @@ from torch import nn
 
 from fracture_core.models.cards import ModelCard, write_card
 from fracture_core.models.library import hash_file
-from fracture_core.models.state_dicts import save_state
+from fracture_core.models.state_dicts import read_state, save_state, save_tensors
 
 WEIGHTS_FILE = "weights.safetensors"
 
@@ -22,6 +22,21 @@ def save_model(
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f"{WEIGHTS_FILE}.part"
     save_state(network, part, half=half)
+    return _complete(card, part, folder)
+
+
+def copy_halved(card: ModelCard, weights: Path, folder: Path) -> ModelCard:
+    """Write the tensors of a weights file as float16, then the card; returns it as written.
+
+    As `save_model` with `half`, without building the network.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / f"{WEIGHTS_FILE}.part"
+    save_tensors(read_state(weights), part, half=True)
+    return _complete(card, part, folder)
+
+
+def _complete(card: ModelCard, part: Path, folder: Path) -> ModelCard:
     part.replace(folder / WEIGHTS_FILE)
     facts = {
         "weights_file": WEIGHTS_FILE,

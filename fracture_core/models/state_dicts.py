@@ -103,13 +103,18 @@ def save_state(network: nn.Module, path: Path, *, half: bool = False) -> None:
 
     Raises WeightsError where a number is beyond the range of float16.
     """
-    from safetensors.torch import save_file
-
     unique: dict[int, tuple[str, Tensor]] = {}
     for name, tensor in network.state_dict(keep_vars=True).items():
-        plain = tensor.detach().cpu().contiguous()
-        unique.setdefault(id(tensor), (name, _halved(name, plain, path) if half else plain))
-    save_file(dict(unique.values()), path)
+        unique.setdefault(id(tensor), (name, tensor.detach().cpu().contiguous()))
+    save_tensors(dict(unique.values()), path, half=half)
+
+
+def save_tensors(state: State, path: Path, *, half: bool = False) -> None:
+    """As `save_state`, of tensors by name."""
+    from safetensors.torch import save_file
+
+    written = {name: _halved(name, t, path) if half else t for name, t in state.items()}
+    save_file(written, path)
 
 
 def _halved(name: str, tensor: Tensor, path: Path) -> Tensor:

@@ -1,0 +1,255 @@
+"""The models that come with the package: small ones of each family, trained on synthetic data.
+
+Classifiers learn on patches first: a fracture line is two pixels wide, and in a whole picture it
+takes long until a network trained from nothing comes upon it. What the ResNet has learnt begins
+the backbones of Faster R-CNN and of DETR.
+"""
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fracture_core.errors import ConfigError
+from fracture_core.models.cards import ModelCard
+from fracture_core.models.library import SHIPPED
+from fracture_core.models.saving import copy_halved
+from fracture_core.runs import RunFolder, open_run
+from trainers.demo_data import write_demo_data
+from trainers.running import make_run, train_run
+
+NOTE = "Trained on synthetic data only, not for real radiographs."
+_TRAINING_DATA = "synthetic radiographs of this package (fracture_core.demo)"
+_LICENCE = "none needed: drawn by this package"
+_RADIOGRAPHS, _PATCHES = "radiographs", "patches"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoModel:
+    """How one model is made: `settings` on top of the recipe's, `begins_from` another one of the
+    table or "". One that is not `shipped` only begins others.
+    """
+
+    title: str
+    recipe: str
+    data: str
+    settings: dict[str, object] = field(default_factory=dict)
+    begins_from: str = ""
+    shipped: bool = True
+
+
+_COMMON: dict[str, object] = {
+    "data_licence": _LICENCE,
+    "start": "",
+    "optimiser": "adamw",
+    "schedule": "cosine",
+    "schedule_factor": 0.02,
+    "warmup_steps": 100,
+    "patience": 0,
+    "precision": "bfloat16",
+    "frozen_stages": 0,
+    "augment": {"flip": 0.5, "flip_vertical": 0.5, "brightness": 0.3, "contrast": 0.3},
+}
+_CLASSIFY: dict[str, object] = {
+    **_COMMON,
+    "classify": "findings",
+    "class_weights": "balanced",
+    "class_multipliers": {},
+    "clip_norm": 2.0,
+    "batch": 32,
+    "monitor": "balanced_accuracy",
+}
+_DETECT: dict[str, object] = {**_COMMON, "merge_classes": "fracture", "monitor": "ap50"}
+_RESNET: dict[str, object] = {"name": "resnet18", "width": 32}
+
+DEMO_MODELS: dict[str, DemoModel] = {
+    "demo-yolo-detect": DemoModel(
+        title="Demo: YOLO11n",
+        recipe="r5-yolo-detect",
+        data=_RADIOGRAPHS,
+        settings={
+            **_DETECT,
+            "network": {"name": "yolo11n.yaml"},
+            "input_size": 320,
+            "batch": 16,
+            "epochs": 6,
+            "lr": 2e-3,
+            "weight_decay": 0.01,
+            "precision": "float32",
+            "augment": {"flip": 0.5, "flip_vertical": 0.5, "brightness": 0.3},
+        },
+    ),
+    "demo-yolo-segment": DemoModel(
+        title="Demo: YOLO11n with outlines",
+        recipe="r5-yolo-segment",
+        data=_RADIOGRAPHS,
+        settings={
+            **_DETECT,
+            "monitor": "mask_ap50",
+            "network": {"name": "yolo11n-seg.yaml"},
+            "input_size": 320,
+            "batch": 16,
+            "epochs": 6,
+            "lr": 2e-3,
+            "weight_decay": 0.01,
+            "precision": "float32",
+            "augment": {"flip": 0.5, "flip_vertical": 0.5, "brightness": 0.3},
+        },
+    ),
+    "patches-resnet": DemoModel(
+        title="ResNet-18 of width 32 on patches",
+        recipe="r5-resnet",
+        data=_PATCHES,
+        settings={
+            **_CLASSIFY,
+            "network": _RESNET,
+            "input_size": 96,
+            "epochs": 8,
+            "lr": 2e-3,
+            "weight_decay": 0.05,
+        },
+        shipped=False,
+    ),
+    "demo-resnet": DemoModel(
+        title="Demo: ResNet-18 of width 32",
+        recipe="r5-resnet",
+        data=_RADIOGRAPHS,
+        settings={**_CLASSIFY, "input_size": 320, "epochs": 3, "lr": 5e-4, "weight_decay": 0.05},
+        begins_from="patches-resnet",
+    ),
+    "demo-faster-rcnn": DemoModel(
+        title="Demo: light Faster R-CNN",
+        recipe="r2-faster-rcnn",
+        data=_RADIOGRAPHS,
+        settings={
+            **_DETECT,
+            "network": {"name": "fasterrcnn_light"},
+            "input_size": 267,
+            "batch": 8,
+            "epochs": 4,
+            "lr": 1e-3,
+            "backbone_lr": 5e-4,
+            "weight_decay": 0.02,
+            "clip_norm": 5.0,
+            "second_phase": None,
+        },
+        begins_from="patches-resnet",
+    ),
+    "demo-detr": DemoModel(
+        title="Demo: DETR from scratch",
+        recipe="r3-detr-scratch",
+        data=_RADIOGRAPHS,
+        settings={
+            **_DETECT,
+            "network": {
+                "query_count": 8,
+                "encoder_depth": 2,
+                "decoder_depth": 3,
+                "width": 128,
+                "feedforward_width": 256,
+                "head_count": 8,
+                "dropout": 0.0,
+                "frozen_norm": False,
+            },
+            "input_size": 320,
+            "batch": 16,
+            "epochs": 20,
+            "lr": 5e-4,
+            "backbone_lr": 1e-4,
+            "clip_norm": 0.1,
+        },
+        begins_from="demo-resnet",
+    ),
+    "patches-efficientnet": DemoModel(
+        title="EfficientNet-B0 with gate on patches",
+        recipe="r4-efficientnet-gate",
+        data=_PATCHES,
+        settings={
+            **_CLASSIFY,
+            "network": {"name": "efficientnet_b0", "hidden_width": 128},
+            "input_size": 96,
+            "focal_share": 0.0,
+            "epochs": 8,
+            "lr": 2e-3,
+            "weight_decay": 0.05,
+        },
+        shipped=False,
+    ),
+    "demo-efficientnet-gate": DemoModel(
+        title="Demo: EfficientNet-B0 with attention gate",
+        recipe="r4-efficientnet-gate",
+        data=_RADIOGRAPHS,
+        settings={
+            **_CLASSIFY,
+            "network": {"name": "efficientnet_b0"},
+            "input_size": 320,
+            "epochs": 3,
+            "lr": 5e-4,
+            "weight_decay": 0.05,
+        },
+        begins_from="patches-efficientnet",
+    ),
+}
+
+
+def train_demo_models(work: Path, only: tuple[str, ...] = ()) -> list[str]:
+    """Train what is not trained yet and ship it; returns a line for each model.
+
+    `work` keeps data and runs: a stopped training goes on there. Raises ConfigError for a name
+    that is none.
+    """
+    names = only or tuple(name for name, model in DEMO_MODELS.items() if model.shipped)
+    for name in names:
+        if name not in DEMO_MODELS:
+            expected = f"one of {', '.join(DEMO_MODELS)}"
+            raise ConfigError("demo model", expected=expected, found=repr(name))
+    data = work / "data"
+    if not data.is_dir():
+        _write_whole(data)
+    return [line for name in names if (line := _make(name, work))]
+
+
+def _write_whole(data: Path) -> None:
+    """The folder appears when it is complete."""
+    part = data.with_name(".data.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    write_demo_data(part)
+    part.rename(data)
+
+
+def _make(name: str, work: Path) -> str:
+    model = DEMO_MODELS[name]
+    if model.begins_from:
+        _make(model.begins_from, work)
+    run = _run_of(name, work)
+    if not run.card.is_file() and train_run(run) is None:
+        raise ConfigError(name, expected="a finished training", found="one that was stopped")
+    return ship(name, run) if model.shipped else ""
+
+
+def _run_of(name: str, work: Path) -> RunFolder:
+    model = DEMO_MODELS[name]
+    folder = work / "runs" / name
+    if (folder / "config.json").is_file():
+        return open_run(folder)
+    changes = dict(model.settings)
+    if model.begins_from:
+        changes["start"] = str(work / "runs" / model.begins_from)
+    return make_run(folder, model.recipe, str(work / "data" / model.data), changes)
+
+
+def ship(name: str, run: RunFolder) -> str:
+    """Put a finished run's model among those of the package, in half precision."""
+    trained = ModelCard.model_validate_json(run.card.read_text(encoding="utf-8"))
+    facts = {
+        "model_id": name,
+        "title": DEMO_MODELS[name].title,
+        "training_data": _TRAINING_DATA,
+        "training_licence": _LICENCE,
+        "note": NOTE,
+    }
+    folder = SHIPPED / name
+    card = copy_halved(trained.model_copy(update=facts), run.path / trained.weights_file, folder)
+    size = (folder / card.weights_file).stat().st_size / 1e6
+    figures = "  ".join(f"{figure} {value:.3f}" for figure, value in card.metrics.items())
+    return f"{name}  {size:.1f} MB  {figures}"
