@@ -1,0 +1,46 @@
+"""Curves of runs that grow without losing the reader's zoom."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import streamlit as st
+
+from fracture_core.ui.routes import plotly_path
+
+_FOLDER = Path(__file__).parent / "curves"
+_MOUNT = st.components.v2.component(
+    "curves",
+    js=(_FOLDER / "curves.js").read_text(encoding="utf-8"),
+    css=(_FOLDER / "curves.css").read_text(encoding="utf-8"),
+    # Without a shadow root: plotly puts its styles into the document.
+    isolate_styles=False,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """Points (x, y) of one run; curves of one `run` number share a colour."""
+
+    name: str
+    run: int
+    x: Sequence[float]
+    y: Sequence[float]
+    dash: Literal["solid", "dot"] = "solid"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Panel:
+    """Curves over one pair of axes; `x` names the lower one."""
+
+    title: str
+    x: str
+    curves: Sequence[Curve]
+    log: bool = False
+
+
+def curve_chart(panels: Sequence[Panel], *, key: str) -> None:
+    """Draw, or go on with the chart of this key: its zoom stays."""
+    # In a list, because Streamlit imports pandas to look for tables in a mapping.
+    _MOUNT(key=key, data=[{"plotly": plotly_path(), "panels": [asdict(each) for each in panels]}])
