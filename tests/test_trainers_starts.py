@@ -194,6 +194,7 @@ def test_unknown_settings_of_the_network_are_refused(name: str) -> None:
     [
         ("scratch_detr", {"width": "wide"}),
         ("scratch_detr", {"width": 33}),
+        ("hf_detr", {"d_model": 33}),
         ("hf_detr", {"d_model": "wide"}),
         ("hf_detr", {"encoder_layers": 1000}),
         ("hf_detr", {"name": "detr:huge"}),

@@ -25,6 +25,9 @@ _ANCHOR_SIZES_PX = (16, 32, 64, 128)
 _ASPECT_RATIOS = (0.5, 1.0, 2.0)
 _POOLED_CELLS = 7
 _MOST_PROPOSALS = 300
+# In training alone: torchvision's 2,000 and 512 would be most of the work of a network like this.
+_MOST_ANCHORS_JUDGED = 1_000
+_PROPOSALS_LEARNT_FROM = 128
 _TORCHVISION_PYRAMID_WIDTH = 256
 
 
@@ -74,7 +77,10 @@ def build_light(shape: LightShape, *, class_count: int, min_size: int, max_size:
         min_size=min_size,
         max_size=max_size,
         rpn_anchor_generator=AnchorGenerator(sizes, (_ASPECT_RATIOS,) * len(sizes)),
+        rpn_pre_nms_top_n_train=_MOST_ANCHORS_JUDGED,
+        rpn_post_nms_top_n_train=_MOST_PROPOSALS,
         rpn_post_nms_top_n_test=_MOST_PROPOSALS,
+        box_batch_size_per_image=_PROPOSALS_LEARNT_FROM,
         box_roi_pool=MultiScaleRoIAlign(names, output_size=_POOLED_CELLS, sampling_ratio=2),
         box_head=TwoMLPHead(shape.pyramid_width * _POOLED_CELLS**2, shape.head_width),
         box_predictor=FastRCNNPredictor(shape.head_width, class_count + 1),

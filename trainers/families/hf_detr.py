@@ -177,7 +177,18 @@ def _network(architecture: Architecture, found: Config, seed: int, count: int) -
     raw = {**found, "model_type": architecture.model_type}
     checked = checked_config(architecture, raw, "network")
     with drawn_from(seed):
-        return build_network(architecture, checked, count, "network").requires_grad_(True)
+        network = build_network(architecture, checked, count, "network").requires_grad_(True)
+    _check_heads(network.config)
+    return network
+
+
+def _check_heads(built: Any) -> None:
+    """The library finds out in the first pass only."""
+    for name in ("num_attention_heads", "encoder_attention_heads", "decoder_attention_heads"):
+        heads = getattr(built, name, 1)
+        if built.hidden_size % heads:
+            expected = f"a divisor of the width, {built.hidden_size}"
+            raise ConfigError(f"network.{name}", expected=expected, found=str(heads))
 
 
 def _parameters(architecture: Architecture) -> list[str]:
