@@ -159,7 +159,7 @@ def test_stopped_and_resumed_is_the_same_bit_for_bit(
     straight, cut = new_run(tmp_path / "straight"), new_run(tmp_path / "cut")
     assert train(config, straight) is not None
     steps = 2 * config.accumulate
-    assert train(config, cut, stop_after(steps + 1)) is None
+    assert train(config, cut, stop_after(steps + 2)) is None
     assert load_state(cut.checkpoints / "last.pt")[1].epoch == 1
     random.seed(99)
     torch.manual_seed(99)
@@ -174,6 +174,13 @@ def test_stopped_and_resumed_is_the_same_bit_for_bit(
         for run in (straight, cut)
     ]
     assert epochs[0] == epochs[1]
+
+
+def test_a_stop_after_an_epoch_loses_nothing(data: Path, tmp_path: Path) -> None:
+    run, config = new_run(tmp_path / "run"), config_of(data, DETECT, epochs=2)
+    assert train(config, run, stop_after(3)) is None
+    assert load_state(run.checkpoints / "last.pt")[1].epoch == 1
+    assert [line["kind"] for line in run.read_metrics()][-1] == "epoch"
 
 
 def test_stopped_before_the_first_checkpoint_it_begins_anew(data: Path, tmp_path: Path) -> None:
@@ -197,9 +204,9 @@ def test_a_validation_loss_beyond_all_numbers_is_told_as_unknown(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer = pytest.importorskip("trainers.yolo.trainer")
-    figures = trainer._figures
+    figures = trainer.read_figures
     spoilt = iter([float("nan"), 1.0])
-    monkeypatch.setattr(trainer, "_figures", lambda m: figures({**m, "val/box": next(spoilt)}))
+    monkeypatch.setattr(trainer, "read_figures", lambda m: figures({**m, "val/box": next(spoilt)}))
     run = new_run(tmp_path / "run")
     train(config_of(data, DETECT, epochs=2), run)
     epochs = [line for line in run.read_metrics() if line["kind"] == "epoch"]
@@ -318,6 +325,8 @@ def _spoil_forward(monkeypatch: pytest.MonkeyPatch, *, at: int, make: Callable[[
         ({"augment": {"scale": (0.9, 1.5)}}, r"augment\.scale"),
         ({"schedule": "plateau"}, "schedule"),
         ({"backbone_lr": 1e-5}, "backbone_lr"),
+        ({"trackers": ("tensorboard",)}, "trackers"),
+        ({"fused": False}, "fused"),
         ({"second_phase": {"epochs": 1}}, "second_phase"),
         ({"monitor": "mask_ap"}, "one of loss, ap, ap50 to detect"),
         ({"monitor": "any_hit_f1"}, "one of loss, ap, ap50 to detect"),
@@ -608,7 +617,7 @@ def test_a_run_from_recipe_to_card(
     ("recipe", "network", "folder"),
     [
         ("r5-yolo-detect", DETECT, "fracture7/data.yaml"),
-        ("r5-yolo-detect", DETECT, "fracture7"),
+        pytest.param("r5-yolo-detect", DETECT, "fracture7", marks=pytest.mark.slow),
         ("r5-yolo-segment", SEGMENT, "fracatlas"),
     ],
 )

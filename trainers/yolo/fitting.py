@@ -19,10 +19,12 @@ from trainers.checks import check_disk, check_machine
 from trainers.config import TrainConfig
 from trainers.journal import Journal
 from trainers.labelling import class_names
+from trainers.yolo.figures import check_monitor
 from trainers.yolo.folder import YoloFolder, write_folder
 from trainers.yolo.networks import Start, build_start, empty_network, layers_of
-from trainers.yolo.options import check_config, check_monitor, trainer_options
-from trainers.yolo.trainer import DetectTrainer, Plan, SegmentTrainer, Stopped, told_of_parts
+from trainers.yolo.options import check_config, trainer_options
+from trainers.yolo.plan import Plan, Stopped, told_of_parts
+from trainers.yolo.trainer import DetectTrainer, SegmentTrainer
 
 Outcome = Literal["end", "stop", "memory"]
 # As CUDA and as PyTorch on a CPU put it.

@@ -11,8 +11,6 @@ from trainers.config import Augment, Phase, Scalar, TrainConfig
 STRIDE = 32
 # Networks come out of these keys, see `trainers.yolo.networks`.
 ARCHITECTURE_KEYS = ("name", "width", "depth")
-MONITORS = ("loss", "ap", "ap50")
-MASK_MONITORS = ("mask_ap", "mask_ap50")
 
 # Settings of Ultralytics that no field of TrainConfig stands for, with what they are by default
 # here. They are given in `network`; https://docs.ultralytics.com/usage/cfg says what they do.
@@ -54,14 +52,6 @@ def check_config(config: TrainConfig) -> None:
         )
     for name, expected in _refused(config):
         raise ConfigError(name, expected=expected, found="another", advice="YOLO cannot do that.")
-
-
-def check_monitor(config: TrainConfig, task: str) -> None:
-    """Raises ConfigError for a figure that Ultralytics' validation does not give."""
-    known = MONITORS + (MASK_MONITORS if task == "segment" else ())
-    if config.monitor not in known:
-        expected = f"one of {', '.join(known)} to {task} with YOLO"
-        raise ConfigError("monitor", expected=expected, found=repr(config.monitor))
 
 
 def trainer_options(config: TrainConfig, task: str, *, on_gpu: bool) -> dict[str, Any]:
@@ -127,6 +117,10 @@ def _refused(config: TrainConfig) -> Iterator[tuple[str, str]]:
         yield "schedule", "constant, step or cosine"
     if config.schedule != "constant" and "lrf" in config.network:
         yield "network.lrf", "none beside a schedule"
+    if not config.fused:
+        yield "fused", "True: Ultralytics fuses wherever it can"
+    if config.trackers:
+        yield "trackers", "none"
     if config.batch % config.accumulate:
         yield "accumulate", "parts of equal size"
 

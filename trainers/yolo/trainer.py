@@ -7,9 +7,6 @@ that training changes, in full precision: on a CPU a resumed training goes the s
 import math
 import random
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,39 +15,17 @@ import torch
 from fracture_core.errors import TrainingError
 from fracture_core.models import quiet_ultralytics
 from trainers.checkpoints import BEST, LAST, Position, load_state, save_state
-from trainers.config import MONITORS, TrainConfig
-from trainers.journal import Journal
 from trainers.seeds import generator_at
-from trainers.yolo.folder import TRAIN, VALID, YoloFolder
+from trainers.yolo.figures import is_better, read_figures
+from trainers.yolo.folder import TRAIN, VALID
 from trainers.yolo.options import rate_at
 from trainers.yolo.pictures import Pictures
+from trainers.yolo.plan import Plan, Stopped, told_of_parts
 
 _engine = quiet_ultralytics.part("ultralytics.engine.trainer")
 _detect = quiet_ultralytics.part("ultralytics.models.yolo.detect")
 _segment = quiet_ultralytics.part("ultralytics.models.yolo.segment")
 _SHOWN_NAMES = 8
-_FIGURES = {
-    "ap": "metrics/mAP50-95(B)",
-    "ap50": "metrics/mAP50(B)",
-    "mask_ap": "metrics/mAP50-95(M)",
-    "mask_ap50": "metrics/mAP50(M)",
-}
-
-
-class Stopped(Exception):
-    """The training was asked to stop, after a batch."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What a training needs."""
-
-    config: TrainConfig
-    folder: YoloFolder
-    network: Any
-    checkpoints: Path
-    journal: Journal
-    stop: Callable[[], bool]
 
 
 class _Ours(_engine.BaseTrainer):  # type: ignore[misc,name-defined]
@@ -105,11 +80,12 @@ class _Ours(_engine.BaseTrainer):  # type: ignore[misc,name-defined]
 
     def _build_train_pipeline(self) -> None:
         super()._build_train_pipeline()
-        if self.accumulate != self._position.parts:
-            self._plan.journal.note(told_of_parts(self._plan.config.batch, self.accumulate))
+        parts = max(1, round(self._plan.config.batch / self.batch_size))
+        if parts != self._position.parts:
+            self._plan.journal.note(told_of_parts(self._plan.config.batch, parts))
         # Ultralytics carries gradients from one epoch into the next, where a checkpoint would
         # lose them: parts are counted in `optimizer_step`.
-        self._position.parts, self.accumulate = self.accumulate, 1
+        self._position.parts, self.accumulate = parts, 1
 
     def _setup_scheduler(self) -> None:
         config = self._plan.config
@@ -138,14 +114,14 @@ class _Ours(_engine.BaseTrainer):  # type: ignore[misc,name-defined]
     def validate(self) -> tuple[dict[str, float], float]:
         metrics: dict[str, float] = self.validator(self)
         metrics.pop("fitness", None)
-        self._figures = _figures(metrics)
+        self._figures = read_figures(metrics)
         return metrics, self._figures[self._plan.config.monitor]
 
     def save_model(self) -> bool:
         """Close the epoch: count it, decide whether it is the best, and write checkpoints."""
         config, position = self._plan.config, self._position
         figure = self._figures[config.monitor]
-        self._is_best = _is_better(figure, position.best, config)
+        self._is_best = is_better(figure, position.best, config)
         position.epoch += 1
         position.epochs_done += 1
         position.waited = 0 if self._is_best else position.waited + 1
@@ -168,7 +144,7 @@ class _Ours(_engine.BaseTrainer):  # type: ignore[misc,name-defined]
         state, self._position = load_state(last)
         # Memory may have run out since.
         self._position.parts = parts
-        self.model.load_state_dict(state["network"])
+        self._plan.network.load_state_dict(state["network"])
         self.ema.ema.load_state_dict(state["ema"])
         self.ema.updates = state["updates"]
         for saved, group in zip(
@@ -197,14 +173,15 @@ class _Ours(_engine.BaseTrainer):  # type: ignore[misc,name-defined]
 
     def _restore_criterion(self) -> None:
         """The losses of end-to-end heads are weighed by the epoch."""
-        self.model.criterion = self.model.init_criterion()
-        if hasattr(self.model.criterion, "update"):
-            self.model.criterion.updates = self.start_epoch - 1
-            self.model.criterion.update()
+        network = self._plan.network
+        network.criterion = network.init_criterion()
+        if hasattr(network.criterion, "update"):
+            network.criterion.updates = self.start_epoch - 1
+            network.criterion.update()
 
     def _state(self) -> dict[str, Any]:
         return {
-            "network": self.model.state_dict(),
+            "network": self._plan.network.state_dict(),
             "ema": self.ema.ema.state_dict(),
             "updates": self.ema.updates,
             "optimiser": self.optimizer.state_dict(),
@@ -241,6 +218,8 @@ class _Ours(_engine.BaseTrainer):  # type: ignore[misc,name-defined]
             self._plan.journal.note(
                 f"stopped early: {config.patience} epochs without a better {config.monitor}"
             )
+        if not self._position.phase and self._plan.stop():
+            raise Stopped
 
     def _place(self) -> dict[str, object]:
         loss = sum(float(value) for value in self.tloss.values())
@@ -276,25 +255,3 @@ class _NeverStops:
 
     def __call__(self, epoch: int, fitness: float) -> bool:
         return False
-
-
-def told_of_parts(batch: int, parts: int) -> str:
-    """What to say where memory ran out."""
-    return f"memory ran out: a batch of {batch} is put through in {parts} parts from here on"
-
-
-def _figures(metrics: dict[str, float]) -> dict[str, float]:
-    """The figures that can be watched, by our names; the loss is that of validation.
-
-    Norms that have seen few batches can drive it beyond all numbers; then it is infinite.
-    """
-    found = {name: float(metrics[key]) for name, key in _FIGURES.items() if key in metrics}
-    loss = float(sum(value for key, value in metrics.items() if key.startswith("val/")))
-    return {**found, "loss": loss if math.isfinite(loss) else math.inf}
-
-
-def _is_better(figure: float, best: float | None, config: TrainConfig) -> bool:
-    if best is None:
-        return True
-    gain = figure - best if MONITORS[config.monitor] else best - figure
-    return gain > config.min_delta

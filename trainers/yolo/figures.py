@@ -1,0 +1,43 @@
+"""What Ultralytics' validation finds, by our names, and which epoch is the best by it."""
+
+import math
+from collections.abc import Mapping
+
+from fracture_core.errors import ConfigError
+from fracture_core.models.cards import Task
+from trainers.config import MONITORS, TrainConfig
+
+_BOXES = ("loss", "ap", "ap50")
+_MASKS = ("mask_ap", "mask_ap50")
+_FIGURES = {
+    "ap": "metrics/mAP50-95(B)",
+    "ap50": "metrics/mAP50(B)",
+    "mask_ap": "metrics/mAP50-95(M)",
+    "mask_ap50": "metrics/mAP50(M)",
+}
+
+
+def check_monitor(config: TrainConfig, task: Task) -> None:
+    """Raises ConfigError for a figure that Ultralytics' validation does not give."""
+    known = _BOXES + (_MASKS if task == "segment" else ())
+    if config.monitor not in known:
+        expected = f"one of {', '.join(known)} to {task} with YOLO"
+        raise ConfigError("monitor", expected=expected, found=repr(config.monitor))
+
+
+def read_figures(metrics: Mapping[str, float]) -> dict[str, float]:
+    """The figures that can be watched, by our names; the loss is that of validation.
+
+    Norms that have seen few batches can drive it beyond all numbers; then it is infinite.
+    """
+    found = {name: float(metrics[key]) for name, key in _FIGURES.items() if key in metrics}
+    loss = float(sum(value for key, value in metrics.items() if key.startswith("val/")))
+    return {**found, "loss": loss if math.isfinite(loss) else math.inf}
+
+
+def is_better(figure: float, best: float | None, config: TrainConfig) -> bool:
+    """Whether an epoch with this figure beats the best one so far, None = there is none."""
+    if best is None:
+        return True
+    gain = figure - best if MONITORS[config.monitor] else best - figure
+    return gain > config.min_delta

@@ -1,0 +1,31 @@
+"""What a YOLO training is given."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trainers.config import TrainConfig
+from trainers.journal import Journal
+from trainers.yolo.folder import YoloFolder
+
+
+class Stopped(Exception):
+    """The training was asked to stop, after a batch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a training needs."""
+
+    config: TrainConfig
+    folder: YoloFolder
+    network: Any
+    checkpoints: Path
+    journal: Journal
+    stop: Callable[[], bool]
+
+
+def told_of_parts(batch: int, parts: int) -> str:
+    """What to say where memory ran out."""
+    return f"memory ran out: a batch of {batch} is put through in {parts} parts from here on"
