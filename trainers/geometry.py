@@ -109,15 +109,15 @@ def move_boxes(
 def move_pixels(motion: Motion, raw: Tensor, frames: Frames) -> tuple[Tensor, Tensor | None]:
     """(B, h, w) uint8 packed → (B, H, W) uint8 or float32, and where the pictures are.
 
-    Pixels beside a picture repeat its edge; the second value is (B, H, W) bool, None where every
-    picture fills the batch. Mirror images and enlargement of pictures of one size are done without
-    `grid_sample`, to the same result.
+    The first pixels beside a picture repeat its edge; the second value is (B, H, W) bool, None
+    where every picture fills the batch. Mirror images and enlargement of pictures of one size are
+    done without `grid_sample`, to the same result.
     """
     raw = raw[:, : int(frames.sizes[:, 0].max()), : int(frames.sizes[:, 1].max())]
     is_uniform = frames.fill and bool((frames.sizes == frames.sizes[0]).all())
     if motion.is_free or not is_uniform:
         if not (motion.is_free or _mirrors(motion)) and frames.are_exact:
-            return _extended(raw, frames)
+            return _extended(raw, frames), _inside(frames, raw.device)
         return _sampled(motion, raw, frames)
     if motion.mirrored.any():
         raw = torch.where(_each(motion.mirrored, raw), raw.flip(2), raw)
@@ -131,45 +131,53 @@ def move_pixels(motion: Motion, raw: Tensor, frames: Frames) -> tuple[Tensor, Te
     return enlarged[:, 0], None
 
 
-def _extended(raw: Tensor, frames: Frames) -> tuple[Tensor, Tensor]:
-    """Pictures as they are, with their last row and column repeated beside them."""
+def _extended(raw: Tensor, frames: Frames, ring: int = 0) -> Tensor:
+    """Pictures with their edge repeated beside them, and in a ring around them."""
     height, width = raw.shape[1:]
-    down = torch.arange(height).minimum(frames.sizes[:, :1] - 1).to(raw.device)
-    across = torch.arange(width).minimum(frames.sizes[:, 1:] - 1).to(raw.device)
+    tops = torch.zeros_like(frames.sizes[:, :1])
+    down = torch.arange(-ring, height + ring).maximum(tops).minimum(frames.sizes[:, :1] - 1)
+    across = torch.arange(-ring, width + ring).maximum(tops).minimum(frames.sizes[:, 1:] - 1)
     pictures = torch.arange(len(raw), device=raw.device)[:, None, None]
-    extended = raw[pictures, down[:, :, None], across[:, None, :]]
-    return extended, _inside(frames, raw.device)
+    return raw[pictures, down.to(raw.device)[:, :, None], across.to(raw.device)[:, None, :]]
 
 
 def _sampled(motion: Motion, raw: Tensor, frames: Frames) -> tuple[Tensor, Tensor | None]:
-    device = raw.device
-    height, width = frames.canvas
-    back = torch.linalg.inv(motion.matrices)[:, :2].float().to(device, non_blocking=True)
-    x = torch.arange(width, device=device) + 0.5
-    y = torch.arange(height, device=device)[:, None] + 0.5
-    places = torch.stack(
-        [
-            row[:, 0, None, None] * x + row[:, 1, None, None] * y + row[:, 2, None, None]
-            for row in back.unbind(1)
-        ],
-        dim=-1,
+    """By `grid_sample`: with a ring around them, edges stay sharp without clamping coordinates."""
+    is_uniform = bool((frames.sizes == frames.sizes[0]).all())
+    ringed = (
+        functional.pad(raw.float()[:, None], (1, 1, 1, 1), mode="replicate")
+        if is_uniform
+        else _extended(raw, frames, ring=1).float()[:, None]
     )
-    limits = frames.sizes.flip(1)[:, None, None].float().to(device, non_blocking=True)
-    inside = ((places >= 0) & (places <= limits)).all(dim=-1)
-    if not frames.fill:
-        inside &= _inside(frames, device)
-    places = places.clamp(min=0.5).minimum(limits - 0.5)
-    span = torch.tensor(raw.shape[:0:-1], dtype=torch.float32, device=device)
+    span = torch.tensor(ringed.shape[:1:-1], dtype=torch.float64).expand(len(raw), 2)
+    to_grid = _affine(2 / span, 2 / span - 1)
+    grid = _grid(to_grid @ torch.linalg.inv(motion.matrices), frames.canvas, raw.device)
     sampled = functional.grid_sample(
-        raw.float()[:, None],
-        places * (2 / span) - 1,
-        mode="bilinear",
-        padding_mode="border",
-        align_corners=False,
+        ringed, grid, mode="bilinear", padding_mode="zeros", align_corners=False
     )
     # The weights add up to 1 only nearly.
     sampled = sampled[:, 0].clamp_(0, 255)
-    return sampled, inside if motion.is_free or not frames.fill else None
+    if frames.fill and not motion.is_free:
+        return sampled, None
+    reach = frames.sizes.flip(1) / span
+    centre = 2 / span - 1 + reach
+    centre, reach = (each.float()[:, None, None].to(raw.device) for each in (centre, reach))
+    near = grid.sub_(centre).abs_() <= reach
+    inside = near[..., 0] & near[..., 1]
+    return sampled, inside if frames.fill else inside & _inside(frames, raw.device)
+
+
+def _grid(matrices: Tensor, canvas: tuple[int, int], device: torch.device) -> Tensor:
+    """(B, H, W, 2) where matrices take the centres of the canvas's pixels."""
+    height, width = canvas
+    x = torch.arange(width, device=device) + 0.5
+    y = torch.arange(height, device=device)[:, None] + 0.5
+    rows = matrices.float().to(device, non_blocking=True)[..., None, None]
+    grid = torch.empty(len(matrices), height, width, 2, device=device)
+    for axis in (0, 1):
+        row = rows[:, axis]
+        torch.add(row[:, 0] * x + row[:, 2], row[:, 1] * y, out=grid[..., axis])
+    return grid
 
 
 def _inside(frames: Frames, device: torch.device) -> Tensor:
