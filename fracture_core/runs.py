@@ -5,6 +5,9 @@ log.txt            what it printed
 metrics.jsonl      one JSON object a line: steps, epochs, notes
 checkpoints/       last.pt and best.pt
 stopped            it was asked to stop and stopped after a checkpoint
+job.json           when it was submitted, to whom, and how often it was started
+stopping           somebody asked it to stop
+exit_code          written last by whoever started it, when none of its processes is left
 weights.safetensors, evaluation.json
 card.json          written last, by rename: a folder with a card is a finished run and a model
 """
@@ -54,6 +57,30 @@ class RunFolder:
         return self.path / "stopped"
 
     @property
+    def job(self) -> Path:
+        return self.path / "job.json"
+
+    @property
+    def stopping(self) -> Path:
+        return self.path / "stopping"
+
+    @property
+    def exit_code(self) -> Path:
+        return self.path / "exit_code"
+
+    @property
+    def job_lock(self) -> Path:
+        return self.path / ".job.lock"
+
+    @property
+    def wrapper_lock(self) -> Path:
+        return self.path / ".wrapper.lock"
+
+    @property
+    def trainer_lock(self) -> Path:
+        return self.path / ".lock"
+
+    @property
     def evaluation(self) -> Path:
         return self.path / "evaluation.json"
 
@@ -68,7 +95,8 @@ class RunFolder:
         The operating system lets go of the lock when a process dies, however it dies.
         """
         try:
-            with FileLock(self.path / ".lock", timeout=0):
+            # Whoever looks whether the lock is held has it for a moment.
+            with FileLock(self.trainer_lock, timeout=1.0):
                 yield
         except Timeout as error:
             raise ConfigError(
@@ -79,12 +107,26 @@ class RunFolder:
             ) from error
 
     def read_metrics(self) -> list[dict[str, object]]:
-        """The lines of metrics.jsonl; one that a crash cut off at the end is left out."""
+        """The lines of metrics.jsonl; those that a crash or a full disk cut off are left out."""
         if not self.metrics.is_file():
             return []
-        lines = self.metrics.read_text(encoding="utf-8").split("\n")
-        # Text after the last line break was not finished.
-        return [json.loads(line) for line in lines[:-1]]
+        return parse_metrics(self.metrics.read_text(encoding="utf-8", errors="replace"))
+
+
+def parse_metrics(text: str) -> list[dict[str, object]]:
+    """The whole lines of a part of metrics.jsonl."""
+    # Text after the last line break was not finished. Before, a line that was cut off is one with
+    # the line that was written next.
+    lines = (_parse_line(line) for line in text.split("\n")[:-1])
+    return [line for line in lines if line is not None]
+
+
+def _parse_line(text: str) -> dict[str, object] | None:
+    try:
+        line = json.loads(text)
+    except ValueError:
+        return None
+    return line if isinstance(line, dict) else None
 
 
 def new_run(path: Path) -> RunFolder:

@@ -7,21 +7,33 @@ from pathlib import Path
 
 from fracture_core.errors import ConfigError
 
+RUNNERS = ("local", "inline", "ray")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Where things are kept and what is allowed.
 
     `home` (FRACTURE_HOME) holds models, demo data and caches; `max_pixels` (FRACTURE_MAX_PIXELS)
-    is the most pixels one file may have, all frames together.
+    is the most pixels one file may have, all frames together. `runner` (FRACTURE_RUNNER: local,
+    inline or ray) starts trainings; one that is asked to stop has `stop_seconds`
+    (FRACTURE_STOP_SECONDS) before it is killed, and one that crashed is started again `retries`
+    (FRACTURE_RETRIES) times.
     """
 
     home: Path
     max_pixels: int
+    runner: str
+    stop_seconds: int
+    retries: int
 
     @property
     def models(self) -> Path:
         return self.home / "models"
+
+    @property
+    def runs(self) -> Path:
+        return self.home / "runs"
 
     @property
     def cache(self) -> Path:
@@ -34,12 +46,23 @@ def settings() -> Settings:
     home = os.environ.get("FRACTURE_HOME") or Path.home() / ".fracture-workbench"
     return Settings(
         home=Path(home).expanduser().absolute(),
-        max_pixels=_positive("FRACTURE_MAX_PIXELS", default=400_000_000),
+        max_pixels=_whole("FRACTURE_MAX_PIXELS", default=400_000_000, least=1),
+        runner=_one_of("FRACTURE_RUNNER", RUNNERS),
+        stop_seconds=_whole("FRACTURE_STOP_SECONDS", default=60, least=1),
+        retries=_whole("FRACTURE_RETRIES", default=1, least=0),
     )
 
 
-def _positive(name: str, *, default: int) -> int:
+def _whole(name: str, *, default: int, least: int) -> int:
     text = os.environ.get(name, str(default))
-    if not text.isdigit() or int(text) == 0:
-        raise ConfigError(name, expected="a whole number above 0", found=repr(text))
+    if not text.isdecimal() or int(text) < least:
+        raise ConfigError(name, expected=f"a whole number from {least}", found=repr(text))
     return int(text)
+
+
+def _one_of(name: str, known: tuple[str, ...]) -> str:
+    """The first one is the default."""
+    text = os.environ.get(name) or known[0]
+    if text not in known:
+        raise ConfigError(name, expected=f"one of {', '.join(known)}", found=repr(text))
+    return text

@@ -1,9 +1,12 @@
+import fcntl
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from fracture_core.errors import ConfigError
+from fracture_core.jobs.locks import is_held
 from fracture_core.runs import new_run, open_run
 from trainers.journal import Journal
 
@@ -59,6 +62,24 @@ def test_a_line_that_a_crash_cut_off_is_left_out(tmp_path):
     with run.metrics.open("a") as file:
         file.write('{"kind": "ste')
     assert [line["text"] for line in run.read_metrics()] == ["whole"]
+
+
+def test_a_cut_off_line_that_was_written_on_is_left_out(tmp_path):
+    run = new_run(tmp_path / "run")
+    run.metrics.write_text('{"kind": "ste{"kind": "note"}\n7\n{"kind": "epoch"}\n')
+    assert run.read_metrics() == [{"kind": "epoch"}]
+
+
+def test_a_look_at_the_lock_does_not_keep_a_training_from_starting(tmp_path):
+    run = new_run(tmp_path / "run")
+    with run.claim():
+        pass
+    with run.trainer_lock.open() as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        threading.Timer(0.2, fcntl.flock, (looking, fcntl.LOCK_UN)).start()
+        with run.claim():
+            assert is_held(run.trainer_lock)
+    assert not is_held(run.trainer_lock)
 
 
 def test_rewinding_forgets_what_will_happen_again(tmp_path):

@@ -1,13 +1,16 @@
-"""python -m trainers recipes | new | train | demo-models."""
+"""python -m trainers recipes | new | check | train | submit | status | logs | stop | resume | …"""
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 import yaml
 
 from fracture_core.errors import ConfigError, WorkbenchError
+
+if TYPE_CHECKING:
+    from fracture_core.jobs import Job
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Train models.")
 RunArgument = Annotated[Path, typer.Argument(help="The folder of the run.")]
@@ -104,6 +107,61 @@ def demo_models(
 
     for line in train_demo_models(work.absolute(), tuple(only or ())):
         print(line)
+
+
+@app.command()
+def submit(run_folder: RunArgument) -> None:
+    """Queue a run; it trains in the background."""
+    from fracture_core import jobs
+
+    _print_jobs([jobs.submit(run_folder)])
+
+
+@app.command()
+def status(
+    run_folder: Annotated[Path | None, typer.Argument(help="The folder of the run.")] = None,
+) -> None:
+    """How a job stands, or all of them."""
+    from fracture_core import jobs
+
+    jobs.tend()
+    _print_jobs(jobs.list_jobs() if run_folder is None else [jobs.find_job(run_folder)])
+
+
+@app.command()
+def logs(run_folder: RunArgument) -> None:
+    """The end of what a job printed."""
+    from fracture_core import jobs
+
+    print(jobs.logs(run_folder), end="")
+
+
+@app.command()
+def stop(run_folder: RunArgument) -> None:
+    """Stop a job after a checkpoint, and wait until nothing of it is left."""
+    from fracture_core import jobs
+    from fracture_core.settings import settings
+
+    jobs.stop(run_folder)
+    patience = settings().stop_seconds + 30
+    _print_jobs([jobs.wait_for_end(run_folder, timeout_seconds=patience)])
+
+
+@app.command()
+def resume(run_folder: RunArgument) -> None:
+    """Queue a job that stopped, failed or was lost; it goes on from its last checkpoint."""
+    from fracture_core import jobs
+
+    _print_jobs([jobs.resume(run_folder)])
+
+
+def _print_jobs(jobs: "list[Job]") -> None:
+    from fracture_core.jobs import read_progress
+
+    for job in jobs:
+        progress = read_progress(job.run)
+        share = f"{progress.share:4.0%}" if progress else ""
+        print(f"{job.name:24}  {job.state:9}  {share:4}  {job.detail}".rstrip())
 
 
 def _parse(text: str) -> tuple[str, object]:

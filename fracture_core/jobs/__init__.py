@@ -1,0 +1,36 @@
+"""Trainings in the background: queued, run, stopped and resumed outside the app."""
+
+from fracture_core.jobs.job import Job, State
+from fracture_core.jobs.progress import Progress, read_progress
+from fracture_core.jobs.reading import list_jobs, read_job
+from fracture_core.jobs.records import Attempt
+from fracture_core.jobs.verbs import (
+    delete,
+    find_job,
+    logs,
+    move,
+    resume,
+    stop,
+    submit,
+    tend,
+    wait_for_end,
+)
+
+__all__ = [
+    "Attempt",
+    "Job",
+    "Progress",
+    "State",
+    "delete",
+    "find_job",
+    "list_jobs",
+    "logs",
+    "move",
+    "read_job",
+    "read_progress",
+    "resume",
+    "stop",
+    "submit",
+    "tend",
+    "wait_for_end",
+]

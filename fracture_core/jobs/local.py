@@ -1,0 +1,171 @@
+"""Jobs on this machine: one at a time on each GPU, or one on the CPU.
+
+There is no server. The queue is the job.json files of the runs; whoever is there does what is due
+(`tend`): a page, a command, or the wrapper of the job that just ended. Each job has a wrapper
+process that outlives the app. Two locks tell what lives: the job's, held by the wrapper, the
+trainer and all its children, and the wrapper's own.
+"""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+
+from fracture_core.errors import ConfigError
+from fracture_core.jobs.devices import list_devices
+from fracture_core.jobs.job import Job, State
+from fracture_core.jobs.locks import is_held, queue_lock, take_lock
+from fracture_core.jobs.logs import read_tail
+from fracture_core.jobs.processes import (
+    TRAINER_MARK,
+    WRAPPER_MARK,
+    find_leader,
+    find_trainers,
+    kill_trainers,
+    kill_wrapper,
+)
+from fracture_core.jobs.reading import UNKNOWN, list_jobs
+from fracture_core.jobs.records import Record, read_record, write_record, write_text
+from fracture_core.jobs.retrying import is_crash, retry_if_due
+from fracture_core.runs import RunFolder
+from fracture_core.settings import settings
+
+_KILL_SECONDS = 10.0
+
+
+def submit(run: RunFolder, record: Record) -> None:
+    """To the end of the queue; `tend` starts it."""
+    if sys.platform == "win32":
+        raise ConfigError(
+            "FRACTURE_RUNNER",
+            expected="Linux or macOS for local jobs",
+            found="Windows",
+            advice="Use the Windows Subsystem for Linux, or a Ray cluster.",
+        )
+    write_record(record, run.job)
+
+
+def status(run: RunFolder, _record: Record) -> tuple[State | None, str]:
+    """Running as long as any of its processes lives."""
+    return (State.RUNNING if is_held(run.job_lock) else None), ""
+
+
+def logs(run: RunFolder, _record: Record, limit: int) -> str:
+    """The end of log.txt."""
+    return read_tail(run, limit)
+
+
+def stop(run: RunFolder, _record: Record) -> None:
+    """The wrapper sees the file and does the rest; without a wrapper, `tend` does."""
+    run.stopping.touch()
+
+
+def kill(run: RunFolder, _record: Record | None) -> None:
+    """Raises ConfigError where a process does not die."""
+    kill_wrapper(run.path)
+    until = time.monotonic() + _KILL_SECONDS
+    while not kill_trainers(run.path) or is_held(run.job_lock):
+        if time.monotonic() > until:
+            raise ConfigError(
+                run.path,
+                expected="a job that can be ended",
+                found="a process that does not die",
+                advice="Nothing was deleted. Try again, or restart the machine.",
+            )
+        time.sleep(0.02)
+
+
+def tend() -> None:
+    """Clear up after jobs that ended, start what there is room for; raises ConfigError."""
+    with queue_lock():
+        for job in list_jobs():
+            if job.runner == "local" and _settle(job):
+                retry_if_due(job.run)
+        _start_waiting(list_jobs())
+
+
+def _settle(job: Job) -> bool:
+    """Do what a wrapper that was killed left undone; True = it may be due for another start."""
+    run = job.run
+    if job.settled:
+        return is_crash(job) and job.retries < job.max_retries
+    if job.state is State.QUEUED or not run.path.is_dir():
+        return False
+    if is_held(run.job_lock):
+        if not is_held(run.wrapper_lock):
+            _mind_orphans(run)
+        return False
+    # Children that closed the lock's descriptor can be left.
+    kill_trainers(run.path)
+    write_text(run.exit_code, UNKNOWN)
+    return True
+
+
+def _mind_orphans(run: RunFolder) -> None:
+    orphans = find_trainers(run.path)
+    leader = find_leader(orphans)
+    if leader is None or _is_overdue(run):
+        kill_trainers(run.path)
+    elif run.stopping.exists():
+        leader.terminate()
+
+
+def _is_overdue(run: RunFolder) -> bool:
+    with suppress(FileNotFoundError):
+        return time.time() - run.stopping.stat().st_mtime > settings().stop_seconds
+    return False
+
+
+def _start_waiting(jobs: list[Job]) -> None:
+    live = [job for job in jobs if job.runner in ("local", "") and not job.state.is_over]
+    busy = {job.device for job in live if job.state is not State.QUEUED}
+    free = [device for device in list_devices() if device not in busy]
+    # A live job whose record is unreadable is on one of them.
+    free = free[sum(not job.runner for job in live) :]
+    waiting = [job for job in live if job.state is State.QUEUED]
+    for device, job in zip(free, waiting, strict=False):
+        _start(job.run, device)
+
+
+def _start(run: RunFolder, device: str) -> None:
+    """Held from here on, first by this process, then by the wrapper: there is no moment between."""
+    job_lock, wrapper_lock = take_lock(run.job_lock), take_lock(run.wrapper_lock)
+    try:
+        if job_lock is None or wrapper_lock is None:
+            # What is left of an earlier start has it still; next time.
+            return
+        for trace in (run.exit_code, run.stopped, run.stopping):
+            trace.unlink(missing_ok=True)
+        record = read_record(run.job)
+        started = record.model_copy(
+            update={"queued": False, "started": time.time(), "device": device}
+        )
+        write_record(started, run.job)
+        _start_wrapper(run, job_lock, wrapper_lock)
+    except OSError as error:
+        found = error.strerror or type(error).__name__
+        raise ConfigError(run.path, expected="a job that starts", found=found) from error
+    finally:
+        for lock in (job_lock, wrapper_lock):
+            if lock is not None:
+                os.close(lock)
+
+
+def _start_wrapper(run: RunFolder, job_lock: int, wrapper_lock: int) -> None:
+    module = "fracture_core.jobs.wrapper"
+    command = [sys.executable, "-m", module, str(run.path), str(job_lock), str(wrapper_lock)]
+    environment = {name: value for name, value in os.environ.items() if name != TRAINER_MARK}
+    with run.log.open("ab") as log:
+        wrapper = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment | {WRAPPER_MARK: str(run.path)},
+            pass_fds=(job_lock, wrapper_lock),
+            start_new_session=True,
+        )
+    # Somebody must wait for a child, or it stays as a zombie.
+    threading.Thread(target=wrapper.wait, daemon=True).start()

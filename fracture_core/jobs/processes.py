@@ -1,0 +1,86 @@
+"""The processes of a job, found in the process table by what they carry in their environment.
+
+Children inherit it, also those that left their parent, group or session.
+"""
+
+import os
+import time
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+TRAINER_MARK = "FRACTURE_JOB"
+WRAPPER_MARK = "FRACTURE_JOB_WRAPPER"
+
+
+def find_trainers(folder: Path, sessions: Collection[int] = ()) -> list[psutil.Process]:
+    """Every live process of a run's job but its wrapper; `sessions` are known to be the job's."""
+    marked = _find_marked(TRAINER_MARK, folder)
+    known = {session for each in marked if (session := _session_of(each.pid))} | set(sessions)
+    if not known:
+        return marked
+    found = {each.pid: each for each in marked}
+    for process in psutil.process_iter():
+        if _session_of(process.pid) in known and _is_alive(process):
+            found.setdefault(process.pid, process)
+    found.pop(os.getpid(), None)
+    return list(found.values())
+
+
+def find_leader(processes: list[psutil.Process]) -> psutil.Process | None:
+    """The process that the others come from, if it lives: the leader of their session."""
+    return next((each for each in processes if _session_of(each.pid) == each.pid), None)
+
+
+def kill_trainers(folder: Path, sessions: Collection[int] = (), patience: float = 10.0) -> bool:
+    """SIGKILL to all of them until none is left; False where some do not die."""
+    until = time.monotonic() + patience
+    while left := find_trainers(folder, sessions):
+        _kill(left)
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def kill_wrapper(folder: Path) -> None:
+    """SIGKILL to the wrapper, if there is one."""
+    _kill(_find_marked(WRAPPER_MARK, folder))
+
+
+def _kill(processes: list[psutil.Process]) -> None:
+    for process in processes:
+        # psutil compares the creation time first: a number that was given away is not killed.
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
+def _find_marked(mark: str, folder: Path) -> list[psutil.Process]:
+    me = os.getpid()
+    return [
+        each for each in psutil.process_iter() if each.pid != me and _has_mark(each, mark, folder)
+    ]
+
+
+def _has_mark(process: psutil.Process, mark: str, folder: Path) -> bool:
+    try:
+        return process.environ().get(mark) == str(folder) and _is_alive(process)
+    except (psutil.Error, OSError):
+        # Gone meanwhile, a zombie, or somebody else's.
+        return False
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except psutil.Error:
+        return False
+
+
+def _session_of(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return None

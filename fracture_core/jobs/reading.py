@@ -1,0 +1,187 @@
+"""The state of a job, from its folder and its locks; nothing is remembered that could be wrong."""
+
+import os
+import shutil
+import signal
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from fracture_core.errors import ConfigError
+from fracture_core.jobs.job import Job, State
+from fracture_core.jobs.locks import is_held
+from fracture_core.jobs.logs import last_line
+from fracture_core.jobs.records import Record, read_record
+from fracture_core.jobs.runners import find_runner
+from fracture_core.runs import RunFolder
+from fracture_core.settings import settings
+
+UNKNOWN = "unknown"
+"""Stands in exit_code where nobody was there to see how it ended."""
+_Print = tuple[tuple[int, int], ...]
+_known: dict[Path, tuple[_Print, Job]] = {}
+
+
+def list_jobs() -> list[Job]:
+    """Every submitted run under `settings().runs`: under way, then waiting in order, then the rest,
+    newest first. Never raises: what cannot be read is a failed job with a sentence.
+    """
+    jobs = [job for folder in _folders() if (job := read_job(RunFolder(path=folder))) is not None]
+    for gone in _known.keys() - {job.run.path for job in jobs}:
+        _known.pop(gone, None)
+    return sorted(jobs, key=_place)
+
+
+def read_job(run: RunFolder) -> Job | None:
+    """The job of a run as it stands; None = it was not submitted, or its folder is gone."""
+    try:
+        job = _read_steady(run)
+        # By hand a run can be gone on with behind the queue's back.
+        if job.state.can_resume and is_held(run.trainer_lock):
+            return _with_state(job, State.RUNNING, "Trained by hand, not by the queue.")
+        return job
+    except FileNotFoundError:
+        return None
+    except (ConfigError, OSError) as error:
+        return Job(run=run, state=_state_without_record(run), detail=str(error))
+
+
+def _read_steady(run: RunFolder) -> Job:
+    """Read again where a file changed meanwhile: two of them may not belong together."""
+    seen = _finger_print(run)
+    before, job = _known.get(run.path, (None, None))
+    while job is None or before != seen:
+        job, before = _read(run), seen
+        seen = _finger_print(run)
+    _known.pop(run.path, None)
+    if job.settled:
+        _known[run.path] = (seen, job)
+    return job
+
+
+def _folders() -> list[Path]:
+    with suppress(FileNotFoundError), os.scandir(settings().runs) as entries:
+        return [Path(each.path) for each in entries if not each.name.startswith(".")]
+    return []
+
+
+def _place(job: Job) -> tuple[int, float]:
+    if job.state is State.QUEUED:
+        return (1, job.position)
+    if not job.state.is_over:
+        return (0, job.started or 0.0)
+    return (2, -(job.ended or job.started or job.submitted))
+
+
+def _finger_print(run: RunFolder) -> _Print:
+    """Changes with every file that the state of a job without processes depends on."""
+    names = ("job.json", "exit_code", "card.json", "stopped", "stopping")
+    return tuple(_modified(f"{run.path}/{name}") for name in names)
+
+
+def _modified(path: str) -> tuple[int, int]:
+    try:
+        status = os.stat(path)  # noqa: PTH116 - a thousand runs are five thousand of these
+    except (FileNotFoundError, NotADirectoryError):
+        return 0, 0
+    return status.st_mtime_ns, status.st_ino
+
+
+def _read(run: RunFolder) -> Job:
+    record = read_record(run.job)
+    if record.queued:
+        return _build(run, record, State.QUEUED, "")
+    ended = _read_exit_code(run)
+    if ended is None:
+        live, detail = find_runner(record.runner).status(run, record)
+        if live is not None:
+            asked = live is not State.LOST and run.stopping.exists()
+            return _build(run, record, State.STOPPING if asked else live, detail)
+        # It is written before the last process goes.
+        ended = _read_exit_code(run)
+    code, when = ended or (None, None)
+    state, detail = _how_it_ended(run, code)
+    settled = ended is not None
+    return _build(run, record, state, detail, ended=when, exit_code=code, settled=settled)
+
+
+def _build(
+    run: RunFolder,
+    record: Record,
+    state: State,
+    detail: str,
+    *,
+    ended: float | None = None,
+    exit_code: int | None = None,
+    settled: bool = False,
+) -> Job:
+    return Job(
+        run=run,
+        state=state,
+        detail=detail,
+        runner=record.runner,
+        submitted=record.submitted,
+        position=record.position,
+        started=record.started,
+        ended=ended,
+        device=record.device,
+        exit_code=exit_code,
+        retries=record.retries,
+        max_retries=record.max_retries,
+        attempts=record.attempts,
+        settled=settled,
+    )
+
+
+def _read_exit_code(run: RunFolder) -> tuple[int | None, float] | None:
+    """The code, None for unknown, and when it was written; None = it has not ended."""
+    try:
+        text = run.exit_code.read_text(encoding="utf-8").strip()
+        when = run.exit_code.stat().st_mtime
+    except FileNotFoundError:
+        return None
+    except UnicodeDecodeError:
+        return None, 0.0
+    number = text.removeprefix("-")
+    return (int(text) if number.isdecimal() and len(number) < 10 else None), when
+
+
+def _how_it_ended(run: RunFolder, code: int | None) -> tuple[State, str]:
+    """The files that only a whole success or a wanted stop leaves come first."""
+    if run.card.exists():
+        return State.SUCCEEDED, ""
+    if run.stopped.exists():
+        return State.STOPPED, ""
+    if run.stopping.exists():
+        return State.STOPPED, "Ended without a checkpoint of its own; it goes on from the last one."
+    if code is None:
+        return State.LOST, f"Its processes ended without a word.{_room(run.path)}"
+    return State.FAILED, _why(run, code)
+
+
+def _why(run: RunFolder, code: int) -> str:
+    if code == 0:
+        return "Ended as if all were well, but there is no card.json."
+    if code < 0:
+        return f"Killed by {_signal_name(-code)}.{_room(run.path)}"
+    return last_line(run) or f"Ended with exit code {code} and said nothing."
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _room(path: Path) -> str:
+    free = shutil.disk_usage(path).free
+    return f" There are {free / 1e6:.0f} MB free on the disk." if free < 100_000_000 else ""
+
+
+def _state_without_record(run: RunFolder) -> State:
+    return State.RUNNING if is_held(run.job_lock) else State.FAILED
+
+
+def _with_state(job: Job, state: State, detail: str) -> Job:
+    return replace(job, state=state, detail=detail, settled=False)

@@ -1,0 +1,240 @@
+"""What people do with jobs. Each of these may be called twice, or by two apps at once."""
+
+import shutil
+import sys
+import time
+import uuid
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
+
+from fracture_core.errors import ConfigError
+from fracture_core.jobs.job import Job, State
+from fracture_core.jobs.locks import is_held, queue_lock
+from fracture_core.jobs.logs import TAIL_BYTES, read_tail
+from fracture_core.jobs.reading import list_jobs, read_job
+from fracture_core.jobs.records import Record, read_record, write_record, write_text
+from fracture_core.jobs.retrying import requeued
+from fracture_core.jobs.runners import find_runner
+from fracture_core.runs import RunFolder, open_run
+from fracture_core.settings import settings
+
+Where = Literal["first", "up", "down", "last"]
+
+
+def submit(path: Path, *, command: Sequence[str] | None = None) -> Job:
+    """Queue a run for training, and start it if there is room; a second time changes nothing.
+
+    A run that lies elsewhere is linked into `settings().runs`. Raises ConfigError for what is no
+    run, and for one that has ended: that is resumed.
+    """
+    with queue_lock():
+        run = _enlist(open_run(path))
+        job = read_job(run)
+        if job is None:
+            _submit_new(run, command)
+        elif job.state.is_over:
+            advice = "Resume it." if job.state.can_resume else "Make a new run to train again."
+            raise ConfigError(
+                run.path, expected="a run to train", found=f"a job that {job.state}", advice=advice
+            )
+    tend()
+    return find_job(run.path)
+
+
+def stop(path: Path) -> Job:
+    """Ask a job to stop after a checkpoint; one that waits is taken out of the queue.
+
+    Does not wait. A second time, or after the end, it changes nothing.
+    """
+    with queue_lock():
+        job = find_job(path)
+        if job.state is State.QUEUED and job.runner != "ray":
+            _withdraw(job.run)
+        elif job.state in (State.QUEUED, State.RUNNING):
+            _refuse_by_hand(job)
+            find_runner(job.runner).stop(job.run, read_record(job.run.job))
+    tend()
+    return find_job(path)
+
+
+def resume(path: Path) -> Job:
+    """Queue a job that stopped, failed or was lost; it goes on from its last checkpoint."""
+    with queue_lock():
+        job = find_job(path)
+        if job.state is State.SUCCEEDED:
+            advice = "Make a new run to train again."
+            raise ConfigError(
+                job.run.path, expected="a job to resume", found="one that succeeded", advice=advice
+            )
+        if job.state.can_resume:
+            _resume(job)
+    tend()
+    return find_job(path)
+
+
+def move(path: Path, where: Where) -> Job:
+    """Change a waiting job's place in the queue."""
+    with queue_lock():
+        job = find_job(path)
+        if job.state is not State.QUEUED or job.runner == "ray":
+            found = "one in Ray's own queue" if job.runner == "ray" else f"one that is {job.state}"
+            raise ConfigError(job.run.path, expected="a waiting job", found=found)
+        waiting = [each for each in list_jobs() if each.state is State.QUEUED]
+        _reorder(waiting, job.name, where)
+    return find_job(path)
+
+
+def delete(path: Path) -> None:
+    """End a job and everything that belongs to it, and remove its folder with all checkpoints."""
+    with queue_lock():
+        job = find_job(path)
+        _refuse_by_hand(job)
+        # Of an unreadable record nothing is known; local processes are found without it.
+        record = read_record(job.run.job) if job.runner else None
+        find_runner(job.runner or "local").kill(job.run, record)
+        _remove(job.run)
+    tend()
+
+
+def logs(path: Path, limit: int = TAIL_BYTES) -> str:
+    """The end of what a job printed, at most `limit` bytes."""
+    job = find_job(path)
+    if job.settled or not job.runner:
+        return read_tail(job.run, limit)
+    return find_runner(job.runner).logs(job.run, read_record(job.run.job), limit)
+
+
+def tend() -> None:
+    """Do what is due: clear up after jobs that ended, start again what crashed, start the next.
+
+    Cheap, and right to call at any time by anybody; raises ConfigError where it cannot be done.
+    """
+    unsettled = {job.runner for job in list_jobs() if not job.settled}
+    if sys.platform != "win32":
+        find_runner("local").tend()
+    if settings().runner == "inline":
+        find_runner("inline").tend()
+    if "ray" in unsettled:
+        find_runner("ray").tend()
+
+
+def find_job(path: Path) -> Job:
+    """The job of a run folder as it stands; raises ConfigError for one that was not submitted."""
+    job = read_job(_listed(path))
+    if job is None:
+        found = "one that was not" if path.is_dir() else "no such folder"
+        advice = "Submit it with: python -m trainers submit RUN_FOLDER"
+        raise ConfigError(path, expected="a submitted run", found=found, advice=advice)
+    return job
+
+
+def wait_for_end(path: Path, *, timeout_seconds: float) -> Job:
+    """Tend and look until a job is over or the time is; for commands and tests."""
+    until = time.monotonic() + timeout_seconds
+    while True:
+        tend()
+        job = find_job(path)
+        if job.settled or time.monotonic() > until:
+            return job
+        time.sleep(0.1)
+
+
+def _listed(path: Path) -> RunFolder:
+    """The run as it is listed, also for the folder that a link leads to."""
+    listed = settings().runs / path.name
+    with suppress(FileNotFoundError):
+        if listed.samefile(path):
+            return RunFolder(path=listed)
+    return RunFolder(path=path.absolute())
+
+
+def _enlist(run: RunFolder) -> RunFolder:
+    listed = settings().runs / run.name
+    if _listed(run.path).path == listed:
+        return RunFolder(path=listed)
+    if listed.exists():
+        advice = "Rename the folder."
+        raise ConfigError(
+            run.path, expected="a name that no other job has", found=run.name, advice=advice
+        )
+    # What it led to was deleted.
+    listed.unlink(missing_ok=True)
+    listed.symlink_to(run.path, target_is_directory=True)
+    return RunFolder(path=listed)
+
+
+def _submit_new(run: RunFolder, command: Sequence[str] | None) -> None:
+    if run.card.exists():
+        advice = "Make a new run to train again."
+        raise ConfigError(run.path, expected="a run to train", found="a card", advice=advice)
+    record = _new_record(run, tuple(command or _command_of(run)))
+    find_runner(record.runner).submit(run, record)
+
+
+def _command_of(run: RunFolder) -> tuple[str, ...]:
+    return (sys.executable, "-m", "trainers", "train", str(run.path))
+
+
+def _new_record(run: RunFolder, command: tuple[str, ...]) -> Record:
+    now = time.time()
+    return Record(
+        runner=settings().runner,
+        command=command,
+        submitted=now,
+        position=now,
+        max_retries=settings().retries,
+    )
+
+
+def _withdraw(run: RunFolder) -> None:
+    """What makes it stopped comes first: until the record says so, it waits."""
+    run.stopped.touch()
+    write_text(run.exit_code, "0")
+    record = read_record(run.job)
+    write_record(record.model_copy(update={"queued": False}), run.job)
+
+
+def _resume(job: Job) -> None:
+    if not job.runner:
+        record = _new_record(job.run, _command_of(job.run))
+    else:
+        record = requeued(read_record(job.run.job), job)
+        now = {"position": time.time(), "retries": 0, "max_retries": settings().retries}
+        record = record.model_copy(update=now)
+    find_runner(record.runner).submit(job.run, record)
+
+
+def _reorder(waiting: list[Job], name: str, where: Where) -> None:
+    names = [job.name for job in waiting]
+    old = names.index(name)
+    new = {"first": 0, "up": max(0, old - 1), "down": old + 1, "last": len(names)}[where]
+    order = [*waiting[:old], *waiting[old + 1 :]]
+    order.insert(new, waiting[old])
+    for job, position in zip(order, sorted(job.position for job in waiting), strict=True):
+        if job.position != position:
+            record = read_record(job.run.job)
+            write_record(record.model_copy(update={"position": position}), job.run.job)
+
+
+def _refuse_by_hand(job: Job) -> None:
+    if job.runner == "ray" or is_held(job.run.job_lock) or not is_held(job.run.trainer_lock):
+        return
+    raise ConfigError(
+        job.run.path,
+        expected="a job of the queue",
+        found="a run that is being trained by hand",
+        advice="Stop it where it was started.",
+    )
+
+
+def _remove(run: RunFolder) -> None:
+    folder = run.path
+    if folder.is_symlink():
+        folder = folder.resolve()
+        run.path.unlink()
+    # Out of the list at once; what a crash leaves of it is hidden.
+    hidden = folder.with_name(f".deleted-{uuid.uuid4().hex}")
+    folder.rename(hidden)
+    shutil.rmtree(hidden)
