@@ -43,7 +43,19 @@ def site_map() -> dict[str, list[st.Page]]:
         icon=":material/folder_open:",
         help="What a data set holds: counts, pictures with their truth; write it anew.",
     )
-    return {"Review": [read, compare], "Train": [datasets], "Models": [library]}
+    launch = st.Page(
+        "pages/train/launch.py",
+        title="Train",
+        icon=":material/play_arrow:",
+        help="From a recipe and a data set to a training in the background.",
+    )
+    jobs = st.Page(
+        "pages/train/jobs.py",
+        title="Jobs",
+        icon=":material/model_training:",
+        help="Trainings: queue, curves, logs; stop, resume, add to the library.",
+    )
+    return {"Review": [read, compare], "Train": [datasets, launch, jobs], "Models": [library]}
 
 
 def serve_page() -> None:

@@ -94,6 +94,8 @@ RECIPES: dict[str, Recipe] = {
             settings={
                 "family": "hf_detr",
                 "start": "facebook/detr-resnet-50",
+                # As the published checkpoint has it: only the last layer is judged.
+                "network": {"auxiliary_loss": False},
                 "input_size": 256,
                 "batch": 100,
                 "epochs": 40,
@@ -125,6 +127,8 @@ RECIPES: dict[str, Recipe] = {
                 "schedule": "step",
                 "schedule_every": 3,
                 "schedule_factor": 0.1,
+                # torchvision trains three of the five where it begins from COCO's weights.
+                "frozen_stages": 2,
                 "monitor": "loss",
                 "seed": 42,
                 "second_phase": {
@@ -174,6 +178,7 @@ RECIPES: dict[str, Recipe] = {
             settings={
                 "family": "hf_detr",
                 "start": "facebook/detr-resnet-50",
+                "network": {"auxiliary_loss": False},
                 "input_size": 800,
                 "batch": 4,
                 "epochs": 100,

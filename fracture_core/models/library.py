@@ -129,6 +129,29 @@ def add_named(name: str, *, model_id: str | None = None, title: str | None = Non
     return card
 
 
+def add_folder(folder: Path, *, title: str | None = None) -> ModelCard:
+    """Copy a model's folder, card and weights, into the library, as a finished training is one.
+
+    Raises WeightsError for a folder that is no whole model.
+    """
+    card = read_card(folder)
+    weights = _weights_in(card, folder)
+    if not weights.is_file():
+        raise WeightsError(folder, expected="the weights that its card names", found="none")
+    _check_hash(card, folder)
+    chosen = _free_id(Path(card.model_id), None)
+    part = _new_folder("adding")
+    try:
+        shutil.copyfile(weights, part / card.weights_file)
+        facts = {"model_id": chosen, "title": title or card.title}
+        card = card.model_copy(update=facts)
+        write_card(card, part)
+        part.rename(settings().models / chosen)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return card
+
+
 def rename_model(model_id: str, title: str) -> ModelCard:
     """Give a model another title; raises ConfigError for a built-in or unknown one."""
     folder = _folder_of(model_id)

@@ -32,7 +32,7 @@ SIZES: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 _YOLO_SIZES = "nsmlx"
 # Set elsewhere on the page, or not for a person to set.
-_HIDDEN = frozenset({"recipe", "family", "data", "classes", "network"})
+_HIDDEN = frozenset({"recipe", "family", "data", "classes"})
 _BASIC = ("epochs", "batch", "input_size", "lr", "device")
 _NESTED: dict[str, type[BaseModel]] = {"augment": Augment, "second_phase": Phase}
 
@@ -53,7 +53,8 @@ def choose_settings(config: TrainConfig) -> Changes:
             changes |= _dial(name, TrainConfig.model_fields[name], getattr(config, name), config)
     with st.expander("All settings"):
         changes |= _all_settings(config)
-    return changes
+    # A group as a whole comes before a single setting of it.
+    return dict(sorted(changes.items(), key=lambda change: "." in change[0]))
 
 
 def _choose_size(config: TrainConfig) -> Changes:

@@ -1,19 +1,22 @@
 """Small pictures of samples with their truth drawn in, for galleries."""
 
 import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import streamlit as st
 from PIL import Image, ImageDraw
 
 from fracture_core.masks import decode
+from fracture_core.matching import match
 from fracture_core.types import Detections, Sample
 
 if TYPE_CHECKING:
     from fracture_core.datasets import Dataset
 
-# As the viewer draws truth.
-TRUTH = (86, 180, 233)
+Colour = tuple[int, int, int]
+# As the viewer draws them.
+TRUTH, TRUE, SPURIOUS = (86, 180, 233), (0, 158, 115), (213, 94, 0)
 _LINE_PX = 2
 
 
@@ -24,20 +27,31 @@ def truth_picture(_dataset: "Dataset", key: str, sample_id: str, side_px: int) -
     return drawn(sample, sample.truth or Detections.empty(), side_px)
 
 
-def drawn(sample: Sample, found: Detections, side_px: int) -> bytes:
-    """A JPEG of a sample with boxes, and outlines of masks where there are any."""
+def drawn(
+    sample: Sample, truth: Detections, side_px: int, found: Detections | None = None
+) -> bytes:
+    """A JPEG with the boxes and masks of the truth, and the boxes found over them."""
     picture = Image.fromarray(sample.shown()).convert("RGB")
     scale = min(1.0, side_px / max(picture.size))
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     picture = picture.resize(size, Image.Resampling.BILINEAR)
-    for code in found.masks:
+    for code in truth.masks:
         _tint(picture, Image.fromarray(decode(code).astype("uint8") * 90))
     pen = ImageDraw.Draw(picture)
-    for box in found.xyxy * scale:
-        pen.rectangle([float(edge) for edge in box], outline=TRUTH, width=_LINE_PX)
+    _draw(pen, truth, scale, [TRUTH] * len(truth))
+    if found is not None:
+        kinds = match(found, truth, class_aware=False).kinds
+        _draw(pen, found, scale, [TRUE if kind == "true positive" else SPURIOUS for kind in kinds])
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=85)
     return file.getvalue()
+
+
+def _draw(
+    pen: ImageDraw.ImageDraw, found: Detections, scale: float, colours: Sequence[Colour]
+) -> None:
+    for box, colour in zip(found.xyxy * scale, colours, strict=True):
+        pen.rectangle([float(edge) for edge in box], outline=colour, width=_LINE_PX)
 
 
 def _tint(picture: Image.Image, strength: Image.Image) -> None:

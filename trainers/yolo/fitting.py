@@ -56,7 +56,7 @@ def fit(
         for note in (*start.notes, *folder.notes, *_precision_notes(config)):
             journal.note(note)
     if position is not None and position.phase:
-        return _best_model(config, start, folder, run)
+        return best_model(config, start, folder.classes, run)
     plan = Plan(
         config=_in_parts(config, position.parts if position else config.accumulate),
         folder=folder,
@@ -70,7 +70,7 @@ def fit(
         plan = _halved(plan, classes)
         _position(run, journal)
         outcome = _train(plan, start.task, run)
-    return _best_model(config, start, folder, run) if outcome == "end" else None
+    return best_model(config, start, folder.classes, run) if outcome == "end" else None
 
 
 def _in_parts(config: TrainConfig, parts: int) -> TrainConfig:
@@ -147,7 +147,10 @@ def _precision_notes(config: TrainConfig) -> tuple[str, ...]:
     return ()
 
 
-def _best_model(config: TrainConfig, start: Start, folder: YoloFolder, run: RunFolder) -> Model:
+def best_model(
+    config: TrainConfig, start: Start, classes: tuple[str, ...], run: RunFolder
+) -> Model:
+    """The model of the best checkpoint so far."""
     network = empty_network(start.architecture, config.input_size)
     network.load_state_dict(load_state(run.checkpoints / BEST)[0]["ema"])
     card = ModelCard(
@@ -155,7 +158,7 @@ def _best_model(config: TrainConfig, start: Start, folder: YoloFolder, run: RunF
         title=run.name,
         family="yolo",
         task=start.task,
-        classes=folder.classes,
+        classes=classes,
         input_size=config.input_size,
         needs_nms=not bool(network.end2end),
         architecture={"yaml": start.architecture},

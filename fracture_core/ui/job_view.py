@@ -1,0 +1,71 @@
+"""One run: what it says, what it has learnt, and what can be done with it."""
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from fracture_core import jobs
+from fracture_core.errors import WorkbenchError
+from fracture_core.jobs import Job, State
+from fracture_core.models.library import add_folder
+from fracture_core.ui.job_list import ICONS, last_line, number, time_left
+from fracture_core.ui.text import literal
+
+_LOG_LINES = 40
+
+
+def show_state(job: Job) -> None:
+    """State, progress and time left in one line."""
+    words = [f"{ICONS[job.state]} **{job.state}**"]
+    if job.detail:
+        words.append(literal(job.detail))
+    if job.state is State.RUNNING:
+        step = last_line(job.run, "step")
+        if step:
+            epoch, of = int(number(step, "epoch")), int(number(step, "of"))
+            words.append(f"epoch {epoch} of {of}, step {int(number(step, 'step'))}")
+        words.append(f"time left {time_left(job.run)}")
+    if job.retries:
+        words.append(f"started again {job.retries} × after a crash")
+    st.markdown(" · ".join(words))
+
+
+def offer_actions(job: Job) -> None:
+    """The verbs that this state allows."""
+    with st.container(horizontal=True):
+        if not job.state.is_over and job.state is not State.STOPPING:
+            _button("Stop", "stop", job, lambda: jobs.stop(job.run.path))
+        if job.state.can_resume:
+            label = "Resume" if job.state is State.STOPPED else "Retry"
+            _button(label, "play_arrow", job, lambda: jobs.resume(job.run.path))
+        if job.state is State.QUEUED:
+            _button("First", "vertical_align_top", job, lambda: jobs.move(job.run.path, "first"))
+            _button("Up", "arrow_upward", job, lambda: jobs.move(job.run.path, "up"))
+            _button("Down", "arrow_downward", job, lambda: jobs.move(job.run.path, "down"))
+        if job.state is State.SUCCEEDED:
+            _button("Add to the library", "inventory_2", job, lambda: _promote(job))
+        with st.popover("Delete", icon=":material/delete:"):
+            st.write(f"Delete **{literal(job.name)}** with its checkpoints? This cannot be undone.")
+            _button("Delete for good", "delete", job, lambda: jobs.delete(job.run.path))
+
+
+def _button(label: str, icon: str, job: Job, act: Callable[[], object]) -> None:
+    if st.button(label, icon=f":material/{icon}:", key=f"{label}-{job.name}"):
+        try:
+            act()
+        except WorkbenchError as error:
+            st.error(literal(str(error)), icon=":material/error:")
+        else:
+            st.rerun()
+
+
+def _promote(job: Job) -> None:
+    card = add_folder(job.run.path)
+    st.session_state.promoted = card.model_id
+    st.toast(f"{card.title} is in the library as {card.model_id}.", icon=":material/inventory_2:")
+
+
+def show_log(job: Job) -> None:
+    """The end of what it printed."""
+    lines = jobs.logs(job.run.path).rstrip("\n").split("\n")
+    st.code("\n".join(lines[-_LOG_LINES:]) or "nothing yet", language=None, height=320)

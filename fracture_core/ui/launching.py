@@ -1,0 +1,139 @@
+"""A training prepared on the page: looked at before, then handed to the queue."""
+
+import json
+import subprocess
+import sys
+
+import streamlit as st
+
+from fracture_core.errors import ConfigError, WorkbenchError
+from fracture_core.settings import settings
+from fracture_core.ui.text import literal
+from fracture_core.ui.training_settings import Changes
+from trainers.config import TrainConfig
+from trainers.recipes import RECIPES, Recipe, find_recipe
+
+_ICONS = {
+    "ok": ":material/check_circle:",
+    "warning": ":material/warning:",
+    "error": ":material/error:",
+}
+_PATIENCE_SECONDS = 600
+Asked = tuple[str, str, str]
+
+
+def choose_recipe() -> Recipe:
+    """One of the known ways to train, with what it is."""
+    name = st.selectbox(
+        "Recipe",
+        list(RECIPES),
+        key="recipe",
+        bind="query-params",
+    )
+    recipe = find_recipe(name)
+    mended = f" Mended: {recipe.mended}" if recipe.mended else ""
+    st.caption(literal(f"{recipe.summary}.{mended}"))
+    return recipe
+
+
+def try_config(recipe: Recipe, data: str, changes: Changes) -> TrainConfig | None:
+    """The config, or a sentence on the page about what is wrong with it."""
+    try:
+        return recipe.config(data, changes)
+    except ConfigError as error:
+        st.error(literal(str(error)), icon=":material/error:")
+        return None
+
+
+def look_before(recipe: Recipe, data: str, changes: Changes) -> bool:
+    """Offer the pre-flight; whether the training may start, with exactly these settings."""
+    asked: Asked = (recipe.name, data, json.dumps(changes, sort_keys=True))
+    if st.button("Check before the start", icon=":material/checklist:"):
+        with st.spinner("Looking at the data and measuring a few steps…"):
+            st.session_state.preflight = (asked, _preflight(recipe, data, changes))
+    held_for, found = st.session_state.get("preflight", (None, None))
+    if held_for != asked:
+        st.caption("The check looks at data, disk and memory, and measures a few steps.")
+        return False
+    return _show(found)
+
+
+def _preflight(recipe: Recipe, data: str, changes: Changes) -> dict[str, object]:
+    """In a process of its own: what a step needs must not stay in the app's memory."""
+    words = [sys.executable, "-m", "trainers", "check", "--recipe", recipe.name, "--data", data]
+    for name, value in changes.items():
+        words += ["--set", f"{name}={json.dumps(value)}"]
+    try:
+        done = subprocess.run(  # noqa: S603
+            [*words, "--json"],
+            capture_output=True,
+            text=True,
+            timeout=_PATIENCE_SECONDS,
+            check=False,
+        )
+        found: dict[str, object] = json.loads(done.stdout.strip().split("\n")[-1])
+    except subprocess.TimeoutExpired:
+        text = f"Three steps took more than {_PATIENCE_SECONDS // 60} minutes: too slow to train."
+        return {"findings": [{"level": "error", "text": text}]}
+    except json.JSONDecodeError:
+        last = (done.stderr.strip() or "it ended without a word").split("\n")[-1]
+        return {"findings": [{"level": "error", "text": f"The check failed: {last}"}]}
+    return found
+
+
+def _show(found: dict[str, object]) -> bool:
+    findings = found["findings"]
+    if not isinstance(findings, list):
+        raise TypeError(f"expected a list of findings, found {type(findings).__name__}")
+    for finding in findings:
+        st.markdown(f"{_ICONS[finding['level']]} {literal(finding['text'])}")
+    if any(finding["level"] == "error" for finding in findings):
+        return False
+    parameters, step, seconds, memory = (
+        float(str(found[name]))
+        for name in ("parameters", "step_seconds", "seconds", "memory_bytes")
+    )
+    facts = st.columns(4)
+    facts[0].metric("Parameters", f"{parameters / 1e6:.1f} M")
+    facts[1].metric("A step", f"{step:.2f} s", help=f"On {found['device']}, without the data.")
+    facts[2].metric("All epochs, about", _duration(seconds))
+    facts[3].metric("Memory at the peak", f"{memory / 1e9:.1f} GB")
+    return True
+
+
+def launch(recipe: Recipe, data: str, changes: Changes, *, may_start: bool) -> None:
+    """Name the run and start it; goes to the page of jobs."""
+    name = st.text_input("Name of the run", _free_name(recipe.name), key=f"{recipe.name}-run")
+    if not st.button(
+        "Start training", type="primary", disabled=not may_start, icon=":material/play_arrow:"
+    ):
+        return
+    from fracture_core.jobs import submit
+    from trainers.running import make_run
+
+    folder = settings().runs / name
+    try:
+        # A second click finds the run of the first one.
+        if not (folder / "config.json").exists():
+            make_run(folder, recipe.name, data, changes)
+        submit(folder)
+    except WorkbenchError as error:
+        st.error(literal(str(error)), icon=":material/error:")
+        return
+    st.session_state.pop(f"{recipe.name}-run", None)
+    st.session_state.run = name
+    st.switch_page("pages/train/jobs.py")
+
+
+def _free_name(recipe: str) -> str:
+    taken = {path.name for path in settings().runs.glob("*")}
+    number = next(n for n in range(1, len(taken) + 2) if f"{recipe}-{n}" not in taken)
+    return f"{recipe}-{number}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

@@ -1,0 +1,60 @@
+"""Trainings in the background: the queue, and one run after another from close by."""
+
+import streamlit as st
+
+from fracture_core import jobs
+from fracture_core.errors import WorkbenchError
+from fracture_core.ui.checkpoint_pictures import show_checkpoint
+from fracture_core.ui.curve_chart import curve_chart
+from fracture_core.ui.job_list import panels_of, show_jobs
+from fracture_core.ui.job_view import offer_actions, show_log, show_state
+from fracture_core.ui.text import literal
+
+REFRESH_SECONDS = 2.0
+
+
+def look() -> list[jobs.Job]:
+    """Every job as it stands; what is due is done on the way."""
+    try:
+        jobs.tend()
+    except WorkbenchError as error:
+        st.error(literal(str(error)), icon=":material/error:")
+    return jobs.list_jobs()
+
+
+def is_moving(found: list[jobs.Job]) -> bool:
+    """Whether anything may still change by itself."""
+    return any(not job.settled for job in found)
+
+
+def show(polls: bool) -> None:
+    """The table, and the chosen run; runs again by itself only while something goes on."""
+    found = look()
+    if is_moving(found) != polls:
+        st.rerun()
+    show_jobs(found)
+    by_name = {job.name: job for job in found}
+    name = st.selectbox("Run", list(by_name), key="run", bind="query-params")
+    others = [each for each in by_name if each != name]
+    compared = st.multiselect("Curves of", others, key="overlaid", placeholder="other runs as well")
+    job = by_name[name]
+    show_state(job)
+    offer_actions(job)
+    runs = [by_name[each].run for each in (name, *compared)]
+    curves, log, pictures = st.tabs(["Curves", "Log", "Pictures"])
+    with curves:
+        curve_chart(panels_of(runs), key="curves")
+    with log:
+        show_log(job)
+    with pictures:
+        show_checkpoint(job.run)
+
+
+st.header("Jobs", anchor=False)
+found = look()
+if not found:
+    st.info("Nothing has been trained yet.", icon=":material/model_training:")
+    st.page_link("pages/train/launch.py", label="Train a model", icon=":material/play_arrow:")
+    st.stop()
+polls = is_moving(found)
+st.fragment(show, run_every=REFRESH_SECONDS if polls else None)(polls)

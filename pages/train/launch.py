@@ -1,0 +1,29 @@
+"""From a recipe and a data set to a training in the queue."""
+
+import streamlit as st
+
+from fracture_core.ui.dataset_choice import choose_dataset
+from fracture_core.ui.launching import choose_recipe, launch, look_before, try_config
+from fracture_core.ui.text import literal
+from fracture_core.ui.training_settings import choose_settings
+
+st.header("Train a model", anchor=False)
+messages = st.container()
+what, how = st.columns([2, 3], gap="large")
+with what:
+    dataset = choose_dataset(messages)
+    if dataset is not None:
+        st.caption(literal(dataset.found))
+    recipe = choose_recipe()
+with how:
+    changes = choose_settings(recipe.config("", {}))
+if dataset is None:
+    st.info("Name a data set, or make the demo one.", icon=":material/folder_open:")
+    st.stop()
+
+data = str(dataset.path.absolute())
+config = try_config(recipe, data, changes)
+if config is None:
+    st.stop()
+ready = look_before(recipe, data, changes)
+launch(recipe, data, changes, may_start=ready)
