@@ -18,7 +18,8 @@ class Settings:
     is the most pixels one file may have, all frames together. `runner` (FRACTURE_RUNNER: local,
     inline or ray) starts trainings; one that is asked to stop has `stop_seconds`
     (FRACTURE_STOP_SECONDS) before it is killed, and one that crashed is started again `retries`
-    (FRACTURE_RETRIES) times.
+    (FRACTURE_RETRIES) times. `ray_gpus` (FRACTURE_RAY_GPUS) are asked of a Ray cluster for each job
+    that may use one.
     """
 
     home: Path
@@ -26,6 +27,7 @@ class Settings:
     runner: str
     stop_seconds: int
     retries: int
+    ray_gpus: int
 
     @property
     def models(self) -> Path:
@@ -50,6 +52,7 @@ def settings() -> Settings:
         runner=_one_of("FRACTURE_RUNNER", RUNNERS),
         stop_seconds=_whole("FRACTURE_STOP_SECONDS", default=60, least=1),
         retries=_whole("FRACTURE_RETRIES", default=1, least=0),
+        ray_gpus=_whole("FRACTURE_RAY_GPUS", default=1, least=0),
     )
 
 

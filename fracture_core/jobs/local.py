@@ -28,7 +28,7 @@ from fracture_core.jobs.processes import (
 )
 from fracture_core.jobs.reading import UNKNOWN, list_jobs
 from fracture_core.jobs.records import Record, read_record, write_record, write_text
-from fracture_core.jobs.retrying import is_crash, retry_if_due
+from fracture_core.jobs.retrying import retried
 from fracture_core.runs import RunFolder
 from fracture_core.settings import settings
 
@@ -81,26 +81,30 @@ def tend() -> None:
     """Clear up after jobs that ended, start what there is room for; raises ConfigError."""
     with queue_lock():
         for job in list_jobs():
-            if job.runner == "local" and _settle(job):
-                retry_if_due(job.run)
+            if job.runner == "local" and not job.settled:
+                _settle(job)
+        for job in list_jobs():
+            again = retried(job) if job.runner == "local" else None
+            if again is not None:
+                write_record(again, job.run.job)
         _start_waiting(list_jobs())
 
 
-def _settle(job: Job) -> bool:
-    """Do what a wrapper that was killed left undone; True = it may be due for another start."""
+def _settle(job: Job) -> None:
+    """Do what a wrapper that was killed left undone."""
     run = job.run
-    if job.settled:
-        return is_crash(job) and job.retries < job.max_retries
     if job.state is State.QUEUED or not run.path.is_dir():
-        return False
+        return
     if is_held(run.job_lock):
         if not is_held(run.wrapper_lock):
             _mind_orphans(run)
-        return False
+        return
+    if run.exit_code.exists():
+        # Its wrapper was just ending.
+        return
     # Children that closed the lock's descriptor can be left.
     kill_trainers(run.path)
     write_text(run.exit_code, UNKNOWN)
-    return True
 
 
 def _mind_orphans(run: RunFolder) -> None:

@@ -3,9 +3,7 @@
 import time
 
 from fracture_core.jobs.job import Job, State
-from fracture_core.jobs.reading import read_job
-from fracture_core.jobs.records import Attempt, Record, read_record, write_record
-from fracture_core.runs import RunFolder
+from fracture_core.jobs.records import Attempt, Record, read_record
 
 BAD_INPUT = 2
 """The exit code for what only a person can put right."""
@@ -18,15 +16,12 @@ def is_crash(job: Job) -> bool:
     return job.state is State.LOST
 
 
-def retry_if_due(run: RunFolder) -> bool:
-    """Put a crashed job back to its place in the queue, as often as it may."""
-    job = read_job(run)
-    if job is None or not job.settled or not is_crash(job) or job.retries >= job.max_retries:
-        return False
-    record = read_record(run.job)
-    again = requeued(record, job).model_copy(update={"retries": record.retries + 1})
-    write_record(again, run.job)
-    return True
+def retried(job: Job) -> Record | None:
+    """The record to start a crashed job with again; None = it may not, or needs it not."""
+    if not job.settled or not is_crash(job) or job.retries >= job.max_retries:
+        return None
+    again = requeued(read_record(job.run.job), job)
+    return again.model_copy(update={"retries": job.retries + 1})
 
 
 def requeued(record: Record, job: Job) -> Record:

@@ -60,7 +60,12 @@ def stop(path: Path) -> Job:
 
 
 def resume(path: Path) -> Job:
-    """Queue a job that stopped, failed or was lost; it goes on from its last checkpoint."""
+    """Queue a job that stopped, failed or was lost; it goes on from its last checkpoint.
+
+    The runner is the one of the settings now. Raises ConfigError while nobody can say whether it
+    still runs, as on a Ray cluster that does not answer.
+    """
+    tend()
     with queue_lock():
         job = find_job(path)
         if job.state is State.SUCCEEDED:
@@ -201,8 +206,8 @@ def _resume(job: Job) -> None:
         record = _new_record(job.run, _command_of(job.run))
     else:
         record = requeued(read_record(job.run.job), job)
-        now = {"position": time.time(), "retries": 0, "max_retries": settings().retries}
-        record = record.model_copy(update=now)
+        asked = {"runner": settings().runner, "position": time.time(), "retries": 0}
+        record = record.model_copy(update=asked | {"max_retries": settings().retries})
     find_runner(record.runner).submit(job.run, record)
 
 
