@@ -121,7 +121,7 @@ class TestData:
 
         plain = [demo_data.shrunk(demo_sample(7, n), f"{s}-{n}", s) for n, s in enumerate(SPLITS)]
         demo_data.write_radiographs(tmp_path / "radiographs", [pair, pair], plain)
-        demo_data.write_patches(tmp_path / "patches", [pair])
+        demo_data.write_parts(tmp_path / "patches", [pair], demo_data.PATCHES)
         whole, patches = (open_dataset(tmp_path / name) for name in ("radiographs", "patches"))
         assert {split: len(found) for split, found in whole.splits.items()} == {
             "train": 2,
@@ -132,7 +132,7 @@ class TestData:
         assert len(found) == 8
         assert sum(len(sample.truth or ()) > 0 for sample in found) == 4
         sides = {(sample.height, sample.width) for sample in found}
-        assert sides == {(demo_data.PATCH_PX, demo_data.PATCH_PX)}
+        assert sides == {(demo_data.PATCHES.side_px, demo_data.PATCHES.side_px)}
 
     def test_no_seed_is_used_twice(self) -> None:
         seeds = (demo_data.TRAIN_SEED, demo_data.VALID_SEED, demo_data.TEST_SEED, HELD_OUT_SEED)

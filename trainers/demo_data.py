@@ -1,7 +1,8 @@
-"""What the demo models are trained on: synthetic radiographs, and patches of them.
+"""What the demo models are trained on: synthetic radiographs, and parts of them.
 
     radiographs/   512 px high: fractures, some of the same bones intact, and demo pictures
-    patches/       154 px: each fracture, and the same place intact
+    crops/         204 px: the surroundings of each fracture, and some of them intact
+    patches/       102 px: each fracture, and the same place intact
 
 Training pictures come in pairs that differ by the fracture alone: what is to be found is all that
 tells them apart, so that little training finds it. Validation and test are demo pictures as
@@ -9,6 +10,7 @@ anybody makes them, of other seeds.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,21 +27,34 @@ from fracture_core.types import Detections, Pixels, Sample, Window
 TRAIN_SEED, VALID_SEED, TEST_SEED = 101, 202, 303
 TRAIN_PAIRS, VALID_PICTURES, TEST_PICTURES = 2250, 150, 150
 HEIGHT_PX = 512
-PATCH_PX = 154
-_PATCHES_A_FRACTURE = 2
-# How far from the middle of its patch a fracture may lie, in shares of the patch.
-_OFF_CENTRE = 0.3
 _INTACT_EVERY = 2
 _VALID_PAIRS_FROM = 2100
 
 Pair = tuple[Sample, Sample]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cutting:
+    """Squares of `side_px` around each fracture, `count` of each; its middle lies up to
+    `off_centre` sides from theirs. Of every `intact_every`-th the same place intact is added.
+    """
+
+    side_px: int
+    off_centre: float
+    count: int = 2
+    intact_every: int = 1
+
+
+PATCHES = Cutting(side_px=102, off_centre=0.18)
+CROPS = Cutting(side_px=204, off_centre=0.3, intact_every=4)
+
+
 def write_demo_data(folder: Path) -> None:
-    """Write both sets; about 15 minutes on one core. The folder must be new."""
+    """Write all sets; about 15 minutes on one core. The folder must be new."""
     pairs = [make_pair(number) for number in range(TRAIN_PAIRS)]
     write_radiographs(folder / "radiographs", pairs, plain_pictures())
-    write_patches(folder / "patches", pairs)
+    write_parts(folder / "crops", pairs, CROPS)
+    write_parts(folder / "patches", pairs, PATCHES)
 
 
 def make_pair(number: int) -> Pair:
@@ -72,16 +87,16 @@ def write_radiographs(folder: Path, pairs: Iterable[Pair], plain: Iterable[Sampl
     yolo.write(pictures(), CLASSES, folder, outlines=True)
 
 
-def write_patches(folder: Path, pairs: Iterable[Pair]) -> None:
+def write_parts(folder: Path, pairs: Iterable[Pair], cutting: Cutting) -> None:
     """The last pairs are kept to validate on."""
 
-    def patches() -> Iterator[Sample]:
+    def parts() -> Iterator[Sample]:
         for number, pair in enumerate(pairs):
             split = "val" if number >= _VALID_PAIRS_FROM else "train"
             rng = np.random.default_rng([TRAIN_SEED, number])
-            yield from _patches(pair, split, rng)
+            yield from _parts(pair, split, cutting, rng)
 
-    yolo.write(patches(), CLASSES, folder, outlines=False)
+    yolo.write(parts(), CLASSES, folder, outlines=True)
 
 
 def shrunk(sample: Sample, sample_id: str, split: str) -> Sample:
@@ -106,28 +121,27 @@ def _shrunk_mask(code: masks.Rle, size: tuple[int, int]) -> masks.Rle:
     return masks.encode(resize_pixels(masks.decode(code).astype(np.float32), size) >= 0.5)
 
 
-def _patches(pair: Pair, split: str, rng: np.random.Generator) -> Iterator[Sample]:
-    broken, intact = pair
+def _parts(pair: Pair, split: str, cutting: Cutting, rng: np.random.Generator) -> Iterator[Sample]:
+    broken, _ = pair
+    side, far = cutting.side_px, cutting.off_centre
     for index, xyxy in enumerate((broken.truth or Detections.empty()).xyxy):
         centre = (xyxy[:2] + xyxy[2:]) / 2
-        for turn in range(_PATCHES_A_FRACTURE):
-            middle = centre + rng.uniform(-_OFF_CENTRE, _OFF_CENTRE, 2) * PATCH_PX
-            left, top = (int(corner) for corner in middle - PATCH_PX / 2)
-            for sample in (broken, intact):
+        for turn in range(cutting.count):
+            left, top = centre + (rng.uniform(-far, far, 2) - 0.5) * side
+            shown = pair if rng.integers(cutting.intact_every) == 0 else (broken,)
+            for sample in shown:
                 name = f"{sample.sample_id}-{index}-{turn}"
-                yield _cut(sample, left, top, name, split)
+                yield _cut(sample, int(left), int(top), side, name, split)
 
 
-def _cut(sample: Sample, left: int, top: int, sample_id: str, split: str) -> Sample:
-    """A square that lies in the picture wherever it can; findings cut off at its edges."""
-    left = max(0, min(left, sample.width - PATCH_PX))
-    top = max(0, min(top, sample.height - PATCH_PX))
-    pixels = sample.shown()[top : top + PATCH_PX, left : left + PATCH_PX]
+def _cut(sample: Sample, left: int, top: int, side: int, sample_id: str, split: str) -> Sample:
+    """A square that lies in the picture wherever it can; what it cuts off of findings is gone."""
+    left = max(0, min(left, sample.width - side))
+    top = max(0, min(top, sample.height - side))
+    window = slice(top, top + side), slice(left, left + side)
     truth = sample.truth or Detections.empty()
-    moved = truth.xyxy - np.array([left, top, left, top], dtype=np.float32)
-    clipped = moved.clip(0, PATCH_PX)
-    kept = ((clipped[:, 2:] - clipped[:, :2]) >= 4).all(axis=1)
-    return _held(pixels, sample_id, split, Detections.truth(clipped[kept], truth.labels[kept]))
+    found = [masks.decode(code)[window] for code in truth.masks]
+    return _held(sample.shown()[window], sample_id, split, truth_of(found, truth.labels.tolist()))
 
 
 def _held(

@@ -20,7 +20,7 @@ from trainers.running import make_run, train_run
 NOTE = "Trained on synthetic data only, not for real radiographs."
 _TRAINING_DATA = "synthetic radiographs of this package (fracture_core.demo)"
 _LICENCE = "none needed: drawn by this package"
-_RADIOGRAPHS, _PATCHES = "radiographs", "patches"
+_RADIOGRAPHS, _CROPS, _PATCHES = "radiographs", "crops", "patches"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,41 +59,46 @@ _CLASSIFY: dict[str, object] = {
     "monitor": "balanced_accuracy",
 }
 _DETECT: dict[str, object] = {**_COMMON, "merge_classes": "fracture", "monitor": "ap50"}
+_YOLO_NETWORK: dict[str, object] = {"name": "yolo11n.yaml", "mosaic": 0.0, "momentum": 0.9}
+_YOLO: dict[str, object] = {
+    **_DETECT,
+    "network": _YOLO_NETWORK,
+    "weight_decay": 0.01,
+    # Ultralytics has no other on a CPU, and no contrast.
+    "precision": "float32",
+    "augment": {"flip": 0.5, "flip_vertical": 0.5, "brightness": 0.3},
+}
 _RESNET: dict[str, object] = {"name": "resnet18", "width": 32}
 
 DEMO_MODELS: dict[str, DemoModel] = {
+    "crops-yolo": DemoModel(
+        title="YOLO11n on crops",
+        recipe="r5-yolo-detect",
+        data=_CROPS,
+        settings={**_YOLO, "input_size": 128, "batch": 32, "epochs": 12, "lr": 2e-3},
+        shipped=False,
+    ),
     "demo-yolo-detect": DemoModel(
         title="Demo: YOLO11n",
         recipe="r5-yolo-detect",
         data=_RADIOGRAPHS,
-        settings={
-            **_DETECT,
-            "network": {"name": "yolo11n.yaml"},
-            "input_size": 320,
-            "batch": 16,
-            "epochs": 6,
-            "lr": 2e-3,
-            "weight_decay": 0.01,
-            "precision": "float32",
-            "augment": {"flip": 0.5, "flip_vertical": 0.5, "brightness": 0.3},
-        },
+        settings={**_YOLO, "input_size": 320, "batch": 16, "epochs": 4, "lr": 1e-3},
+        begins_from="crops-yolo",
     ),
     "demo-yolo-segment": DemoModel(
         title="Demo: YOLO11n with outlines",
         recipe="r5-yolo-segment",
         data=_RADIOGRAPHS,
         settings={
-            **_DETECT,
+            **_YOLO,
             "monitor": "mask_ap50",
-            "network": {"name": "yolo11n-seg.yaml"},
+            "network": {**_YOLO_NETWORK, "name": "yolo11n-seg.yaml"},
             "input_size": 320,
             "batch": 16,
-            "epochs": 6,
-            "lr": 2e-3,
-            "weight_decay": 0.01,
-            "precision": "float32",
-            "augment": {"flip": 0.5, "flip_vertical": 0.5, "brightness": 0.3},
+            "epochs": 4,
+            "lr": 1e-3,
         },
+        begins_from="demo-yolo-detect",
     ),
     "patches-resnet": DemoModel(
         title="ResNet-18 of width 32 on patches",
@@ -102,9 +107,9 @@ DEMO_MODELS: dict[str, DemoModel] = {
         settings={
             **_CLASSIFY,
             "network": _RESNET,
-            "input_size": 96,
-            "epochs": 8,
-            "lr": 2e-3,
+            "input_size": 64,
+            "epochs": 6,
+            "lr": 1e-3,
             "weight_decay": 0.05,
         },
         shipped=False,
@@ -166,10 +171,10 @@ DEMO_MODELS: dict[str, DemoModel] = {
         settings={
             **_CLASSIFY,
             "network": {"name": "efficientnet_b0", "hidden_width": 128},
-            "input_size": 96,
+            "input_size": 64,
             "focal_share": 0.0,
             "epochs": 8,
-            "lr": 2e-3,
+            "lr": 1e-3,
             "weight_decay": 0.05,
         },
         shipped=False,
