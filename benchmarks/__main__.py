@@ -11,13 +11,13 @@ import sys
 from benchmarks.rows import Row
 
 BENCHMARKS = ("startup", "viewer_drag", "overhead", "data_path")
-ON_REQUEST = ("training",)
+ON_REQUEST = ("training", "learning")
 
 
 def _print(rows: list[Row]) -> None:
     width = max(len(row.name) for row in rows)
     for row in rows:
-        figure = f"{row.value:10.2f} {row.unit:<8}"
+        figure = f"{row.value:10.3f} {row.unit:<8}"
         print(f"{row.name:<{width}}  {figure}  {row.goal:<12}  {row.verdict}".rstrip(), flush=True)
 
 

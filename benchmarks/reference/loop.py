@@ -26,9 +26,12 @@ class ReferenceLoop(ABC):
 
     def epoch(self) -> None:
         """Once through the training split."""
-        self.network.train()
+        self._start_training()
         for batch in self._loader:
             self.losses.append(self._step(batch))
+
+    def _start_training(self) -> None:
+        self.network.train()
 
     @abstractmethod
     def _step(self, batch: Any) -> float:

@@ -13,6 +13,8 @@ from benchmarks.reference.slices import Item, SliceDataset
 _WEIGHT_DECAY = 1e-4
 _EPOCHS_A_REDUCTION = 3
 _REDUCTION = 0.1
+# torchvision trains these of the backbone where it begins from COCO's weights.
+_TRAINED = ("layer2", "layer3", "layer4")
 
 
 class R2Loop(ReferenceLoop):
@@ -29,6 +31,11 @@ class R2Loop(ReferenceLoop):
     ) -> None:
         loader = DataLoader(SliceDataset(data), batch_size=batch, shuffle=True, collate_fn=_collate)
         network = network.to(device)
+        self._frozen = [
+            part for name, part in network.backbone.body.items() if name not in _TRAINED
+        ]
+        for part in self._frozen:
+            part.requires_grad_(False)
         optimiser = torch.optim.AdamW(network.parameters(), lr=lr, weight_decay=_WEIGHT_DECAY)
         super().__init__(network, loader, optimiser, device)
         self._schedule = torch.optim.lr_scheduler.StepLR(
@@ -38,6 +45,12 @@ class R2Loop(ReferenceLoop):
     def epoch(self) -> None:
         super().epoch()
         self._schedule.step()
+
+    def _start_training(self) -> None:
+        super()._start_training()
+        # Norms that begin from COCO's weights never follow the batch.
+        for part in self._frozen:
+            part.eval()
 
     def _step(self, batch: list[Item]) -> float:
         images = [image.to(self._device) for image, _ in batch]
