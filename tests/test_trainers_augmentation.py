@@ -269,6 +269,18 @@ class TestSeeds:
         parts, _ = augment_batch(augment, generator(9), raw, where, truth(5))
         assert torch.allclose(whole, parts, atol=1e-3)
 
+    @pytest.mark.parametrize("augment", [Augment(), Augment(flip=1), Augment(degrees=10)])
+    def test_a_part_may_have_none_of_the_widest_pictures(
+        self, monkeypatch: pytest.MonkeyPatch, augment: Augment
+    ) -> None:
+        sizes = [(40, 50), (38, 47), (39, 46), (39, 47)]
+        raw = torch.randint(0, 256, (4, *SIZE), generator=generator(0), dtype=torch.uint8)
+        where = frames(sizes, sizes)
+        whole, _ = augment_batch(augment, generator(9), raw, where, truth(4))
+        monkeypatch.setattr("trainers.augmentation._PIXELS_A_PART", 2 * 40 * 50)
+        parts, _ = augment_batch(augment, generator(9), raw, where, truth(4))
+        assert torch.allclose(whole, parts, atol=0.01)
+
     def test_one_setting_does_not_shift_another_s_numbers(self) -> None:
         where = frames([SIZE] * 8, [SIZE] * 8)
         only, _ = augment_batch(Augment(flip=0.5), generator(4), painted(8), where, truth(8))

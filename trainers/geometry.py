@@ -117,7 +117,7 @@ def move_pixels(motion: Motion, raw: Tensor, frames: Frames) -> tuple[Tensor, Te
     is_uniform = frames.fill and bool((frames.sizes == frames.sizes[0]).all())
     if motion.is_free or not is_uniform:
         if not (motion.is_free or _mirrors(motion)) and frames.are_exact:
-            return _extended(raw, frames), _inside(frames, raw.device)
+            return _extended(raw, frames, frames.canvas), _inside(frames, raw.device)
         return _sampled(motion, raw, frames)
     if motion.mirrored.any():
         raw = torch.where(_each(motion.mirrored, raw), raw.flip(2), raw)
@@ -131,9 +131,9 @@ def move_pixels(motion: Motion, raw: Tensor, frames: Frames) -> tuple[Tensor, Te
     return enlarged[:, 0], None
 
 
-def _extended(raw: Tensor, frames: Frames, ring: int = 0) -> Tensor:
-    """Pictures with their edge repeated beside them, and in a ring around them."""
-    height, width = raw.shape[1:]
+def _extended(raw: Tensor, frames: Frames, size: tuple[int, int], ring: int = 0) -> Tensor:
+    """Pictures with their edge repeated beside them up to `size`, and in a ring around that."""
+    height, width = size
     tops = torch.zeros_like(frames.sizes[:, :1])
     down = torch.arange(-ring, height + ring).maximum(tops).minimum(frames.sizes[:, :1] - 1)
     across = torch.arange(-ring, width + ring).maximum(tops).minimum(frames.sizes[:, 1:] - 1)
@@ -147,7 +147,7 @@ def _sampled(motion: Motion, raw: Tensor, frames: Frames) -> tuple[Tensor, Tenso
     ringed = (
         functional.pad(raw.float()[:, None], (1, 1, 1, 1), mode="replicate")
         if is_uniform
-        else _extended(raw, frames, ring=1).float()[:, None]
+        else _extended(raw, frames, (raw.shape[1], raw.shape[2]), ring=1).float()[:, None]
     )
     span = torch.tensor(ringed.shape[:1:-1], dtype=torch.float64).expand(len(raw), 2)
     to_grid = _affine(2 / span, 2 / span - 1)
