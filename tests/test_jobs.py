@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -258,7 +259,7 @@ def test_submitting_twice_at_once_makes_one_job():
         thread.join()
     finish(path)
     assert jobs.logs(path) == "from step 0\n"
-    words = "found a job that succeeded. Make a new run"
+    words = r"found a job that is over \(succeeded\)\. Make a new run"
     with pytest.raises(ConfigError, match=words):
         jobs.submit(path)
     with pytest.raises(ConfigError, match="found one that succeeded"):
@@ -271,7 +272,7 @@ def test_two_apps_do_not_fight_over_one_queue(home):
         "import sys; from pathlib import Path; from fracture_core import errors, jobs\n"
         "path = Path(sys.argv[1])\n"
         "try: jobs.submit(path, command=sys.argv[2:])\n"
-        "except errors.ConfigError as error: assert 'a job that succeeded' in str(error)\n"
+        "except errors.ConfigError as error: assert 'is over (succeeded)' in str(error)\n"
         "for _ in range(20): jobs.tend()"
     )
     apps = [
@@ -279,14 +280,13 @@ def test_two_apps_do_not_fight_over_one_queue(home):
         for path in paths
         for _ in range(2)
     ]
-    running = 0
-    while any(app.poll() is None for app in apps):
-        running = max(running, sum(job.state is State.RUNNING for job in jobs.list_jobs()))
-    assert [app.returncode for app in apps] == [0] * len(apps)
-    assert running <= 1
-    for path in paths:
-        assert finish(path).state is State.SUCCEEDED
-        assert jobs.logs(path) == "from step 0\n"
+    assert [app.wait() for app in apps] == [0] * len(apps)
+    ended = sorted((finish(path) for path in paths), key=lambda job: job.started)
+    assert [job.state for job in ended] == [State.SUCCEEDED] * len(paths)
+    assert [jobs.logs(path) for path in paths] == ["from step 0\n"] * len(paths)
+    # One after the other.
+    for before, after in pairwise(ended):
+        assert before.ended <= after.started
 
 
 def test_deleting_ends_everything_first(home):

@@ -26,7 +26,7 @@ from fracture_core.jobs.processes import (
     kill_trainers,
     kill_wrapper,
 )
-from fracture_core.jobs.reading import UNKNOWN, list_jobs
+from fracture_core.jobs.reading import UNKNOWN, list_jobs, read_job
 from fracture_core.jobs.records import Record, read_record, write_record, write_text
 from fracture_core.jobs.retrying import retried
 from fracture_core.runs import RunFolder
@@ -59,7 +59,7 @@ def logs(run: RunFolder, _record: Record, limit: int) -> str:
 
 def stop(run: RunFolder, _record: Record) -> None:
     """The wrapper sees the file and does the rest; without a wrapper, `tend` does."""
-    run.stopping.touch()
+    write_text(run.stopping, "")
 
 
 def kill(run: RunFolder, _record: Record | None) -> None:
@@ -80,14 +80,20 @@ def kill(run: RunFolder, _record: Record | None) -> None:
 def tend() -> None:
     """Clear up after jobs that ended, start what there is room for; raises ConfigError."""
     with queue_lock():
-        for job in list_jobs():
-            if job.runner == "local" and not job.settled:
-                _settle(job)
-        for job in list_jobs():
-            again = retried(job) if job.runner == "local" else None
-            if again is not None:
-                write_record(again, job.run.job)
-        _start_waiting(list_jobs())
+        mine = [job for job in list_jobs() if job.runner in ("local", "")]
+        _clear_up(mine)
+        # What was cleared up stands otherwise now.
+        _start_waiting([job for each in mine if (job := read_job(each.run)) is not None])
+
+
+def _clear_up(jobs: list[Job]) -> None:
+    for job in jobs:
+        if job.runner and not job.settled:
+            _settle(job)
+        now = read_job(job.run)
+        again = retried(now) if now is not None else None
+        if again is not None:
+            write_record(again, job.run.job)
 
 
 def _settle(job: Job) -> None:
@@ -123,12 +129,13 @@ def _is_overdue(run: RunFolder) -> bool:
 
 
 def _start_waiting(jobs: list[Job]) -> None:
-    live = [job for job in jobs if job.runner in ("local", "") and not job.state.is_over]
+    live = [job for job in jobs if not job.state.is_over]
     busy = {job.device for job in live if job.state is not State.QUEUED}
     free = [device for device in list_devices() if device not in busy]
     # A live job whose record is unreadable is on one of them.
     free = free[sum(not job.runner for job in live) :]
     waiting = [job for job in live if job.state is State.QUEUED]
+    waiting.sort(key=lambda job: job.position)
     for device, job in zip(free, waiting, strict=False):
         _start(job.run, device)
 

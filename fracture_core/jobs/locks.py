@@ -59,7 +59,10 @@ def is_held(path: Path) -> bool:
 
 @contextmanager
 def queue_lock() -> Iterator[None]:
-    """The right to change what jobs there are; one process at a time, whichever app it is."""
+    """The right to change what jobs there are; one process at a time, whichever app it is.
+
+    Raises ConfigError where another one does not let go, and for files that cannot be changed.
+    """
     runs = settings().runs
     try:
         runs.mkdir(parents=True, exist_ok=True)
@@ -71,4 +74,11 @@ def queue_lock() -> Iterator[None]:
             expected="a queue that can be changed",
             found=f"another process has held it for {_QUEUE_PATIENCE_SECONDS:.0f} s",
             advice="Try again; if it stays so, end that process.",
+        ) from error
+    except OSError as error:
+        raise ConfigError(
+            error.filename or runs,
+            expected="a file that is there and can be written",
+            found=error.strerror or type(error).__name__,
+            advice="Look at the folder, its rights and the room on the disk.",
         ) from error

@@ -19,6 +19,8 @@ from fracture_core.settings import settings
 UNKNOWN = "unknown"
 """Stands in exit_code where nobody was there to see how it ended."""
 _Print = tuple[tuple[int, int], ...]
+# A card says all by itself.
+_FILES = ("job.json", "card.json", "exit_code", "stopped", "stopping")
 _known: dict[Path, tuple[_Print, Job]] = {}
 
 
@@ -48,19 +50,25 @@ def read_job(run: RunFolder) -> Job | None:
 
 def _read_steady(run: RunFolder) -> Job:
     """Read again where a file changed meanwhile: two of them may not belong together."""
-    seen = _finger_print(run)
+    folder = str(run.path)
     before, job = _known.get(run.path, (None, None))
-    while job is None or before != seen:
+    if job is not None and before == _finger_print(folder, job.state):
+        return job
+    seen = _finger_print(folder)
+    while True:
         job, before = _read(run), seen
-        seen = _finger_print(run)
+        seen = _finger_print(folder)
+        if before == seen:
+            break
     _known.pop(run.path, None)
     if job.settled:
-        _known[run.path] = (seen, job)
+        _known[run.path] = (_finger_print(folder, job.state), job)
     return job
 
 
 def _folders() -> list[Path]:
-    with suppress(FileNotFoundError), os.scandir(settings().runs) as entries:
+    # A folder that cannot be read is told by `tend`, which cannot work there either.
+    with suppress(OSError), os.scandir(settings().runs) as entries:
         return [Path(each.path) for each in entries if not each.name.startswith(".")]
     return []
 
@@ -73,10 +81,10 @@ def _place(job: Job) -> tuple[int, float]:
     return (2, -(job.ended or job.started or job.submitted))
 
 
-def _finger_print(run: RunFolder) -> _Print:
+def _finger_print(folder: str, state: State | None = None) -> _Print:
     """Changes with every file that the state of a job without processes depends on."""
-    names = ("job.json", "exit_code", "card.json", "stopped", "stopping")
-    return tuple(_modified(f"{run.path}/{name}") for name in names)
+    names = _FILES[:2] if state is State.SUCCEEDED else _FILES
+    return tuple(_modified(f"{folder}/{name}") for name in names)
 
 
 def _modified(path: str) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """job.json: what was asked for. How it went stands in the other files of the run."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -71,6 +72,8 @@ def write_text(path: Path, text: str) -> None:
         part.write_text(text, encoding="utf-8")
         part.replace(path)
     except OSError as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
         found = error.strerror or type(error).__name__
         advice = "Make room on the disk, or give yourself the right to write there."
         raise ConfigError(

@@ -16,9 +16,14 @@ def is_crash(job: Job) -> bool:
     return job.state is State.LOST
 
 
+def may_retry(job: Job) -> bool:
+    """Whether it crashed and has not been tried again too often."""
+    return job.settled and is_crash(job) and job.retries < job.max_retries
+
+
 def retried(job: Job) -> Record | None:
     """The record to start a crashed job with again; None = it may not, or needs it not."""
-    if not job.settled or not is_crash(job) or job.retries >= job.max_retries:
+    if not may_retry(job):
         return None
     again = requeued(read_record(job.run.job), job)
     return again.model_copy(update={"retries": job.retries + 1})

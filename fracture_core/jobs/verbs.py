@@ -15,10 +15,10 @@ from fracture_core.jobs.locks import is_held, queue_lock
 from fracture_core.jobs.logs import TAIL_BYTES, read_tail
 from fracture_core.jobs.reading import list_jobs, read_job
 from fracture_core.jobs.records import Record, read_record, write_record, write_text
-from fracture_core.jobs.retrying import requeued
+from fracture_core.jobs.retrying import may_retry, requeued
 from fracture_core.jobs.runners import find_runner
 from fracture_core.runs import RunFolder, open_run
-from fracture_core.settings import settings
+from fracture_core.settings import RUNNERS, settings
 
 Where = Literal["first", "up", "down", "last"]
 
@@ -37,7 +37,10 @@ def submit(path: Path, *, command: Sequence[str] | None = None) -> Job:
         elif job.state.is_over:
             advice = "Resume it." if job.state.can_resume else "Make a new run to train again."
             raise ConfigError(
-                run.path, expected="a run to train", found=f"a job that {job.state}", advice=advice
+                run.path,
+                expected="a run to train",
+                found=f"a job that is over ({job.state})",
+                advice=advice,
             )
     tend()
     return find_job(run.path)
@@ -116,13 +119,12 @@ def tend() -> None:
 
     Cheap, and right to call at any time by anybody; raises ConfigError where it cannot be done.
     """
-    unsettled = {job.runner for job in list_jobs() if not job.settled}
-    if sys.platform != "win32":
-        find_runner("local").tend()
-    if settings().runner == "inline":
-        find_runner("inline").tend()
-    if "ray" in unsettled:
-        find_runner("ray").tend()
+    due = {job.runner for job in list_jobs() if not job.settled or may_retry(job)}
+    if settings().runner != "inline":
+        # Only the process that was told so runs them in itself.
+        due.discard("inline")
+    for name in sorted(due & set(RUNNERS)):
+        find_runner(name).tend()
 
 
 def find_job(path: Path) -> Job:

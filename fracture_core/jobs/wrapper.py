@@ -35,12 +35,14 @@ def watch(run: RunFolder, job_lock: int, wrapper_lock: int) -> None:
         code = _NOT_STARTED
     else:
         code = _see_through(run, trainer, job_lock)
-    if _is_there(run, job_lock):
-        write_text(run.exit_code, str(code))
-    # Its children have gone, so the locks are free now, and the job can be started again.
-    os.close(job_lock)
-    os.close(wrapper_lock)
-    tend()
+    try:
+        if _is_there(run, job_lock):
+            write_text(run.exit_code, str(code))
+    finally:
+        # Its children have gone, so the locks are free now, and the job can be started again.
+        os.close(job_lock)
+        os.close(wrapper_lock)
+        tend()
 
 
 def _start_trainer(run: RunFolder, record: Record, job_lock: int) -> subprocess.Popen[bytes]:
