@@ -75,7 +75,7 @@ DEMO_MODELS: dict[str, DemoModel] = {
         title="YOLO11n on crops",
         recipe="r5-yolo-detect",
         data=_CROPS,
-        settings={**_YOLO, "input_size": 128, "batch": 32, "epochs": 12, "lr": 2e-3},
+        settings={**_YOLO, "input_size": 128, "batch": 32, "epochs": 6, "lr": 2e-3},
         shipped=False,
     ),
     "demo-yolo-detect": DemoModel(
@@ -118,7 +118,7 @@ DEMO_MODELS: dict[str, DemoModel] = {
         title="Demo: ResNet-18 of width 32",
         recipe="r5-resnet",
         data=_RADIOGRAPHS,
-        settings={**_CLASSIFY, "input_size": 320, "epochs": 3, "lr": 5e-4, "weight_decay": 0.05},
+        settings={**_CLASSIFY, "network": {}, "input_size": 320, "epochs": 3, "lr": 5e-4},
         begins_from="patches-resnet",
     ),
     "demo-faster-rcnn": DemoModel(
