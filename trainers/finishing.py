@@ -160,6 +160,8 @@ def _write(
     card = saved.model_copy(
         update={
             "model_id": run.name,
+            # Networks of one kind would else have one name on every page.
+            "title": run.name,
             "training_data": f"{data}, split {config.train_split!r}",
             "training_licence": config.data_licence,
             "metrics": {

@@ -16,12 +16,15 @@ if TYPE_CHECKING:
 DEMO_COUNT = 60
 
 
-def choose_dataset(messages: DeltaGenerator) -> "Dataset | None":
-    """Let the reader name one; why it cannot be opened is said in `messages`."""
+def choose_dataset(messages: DeltaGenerator, *, bound: bool = True) -> "Dataset | None":
+    """Let the reader name one; why it cannot be opened is said in `messages`.
+
+    `bound`: the address of the page follows, and Streamlit cannot lead to another page by itself.
+    """
     path = st.text_input(
         "Folder or file",
         key="path",
-        bind="query-params",
+        bind="query-params" if bound else None,
         persist_state="session",
         placeholder="/path/to/data",
         help="An RSNA HDF5 file, a COCO JSON with its pictures, or a YOLO folder.",

@@ -31,7 +31,11 @@ def show_state(job: Job) -> None:
 
 
 def offer_actions(job: Job) -> None:
-    """The verbs that this state allows."""
+    """The verbs that this state allows, and what came of the last one."""
+    if error := st.session_state.pop("job_error", ""):
+        st.error(literal(error), icon=":material/error:")
+    if word := st.session_state.pop("job_word", ""):
+        st.toast(literal(word), icon=":material/inventory_2:")
     with st.container(horizontal=True):
         if not job.state.is_over and job.state is not State.STOPPING:
             _button("Stop", "stop", job, lambda: jobs.stop(job.run.path))
@@ -50,19 +54,26 @@ def offer_actions(job: Job) -> None:
 
 
 def _button(label: str, icon: str, job: Job, act: Callable[[], object]) -> None:
-    if st.button(label, icon=f":material/{icon}:", key=f"{label}-{job.name}"):
-        try:
-            act()
-        except WorkbenchError as error:
-            st.error(literal(str(error)), icon=":material/error:")
-        else:
-            st.rerun()
+    """By a callback: what is pressed while the page refreshes itself is done all the same."""
+    st.button(
+        label,
+        icon=f":material/{icon}:",
+        key=f"{label}-{job.name}".replace(" ", "-"),
+        on_click=_do,
+        args=(act,),
+    )
+
+
+def _do(act: Callable[[], object]) -> None:
+    try:
+        act()
+    except WorkbenchError as error:
+        st.session_state.job_error = str(error)
 
 
 def _promote(job: Job) -> None:
     card = add_folder(job.run.path)
-    st.session_state.promoted = card.model_id
-    st.toast(f"{card.title} is in the library as {card.model_id}.", icon=":material/inventory_2:")
+    st.session_state.job_word = f"{card.title} is in the library as {card.model_id}."
 
 
 def show_log(job: Job) -> None:

@@ -28,7 +28,7 @@ def choose_recipe() -> Recipe:
         "Recipe",
         list(RECIPES),
         key="recipe",
-        bind="query-params",
+        persist_state="session",
     )
     recipe = find_recipe(name)
     mended = f" Mended: {recipe.mended}" if recipe.mended else ""
@@ -93,7 +93,7 @@ def _show(found: dict[str, object]) -> bool:
         float(str(found[name]))
         for name in ("parameters", "step_seconds", "seconds", "memory_bytes")
     )
-    facts = st.columns(4)
+    facts = [*st.columns(2), *st.columns(2)]
     facts[0].metric("Parameters", f"{parameters / 1e6:.1f} M")
     facts[1].metric("A step", f"{step:.2f} s", help=f"On {found['device']}, without the data.")
     facts[2].metric("All epochs, about", _duration(seconds))
@@ -104,10 +104,32 @@ def _show(found: dict[str, object]) -> bool:
 def launch(recipe: Recipe, data: str, changes: Changes, *, may_start: bool) -> None:
     """Name the run and start it; goes to the page of jobs."""
     name = st.text_input("Name of the run", _free_name(recipe.name), key=f"{recipe.name}-run")
-    if not st.button(
-        "Start training", type="primary", disabled=not may_start, icon=":material/play_arrow:"
-    ):
-        return
+    st.button(
+        "Start training",
+        type="primary",
+        disabled=not may_start,
+        icon=":material/play_arrow:",
+        on_click=_launch,
+        args=(recipe, data, changes, name),
+    )
+    if error := st.session_state.pop("launch_error", ""):
+        st.error(literal(error), icon=":material/error:")
+    if st.session_state.pop("launched", False):
+        st.switch_page("pages/train/jobs.py")
+
+
+def take_from_address() -> None:
+    """A link may name the data set and the recipe.
+
+    They are not bound to the address, from which Streamlit could not lead to the page of jobs.
+    """
+    for name in ("path", "recipe"):
+        given = st.query_params.get(name)
+        if given and name not in st.session_state and (name == "path" or given in RECIPES):
+            st.session_state[name] = given
+
+
+def _launch(recipe: Recipe, data: str, changes: Changes, name: str) -> None:
     from fracture_core.jobs import submit
     from trainers.running import make_run
 
@@ -118,11 +140,11 @@ def launch(recipe: Recipe, data: str, changes: Changes, *, may_start: bool) -> N
             make_run(folder, recipe.name, data, changes)
         submit(folder)
     except WorkbenchError as error:
-        st.error(literal(str(error)), icon=":material/error:")
+        st.session_state.launch_error = str(error)
         return
     st.session_state.pop(f"{recipe.name}-run", None)
     st.session_state.run = name
-    st.switch_page("pages/train/jobs.py")
+    st.session_state.launched = True
 
 
 def _free_name(recipe: str) -> str:

@@ -3,15 +3,22 @@
 import streamlit as st
 
 from fracture_core.ui.dataset_choice import choose_dataset
-from fracture_core.ui.launching import choose_recipe, launch, look_before, try_config
+from fracture_core.ui.launching import (
+    choose_recipe,
+    launch,
+    look_before,
+    take_from_address,
+    try_config,
+)
 from fracture_core.ui.text import literal
 from fracture_core.ui.training_settings import choose_settings
 
+take_from_address()
 st.header("Train a model", anchor=False)
 messages = st.container()
 what, how = st.columns([2, 3], gap="large")
 with what:
-    dataset = choose_dataset(messages)
+    dataset = choose_dataset(messages, bound=False)
     if dataset is not None:
         st.caption(literal(dataset.found))
     recipe = choose_recipe()
@@ -22,8 +29,8 @@ if dataset is None:
     st.stop()
 
 data = str(dataset.path.absolute())
-config = try_config(recipe, data, changes)
-if config is None:
-    st.stop()
-ready = look_before(recipe, data, changes)
-launch(recipe, data, changes, may_start=ready)
+with what:
+    if try_config(recipe, data, changes) is None:
+        st.stop()
+    ready = look_before(recipe, data, changes)
+    launch(recipe, data, changes, may_start=ready)
