@@ -5,13 +5,17 @@ import shutil
 import subprocess
 from functools import cache
 
+from fracture_core.errors import ConfigError
+
 CPU = "cpu"
+DRIVER_SECONDS = 20.0
 
 
 def list_devices() -> tuple[str, ...]:
     """GPUs as CUDA_VISIBLE_DEVICES names them, or the CPU alone.
 
-    Asked without CUDA: that takes seconds, and memory on every GPU.
+    Asked without CUDA: that takes seconds, and memory on every GPU. Raises ConfigError for a driver
+    that does not answer.
     """
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is None:
@@ -26,9 +30,17 @@ def _ask_driver() -> tuple[str, ...]:
     if program is None:
         return ()
     command = [program, "--query-gpu=index", "--format=csv,noheader"]
-    asked = subprocess.run(  # noqa: S603 - the driver's own program, constant arguments
-        command, capture_output=True, text=True, timeout=30, check=False
-    )
+    try:
+        asked = subprocess.run(  # noqa: S603 - the driver's own program, constant arguments
+            command, capture_output=True, text=True, timeout=DRIVER_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ConfigError(
+            "nvidia-smi",
+            expected="the GPUs of this machine",
+            found=f"no answer ({type(error).__name__})",
+            advice="Repair the driver, or name the GPUs in CUDA_VISIBLE_DEVICES; empty = the CPU.",
+        ) from error
     # A machine with the driver's tools and no GPU.
     if asked.returncode != 0:
         return ()
