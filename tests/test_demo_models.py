@@ -43,8 +43,7 @@ def shipped(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @cache
 def held_out() -> tuple[Sample, ...]:
-    samples = (demo_sample(HELD_OUT_SEED, number) for number in range(HELD_OUT_PICTURES))
-    return tuple(demo_data.shrunk(each, each.sample_id, "") for each in samples)
+    return tuple(demo_sample(HELD_OUT_SEED, number) for number in range(HELD_OUT_PICTURES))
 
 
 def figure(model: Model, samples: Sequence[Sample]) -> float:
