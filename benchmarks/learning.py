@@ -23,7 +23,8 @@ SEEDS = (0, 1, 2)
 # A t test of three against three at 5 % would let 2.27 pass.
 MOST_DEVIATIONS = 2.0
 EPOCHS = {"R1": 5, "R2": 5, "R4": 20}
-# Learning rates above the published ones, on both sides: small networks from random weights.
+# Learning rates other than the published ones, on both sides: small networks from random weights
+# and few pictures.
 SIZES = {
     "R1": Size(
         drawn=60,
@@ -62,7 +63,13 @@ SIZES = {
         train=0,
         valid=0,
         side=128,
-        changes={"network.name": "efficientnet_b0", "input_size": 64, "batch": 16, "device": "cpu"},
+        changes={
+            "network.name": "efficientnet_b0",
+            "input_size": 64,
+            "batch": 16,
+            "lr": 2e-4,
+            "device": "cpu",
+        },
     ),
 }
 
