@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 APP_STAMP := $(VENV)/.app-installed
 TEST_STAMP := $(VENV)/.test-installed
 
-.PHONY: help app setup setup-test test test-fast check format bench bench-train weights clean
+.PHONY: help app setup setup-test test test-slow test-fast check format bench bench-train weights clean
 
 help:
 	@echo "make app     install what the app needs and serve it"
-	@echo "make test    install what the tests need and run them all, the browser included"
+	@echo "make test    install what the tests need and run them, the browser included"
+	@echo "make test-slow   the tests of minutes: overfitting, kills at random, a Ray cluster"
 	@echo "make check   lint, types, import layers"
 	@echo "make bench   measure speed and print a table"
 	@echo "make bench-train  measure training beside the published loops, minutes"
@@ -41,7 +42,11 @@ $(TEST_STAMP): pyproject.toml | $(BIN)/uv
 
 test: setup-test
 	$(BIN)/python tests/install_browser.py
-	$(BIN)/pytest -n auto --dist loadfile
+	$(BIN)/pytest -n auto --dist loadfile -m "not slow"
+
+test-slow: setup-test
+	$(BIN)/python tests/install_browser.py
+	$(BIN)/pytest -m slow
 
 test-fast: setup-test
 	$(BIN)/pytest -n auto --dist loadfile -m "not browser and not slow"
