@@ -30,6 +30,8 @@ from trainers.sources import Source
 from trainers.trainee import Losses, Trainee
 from trainers.validation import Validator
 
+# Keeps dropout from drawing the numbers that augmentation draws.
+_GLOBAL = 1
 _PRECISIONS = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 
 
@@ -178,7 +180,7 @@ class Loop:
         )
         batches = self._source.batches(steps, config.augment)
         for rows, place, batch in zip(left, places, batches, strict=True):
-            seed_everything(config.seed, *place)
+            seed_everything(config.seed, *place, _GLOBAL)
             yield rows, batch
 
     def _step(self, batch: Batch, phase: Phase, journal: Journal) -> Losses:
