@@ -8,7 +8,7 @@ from fracture_core import jobs
 from fracture_core.errors import WorkbenchError
 from fracture_core.jobs import Job, State
 from fracture_core.models.library import add_folder
-from fracture_core.ui.job_list import ICONS, last_line, number, time_left
+from fracture_core.ui.job_list import ICONS, duration
 from fracture_core.ui.text import literal
 
 _LOG_LINES = 40
@@ -19,12 +19,12 @@ def show_state(job: Job) -> None:
     words = [f"{ICONS[job.state]} **{job.state}**"]
     if job.detail:
         words.append(literal(job.detail))
-    if job.state is State.RUNNING:
-        step = last_line(job.run, "step")
-        if step:
-            epoch, of = int(number(step, "epoch")), int(number(step, "of"))
-            words.append(f"epoch {epoch} of {of}, step {int(number(step, 'step'))}")
-        words.append(f"time left {time_left(job.run)}")
+    progress = jobs.read_progress(job.run) if not job.state.is_over else None
+    if progress is not None:
+        words.append(f"epoch {progress.epoch} of {progress.epochs}")
+        words.append(f"step {progress.step} of {progress.steps}")
+        if progress.seconds_left is not None:
+            words.append(f"time left {duration(progress.seconds_left)}")
     if job.retries:
         words.append(f"started again {job.retries} × after a crash")
     st.markdown(" · ".join(words))

@@ -8,6 +8,7 @@ import streamlit as st
 
 from fracture_core.errors import ConfigError, WorkbenchError
 from fracture_core.settings import settings
+from fracture_core.ui.job_list import duration
 from fracture_core.ui.text import literal
 from fracture_core.ui.training_settings import Changes
 from trainers.config import TrainConfig
@@ -96,7 +97,7 @@ def _show(found: dict[str, object]) -> bool:
     facts = [*st.columns(2), *st.columns(2)]
     facts[0].metric("Parameters", f"{parameters / 1e6:.1f} M")
     facts[1].metric("A step", f"{step:.2f} s", help=f"On {found['device']}, without the data.")
-    facts[2].metric("All epochs, about", _duration(seconds))
+    facts[2].metric("All epochs, about", duration(seconds))
     facts[3].metric("Memory at the peak", f"{memory / 1e9:.1f} GB")
     return True
 
@@ -151,11 +152,3 @@ def _free_name(recipe: str) -> str:
     taken = {path.name for path in settings().runs.glob("*")}
     number = next(n for n in range(1, len(taken) + 2) if f"{recipe}-{n}" not in taken)
     return f"{recipe}-{number}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

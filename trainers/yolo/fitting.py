@@ -20,7 +20,7 @@ from trainers.config import TrainConfig
 from trainers.journal import Journal
 from trainers.labelling import class_names
 from trainers.yolo.figures import check_monitor
-from trainers.yolo.folder import YoloFolder, write_folder
+from trainers.yolo.folder import write_folder
 from trainers.yolo.networks import Start, build_start, empty_network, layers_of
 from trainers.yolo.options import check_config, trainer_options
 from trainers.yolo.plan import Plan, Stopped, told_of_parts

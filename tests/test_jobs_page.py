@@ -1,0 +1,188 @@
+"""The pages that launch trainings and show the queue."""
+
+import json
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from fracture_core import jobs
+from fracture_core.demo import write_demo
+from fracture_core.models.cards import ModelCard, write_card
+from fracture_core.models.library import hash_file, list_cards
+from fracture_core.settings import settings
+from trainers.config import read_config
+from trainers.recipes import find_recipe
+from trainers.running import make_run
+
+APP = Path(__file__).parents[1] / "streamlit_app.py"
+PAGES = Path(__file__).parents[1] / "pages" / "train"
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    return write_demo(tmp_path_factory.mktemp("demo") / "set", count=20, size=(160, 128))
+
+
+@pytest.fixture
+def no_trainer(monkeypatch):
+    """Nothing is started: what is submitted waits."""
+    monkeypatch.setattr(jobs, "tend", lambda: None)
+    monkeypatch.setattr("fracture_core.jobs.verbs.tend", lambda: None)
+
+
+def finished_run(name: str, demo: Path) -> Path:
+    """A run that succeeded, with weights of a few bytes."""
+    folder = settings().runs / name
+    make_run(folder, "r3-detr-scratch", str(demo), {})
+    lines = [
+        {"kind": "epoch", "phase": 1, "epoch": n, "of": 2, "step": 1, "steps": 1, "loss": 1.0 / n}
+        for n in (1, 2)
+    ]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    jobs.submit(folder)
+    record = json.loads((folder / "job.json").read_text())
+    (folder / "job.json").write_text(json.dumps({**record, "queued": False}))
+    (folder / "weights.safetensors").write_bytes(b"weights")
+    card = ModelCard(
+        model_id=name,
+        title=name,
+        family="scratch_detr",
+        task="detect",
+        classes=("fracture",),
+        input_size=64,
+        needs_nms=False,
+        weights_file="weights.safetensors",
+        weights_sha256=hash_file(folder / "weights.safetensors"),
+    )
+    write_card(card, folder)
+    (folder / "exit_code").write_text("0")
+    return folder
+
+
+def open_jobs() -> AppTest:
+    """Through the site map, which its links need."""
+    app = AppTest.from_file(str(APP), default_timeout=60).run()
+    return app.switch_page("pages/train/jobs.py").run()
+
+
+def by_label(elements, label):
+    return next(each for each in elements if each.label == label)
+
+
+def test_without_runs_the_page_says_where_to_begin():
+    app = open_jobs()
+    assert not app.exception
+    assert "Nothing has been trained yet" in app.info[0].value
+
+
+def test_a_finished_run_is_listed_and_can_be_added_to_the_library(demo, no_trainer):
+    finished_run("first", demo)
+    app = open_jobs()
+    assert not app.exception
+    table = app.dataframe[0].value
+    assert table[["Run", "State", "Done"]].values.tolist() == [["first", "succeeded", 1.0]]
+    by_label(app.button, "Add to the library").click().run()
+    assert not app.exception
+    assert "first" in [card.model_id for card in list_cards()]
+
+
+def test_a_waiting_run_can_be_stopped_resumed_and_deleted(demo, no_trainer):
+    folder = settings().runs / "waiting"
+    make_run(folder, "r3-detr-scratch", str(demo), {})
+    jobs.submit(folder)
+    app = open_jobs()
+    assert app.dataframe[0].value["State"].tolist() == ["queued"]
+    by_label(app.button, "Stop").click().run()
+    assert app.dataframe[0].value["State"].tolist() == ["stopped"]
+    by_label(app.button, "Resume").click().run()
+    assert app.dataframe[0].value["State"].tolist() == ["queued"]
+    by_label(app.button, "Delete for good").click().run()
+    assert not folder.exists()
+    assert not app.exception
+
+
+def test_a_run_folder_deleted_under_the_page_is_gone_from_it(demo, no_trainer):
+    import shutil
+
+    for name in ("one", "two"):
+        finished_run(name, demo)
+    app = open_jobs()
+    app.selectbox[0].select("one").run()
+    shutil.rmtree(settings().runs / "one")
+    app.run()
+    assert not app.exception
+    assert app.dataframe[0].value["Run"].tolist() == ["two"]
+
+
+def test_a_config_edited_into_nonsense_leaves_the_page_up(demo, no_trainer):
+    folder = finished_run("edited", demo)
+    (folder / "config.json").write_text("{nonsense")
+    app = open_jobs()
+    assert not app.exception
+    assert app.dataframe[0].value["State"].tolist() == ["succeeded"]
+
+
+def test_a_job_record_edited_into_nonsense_is_a_word_in_its_row(demo, no_trainer):
+    folder = finished_run("edited", demo)
+    (folder / "job.json").write_text("{nonsense")
+    app = open_jobs()
+    assert not app.exception
+    assert "job.json" in app.dataframe[0].value["Word"].tolist()[0]
+
+
+def open_launch(demo: Path) -> AppTest:
+    app = AppTest.from_file(str(PAGES / "launch.py"), default_timeout=60)
+    app.session_state["path"] = str(demo)
+    app.session_state["recipe"] = "r3-detr-scratch"
+    return app.run()
+
+
+def test_the_dials_begin_where_the_recipe_does(demo):
+    app = open_launch(demo)
+    assert not app.exception
+    assert by_label(app.number_input, "epochs").value == 100
+    assert by_label(app.text_input, "lr").value == "0.0001"
+    assert by_label(app.text_input, "scale").value == "[0.6, 1.0]"
+    assert by_label(app.button, "Start training").disabled
+
+
+def test_every_setting_has_a_dial_with_its_help(demo):
+    from trainers.config import TrainConfig
+
+    app = open_launch(demo)
+    shown = [*app.number_input, *app.text_input, *app.selectbox, *app.toggle]
+    labels = {each.label for each in shown}
+    hidden = {"recipe", "family", "data", "classes", "augment", "second_phase", "start"}
+    wanted = {name.replace("_", " ") for name in set(TrainConfig.model_fields) - hidden}
+    assert wanted <= labels
+    assert by_label(app.number_input, "patience").help
+
+
+def test_a_setting_that_cannot_be_is_said_at_once(demo):
+    app = open_launch(demo)
+    by_label(app.text_input, "monitor").set_value("auc").run()
+    assert "monitor" in app.error[0].value
+    assert not [each for each in app.button if each.label == "Start training"]
+
+
+def test_a_start_makes_one_run_with_the_settings_of_the_page(demo, no_trainer, monkeypatch):
+    from fracture_core.ui import launching
+
+    found = {"findings": [], "parameters": 1, "step_seconds": 1, "seconds": 1, "memory_bytes": 1}
+    monkeypatch.setattr(launching, "_preflight", lambda *_: {**found, "device": "CPU"})
+    went = []
+    monkeypatch.setattr(launching.st, "switch_page", went.append)
+    app = open_launch(demo)
+    by_label(app.number_input, "epochs").set_value(7).run()
+    by_label(app.button, "Check before the start").click().run()
+    by_label(app.button, "Start training").click().run()
+    assert not app.exception
+    (run,) = settings().runs.glob("r3*")
+    config = read_config(run / "config.json")
+    assert (config.epochs, config.batch) == (7, find_recipe("r3-detr-scratch").config("", {}).batch)
+    assert [job.name for job in jobs.list_jobs()] == [run.name]
+    assert went == ["pages/train/jobs.py"]
+    # What was checked is not what is asked for any more.
+    by_label(app.number_input, "epochs").set_value(8).run()
+    assert by_label(app.button, "Start training").disabled
