@@ -28,9 +28,12 @@ def is_moving(found: list[jobs.Job]) -> bool:
     return any(not job.settled for job in found)
 
 
-def show(polls: bool) -> None:
-    """The table, and the chosen run; runs again by itself only while something goes on."""
-    found = look()
+def show(polls: bool, seen: list[list[jobs.Job]]) -> None:
+    """The table, and the chosen run; runs again by itself only while something goes on.
+
+    `seen` holds what the page has just looked at, for the first time only.
+    """
+    found = seen.pop() if seen else look()
     if is_moving(found) != polls:
         st.rerun()
     show_jobs(found)
@@ -58,4 +61,4 @@ if not found:
     st.page_link("pages/train/launch.py", label="Train a model", icon=":material/play_arrow:")
     st.stop()
 polls = is_moving(found)
-st.fragment(show, run_every=REFRESH_SECONDS if polls else None)(polls)
+st.fragment(show, run_every=REFRESH_SECONDS if polls else None)(polls, [found])
