@@ -84,6 +84,8 @@ def _execute(run: RunFolder, command: tuple[str, ...]) -> int:
         try:
             with _arguments(command[2:] if command[1] == "-m" else command[1:]):
                 if command[1] == "-m":
+                    # runpy warns of a module that somebody has imported under its own name.
+                    sys.modules.pop(f"{command[2]}.__main__", None)
                     runpy.run_module(command[2], run_name="__main__", alter_sys=True)
                 else:
                     runpy.run_path(command[1], run_name="__main__")
