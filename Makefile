@@ -40,16 +40,17 @@ $(TEST_STAMP): pyproject.toml | $(BIN)/uv
 	$(BIN)/python tests/install_browser.py
 	touch $@ $(APP_STAMP)
 
+# A process a core, so each has one thread.
 test: setup-test
 	$(BIN)/python tests/install_browser.py
-	$(BIN)/pytest -n auto --dist loadfile -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile -m "not slow"
 
 test-slow: setup-test
 	$(BIN)/python tests/install_browser.py
 	$(BIN)/pytest -m slow
 
 test-fast: setup-test
-	$(BIN)/pytest -n auto --dist loadfile -m "not browser and not slow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile -m "not browser and not slow"
 
 check: setup-test
 	$(BIN)/ruff check .
