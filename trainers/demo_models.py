@@ -59,6 +59,14 @@ _CLASSIFY: dict[str, object] = {
     "monitor": "balanced_accuracy",
 }
 _DETECT: dict[str, object] = {**_COMMON, "merge_classes": "fracture", "monitor": "ap50"}
+_DETR: dict[str, object] = {
+    **_DETECT,
+    "batch": 16,
+    "lr": 5e-4,
+    "backbone_lr": 1e-4,
+    "frozen_stages": 2,
+    "clip_norm": 0.1,
+}
 _YOLO_NETWORK: dict[str, object] = {"name": "yolo11n.yaml", "mosaic": 0.0, "momentum": 0.9}
 _YOLO: dict[str, object] = {
     **_DETECT,
@@ -139,12 +147,12 @@ DEMO_MODELS: dict[str, DemoModel] = {
         },
         begins_from="patches-resnet",
     ),
-    "demo-detr": DemoModel(
-        title="Demo: DETR from scratch",
+    "crops-detr": DemoModel(
+        title="DETR from scratch on crops",
         recipe="r3-detr-scratch",
-        data=_RADIOGRAPHS,
+        data=_CROPS,
         settings={
-            **_DETECT,
+            **_DETR,
             "network": {
                 "query_count": 8,
                 "encoder_depth": 2,
@@ -155,15 +163,18 @@ DEMO_MODELS: dict[str, DemoModel] = {
                 "dropout": 0.0,
                 "frozen_norm": False,
             },
-            "input_size": 320,
-            "batch": 16,
-            "epochs": 20,
-            "lr": 5e-4,
-            "backbone_lr": 1e-4,
-            "frozen_stages": 2,
-            "clip_norm": 0.1,
+            "input_size": 128,
+            "epochs": 16,
         },
         begins_from="demo-resnet",
+        shipped=False,
+    ),
+    "demo-detr": DemoModel(
+        title="Demo: DETR from scratch",
+        recipe="r3-detr-scratch",
+        data=_RADIOGRAPHS,
+        settings={**_DETR, "network": {}, "input_size": 320, "epochs": 16},
+        begins_from="crops-detr",
     ),
     "patches-efficientnet": DemoModel(
         title="EfficientNet-B0 with gate on patches",
