@@ -76,15 +76,12 @@ def test_with_the_fake_model_alone_it_tells_how_to_get_more(shown: list) -> None
     assert len(shown[-1].panes) == 1
 
 
-def test_untrained_networks_are_added_named_and_compared(shown: list) -> None:
+def test_it_begins_with_two_models_that_answer_with_boxes(shown: list) -> None:
+    add("resnet18", "scratch-tiny", "detr-tiny")
     app = opened()
-    button = next(one for one in app.button if one.label == "Try with untrained networks")
-    button.click().run()
-    assert not app.exception, app.exception
-    assert app.multiselect(key="models").value == ["scratch-tiny", "detr-tiny"]
+    assert app.multiselect(key="models").value == ["detr-tiny", "scratch-tiny"]
     assert any("has learned nothing" in caption.value for caption in app.caption)
     assert [pane.note for pane in shown[-1].panes] == ["", ""]
-    assert not any(one.label == "Try with untrained networks" for one in app.button)
 
 
 def test_four_models_show_what_they_are(shown: list) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from fracture_core import jobs
 from fracture_core.errors import ConfigError
@@ -21,6 +22,7 @@ from fracture_core.jobs import State, ray_jobs
 from fracture_core.settings import settings
 from tests.job_runs import fake_command, make_run, processes_of
 
+APP = Path(__file__).parents[1] / "streamlit_app.py"
 START_SECONDS = 120
 PATIENCE_SECONDS = 90
 
@@ -184,6 +186,26 @@ def test_a_wrong_token_is_an_error(ray, monkeypatch):
 
 
 @pytest.mark.slow
+def test_the_page_runs_logs_and_stops_a_job_on_the_cluster(ray, home):
+    path = submit_fake("shown", steps=10_000)
+    wait_until((path / "checkpoints" / "last.pt").exists)
+    app = open_page()
+    assert app.dataframe[0].value["State"].tolist() == ["running"]
+    wait_until(lambda: any("from step 0" in each.value for each in app.run().code))
+    next(each for each in app.button if each.label == "Stop").click().run()
+    finish(path)
+    app.run()
+    assert app.dataframe[0].value["State"].tolist() == ["stopped"]
+    assert not app.exception
+    assert not app.error
+
+
+def open_page() -> AppTest:
+    app = AppTest.from_file(str(APP), default_timeout=60).run()
+    return app.switch_page("pages/train/jobs.py").run()
+
+
+@pytest.mark.slow
 def test_without_its_head_everything_is_an_error_and_nothing_runs_here(ray, home):
     """The last one: it ends the cluster."""
     path = submit_fake("run", steps=10_000)
@@ -200,6 +222,10 @@ def test_without_its_head_everything_is_an_error_and_nothing_runs_here(ray, home
     (job,) = jobs.list_jobs()
     assert job.state is State.LOST
     assert words in job.detail
+    app = open_page()
+    assert not app.exception
+    assert words in app.error[0].value.replace("\\", "")
+    assert app.dataframe[0].value["State"].tolist() == ["lost"]
     assert not (other / "job.json").exists()
     # Ray's own watcher sees a second later that the cluster has gone.
     wait_until(lambda: not processes_of(home))

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from fracture_core.errors import WorkbenchError
 from fracture_core.models.cards import ModelCard
-from fracture_core.models.library import add_named, read_library
+from fracture_core.models.library import read_library
 from fracture_core.ui.comparing import MOST_MODELS
 from fracture_core.ui.model_choice import name_of
 from fracture_core.ui.text import literal
@@ -14,8 +13,6 @@ from fracture_core.ui.text import literal
 FEWEST = 2
 KEY = "models"
 LIBRARY_PAGE = "pages/models/library.py"
-# Small networks of two families that need no download.
-_UNTRAINED = ("scratch:tiny", "detr:tiny")
 
 
 def choose_models() -> list[ModelCard]:
@@ -57,16 +54,6 @@ def offer_more() -> None:
         + ("none but the fake one." if not own else "one besides the fake one.")
     )
     st.page_link(LIBRARY_PAGE, label="Add a model", icon=":material/add:")
-    st.button(
-        "Try with untrained networks",
-        on_click=_add_untrained,
-        icon=":material/science:",
-        width="stretch",
-        help="Adds two tiny networks with random weights to the library. What they find means "
-        "nothing: they only show how this page works. The library page deletes them.",
-    )
-    if error := st.session_state.pop("untrained_error", None):
-        st.error(literal(error), icon=":material/error:")
 
 
 def choose_scratch_and_tuned() -> str | None:
@@ -95,19 +82,7 @@ def _begin(cards: dict[str, ModelCard]) -> None:
         if not set(held) <= set(cards):
             st.session_state[KEY] = [model_id for model_id in held if model_id in cards]
     elif KEY not in st.query_params:
-        own = [card.model_id for card in cards.values() if card.family != "fake"]
+        own = [card for card in cards.values() if card.family != "fake"]
+        # Boxes are what panes side by side are for.
+        own = [card.model_id for card in sorted(own, key=lambda card: card.task == "classify")]
         st.session_state[KEY] = (own if len(own) >= FEWEST else list(cards))[:FEWEST]
-
-
-def _add_untrained() -> None:
-    present = {card.model_id for card in read_library().cards}
-    wanted = {name.replace(":", "-"): name for name in _UNTRAINED}
-    try:
-        with st.spinner("Making two tiny networks…"):
-            for model_id, name in wanted.items():
-                if model_id not in present:
-                    add_named(name, model_id=model_id)
-    except WorkbenchError as error:
-        st.session_state.untrained_error = str(error)
-        return
-    st.session_state[KEY] = list(wanted)

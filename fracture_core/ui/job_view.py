@@ -78,5 +78,9 @@ def _promote(job: Job) -> None:
 
 def show_log(job: Job) -> None:
     """The end of what it printed."""
-    lines = jobs.logs(job.run.path).rstrip("\n").split("\n")
+    try:
+        lines = jobs.logs(job.run.path).rstrip("\n").split("\n")
+    except WorkbenchError as error:
+        st.error(literal(str(error)), icon=":material/error:")
+        return
     st.code("\n".join(lines[-_LOG_LINES:]) or "nothing yet", language=None, height=320)

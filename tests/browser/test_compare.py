@@ -239,7 +239,6 @@ def test_the_page_compares_three_models_and_moves_the_linked_slider(
     page: Page, app_address: str
 ) -> None:
     viewer = ViewerPage(page, f"{app_address}/compare")
-    page.get_by_role("button", name="Try with untrained networks").click()
     viewer.until(lambda: viewer.see("viewer => viewer.content?.panes.length") == 2, seconds=90)
     page.get_by_test_id("stMultiSelect").locator("input").click()
     page.get_by_role("option", name="Fake model").click()
