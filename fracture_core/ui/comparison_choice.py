@@ -84,5 +84,6 @@ def _begin(cards: dict[str, ModelCard]) -> None:
     elif KEY not in st.query_params:
         own = [card for card in cards.values() if card.family != "fake"]
         # Boxes are what panes side by side are for.
-        own = [card.model_id for card in sorted(own, key=lambda card: card.task == "classify")]
-        st.session_state[KEY] = (own if len(own) >= FEWEST else list(cards))[:FEWEST]
+        own.sort(key=lambda card: card.task == "classify")
+        first = [card.model_id for card in own] if len(own) >= FEWEST else list(cards)
+        st.session_state[KEY] = first[:FEWEST]
