@@ -12,10 +12,11 @@ import pytest
 import torch
 
 from fracture_core.demo.samples import demo_sample
+from fracture_core.errors import TrainingError
 from fracture_core.metrics import classification, coco
 from fracture_core.models import library
 from fracture_core.models.base import Model
-from fracture_core.models.cards import read_card
+from fracture_core.models.cards import read_card, write_card
 from fracture_core.models.library import SHIPPED
 from fracture_core.runs import RunFolder, new_run
 from fracture_core.settings import settings
@@ -163,6 +164,8 @@ class TestTable:
         monkeypatch.setattr(library, "SHIPPED", tmp_path / "weights")
         run = new_run(tmp_path / "demo-resnet")
         trained = torchvision_files.resnet().save(run.path)
+        reached = trained.model_copy(update={"metrics": {"test balanced_accuracy": 0.8}})
+        write_card(reached, run.path)
         line = demo_models.ship("demo-resnet", RunFolder(path=run.path))
         card = library.open_model("demo-resnet").card
         assert line.startswith("demo-resnet  0.")
@@ -170,6 +173,18 @@ class TestTable:
         assert (card.title, card.classes) == ("Demo: ResNet-18 of width 32", trained.classes)
         whole = (run.path / trained.weights_file).stat().st_size
         assert library.weights_bytes(card) < 0.6 * whole
+
+    def test_a_model_that_misses_its_goal_is_not_shipped(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(demo_models, "SHIPPED", tmp_path / "weights")
+        run = new_run(tmp_path / "demo-resnet")
+        trained = torchvision_files.resnet().save(run.path)
+        missed = trained.model_copy(update={"metrics": {"test balanced_accuracy": 0.79}})
+        write_card(missed, run.path)
+        with pytest.raises(TrainingError, match=r"test balanced_accuracy of 0\.8 or more"):
+            demo_models.ship("demo-resnet", RunFolder(path=run.path))
+        assert not (tmp_path / "weights").exists()
 
 
 def test_a_light_faster_rcnn_begins_from_a_resnet_of_other_classes() -> None:

@@ -9,7 +9,7 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fracture_core.errors import ConfigError
+from fracture_core.errors import ConfigError, TrainingError
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.library import SHIPPED
 from fracture_core.models.saving import copy_halved
@@ -21,6 +21,14 @@ NOTE = "Trained on synthetic data only, not for real radiographs."
 _TRAINING_DATA = "synthetic radiographs of this package (fracture_core.demo)"
 _LICENCE = "none needed: drawn by this package"
 _RADIOGRAPHS, _CROPS, _PATCHES = "radiographs", "crops", "patches"
+
+
+GOALS: dict[str, tuple[str, float]] = {
+    "detect": ("test ap50", 0.8),
+    "segment": ("test mask_ap50", 0.7),
+    "classify": ("test balanced_accuracy", 0.8),
+}
+"""What a model must reach on pictures it was not trained on, by its task."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,8 +269,12 @@ def _run_of(name: str, work: Path) -> RunFolder:
 
 
 def ship(name: str, run: RunFolder) -> str:
-    """Put a finished run's model among those of the package, in half precision."""
+    """Put a finished run's model among those of the package, in half precision.
+
+    Raises TrainingError for one that misses its goal on the test split.
+    """
     trained = ModelCard.model_validate_json(run.card.read_text(encoding="utf-8"))
+    _check_goal(name, trained)
     facts = {
         "model_id": name,
         "title": DEMO_MODELS[name].title,
@@ -275,3 +287,15 @@ def ship(name: str, run: RunFolder) -> str:
     size = (folder / card.weights_file).stat().st_size / 1e6
     figures = "  ".join(f"{figure} {value:.3f}" for figure, value in card.metrics.items())
     return f"{name}  {size:.1f} MB  {figures}"
+
+
+def _check_goal(name: str, card: ModelCard) -> None:
+    figure, least = GOALS[card.task]
+    reached = card.metrics.get(figure, 0.0)
+    if reached < least:
+        raise TrainingError(
+            name,
+            expected=f"{figure} of {least:g} or more",
+            found=f"{reached:.3f}",
+            advice="It was not put among the models of the package.",
+        )
