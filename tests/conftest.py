@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -28,4 +29,18 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("FRACTURE_HOME", str(folder))
     monkeypatch.setattr(library, "SHIPPED", folder / "shipped")
     settings.cache_clear()
+    return folder
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Torch's cache, empty, and no network."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("no network in this test")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    folder = tmp_path / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
     return folder

@@ -11,6 +11,7 @@ from fracture_core.demo import write_demo
 from fracture_core.models.cards import ModelCard, write_card
 from fracture_core.models.library import hash_file, list_cards
 from fracture_core.settings import settings
+from trainers.checkpoints import disk_is_full
 from trainers.config import read_config
 from trainers.recipes import find_recipe
 from trainers.running import make_run
@@ -129,6 +130,19 @@ def test_a_job_record_edited_into_nonsense_is_a_word_in_its_row(demo, no_trainer
     app = open_jobs()
     assert not app.exception
     assert "job.json" in app.dataframe[0].value["Word"].tolist()[0]
+
+
+def test_a_disk_that_is_full_is_said_and_the_page_stays_up(demo, no_trainer, monkeypatch):
+    finished_run("first", demo)
+
+    def fill() -> None:
+        raise disk_is_full(settings().runs / "first" / "job.json")
+
+    monkeypatch.setattr(jobs, "tend", fill)
+    app = open_jobs()
+    assert not app.exception
+    assert "expected room on the disk" in app.error[0].value
+    assert app.dataframe[0].value["State"].tolist() == ["succeeded"]
 
 
 def open_launch(demo: Path) -> AppTest:

@@ -1,5 +1,4 @@
 import io
-import socket
 from pathlib import Path
 
 import pytest
@@ -13,20 +12,6 @@ from fracture_core.nets.pretrained import imagenet_state
 from fracture_core.nets.resnet import resnet
 
 RESNET18 = "resnet18-f37072fd.pth"
-
-
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Torch's cache, empty, and no network."""
-
-    def refuse(*_: object, **__: object) -> None:
-        raise OSError("no network in this test")
-
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    folder = tmp_path / "hub" / "checkpoints"
-    folder.mkdir(parents=True)
-    return folder
 
 
 def test_cached_weights_are_read_without_a_network(cache: Path) -> None:

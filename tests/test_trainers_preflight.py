@@ -6,19 +6,9 @@ import sys
 import pytest
 
 from fracture_core.demo import write_demo
+from tests.tiny_runs import TINY_DETR
 from trainers.preflight import preflight
 from trainers.recipes import find_recipe
-
-TINY = {
-    "start": "",
-    "input_size": 64,
-    "device": "cpu",
-    "network.backbone": "resnet18",
-    "network.backbone_width": 8,
-    "network.width": 16,
-    "network.head_count": 2,
-    "network.feedforward_width": 16,
-}
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +17,7 @@ def demo(tmp_path_factory):
 
 
 def look(demo, **changes):
-    return preflight(find_recipe("r3-detr-scratch").config(str(demo), {**TINY, **changes}))
+    return preflight(find_recipe("r3-detr-scratch").config(str(demo), {**TINY_DETR, **changes}))
 
 
 def test_a_training_that_can_begin_is_measured(demo):
@@ -74,10 +64,20 @@ def test_yolo_is_measured_too(demo):
     assert found.step_seconds > 0
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"), [({"monitor": "f1"}, "monitor"), ({"augment.blur": 0.5}, "blur")]
+)
+def test_what_yolo_cannot_do_is_known_before_training(demo, changes, words):
+    named = {"start": "", "input_size": 64, "network.name": "yolo11n.yaml", "device": "cpu"}
+    found = preflight(find_recipe("r5-yolo-detect").config(str(demo), {**named, **changes}))
+    assert not found.may_start
+    assert words in found.findings[-1].text
+
+
 def test_the_command_prints_json(demo, monkeypatch, capsys):
     from trainers.__main__ import main
 
-    sets = [word for name, value in TINY.items() for word in ("--set", f"{name}={value}")]
+    sets = [word for name, value in TINY_DETR.items() for word in ("--set", f"{name}={value}")]
     words = ["check", "--recipe", "r3-detr-scratch", "--data", str(demo), *sets, "--json"]
     monkeypatch.setattr(sys, "argv", ["trainers", *words])
     with pytest.raises(SystemExit):

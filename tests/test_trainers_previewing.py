@@ -10,23 +10,12 @@ from fracture_core.demo import write_demo
 from fracture_core.errors import ConfigError
 from fracture_core.runs import RunFolder
 from fracture_core.settings import settings
+from tests.tiny_runs import TINY_DETR
 from trainers.previewing import best_so_far, validation_samples
 from trainers.running import make_run, train_run
 
 APP = Path(__file__).parents[1] / "streamlit_app.py"
-TINY = {
-    "start": "",
-    "epochs": 1,
-    "input_size": 64,
-    "device": "cpu",
-    "monitor": "loss",
-    "merge_classes": "fracture",
-    "network.backbone": "resnet18",
-    "network.backbone_width": 8,
-    "network.width": 16,
-    "network.head_count": 2,
-    "network.feedforward_width": 16,
-}
+TINY = {**TINY_DETR, "epochs": 1, "monitor": "loss", "merge_classes": "fracture"}
 
 
 @pytest.fixture(scope="module")

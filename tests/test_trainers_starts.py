@@ -1,7 +1,6 @@
 """What networks begin from, and settings that are refused."""
 
 import re
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -109,20 +108,6 @@ def test_transformers_own_folder_will_do(tmp_path: Path) -> None:
     # Both begin with biases of 0.
     assert changed == {"class_labels_classifier.weight"}
     assert "cat, dog, bird" in trainee.notes[0]
-
-
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Torch's cache, empty, and no network."""
-
-    def refuse(*_: object, **__: object) -> None:
-        raise OSError("no network in this test")
-
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    folder = tmp_path / "hub" / "checkpoints"
-    folder.mkdir(parents=True)
-    return folder
 
 
 @pytest.mark.parametrize("name", ["resnet", "scratch_detr"])

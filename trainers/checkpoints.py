@@ -53,19 +53,6 @@ def save_state(state: State, position: Position, path: Path) -> None:
     part.replace(path)
 
 
-def keep_as_best(folder: Path) -> None:
-    """The last checkpoint becomes the best one."""
-    part = folder / f"{BEST}.part"
-    try:
-        shutil.copyfile(folder / LAST, part)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        if error.errno == errno.ENOSPC:
-            raise disk_is_full(folder / BEST) from error
-        raise
-    part.replace(folder / BEST)
-
-
 def load_state(path: Path) -> tuple[State, Position]:
     """A checkpoint of ours, tensors and plain values only; raises ConfigError for any other."""
     try:

@@ -15,8 +15,8 @@ from trainers.config import MONITORS, TrainConfig
 from trainers.labelling import CLASSIFIERS
 from trainers.trainee import Trainee
 
-# Weights, gradients' two moments, and the weights again: of each of two checkpoints.
-_COPIES_KEPT = 3 * 2 + 1
+# Weights and the optimiser's two moments in each of two checkpoints, and the weights once more.
+_BYTES_A_PARAMETER = 4 * (3 * 2 + 1)
 _SPARE_BYTES = 50_000_000
 
 
@@ -81,9 +81,14 @@ def check_monitor(config: TrainConfig, card: ModelCard) -> None:
 
 def check_disk(run: RunFolder, trainee: Trainee) -> None:
     """Raises ConfigError where the checkpoints will not fit."""
-    numbers = sum(each.numel() for each in trainee.parameters())
-    if shutil.disk_usage(run.path).free < 4 * numbers * _COPIES_KEPT + _SPARE_BYTES:
+    needed = checkpoint_bytes(sum(each.numel() for each in trainee.parameters()))
+    if shutil.disk_usage(run.path).free < needed + _SPARE_BYTES:
         raise disk_is_full(run.checkpoints)
+
+
+def checkpoint_bytes(parameters: int) -> int:
+    """What a run with so many parameters leaves on the disk."""
+    return parameters * _BYTES_A_PARAMETER
 
 
 def _check_split(dataset: Dataset, counts: Mapping[str, SplitCounts], name: str) -> None:

@@ -20,7 +20,7 @@ from fracture_core.models.base import Model
 from fracture_core.runs import RunFolder
 from trainers.batches import Batch
 from trainers.checkpoints import BEST, LAST, Position, State, load_state, save_state
-from trainers.config import MONITORS, Phase, TrainConfig
+from trainers.config import Phase, TrainConfig
 from trainers.journal import Journal
 from trainers.losses import RunningLosses
 from trainers.optimisers import LearningRate, build_optimiser
@@ -241,7 +241,7 @@ class Loop:
         facts |= {"seconds": position.seconds, "validation_seconds": validated}
         facts["pictures_per_second"] = len(self._train) / max(position.seconds, 1e-9)
         self._rate.after_epoch(figures[phase.monitor])
-        improved = _is_better(figures[phase.monitor], position.best, phase)
+        improved = phase.is_better(figures[phase.monitor], position.best)
         position.epoch += 1
         position.epochs_done += 1
         position.step, position.seconds = 0, 0.0
@@ -313,13 +313,6 @@ class Loop:
 def _is_over(phase: Phase, position: Position) -> bool:
     lost_patience = 0 < phase.patience <= position.waited
     return position.epoch >= phase.epochs or lost_patience
-
-
-def _is_better(figure: float, best: float | None, phase: Phase) -> bool:
-    if best is None:
-        return True
-    gain = figure - best if MONITORS[phase.monitor] else best - figure
-    return gain > phase.min_delta
 
 
 def _numbers(facts: dict[str, object]) -> dict[str, float]:

@@ -20,14 +20,18 @@ from fracture_core.datasets import Dataset, open_dataset
 from fracture_core.errors import WorkbenchError
 from fracture_core.settings import settings
 from trainers.batches import Batch
-from trainers.checks import check_classes, check_data, check_machine, check_monitor
+from trainers.checks import (
+    check_classes,
+    check_data,
+    check_machine,
+    check_monitor,
+    checkpoint_bytes,
+)
 from trainers.config import TrainConfig
 from trainers.families import build_trainee
 from trainers.labelling import CLASSIFIERS, class_names
 
 _STEPS = 3
-# Two checkpoints with weights and the optimiser's two moments, and the weights once more.
-_BYTES_A_PARAMETER = 4 * (3 * 2 + 1)
 Level = Literal["ok", "warning", "error"]
 
 
@@ -115,9 +119,9 @@ def _build(config: TrainConfig, classes: tuple[str, ...]) -> tuple[Callable[[], 
     device = torch.device("cuda" if on_gpu else "cpu")
     part = -(-config.batch // config.accumulate)
     if config.family == "yolo":
-        from trainers.yolo.networks import build_start
+        from trainers.yolo import build_checked
 
-        network: nn.Module = build_start(config, classes).network.to(device).train()
+        network: nn.Module = build_checked(config, classes).network.to(device).train()
         side = -(-config.input_size // 32) * 32
         pixels = torch.rand(part, 3, side, side, device=device)
         return lambda: _sum(network(pixels)), network
@@ -186,7 +190,7 @@ def _measure(
         steps=steps * epochs,
         seconds=step * steps * epochs,
         memory_bytes=_peak_bytes(device),
-        disk_bytes=packed + parameters * _BYTES_A_PARAMETER,
+        disk_bytes=packed + checkpoint_bytes(parameters),
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
     )
 

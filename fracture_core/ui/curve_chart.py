@@ -19,6 +19,9 @@ _MOUNT = st.components.v2.component(
 )
 
 
+Dash = Literal["solid", "dot"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
     """Points (x, y) of one run; curves of one `run` number share a colour."""
@@ -27,7 +30,7 @@ class Curve:
     run: int
     x: Sequence[float]
     y: Sequence[float]
-    dash: Literal["solid", "dot"] = "solid"
+    dash: Dash = "solid"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +40,6 @@ class Panel:
     title: str
     x: str
     curves: Sequence[Curve]
-    log: bool = False
 
 
 def curve_chart(panels: Sequence[Panel], *, key: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import streamlit as st
 
 from fracture_core.runs import RunFolder
-from fracture_core.ui.curve_chart import Curve, Panel
+from fracture_core.ui.curve_chart import Curve, Dash, Panel
 
 _HIGHER = ("ap50", "mask_ap50", "f1", "any_hit_f1", "balanced_accuracy", "weighted_f1")
 _MOST_PANELS = 4
@@ -38,7 +38,7 @@ def _epochs(run: RunFolder) -> list[Line]:
     return [each for each in _lines_of(run) if each.get("kind") == "epoch"]
 
 
-def _curve(name: str, place: int, epochs: Sequence[Line], figure: str, dash: str) -> Curve:
+def _curve(name: str, place: int, epochs: Sequence[Line], figure: str, dash: Dash) -> Curve:
     """Epochs of a second phase are counted on."""
     points = [
         (count + 1, _number(each, figure)) for count, each in enumerate(epochs) if figure in each
@@ -48,7 +48,7 @@ def _curve(name: str, place: int, epochs: Sequence[Line], figure: str, dash: str
         run=place,
         x=[x for x, _ in points],
         y=[y for _, y in points],
-        dash="dot" if dash == "dot" else "solid",
+        dash=dash,
     )
 
 

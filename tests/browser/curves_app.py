@@ -21,7 +21,6 @@ def grow() -> None:
         Panel(
             title="loss",
             x="epoch",
-            log=True,
             curves=[
                 Curve(name="first", run=0, x=x, y=[1 / (n + 1) for n in x]),
                 Curve(name="first, validation", run=0, x=x, y=[2 / (n + 1) for n in x], dash="dot"),

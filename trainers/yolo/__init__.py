@@ -1,5 +1,5 @@
 """YOLO detectors and segmenters, trained by Ultralytics' own trainer on any data set of ours."""
 
-from trainers.yolo.fitting import fit
+from trainers.yolo.fitting import build_checked, fit
 
-__all__ = ["fit"]
+__all__ = ["build_checked", "fit"]

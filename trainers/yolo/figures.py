@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from fracture_core.errors import ConfigError
 from fracture_core.models.cards import Task
-from trainers.config import MONITORS, TrainConfig
+from trainers.config import TrainConfig
 
 _BOXES = ("loss", "ap", "ap50")
 _MASKS = ("mask_ap", "mask_ap50")
@@ -33,11 +33,3 @@ def read_figures(metrics: Mapping[str, float]) -> dict[str, float]:
     found = {name: float(metrics[key]) for name, key in _FIGURES.items() if key in metrics}
     loss = float(sum(value for key, value in metrics.items() if key.startswith("val/")))
     return {**found, "loss": loss if math.isfinite(loss) else math.inf}
-
-
-def is_better(figure: float, best: float | None, config: TrainConfig) -> bool:
-    """Whether an epoch with this figure beats the best one so far, None = there is none."""
-    if best is None:
-        return True
-    gain = figure - best if MONITORS[config.monitor] else best - figure
-    return gain > config.min_delta

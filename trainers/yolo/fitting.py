@@ -44,11 +44,9 @@ def fit(
 
     Raises ConfigError, DatasetError, WeightsError and TrainingError.
     """
-    check_config(config)
     check_machine(config)
     classes = class_names(dataset, config)
-    start = build_start(config, classes)
-    check_monitor(config, start.task)
+    start = build_checked(config, classes)
     check_disk(run, start.network)
     folder = write_folder(config, dataset, start.task)
     position = _position(run, journal)
@@ -71,6 +69,14 @@ def fit(
         _position(run, journal)
         outcome = _train(plan, start.task, run)
     return best_model(config, start, folder.classes, run) if outcome == "end" else None
+
+
+def build_checked(config: TrainConfig, classes: tuple[str, ...]) -> Start:
+    """The network, once the config asks for nothing that YOLO cannot do; ConfigError."""
+    check_config(config)
+    start = build_start(config, classes)
+    check_monitor(config, start.task)
+    return start
 
 
 def _in_parts(config: TrainConfig, parts: int) -> TrainConfig:

@@ -16,7 +16,7 @@ from fracture_core.errors import TrainingError
 from fracture_core.models import quiet_ultralytics
 from trainers.checkpoints import BEST, LAST, Position, load_state, save_state
 from trainers.seeds import generator_at
-from trainers.yolo.figures import is_better, read_figures
+from trainers.yolo.figures import read_figures
 from trainers.yolo.folder import TRAIN, VALID
 from trainers.yolo.options import rate_at
 from trainers.yolo.pictures import Pictures
@@ -121,7 +121,7 @@ class _Ours(_engine.BaseTrainer):  # type: ignore[misc,name-defined]
         """Close the epoch: count it, decide whether it is the best, and write checkpoints."""
         config, position = self._plan.config, self._position
         figure = self._figures[config.monitor]
-        self._is_best = is_better(figure, position.best, config)
+        self._is_best = config.is_better(figure, position.best)
         position.epoch += 1
         position.epochs_done += 1
         position.waited = 0 if self._is_best else position.waited + 1

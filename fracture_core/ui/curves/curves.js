@@ -48,7 +48,7 @@ function layoutOf(panels, style) {
   panels.forEach((panel, place) => {
     const suffix = place ? String(place + 1) : ""
     layout[`xaxis${suffix}`] = axis(panel.x, style)
-    layout[`yaxis${suffix}`] = axis(panel.title, style, panel.log ? { type: "log" } : { rangemode: "tozero" })
+    layout[`yaxis${suffix}`] = axis(panel.title, style, { rangemode: "tozero" })
   })
   return layout
 }
