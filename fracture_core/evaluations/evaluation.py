@@ -1,0 +1,140 @@
+"""One model's raw answers to one split, beside the truth: what every figure is computed from."""
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import pairwise
+from typing import Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from fracture_core.boxes import nms
+from fracture_core.metrics.columns import Bools, Columns
+from fracture_core.models.cards import Task
+from fracture_core.types import Float32s, Int64s
+
+UNKNOWN_CLASS = -1
+
+
+class About(BaseModel):
+    """Who answered, and to what.
+
+    `classes` are the model's, then those only the truth knows · `model_classes` says how many are
+    the model's · `healthy` is the class that means "nothing here", "" = there is none ·
+    `data_stamp` tells one state of the data set from another · `one_class`: every class of model
+    and truth counts as one.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model_id: str
+    title: str
+    family: str
+    weights_sha256: str
+    task: Task
+    classes: tuple[str, ...]
+    model_classes: int
+    healthy: str
+    needs_nms: bool
+    data: str
+    data_name: str
+    data_stamp: str
+    split: str
+    one_class: bool
+    created_utc: str
+    code_version: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """I pictures. Truths are labelled in `about.classes`.
+
+    `sample_ids`, `group_ids` (I), the patient or study · `raw` every candidate, nothing merged ·
+    `truths` of the pictures that are `known` (I,) · `image_scores` (I,) · `class_scores` (I, K) of
+    a classifier, else None · `image_classes` (I,) int64, −1 = unknown · `seconds` (I,).
+    """
+
+    about: About
+    sample_ids: tuple[str, ...]
+    group_ids: tuple[str, ...]
+    raw: Columns
+    truths: Columns
+    known: Bools
+    image_scores: Float32s
+    class_scores: Float32s | None
+    image_classes: Int64s
+    seconds: Float32s
+    _merged: dict[float, Columns] = field(default_factory=dict, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        count = len(self.sample_ids)
+        for name in ("group_ids", "known", "image_scores", "image_classes", "seconds"):
+            if len(getattr(self, name)) != count:
+                raise ValueError(f"{name}: expected {count}, got {len(getattr(self, name))}")
+        for name in ("raw", "truths"):
+            if getattr(self, name).image_count != count:
+                found = getattr(self, name).image_count
+                raise ValueError(f"{name}: expected {count} pictures, got {found}")
+
+    def __len__(self) -> int:
+        return len(self.sample_ids)
+
+    def found(self, nms_iou: float = 0.5) -> Columns:
+        """All candidates, merged where the model's boxes need it; kept once computed."""
+        if not self.about.needs_nms:
+            return self.raw
+        if nms_iou not in self._merged:
+            self._merged[nms_iou] = _merge(self.raw, nms_iou)
+        return self._merged[nms_iou]
+
+    @cached_property
+    def positive(self) -> Bools:
+        """(I,) whether there is anything to find; False where nothing is known."""
+        if self.about.task == "classify":
+            if self.about.healthy not in self.about.classes:
+                return np.zeros(len(self), dtype=np.bool_)
+            healthy = self.about.classes.index(self.about.healthy)
+            return (self.image_classes != UNKNOWN_CLASS) & (self.image_classes != healthy)
+        marks = np.zeros(len(self), dtype=np.bool_)
+        marks[self.truths.image] = True
+        positive: Bools = marks & self.known
+        return positive
+
+    def judged(self) -> Self:
+        """Only the pictures of which the truth is known."""
+        return self if self.known.all() else self.pictures(self.known)
+
+    def pictures(self, kept: Bools) -> Self:
+        """Only the marked (I,) pictures, in the same order."""
+        where = np.flatnonzero(kept)
+        return replace(
+            self,
+            sample_ids=tuple(self.sample_ids[i] for i in where),
+            group_ids=tuple(self.group_ids[i] for i in where),
+            raw=_of_pictures(self.raw, kept),
+            truths=_of_pictures(self.truths, kept),
+            known=self.known[kept],
+            image_scores=self.image_scores[kept],
+            class_scores=None if self.class_scores is None else self.class_scores[kept],
+            image_classes=self.image_classes[kept],
+            seconds=self.seconds[kept],
+            _merged={},
+        )
+
+
+def _of_pictures(columns: Columns, kept: Bools) -> Columns:
+    """The rows of the marked pictures, which are numbered anew."""
+    new_place = np.cumsum(kept) - 1
+    rows = columns.rows(kept[columns.image])
+    return replace(rows, image_count=int(kept.sum()), image=new_place[rows.image])
+
+
+def _merge(raw: Columns, nms_iou: float) -> Columns:
+    """Class-wise suppression, picture by picture, as `Detections.nms` does it."""
+    starts = np.searchsorted(raw.image, np.arange(raw.image_count + 1))
+    kept = np.zeros(len(raw), dtype=np.bool_)
+    for start, stop in pairwise(starts):
+        if stop > start:
+            part = slice(start, stop)
+            kept[start + nms(raw.xyxy[part], raw.labels[part], nms_iou)] = True
+    return raw.rows(kept)

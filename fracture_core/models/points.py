@@ -1,0 +1,155 @@
+"""What was measured of a model on validation: its operating points and what its scores are worth.
+
+    points.json     beside the model's card, or under `settings().home / "points"` for a model of
+                    the package, whose own folder is not written to
+
+The file under the home folder wins. Measurements of other weights than the card's do not count.
+"""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fracture_core.errors import ConfigError
+from fracture_core.metrics.intervals import Proportion
+from fracture_core.models.cards import ModelCard
+from fracture_core.settings import settings
+
+POINTS_FILE = "points.json"
+VERSION = 1
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Counted(_Strict):
+    """`count` out of `total`."""
+
+    count: int = Field(ge=0)
+    total: int = Field(ge=0)
+
+    def proportion(self) -> Proportion:
+        """With its share and interval."""
+        return Proportion(count=self.count, total=self.total)
+
+
+class Reached(_Strict):
+    """Measured at one confidence: sensitivity and precision by `unit`, specificity by image."""
+
+    sensitivity: Counted
+    precision: Counted
+    specificity: Counted
+    false_positives: int = Field(ge=0)
+    images: int = Field(ge=0)
+
+
+class Point(_Strict):
+    """An operating point: `rule` as `operating_points.Rule.name` writes it, `confidence` None where
+    it could not be met and `reason` says why · `chosen` what it reached where it was chosen ·
+    `applied` what it reached on the split `applied_to`, if it was applied to another.
+    """
+
+    rule: str
+    unit: str
+    confidence: float | None
+    reason: str = ""
+    at_edge: bool = False
+    chosen: Reached | None = None
+    applied: Reached | None = None
+    applied_to: str = ""
+
+
+class Knots(_Strict):
+    """What the model reaches at falling confidences, a few hundred of them, exact at each.
+
+    All lists are as long as `confidences`; counts are of what is scored at least that much.
+    `false_alarms` counts pictures without a truth that show anything.
+    """
+
+    confidences: tuple[float, ...]
+    true_positives: tuple[int, ...]
+    false_positives: tuple[int, ...]
+    false_alarms: tuple[int, ...]
+    positives: int
+    negatives: int
+    images: int
+
+
+class Evidence(_Strict):
+    """Of `total` findings scored from `low` to below `high` (1 included) `right` were right."""
+
+    low: float
+    high: float
+    right: int
+    total: int
+
+
+class Measurements(_Strict):
+    """Everything measured of one model on one split."""
+
+    version: int = VERSION
+    model_id: str
+    weights_sha256: str
+    data: str
+    data_stamp: str
+    split: str
+    unit: str
+    nms_iou: float
+    match_iou: float
+    one_class: bool
+    created_utc: str
+    code_version: str
+    points: tuple[Point, ...]
+    knots: Knots
+    evidence: tuple[Evidence, ...]
+
+    def point(self, rule: str) -> Point | None:
+        """The point of a rule by its name, None where there is none or it was not met."""
+        found = (each for each in self.points if each.rule == rule and each.confidence is not None)
+        return next(found, None)
+
+
+def read_points(card: ModelCard, folder: Path) -> Measurements | None:
+    """What was measured of the model whose card lies in `folder`; None = nothing of these weights.
+
+    Raises ConfigError for a file that makes no sense.
+    """
+    for path in (_own_place(card), folder / POINTS_FILE):
+        if path.is_file():
+            found = _read(path)
+            if found.weights_sha256 == card.weights_sha256:
+                return found
+    return None
+
+
+def write_points(measured: Measurements, card: ModelCard, folder: Path | None = None) -> Path:
+    """Keep measurements in the model's `folder`, or under the home folder; by rename."""
+    path = folder / POINTS_FILE if folder else _own_place(card)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(measured.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    part.replace(path)
+    return path
+
+
+def _own_place(card: ModelCard) -> Path:
+    return settings().home / "points" / f"{card.model_id}.json"
+
+
+def _read(path: Path) -> Measurements:
+    try:
+        found = Measurements.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        advice = "Evaluate the model again, or delete the file."
+        found_words = f"{where}: {first['msg']}"[:200]
+        raise ConfigError(
+            path, expected="measurements", found=found_words, advice=advice
+        ) from error
+    if found.version != VERSION:
+        raise ConfigError(
+            path, expected=f"measurements of version {VERSION}", found=str(found.version)
+        )
+    return found
