@@ -50,7 +50,7 @@ class Evaluation:
     """I pictures. Truths are labelled in `about.classes`.
 
     `sample_ids`, `group_ids` (I), the patient or study · `raw` every candidate, nothing merged ·
-    `truths` of the pictures that are `known` (I,) · `image_scores` (I,) · `class_scores` (I, K) of
+    `truths` of the pictures that are `known` (I,), no others · `image_scores` (I,) · `class_scores` (I, K) of
     a classifier, else None · `image_classes` (I,) int64, −1 = unknown · `seconds` (I,).
     """
 
@@ -94,11 +94,12 @@ class Evaluation:
             if self.about.healthy not in self.about.classes:
                 return np.zeros(len(self), dtype=np.bool_)
             healthy = self.about.classes.index(self.about.healthy)
-            return (self.image_classes != UNKNOWN_CLASS) & (self.image_classes != healthy)
+            known, ill = self.image_classes != UNKNOWN_CLASS, self.image_classes != healthy
+            marks: Bools = known & ill
+            return marks
         marks = np.zeros(len(self), dtype=np.bool_)
         marks[self.truths.image] = True
-        positive: Bools = marks & self.known
-        return positive
+        return marks
 
     def judged(self) -> Self:
         """Only the pictures of which the truth is known."""
