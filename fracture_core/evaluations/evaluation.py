@@ -50,8 +50,8 @@ class Evaluation:
     """I pictures. Truths are labelled in `about.classes`.
 
     `sample_ids`, `group_ids` (I), the patient or study · `raw` every candidate, nothing merged ·
-    `truths` of the pictures that are `known` (I,), no others · `image_scores` (I,) · `class_scores` (I, K) of
-    a classifier, else None · `image_classes` (I,) int64, −1 = unknown · `seconds` (I,).
+    `truths` of the pictures that are `known` (I,), no others · `image_scores` (I,) ·
+    `class_scores` (I, K) of a classifier, else None · `image_classes` (I,) int64, −1 = unknown · `seconds` (I,).
     """
 
     about: About
