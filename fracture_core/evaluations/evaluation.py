@@ -51,7 +51,8 @@ class Evaluation:
 
     `sample_ids`, `group_ids` (I), the patient or study · `raw` every candidate, nothing merged ·
     `truths` of the pictures that are `known` (I,), no others · `image_scores` (I,) ·
-    `class_scores` (I, K) of a classifier, else None · `image_classes` (I,) int64, −1 = unknown · `seconds` (I,).
+    `class_scores` (I, K) of a classifier, else None · `image_classes` (I,) int64, −1 = unknown ·
+    `seconds` (I,).
     """
 
     about: About
