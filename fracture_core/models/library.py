@@ -19,6 +19,7 @@ from fracture_core.models import fake
 from fracture_core.models.base import Model, family
 from fracture_core.models.cards import ModelCard, read_card, write_card
 from fracture_core.models.names import family_of
+from fracture_core.models.points import Measurements, read_points
 from fracture_core.settings import settings
 
 BUILT_IN = (fake.CARD,)
@@ -176,6 +177,11 @@ def weights_bytes(card: ModelCard) -> int:
     if not card.weights_file:
         return 0
     return _weights_in(card, _place_of(card.model_id)).stat().st_size
+
+
+def points_of(card: ModelCard) -> Measurements | None:
+    """What was measured of a model; None = nothing of these weights. ConfigError as `read_points`."""
+    return read_points(card, _place_of(card.model_id))
 
 
 def is_built_in(model_id: str) -> bool:

@@ -110,6 +110,29 @@ class Measurements(_Strict):
         return next(found, None)
 
 
+def tiers(measured: Measurements) -> tuple[float | None, float | None]:
+    """The confidences above which a finding is drawn dashed, and solid; None = not measured.
+
+    Dashed above the point of the highest sensitivity asked for; solid above that of the highest
+    specificity or, where there is none, of the fewest false positives.
+    """
+    sensitive = _confidences(measured, "sensitivity ≥")
+    specific = _confidences(measured, "specificity ≥")
+    sparing = _confidences(measured, "FP per image ≤")
+    solid = specific[-1:] or sparing[:1]
+    return (sensitive[-1] if sensitive else None), (solid[0] if solid else None)
+
+
+def _confidences(measured: Measurements, aim: str) -> list[float]:
+    """Of the points with this aim that were met, by rising bound."""
+    found = [
+        (float(point.rule.removeprefix(aim)), point.confidence)
+        for point in measured.points
+        if point.rule.startswith(aim) and point.confidence is not None
+    ]
+    return [confidence for _, confidence in sorted(found)]
+
+
 def read_points(card: ModelCard, folder: Path) -> Measurements | None:
     """What was measured of the model whose card lies in `folder`; None = nothing of these weights.
 
