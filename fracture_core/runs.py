@@ -1,8 +1,8 @@
-"""A training run as a folder: what it is, what it did and what came of it.
+"""A training or an evaluation as a folder: what it is, what it did and what came of it.
 
-config.json        what was asked for
+config.json        what was asked for; that of an evaluation says so
 log.txt            what it printed
-metrics.jsonl      one JSON object a line: steps, epochs, notes
+metrics.jsonl      one JSON object a line: steps, epochs, progress, notes
 checkpoints/       last.pt and best.pt
 stopped            it was asked to stop and stopped after a checkpoint
 job.json           when it was submitted, to whom, and how often it was started
@@ -10,6 +10,8 @@ stopping           somebody asked it to stop
 exit_code          written last by whoever started it, when none of its processes is left
 weights.safetensors, evaluation.json
 card.json          written last, by rename: a folder with a card is a finished run and a model
+
+An evaluation has answers in place of checkpoints and weights, and its evaluation.json comes last.
 """
 
 import json
@@ -18,11 +20,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, Literal
 
 from filelock import FileLock, Timeout
 
 from fracture_core.errors import ConfigError
 
+Kind = Literal["training", "evaluation"]
+EVALUATION: Final = "evaluation"
+"""What "kind" says in the config.json of an evaluation."""
 _NAME = re.compile(r"\w[\w.\-]{0,99}", re.ASCII)
 
 
@@ -35,6 +41,21 @@ class RunFolder:
     @property
     def name(self) -> str:
         return self.path.name
+
+    @property
+    def kind(self) -> Kind:
+        """By config.json; what cannot be read is taken for a training."""
+        try:
+            config = json.loads(self.config.read_bytes())
+        except (OSError, ValueError):
+            return "training"
+        named = config.get("kind") if isinstance(config, dict) else None
+        return EVALUATION if named == EVALUATION else "training"
+
+    @property
+    def result(self) -> Path:
+        """What is written last: where it is there, the run has succeeded."""
+        return self.evaluation if self.kind == EVALUATION else self.card
 
     @property
     def config(self) -> Path:
@@ -102,7 +123,7 @@ class RunFolder:
             raise ConfigError(
                 self.path,
                 expected="a run that nobody is working on",
-                found="a live process that trains in it",
+                found="a live process that works in it",
                 advice="Wait for it, or stop it first.",
             ) from error
 

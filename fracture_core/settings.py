@@ -14,7 +14,7 @@ RUNNERS = ("local", "inline", "ray")
 class Settings:
     """Where things are kept and what is allowed.
 
-    `home` (FRACTURE_HOME) holds models, demo data and caches; `max_pixels` (FRACTURE_MAX_PIXELS)
+    `home` (FRACTURE_HOME) holds models, runs, evaluations and caches; `max_pixels` (FRACTURE_MAX_PIXELS)
     is the most pixels one file may have, all frames together. `runner` (FRACTURE_RUNNER: local,
     inline or ray) starts trainings; one that is asked to stop has `stop_seconds`
     (FRACTURE_STOP_SECONDS) before it is killed, and one that crashed is started again `retries`
@@ -36,6 +36,10 @@ class Settings:
     @property
     def runs(self) -> Path:
         return self.home / "runs"
+
+    @property
+    def evaluations(self) -> Path:
+        return self.home / "evaluations"
 
     @property
     def cache(self) -> Path:

@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import pairwise
 from typing import Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from fracture_core.boxes import nms
+from fracture_core.evaluations.merging import merge
 from fracture_core.metrics.columns import Bools, Columns
 from fracture_core.models.cards import Task
 from fracture_core.types import Float32s, Int64s
@@ -52,7 +51,7 @@ class Evaluation:
     `sample_ids`, `group_ids` (I), the patient or study · `raw` every candidate, nothing merged ·
     `truths` of the pictures that are `known` (I,), no others · `image_scores` (I,) ·
     `class_scores` (I, K) of a classifier, else None · `image_classes` (I,) int64, −1 = unknown ·
-    `seconds` (I,).
+    `seconds` (I,) · `sizes_px` (I, 2) int64, height and width, None where nobody said.
     """
 
     about: About
@@ -65,6 +64,7 @@ class Evaluation:
     class_scores: Float32s | None
     image_classes: Int64s
     seconds: Float32s
+    sizes_px: Int64s | None = None
     _merged: dict[float, Columns] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -85,7 +85,7 @@ class Evaluation:
         if not self.about.needs_nms:
             return self.raw
         if nms_iou not in self._merged:
-            self._merged[nms_iou] = _merge(self.raw, nms_iou)
+            self._merged[nms_iou] = merge(self.raw, nms_iou)
         return self._merged[nms_iou]
 
     @cached_property
@@ -113,30 +113,13 @@ class Evaluation:
             self,
             sample_ids=tuple(self.sample_ids[i] for i in where),
             group_ids=tuple(self.group_ids[i] for i in where),
-            raw=_of_pictures(self.raw, kept),
-            truths=_of_pictures(self.truths, kept),
+            raw=self.raw.pictures(kept),
+            truths=self.truths.pictures(kept),
             known=self.known[kept],
             image_scores=self.image_scores[kept],
             class_scores=None if self.class_scores is None else self.class_scores[kept],
             image_classes=self.image_classes[kept],
             seconds=self.seconds[kept],
+            sizes_px=None if self.sizes_px is None else self.sizes_px[kept],
             _merged={},
         )
-
-
-def _of_pictures(columns: Columns, kept: Bools) -> Columns:
-    """The rows of the marked pictures, which are numbered anew."""
-    new_place = np.cumsum(kept) - 1
-    rows = columns.rows(kept[columns.image])
-    return replace(rows, image_count=int(kept.sum()), image=new_place[rows.image])
-
-
-def _merge(raw: Columns, nms_iou: float) -> Columns:
-    """Class-wise suppression, picture by picture, as `Detections.nms` does it."""
-    starts = np.searchsorted(raw.image, np.arange(raw.image_count + 1))
-    kept = np.zeros(len(raw), dtype=np.bool_)
-    for start, stop in pairwise(starts):
-        if stop > start:
-            part = slice(start, stop)
-            kept[start + nms(raw.xyxy[part], raw.labels[part], nms_iou)] = True
-    return raw.rows(kept)

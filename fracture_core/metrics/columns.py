@@ -1,7 +1,7 @@
 """Boxes of many pictures as flat columns: what all figures are computed from."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -77,6 +77,11 @@ class Columns:
             crowd=self.crowd[kept],
             masks=tuple(self.masks[i] for i in np.flatnonzero(kept)) if self.masks else (),
         )
+
+    def pictures(self, kept: Bools) -> Self:
+        """The rows of the marked (I,) pictures, which are numbered anew."""
+        place, rows = np.cumsum(kept) - 1, self.rows(kept[self.image])
+        return replace(rows, image_count=int(kept.sum()), image=place[rows.image])
 
     def areas(self) -> Float64s:
         """(N,) square pixels: of the masks where there are any, as in COCO, else of the boxes."""

@@ -1,0 +1,52 @@
+"""What is asked of an evaluation: config.json in its folder."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fracture_core.errors import ConfigError
+from fracture_core.runs import EVALUATION
+
+
+class EvaluateConfig(BaseModel):
+    """A model to ask, by library id or name, and a split of a data set to ask it about.
+
+    `data` is an absolute path · `split` "all" is every picture · `one_class`: every class of model
+    and truth counts as one · `limit` takes so many pictures, evenly spread, None = all · `nms_iou`
+    and `match_iou` are those of the printed report: what is stored is raw.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["evaluation"] = EVALUATION
+    model: str = Field(min_length=1, max_length=1_000)
+    data: str = Field(min_length=1)
+    split: str = "val"
+    one_class: bool = False
+    limit: int | None = Field(default=None, ge=1)
+    nms_iou: float = Field(default=0.5, ge=0, le=1)
+    match_iou: float = Field(default=0.5, gt=0, le=1)
+    study_rule: str = "max"
+
+
+def read_config(path: Path) -> EvaluateConfig:
+    """Raises ConfigError for a file that cannot be read or makes no sense."""
+    expected = "what is asked of an evaluation"
+    try:
+        return EvaluateConfig.model_validate_json(path.read_bytes())
+    except OSError as error:
+        found = error.strerror or type(error).__name__
+        raise ConfigError(path, expected=expected, found=found) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        found = f"{where}: {first['msg']}"[:200]
+        raise ConfigError(path, expected=expected, found=found) from error
+
+
+def write_config(config: EvaluateConfig, path: Path) -> None:
+    """By rename."""
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    part.replace(path)

@@ -1,0 +1,230 @@
+"""The folders of evaluations: made, listed, read and removed.
+
+config.json         what is asked
+started.json        who answers and to what, written with truths.npz before the first answer
+parts/              answers so far
+truths.npz answers.npz
+evaluation.json     written last, by rename: the evaluation is complete
+report.json, report.csv, figures/
+"""
+
+import re
+import shutil
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fracture_core.errors import ConfigError, WorkbenchError
+from fracture_core.evaluations.config import EvaluateConfig, read_config, write_config
+from fracture_core.evaluations.evaluation import About, Evaluation
+from fracture_core.evaluations.storing import pick_truths, read_answers, read_truths
+from fracture_core.runs import EVALUATION, RunFolder, new_run
+from fracture_core.settings import settings
+
+VERSION = 1
+STARTED, TRUTHS, ANSWERS, PARTS = "started.json", "truths.npz", "answers.npz", "parts"
+
+
+class Unreadable(BaseModel):
+    """A picture that there is no answer to, and why."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sample_id: str
+    sentence: str
+
+
+class Completed(BaseModel):
+    """evaluation.json."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: int = VERSION
+    about: About
+    pictures: int = Field(ge=0)
+    boxes: int = Field(ge=0)
+    truths: int = Field(ge=0)
+    unreadable: tuple[Unreadable, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """An evaluation as it lies in a folder.
+
+    `config` None = unreadable · `about` None = not begun · `pictures` answered, 0 while it runs ·
+    `unreadable` how many pictures could not be read · `problem` why it cannot be used, or "".
+    """
+
+    folder: Path
+    name: str
+    config: EvaluateConfig | None
+    about: About | None
+    pictures: int
+    unreadable: int
+    complete: bool
+    problem: str
+
+
+def new_evaluation(
+    config: EvaluateConfig, name: str = "", *, folder: Path | None = None
+) -> RunFolder:
+    """A folder that is ready to run, under the home folder, or `folder`; raises ConfigError.
+
+    Without a name it is called after model, data set and split, with a number where that is taken.
+    """
+    if folder is None:
+        free = name or next(each for each in _names(config) if not _is_taken(each))
+        folder = settings().evaluations / free
+    run = new_run(folder)
+    write_config(config, run.config)
+    return run
+
+
+def list_evaluations() -> list[Listed]:
+    """All under the home folder, the latest first; never raises."""
+    try:
+        folders = [each for each in settings().evaluations.iterdir() if each.is_dir()]
+    except OSError:
+        return []
+    visible = [each for each in folders if not each.name.startswith(".")]
+    return [look_at(each) for each in sorted(visible, key=_changed, reverse=True)]
+
+
+def look_at(folder: Path) -> Listed:
+    """One evaluation, without its answers; never raises."""
+    run = RunFolder(path=folder)
+    config, done, problem = None, None, ""
+    try:
+        config = read_config(run.config)
+        done = read_completed(run) if run.evaluation.is_file() else None
+    except WorkbenchError as error:
+        problem = str(error)
+    if done is None and not problem:
+        problem = str(_half_written(run))
+    return Listed(
+        folder=folder,
+        name=folder.name,
+        config=config,
+        about=done.about if done else _begun(run),
+        pictures=done.pictures if done else 0,
+        unreadable=len(done.unreadable) if done else 0,
+        complete=done is not None,
+        problem=problem,
+    )
+
+
+def load_evaluation(folder: Path) -> Evaluation:
+    """All raw answers beside the truth; raises ConfigError, also for one that is half-written."""
+    run = RunFolder(path=folder)
+    if not run.evaluation.is_file():
+        raise _half_written(run)
+    done = read_completed(run)
+    truths = read_truths(folder / TRUTHS)
+    answers = read_answers(folder / ANSWERS, truths.sizes_px)
+    found = (len(answers), len(answers.raw))
+    if found != (done.pictures, done.boxes):
+        expected = f"answers to {done.pictures} pictures with {done.boxes} boxes"
+        said = f"{found[0]} pictures with {found[1]} boxes"
+        raise ConfigError(folder, expected=expected, found=said, advice="Evaluate again.")
+    judged = pick_truths(truths, answers.positions)
+    classes = len(done.about.classes)
+    highest = (answers.raw.labels, judged.boxes.labels, judged.image_classes)
+    if any(int(np.max(each, initial=-1)) >= classes for each in highest):
+        raise ConfigError(folder, expected=f"classes below {classes}", found="others")
+    scores = answers.class_scores
+    if (scores.shape[1] > 0) != (done.about.task == "classify"):
+        expected = f"answers of a model that can {done.about.task}"
+        raise ConfigError(folder, expected=expected, found=f"{scores.shape[1]} class scores")
+    return Evaluation(
+        about=done.about,
+        sample_ids=judged.sample_ids,
+        group_ids=judged.group_ids,
+        raw=answers.raw,
+        truths=judged.boxes,
+        known=judged.known,
+        image_scores=answers.image_scores,
+        class_scores=scores if scores.shape[1] else None,
+        image_classes=judged.image_classes,
+        seconds=answers.seconds,
+        sizes_px=judged.sizes_px,
+    )
+
+
+def delete_evaluation(folder: Path) -> None:
+    """Remove a folder that is an evaluation and that nobody works on; raises ConfigError.
+
+    One that was submitted as a job is deleted as a job.
+    """
+    run = RunFolder(path=folder)
+    if run.kind != EVALUATION:
+        raise ConfigError(folder, expected="an evaluation", found="none")
+    with run.claim():
+        hidden = folder.with_name(f".deleted-{uuid.uuid4().hex}")
+        folder.rename(hidden)
+    shutil.rmtree(hidden)
+
+
+def read_completed(run: RunFolder) -> Completed:
+    """evaluation.json; raises ConfigError."""
+    try:
+        done = Completed.model_validate_json(run.evaluation.read_bytes())
+    except OSError as error:
+        found = error.strerror or type(error).__name__
+        raise ConfigError(run.path, expected="an evaluation", found=found) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise ConfigError(
+            run.evaluation,
+            expected="what an evaluation came to",
+            found=f"{where}: {first['msg']}"[:200],
+            advice="Evaluate again.",
+        ) from error
+    if done.version != VERSION:
+        expected = f"an evaluation of version {VERSION}"
+        raise ConfigError(run.evaluation, expected=expected, found=str(done.version))
+    return done
+
+
+def _half_written(run: RunFolder) -> ConfigError:
+    exists = run.config.is_file()
+    return ConfigError(
+        run.path,
+        expected="a complete evaluation",
+        found="one that has not ended" if exists else "no evaluation there",
+        advice="Wait for it, or resume it; what is answered is kept." if exists else "",
+    )
+
+
+def _begun(run: RunFolder) -> About | None:
+    try:
+        return About.model_validate_json((run.path / STARTED).read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def _names(config: EvaluateConfig) -> Iterator[str]:
+    words = (Path(config.model).name, Path(config.data).stem or "data", config.split)
+    plain = (re.sub(r"[^\w.\-]+", "-", word, flags=re.ASCII).strip("-.") for word in words)
+    base = f"eval-{'-'.join(word for word in plain if word)}"[:90]
+    return (base if number == 1 else f"{base}-{number}" for number in count(1))
+
+
+def _is_taken(name: str) -> bool:
+    """Jobs are listed beside trainings, so both need names of their own."""
+    return any((place / name).exists() for place in (settings().evaluations, settings().runs))
+
+
+def _changed(folder: Path) -> float:
+    run = RunFolder(path=folder)
+    for path in (run.evaluation, run.config, folder):
+        try:
+            return path.stat().st_mtime
+        except OSError:
+            continue
+    return 0.0

@@ -1,0 +1,351 @@
+"""A data set predicted once, in batches; what was answered survives a stop, a crash and a kill."""
+
+import hashlib
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+
+from fracture_core.datasets import Dataset, open_dataset
+from fracture_core.errors import BadInput, ConfigError
+from fracture_core.evaluations.config import EvaluateConfig, read_config
+from fracture_core.evaluations.evaluation import About, Evaluation
+from fracture_core.evaluations.folders import (
+    ANSWERS,
+    PARTS,
+    STARTED,
+    TRUTHS,
+    Completed,
+    Unreadable,
+    load_evaluation,
+)
+from fracture_core.evaluations.labelling import Labelling, label
+from fracture_core.evaluations.progress import ProgressLines
+from fracture_core.evaluations.storing import (
+    Answers,
+    TruthBuilder,
+    Truths,
+    pick_truths,
+    read_answers,
+    write_answers,
+    write_truths,
+)
+from fracture_core.models.base import Model
+from fracture_core.models.cards import ModelCard
+from fracture_core.models.fake import FakeModel
+from fracture_core.models.library import open_model
+from fracture_core.runs import RunFolder, open_run
+from fracture_core.types import Detections, Prediction, Sample
+
+BATCH = 16
+PART_PICTURES = 512
+PART_SECONDS = 20.0
+ALL = "all"
+_VALIDATION = ("val", "valid", "validation")
+_NOTICES = TypeAdapter(tuple[Unreadable, ...])
+Progress = Callable[[int, int], object]
+
+
+def run_evaluation(
+    folder: Path,
+    progress: Progress = lambda done, of: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Evaluation | None:
+    """Predict what is not answered yet; None = it was asked to stop and what it has is kept.
+
+    `progress` is told pictures done and asked for. An evaluation that is complete is read. One that
+    was stopped, however, and gone on with is equal to one that never was, but for `seconds`. Raises
+    ConfigError, DatasetError and WeightsError.
+    """
+    run = open_run(folder)
+    with run.claim():
+        if run.evaluation.is_file():
+            return load_evaluation(run.path)
+        run.stopped.unlink(missing_ok=True)
+        config = read_config(run.config)
+        dataset = open_dataset(Path(config.data))
+        ids = ids_of(dataset, config)
+        model = _open(config.model, dataset)
+        labelling = label(model.card, dataset, one_class=config.one_class)
+        about, truths, unreadable = _begin(run, config, dataset, model.card, labelling, ids)
+        work = _Work(run, dataset, model, labelling, truths)
+        if not work.go_on(progress, stop):
+            run.stopped.touch()
+            return None
+        _complete(run, about, truths, (*unreadable, *work.unreadable()))
+    return load_evaluation(run.path)
+
+
+def ids_of(dataset: Dataset, config: EvaluateConfig) -> tuple[str, ...]:
+    """The pictures of the split asked for; raises ConfigError where there is none of that name."""
+    splits = dataset.splits
+    name = split_name(config.split)
+    ids = dataset.ids if name == ALL else splits.get(name, ())
+    if not ids or not name:
+        known = [each for each in splits if each]
+        raise ConfigError(
+            dataset.name,
+            expected=f"a split ({', '.join([*known, ALL])})",
+            found=repr(config.split),
+            advice=f"'{ALL}' is every picture." if not known else "",
+        )
+    if config.limit is None or config.limit >= len(ids):
+        return tuple(ids)
+    # Evenly spread: neighbours are often of one patient.
+    return tuple(ids[k * len(ids) // config.limit] for k in range(config.limit))
+
+
+def split_name(asked: str) -> str:
+    """Validation has several names."""
+    plain = asked.strip()
+    return "val" if plain.casefold() in _VALIDATION else plain
+
+
+def _open(ref: str, dataset: Dataset) -> Model:
+    model = open_model(ref)
+    if model.card.family == "fake" and dataset.classes:
+        # It invents findings around the truth, in the truth's classes.
+        return FakeModel(model.card.model_copy(update={"classes": dataset.classes}))
+    return model
+
+
+def _begin(
+    run: RunFolder,
+    config: EvaluateConfig,
+    dataset: Dataset,
+    card: ModelCard,
+    labelling: Labelling,
+    ids: Sequence[str],
+) -> tuple[About, Truths, tuple[Unreadable, ...]]:
+    """Collect the truth, or find that nothing has changed since it was collected."""
+    truths, unreadable, stamp = _collect(dataset, labelling, ids)
+    if not len(truths):
+        raise _none_readable(dataset.name, unreadable)
+    judged = truths.image_classes >= 0 if card.task == "classify" else truths.known
+    if not judged.any():
+        raise ConfigError(
+            f"{dataset.name}, split {config.split!r}",
+            expected="a truth to hold the answers against",
+            found="pictures that nothing is known of",
+            advice="Evaluate on annotated pictures.",
+        )
+    truths = replace(truths, known=judged)
+    about = About(
+        model_id=card.model_id,
+        title=card.title,
+        family=card.family,
+        weights_sha256=card.weights_sha256,
+        task=card.task,
+        classes=labelling.classes,
+        model_classes=labelling.model_classes,
+        healthy=labelling.healthy,
+        needs_nms=card.needs_nms,
+        data=str(dataset.path.absolute()),
+        data_name=dataset.name,
+        data_stamp=stamp,
+        split=split_name(config.split),
+        one_class=config.one_class,
+        created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
+        code_version=version("fracture-workbench"),
+    )
+    started = run.path / STARTED
+    if started.is_file():
+        return _unchanged(started, about), truths, unreadable
+    write_truths(truths, run.path / TRUTHS)
+    _write_text(started, about.model_dump_json(indent=1))
+    return about, truths, unreadable
+
+
+def _unchanged(path: Path, now: About) -> About:
+    """What it was started with; raises ConfigError where model or data are not the same now."""
+    try:
+        before = About.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise ConfigError(path, expected="what it was started with", found="other text") from error
+    moments = {"created_utc": "", "code_version": ""}
+    if before.model_copy(update=moments) != now.model_copy(update=moments):
+        changed = "data set" if before.data_stamp != now.data_stamp else "model or its card"
+        raise ConfigError(
+            path.parent,
+            expected="model and data set as they were when it began",
+            found=f"a changed {changed}",
+            advice="Start a new evaluation.",
+        )
+    return before
+
+
+def _collect(
+    dataset: Dataset, labelling: Labelling, ids: Sequence[str]
+) -> tuple[Truths, tuple[Unreadable, ...], str]:
+    """What is known of every picture, and a stamp of it in the data set's own classes.
+
+    No pixels are read, though a size can need the file.
+    """
+    truths, unreadable = TruthBuilder(), []
+    stamp = hashlib.sha256(repr(dataset.classes).encode())
+    for sample_id in ids:
+        try:
+            sample = dataset[sample_id]
+            truth = labelling.truth(sample)
+        except BadInput as error:
+            unreadable.append(Unreadable(sample_id=sample_id, sentence=str(error)))
+            continue
+        for part in _facts(sample):
+            stamp.update(part)
+        truths.sample_ids.append(sample_id)
+        truths.group_ids.append(sample.group_id)
+        truths.sizes_px.append((sample.height, sample.width))
+        truths.image_classes.append(labelling.image_class(sample))
+        truths.known.append(sample.truth is not None)
+        truths.boxes.append(truth)
+    return truths.build(), tuple(unreadable), stamp.hexdigest()
+
+
+def _facts(sample: Sample) -> Iterator[bytes]:
+    """Everything that is known of a picture but its pixels."""
+    names = (sample.sample_id, sample.group_id, sample.height, sample.width, sample.image_class)
+    yield repr((*names, sample.truth is None)).encode()
+    if sample.truth is not None:
+        yield sample.truth.xyxy.tobytes() + sample.truth.labels.tobytes()
+        yield from (mask.counts for mask in sample.truth.masks)
+
+
+class _Work:
+    """Batches begin at multiples of `BATCH` whatever happened before, so that a model's answers,
+    which can depend on what else is in a batch, are the same.
+    """
+
+    def __init__(
+        self, run: RunFolder, dataset: Dataset, model: Model, labelling: Labelling, truths: Truths
+    ) -> None:
+        self._run = run
+        self._dataset = dataset
+        self._model = model
+        self._labelling = labelling
+        self._truths = truths
+        self._parts = run.path / PARTS
+        self._parts.mkdir(exist_ok=True)
+
+    def go_on(self, progress: Progress, stop: Callable[[], bool]) -> bool:
+        """To the end; False = asked to stop before."""
+        start, count = _answered(self._parts), len(self._truths)
+        with ProgressLines(self._run, progress, start, count) as lines:
+            while start < count:
+                end = self._answer_part(start, lines, stop)
+                if stop() and end < count:
+                    return False
+                start = end
+        return True
+
+    def unreadable(self) -> tuple[Unreadable, ...]:
+        """Of all parts."""
+        files = sorted(self._parts.glob("*.json"))
+        return tuple(each for file in files for each in _NOTICES.validate_json(file.read_bytes()))
+
+    def _answer_part(self, start: int, lines: ProgressLines, stop: Callable[[], bool]) -> int:
+        """Whole batches, until there are enough or it takes too long; where it ended."""
+        positions: list[int] = []
+        predictions: list[Prediction] = []
+        notices: list[Unreadable] = []
+        began, end = time.monotonic(), start
+        last = min(start + PART_PICTURES, len(self._truths))
+        while end < last and not stop() and time.monotonic() - began < PART_SECONDS:
+            batch = range(end, min(end + BATCH, len(self._truths)))
+            samples = [sample for at in batch if (sample := self._read(at, notices)) is not None]
+            found = self._model.predict([sample for _, sample in samples]) if samples else []
+            positions += [at for at, _ in samples]
+            predictions += [self._relabelled(each) for each in found]
+            end = batch.stop
+            lines.say(end)
+        if end > start:
+            self._write_part(start, end, Answers.of(positions, predictions), notices)
+        return end
+
+    def _read(self, position: int, notices: list[Unreadable]) -> tuple[int, Sample] | None:
+        """With its pixels, so that an unreadable picture is reported by itself."""
+        sample_id = self._truths.sample_ids[position]
+        try:
+            sample = self._dataset[sample_id]
+            pixels = sample.pixels
+        except BadInput as error:
+            notices.append(Unreadable(sample_id=sample_id, sentence=str(error)))
+            return None
+        return position, replace(sample, read=lambda: pixels)
+
+    def _relabelled(self, found: Prediction) -> Prediction:
+        """In the classes of the evaluation."""
+        moved = self._labelling.answered
+        if moved == tuple(range(len(moved))):
+            return found
+        boxes = found.detections
+        if len(boxes):
+            labels = [moved[each] for each in boxes.labels]
+            boxes = Detections.of(boxes.xyxy, boxes.scores, labels, boxes.masks)
+        scores = found.class_scores
+        if scores is not None:
+            sums = np.bincount(moved, weights=scores, minlength=self._labelling.model_classes)
+            scores = np.minimum(sums, 1.0).astype(np.float32)
+        return replace(found, detections=boxes, class_scores=scores)
+
+    def _write_part(
+        self, start: int, end: int, answers: Answers, notices: Sequence[Unreadable]
+    ) -> None:
+        """Unreadable pictures first: a part with answers is whole."""
+        name = f"{start:09}-{end:09}"
+        _write_text(self._parts / f"{name}.json", _NOTICES.dump_json(tuple(notices)).decode())
+        write_answers(answers, self._parts / f"{name}.npz")
+
+
+def _answered(parts: Path) -> int:
+    """Where the answers end that follow each other from the first; what is beyond is removed."""
+    end = 0
+    for path in sorted(parts.iterdir()):
+        start, _, stop = path.stem.partition("-")
+        whole = path.with_suffix(".npz").is_file() and path.suffix in (".npz", ".json")
+        if not whole or not (start.isdecimal() and stop.isdecimal()) or int(start) != end:
+            path.unlink()
+        elif path.suffix == ".npz":
+            end = int(stop)
+    return end
+
+
+def _complete(
+    run: RunFolder, about: About, truths: Truths, unreadable: tuple[Unreadable, ...]
+) -> None:
+    """One file of all answers, then the one that says it is whole."""
+    parts = sorted((run.path / PARTS).glob("*.npz"))
+    answers = Answers.joined([read_answers(part, truths.sizes_px) for part in parts])
+    if not len(answers):
+        raise _none_readable(about.data_name, unreadable)
+    write_answers(answers, run.path / ANSWERS)
+    judged = pick_truths(truths, answers.positions)
+    done = Completed(
+        about=about,
+        pictures=len(answers),
+        boxes=len(answers.raw),
+        truths=len(judged.boxes),
+        unreadable=unreadable,
+    )
+    _write_text(run.evaluation, done.model_dump_json(indent=1) + "\n")
+    shutil.rmtree(run.path / PARTS)
+
+
+def _none_readable(name: str, unreadable: Sequence[Unreadable]) -> ConfigError:
+    return ConfigError(
+        name,
+        expected="pictures that can be read",
+        found=f"none of {len(unreadable)}",
+        advice=unreadable[0].sentence if unreadable else "",
+    )
+
+
+def _write_text(path: Path, text: str) -> None:
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)

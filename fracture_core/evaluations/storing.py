@@ -1,0 +1,322 @@
+"""Truths and answers in columns, as they lie in the folder of an evaluation.
+
+    truths.npz      ids, groups, sizes and truths of all pictures asked for, before the first answer
+    parts/          answers to some pictures after another, while it runs
+    answers.npz     all of them
+
+Of a box 22 bytes are kept: corners and score as float32, the class as int16; the picture is told by
+counts. Masks are one run of bytes with the length of each.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from fracture_core.errors import ConfigError
+from fracture_core.evaluations.array_files import Array, read_arrays, write_arrays
+from fracture_core.masks import Rle
+from fracture_core.metrics.columns import Bools, Columns
+from fracture_core.types import Detections, Float32s, Int64s, Prediction
+
+_BOXES = {
+    "counts": ("<i4", 1),
+    "xyxy": ("<f4", 2),
+    "scores": ("<f4", 1),
+    "labels": ("<i2", 1),
+    "mask_lengths": ("<i4", 1),
+    "masks": ("|u1", 1),
+}
+_TRUTHS = {
+    **_BOXES,
+    "id_lengths": ("<i4", 1),
+    "ids": ("|u1", 1),
+    "group_lengths": ("<i4", 1),
+    "groups": ("|u1", 1),
+    "sizes_px": ("<i4", 2),
+    "known": ("|b1", 1),
+    "image_classes": ("<i2", 1),
+}
+_ANSWERS = {
+    **_BOXES,
+    "positions": ("<i4", 1),
+    "image_scores": ("<f4", 1),
+    "class_scores": ("<f4", 2),
+    "seconds": ("<f4", 1),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Truths:
+    """Of all pictures asked for: `sizes_px` (I, 2) height and width, else as in `Evaluation`."""
+
+    sample_ids: tuple[str, ...]
+    group_ids: tuple[str, ...]
+    sizes_px: Int64s
+    known: Bools
+    image_classes: Int64s
+    boxes: Columns
+
+    def __len__(self) -> int:
+        return len(self.sample_ids)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """To the pictures at `positions` (A,), rising, of the truths; else as in `Evaluation`.
+
+    `class_scores` (A, K), K = 0 for detectors.
+    """
+
+    positions: Int64s
+    raw: Columns
+    image_scores: Float32s
+    class_scores: Float32s
+    seconds: Float32s
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    @classmethod
+    def of(cls, positions: Sequence[int], predictions: Sequence[Prediction]) -> "Answers":
+        """Answers to some pictures; of classifiers all have scores of as many classes."""
+        given = [each.class_scores for each in predictions if each.class_scores is not None]
+        if given and len(given) != len(predictions):
+            raise ValueError(f"class_scores: expected {len(predictions)}, got {len(given)}")
+        scores = np.stack(given) if given else np.empty((len(predictions), 0))
+        return cls(
+            positions=np.array(positions, dtype=np.int64),
+            raw=Columns.of([each.detections for each in predictions]),
+            image_scores=np.array([each.image_score for each in predictions], dtype=np.float32),
+            class_scores=scores.astype(np.float32),
+            seconds=np.array([each.seconds for each in predictions], dtype=np.float32),
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence["Answers"]) -> "Answers":
+        """One after another; at least one."""
+        raws = [part.raw for part in parts]
+        counts = np.cumsum([0, *(raw.image_count for raw in raws)])
+        starts = counts[:-1]
+        raw = Columns(
+            image_count=int(counts[-1]),
+            image=np.concatenate([r.image + s for r, s in zip(raws, starts, strict=True)]),
+            xyxy=np.concatenate([raw.xyxy for raw in raws]),
+            scores=np.concatenate([raw.scores for raw in raws]),
+            labels=np.concatenate([raw.labels for raw in raws]),
+            crowd=np.concatenate([raw.crowd for raw in raws]),
+            masks=tuple(mask for raw in raws for mask in raw.masks),
+        )
+        return cls(
+            positions=np.concatenate([part.positions for part in parts]),
+            raw=raw,
+            image_scores=np.concatenate([part.image_scores for part in parts]),
+            class_scores=np.concatenate([part.class_scores for part in parts]),
+            seconds=np.concatenate([part.seconds for part in parts]),
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class TruthBuilder:
+    """Collects one picture after another."""
+
+    sample_ids: list[str] = field(default_factory=list)
+    group_ids: list[str] = field(default_factory=list)
+    sizes_px: list[tuple[int, int]] = field(default_factory=list)
+    image_classes: list[int] = field(default_factory=list)
+    known: list[bool] = field(default_factory=list)
+    boxes: list[Detections] = field(default_factory=list)
+
+    def build(self) -> Truths:
+        # Masks of all truths, or none: one data set can outline some pictures and others not.
+        outlined = all(len(one.masks) == len(one) for one in self.boxes)
+        boxes = self.boxes if outlined else [replace(one, masks=()) for one in self.boxes]
+        return Truths(
+            sample_ids=tuple(self.sample_ids),
+            group_ids=tuple(self.group_ids),
+            sizes_px=np.array(self.sizes_px, dtype=np.int64).reshape(-1, 2),
+            known=np.array(self.known, dtype=np.bool_),
+            image_classes=np.array(self.image_classes, dtype=np.int64),
+            boxes=Columns.of(boxes),
+        )
+
+
+def write_truths(truths: Truths, path: Path) -> None:
+    """By rename."""
+    ids, groups = _as_bytes(truths.sample_ids), _as_bytes(truths.group_ids)
+    write_arrays(
+        path,
+        {
+            **_box_arrays(truths.boxes),
+            "id_lengths": ids[0],
+            "ids": ids[1],
+            "group_lengths": groups[0],
+            "groups": groups[1],
+            "sizes_px": truths.sizes_px.astype("<i4"),
+            "known": truths.known,
+            "image_classes": truths.image_classes.astype("<i2"),
+        },
+    )
+
+
+def read_truths(path: Path) -> Truths:
+    """Raises ConfigError."""
+    arrays = read_arrays(path, _TRUTHS)
+    count = len(arrays["id_lengths"])
+    _require(path, arrays, count, ("counts", "group_lengths", "known", "image_classes"))
+    if arrays["sizes_px"].shape != (count, 2) or (arrays["sizes_px"] < 1).any():
+        raise ConfigError(path, expected=f"the sizes of {count} pictures", found="others")
+    if (arrays["image_classes"] < -1).any():
+        raise ConfigError(path, expected="classes from 0, or −1", found="others")
+    sizes_px = arrays["sizes_px"].astype(np.int64)
+    return Truths(
+        sample_ids=_as_texts(path, arrays["id_lengths"], arrays["ids"]),
+        group_ids=_as_texts(path, arrays["group_lengths"], arrays["groups"]),
+        sizes_px=sizes_px,
+        known=arrays["known"],
+        image_classes=arrays["image_classes"].astype(np.int64),
+        boxes=_as_columns(path, arrays, sizes_px),
+    )
+
+
+def write_answers(answers: Answers, path: Path) -> None:
+    """By rename."""
+    write_arrays(
+        path,
+        {
+            **_box_arrays(answers.raw),
+            "positions": answers.positions.astype("<i4"),
+            "image_scores": answers.image_scores,
+            "class_scores": answers.class_scores,
+            "seconds": answers.seconds,
+        },
+    )
+
+
+def read_answers(path: Path, sizes_px: Int64s) -> Answers:
+    """`sizes_px` (I, 2) of all pictures asked for; raises ConfigError."""
+    arrays = read_arrays(path, _ANSWERS)
+    count = len(arrays["positions"])
+    _require(path, arrays, count, ("counts", "image_scores", "class_scores", "seconds"))
+    positions = arrays["positions"].astype(np.int64)
+    inside = count == 0 or (positions[0] >= 0 and positions[-1] < len(sizes_px))
+    if not inside or (np.diff(positions) <= 0).any():
+        expected = f"rising positions below {len(sizes_px)}"
+        raise ConfigError(path, expected=expected, found="others")
+    for name in ("image_scores", "class_scores"):
+        # Also false for what is no number.
+        if not ((arrays[name] >= 0) & (arrays[name] <= 1)).all():
+            raise ConfigError(path, expected=f"{name} from 0 to 1", found="others")
+    return Answers(
+        positions=positions,
+        raw=_as_columns(path, arrays, sizes_px[positions]),
+        image_scores=arrays["image_scores"],
+        class_scores=arrays["class_scores"],
+        seconds=arrays["seconds"],
+    )
+
+
+def pick_truths(truths: Truths, positions: Int64s) -> Truths:
+    """Those of the pictures at (A,) rising positions."""
+    if len(positions) == len(truths):
+        return truths
+    kept = np.zeros(len(truths), dtype=np.bool_)
+    kept[positions] = True
+    return Truths(
+        sample_ids=tuple(truths.sample_ids[i] for i in positions),
+        group_ids=tuple(truths.group_ids[i] for i in positions),
+        sizes_px=truths.sizes_px[positions],
+        known=truths.known[positions],
+        image_classes=truths.image_classes[positions],
+        boxes=truths.boxes.pictures(kept),
+    )
+
+
+def _box_arrays(boxes: Columns) -> dict[str, Array]:
+    codes = [mask.counts for mask in boxes.masks]
+    return {
+        "counts": np.bincount(boxes.image, minlength=boxes.image_count).astype("<i4"),
+        "xyxy": boxes.xyxy,
+        "scores": boxes.scores,
+        "labels": boxes.labels.astype("<i2"),
+        "mask_lengths": np.array([len(code) for code in codes], dtype="<i4"),
+        "masks": np.frombuffer(b"".join(codes), dtype=np.uint8),
+    }
+
+
+def _as_columns(path: Path, arrays: dict[str, Array], sizes_px: Int64s) -> Columns:
+    counts = arrays["counts"]
+    total = int(counts.sum(dtype=np.int64))
+    if (counts < 0).any() or arrays["xyxy"].shape != (total, 4):
+        expected, found = f"{total} boxes of 4 numbers", f"shape {arrays['xyxy'].shape}"
+        raise ConfigError(path, expected=expected, found=found)
+    _require(path, arrays, total, ("scores", "labels"))
+    _check_boxes(path, arrays)
+    image = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
+    try:
+        return Columns(
+            image_count=len(counts),
+            image=image,
+            xyxy=arrays["xyxy"],
+            scores=arrays["scores"],
+            labels=arrays["labels"].astype(np.int64),
+            crowd=np.zeros(total, dtype=np.bool_),
+            masks=_as_masks(path, arrays, image, sizes_px),
+        )
+    except ValueError as error:
+        raise ConfigError(path, expected="boxes in order", found=str(error)[:200]) from error
+
+
+def _check_boxes(path: Path, arrays: dict[str, Array]) -> None:
+    """As `Detections` checks them; a comparison with what is no number is false."""
+    xyxy, scores, labels = arrays["xyxy"], arrays["scores"], arrays["labels"]
+    # Infinite corners are not below infinity.
+    shaped = (xyxy[:, :2] >= 0).all() and (xyxy[:, :2] < xyxy[:, 2:]).all()
+    if not (shaped and (xyxy[:, 2:] < np.inf).all()):
+        raise ConfigError(path, expected="boxes with x1 < x2 and y1 < y2", found="others")
+    if not ((scores >= 0) & (scores <= 1)).all() or (labels < 0).any():
+        raise ConfigError(path, expected="scores from 0 to 1, classes from 0", found="others")
+
+
+def _as_masks(
+    path: Path, arrays: dict[str, Array], image: Int64s, sizes_px: Int64s
+) -> tuple[Rle, ...]:
+    lengths, data = arrays["mask_lengths"], arrays["masks"].tobytes()
+    if not len(lengths):
+        return ()
+    ends = np.cumsum(lengths, dtype=np.int64)
+    if (lengths < 0).any() or len(lengths) != len(image) or ends[-1] != len(data):
+        expected, found = f"{len(image)} masks in {len(data)} bytes", f"{len(lengths)} masks"
+        raise ConfigError(path, expected=expected, found=found)
+    starts, stops = (ends - lengths).tolist(), ends.tolist()
+    heights, widths = sizes_px[image].T.tolist()
+    return tuple(
+        Rle(height=height, width=width, counts=data[start:stop])
+        for height, width, start, stop in zip(heights, widths, starts, stops, strict=True)
+    )
+
+
+def _as_bytes(texts: Sequence[str]) -> tuple[Array, Array]:
+    codes = [text.encode("utf-8") for text in texts]
+    lengths = np.array([len(code) for code in codes], dtype="<i4")
+    return lengths, np.frombuffer(b"".join(codes), dtype=np.uint8)
+
+
+def _as_texts(path: Path, lengths: Array, data: Array) -> tuple[str, ...]:
+    ends = np.cumsum(lengths, dtype=np.int64)
+    if (lengths < 0).any() or (ends[-1] if len(ends) else 0) != len(data):
+        raise ConfigError(path, expected=f"{len(lengths)} names", found=f"{len(data)} bytes")
+    starts, code = (ends - lengths).tolist(), data.tobytes()
+    try:
+        pairs = zip(starts, ends.tolist(), strict=True)
+        return tuple(code[start:stop].decode("utf-8") for start, stop in pairs)
+    except UnicodeDecodeError as error:
+        raise ConfigError(path, expected="names in UTF-8", found="other bytes") from error
+
+
+def _require(path: Path, arrays: dict[str, Array], count: int, names: Sequence[str]) -> None:
+    for name in names:
+        if len(arrays[name]) != count:
+            found = str(len(arrays[name]))
+            raise ConfigError(path, expected=f"'{name}' of {count}", found=found)
