@@ -14,12 +14,12 @@ RUNNERS = ("local", "inline", "ray")
 class Settings:
     """Where things are kept and what is allowed.
 
-    `home` (FRACTURE_HOME) holds models, runs, evaluations and caches; `max_pixels` (FRACTURE_MAX_PIXELS)
-    is the most pixels one file may have, all frames together. `runner` (FRACTURE_RUNNER: local,
-    inline or ray) starts trainings; one that is asked to stop has `stop_seconds`
-    (FRACTURE_STOP_SECONDS) before it is killed, and one that crashed is started again `retries`
-    (FRACTURE_RETRIES) times. `ray_gpus` (FRACTURE_RAY_GPUS) are asked of a Ray cluster for each job
-    that may use one.
+    `home` (FRACTURE_HOME) holds models, runs, evaluations and caches; `max_pixels`
+    (FRACTURE_MAX_PIXELS) is the most pixels one file may have, all frames together. `runner`
+    (FRACTURE_RUNNER: local, inline or ray) starts trainings; one that is asked to stop has
+    `stop_seconds` (FRACTURE_STOP_SECONDS) before it is killed, and one that crashed is started
+    again `retries` (FRACTURE_RETRIES) times. `ray_gpus` (FRACTURE_RAY_GPUS) are asked of a Ray
+    cluster for each job that may use one.
     """
 
     home: Path

@@ -38,23 +38,28 @@ def _cuts(group: Int64s) -> Int64s:
 def _survivors(xyxy: Float64s, group: Int64s, nms_iou: float) -> Bools:
     """(N,) of rows group by group, the best first in each."""
     kept = np.zeros(len(group), dtype=np.bool_)
-    areas, left = area(xyxy), np.arange(len(group))
+    corners, areas, left = np.ascontiguousarray(xyxy.T), area(xyxy), np.arange(len(group))
     while len(left):
         groups = group[left]
         is_best = np.diff(groups, prepend=groups[0] - 1) != 0
         kept[left[is_best]] = True
         best = np.repeat(left[is_best], np.diff(np.append(np.flatnonzero(is_best), len(left))))
         rest, best = left[~is_best], best[~is_best]
-        left = rest[_iou(xyxy, areas, best, rest) <= nms_iou]
+        left = rest[~_overlap(corners, areas, best, rest, nms_iou)]
     return kept
 
 
-def _iou(xyxy: Float64s, areas: Float64s, first: Int64s, second: Int64s) -> Float64s:
-    """Of (P,) pairs of rows; the same arithmetic as `boxes.iou`, to the last bit."""
-    a, b = xyxy[first], xyxy[second]
-    low, high = np.maximum(a[:, :2], b[:, :2]), np.minimum(a[:, 2:], b[:, 2:])
-    sides = np.maximum(high - low, 0.0)
-    inter = sides[:, 0] * sides[:, 1]
-    union = areas[first] + areas[second] - inter
-    shares: Float64s = np.divide(inter, union, out=np.zeros_like(inter), where=union > 0)
-    return shares
+def _overlap(
+    corners: Float64s, areas: Float64s, first: Int64s, second: Int64s, nms_iou: float
+) -> Bools:
+    """(P,) whether the IoU of two rows is above; the arithmetic of `boxes.iou`, to the last bit."""
+    x1, y1, x2, y2 = corners
+    wide = np.minimum(x2[first], x2[second]) - np.maximum(x1[first], x1[second])
+    high = np.minimum(y2[first], y2[second]) - np.maximum(y1[first], y1[second])
+    # Most boxes do not touch at all.
+    near = np.flatnonzero((wide > 0) & (high > 0))
+    inter = wide[near] * high[near]
+    union = areas[first[near]] + areas[second[near]] - inter
+    above = np.zeros(len(first), dtype=np.bool_)
+    above[near] = inter / union > nms_iou
+    return above
