@@ -42,6 +42,10 @@ class Rule:
 
 
 MAX_F1 = Rule(aim="max F1")
+HIGH_SENSITIVITY = Rule(aim="sensitivity ≥", bound=0.9)
+HIGH_SPECIFICITY = Rule(aim="specificity ≥", bound=0.9)
+RULES = (MAX_F1, HIGH_SENSITIVITY, HIGH_SPECIFICITY, Rule(aim="FP per image ≤", bound=1.0))
+"""What is chosen where nobody says otherwise; the second and third make the viewer's tiers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,17 +10,25 @@ from fracture_core.evaluations.folders import (
     look_at,
     new_evaluation,
 )
+from fracture_core.evaluations.measuring import apply_points, measure_points
 from fracture_core.evaluations.running import run_evaluation
+from fracture_core.evaluations.sentences import sentence_of_negative, sentence_of_score
+from fracture_core.operating_points import RULES
 
 __all__ = [
+    "RULES",
     "About",
     "EvaluateConfig",
     "Evaluation",
     "Listed",
+    "apply_points",
     "delete_evaluation",
     "list_evaluations",
     "load_evaluation",
     "look_at",
+    "measure_points",
     "new_evaluation",
     "run_evaluation",
+    "sentence_of_negative",
+    "sentence_of_score",
 ]
