@@ -385,9 +385,9 @@ def test_a_run_trained_by_hand_is_not_the_queues(home):
     by_hand = subprocess.Popen(fake_command(path))
     wait_until(lambda: is_held(path / ".lock"))
     assert state_of(path) is State.RUNNING
-    with pytest.raises(ConfigError, match="trained by hand"):
+    with pytest.raises(ConfigError, match="started by hand"):
         jobs.delete(path)
-    with pytest.raises(ConfigError, match="trained by hand"):
+    with pytest.raises(ConfigError, match="started by hand"):
         jobs.stop(path)
     by_hand.terminate()
     by_hand.wait()

@@ -74,7 +74,7 @@ def by_label(elements, label):
 def test_without_runs_the_page_says_where_to_begin():
     app = open_jobs()
     assert not app.exception
-    assert "Nothing has been trained yet" in app.info[0].value
+    assert "Nothing has been trained or evaluated yet" in app.info[0].value
 
 
 def test_a_finished_run_is_listed_and_can_be_added_to_the_library(demo, no_trainer):

@@ -11,7 +11,7 @@ from fracture_core.evaluations.folders import (
     new_evaluation,
 )
 from fracture_core.evaluations.measuring import apply_points, measure_points
-from fracture_core.evaluations.running import run_evaluation
+from fracture_core.evaluations.running import check_evaluation, run_evaluation
 from fracture_core.evaluations.sentences import sentence_of_negative, sentence_of_score
 from fracture_core.operating_points import RULES
 
@@ -22,6 +22,7 @@ __all__ = [
     "Evaluation",
     "Listed",
     "apply_points",
+    "check_evaluation",
     "delete_evaluation",
     "list_evaluations",
     "load_evaluation",

@@ -1,7 +1,7 @@
 """What is asked of an evaluation: config.json in its folder."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -28,6 +28,17 @@ class EvaluateConfig(BaseModel):
     nms_iou: float = Field(default=0.5, ge=0, le=1)
     match_iou: float = Field(default=0.5, gt=0, le=1)
     study_rule: str = "max"
+
+    @classmethod
+    def of(cls, **asked: object) -> Self:
+        """As the constructor, with a ConfigError for a value that makes no sense."""
+        try:
+            return cls.model_validate(asked)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(part) for part in first["loc"])
+            found = repr(first["input"])[:200]
+            raise ConfigError(name, expected=first["msg"], found=found) from error
 
 
 def read_config(path: Path) -> EvaluateConfig:

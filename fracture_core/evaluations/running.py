@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from fracture_core.datasets import Dataset, open_dataset
 from fracture_core.errors import BadInput, ConfigError
 from fracture_core.evaluations.config import EvaluateConfig, read_config
-from fracture_core.evaluations.evaluation import About, Evaluation
+from fracture_core.evaluations.evaluation import UNKNOWN_CLASS, About, Evaluation
 from fracture_core.evaluations.folders import (
     ANSWERS,
     PARTS,
@@ -39,8 +39,8 @@ from fracture_core.evaluations.storing import (
 from fracture_core.models.base import Model
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.fake import FakeModel
-from fracture_core.models.library import open_model
-from fracture_core.runs import RunFolder, open_run
+from fracture_core.models.library import list_cards, open_model
+from fracture_core.runs import EVALUATION, RunFolder, open_run
 from fracture_core.types import Detections, Prediction, Sample
 
 BATCH = 16
@@ -64,6 +64,8 @@ def run_evaluation(
     ConfigError, DatasetError and WeightsError.
     """
     run = open_run(folder)
+    if run.kind != EVALUATION:
+        raise ConfigError(run.path, expected="an evaluation", found="another run")
     with run.claim():
         if run.evaluation.is_file():
             return load_evaluation(run.path)
@@ -80,6 +82,17 @@ def run_evaluation(
             return None
         _complete(run, about, truths, (*unreadable, *work.unreadable()))
     return load_evaluation(run.path)
+
+
+def check_evaluation(config: EvaluateConfig) -> None:
+    """Whether it can be run at all, by annotations and card alone; raises as `run_evaluation`."""
+    dataset = open_dataset(Path(config.data))
+    ids = ids_of(dataset, config)
+    known = {card.model_id: card for card in list_cards()}
+    card = known.get(config.model) or open_model(config.model).card
+    labelling = label(_in_classes_of(card, dataset), dataset, one_class=config.one_class)
+    if not any(_is_judged(dataset, each, labelling, card) for each in ids):
+        raise _no_truth(dataset, config)
 
 
 def ids_of(dataset: Dataset, config: EvaluateConfig) -> tuple[str, ...]:
@@ -109,10 +122,25 @@ def split_name(asked: str) -> str:
 
 def _open(ref: str, dataset: Dataset) -> Model:
     model = open_model(ref)
-    if model.card.family == "fake" and dataset.classes:
-        # It invents findings around the truth, in the truth's classes.
-        return FakeModel(model.card.model_copy(update={"classes": dataset.classes}))
-    return model
+    card = _in_classes_of(model.card, dataset)
+    return model if card == model.card else FakeModel(card)
+
+
+def _in_classes_of(card: ModelCard, dataset: Dataset) -> ModelCard:
+    """The card as it is; the fake model invents findings around the truth, in its classes."""
+    if card.family == "fake" and dataset.classes:
+        return card.model_copy(update={"classes": dataset.classes})
+    return card
+
+
+def _is_judged(dataset: Dataset, sample_id: str, labelling: Labelling, card: ModelCard) -> bool:
+    try:
+        sample = dataset[sample_id]
+    except BadInput:
+        return False
+    if card.task == "classify":
+        return labelling.image_class(sample) != UNKNOWN_CLASS
+    return sample.truth is not None
 
 
 def _begin(
@@ -127,14 +155,10 @@ def _begin(
     truths, unreadable, stamp = _collect(dataset, labelling, ids)
     if not len(truths):
         raise _none_readable(dataset.name, unreadable)
-    judged = truths.image_classes >= 0 if card.task == "classify" else truths.known
+    known = truths.image_classes != UNKNOWN_CLASS
+    judged = known if card.task == "classify" else truths.known
     if not judged.any():
-        raise ConfigError(
-            f"{dataset.name}, split {config.split!r}",
-            expected="a truth to hold the answers against",
-            found="pictures that nothing is known of",
-            advice="Evaluate on annotated pictures.",
-        )
+        raise _no_truth(dataset, config)
     truths = replace(truths, known=judged)
     about = About(
         model_id=card.model_id,
@@ -334,6 +358,15 @@ def _complete(
     )
     _write_text(run.evaluation, done.model_dump_json(indent=1) + "\n")
     shutil.rmtree(run.path / PARTS)
+
+
+def _no_truth(dataset: Dataset, config: EvaluateConfig) -> ConfigError:
+    return ConfigError(
+        f"{dataset.name}, split {config.split!r}",
+        expected="a truth to hold the answers against",
+        found="pictures that nothing is known of",
+        advice="Evaluate on annotated pictures.",
+    )
 
 
 def _none_readable(name: str, unreadable: Sequence[Unreadable]) -> ConfigError:

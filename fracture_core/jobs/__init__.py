@@ -1,7 +1,7 @@
-"""Trainings in the background: queued, run, stopped and resumed outside the app."""
+"""Trainings and evaluations in the background: queued, run, stopped and resumed outside the app."""
 
 from fracture_core.jobs.job import Job, State
-from fracture_core.jobs.progress import Progress, read_progress
+from fracture_core.jobs.progress import PictureProgress, Progress, read_progress
 from fracture_core.jobs.reading import list_jobs, read_job
 from fracture_core.jobs.records import Attempt
 from fracture_core.jobs.verbs import (
@@ -19,6 +19,7 @@ from fracture_core.jobs.verbs import (
 __all__ = [
     "Attempt",
     "Job",
+    "PictureProgress",
     "Progress",
     "State",
     "delete",

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from fracture_core.jobs.records import Attempt
-from fracture_core.runs import RunFolder
+from fracture_core.jobs.records import CARD, Attempt, Result
+from fracture_core.runs import EVALUATION, Kind, RunFolder
 
 
 class State(StrEnum):
@@ -52,8 +52,13 @@ class Job:
     retries: int = 0
     max_retries: int = 0
     attempts: tuple[Attempt, ...] = ()
+    result: Result = CARD
     settled: bool = False
 
     @property
     def name(self) -> str:
         return self.run.name
+
+    @property
+    def kind(self) -> Kind:
+        return "training" if self.result == CARD else EVALUATION

@@ -1,4 +1,4 @@
-"""How far a training is and how long it will take, from the end of metrics.jsonl."""
+"""How far a run is and how long it will take, from the end of metrics.jsonl."""
 
 import json
 import os
@@ -12,7 +12,7 @@ _Line = dict[str, object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """Where the last line of a run stands; all count from 1.
+    """Where the last line of a training stands; all count from 1.
 
     `share` is what is done of all epochs asked for, in [0, 1] · `seconds_left` None = nothing to go
     by yet; patience may end a training earlier.
@@ -27,10 +27,32 @@ class Progress:
     seconds_left: float | None
     latest: dict[str, float]
 
+    @property
+    def words(self) -> str:
+        return f"epoch {self.epoch} of {self.epochs} · step {self.step} of {self.steps}"
 
-def read_progress(run: RunFolder) -> Progress | None:
-    """None before the first step."""
-    lines = [line for line in _read_end(run) if "epoch" in line and "step" in line]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureProgress:
+    """Pictures behind an evaluation, of those asked for; else as in `Progress`."""
+
+    done: int
+    of: int
+    share: float
+    seconds_left: float | None
+
+    @property
+    def words(self) -> str:
+        return f"{self.done:,} of {self.of:,} pictures"
+
+
+def read_progress(run: RunFolder) -> Progress | PictureProgress | None:
+    """None before the first step or picture."""
+    since = _read_end(run)
+    told = [line for line in since if line.get("kind") == "progress"]
+    if told:
+        return _of_pictures(told)
+    lines = [line for line in since if "epoch" in line and "step" in line]
     if not lines:
         return None
     last = lines[-1]
@@ -49,6 +71,20 @@ def read_progress(run: RunFolder) -> Progress | None:
     )
 
 
+def _of_pictures(lines: list[_Line]) -> PictureProgress:
+    first, last = lines[0], lines[-1]
+    done, of = (_number(last, name, 0) for name in ("done", "of"))
+    gained = done - _number(first, "done", 0)
+    seconds = _number(last, "time", 0) - _number(first, "time", 0)
+    known = gained > 0 and seconds > 0
+    return PictureProgress(
+        done=int(done),
+        of=int(of),
+        share=min(1.0, done / of) if of > 0 else 0.0,
+        seconds_left=max(0.0, of - done) * seconds / gained if known else None,
+    )
+
+
 def _read_end(run: RunFolder) -> list[_Line]:
     """What was written since the last start."""
     try:
@@ -61,7 +97,7 @@ def _read_end(run: RunFolder) -> list[_Line]:
     lines = parse_metrics(text)
     starts = [n for n, line in enumerate(lines) if _is_resumed(line)]
     since = lines[starts[-1] :] if starts else lines
-    return since if any("epoch" in line for line in since) else lines
+    return since if any("epoch" in line or "done" in line for line in since) else lines
 
 
 def _is_resumed(line: _Line) -> bool:

@@ -11,16 +11,22 @@ from fracture_core.errors import ConfigError
 from fracture_core.jobs.job import Job, State
 from fracture_core.jobs.locks import is_held
 from fracture_core.jobs.logs import last_line
-from fracture_core.jobs.records import Record, read_record
+from fracture_core.jobs.records import CARD, Record, Result, read_record
 from fracture_core.jobs.runners import find_runner
-from fracture_core.runs import RunFolder
+from fracture_core.runs import EVALUATION, RunFolder
 from fracture_core.settings import settings
 
 UNKNOWN = "unknown"
 """Stands in exit_code where nobody was there to see how it ended."""
 _Print = tuple[tuple[int, int], ...]
-# A card says all by itself.
-_FILES = ("job.json", "card.json", "exit_code", "stopped", "stopping")
+_FILES: tuple[str, ...] = (
+    "job.json",
+    "card.json",
+    "evaluation.json",
+    "exit_code",
+    "stopped",
+    "stopping",
+)
 _known: dict[Path, tuple[_Print, Job]] = {}
 
 
@@ -40,19 +46,20 @@ def read_job(run: RunFolder) -> Job | None:
         job = _read_steady(run)
         # By hand a run can be gone on with behind the queue's back.
         if job.state.can_resume and is_held(run.trainer_lock):
-            return _with_state(job, State.RUNNING, "Trained by hand, not by the queue.")
+            return _with_state(job, State.RUNNING, "Started by hand, not by the queue.")
         return job
     except FileNotFoundError:
         return None
     except (ConfigError, OSError) as error:
-        return Job(run=run, state=_state_without_record(run), detail=str(error))
+        state = _state_without_record(run)
+        return Job(run=run, state=state, detail=str(error), result=result_of(run))
 
 
 def _read_steady(run: RunFolder) -> Job:
     """Read again where a file changed meanwhile: two of them may not belong together."""
     folder = str(run.path)
     before, job = _known.get(run.path, (None, None))
-    if job is not None and before == _finger_print(folder, job.state):
+    if job is not None and before == _finger_print(folder, job):
         return job
     seen = _finger_print(folder)
     while True:
@@ -62,7 +69,7 @@ def _read_steady(run: RunFolder) -> Job:
             break
     _known.pop(run.path, None)
     if job.settled:
-        _known[run.path] = (_finger_print(folder, job.state), job)
+        _known[run.path] = (_finger_print(folder, job), job)
     return job
 
 
@@ -81,9 +88,12 @@ def _place(job: Job) -> tuple[int, float]:
     return (2, -(job.ended or job.started or job.submitted))
 
 
-def _finger_print(folder: str, state: State | None = None) -> _Print:
+def _finger_print(folder: str, job: Job | None = None) -> _Print:
     """Changes with every file that the state of a job without processes depends on."""
-    names = _FILES[:2] if state is State.SUCCEEDED else _FILES
+    # The result of a success says all by itself.
+    names = _FILES
+    if job is not None and job.state is State.SUCCEEDED:
+        names = ("job.json", job.result)
     return tuple(_modified(f"{folder}/{name}") for name in names)
 
 
@@ -108,7 +118,7 @@ def _read(run: RunFolder) -> Job:
         # It is written before the last process goes.
         ended = _read_exit_code(run)
     code, when = ended or (None, None)
-    state, detail = _how_it_ended(run, code)
+    state, detail = _how_it_ended(run, record, code)
     settled = ended is not None
     return _build(run, record, state, detail, ended=when, exit_code=code, settled=settled)
 
@@ -137,6 +147,7 @@ def _build(
         retries=record.retries,
         max_retries=record.max_retries,
         attempts=record.attempts,
+        result=record.result,
         settled=settled,
     )
 
@@ -154,9 +165,9 @@ def _read_exit_code(run: RunFolder) -> tuple[int | None, float] | None:
     return (int(text) if number.isdecimal() and len(number) < 10 else None), when
 
 
-def _how_it_ended(run: RunFolder, code: int | None) -> tuple[State, str]:
+def _how_it_ended(run: RunFolder, record: Record, code: int | None) -> tuple[State, str]:
     """The files that only a whole success or a wanted stop leaves come first."""
-    if run.card.exists():
+    if (run.path / record.result).exists():
         return State.SUCCEEDED, ""
     if run.stopped.exists():
         return State.STOPPED, ""
@@ -164,12 +175,12 @@ def _how_it_ended(run: RunFolder, code: int | None) -> tuple[State, str]:
         return State.STOPPED, "Ended without a checkpoint of its own; it goes on from the last one."
     if code is None:
         return State.LOST, f"Its processes ended without a word.{_room(run.path)}"
-    return State.FAILED, _why(run, code)
+    return State.FAILED, _why(run, record, code)
 
 
-def _why(run: RunFolder, code: int) -> str:
+def _why(run: RunFolder, record: Record, code: int) -> str:
     if code == 0:
-        return "Ended as if all were well, but there is no card.json."
+        return f"Ended as if all were well, but there is no {record.result}."
     if code < 0:
         return f"Killed by {_signal_name(-code)}.{_room(run.path)}"
     return last_line(run) or f"Ended with exit code {code} and said nothing."
@@ -185,6 +196,11 @@ def _signal_name(number: int) -> str:
 def _room(path: Path) -> str:
     free = shutil.disk_usage(path).free
     return f" There are {free / 1e6:.0f} MB free on the disk." if free < 100_000_000 else ""
+
+
+def result_of(run: RunFolder) -> Result:
+    """What a run leaves where it succeeds, by its config."""
+    return "evaluation.json" if run.kind == EVALUATION else CARD
 
 
 def _state_without_record(run: RunFolder) -> State:

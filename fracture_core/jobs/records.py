@@ -2,10 +2,14 @@
 
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fracture_core.errors import ConfigError
+
+Result = Literal["card.json", "evaluation.json"]
+CARD: Result = "card.json"
 
 
 class Attempt(BaseModel):
@@ -23,13 +27,15 @@ class Record(BaseModel):
     """Everything in job.json; times are seconds since 1970.
 
     `position` orders the queue, lowest first · `started` and `device` belong to the last start ·
-    `retries` counts the automatic ones since it was last submitted or resumed.
+    `retries` counts the automatic ones since it was last submitted or resumed · `result` is the
+    file that only a whole success leaves.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     runner: str
     command: tuple[str, ...]
+    result: Result = CARD
     submitted: float
     queued: bool = True
     position: float = 0.0

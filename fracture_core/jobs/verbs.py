@@ -13,18 +13,18 @@ from fracture_core.errors import ConfigError
 from fracture_core.jobs.job import Job, State
 from fracture_core.jobs.locks import is_held, queue_lock
 from fracture_core.jobs.logs import TAIL_BYTES, read_tail
-from fracture_core.jobs.reading import list_jobs, read_job
+from fracture_core.jobs.reading import list_jobs, read_job, result_of
 from fracture_core.jobs.records import Record, read_record, write_record, write_text
 from fracture_core.jobs.retrying import may_retry, requeued
 from fracture_core.jobs.runners import find_runner
-from fracture_core.runs import RunFolder, open_run
+from fracture_core.runs import EVALUATION, RunFolder, open_run
 from fracture_core.settings import RUNNERS, settings
 
 Where = Literal["first", "up", "down", "last"]
 
 
 def submit(path: Path, *, command: Sequence[str] | None = None) -> Job:
-    """Queue a run for training, and start it if there is room; a second time changes nothing.
+    """Queue a training or an evaluation, and start it if there is room; again changes nothing.
 
     A run that lies elsewhere is linked into `settings().runs`. Raises ConfigError for what is no
     run, and for one that has ended: that is resumed.
@@ -35,10 +35,10 @@ def submit(path: Path, *, command: Sequence[str] | None = None) -> Job:
         if job is None:
             _submit_new(run, command)
         elif job.state.is_over:
-            advice = "Resume it." if job.state.can_resume else "Make a new run to train again."
+            advice = "Resume it." if job.state.can_resume else _anew(run)
             raise ConfigError(
                 run.path,
-                expected="a run to train",
+                expected=_to_do(run),
                 found=f"a job that is over ({job.state})",
                 advice=advice,
             )
@@ -72,9 +72,11 @@ def resume(path: Path) -> Job:
     with queue_lock():
         job = find_job(path)
         if job.state is State.SUCCEEDED:
-            advice = "Make a new run to train again."
             raise ConfigError(
-                job.run.path, expected="a job to resume", found="one that succeeded", advice=advice
+                job.run.path,
+                expected="a job to resume",
+                found="one that succeeded",
+                advice=_anew(job.run),
             )
         if job.state.can_resume:
             _resume(job)
@@ -173,15 +175,27 @@ def _enlist(run: RunFolder) -> RunFolder:
 
 
 def _submit_new(run: RunFolder, command: Sequence[str] | None) -> None:
-    if run.card.exists():
-        advice = "Make a new run to train again."
-        raise ConfigError(run.path, expected="a run to train", found="a card", advice=advice)
+    if run.result.exists():
+        found = "a card" if run.result == run.card else "a complete one"
+        raise ConfigError(run.path, expected=_to_do(run), found=found, advice=_anew(run))
     record = _new_record(run, tuple(command or _command_of(run)))
     find_runner(record.runner).submit(run, record)
 
 
 def _command_of(run: RunFolder) -> tuple[str, ...]:
+    if run.kind == EVALUATION:
+        return (sys.executable, "-m", "fracture_core", "evaluate", "--resume", str(run.path))
     return (sys.executable, "-m", "trainers", "train", str(run.path))
+
+
+def _to_do(run: RunFolder) -> str:
+    return "an evaluation to run" if run.kind == EVALUATION else "a run to train"
+
+
+def _anew(run: RunFolder) -> str:
+    if run.kind == EVALUATION:
+        return "Make a new evaluation to ask again."
+    return "Make a new run to train again."
 
 
 def _new_record(run: RunFolder, command: tuple[str, ...]) -> Record:
@@ -189,6 +203,7 @@ def _new_record(run: RunFolder, command: tuple[str, ...]) -> Record:
     return Record(
         runner=settings().runner,
         command=command,
+        result=result_of(run),
         submitted=now,
         position=now,
         max_retries=settings().retries,
@@ -231,7 +246,7 @@ def _refuse_by_hand(job: Job) -> None:
     raise ConfigError(
         job.run.path,
         expected="a job of the queue",
-        found="a run that is being trained by hand",
+        found="one that was started by hand and goes on",
         advice="Stop it where it was started.",
     )
 

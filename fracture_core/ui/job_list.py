@@ -36,6 +36,7 @@ def _row(job: Job) -> dict[str, object]:
     share = progress.share if progress else 0.0
     return {
         "Run": job.name,
+        "Kind": job.kind.capitalize(),
         "State": str(job.state),
         "Done": 1.0 if job.state is State.SUCCEEDED else share,
         "Time left": "" if left is None else duration(left),

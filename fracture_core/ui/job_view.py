@@ -21,8 +21,7 @@ def show_state(job: Job) -> None:
         words.append(literal(job.detail))
     progress = jobs.read_progress(job.run) if not job.state.is_over else None
     if progress is not None:
-        words.append(f"epoch {progress.epoch} of {progress.epochs}")
-        words.append(f"step {progress.step} of {progress.steps}")
+        words.append(progress.words)
         if progress.seconds_left is not None:
             words.append(f"time left {duration(progress.seconds_left)}")
     if job.retries:
@@ -46,10 +45,11 @@ def offer_actions(job: Job) -> None:
             _button("First", "vertical_align_top", job, lambda: jobs.move(job.run.path, "first"))
             _button("Up", "arrow_upward", job, lambda: jobs.move(job.run.path, "up"))
             _button("Down", "arrow_downward", job, lambda: jobs.move(job.run.path, "down"))
-        if job.state is State.SUCCEEDED:
+        if job.state is State.SUCCEEDED and job.kind == "training":
             _button("Add to the library", "inventory_2", job, lambda: _promote(job))
         with st.popover("Delete", icon=":material/delete:"):
-            st.write(f"Delete **{literal(job.name)}** with its checkpoints? This cannot be undone.")
+            kept = "checkpoints" if job.kind == "training" else "answers"
+            st.write(f"Delete **{literal(job.name)}** with its {kept}? This cannot be undone.")
             _button("Delete for good", "delete", job, lambda: jobs.delete(job.run.path))
 
 

@@ -1,4 +1,4 @@
-"""Trainings in the background: the queue, and one run after another from close by."""
+"""Trainings and evaluations in the background: the queue, and one run after another."""
 
 import streamlit as st
 
@@ -39,9 +39,14 @@ def show(polls: bool, seen: list[list[jobs.Job]]) -> None:
     show_jobs(found)
     by_name = {job.name: job for job in found}
     name = st.selectbox("Run", list(by_name), key="run", bind="query-params")
-    others = [each for each in by_name if each != name]
-    compared = st.multiselect("Curves of", others, key="overlaid", placeholder="other runs as well")
     job = by_name[name]
+    if job.kind == "evaluation":
+        show_state(job)
+        offer_actions(job)
+        show_log(job)
+        return
+    others = [each.name for each in found if each.kind == "training" and each.name != name]
+    compared = st.multiselect("Curves of", others, key="overlaid", placeholder="other runs as well")
     show_state(job)
     offer_actions(job)
     runs = [by_name[each].run for each in (name, *compared)]
@@ -57,7 +62,7 @@ def show(polls: bool, seen: list[list[jobs.Job]]) -> None:
 st.header("Jobs", anchor=False)
 found = look()
 if not found:
-    st.info("Nothing has been trained yet.", icon=":material/model_training:")
+    st.info("Nothing has been trained or evaluated yet.", icon=":material/model_training:")
     st.page_link("pages/train/launch.py", label="Train a model", icon=":material/play_arrow:")
     st.stop()
 polls = is_moving(found)
