@@ -15,6 +15,9 @@ def choose_model() -> ModelCard:
     cards = {card.model_id: card for card in library.cards}
     if added := st.session_state.pop("model_added", None):
         st.session_state.model = added
+    # Links name a model by its id; what is bound to the address is its title.
+    if "model" not in st.session_state and st.query_params.get("model") in cards:
+        st.session_state.model = st.query_params["model"]
     # A model that is gone since the address was written must not break the page.
     if st.session_state.get("model") not in cards:
         st.session_state.pop("model", None)

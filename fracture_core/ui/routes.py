@@ -1,4 +1,4 @@
-"""What the browser fetches by URL: pictures, cases, explanations and the viewer's own modules.
+"""What the browser fetches by URL: pictures, cases, tables, explanations and the pages' modules.
 
 A picture is megabytes and must not travel with every rerun of a page, so it lies on a shelf under
 an unguessable token. `ROUTES` go to `st.App(..., routes=ROUTES)`.
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 MOST_BYTES = 1_000_000_000
 MOST_ENTRIES = 5_000
 _SCRIPTS = Path(__file__).parent / "viewer"
+_DIAL_SCRIPTS = Path(__file__).parent / "dial"
 
 Json = dict[str, object]
 
@@ -99,6 +100,7 @@ class Shelf:
 _PICTURES = Shelf()
 # A case holds its own text, so few are kept.
 _CASES = Shelf(most_bytes=100_000_000, most_entries=200)
+_TABLES = Shelf(most_bytes=200_000_000, most_entries=100)
 # An answer holds the bytes of its heat map.
 _ANSWERS = Shelf(most_entries=300)
 _MAPS = Shelf(most_entries=300)
@@ -125,6 +127,14 @@ def share_case(case: Json) -> str:
     return _path(f"cases/{_CASES.share(digest, partial(gzip.compress, text, 1, mtime=0))}")
 
 
+def share_table(table: Json) -> str:
+    """The URL path of a dial's table as JSON; an equal table has the same path."""
+    text = json.dumps(table, separators=(",", ":"), allow_nan=False).encode()
+    digest = hashlib.sha256(text).digest()
+    packed = gzip.compress(text, 1, mtime=0)
+    return _path(f"tables/{_TABLES.share(digest, lambda: packed)}")
+
+
 def share_answer(identity: Hashable, read: Callable[[], Json]) -> str:
     """The URL path of JSON that is read anew on every request."""
     return _path(f"answers/{_ANSWERS.share(identity, partial(_json_bytes, read))}")
@@ -144,6 +154,11 @@ def script_paths() -> list[str]:
     """The URL paths of all modules that the viewer imports."""
     names = sorted(path.name for path in _SCRIPTS.glob("*.js"))
     return [script_path(name) for name in names if name != "mount.js"]
+
+
+def dial_path(name: str) -> str:
+    """The URL path of one of the dial's modules; it changes with their content."""
+    return _path(f"dial/{_dial_version()}/{name}")
 
 
 def _pixel_token(sample: "Sample") -> str:
@@ -192,7 +207,15 @@ def _serve_shelf(shelf: Shelf, request: Request, media_type: str) -> Response:
 
 
 def _serve_script(request: Request) -> Response:
-    packed = _MODULES.get(request.path_params["name"])
+    return _serve_module(request, _MODULES)
+
+
+def _serve_dial_script(request: Request) -> Response:
+    return _serve_module(request, _dial_modules())
+
+
+def _serve_module(request: Request, modules: dict[str, bytes]) -> Response:
+    packed = modules.get(request.path_params["name"])
     if packed is None:
         return PlainTextResponse("No such module.", 404)
     return _answer(request, packed, "text/javascript")
@@ -218,6 +241,10 @@ def _serve_pixels(request: Request) -> Response:
 
 def _serve_case(request: Request) -> Response:
     return _serve_shelf(_CASES, request, "application/json")
+
+
+def _serve_table(request: Request) -> Response:
+    return _serve_shelf(_TABLES, request, "application/json")
 
 
 def _serve_map(request: Request) -> Response:
@@ -252,17 +279,36 @@ def _serve_plotly(request: Request) -> Response:
     return _answer(request, _plotly(), "text/javascript")
 
 
-_MODULES = {
-    path.name: gzip.compress(path.read_bytes(), 6, mtime=0)
-    for path in sorted(_SCRIPTS.glob("*.js"))
-}
-_VERSION = hashlib.sha256(b"".join(_MODULES.values())).hexdigest()[:16]
+def _modules(*paths: Path) -> dict[str, bytes]:
+    return {path.name: gzip.compress(path.read_bytes(), 6, mtime=0) for path in sorted(paths)}
+
+
+def _version(modules: dict[str, bytes]) -> str:
+    return hashlib.sha256(b"".join(modules.values())).hexdigest()[:16]
+
+
+_MODULES = _modules(*_SCRIPTS.glob("*.js"))
+_VERSION = _version(_MODULES)
+
+
+@cache
+def _dial_modules() -> dict[str, bytes]:
+    """Packed when first asked for: the first page does without. One module is the viewer's."""
+    return _modules(*_DIAL_SCRIPTS.glob("*.js"), _SCRIPTS / "elements.js")
+
+
+@cache
+def _dial_version() -> str:
+    return _version(_dial_modules())
+
 
 ROUTES = [
     Route(_path("pixels/{token}"), _serve_pixels),
     Route(_path("cases/{token}"), _serve_case),
     Route(_path("answers/{token}"), _serve_answer),
+    Route(_path("tables/{token}"), _serve_table),
     Route(_path("maps/{token}"), _serve_map),
     Route(_path("viewer/{version}/{name}"), _serve_script),
+    Route(_path("dial/{version}/{name}"), _serve_dial_script),
     Route(_path("plotly/{version}.js"), _serve_plotly),
 ]

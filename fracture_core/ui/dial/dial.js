@@ -1,0 +1,198 @@
+/** The dial: one confidence, read in the reader's unit, that moves every curve, count and matrix. */
+
+import { Cards } from "./cards.js"
+import { Chart, plotlyOf, savePicture } from "./chart.js"
+import { ClassTable } from "./class_table.js"
+import { chartsOf } from "./curves.js"
+import { element } from "./elements.js"
+import { saveCsv } from "./files.js"
+import { Matrix } from "./matrix.js"
+import { Slider } from "./slider.js"
+import { placeOf, tableOf } from "./table.js"
+import { unitsOf } from "./units.js"
+
+class Dial {
+  constructor(parent) {
+    this.slider = new Slider({
+      move: (place, dragging) => this.move(place, dragging),
+      commit: (wait) => this.commit(wait),
+      choose: (name) => this.choose(name),
+    })
+    this.cards = new Cards()
+    this.classes = new ClassTable()
+    this.grid = element("div", { class: "dial-grid" })
+    this.note = element("p", { class: "dial-wait" }, "Loading…")
+    const body = element("div", { class: "dial-body" }, this.cards.root, this.grid, this.classes.root)
+    this.root = element("div", { class: "dial" }, this.note, this.slider.root, body)
+    this.root.dial = this
+    this.charts = []
+    this.matrices = []
+    this.host = element("div", { class: "dial-host" }, this.root)
+    parent.append(this.host)
+  }
+
+  // ---- what Python sends -------------------------------------------------------------------
+
+  receive(component) {
+    this.component = component
+    const { data } = component
+    const forced = data.forced.id !== this.forced
+    if (forced) {
+      this.forced = data.forced.id
+      this.state = { ...data.forced.state }
+      this.reported = JSON.stringify(this.state)
+    }
+    if (data.table !== this.url) this.open(data)
+    else if (this.table) {
+      const points = JSON.stringify(data.points)
+      if (points !== this.points) this.fillSlider(data)
+      if (forced) this.move(placeOf(this.table, this.state.confidence), false)
+      else this.show(false)
+      this.paint()
+    }
+  }
+
+  async open(data) {
+    this.url = data.table
+    try {
+      const table = await tableOf(data.table)
+      if (this.url === data.table) this.take(table, this.component.data)
+    } catch (error) {
+      this.note.textContent = error.message
+      this.note.hidden = false
+    }
+  }
+
+  take(table, data) {
+    this.table = table
+    this.note.hidden = true
+    this.slider.root.hidden = !table.tallies.length
+    this.fillSlider(data)
+    this.cards.fill(table)
+    this.classes.fill(table.byClass)
+    for (const chart of this.charts) chart.close()
+    this.charts = chartsOf(table).map((curve) => new Chart(curve, `${data.name}-${curve.name}`))
+    const actions = { open: (...parts) => this.openCell(...parts), download: (matrix, kind) => this.downloadMatrix(matrix, kind) }
+    this.matrices = table.sheets.map((sheet) => new Matrix(sheet, actions))
+    this.grid.replaceChildren(...[...this.charts, ...this.matrices].map(({ root }) => root))
+    this.painted = null
+    this.move(placeOf(table, this.state.confidence), false)
+    this.paint()
+  }
+
+  fillSlider(data) {
+    this.points = JSON.stringify(data.points)
+    this.units = unitsOf(this.table)
+    this.slider.fill(this.table, this.units, data.points)
+  }
+
+  /** Curves are drawn when they are new, or the page has other colours. */
+  async paint() {
+    const style = this.style()
+    const text = JSON.stringify(style)
+    if (text === this.painted || !this.charts.length) return
+    this.painted = text
+    try {
+      const plotly = await plotlyOf(this.component.data.plotly)
+      for (const chart of this.charts) await chart.draw(plotly, style)
+      this.root.dataset.painted = "true"
+    } catch (error) {
+      this.painted = null
+      this.note.textContent = `${error.message}; reload the page.`
+      this.note.hidden = false
+    }
+  }
+
+  style() {
+    const style = getComputedStyle(this.root)
+    const named = (name, other) => style.getPropertyValue(name).trim() || other
+    return { text: named("--st-text-color", style.color), grid: named("--st-border-color", "#8884"), font: named("--st-font", style.fontFamily), paper: "rgba(0,0,0,0)" }
+  }
+
+  // ---- moving ------------------------------------------------------------------------------
+
+  get unit() {
+    const named = this.units.find(({ name, defined }) => defined && name === this.state.unit)
+    return named ?? this.units.find(({ defined }) => defined)
+  }
+
+  move(place, dragging) {
+    this.place = place
+    this.state.confidence = this.table.confidences[place]
+    this.show(dragging)
+  }
+
+  show(dragging) {
+    const { place } = this
+    this.slider.show(this.unit, place, dragging)
+    this.cards.show(place)
+    for (const chart of this.charts) chart.show(place)
+    for (const matrix of this.matrices) matrix.show(place)
+    this.classes.show(place)
+  }
+
+  choose(name) {
+    this.state.unit = name
+    this.show(false)
+    this.commit()
+  }
+
+  /** Tell Python, once a change is complete and only where something differs. */
+  commit(wait = 0) {
+    clearTimeout(this.timer)
+    this.timer = setTimeout(() => this.report(), wait)
+  }
+
+  report() {
+    const text = JSON.stringify(this.state)
+    if (text === this.reported) return
+    this.reported = text
+    this.component.setStateValue("state", { ...this.state })
+  }
+
+  // ---- matrices ----------------------------------------------------------------------------
+
+  openCell(sheet, row, column) {
+    clearTimeout(this.timer)
+    this.report()
+    this.component.setTriggerValue("cell", { sheet: sheet.name, row, column, confidence: this.state.confidence })
+  }
+
+  async downloadMatrix(matrix, kind) {
+    const { sheet } = matrix
+    const name = `${this.component.data.name}-confusion-${sheet.name}`
+    const values = matrix.values(this.place)
+    const rows = matrix.rows.map((n) => sheet.rows[n])
+    const columns = matrix.columns.map((n) => sheet.columns[n])
+    if (kind === "CSV") {
+      saveCsv([["truth \\ found", ...columns], ...values.map((line, n) => [rows[n], ...line])], `${name}.csv`)
+      return
+    }
+    const totals = values.map((line) => line.reduce((sum, one) => sum + one, 0))
+    const shares = values.map((line, n) => line.map((one) => (totals[n] ? one / totals[n] : 0)))
+    const heat = { type: "heatmap", z: shares, x: columns, y: rows, text: values, texttemplate: "%{text}", zmin: 0, zmax: 1, colorscale: [[0, "#ffffff"], [1, "#0072b2"]], colorbar: { title: { text: "share of the row" } } }
+    const layout = { xaxis: { title: { text: "found" }, type: "category", automargin: true }, yaxis: { title: { text: "truth" }, type: "category", autorange: "reversed", automargin: true }, title: { text: `Confidence ≥ ${this.state.confidence.toFixed(3)}` } }
+    const plotly = await plotlyOf(this.component.data.plotly)
+    await savePicture(plotly, kind, name, { data: [heat], layout })
+  }
+
+  close() {
+    clearTimeout(this.timer)
+    for (const chart of this.charts) chart.close()
+    this.host.remove()
+  }
+}
+
+const dials = new WeakMap()
+
+/** Put up the dial under a component's root, or hand new data to the one that is there. */
+export function mount(component) {
+  const { parentElement } = component
+  const dial = dials.get(parentElement) ?? new Dial(parentElement)
+  dials.set(parentElement, dial)
+  dial.receive(component)
+  return () => {
+    dials.delete(parentElement)
+    dial.close()
+  }
+}

@@ -1,0 +1,187 @@
+"""A new evaluation: what is asked, what is known to be wrong with it, and the start."""
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from fracture_core import jobs
+from fracture_core.errors import ConfigError, WorkbenchError
+from fracture_core.evaluations import EvaluateConfig, list_evaluations, new_evaluation
+from fracture_core.evaluations.labelling import label
+from fracture_core.models.cards import ModelCard
+from fracture_core.models.library import read_library
+from fracture_core.ui.dataset_choice import choose_dataset
+from fracture_core.ui.model_choice import name_of
+from fracture_core.ui.text import literal
+
+if TYPE_CHECKING:
+    from fracture_core.datasets import Dataset
+
+AWAITED = "evaluation_awaited"
+"""Under this key of the session is the name of the one that was started last."""
+ALL = "all"
+ONE_CLASS = "evaluation_one_class"
+_STARTED = "evaluation_started"
+_VALIDATION = ("val", "valid", "validation")
+# Two clicks within this time mean one.
+_TWICE_SECONDS = 3.0
+
+
+def new_evaluation_form(messages: DeltaGenerator) -> None:
+    """Model, data set, split, classes and limit; starts it in the background."""
+    card = _choose_model()
+    dataset = choose_dataset(messages, bound=False)
+    if dataset is None:
+        return
+    split, pictures = _choose_split(dataset)
+    one_class = _choose_one_class(card, dataset)
+    limit = st.number_input(
+        "At most so many pictures",
+        1,
+        max(1, pictures),
+        None,
+        key="evaluation_limit",
+        placeholder=f"all {pictures:,}",
+        help="Evenly spread over the split. Empty means all.",
+    )
+    problem = _problem(card, dataset, split, one_class)
+    if problem:
+        st.error(literal(problem), icon=":material/error:")
+    config = EvaluateConfig(
+        model=card.model_id,
+        data=str(dataset.path.absolute()),
+        split=split,
+        one_class=one_class,
+        limit=None if limit is None else int(limit),
+    )
+    st.button(
+        "Start",
+        type="primary",
+        icon=":material/play_arrow:",
+        key="evaluation_start",
+        disabled=bool(problem),
+        on_click=start,
+        args=(config,),
+        help="Runs in the background; the page may be left.",
+    )
+    if error := st.session_state.pop("evaluation_error", ""):
+        st.error(literal(error), icon=":material/error:")
+
+
+def start(config: EvaluateConfig) -> None:
+    """Submit it; the same asked again, while it runs or a moment later, is the same job."""
+    if _is_under_way(config):
+        return
+    try:
+        run = new_evaluation(config)
+        command = (sys.executable, "-m", "fracture_core", "evaluate", "--resume", str(run.path))
+        jobs.submit(run.path, command=command)
+    except WorkbenchError as error:
+        st.session_state.evaluation_error = str(error)
+        return
+    st.session_state[AWAITED] = run.name
+    st.session_state[_STARTED] = (config, time.monotonic())
+
+
+def _is_under_way(config: EvaluateConfig) -> bool:
+    last, at = st.session_state.get(_STARTED, (None, 0.0))
+    if last == config and time.monotonic() - at < _TWICE_SECONDS:
+        return True
+    for each in list_evaluations():
+        if each.config == config and not each.complete:
+            try:
+                job = jobs.find_job(each.folder)
+            except ConfigError:
+                continue
+            if not job.state.is_over:
+                st.session_state[AWAITED] = each.name
+                return True
+    return False
+
+
+def _choose_model() -> ModelCard:
+    library = read_library()
+    cards = {card.model_id: card for card in library.cards}
+    if st.session_state.get("evaluation_model") not in cards:
+        st.session_state.pop("evaluation_model", None)
+    model_id = st.selectbox(
+        "Model",
+        list(cards),
+        format_func=lambda model_id: name_of(cards[model_id], cards.values()),
+        key="evaluation_model",
+        persist_state="session",
+    )
+    for error in library.broken:
+        st.warning(literal(str(error)), icon=":material/warning:")
+    return cards[model_id]
+
+
+def _choose_split(dataset: "Dataset") -> tuple[str, int]:
+    """Validation first: operating points are chosen there."""
+    counts = {split: len(ids) for split, ids in dataset.splits.items() if split and ids}
+    counts[ALL] = len(dataset)
+    names = list(counts)
+    first = next((name for name in names if name in _VALIDATION), names[0])
+    if st.session_state.get("evaluation_split") not in names:
+        st.session_state.evaluation_split = first
+    split = st.segmented_control("Split", names, required=True, key="evaluation_split")
+    return str(split), counts[str(split)]
+
+
+def _choose_one_class(card: ModelCard, dataset: "Dataset") -> bool:
+    """Switched on, with a note, where it is the only way; the reader's own choice else."""
+    card = _card_for(card, dataset)
+    apart = _refusal(card, dataset, one_class=False)
+    only_way = bool(apart) and not _refusal(card, dataset, one_class=True)
+    held = (card.model_id, str(dataset.path))
+    if st.session_state.get(f"{ONE_CLASS}:for") != held:
+        st.session_state[f"{ONE_CLASS}:for"] = held
+        st.session_state[ONE_CLASS] = only_way
+    one_class = st.toggle(
+        "Every class counts as one",
+        key=ONE_CLASS,
+        help="Any finding of the model may match any truth, whatever both are called.",
+    )
+    if only_way and one_class:
+        st.caption("Switched on: model and data set have no class name in common.")
+    return one_class
+
+
+def _problem(card: ModelCard, dataset: "Dataset", split: str, one_class: bool) -> str:
+    """What is known to be wrong before anything is predicted; "" = nothing."""
+    card = _card_for(card, dataset)
+    if refused := _refusal(card, dataset, one_class=one_class):
+        return refused
+    if _nothing_known(dataset, str(dataset.path), split):
+        return f"{dataset.name}, {split}: no picture has a known truth to hold the answers against."
+    return ""
+
+
+def _refusal(card: ModelCard, dataset: "Dataset", *, one_class: bool) -> str:
+    try:
+        label(card, dataset, one_class=one_class)
+    except ConfigError as error:
+        return str(error).replace(" (--one-class)", "")
+    return ""
+
+
+def _card_for(card: ModelCard, dataset: "Dataset") -> ModelCard:
+    """The fake model invents findings around the truth, in its classes."""
+    if card.family == "fake" and dataset.classes:
+        return card.model_copy(update={"classes": dataset.classes})
+    return card
+
+
+def _nothing_known(dataset: "Dataset", path: str, split: str) -> bool:
+    return _unknown(dataset, path, Path(path).stat().st_mtime_ns, split)
+
+
+@st.cache_data(max_entries=64, show_spinner="Looking at the split…")
+def _unknown(_dataset: "Dataset", path: str, stamp: int, split: str) -> bool:
+    counts = _dataset.summary()
+    wanted = counts.values() if split == ALL else [counts[split]]
+    return all(each.unknown == each.pictures for each in wanted)

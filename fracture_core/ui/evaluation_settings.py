@@ -1,0 +1,78 @@
+"""What findings are merged and matched by on a page about an evaluation."""
+
+import streamlit as st
+
+from fracture_core.evaluations import About, Evaluation
+from fracture_core.evaluations.dial import DialSetting
+from fracture_core.metrics.studies import STUDY_RULES
+
+NMS_HELP = (
+    "Of two boxes of one class that overlap at least this much the better scored stays. It acts "
+    "on the model's raw boxes, before anything is counted."
+)
+MATCH_HELP = (
+    "A finding is right where it overlaps a truth at least this much, the best scored first, one "
+    "finding to one truth. It acts on counting alone."
+)
+
+
+def choose_setting(evaluation: Evaluation) -> DialSetting:
+    """Two different overlaps under their own names, whether classes count, and studies."""
+    about = evaluation.about
+    if about.task == "classify":
+        return DialSetting(study_rule=_choose_study_rule(evaluation))
+    nms_iou = st.number_input(
+        "Overlap merge (NMS IoU)",
+        0.0,
+        1.0,
+        0.5,
+        0.05,
+        key="nms",
+        bind="query-params",
+        disabled=not about.needs_nms,
+        help=NMS_HELP if about.needs_nms else "This model proposes each finding once: no NMS.",
+    )
+    match_iou = st.number_input(
+        "Match IoU", 0.05, 1.0, 0.5, 0.05, key="match", bind="query-params", help=MATCH_HELP
+    )
+    class_aware = True
+    if len(about.classes) > 1:
+        class_aware = st.toggle(
+            "Only the same class matches",
+            True,
+            key="same_class",
+            bind="query-params",
+            help="Off: a finding may match a truth of any class. The confusion matrix never asks.",
+        )
+    return DialSetting(
+        nms_iou=float(nms_iou or 0.0),
+        match_iou=float(match_iou or 0.5),
+        class_aware=class_aware,
+        study_rule=_choose_study_rule(evaluation),
+    )
+
+
+def rule_of(setting: DialSetting, about: About) -> str:
+    """How findings are judged, in words."""
+    if about.task == "classify":
+        return "An image shows a finding where its score is at least the confidence."
+    merged = f"merged at NMS IoU ≥ {setting.nms_iou:g}" if about.needs_nms else "not merged"
+    same = "of the same class " if setting.class_aware and len(about.classes) > 1 else ""
+    return (
+        f"Findings are {merged}; one is right where its IoU with a truth {same}is "
+        f"≥ {setting.match_iou:g}, greedily by score, one to one."
+    )
+
+
+def _choose_study_rule(evaluation: Evaluation) -> str:
+    if len(set(evaluation.group_ids)) == len(evaluation):
+        return STUDY_RULES[0]
+    rule = st.selectbox(
+        "Score of a study",
+        STUDY_RULES,
+        key="study",
+        bind="query-params",
+        help="How the scores of its images become one: the highest, the noisy-or of all, or the "
+        "mean of the three highest.",
+    )
+    return str(rule)
