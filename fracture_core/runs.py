@@ -8,7 +8,7 @@ stopped            it was asked to stop and stopped after a checkpoint
 job.json           when it was submitted, to whom, and how often it was started
 stopping           somebody asked it to stop
 exit_code          written last by whoever started it, when none of its processes is left
-weights.safetensors, evaluation.json
+weights.safetensors, evaluation.json, points.json
 card.json          written last, by rename: a folder with a card is a finished run and a model
 
 An evaluation has answers in place of checkpoints and weights, and its evaluation.json comes last.

@@ -15,6 +15,8 @@ from fracture_core.datasets import open_dataset
 from fracture_core.demo import write_demo
 from fracture_core.errors import ConfigError, TrainingError
 from fracture_core.models.cards import read_card
+from fracture_core.models.points import read_points
+from fracture_core.operating_points import RULES
 from fracture_core.runs import RunFolder, open_run
 from trainers import checkpoints, running
 from trainers.checkpoints import BEST, LAST, load_state
@@ -186,8 +188,17 @@ def test_a_finished_run_is_a_model_with_a_card(demo, tmp_path):
     assert [point["rule"] for point in record["operating_points"]] == [
         "max F1",
         "sensitivity ≥ 0.9",
+        "specificity ≥ 0.9",
         "FP per image ≤ 1",
     ]
+    measured = read_points(card, run.path)
+    assert [point.rule for point in measured.points] == [rule.name for rule in RULES]
+    assert (measured.model_id, measured.unit, measured.split) == ("gate", "image", "val")
+    assert {point.confidence for point in measured.points if point.confidence is not None} == set(
+        card.operating_points.values()
+    )
+    assert measured.points[0].applied_to.endswith("split test")
+    assert measured.points[0].applied.images == record["pictures"]
     with pytest.raises(ConfigError, match="expected a run to train, found a card"):
         train_run(run)
 

@@ -11,14 +11,17 @@ from typing import Any
 import numpy as np
 
 from fracture_core.datasets import Dataset
+from fracture_core.evaluations.measuring import Scored, Source, applied_to, measurements_of
+from fracture_core.metrics import greedy
+from fracture_core.metrics.columns import Columns
 from fracture_core.metrics.intervals import Proportion
 from fracture_core.models.base import Model
 from fracture_core.models.cards import ModelCard, write_card
+from fracture_core.models.points import Measurements, write_points
 from fracture_core.operating_points import (
-    MAX_F1,
+    RULES,
     Curve,
     OperatingPoint,
-    Rule,
     card_points,
     choose,
     classifier_curve,
@@ -39,27 +42,26 @@ from trainers.journal import Journal
 from trainers.labelling import Labelling
 from trainers.packing import chosen_samples
 
-RULES = (
-    MAX_F1,
-    Rule(aim="sensitivity ≥", bound=0.9),
-    Rule(aim="FP per image ≤", bound=1.0),
-)
 _ON_THE_CARD = ("ap", "ap50", "mask_ap", "mask_ap50", "f1", "accuracy", "balanced_accuracy")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Answers:
-    """A model's answers to one split; `curve` is None where no score means "something is there"."""
+    """A model's answers to one split; `scored` None where no score means "something is there"."""
 
     figures: Figures
-    curve: Curve | None
+    scored: Scored | None
     pictures: int
+
+    @property
+    def curve(self) -> Curve | None:
+        return self.scored.curve if self.scored else None
 
 
 def finish(
     config: TrainConfig, dataset: Dataset, run: RunFolder, model: Model, journal: Journal
 ) -> ModelCard:
-    """Evaluate, write evaluation.json, the weights and the card; returns the card."""
+    """Evaluate, write evaluation.json, the weights, points.json and the card, which it returns."""
     labelling = Labelling.of(dataset, config)
     valid = _answer(config, dataset, config.valid_split, model, labelling)
     points = [] if valid.curve is None else [choose(valid.curve, rule) for rule in RULES]
@@ -82,7 +84,8 @@ def finish(
     part = run.evaluation.with_name("evaluation.json.part")
     part.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     part.replace(run.evaluation)
-    return _write(config, run, model, tested, split, points)
+    measured = _measure(config, dataset, valid, None if tested is valid else tested)
+    return _write(config, run, model, tested, split, points, measured)
 
 
 def _answer(
@@ -94,14 +97,22 @@ def _answer(
     if model.card.task == "classify":
         classes = [labelling.image_class(sample) for sample in samples]
         figures = classifier_figures(predictions, classes, model.card)
-        curve = _classifier_curve(predictions, classes, model.card)
-        return _Answers(figures=figures, curve=curve, pictures=len(samples))
+        scored = _score_pictures(predictions, classes, model.card)
+        return _Answers(figures=figures, scored=scored, pictures=len(samples))
     found = candidates(predictions, model.card, config.nms_iou)
     truths = [_truth(sample, labelling) for sample in samples]
     return _Answers(
         figures=detector_figures(found, truths, model.card, config),
-        curve=detector_curve(found, truths, match_iou=config.match_iou),
+        scored=_score_boxes(Columns.of(found), Columns.of(truths), config.match_iou),
         pictures=len(samples),
+    )
+
+
+def _score_boxes(found: Columns, truths: Columns, match_iou: float) -> Scored:
+    return Scored(
+        curve=detector_curve(found, truths, match_iou=match_iou),
+        scores=found.scores.astype(np.float64),
+        right=greedy.match_all(found, truths, match_iou),
     )
 
 
@@ -110,15 +121,38 @@ def _truth(sample: Sample, labelling: Labelling) -> Detections:
     return Detections.truth(truth.xyxy, labelling.labels(sample), truth.masks)
 
 
-def _classifier_curve(
+def _score_pictures(
     predictions: Sequence[Prediction], classes: Sequence[int], card: ModelCard
-) -> Curve | None:
+) -> Scored | None:
     """Whether anything is there, where one class says that nothing is."""
     healthy = str(card.architecture.get("healthy", ""))
     if healthy not in card.classes:
         return None
-    scores = [prediction.image_score for prediction in predictions]
-    return classifier_curve(scores, np.array(classes) != card.classes.index(healthy))
+    scores = np.array([prediction.image_score for prediction in predictions], dtype=np.float64)
+    positive = np.array(classes) != card.classes.index(healthy)
+    return Scored(curve=classifier_curve(scores, positive), scores=scores, right=positive)
+
+
+def _measure(
+    config: TrainConfig, dataset: Dataset, valid: _Answers, tested: _Answers | None
+) -> Measurements | None:
+    """Of weights that have no hash yet."""
+    if valid.scored is None:
+        return None
+    source = Source(
+        model_id="",
+        weights_sha256="",
+        data=dataset.name,
+        data_stamp="",
+        split=config.valid_split,
+        nms_iou=config.nms_iou,
+        match_iou=config.match_iou,
+        one_class=bool(config.merge_classes),
+    )
+    measured = measurements_of(source, valid.scored)
+    if tested is None or tested.curve is None:
+        return measured
+    return applied_to(measured, tested.curve, f"{dataset.name}, split {config.test_split}")
 
 
 def _point(point: OperatingPoint, tested: Curve | None) -> dict[str, Any]:
@@ -151,6 +185,7 @@ def _write(
     tested: _Answers,
     split: str,
     points: Sequence[OperatingPoint],
+    measured: Measurements | None,
 ) -> ModelCard:
     """The weights beside the card, which comes last: then the run is a model of the library."""
     with tempfile.TemporaryDirectory(dir=run.path, prefix=".model-") as part:
@@ -176,5 +211,8 @@ def _write(
             "code_version": version("fracture-workbench"),
         }
     )
+    if measured is not None:
+        whose = {"model_id": card.model_id, "weights_sha256": card.weights_sha256}
+        write_points(measured.model_copy(update=whose), card, run.path)
     write_card(card, run.path)
     return card

@@ -111,7 +111,11 @@ def apply_points(measured: Measurements, evaluation: Evaluation) -> Measurements
     about = evaluation.about
     _refuse_others(measured, evaluation)
     curve = score_all(evaluation, measured.nms_iou, measured.match_iou).curve
-    where = f"{about.data_name}, split {about.split}"
+    return applied_to(measured, curve, f"{about.data_name}, split {about.split}")
+
+
+def applied_to(measured: Measurements, curve: Curve, where: str) -> Measurements:
+    """The same points, each with what it reaches on a curve of other pictures."""
     points = [
         point
         if point.confidence is None
@@ -154,14 +158,17 @@ def _refuse_others(measured: Measurements, evaluation: Evaluation) -> None:
         raise ConfigError(
             "operating points", expected=f"an evaluation of {measured.model_id}", found=found
         )
-    if about.one_class != measured.one_class:
+    findings = [name for name in about.classes if name != about.healthy]
+    if about.one_class != measured.one_class and len(findings) > 1:
         words = ("each class by itself", "one class")
         raise ConfigError(
             "operating points",
             expected=f"an evaluation with {words[measured.one_class]}, as they were chosen",
             found=words[about.one_class],
         )
-    if (about.data_stamp, about.split) == (measured.data_stamp, measured.split):
+    # A training knows no stamp, only the name of its data.
+    stamped = measured.data_stamp or measured.data
+    if stamped in (about.data_stamp, about.data_name) and about.split == measured.split:
         raise ConfigError(
             "operating points",
             expected="pictures that they were not chosen on",

@@ -19,7 +19,13 @@ from fracture_core.models import fake
 from fracture_core.models.base import Model, family
 from fracture_core.models.cards import ModelCard, read_card, write_card
 from fracture_core.models.names import family_of
-from fracture_core.models.points import Measurements, read_points
+from fracture_core.models.points import (
+    Measurements,
+    forget_points,
+    read_beside,
+    read_points,
+    write_points,
+)
 from fracture_core.settings import settings
 
 BUILT_IN = (fake.CARD,)
@@ -131,7 +137,7 @@ def add_named(name: str, *, model_id: str | None = None, title: str | None = Non
 
 
 def add_folder(folder: Path, *, title: str | None = None) -> ModelCard:
-    """Copy a model's folder, card and weights, into the library, as a finished training is one.
+    """Copy a model's folder, card, weights and points, into the library, as of a training.
 
     Raises WeightsError for a folder that is no whole model.
     """
@@ -145,7 +151,10 @@ def add_folder(folder: Path, *, title: str | None = None) -> ModelCard:
     try:
         shutil.copyfile(weights, part / card.weights_file)
         facts = {"model_id": chosen, "title": title or card.title}
+        measured = read_beside(card, folder)
         card = card.model_copy(update=facts)
+        if measured is not None:
+            write_points(measured.model_copy(update={"model_id": chosen}), card, part)
         write_card(card, part)
         part.rename(settings().models / chosen)
     finally:
@@ -166,6 +175,7 @@ def rename_model(model_id: str, title: str) -> ModelCard:
 def delete_model(model_id: str) -> None:
     """Remove a model's folder; raises ConfigError for a built-in or unknown one."""
     folder = _folder_of(model_id)
+    forget_points(model_id)
     # Renamed first, so that no half-deleted folder is ever listed.
     doomed = _new_folder("deleting")
     folder.rename(doomed / model_id)
@@ -180,8 +190,28 @@ def weights_bytes(card: ModelCard) -> int:
 
 
 def points_of(card: ModelCard) -> Measurements | None:
-    """What was measured of a model; None = nothing of these weights. ConfigError as `read_points`."""
+    """What was measured of a model, None = nothing; raises ConfigError as `read_points` does."""
     return read_points(card, _place_of(card.model_id))
+
+
+def store_points(measured: Measurements) -> Path:
+    """Keep measurements with the model's card, or for a built-in model under the home folder.
+
+    Raises ConfigError where the library has no model of this id with these weights.
+    """
+    known = {card.model_id: card for card in list_cards()}
+    card = known.get(measured.model_id)
+    if card is None or card.weights_sha256 != measured.weights_sha256:
+        raise ConfigError(
+            measured.model_id,
+            expected="a model of the library, with the weights that were measured",
+            found="none of this id" if card is None else "other weights",
+            advice="Add it to the library, and evaluate it there.",
+        )
+    forget_points(card.model_id)
+    return write_points(
+        measured, card, None if is_built_in(card.model_id) else _place_of(card.model_id)
+    )
 
 
 def is_built_in(model_id: str) -> bool:

@@ -138,17 +138,22 @@ def read_points(card: ModelCard, folder: Path) -> Measurements | None:
 
     Raises ConfigError for a file that makes no sense.
     """
-    for path in (_own_place(card), folder / POINTS_FILE):
-        if path.is_file():
-            found = _read(path)
-            if found.weights_sha256 == card.weights_sha256:
-                return found
-    return None
+    return _read_of(_own_place(card.model_id), card) or read_beside(card, folder)
+
+
+def read_beside(card: ModelCard, folder: Path) -> Measurements | None:
+    """As `read_points`, of the model's folder alone."""
+    return _read_of(folder / POINTS_FILE, card)
+
+
+def forget_points(model_id: str) -> None:
+    """Remove what is kept of a model under the home folder."""
+    _own_place(model_id).unlink(missing_ok=True)
 
 
 def write_points(measured: Measurements, card: ModelCard, folder: Path | None = None) -> Path:
     """Keep measurements in the model's `folder`, or under the home folder; by rename."""
-    path = folder / POINTS_FILE if folder else _own_place(card)
+    path = folder / POINTS_FILE if folder else _own_place(card.model_id)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
     part.write_text(measured.model_dump_json(indent=1) + "\n", encoding="utf-8")
@@ -156,8 +161,15 @@ def write_points(measured: Measurements, card: ModelCard, folder: Path | None = 
     return path
 
 
-def _own_place(card: ModelCard) -> Path:
-    return settings().home / "points" / f"{card.model_id}.json"
+def _own_place(model_id: str) -> Path:
+    return settings().home / "points" / f"{model_id}.json"
+
+
+def _read_of(path: Path, card: ModelCard) -> Measurements | None:
+    if not path.is_file():
+        return None
+    found = _read(path)
+    return found if found.weights_sha256 == card.weights_sha256 else None
 
 
 def _read(path: Path) -> Measurements:
