@@ -10,13 +10,27 @@ from fracture_core import boxes, masks
 from fracture_core.agreement import agree
 from fracture_core.masks import Rle
 from fracture_core.matching import match
+from fracture_core.metrics.intervals import Proportion
+from fracture_core.models.levels import (
+    confidence_at,
+    evidence_for,
+    fp_per_image_at,
+    sensitivity_at,
+    specificity_at,
+)
 from fracture_core.types import Detections, Window
+from fracture_core.ui.case_viewer import ViewerState
+from tests.measurements import measured
 
 FOLDER = Path(__file__).parent / "golden"
 
 
 def golden(name: str) -> list[dict]:
     return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def counted(share: Proportion) -> list[object]:
+    return [share.count, share.total, list(share.interval) if share.total else None]
 
 
 def unpacked(part: dict) -> Detections:
@@ -83,6 +97,49 @@ def test_the_agreement_cases_hold_everything_that_can_happen() -> None:
     assert {case["settings"]["rule"] for case in cases} == {"iou", "centre"}
     assert {case["settings"]["class_aware"] for case in cases} == {True, False}
     assert any(not by for case in cases for by in case["expected"]["found_by"])
+
+
+@pytest.mark.parametrize("case", golden("levels"))
+def test_levels(case: dict) -> None:
+    known = measured(points=(), **case["measured"])
+    asked, expected = case["asked"], case["expected"]
+    for at, hits, passes, wrong in zip(
+        asked["confidences"],
+        expected["sensitivity"],
+        expected["specificity"],
+        expected["fp_per_image"],
+        strict=True,
+    ):
+        assert counted(sensitivity_at(known, at)) == hits
+        assert counted(specificity_at(known, at)) == passes
+        assert fp_per_image_at(known, at) == wrong
+    for (unit, level), setting in zip(asked["levels"], expected["settings"], strict=True):
+        found = confidence_at(known, unit, level)
+        assert (found and [found.confidence, found.met]) == setting
+    for score, bin_ in zip(asked["scores"], expected["evidence"], strict=True):
+        found = evidence_for(known, score)
+        assert (found and [found.low, found.right, found.total]) == bin_
+    candidates = unpacked(case["candidates"])
+    own = tuple(map(tuple, case["state"]["own"]))
+    state = ViewerState(**case["state"] | {"own": own})
+    for pane, model in enumerate((known, None)):
+        shown = state.shown(candidates, needs_nms=True, pane=pane, measured=model)
+        assert len(shown) == case["shown"][pane]
+
+
+def test_the_level_cases_hold_everything_that_can_happen() -> None:
+    cases = golden("levels")
+    settings = [setting for case in cases for setting in case["expected"]["settings"]]
+    assert None in settings
+    assert {setting[1] for setting in settings if setting} == {True, False}
+    assert any(case["expected"]["sensitivity"][0][2] is None for case in cases)
+    assert any(bin_[2] == 0 for case in cases for bin_ in case["expected"]["evidence"])
+    assert {case["state"]["unit"] for case in cases} == {
+        "confidence",
+        "sensitivity",
+        "fp_per_image",
+    }
+    assert any(case["state"]["own"] for case in cases)
 
 
 @pytest.mark.parametrize("case", golden("windows"))

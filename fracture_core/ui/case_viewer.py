@@ -18,12 +18,16 @@ import streamlit as st
 from fracture_core.errors import ConfigError
 from fracture_core.matching import Rule
 from fracture_core.models.cards import ModelCard
+from fracture_core.models.levels import LevelUnit, confidence_at
+from fracture_core.models.points import Measurements, Point, tiers
 from fracture_core.types import Detections, Prediction, Sample
 from fracture_core.ui.routes import Json, script_path, share_case, share_pixels
 
 Mode = Literal["together", "side_by_side"]
 What = int | Literal["image", "gate"]
+Unit = Literal["confidence"] | LevelUnit
 MOST_PANES = 4
+MOST_LEVEL: dict[Unit, float] = {"confidence": 8, "sensitivity": 1, "fp_per_image": 8}
 _KINDS: dict[type, str] = {
     bool: "0 or 1",
     int: "a whole number",
@@ -33,6 +37,8 @@ _KINDS: dict[type, str] = {
 _FOLDER = Path(__file__).parent / "viewer"
 _QUERY_NAMES = {
     "confidence": "confidence",
+    "unit": "dial",
+    "level": "level",
     "nms_iou": "nms",
     "match_iou": "match",
     "rule": "rule",
@@ -59,18 +65,16 @@ _MOUNT = st.components.v2.component(
 class Pane:
     """One model's answer: `predictions` one a frame, None = not predicted yet.
 
-    `solid_above` is the confidence of the high-specificity operating point: findings below it are
-    dashed; None draws all solid. `operating_point` is what is measured at the setting in force,
-    as a sentence; empty means not measured. `facts` stand below the title, `note` in the middle of
-    the pane: why there is no answer. `has_gate`: the model has an attention gate.
+    `measured` tells what its scores are worth and how certain a finding is, which the line style
+    shows; None = not measured. `facts` stand below the title, `note` in the middle of the pane: why
+    there is no answer. `has_gate`: the model has an attention gate.
     """
 
     title: str
     card: ModelCard
     predictions: tuple[Prediction | None, ...]
     warnings: tuple[str, ...] = ()
-    solid_above: float | None = None
-    operating_point: str = ""
+    measured: Measurements | None = None
     facts: tuple[str, ...] = ()
     note: str = ""
     has_gate: bool = False
@@ -97,11 +101,16 @@ class ExplanationLink:
 class ViewerState:
     """What decides which findings are shown and how they are judged; `frame` counts from 0.
 
-    `own` is a (confidence, nms_iou) for each pane, in place of the ones for all; empty means that
-    all panes share one. `show_lacking` marks what others found in the pane of a model that did not.
+    In a `unit` other than confidence every measured model goes by the confidence at which it
+    reaches the `level`, a share or a number of false positives; one that is not measured goes by
+    `confidence`. `own` is a (confidence, nms_iou) for each pane, in place of the ones for all;
+    empty means that all panes share one. `show_lacking` marks what others found in the pane of a
+    model that did not.
     """
 
     confidence: float = 0.5
+    unit: Unit = "confidence"
+    level: float = 0.9
     nms_iou: float = 0.5
     match_iou: float = 0.5
     rule: Rule = "iou"
@@ -121,6 +130,14 @@ class ViewerState:
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise ConfigError(name, expected="a number from 0 to 1", found=repr(value))
+        if self.unit not in MOST_LEVEL:
+            units = "confidence, sensitivity or fp_per_image"
+            raise ConfigError("unit", expected=units, found=repr(self.unit))
+        most = MOST_LEVEL[self.unit]
+        if not 0 <= self.level <= most:
+            raise ConfigError(
+                "level", expected=f"a number from 0 to {most}", found=repr(self.level)
+            )
         if not all(0 <= value <= 1 for pair in self.own for value in pair):
             raise ConfigError("own", expected="numbers from 0 to 1", found=repr(self.own))
         if self.rule not in ("iou", "centre"):
@@ -155,10 +172,25 @@ class ViewerState:
         """Every name that `to_query` may use, so that a page can clear what is no longer there."""
         return tuple(_QUERY_NAMES.values())
 
-    def shown(self, detections: Detections, *, needs_nms: bool, pane: int = 0) -> Detections:
-        """The findings that the viewer shows of raw detections in this pane."""
+    def settings(self, measured: Measurements | None = None, pane: int = 0) -> tuple[float, float]:
+        """The confidence and NMS IoU that the pane of a model goes by."""
         common = (self.confidence, self.nms_iou)
         confidence, nms_iou = self.own[pane] if pane < len(self.own) else common
+        if measured is not None and self.unit != "confidence":
+            found = confidence_at(measured, self.unit, self.level)
+            confidence = found.confidence if found else confidence
+        return confidence, nms_iou
+
+    def shown(
+        self,
+        detections: Detections,
+        *,
+        needs_nms: bool,
+        pane: int = 0,
+        measured: Measurements | None = None,
+    ) -> Detections:
+        """The findings that the viewer shows of raw detections in this pane."""
+        confidence, nms_iou = self.settings(measured, pane)
         confident = detections.above(confidence)
         return confident.nms(nms_iou) if needs_nms else confident
 
@@ -309,14 +341,38 @@ def _pack_pane(pane: Pane, frames: int) -> Json:
         "has_gate": pane.has_gate,
         "needs_nms": pane.card.needs_nms,
         "warnings": list(pane.warnings),
-        "solid_above": pane.solid_above,
-        "operating_point": pane.operating_point,
+        "measured": pane.measured and _pack_measured(pane.measured),
         "facts": list(pane.facts),
         "note": pane.note,
         "predictions": [_pack_detections(p.detections if p else None) for p in pane.predictions],
         "image_scores": [p.image_score if p else None for p in pane.predictions],
         "class_scores": [_pack_scores(p) for p in pane.predictions],
     }
+
+
+def _pack_measured(measured: Measurements) -> Json:
+    dashed_above, solid_above = tiers(measured)
+    return {
+        "data": measured.data,
+        "split": measured.split,
+        "unit": measured.unit,
+        "nms_iou": measured.nms_iou,
+        "match_iou": measured.match_iou,
+        "one_class": measured.one_class,
+        "dashed_above": dashed_above,
+        "solid_above": solid_above,
+        "points": [_pack_point(each) for each in measured.points if each.confidence is not None],
+        "knots": measured.knots.model_dump(),
+        "evidence": [each.model_dump() for each in measured.evidence],
+    }
+
+
+def _pack_point(point: Point) -> Json:
+    applied = point.applied and {
+        "share": point.applied.sensitivity.model_dump(),
+        "where": point.applied_to,
+    }
+    return {"rule": point.rule, "confidence": point.confidence, "applied": applied}
 
 
 def _pack_detections(detections: Detections | None) -> Json | None:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import streamlit as st
 
 from fracture_core import classes as class_names
-from fracture_core.errors import WorkbenchError
+from fracture_core.errors import ConfigError, WorkbenchError
 from fracture_core.models.cards import ModelCard
-from fracture_core.models.library import weights_bytes
+from fracture_core.models.library import points_of, weights_bytes
 from fracture_core.types import Prediction
 from fracture_core.ui.case_viewer import MOST_PANES, Pane, ViewerState
 from fracture_core.ui.cases import Case
@@ -64,11 +64,20 @@ def carry_own(state: ViewerState, before: Sequence[str], after: Sequence[str]) -
 def _pane(card: ModelCard, case: Case, report: Progress) -> Pane:
     try:
         found = predict(card, case, report)
-        return Pane(title=card.title, card=card, predictions=found, facts=_facts(card, case, found))
+        pane = Pane(title=card.title, card=card, predictions=found, facts=_facts(card, case, found))
+        return _with_measurements(pane)
     except WorkbenchError as error:
         nothing = (None,) * len(case.samples)
         facts = (card.family,)
         return Pane(title=card.title, card=card, predictions=nothing, facts=facts, note=str(error))
+
+
+def _with_measurements(pane: Pane) -> Pane:
+    """With what was measured of the model; a file that makes no sense is said in the pane."""
+    try:
+        return replace(pane, measured=points_of(pane.card))
+    except ConfigError as error:
+        return replace(pane, warnings=(f"not measured: {error}",))
 
 
 def _facts(card: ModelCard, case: Case, found: Sequence[Prediction]) -> tuple[str, ...]:
@@ -117,6 +126,7 @@ def _in_classes(pane: Pane, names: tuple[str, ...], warnings: tuple[str, ...]) -
         for one in pane.predictions
     )
     card = pane.card.model_copy(update={"classes": names})
+    warnings = (*pane.warnings, *warnings)
     return replace(pane, card=card, predictions=predictions, warnings=warnings)
 
 

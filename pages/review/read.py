@@ -5,7 +5,9 @@ from functools import partial
 import streamlit as st
 
 from fracture_core import classes as class_names
-from fracture_core.errors import WorkbenchError
+from fracture_core.errors import ConfigError, WorkbenchError
+from fracture_core.models.library import points_of
+from fracture_core.models.points import Measurements
 from fracture_core.types import Prediction
 from fracture_core.ui.case_viewer import Asked, Pane, ViewerState, case_viewer
 from fracture_core.ui.cases import Case
@@ -22,8 +24,6 @@ DEFAULT = ViewerState()
 
 def _answers(case: Case) -> tuple[Prediction | None, ...]:
     """Raw answers for every frame, or none with a word about why."""
-    # Always there, so that a message that comes or goes does not mount the viewer anew.
-    notes = st.container()
     bar = notes.empty()
     try:
         found = predict(card, case, lambda share: bar.progress(share, f"{card.title} is reading…"))
@@ -33,6 +33,15 @@ def _answers(case: Case) -> tuple[Prediction | None, ...]:
     finally:
         bar.empty()
     return found
+
+
+def _measured() -> Measurements | None:
+    """What was measured of the model; a file that makes no sense is a sentence on the page."""
+    try:
+        return points_of(card)
+    except ConfigError as error:
+        notes.warning(literal(str(error)), icon=":material/rule:")
+        return None
 
 
 @st.fragment
@@ -68,7 +77,15 @@ with st.sidebar:
         card = card_for(choose_model(), chosen)
     show_warnings(chosen.warnings, messages)
 
+# Always there, so that a message that comes or goes does not mount the viewer anew.
+notes = st.container()
 case = chosen.in_classes(card.classes)
 comparable = not chosen.classes or class_names.shared(card.classes, chosen.classes)
-pane = Pane(title=card.title, card=card, predictions=_answers(case), has_gate=offers_gate(card))
+pane = Pane(
+    title=card.title,
+    card=card,
+    predictions=_answers(case),
+    measured=_measured(),
+    has_gate=offers_gate(card),
+)
 _read(case, pane, comparable)

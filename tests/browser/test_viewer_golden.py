@@ -49,6 +49,34 @@ AGREEMENT = """async ({cases, base}) => {
     })
 }"""
 
+LEVELS = """async ({cases, base}) => {
+    const {above, nms} = await import(`${base}/filter.js`)
+    const {settingsOf} = await import(`${base}/thresholds.js`)
+    const {confidenceAt, evidenceFor, fpPerImageAt, sensitivityAt, specificityAt, wilson} =
+        await import(`${base}/measured.js`)
+    const counted = ({count, total}) => [count, total, wilson(count, total)]
+    const shown = (parts, state, pane, measured) => {
+        const raw = {xyxy: new Float32Array(parts.xyxy), scores: new Float32Array(parts.scores),
+            labels: new Int32Array(parts.labels)}
+        const settings = settingsOf(state, pane, measured)
+        return nms(raw, above(raw, settings.confidence), settings.nms_iou).length
+    }
+    return cases.map(({measured, asked, candidates, state}) => ({
+        sensitivity: asked.confidences.map((at) => counted(sensitivityAt(measured, at))),
+        specificity: asked.confidences.map((at) => counted(specificityAt(measured, at))),
+        fp_per_image: asked.confidences.map((at) => fpPerImageAt(measured, at)),
+        settings: asked.levels.map(([unit, level]) => {
+            const found = confidenceAt(measured, unit, level)
+            return found && [found.confidence, found.met]
+        }),
+        evidence: asked.scores.map((score) => {
+            const found = evidenceFor(measured, score)
+            return found && [found.low, found.right, found.total]
+        }),
+        shown: [shown(candidates, state, 0, measured), shown(candidates, state, 1, null)],
+    }))
+}"""
+
 WINDOWS = """async ({cases, base}) => {
     const {shade} = await import(`${base}/windows.js`)
     return cases.map(({window, levels}) => levels.map((level) => shade(window, level)))
@@ -99,6 +127,12 @@ def test_agreement(ask) -> None:
     cases = golden("agreement")
     for case, answer in zip(cases, ask(AGREEMENT, cases), strict=True):
         assert answer == case["expected"]
+
+
+def test_levels(ask) -> None:
+    cases = golden("levels")
+    for case, answer in zip(cases, ask(LEVELS, cases), strict=True):
+        assert answer == case["expected"] | {"shown": case["shown"]}
 
 
 def test_windows(ask) -> None:

@@ -9,6 +9,7 @@ from fracture_core.masks import encode
 from fracture_core.models.cards import ModelCard
 from fracture_core.types import Detections, Prediction, Sample, ValueScale, Window
 from fracture_core.ui.case_viewer import Pane
+from tests.measurements import measured, point
 
 CLASSES = ("fracture", "implant")
 HOSTILE = '<img src=x onerror="window.hacked=1">'
@@ -104,6 +105,13 @@ ROWS = (
 )
 
 
+# Of the rows above one is solid in "tiers", and one dotted.
+MEASURED = {
+    "measured": measured(),
+    "tiers": measured(points=(point("sensitivity ≥ 0.8", 4), point("specificity ≥ 0.95", 1))),
+}
+
+
 def many_rows(count: int, height: int, width: int) -> tuple:
     rng = np.random.default_rng(5)
     corner = rng.uniform(0, 0.85, (count, 2)) * (width, height)
@@ -150,8 +158,8 @@ def scene(name: str, number: int) -> dict:
     answer = prediction(samples[0].sample_id, rows, height, width, masks=name == "masks")
     owner = card(tuple(case["classes"]), needs_nms=name != "detr")
     title = HOSTILE if name == "hostile" else "Numpy model"
-    tiers = 0.85 if name == "tiers" else None
-    panes = [Pane(title=title, card=owner, predictions=(answer,), solid_above=tiers)]
+    known = MEASURED.get(name)
+    panes = [Pane(title=title, card=owner, predictions=(answer,), measured=known)]
     if name == "two":
         panes.append(Pane(title="Second", card=card(needs_nms=False), predictions=(answer,)))
     return {**case, "samples": samples, "panes": panes}

@@ -4,7 +4,9 @@ python tests/golden/make_golden.py
 """
 
 import json
+import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,21 @@ import numpy as np
 from fracture_core import boxes, masks
 from fracture_core.agreement import agree
 from fracture_core.matching import match
+from fracture_core.metrics.intervals import Proportion
+from fracture_core.models.levels import (
+    confidence_at,
+    evidence_for,
+    fp_per_image_at,
+    sensitivity_at,
+    specificity_at,
+)
+from fracture_core.models.points import Evidence, Knots, Measurements
 from fracture_core.types import Detections, Window
+from fracture_core.ui.case_viewer import ViewerState
+
+sys.path.append(str(Path(__file__).parents[2]))
+
+from tests.measurements import measured
 
 FOLDER = Path(__file__).parent
 SIZE = 400
@@ -159,6 +175,88 @@ def agreement_cases() -> Iterator[dict[str, object]]:
         }
 
 
+def some_measurements(rng: np.random.Generator, count: int, *, grid: bool) -> Measurements:
+    """A model's curve with `count` knots, and bins of which some are empty."""
+    pool = np.arange(1, 101) / 100 if grid else np.float32(rng.uniform(0.01, 1, 400))
+    confidences = np.sort(rng.choice(pool, count, replace=False).astype(np.float64))[::-1]
+    hits, wrong, alarms = (np.cumsum(rng.integers(0, most, count)) for most in (3, 9, 2))
+    left = int(rng.integers(0, 5)) if count else 0
+    knots = Knots(
+        confidences=tuple(confidences.tolist()),
+        true_positives=tuple(hits.tolist()),
+        false_positives=tuple(wrong.tolist()),
+        false_alarms=tuple(alarms.tolist()),
+        positives=int(hits[-1]) + left if count else 0,
+        negatives=int(alarms[-1]) + left if count else 7,
+        images=40,
+    )
+    totals = rng.integers(0, 40, 10) * (rng.random(10) < 0.8)
+    bins = [
+        Evidence(low=k / 10, high=(k + 1) / 10, right=int(total * rng.random()), total=int(total))
+        for k, total in enumerate(totals)
+    ]
+    return measured(knots, points=(), evidence=tuple(bins))
+
+
+def counted(share: Proportion) -> list[object]:
+    """Count, total and interval; null where that is undefined."""
+    return [share.count, share.total, list(share.interval) if share.total else None]
+
+
+def level_answer(known: Measurements, asked: dict) -> dict[str, object]:
+    """What Python says of confidences, levels and scores."""
+    settings = [confidence_at(known, unit, level) for unit, level in asked["levels"]]
+    found = [evidence_for(known, score) for score in asked["scores"]]
+    return {
+        "sensitivity": [counted(sensitivity_at(known, at)) for at in asked["confidences"]],
+        "specificity": [counted(specificity_at(known, at)) for at in asked["confidences"]],
+        "fp_per_image": [fp_per_image_at(known, at) for at in asked["confidences"]],
+        "settings": [each and [each.confidence, each.met] for each in settings],
+        "evidence": [each and [each.low, each.right, each.total] for each in found],
+    }
+
+
+def dial_answer(known: Measurements, candidates: Detections, state: ViewerState) -> list[int]:
+    """How many findings two panes show, the first of a measured model, the second of another."""
+    shown = [
+        state.shown(candidates, needs_nms=True, pane=0, measured=known),
+        state.shown(candidates, needs_nms=True, pane=1),
+    ]
+    return [len(each) for each in shown]
+
+
+def level_cases() -> Iterator[dict[str, object]]:
+    rng = np.random.default_rng(40)
+    for number, count in enumerate([0, 1, 2, *rng.integers(3, 60, 40).tolist()]):
+        known = some_measurements(rng, count, grid=number % 2 == 0)
+        candidates = some_detections(rng, 40, grid=number % 2 == 0)
+        asked = {
+            "confidences": [0.0, 0.5, 1.0, *known.knots.confidences[::4], *rng.random(4).tolist()],
+            "levels": [
+                ["sensitivity", 0.0],
+                ["sensitivity", 1.0],
+                ["fp_per_image", 0.0],
+                ["fp_per_image", 8.0],
+                *([unit, float(rng.random())] for unit in ("sensitivity", "fp_per_image")),
+            ],
+            "scores": [0.0, 0.1, 0.3, 0.6, 1.0, *candidates.scores[:4].tolist()],
+        }
+        state = ViewerState(
+            confidence=float(rng.choice(candidates.scores)),
+            unit=["confidence", "sensitivity", "fp_per_image"][number % 3],
+            level=float(np.round(rng.random(), 2)),
+            own=((0.3, 0.6), (0.4, 1.0)) if number % 4 == 0 else (),
+        )
+        yield {
+            "measured": known.model_dump(mode="json", include={"knots", "evidence"}),
+            "asked": asked,
+            "expected": level_answer(known, asked),
+            "candidates": packed(candidates),
+            "state": asdict(state),
+            "shown": dial_answer(known, candidates, state),
+        }
+
+
 def window_cases() -> Iterator[dict[str, object]]:
     levels = np.arange(0, 65536, 397, dtype=np.uint16)
     for function in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
@@ -191,6 +289,7 @@ def main() -> None:
     made = {
         "filter": filter_cases,
         "agreement": agreement_cases,
+        "levels": level_cases,
         "windows": window_cases,
         "masks": mask_cases,
     }

@@ -2,6 +2,7 @@
 
 import { letterOf } from "./comparison.js"
 import { element, setText } from "./elements.js"
+import { worthIn } from "./evidence.js"
 import { FindingsTable } from "./table.js"
 
 export class PlacesTable extends FindingsTable {
@@ -10,6 +11,7 @@ export class PlacesTable extends FindingsTable {
     const lettered = panes.map(({ title, task }, n) => ({ task, words: [letterOf(n), title] }))
     const models = lettered.filter(({ task }) => task !== "classify").map(({ words }) => words)
     this.columns = 4 + models.length
+    this.worths = panes.filter(({ task }) => task !== "classify").map(worthIn)
     this.root.classList.add("places")
     this.root.style.setProperty("--columns", `30px minmax(0, 1fr) ${"32px ".repeat(models.length)}36px 56px`)
     const names = [["#", "Place"], ["Class", ""], ...models, ["Truth", ""], ["Found", "By how many of the models that answer with boxes"]]
@@ -25,6 +27,7 @@ export class PlacesTable extends FindingsTable {
     const words = [row.number, row.name, ...scores, truth, row.agreement]
     words.forEach((word, n) => setText(line.cells[n], String(word)))
     line.cells[1].title = row.name
+    this.worths.forEach((worth, n) => (line.cells[2 + n].title = row.scores[n] === null ? "" : worth(row.scores[n])))
     line.cells[words.length - 1].title = row.title
   }
 }

@@ -1,6 +1,7 @@
 /** The answer of a classifier: a score for every class of the whole picture, and no boxes. */
 
 import { element, setText } from "./elements.js"
+import { fixed, negativeWords } from "./measured_words.js"
 
 const MOST_ROWS = 100
 const NOTE = "This model classifies the picture as a whole. It draws no boxes, so confidence, overlap merge and match do not apply."
@@ -27,14 +28,23 @@ export function classified(pane, frame, index, classes, showTruth) {
 }
 
 /** The plain account. A class that means health is the model's word, never a finding of ours. */
-export function classAccount(pane, answer, truthShown) {
+export function classAccount(pane, answer, state) {
   if (!answer) return "No prediction for this picture."
   const [best] = answer.rows
   const healthy = pane.healthy !== "" && best.name === pane.healthy
   const name = healthy ? `“${best.name}” in the model's words` : best.name
   const parts = [`Highest class: ${name}, score ${best.score.toFixed(2)}. ${NO_PROBABILITY}`]
-  if (healthy) parts.push(`It does not rule a fracture out. ${pane.operating_point || "The sensitivity of this model has not been measured."}`)
-  return `${parts.join(" ")} ${knownWords(answer, truthShown)}`
+  if (healthy) parts.push("It does not rule a fracture out.")
+  if (pane.measured) parts.push(operatingWords(pane, answer, state))
+  else if (healthy) parts.push("The sensitivity of this model has not been measured.")
+  return `${parts.join(" ")} ${knownWords(answer, state.show_truth)}`
+}
+
+/** On which side of the operating point in force the picture lies. */
+function operatingWords(pane, { imageScore }, state) {
+  const score = `image score ${imageScore.toFixed(2)}`
+  if (imageScore < state.confidence) return negativeWords(pane, state, `this picture's ${score}`)
+  return `Its ${score} is at or above this operating point (${fixed(state.confidence)}).`
 }
 
 function knownWords({ known, right }, truthShown) {

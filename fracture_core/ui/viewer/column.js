@@ -5,6 +5,7 @@ import { accountOfAll, letterOf, placeRows } from "./comparison.js"
 import { ClassScores } from "./class_scores.js"
 import { Controls } from "./controls.js"
 import { element, icon, setText } from "./elements.js"
+import { Evidence, worthIn, worthOf } from "./evidence.js"
 import { ExplanationPanel } from "./explanation.js"
 import { account, classesAgree, tally } from "./findings.js"
 import { Sharing } from "./sharing.js"
@@ -29,15 +30,16 @@ export function tableRows(pane, findings, classes) {
 }
 
 export class Column {
-  constructor({ change, commit, hover, pick, choosePane, showBest, download, toggleOwn, toggleLacking, explain }) {
+  constructor({ change, commit, hover, pick, choosePane, showBest, download, chooseUnit, toggleOwn, toggleLacking, explain }) {
     this.tabs = element("div", { class: "tabs", role: "tablist" })
     this.choosePane = choosePane
     this.account = element("p", { class: "account", role: "status" })
     this.tally = element("p", { class: "tally" })
     this.best = element("button", { type: "button", class: "tool words", onclick: showBest }, "Show best")
-    this.controls = new Controls({ change, commit })
+    this.controls = new Controls({ change, commit, chooseUnit })
     this.tables = { one: new FindingsTable({ onHover: hover, onPick: pick }), many: new PlacesTable({ onHover: hover, onPick: pick, label: "Places" }) }
     this.table = this.tables.one
+    this.evidence = new Evidence()
     this.sharing = new Sharing({ toggleOwn, toggleLacking })
     this.scores = new ClassScores()
     this.explanation = new ExplanationPanel(explain)
@@ -48,7 +50,7 @@ export class Column {
       file("png", "PNG", "The picture with overlays, in the present window"))
     this.root = element("aside", { class: "column", "aria-label": "Findings and settings" },
       this.tabs, element("div", { class: "words-block" }, this.account, element("div", { class: "tally-line" }, this.tally, this.best)),
-      this.sharing.root, this.controls.root, this.tables.one.root, this.tables.many.root, this.scores.root, this.explanation.root, files)
+      this.sharing.root, this.controls.root, this.tables.one.root, this.tables.many.root, this.scores.root, this.evidence.root, this.explanation.root, files)
   }
 
   showTabs(panes, active) {
@@ -57,6 +59,7 @@ export class Column {
     this.tables.one.root.hidden = many
     this.table = many ? this.tables.many : this.tables.one
     this.tables.many.setPanes(panes)
+    this.tables.one.worth = worthIn(panes[active])
     const tab = ({ title }, n) =>
       element("button", { type: "button", role: "tab", class: "tool words", title, "aria-selected": String(n === active), onclick: () => this.choosePane(n) }, `${letterOf(n)}  ${title}`)
     this.tabs.replaceChildren(...panes.map(tab))
@@ -68,7 +71,7 @@ export class Column {
   }
 
   /** `state` is the pane's own; `compared` is {comparison, panes, active} where there are many. */
-  show({ pane, findings, classes, state, lit, dotted, compared, explaining }) {
+  show({ panes, pane, active, findings, classes, state, lit, dotted, compared, explaining }) {
     if (!pane) {
       setText(this.account, "No model is chosen.")
       setText(this.tally, "")
@@ -83,7 +86,10 @@ export class Column {
     this.best.setAttribute("aria-pressed", String(dotted))
     this.showKind(pane, findings, Boolean(compared))
     this.showExplanation(pane, findings, state, explaining)
+    this.evidence.show(worthOf({ pane, findings, state, lit, chosen: explaining.what, compared }))
     this.controls.show(state, {
+      panes,
+      active,
       needsNms: compared && !state.own.length ? compared.panes.some((one) => one.needs_nms) : pane.needs_nms,
       judged: findings.judged,
       comparable: classesAgree(pane, classes),
@@ -96,7 +102,8 @@ export class Column {
   showKind(pane, findings, many) {
     const classify = pane.task === "classify" && !many
     this.scores.root.hidden = !classify
-    this.controls.root.hidden = this.coco.hidden = classify
+    this.controls.root.hidden = classify && !pane.measured
+    this.coco.hidden = classify
     if (!many) this.tables.one.root.hidden = classify
     this.tally.parentElement.hidden = classify
     if (classify) this.scores.show(findings.answer, pane.healthy)

@@ -2,6 +2,7 @@
 
 import { classAccount, classified } from "./class_scores.js"
 import { above, kinds, match, nms } from "./filter.js"
+import { fixed, negativeWords } from "./measured_words.js"
 
 const sameNames = (a, b) => a.length === b.length && a.every((name, n) => name === b[n])
 
@@ -64,18 +65,12 @@ export function countKinds(findings) {
 
 const plural = (count, one, many) => `${count} ${count === 1 ? one : many}`
 
-/** A confidence in as many digits as it was given, two at least. */
-export function fixed(value, digits = 2) {
-  const exact = String(+value.toFixed(4))
-  return exact.length > digits + 2 ? exact : value.toFixed(digits)
-}
-
-function negative(pane, findings, state) {
-  const parts = [`No finding at or above confidence ${fixed(state.confidence)}.`]
-  parts.push(pane.operating_point || "The sensitivity of this setting has not been measured.")
-  if (findings.best >= 0) parts.push(`Best candidate ${findings.raw.scores[findings.best].toFixed(2)}.`)
-  else parts.push("The model proposed no candidate at all.")
-  return parts.join(" ")
+/** What it means that a detector shows nothing. */
+export function negative(pane, findings, state) {
+  const best = findings.best < 0 ? "the model proposed no candidate at all" : `best candidate ${findings.raw.scores[findings.best].toFixed(2)}`
+  if (pane.measured) return negativeWords(pane, state, best)
+  const head = `No finding at or above confidence ${fixed(state.confidence)}. The sensitivity of this setting has not been measured.`
+  return `${head} ${best[0].toUpperCase()}${best.slice(1)}.`
 }
 
 function verdictOnTruth(findings) {
@@ -100,7 +95,7 @@ function verdictOnTruth(findings) {
 /** The plain account of one pane. Never "no fracture". */
 export function account(pane, findings, state) {
   if (findings.raw === null) return "No prediction for this picture."
-  if (findings.answer) return classAccount(pane, findings.answer, state.show_truth)
+  if (findings.answer) return classAccount(pane, findings.answer, state)
   const unknown = findings.truth === null ? "Truth unknown." : "Truth hidden."
   if (!findings.rows.length) {
     return `${negative(pane, findings, state)} ${findings.judged ? verdictOnTruth(findings) : unknown}`

@@ -1,10 +1,7 @@
 /** From findings to what is drawn in a pane. */
 
+import { lineOf } from "./measured.js"
 import { TAGS } from "./overlay.js"
-
-function lineOf(pane, score) {
-  return pane.solid_above === null || score >= pane.solid_above ? "solid" : "dashed"
-}
 
 function tagOf(number, kind, score) {
   return [number, TAGS[kind], score.toFixed(2)].filter((part) => part !== undefined).join(" ")
@@ -22,7 +19,7 @@ export function findingMarks(pane, findings, lit, dotted, chosen = null) {
     return { id, kind, line, tag, xyxy, index, mask: masks.length ? masks[index] : null, lit: id === lit, chosen: index === chosen?.position }
   }
   const marks = findings.rows.map(({ position, number, kind }) =>
-    mark(position, kind, lineOf(pane, scores[position]), tagOf(number, kind, scores[position])),
+    mark(position, kind, lineOf(pane.measured, scores[position]), tagOf(number, kind, scores[position])),
   )
   if (dotted && findings.best >= 0 && !findings.rows.length) {
     marks.push(mark(findings.best, "candidate", "dotted", tagOf("best", "candidate", scores[findings.best])))

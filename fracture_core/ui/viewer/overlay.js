@@ -109,7 +109,7 @@ function drawBox(context, mark) {
     strokeDouble(context, mark.rect, colour)
     if (mark.kind === "missed") strokeCorners(context, mark.rect, colour)
   } else if (mark.kind !== "lacking") {
-    strokeRect(context, mark.rect, { colour, width: 2, dash: DASHES[mark.line] })
+    strokeRect(context, mark.rect, { colour, width: mark.line === "dotted" ? 1.5 : 2, dash: DASHES[mark.line] })
     if (mark.found) drawDisc(context, mark.rect, colour, mark.found === "all")
   }
   if (mark.chosen) strokeRect(context, grown(mark.rect, 5), { colour: "#fff", width: 1, dash: [2, 3] })

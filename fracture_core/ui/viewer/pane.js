@@ -15,11 +15,12 @@ export class PaneView {
     this.letter = element("span", { class: "pane-letter" })
     this.title = element("span", { class: "pane-title" })
     this.facts = element("span", { class: "pane-facts" })
+    this.dial = element("span", { class: "pane-dial" })
     this.warnings = element("span", { class: "pane-warnings" })
     this.scores = element("div", { class: "pane-scores", hidden: true })
     this.note = element("p", { class: "pane-note", role: "status" })
     this.root = element("div", { class: "pane" }, this.picture, this.heatmap, this.overlay,
-      element("div", { class: "pane-head" }, this.letter, this.title, this.facts, this.warnings, this.scores), this.note)
+      element("div", { class: "pane-head" }, this.letter, this.title, this.facts, this.dial, this.warnings, this.scores), this.note)
     this.painter = new Painter()
     this.mapPainter = new Painter({ sheer: true })
     this.contexts = [this.picture, this.overlay, this.heatmap].map((canvas) => canvas.getContext("2d"))
@@ -58,6 +59,11 @@ export class PaneView {
     if (this.shownScores !== scores) this.showScores(scores)
     setText(this.warnings, warnings.join(" · "))
     this.warnings.title = warnings.join("\n")
+  }
+
+  /** Where the dial takes this model. */
+  tell(words) {
+    setText(this.dial, words)
   }
 
   showScores(scores) {

@@ -246,6 +246,11 @@ export class Stage {
     this.lut = { key, serial: this.lut.serial + 1, words: buildLut(window, bits, inverted) }
   }
 
+  /** Say `wordsOf(part)` at the head of every pane. */
+  tell(wordsOf) {
+    for (const pane of this.panes) pane.tell(wordsOf(pane.part))
+  }
+
   /** Draw `marksOf(part)` in every pane; whether everything could be drawn in this frame. */
   mark(marksOf, { opacity, masks }) {
     const options = { opacity, masks, spacingMm: this.frame.spacing_mm }

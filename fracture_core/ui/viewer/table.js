@@ -21,6 +21,8 @@ export class FindingsTable {
     this.lit = null
     this.lines = []
     this.columns = 5
+    // What a score is worth, in words.
+    this.worth = () => ""
     this.body = element("div", { class: "rows", role: "rowgroup" })
     this.scroller = element("div", { class: "scroller", tabindex: "0", role: "table", "aria-label": label }, this.head(), this.body)
     this.empty = element("p", { class: "empty" }, "Nothing to list.")
@@ -85,6 +87,7 @@ export class FindingsTable {
     const words = [row.number, row.name, number(row.score), number(row.iou), TAGS[row.kind] ?? "–"]
     words.forEach((word, n) => setText(line.cells[n], String(word)))
     line.cells[1].title = row.name
+    line.cells[2].title = row.score === null ? "" : this.worth(row.score)
     line.cells[4].title = KIND_WORDS[row.kind]
   }
 

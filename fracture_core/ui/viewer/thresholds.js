@@ -1,11 +1,16 @@
-/** Which settings a pane goes by: those for all, or a confidence and an NMS IoU of its own. */
+/** Which settings a pane goes by: those for all, its own, or the confidence that reaches a level. */
+
+import { confidenceAt, levelAt } from "./measured.js"
 
 const common = ({ confidence, nms_iou }) => [confidence, nms_iou]
 
-/** The state as this pane sees it. */
-export function settingsOf(state, pane) {
+/** The state as the pane of a model sees it, which was `measured` or not (null). */
+export function settingsOf(state, pane, measured = null) {
   const own = state.own[pane]
-  return own ? { ...state, confidence: own[0], nms_iou: own[1] } : state
+  const settings = own ? { ...state, confidence: own[0], nms_iou: own[1] } : state
+  if (!measured || state.unit === "confidence") return settings
+  const found = confidenceAt(measured, state.unit, state.level)
+  return found ? { ...settings, confidence: found.confidence } : settings
 }
 
 /** A change as it enters the state: where panes have settings of their own, only for this one. */
@@ -17,7 +22,17 @@ export function placed(state, pane, part) {
   return { ...rest, own }
 }
 
-/** Settings of their own for `count` panes, beginning with those for all; or for all again. */
-export function toggledOwn(state, count) {
-  return { own: state.own.length ? [] : Array.from({ length: count }, () => common(state)) }
+/** Settings of their own for all `panes`, beginning with those in force; or one set for all again. */
+export function toggledOwn(state, panes) {
+  if (state.own.length) return { own: [] }
+  return { unit: "confidence", own: panes.map(({ measured }, n) => common(settingsOf(state, n, measured))) }
 }
+
+/** One dial for all in this unit, beginning where the pane `n` stands. */
+export function inUnit(state, unit, panes, n) {
+  const { measured } = panes[n]
+  const reached = measured && unit !== "confidence" ? levelAt(measured, unit, settingsOf(state, n, measured).confidence) : null
+  return { unit, own: [], level: Math.min(reached ?? state.level, MOST_LEVEL[unit]) }
+}
+
+export const MOST_LEVEL = { confidence: 8, sensitivity: 1, fp_per_image: 8 }

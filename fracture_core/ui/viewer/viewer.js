@@ -1,16 +1,19 @@
 /** The viewer: holds the case and the state, judges and shows, and reports completed changes. */
 
 import { Column } from "./column.js"
-import { compare, comparedMarks, headOf, lackingMarks, missedByAll, placeIdOf } from "./comparison.js"
+import { commandsOf } from "./commands.js"
+import { compare, letterOf, placeIdOf } from "./comparison.js"
+import { download } from "./downloads.js"
 import { element, setText } from "./elements.js"
 import { Explainer } from "./explainer.js"
-import { cocoOf, drawSheet, fileName, NOTICE, save } from "./exports.js"
-import { account, findingsOf } from "./findings.js"
+import { findingsOf } from "./findings.js"
 import { commandOf, helpDialog } from "./keys.js"
-import { findingMarks, truthMarks } from "./marks.js"
+import { Legend } from "./legend.js"
+import { dialWords } from "./measured_words.js"
+import { marksOf, partsOf } from "./parts.js"
 import { caseOf, pictureOf } from "./shelf.js"
 import { newLook, Stage } from "./stage.js"
-import { placed, settingsOf, toggledOwn } from "./thresholds.js"
+import { inUnit, placed, settingsOf, toggledOwn } from "./thresholds.js"
 import { Toolbar } from "./toolbar.js"
 
 const REPORT_FRAME_MILLISECONDS = 350
@@ -55,9 +58,10 @@ class Viewer {
       pick: (id) => this.centre(id),
       choosePane: (n) => this.choosePane(n),
       showBest: () => this.toggleBest(),
-      toggleOwn: () => this.set(toggledOwn(this.state, this.content.panes.length)),
+      toggleOwn: () => this.set(toggledOwn(this.state, this.content.panes)),
+      chooseUnit: (unit) => this.set(inUnit(this.state, unit, this.content.panes, this.active)),
       toggleLacking: () => this.command("lacking"),
-      download: (kind) => this.download(kind),
+      download: (kind) => download(this, kind),
       explain: {
         request: (what) => this.explainer.request(what),
         toggleMap: () => this.command("map"),
@@ -67,7 +71,8 @@ class Viewer {
       },
     })
     this.help = helpDialog()
-    const side = element("div", { class: "picture-side" }, this.stage.root, this.buildSliceBar(), this.stage.foot)
+    this.legend = new Legend()
+    const side = element("div", { class: "picture-side" }, this.stage.root, this.buildSliceBar(), this.stage.foot, this.legend.root)
     const desk = element("div", { class: "desk" }, side, this.column.root)
     this.root = element("div", { class: "viewer", tabindex: "-1" }, this.toolbar.root, desk, this.help)
     this.root.caseViewer = this
@@ -186,7 +191,7 @@ class Viewer {
 
   change(part) {
     Object.assign(this.state, placed(this.state, this.active, part))
-    if ("confidence" in part) this.dotted = false
+    if ("confidence" in part || "level" in part) this.dotted = false
     this.touch("findings")
   }
 
@@ -204,6 +209,11 @@ class Viewer {
     this.commit()
   }
 
+  /** The state as pane `n` sees it. */
+  settings(n) {
+    return settingsOf(this.state, n, this.content.panes[n]?.measured)
+  }
+
   get mode() {
     if (!this.state.show_truth) return "hidden"
     return this.state.mode === "side_by_side" ? "sideBySide" : "together"
@@ -212,27 +222,7 @@ class Viewer {
   /** What a key or a tool asks for. */
   command(name, argument) {
     if (!this.content || this.stage.command(name, argument)) return
-    const { state } = this
-    const beside = this.mode === "sideBySide"
-    const commands = {
-      together: () => this.set({ mode: "together", show_truth: true }),
-      hidden: () => this.set({ show_truth: false }),
-      sideBySide: () => this.set({ mode: beside ? "together" : "side_by_side", show_truth: true }),
-      truth: () => this.set({ show_truth: !state.show_truth }),
-      overlay: () => this.set({ show_overlay: !state.show_overlay }),
-      masks: () => this.set({ show_masks: !state.show_masks }),
-      lacking: () => this.set({ show_lacking: !state.show_lacking }),
-      map: () => this.explainer.toggle(),
-      opacity: () => this.change({ mask_opacity: argument }),
-      commit: () => this.commit(),
-      nextCase: () => this.step(1),
-      previousCase: () => this.step(-1),
-      nextFrame: () => this.stepFrame(1),
-      previousFrame: () => this.stepFrame(-1),
-      full: () => this.toggleFull(),
-      help: () => this.help.showModal(),
-    }
-    commands[name]()
+    commandsOf(this)[name](argument)
   }
 
   step(by) {
@@ -316,9 +306,12 @@ class Viewer {
     const { stale } = this
     this.stale = new Set()
     const any = (...parts) => ["layout", ...parts].some((part) => stale.has(part))
-    if (any()) this.stage.arrange(this.layout(), this.note)
-    if (any("findings")) this.judge()
-    if (any()) this.column.controls.histogram.fill(this.findings[this.active]?.raw?.scores ?? [])
+    if (any()) this.stage.arrange(partsOf(this), this.note)
+    if (any("findings")) {
+      this.judge()
+      this.tell()
+    }
+    if (any()) this.column.controls.dial.histogram.fill(this.findings[this.active]?.raw?.scores ?? [])
     if (any("picture")) this.stage.paint()
     if (any("picture", "findings", "map")) this.stage.paintMaps((part) => this.explainer.mapOf(part), this.state.map_opacity)
     if (any("picture", "findings", "overlay", "map")) this.mark()
@@ -327,55 +320,33 @@ class Viewer {
     this.showBars()
   }
 
-  /** The panes in the present mode: {title, warnings, model: index or null, truth: shown or not, …}. */
-  layout() {
-    const { panes, frames } = this.content
-    const known = frames[this.frame].truth !== null
-    const shown = this.state.show_truth && known
-    const panels = this.explainer.layout(panes, shown)
-    if (panels) return panels
-    const alone = { title: known ? "Truth" : "Picture", warnings: [], model: null, truth: shown }
-    const beside = known && this.mode === "sideBySide"
-    const models = panes.map(({ title, warnings }, model) => {
-      const head = headOf(panes, model, this.frame, this.active)
-      return { ...head, title, warnings, model, truth: shown && !beside }
-    })
-    return beside || !panes.length ? [alone, ...models] : models
-  }
-
   judge() {
     const { classes, frames, panes } = this.content
-    const stateOf = (n) => ({ ...settingsOf(this.state, n), frame: this.frame })
+    const stateOf = (n) => ({ ...this.settings(n), frame: this.frame })
     this.findings = panes.map((pane, n) => findingsOf(pane, frames[this.frame], classes, stateOf(n)))
     this.comparison = panes.length > 1 ? compare(panes, this.findings, this.state) : null
   }
 
-  marksOf({ model, truth: truthShown }) {
-    if (!this.state.show_overlay) return []
-    const { truth } = this.content.frames[this.frame]
-    const { comparison, lit } = this
-    const findings = this.findings[model ?? this.active]
-    const missed = model === null && comparison ? missedByAll(comparison) : (findings?.missed ?? [])
-    const truths = truthShown ? truthMarks(truth, missed, lit) : []
-    if (model === null) return truths
-    const pane = this.content.panes[model]
-    if (!comparison) return [...truths, ...findingMarks(pane, findings, lit, this.dotted, this.explainer.chosen)]
-    const dotted = this.dotted && model === this.active
-    const marks = comparedMarks(comparison, model, { pane, findings, lit, dotted })
-    return [...truths, ...marks, ...(this.state.show_lacking ? lackingMarks(comparison, model, lit) : [])]
+  /** Where the dial takes each model. */
+  tell() {
+    const { panes } = this.content
+    const measured = panes.some((pane) => pane.measured)
+    const wordsOf = (n) => dialWords(panes[n], this.state, this.settings(n), panes[n].image_scores[this.frame])
+    this.stage.tell(({ model }) => (measured && model !== null ? wordsOf(model) : ""))
+    this.legend.show(panes[this.active], panes.length > 1 ? letterOf(this.active) : "")
   }
 
   mark() {
     const options = { opacity: this.state.mask_opacity, masks: this.state.show_masks }
-    if (!this.stage.mark((part) => this.marksOf(part), options)) this.touch("overlay")
+    if (!this.stage.mark((part) => marksOf(this, part), options)) this.touch("overlay")
   }
 
   showColumn() {
     const { active, comparison, content, lit, dotted } = this
     const pane = content.panes[active]
-    const state = settingsOf(this.state, active)
+    const state = this.settings(active)
     const compared = comparison && { comparison, panes: content.panes, active }
-    this.column.show({ pane, findings: this.findings[active], classes: content.classes, state, lit, dotted, compared, explaining: this.explainer.view() })
+    this.column.show({ panes: content.panes, pane, active, findings: this.findings[active], classes: content.classes, state, lit, dotted, compared, explaining: this.explainer.view() })
   }
 
   /** Alone, so that a number being typed is left as it is while an explanation goes on. */
@@ -395,35 +366,6 @@ class Viewer {
     this.slices.max = frames.length - 1
     this.slices.value = state.frame
     setText(this.sliceNumber, `${state.frame + 1} / ${frames.length}`)
-  }
-
-  // ---- files -------------------------------------------------------------------------------
-
-  download(kind) {
-    const pane = this.content?.panes[this.active]
-    if (!pane) return
-    if (kind === "coco") {
-      const text = JSON.stringify(cocoOf(this.content, pane, settingsOf(this.state, this.active)), null, 1)
-      save(new Blob([text], { type: "application/json" }), fileName(this.title, "_findings.json"))
-    } else if (this.stage.picture) {
-      this.sheet(pane).toBlob((blob) => save(blob, fileName(this.title, "_findings.png")))
-    }
-  }
-
-  sheet(pane) {
-    const { look, picture } = this.stage
-    const { length } = this.content.frames
-    const map = this.explainer.mapOf({ model: this.active })
-    const slice = length > 1 ? `, slice ${this.frame + 1} of ${length}` : ""
-    return drawSheet(picture, {
-      window: look.window,
-      inverted: look.inverted,
-      map: map && { picture: map.picture, alpha: map.weight * this.state.map_opacity },
-      marks: this.marksOf({ model: this.active, truth: this.state.show_truth }),
-      masks: this.state.show_masks,
-      opacity: this.state.mask_opacity,
-      lines: [`${this.title}${slice} · ${pane.title}`, account(pane, this.findings[this.active], settingsOf(this.state, this.active)), ...(map ? [map.words] : []), NOTICE],
-    })
   }
 
   close() {

@@ -1,0 +1,89 @@
+/**
+ * What was measured of a model on a split: its share of hits at a confidence, the confidence of a
+ * level, the worth of a score. The rules of fracture_core/models/levels.py and metrics/intervals.py.
+ */
+
+// Of a 95 % interval.
+const Z = 1.9599639845400536
+
+/** Ends of Wilson's 95 % interval of `count` out of `total`; null, undefined, where `total` is 0. */
+export function wilson(count, total) {
+  if (total === 0) return null
+  const share = count / total
+  const shrink = 1 + (Z * Z) / total
+  const centre = (share + (Z * Z) / (2 * total)) / shrink
+  const half = (Z * Math.sqrt((share * (1 - share)) / total + (Z * Z) / (4 * total * total))) / shrink
+  return [count === 0 ? 0 : centre - half, count === total ? 1 : centre + half]
+}
+
+/** How many of the falling `confidences` are at least `confidence`, or above it. */
+function countAbove(confidences, confidence, included) {
+  let [low, high] = [0, confidences.length]
+  while (low < high) {
+    const middle = (low + high) >> 1
+    const above = included ? confidences[middle] >= confidence : confidences[middle] > confidence
+    if (above) low = middle + 1
+    else high = middle
+  }
+  return low
+}
+
+// Between two knots a claim is never too good: hits of the next higher one, errors of the lower.
+const hitsAt = ({ confidences, true_positives: hits }, confidence) => hits[countAbove(confidences, confidence, true) - 1] ?? 0
+
+function errorsAt({ confidences }, errors, confidence) {
+  return errors[Math.min(countAbove(confidences, confidence, false), errors.length - 1)] ?? 0
+}
+
+/** {count, total} of lesions or images, by `measured.unit`. */
+export function sensitivityAt({ knots }, confidence) {
+  return { count: hitsAt(knots, confidence), total: knots.positives }
+}
+
+/** {count, total} of the images without a truth. */
+export function specificityAt({ knots }, confidence) {
+  return { count: knots.negatives - errorsAt(knots, knots.false_alarms, confidence), total: knots.negatives }
+}
+
+/** False positives an image; null, undefined, where no image was measured. */
+export function fpPerImageAt({ knots }, confidence) {
+  return knots.images ? errorsAt(knots, knots.false_positives, confidence) / knots.images : null
+}
+
+/**
+ * {confidence, met}: the highest confidence with at least this sensitivity, or the lowest with at
+ * most these false positives an image; the nearest knot where none meets the level. Null where the
+ * level is undefined for this model.
+ */
+export function confidenceAt({ knots }, unit, level) {
+  const { confidences, true_positives: hits, false_positives: wrong, positives, images } = knots
+  const last = confidences.length - 1
+  if (last < 0 || !(unit === "sensitivity" ? positives : images)) return null
+  if (unit === "sensitivity") {
+    const at = hits.findIndex((count) => count / positives >= level)
+    return { confidence: confidences[at < 0 ? last : at], met: at >= 0 }
+  }
+  const at = wrong.findLastIndex((count) => count / images <= level)
+  return { confidence: confidences[Math.max(at, 0)], met: at >= 0 }
+}
+
+/** The level that a confidence reaches; null where it is undefined. */
+export function levelAt(measured, unit, confidence) {
+  if (unit === "fp_per_image") return fpPerImageAt(measured, confidence)
+  const { count, total } = sensitivityAt(measured, confidence)
+  return total ? count / total : null
+}
+
+/** {low, high, right, total}: what became of findings scored like this one; null outside all bins. */
+export function evidenceFor({ evidence }, score) {
+  return evidence.find(({ low, high }) => (low <= score && score < high) || (score === high && high === 1)) ?? null
+}
+
+/** How certain a finding is: solid, dashed or dotted; solid too where nothing was measured. */
+export function lineOf(measured, score) {
+  const dashed = measured?.dashed_above ?? null
+  const solid = measured?.solid_above ?? null
+  if (solid !== null && score >= solid) return "solid"
+  if (dashed !== null) return score >= dashed ? "dashed" : "dotted"
+  return solid === null ? "solid" : "dashed"
+}

@@ -1,0 +1,90 @@
+/** What was measured, in sentences: every figure with its unit, its interval and where it is from. */
+
+import { confidenceAt, evidenceFor, fpPerImageAt, levelAt, sensitivityAt, specificityAt, wilson } from "./measured.js"
+
+/** A confidence or a bound in as many digits as it was given, two at least. */
+export function fixed(value, digits = 2) {
+  const exact = String(+value.toFixed(4))
+  return exact.length > digits + 2 ? exact : value.toFixed(digits)
+}
+
+export const placeOf = ({ data, split }) => `${data}, split ${split}`
+
+/** "0.91 (0.86–0.95)"; a share of nothing is undefined. */
+export function shareWords({ count, total }) {
+  if (total === 0) return "undefined"
+  const [low, high] = wilson(count, total)
+  return `${(count / total).toFixed(2)} (${low.toFixed(2)}–${high.toFixed(2)})`
+}
+
+const percent = (share) => `${Math.round(100 * share)}`
+
+/** How it was measured, where the settings in force differ from that; else nothing. */
+export function conditionWords(pane, state) {
+  const { unit, nms_iou: nms, match_iou: match, one_class: oneClass } = pane.measured
+  if (unit === "image") return ""
+  const merging = pane.needs_nms && state.nms_iou !== nms
+  const matching = state.rule !== "iou" || state.match_iou !== match || (oneClass && state.class_aware && pane.classes.length > 1)
+  if (!merging && !matching) return ""
+  const parts = [`match IoU ${fixed(match)}`]
+  if (pane.needs_nms) parts.unshift(`overlap merge ${fixed(nms)}`)
+  if (oneClass) parts.push("all classes as one")
+  return ` Measured at ${parts.join(", ")}.`
+}
+
+/** Where an operating point was applied to another split, what it reached there counts. */
+function worthOfNegative(measured, confidence) {
+  const applied = measured.points.find((point) => point.confidence === confidence && point.applied)?.applied
+  return applied ?? { share: sensitivityAt(measured, confidence), where: placeOf(measured) }
+}
+
+/** What it is worth that nothing is shown: a negative is no more than that. */
+export function negativeWords(pane, state, best) {
+  const { share, where } = worthOfNegative(pane.measured, state.confidence)
+  const worth = share.total ? `measured sensitivity ${shareWords(share)} per ${pane.measured.unit} on ${where}` : `its sensitivity is undefined: nothing to find in ${where}`
+  return `No finding above this operating point; ${worth}; ${best}.${conditionWords(pane, state)}`
+}
+
+/** What a score is worth, told by the findings that were scored alike. */
+export function evidenceWords(measured, score) {
+  const bin = evidenceFor(measured, score)
+  const things = measured.unit === "image" ? "pictures" : "boxes"
+  if (!bin) return `nothing was measured of ${things} scored ${score.toFixed(2)} on ${placeOf(measured)}.`
+  const range = `${+bin.low.toFixed(3)}–${+bin.high.toFixed(3)}`
+  if (!bin.total) return `none of the ${things} on ${placeOf(measured)} was scored ${range} by this model (n = 0).`
+  const [low, high] = wilson(bin.right, bin.total)
+  const were = measured.unit === "image" ? "had a finding" : "were right"
+  return `${things} scored ${range} by this model ${were} ${percent(bin.right / bin.total)} % of the time (${percent(low)}–${percent(high)} %) on ${placeOf(measured)} (n = ${bin.total}).`
+}
+
+/** What the setting in force reaches. */
+export function settingWords(pane, state) {
+  const { measured } = pane
+  const { confidence } = state
+  const image = measured.unit === "image"
+  const parts = [`sensitivity ${shareWords(sensitivityAt(measured, confidence))} per ${measured.unit}`]
+  const wrong = fpPerImageAt(measured, confidence)
+  if (!image) parts.push(`${wrong === null ? "undefined" : wrong.toFixed(2)} FP per image`)
+  parts.push(`specificity ${shareWords(specificityAt(measured, confidence))} per image`)
+  return `At ${image ? "image score" : "confidence"} ${fixed(confidence)} on ${placeOf(measured)}: ${parts.join(", ")}.${conditionWords(pane, state)}`
+}
+
+/** How a pane follows a dial that is not in raw confidence; empty where it is. */
+export function dialWords(pane, state, settings, imageScore) {
+  if (state.unit === "confidence") return ""
+  const { measured } = pane
+  const found = measured && confidenceAt(measured, state.unit, state.level)
+  const name = pane.task === "classify" ? "image score" : "confidence"
+  const at = `${name} ${fixed(settings.confidence)}`
+  if (!found) return `${measured ? "level undefined" : "not measured"}: raw ${at}`
+  const reached = levelAt(measured, state.unit, found.confidence).toFixed(2)
+  const level = state.unit === "sensitivity" ? `sensitivity ${reached} per ${measured.unit}` : `${reached} FP per image`
+  const limit = found.met ? "" : state.unit === "sensitivity" ? "at most " : "already "
+  const here = pane.task !== "classify" || imageScore === null ? "" : `; this picture ${imageScore.toFixed(2)}`
+  return `${at}: ${limit}${level}${here}`
+}
+
+/** The operating points whose confidence this is, by name. */
+export function pointNames({ points }, confidence) {
+  return points.filter((point) => point.confidence === confidence).map(({ rule }) => rule).join(", ")
+}
