@@ -104,6 +104,7 @@ _TABLES = Shelf(most_bytes=200_000_000, most_entries=100)
 # An answer holds the bytes of its heat map.
 _ANSWERS = Shelf(most_entries=300)
 _MAPS = Shelf(most_entries=300)
+_CUTOUTS = Shelf(most_bytes=100_000_000)
 
 
 def share_pixels(sample: "Sample") -> str:
@@ -143,6 +144,11 @@ def share_answer(identity: Hashable, read: Callable[[], Json]) -> str:
 def share_map(identity: Hashable, packed: bytes) -> str:
     """The URL path of a heat map: uint8 row by row, given gzipped."""
     return _path(f"maps/{_MAPS.share(identity, lambda: packed)}")
+
+
+def share_picture(identity: Hashable, make: Callable[[], bytes]) -> str:
+    """The URL path of a JPEG, made gzipped when it is asked for."""
+    return _path(f"pictures/{_CUTOUTS.share(identity, make)}")
 
 
 def script_path(name: str) -> str:
@@ -251,6 +257,10 @@ def _serve_map(request: Request) -> Response:
     return _serve_shelf(_MAPS, request, "application/octet-stream")
 
 
+def _serve_picture(request: Request) -> Response:
+    return _serve_shelf(_CUTOUTS, request, "image/jpeg")
+
+
 def _serve_answer(request: Request) -> Response:
     try:
         told = _ANSWERS.make(request.path_params["token"])
@@ -308,6 +318,7 @@ ROUTES = [
     Route(_path("answers/{token}"), _serve_answer),
     Route(_path("tables/{token}"), _serve_table),
     Route(_path("maps/{token}"), _serve_map),
+    Route(_path("pictures/{token}"), _serve_picture),
     Route(_path("viewer/{version}/{name}"), _serve_script),
     Route(_path("dial/{version}/{name}"), _serve_dial_script),
     Route(_path("plotly/{version}.js"), _serve_plotly),
