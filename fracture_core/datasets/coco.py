@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from fracture_core.datasets import doubts
 from fracture_core.datasets.coco_json import CocoFile, CocoPicture, is_coco, read_coco
 from fracture_core.datasets.findings import keep_usable
 from fracture_core.datasets.layout import (
@@ -57,6 +58,7 @@ def open_coco(path: Path) -> RecordedDataset:
         records=records,
         found=_describe(files, folders, records, names),
         warnings=tally.sentences(),
+        doubts=tally.doubts(),
     )
 
 
@@ -100,9 +102,9 @@ def _classes(
     headings = frozenset[int]().union(*(file.headings for file in files)) - used
     for id_ in sorted(set(categories) - used):
         if id_ in headings:
-            tally.add("Category that only heads others, no class", f"{id_} '{categories[id_]}'")
+            tally.add(doubts.ONLY_HEADING, f"{id_} '{categories[id_]}'")
         else:
-            tally.add("Classes without a box", f"{id_} '{categories[id_]}'")
+            tally.add(doubts.UNUSED_CLASS, f"{id_} '{categories[id_]}'")
     return {id_: name for id_, name in categories.items() if id_ not in headings}
 
 
@@ -118,11 +120,11 @@ def _add_records(
     for path, picture in _found_pictures(file, places, folders, tally).items():
         sample_id = folders.relative(path)
         if sample_id in records:
-            tally.add("Pictures in two files, kept as in the first", sample_id)
+            tally.add(doubts.IN_TWO_FILES, sample_id, sample_id)
             continue
         size = picture.size or size_of(path, sample_id)
         findings = [replace(each, label=numbers[each.label]) for each in picture.findings]
-        usable = keep_usable(findings, *size, tally)
+        usable = keep_usable(findings, *size, tally, sample_id)
         is_known = picture.is_known and (usable or not picture.had_objects)
         records[sample_id] = PictureRecord(
             sample_id=sample_id,

@@ -13,6 +13,7 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from fracture_core import boxes
+from fracture_core.datasets import doubts
 from fracture_core.datasets.coco_outlines import bounds_of, is_number, read_outline
 from fracture_core.datasets.findings import Finding
 from fracture_core.datasets.tally import Tally, quoted
@@ -73,7 +74,7 @@ def read_coco(path: Path, name: str, tally: Tally) -> CocoFile:
     categories = _categories(category_entries, path)
     pictures = _pictures(_objects(content, "images", path), path)
     if "annotations" not in content:
-        tally.add("Files without 'annotations', truth of their pictures unknown", name)
+        tally.add(doubts.NO_ANNOTATIONS, name)
         for picture in pictures.values():
             picture.is_known = False
     else:
@@ -198,10 +199,7 @@ def _add_object(
         picture.findings.append(_finding(entry, place, picture, categories))
     except DatasetError as error:
         picture.is_known = False
-        tally.add(
-            "Annotations that cannot be read, truth of their pictures unknown",
-            str(error).rstrip("."),
-        )
+        tally.add(doubts.UNREADABLE_OBJECTS, str(error).rstrip("."))
 
 
 def _finding(

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fracture_core import masks
+from fracture_core.datasets import doubts
 from fracture_core.datasets.tally import Tally
 from fracture_core.types import Detections
 
@@ -15,7 +16,7 @@ Outline = tuple[npt.NDArray[np.float64], ...] | masks.Rle
 
 # A side below this share of the picture's would vanish in float32.
 _LEAST_SIDE = 1e-6
-_LEFT_OUT = "Boxes left out,"
+_LEFT_OUT = frozenset({doubts.NO_NUMBERS, doubts.NO_AREA, doubts.OUTSIDE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -33,7 +34,7 @@ class Finding:
 
 
 def keep_usable(
-    findings: Sequence[Finding], height: float, width: float, tally: Tally
+    findings: Sequence[Finding], height: float, width: float, tally: Tally, sample_id: str = ""
 ) -> tuple[Finding, ...] | None:
     """The findings cut to the picture; None = unknown, where objects were listed but none is left.
 
@@ -45,26 +46,26 @@ def keep_usable(
         cut = np.clip(finding.xyxy, 0, limits)
         flaw = _flaw(finding.xyxy, cut, limits)
         if flaw:
-            tally.add(flaw, f"{finding.place}, found {_words(finding.xyxy)}")
-        if not flaw.startswith(_LEFT_OUT):
+            tally.add(flaw, f"{finding.place}, found {_words(finding.xyxy)}", sample_id)
+        if flaw not in _LEFT_OUT:
             kept.append(replace(finding, xyxy=cut))
     if findings and not kept:
         # Something is there, only where is not known: that is no picture without findings.
-        tally.add("Pictures with no usable box, truth unknown", findings[0].place)
+        tally.add(doubts.NO_BOX_LEFT, findings[0].place, sample_id)
         return None
     return tuple(kept)
 
 
 def _flaw(xyxy: Corners, cut: Corners, limits: Corners) -> str:
     if not np.isfinite(xyxy).all():
-        return f"{_LEFT_OUT} expected numbers"
+        return doubts.NO_NUMBERS
     if not (xyxy[:2] < xyxy[2:]).all():
-        return f"{_LEFT_OUT} expected a width and height above 0"
+        return doubts.NO_AREA
     if (cut[2:] - cut[:2] < _LEAST_SIDE * limits[:2]).any():
-        return f"{_LEFT_OUT} expected inside the picture"
+        return doubts.OUTSIDE
     # Annotation tools round: less than a thousandth of the side is no news.
     is_cut = (np.abs(cut - xyxy) > limits / 1000).any()
-    return "Boxes cut at the edge of their picture" if is_cut else ""
+    return doubts.CUT if is_cut else ""
 
 
 def _words(xyxy: Corners) -> str:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from fracture_core.datasets import doubts
 from fracture_core.datasets.base import Format, SplitCounts
+from fracture_core.datasets.doubts import Doubt
 from fracture_core.datasets.findings import Finding
 from fracture_core.datasets.tally import Tally, quoted
 from fracture_core.errors import DatasetError
@@ -33,7 +35,9 @@ class Record(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedDataset:
-    """See `Dataset`; `records` by sample id, in the order of the source."""
+    """See `Dataset`; `records` by sample id, in the order of the source · `doubts` each oddity that
+    `warnings` only count.
+    """
 
     name: str
     path: Path
@@ -42,6 +46,7 @@ class RecordedDataset:
     records: Mapping[str, Record]
     found: str
     warnings: tuple[str, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -82,13 +87,13 @@ def warn_of_doubts(records: Mapping[str, Record], classes: Sequence[str], tally:
         splits.setdefault(record.group_id, set()).add(record.split)
     for group, names in splits.items():
         if len(names) > 1:
-            tally.add("Groups in more than one split", f"{group} ({_listed(names)})")
+            tally.add(doubts.GROUP_IN_SPLITS, f"{group} ({_listed(names)})")
     for name in classes:
         if name.lower() in WORDS_FOR_HEALTHY:
-            tally.add("Class that marks healthy pictures with a box, kept as a class", name)
+            tally.add(doubts.HEALTHY_CLASS, name)
     for name, count in Counter(classes).items():
         if count > 1:
-            tally.add("Name of several classes", name)
+            tally.add(doubts.SAME_NAME, name)
 
 
 def _count(truths: Sequence[Sequence[Finding] | None], classes: Sequence[str]) -> SplitCounts:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fracture_core.datasets import doubts
 from fracture_core.datasets.findings import Finding, keep_usable, truth_of
 from fracture_core.datasets.hdf5 import find_array, open_hdf5, read_numbers, read_texts
 from fracture_core.datasets.records import RecordedDataset, warn_of_doubts
@@ -89,6 +90,7 @@ def open_rsna(path: Path) -> RecordedDataset:
         records=records,
         found=_describe(columns, records),
         warnings=tally.sentences(),
+        doubts=tally.doubts(),
     )
 
 
@@ -177,19 +179,21 @@ def _records(columns: _Columns, path: Path, tally: Tally) -> Iterator[SliceRecor
             group_id=study,
             split=SPLITS[columns.splits[row]],
             is_fractured=bool(columns.labels[row]),
-            findings=_findings(columns, row, tally),
+            findings=_findings(columns, row, sample_id, tally),
         )
 
 
-def _findings(columns: _Columns, row: int, tally: Tally) -> tuple[Finding, ...] | None:
+def _findings(
+    columns: _Columns, row: int, sample_id: str, tally: Tally
+) -> tuple[Finding, ...] | None:
     corners = columns.boxes.xyxy[row][columns.boxes.used[row]]
     listed = [Finding(label=0, xyxy=xyxy, place=f"row {row}") for xyxy in corners]
     if listed and not columns.labels[row]:
-        tally.add("Slices labelled healthy with boxes, boxes kept", f"row {row}")
+        tally.add(doubts.HEALTHY_WITH_BOX, f"row {row}", sample_id)
     if columns.labels[row] and not listed:
-        tally.add("Slices labelled fracture without a box, truth unknown", f"row {row}")
+        tally.add(doubts.FRACTURE_WITHOUT_BOX, f"row {row}", sample_id)
         return None
-    return keep_usable(listed, columns.height, columns.width, tally)
+    return keep_usable(listed, columns.height, columns.width, tally, sample_id)
 
 
 def read_slices(path: Path, rows: Sequence[int]) -> Iterator[Pixels]:

@@ -1,29 +1,33 @@
 """Warnings collected while a data set is opened: how often, and where first."""
 
+from fracture_core.datasets.doubts import Doubt
+
 _SHOWN = 3
 _TEXT_SHOWN = 60
 
 
 class Tally:
-    """Counts oddities by kind and remembers where the first few of each were seen."""
+    """Collects oddities; a sentence a kind tells how often, and where the first few were seen."""
 
     def __init__(self) -> None:
-        self._counts: dict[str, int] = {}
-        self._places: dict[str, list[str]] = {}
+        self._doubts: dict[str, list[Doubt]] = {}
 
-    def add(self, kind: str, place: str) -> None:
+    def add(self, kind: str, place: str, sample_id: str = "") -> None:
         """Count one oddity of a kind, such as "Boxes cut at the edge of their picture"."""
-        self._counts[kind] = self._counts.get(kind, 0) + 1
-        places = self._places.setdefault(kind, [])
-        if len(places) < _SHOWN:
-            places.append(place)
+        doubt = Doubt(kind=kind, place=place, sample_id=sample_id)
+        self._doubts.setdefault(kind, []).append(doubt)
+
+    def doubts(self) -> tuple[Doubt, ...]:
+        """All of them, kind by kind."""
+        return tuple(doubt for doubts in self._doubts.values() for doubt in doubts)
 
     def sentences(self) -> tuple[str, ...]:
         """One sentence a kind, in the order the kinds were first seen."""
-        return tuple(self._sentence(kind) for kind in self._counts)
+        return tuple(self._sentence(kind) for kind in self._doubts)
 
     def _sentence(self, kind: str) -> str:
-        count, places = self._counts[kind], self._places[kind]
+        count = len(self._doubts[kind])
+        places = [doubt.place for doubt in self._doubts[kind][:_SHOWN]]
         more = f"; and {count - len(places):,} more" if count > len(places) else ""
         return f"{kind}: {count:,} ({'; '.join(places)}{more})."
 

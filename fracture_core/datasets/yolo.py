@@ -8,6 +8,7 @@ classifiers, is the class of the first line. A box of a class such as "Healthy" 
 from collections.abc import Mapping
 from pathlib import Path
 
+from fracture_core.datasets import doubts
 from fracture_core.datasets.findings import Finding, keep_usable
 from fracture_core.datasets.layout import PICTURE_SUFFIXES, SPLIT_NAMES, Folders, group_of
 from fracture_core.datasets.pictures import PictureRecord
@@ -55,6 +56,7 @@ def open_yolo(path: Path) -> RecordedDataset:
         records=records,
         found=_describe(data, places, folders, records, classes),
         warnings=tally.sentences(),
+        doubts=tally.doubts(),
     )
 
 
@@ -92,7 +94,7 @@ def _read_records(
                 continue
             label_path = _label_folder(path.parent, folders.root) / f"{path.stem}.txt"
             if sample_id in records:
-                tally.add("Pictures in two splits, kept in the first", sample_id)
+                tally.add(doubts.IN_TWO_SPLITS, sample_id, sample_id)
                 continue
             if label_path in used:
                 tally.add("Label files of two pictures", folders.relative(label_path))
@@ -111,21 +113,26 @@ def _record(
     data: DataFile | None,
     tally: Tally,
 ) -> PictureRecord:
-    listed = _read_label(label_path, folders, data.numbers if data else None, tally)
+    sample_id = folders.relative(path)
+    listed = _read_label(label_path, folders, data.numbers if data else None, sample_id, tally)
     if listed is None and not folders.holds(label_path):
-        tally.add("Pictures without a label file, truth unknown", folders.relative(path))
+        tally.add(doubts.NO_LABELS, sample_id, sample_id)
     return PictureRecord(
-        sample_id=folders.relative(path),
-        group_id=group_of(folders.relative(path)),
+        sample_id=sample_id,
+        group_id=group_of(sample_id),
         split=split,
         path=path,
-        findings=None if listed is None else keep_usable(listed, 1, 1, tally),
+        findings=None if listed is None else keep_usable(listed, 1, 1, tally, sample_id),
         image_class=listed[0].label if listed else None,
     )
 
 
 def _read_label(
-    path: Path, folders: Folders, numbers: Mapping[int, int] | None, tally: Tally
+    path: Path,
+    folders: Folders,
+    numbers: Mapping[int, int] | None,
+    sample_id: str,
+    tally: Tally,
 ) -> tuple[Finding, ...] | None:
     size = folders.files(path.parent).get(path.name)
     if size is None:
@@ -138,10 +145,7 @@ def _read_label(
             )
         return parse_label(path.read_bytes(), name, numbers)
     except DatasetError as error:
-        tally.add(
-            "Label files that cannot be read, truth of their pictures unknown",
-            str(error).rstrip("."),
-        )
+        tally.add(doubts.UNREADABLE_LABELS, str(error).rstrip("."), sample_id)
         return None
 
 
