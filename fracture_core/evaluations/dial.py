@@ -32,8 +32,8 @@ SHOWN, NOT_SHOWN = "finding shown", "none shown"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DialSetting:
-    """What the counts are made with; `study_rule` is one of `STUDY_RULES`, `also` are confidences
-    at which there must be a knot.
+    """What the counts are made with; `study_rule` is one of `metrics.studies.STUDY_RULES`, `also`
+    are confidences at which there must be a knot.
     """
 
     nms_iou: float = 0.5
@@ -173,7 +173,7 @@ def cell_pictures(
     judged = evaluation.judged()
     if sheet.name == "findings":
         cells = assign_cells(judged.found(setting.nms_iou), judged.truths, setting.match_iou)
-        where = cells.images(at, row, column)
+        where = cells.images(at, row, column, len(evaluation.about.classes))
     elif sheet.name == "classes":
         where = np.flatnonzero((judged.image_classes == row) & (_called(judged) == column))
     else:
@@ -337,10 +337,7 @@ def _studies(evaluation: Evaluation, setting: DialSetting) -> tuple[Float64s, Bo
     groups = evaluation.group_ids
     if len(set(groups)) == len(groups):
         return None
-    rule = setting.study_rule
-    if rule not in STUDY_RULES:
-        raise ValueError(f"study_rule: expected one of {', '.join(STUDY_RULES)}, got {rule!r}")
-    scores = study_scores(_image_scores(evaluation, setting), groups, rule).scores
+    scores = study_scores(_image_scores(evaluation, setting), groups, setting.study_rule).scores
     return scores, study_positive(evaluation.positive, groups)
 
 

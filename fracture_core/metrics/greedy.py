@@ -15,18 +15,27 @@ from fracture_core.metrics.assignment import Assigner
 from fracture_core.metrics.columns import Bools, Pictures, pair_up
 from fracture_core.metrics.pairs import box_pairs
 from fracture_core.metrics.sweeps import Counts, Sweep, count_above, distinct_falling
+from fracture_core.types import Int64s
+
+
+def assign_all(
+    found: Pictures, truths: Pictures, match_iou: float = 0.5, *, class_aware: bool = True
+) -> Int64s:
+    """(N,) the row of the truth that each found box takes, −1 = none, as by `matching.match`."""
+    found, truths = pair_up(found, truths)
+    pairs = box_pairs(found, truths, match_iou, class_aware=class_aware)
+    none = np.zeros(len(truths), dtype=np.bool_)
+    held = Assigner(pairs, "first truth").assign([match_iou], len(truths), none, none)
+    taken = np.full(len(found), -1, dtype=np.int64)
+    taken[held.found] = held.truth_of[:, 0]
+    return taken
 
 
 def match_all(
     found: Pictures, truths: Pictures, match_iou: float = 0.5, *, class_aware: bool = True
 ) -> Bools:
     """(N,) whether each found box, picture by picture, is matched, as by `matching.match`."""
-    found, truths = pair_up(found, truths)
-    pairs = box_pairs(found, truths, match_iou, class_aware=class_aware)
-    none = np.zeros(len(truths), dtype=np.bool_)
-    held = Assigner(pairs, "first truth").assign([match_iou], len(truths), none, none)
-    matched = np.zeros(len(found), dtype=np.bool_)
-    matched[held.found] = held.truth_of[:, 0] >= 0
+    matched: Bools = assign_all(found, truths, match_iou, class_aware=class_aware) >= 0
     return matched
 
 

@@ -1,0 +1,101 @@
+"""Intervals of any figure by resampling whole patients.
+
+Pictures of one patient resemble each other, so patients are drawn, with replacement, and all
+pictures of a patient come along: B. Efron and R. Tibshirani, An Introduction to the Bootstrap,
+1993. A drawn set is written as a weight a picture, how often its patient was drawn; the figures in
+`weighted` take such weights.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from math import nan
+
+import numpy as np
+import numpy.typing as npt
+
+from fracture_core.metrics.columns import Float64s
+from fracture_core.types import Int64s
+
+# (I,) weights of the pictures → a figure, nan where it is undefined.
+Statistic = Callable[[Float64s], float]
+Statistics = Callable[[Float64s], npt.ArrayLike]
+# Bounds memory: pictures times resamples whose weights are held at once.
+WEIGHTS_AT_ONCE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """`value` of all pictures, and the ends of its interval; each nan where it is undefined."""
+
+    value: float
+    low: float
+    high: float
+
+
+def bootstrap(
+    groups: Sequence[str],
+    statistic: Statistic,
+    *,
+    count: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Interval:
+    """The interval of a figure by `count` resamples of whole `groups` (I,), the patients.
+
+    The same seed gives the same interval. Resamples in which the figure is undefined are left out;
+    of one patient alone there is no interval.
+    """
+    return bootstrap_all(groups, statistic, count=count, seed=seed, level=level)[0]
+
+
+def bootstrap_all(
+    groups: Sequence[str],
+    statistics: Statistics,
+    *,
+    count: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> tuple[Interval, ...]:
+    """As `bootstrap`, of (S,) figures that are computed together."""
+    values = np.atleast_1d(np.asarray(statistics(np.ones(len(groups))), dtype=np.float64))
+    drawn = replicates(groups, statistics, count=count, seed=seed)
+    return tuple(
+        interval_of(float(value), column, level)
+        for value, column in zip(values, drawn.T, strict=True)
+    )
+
+
+def replicates(
+    groups: Sequence[str], statistics: Statistics, *, count: int = 1000, seed: int = 0
+) -> Float64s:
+    """(count, S) the figures of each resample; (0, S) where there is one group alone or none."""
+    rows = [np.atleast_1d(statistics(weights)) for weights in resamples(groups, count, seed)]
+    width = np.size(statistics(np.ones(len(groups))))
+    return np.array(rows, dtype=np.float64).reshape(len(rows), width)
+
+
+def resamples(groups: Sequence[str], count: int, seed: int) -> Iterator[Float64s]:
+    """`count` times (I,) weights, how often the group of each picture was drawn."""
+    names, number = np.unique(np.asarray(groups), return_inverse=True)
+    if len(names) < 2:
+        return
+    rng, at_once = np.random.default_rng(seed), max(1, WEIGHTS_AT_ONCE // len(number))
+    for start in range(0, count, at_once):
+        drawn = _drawn(rng, min(at_once, count - start), len(names))
+        yield from drawn[:, number]
+
+
+def interval_of(value: float, drawn: Float64s, level: float = 0.95) -> Interval:
+    """From the figure and its (B,) replicates: their quantiles."""
+    defined = drawn[~np.isnan(drawn)]
+    if np.isnan(value) or not len(defined):
+        return Interval(value=value, low=nan, high=nan)
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(value=value, low=float(low), high=float(high))
+
+
+def _drawn(rng: np.random.Generator, count: int, groups: int) -> Float64s:
+    """(count, G) how often each group is among G draws."""
+    draws: Int64s = rng.integers(0, groups, (count, groups))
+    flat = (draws + np.arange(count)[:, None] * groups).ravel()
+    return np.bincount(flat, minlength=count * groups).reshape(count, groups).astype(np.float64)

@@ -1,0 +1,107 @@
+"""What is wrong with each finding: the error types of TIDE, at one confidence.
+
+D. Bolya et al., TIDE: A General Toolbox for Identifying Object Detection Errors, ECCV 2020, section
+2.2. TIDE weighs each type by the average precision it costs; here the shown findings are counted.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fracture_core.metrics import greedy
+from fracture_core.metrics.columns import Bools, Columns, Float64s, Pictures, pair_up
+from fracture_core.metrics.pairs import box_pairs
+from fracture_core.types import Int64s
+
+TYPES = ("right", "class", "location", "both", "duplicate", "background")
+MISSED = "missed"
+RIGHT, CLASS, LOCATION, BOTH, DUPLICATE, BACKGROUND = range(6)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorTypes:
+    """Of the shown findings: `rows` (S,) int64, rising, where they stand among the found ·
+    `kind` (S,) int64, positions in `TYPES` · `truth_row` (S,) int64, the truth each matches or
+    comes nearest to, −1 = none near.
+
+    Of the truths: `unmatched` (M,) no right finding · `missed` (M,) of these the ones that no
+    finding of the wrong class or location points at either.
+    """
+
+    rows: Int64s
+    kind: Int64s
+    truth_row: Int64s
+    unmatched: Bools
+    missed: Bools
+
+    def counts(self) -> dict[str, int]:
+        """How many findings of each of `TYPES`, and how many truths are missed."""
+        numbers = np.bincount(self.kind, minlength=len(TYPES)).tolist()
+        return dict(zip(TYPES, numbers, strict=True)) | {MISSED: int(self.missed.sum())}
+
+
+def error_types(
+    found: Pictures,
+    truths: Pictures,
+    confidence: float,
+    *,
+    match_iou: float = 0.5,
+    near_iou: float = 0.1,
+) -> ErrorTypes:
+    """Every finding scored at least `confidence`, by its IoU with truths of its class and others.
+
+    A finding that matches, greedily within its class, is right. Of the others, in this order:
+    *location*, from `near_iou` to below `match_iou` with a truth of its class, where it reaches
+    `match_iou` with none; *class*, at least `match_iou` with a truth of another class;
+    *duplicate*, at least `match_iou` with a truth of its class, which a better one took; *both*,
+    from `near_iou` with a truth of another class; else *background*.
+    """
+    found, truths = pair_up(found, truths)
+    rows = np.flatnonzero(found.scores.astype(np.float64) >= confidence)
+    shown = found.rows(found.scores.astype(np.float64) >= confidence)
+    taken = greedy.assign_all(shown, truths, match_iou)
+    own_iou, own, other_iou, other = _nearest(shown, truths, near_iou)
+    kind, near = _kinds(taken, own_iou, other_iou, match_iou)
+    truth_row = np.choose(near, [taken, own, other])
+    unmatched = np.ones(len(truths), dtype=np.bool_)
+    unmatched[taken[taken >= 0]] = False
+    missed = unmatched.copy()
+    missed[truth_row[(kind == CLASS) | (kind == LOCATION)]] = False
+    return ErrorTypes(rows=rows, kind=kind, truth_row=truth_row, unmatched=unmatched, missed=missed)
+
+
+def _kinds(
+    taken: Int64s, own_iou: Float64s, other_iou: Float64s, match_iou: float
+) -> tuple[Int64s, Int64s]:
+    """(S,) the type of each, and which truth it is about: 0 matched, 1 own class, 2 another."""
+    cases = [
+        taken >= 0,
+        (own_iou > 0) & (own_iou < match_iou),
+        other_iou >= match_iou,
+        own_iou > 0,
+        other_iou > 0,
+    ]
+    kind = np.select(cases, [RIGHT, LOCATION, CLASS, DUPLICATE, BOTH], BACKGROUND)
+    return kind.astype(np.int64), np.select(cases, [0, 1, 2, 1, 2], 0).astype(np.int64)
+
+
+def _nearest(
+    shown: Columns, truths: Columns, near_iou: float
+) -> tuple[Float64s, Int64s, Float64s, Int64s]:
+    """(S,) highest IoU with a truth of the own class, 0 = none near, and that truth, −1 = none;
+    then the same of other classes.
+    """
+    pairs = box_pairs(shown, truths, near_iou, class_aware=False)
+    same = shown.labels[pairs.found] == truths.labels[pairs.truth]
+    # Rising, so that the highest, of equal ones the first truth, is written last.
+    order = np.lexsort((-pairs.truth, pairs.iou))
+    nearest: list[tuple[Float64s, Int64s]] = []
+    for marks in (same, ~same):
+        chosen = order[marks[order]]
+        best, which = np.zeros(len(shown)), np.full(len(shown), -1, dtype=np.int64)
+        best[pairs.found[chosen]], which[pairs.found[chosen]] = (
+            pairs.iou[chosen],
+            pairs.truth[chosen],
+        )
+        nearest.append((best, which))
+    return (*nearest[0], *nearest[1])

@@ -1,0 +1,88 @@
+"""Two models on the same pictures: whether one is better, or only lucky."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import nan
+
+import numpy as np
+import numpy.typing as npt
+
+from fracture_core.metrics.bootstrap import Statistic, interval_of, replicates
+from fracture_core.metrics.columns import Float64s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class McNemar:
+    """`only_first` and `only_second`: cases that only one of the two has right · `p_value`
+    two-sided; 1 where the two never differ, nan where there is no case.
+    """
+
+    only_first: int
+    only_second: int
+    p_value: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """`value`, first less second, the ends of its interval, and the two-sided `p_value` of no
+    difference; each nan where it is undefined.
+    """
+
+    value: float
+    low: float
+    high: float
+    p_value: float
+
+
+def mcnemar(first_right: npt.ArrayLike, second_right: npt.ArrayLike) -> McNemar:
+    """(N,) and (N,) bool, whether each model has each case right; exact, by the binomial.
+
+    Q. McNemar, Psychometrika 12 (1947). Cases must be independent: one a patient, or else use
+    `paired_bootstrap`.
+    """
+    first, second = (np.asarray(marks, dtype=np.bool_) for marks in (first_right, second_right))
+    if first.shape != second.shape or first.ndim != 1:
+        raise ValueError(f"second_right: expected shape {first.shape}, got {second.shape}")
+    ours, theirs = int((first & ~second).sum()), int((~first & second).sum())
+    p_value = _binomial_p(min(ours, theirs), ours + theirs) if len(first) else nan
+    return McNemar(only_first=ours, only_second=theirs, p_value=p_value)
+
+
+def paired_bootstrap(
+    groups: Sequence[str],
+    first: Statistic,
+    second: Statistic,
+    *,
+    count: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Difference:
+    """The difference of a figure between two models, both on the same resamples of `groups` (I,).
+
+    The p value is twice the share of resamples on the lesser side of 0, never less than
+    2 / (`count` + 1).
+    """
+
+    def difference(weights: Float64s) -> float:
+        return first(weights) - second(weights)
+
+    value = difference(np.ones(len(groups)))
+    drawn = replicates(groups, difference, count=count, seed=seed)[:, 0]
+    ends = interval_of(value, drawn, level)
+    p_value = nan if np.isnan(ends.low) else _p_of(drawn[~np.isnan(drawn)])
+    return Difference(value=value, low=ends.low, high=ends.high, p_value=p_value)
+
+
+def _p_of(drawn: Float64s) -> float:
+    """The observed sample counts as one more resample, so that nothing is impossible."""
+    side = min(int(np.count_nonzero(drawn <= 0)), int(np.count_nonzero(drawn >= 0)))
+    return min(1.0, 2 * (side + 1) / (len(drawn) + 1))
+
+
+def _binomial_p(fewer: int, total: int) -> float:
+    """Twice the chance of at most `fewer` heads of `total` fair coins, in whole numbers."""
+    term = tail = 1
+    for k in range(fewer):
+        term = term * (total - k) // (k + 1)
+        tail += term
+    return min(1.0, float(2 * tail / 2**total))

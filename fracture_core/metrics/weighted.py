@@ -1,0 +1,208 @@
+"""Figures of weighted pictures, prepared once so that each set of weights costs little.
+
+With every weight 1 they are the figures of `classification`, `greedy`, `froc` and `coco`. The
+bootstrap asks for them a thousand times: whatever needs matching or sorting is done before.
+"""
+
+from dataclasses import dataclass
+from math import nan
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from fracture_core.metrics import greedy
+from fracture_core.metrics.columns import Bools, Float64s, Pictures, pair_up
+from fracture_core.metrics.froc import RATES
+from fracture_core.types import Int64s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Auc:
+    """The area under the ROC curve of pictures: call it with (I,) weights.
+
+    `positives` (P,) and `negatives` (Q,) positions of pictures, the latter by rising score ·
+    `below` and `up_to` (P,) how many negatives are scored less than, and at most as much as, each
+    positive.
+    """
+
+    positives: Int64s
+    negatives: Int64s
+    below: Int64s
+    up_to: Int64s
+
+    @classmethod
+    def of(cls, scores: npt.ArrayLike, positive: npt.ArrayLike) -> Self:
+        """(I,) scores of pictures and (I,) bool."""
+        values, marks = np.asarray(scores, dtype=np.float64), np.asarray(positive, dtype=np.bool_)
+        negatives = np.flatnonzero(~marks)
+        negatives = negatives[np.argsort(values[negatives], kind="stable")]
+        rising, ours = values[negatives], values[marks]
+        return cls(
+            positives=np.flatnonzero(marks),
+            negatives=negatives,
+            below=np.searchsorted(rising, ours, side="left").astype(np.int64),
+            up_to=np.searchsorted(rising, ours, side="right").astype(np.int64),
+        )
+
+    def __call__(self, weights: Float64s) -> float:
+        ours = weights[self.positives]
+        beaten = np.concatenate([[0.0], np.cumsum(weights[self.negatives])])
+        pairs = float(ours.sum() * beaten[-1])
+        if not pairs:
+            return nan
+        # A tie counts half.
+        return float(ours @ (beaten[self.below] + beaten[self.up_to])) / (2 * pairs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageCounts:
+    """At one confidence, each (I,) float64 by picture: `hits`, `spurious`, `truths`, and `alarms`,
+    1 where a picture without a truth shows anything. Every figure takes (I,) weights.
+    """
+
+    hits: Float64s
+    spurious: Float64s
+    truths: Float64s
+    alarms: Float64s
+
+    @classmethod
+    def of_findings(
+        cls,
+        found: Pictures,
+        truths: Pictures,
+        confidence: float,
+        *,
+        match_iou: float = 0.5,
+        class_aware: bool = True,
+    ) -> Self:
+        """Counts of lesions; boxes that need merging are merged before."""
+        found, truths = pair_up(found, truths)
+        matched = greedy.match_all(found, truths, match_iou, class_aware=class_aware)
+        shown = found.scores.astype(np.float64) >= confidence
+        there = _by_image(truths.image, found.image_count)
+        any_shown = _by_image(found.image[shown], found.image_count) > 0
+        return cls(
+            hits=_by_image(found.image[shown & matched], found.image_count),
+            spurious=_by_image(found.image[shown & ~matched], found.image_count),
+            truths=there,
+            alarms=(any_shown & (there == 0)).astype(np.float64),
+        )
+
+    @classmethod
+    def of_images(cls, scores: npt.ArrayLike, positive: npt.ArrayLike, confidence: float) -> Self:
+        """Counts of whole pictures: (I,) scores and (I,) bool."""
+        marks = np.asarray(positive, dtype=np.bool_)
+        called = np.asarray(scores, dtype=np.float64) >= confidence
+        alarms = (called & ~marks).astype(np.float64)
+        return cls(
+            hits=(called & marks).astype(np.float64),
+            spurious=alarms,
+            truths=marks.astype(np.float64),
+            alarms=alarms,
+        )
+
+    def sensitivity(self, weights: Float64s) -> float:
+        """Hits of all truths."""
+        return _share(_sum(weights, self.hits), _sum(weights, self.truths))
+
+    def precision(self, weights: Float64s) -> float:
+        """Hits of all shown."""
+        hits = _sum(weights, self.hits)
+        return _share(hits, hits + _sum(weights, self.spurious))
+
+    def f1(self, weights: Float64s) -> float:
+        """2 TP / (2 TP + FP + FN)."""
+        hits = _sum(weights, self.hits)
+        return _share(2 * hits, hits + _sum(weights, self.spurious) + _sum(weights, self.truths))
+
+    def fp_per_image(self, weights: Float64s) -> float:
+        """Spurious over pictures."""
+        return _share(_sum(weights, self.spurious), float(weights.sum()))
+
+    def specificity(self, weights: Float64s) -> float:
+        """Pictures without a truth that show nothing, of all without a truth."""
+        negatives = float(weights[self.truths == 0].sum())
+        return _share(negatives - _sum(weights, self.alarms), negatives)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrocSensitivity:
+    """Sensitivity at false positives an image, as `Froc.sensitivity_at`: call it with (I,) weights.
+
+    `hit_image` (H,) pictures of the hits, the best scored first · `wrong_image` (F,) of the false
+    positives · `before` (H,) int64, rising, how many of these are scored at least as much as each
+    hit · `truths` (I,) how many a picture has.
+    """
+
+    hit_image: Int64s
+    wrong_image: Int64s
+    before: Int64s
+    truths: Float64s
+    rates: tuple[float, ...]
+
+    @classmethod
+    def of(
+        cls,
+        found: Pictures,
+        truths: Pictures,
+        *,
+        match_iou: float = 0.5,
+        class_aware: bool = True,
+        rates: tuple[float, ...] = RATES,
+    ) -> Self:
+        """All candidates; boxes that need merging are merged before."""
+        found, truths = pair_up(found, truths)
+        matched = greedy.match_all(found, truths, match_iou, class_aware=class_aware)
+        hits, wrong = (_falling(found.scores, marks) for marks in (matched, ~matched))
+        before = np.searchsorted(-found.scores[wrong], -found.scores[hits], side="right")
+        return cls(
+            hit_image=found.image[hits],
+            wrong_image=found.image[wrong],
+            before=before.astype(np.int64),
+            truths=_by_image(truths.image, found.image_count),
+            rates=rates,
+        )
+
+    def __call__(self, weights: Float64s) -> Float64s:
+        """(R,) nan where there is no truth."""
+        images, lesions = weights.sum(), weights @ self.truths
+        if not (images and lesions):
+            return np.full(len(self.rates), nan)
+        allowed = np.asarray(self.rates) * images
+        hits = np.concatenate([[0.0], np.cumsum(weights[self.hit_image])])
+        reached = np.searchsorted(
+            self._wrong_at_hits(weights, allowed.max()), allowed, side="right"
+        )
+        shares: Float64s = hits[reached] / lesions
+        return shares
+
+    def _wrong_at_hits(self, weights: Float64s, enough: float) -> Float64s:
+        """(h,) weighted false positives at each of the first hits, until there are `enough`."""
+        # With equal weights this many suffice; resamples need a little more, seldom much.
+        length = int(1.25 * enough) + 1
+        while True:
+            wrong = np.cumsum(weights[self.wrong_image[:length]])
+            if length >= len(self.wrong_image) or wrong[-1] > enough:
+                break
+            length *= 2
+        known = self.before[: np.searchsorted(self.before, len(wrong), side="right")]
+        return np.concatenate([[0.0], wrong])[known]
+
+
+def _by_image(image: Int64s, image_count: int) -> Float64s:
+    return np.bincount(image, minlength=image_count).astype(np.float64)
+
+
+def _falling(scores: npt.NDArray[np.float32], marks: Bools) -> Int64s:
+    """The marked rows, the best scored first."""
+    rows = np.flatnonzero(marks)
+    return rows[np.argsort(-scores[rows], kind="stable")]
+
+
+def _sum(weights: Float64s, counts: Float64s) -> float:
+    return float(weights @ counts)
+
+
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole else nan
