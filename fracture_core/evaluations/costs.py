@@ -1,0 +1,380 @@
+"""What a model does wrong at one confidence, the costliest first.
+
+    missed      finding × (1 + how far its best candidate lies below the confidence, as a share of
+                it; 1 where there is none)
+    any other   finding × (1 + its score)
+    pictures    of a classifier: × (1 + the score of the class that it was given)
+
+A picture that is wrong as a whole costs `whole_picture` times that: something to find and nothing
+shown, or nothing to find and something shown. With 2 or more such pictures come before all others
+of their kind. A critical confusion of classes costs `critical` times that.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fracture_core.errors import ConfigError
+from fracture_core.evaluations.evaluation import UNKNOWN_CLASS, Evaluation
+from fracture_core.evaluations.one_picture import Judging
+from fracture_core.metrics.columns import Bools, Columns, Float64s
+from fracture_core.metrics.critical import critical_errors
+from fracture_core.metrics.error_types import TYPES, ErrorTypes, error_types
+from fracture_core.metrics.pairs import box_pairs
+from fracture_core.types import Int64s
+
+KINDS = ("missed", "spurious", "wrong class", "wrong place", "wrong class and place", "duplicate")
+MISSED, SPURIOUS, WRONG_CLASS = 0, 1, 2
+_OF_TYPE = {
+    "background": SPURIOUS,
+    "class": WRONG_CLASS,
+    "location": 3,
+    "both": 4,
+    "duplicate": 5,
+}
+Pair = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Costs:
+    """Of one error of each kind, in any unit, and the factors for whole pictures and critical
+    pairs; raises ConfigError for one below 0.
+    """
+
+    missed: float = 10.0
+    spurious: float = 3.0
+    wrong_class: float = 4.0
+    wrong_place: float = 3.0
+    wrong_class_and_place: float = 4.0
+    duplicate: float = 1.0
+    whole_picture: float = 2.0
+    critical: float = 10.0
+
+    def __post_init__(self) -> None:
+        for name, value in zip(self.__slots__, (*self.by_kind, *self.factors), strict=True):
+            if not 0 <= value < np.inf:
+                raise ConfigError(name, expected="a cost of 0 or more", found=f"{value:g}")
+
+    @property
+    def by_kind(self) -> tuple[float, ...]:
+        """In the order of `KINDS`."""
+        return (
+            self.missed,
+            self.spurious,
+            self.wrong_class,
+            self.wrong_place,
+            self.wrong_class_and_place,
+            self.duplicate,
+        )
+
+    @property
+    def factors(self) -> tuple[float, float]:
+        return self.whole_picture, self.critical
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseErrors:
+    """E errors in falling order of their cost, all arrays (E,).
+
+    `kind` a position in `KINDS` · `image` of the evaluation, all of whose truths are known · `row`
+    of the truths where missed, else of what was found; −1 for a classifier, whose errors are
+    pictures · `truth_row` the truth it is about, −1 = none · `label` of the finding, or of the
+    missed truth · `true_label` of the truth it is about, −1 = none · `score` of the finding, of a
+    missed truth's best candidate, nan = none · `iou` with the truth it is about · `whole_picture`
+    as in the cost.
+    """
+
+    evaluation: Evaluation
+    judging: Judging
+    kind: Int64s
+    image: Int64s
+    row: Int64s
+    truth_row: Int64s
+    label: Int64s
+    true_label: Int64s
+    score: Float64s
+    iou: Float64s
+    whole_picture: Bools
+    cost: Float64s
+
+    def __len__(self) -> int:
+        return len(self.kind)
+
+    def take(self, places: Int64s) -> "CaseErrors":
+        """Those at some places, in that order."""
+        return replace(self, **{name: getattr(self, name)[places] for name in _ARRAYS})
+
+    def counts(self) -> dict[str, int]:
+        """How many of each of `KINDS`."""
+        numbers = np.bincount(self.kind, minlength=len(KINDS)).tolist()
+        return dict(zip(KINDS, numbers, strict=True))
+
+
+_ARRAYS = (
+    "kind",
+    "image",
+    "row",
+    "truth_row",
+    "label",
+    "true_label",
+    "score",
+    "iou",
+    "whole_picture",
+    "cost",
+)
+
+
+def case_errors(
+    evaluation: Evaluation,
+    judging: Judging,
+    costs: Costs | None = None,
+    critical: Sequence[Pair] = (),
+) -> CaseErrors:
+    """Of an evaluation, such as `judged()` gives, all of whose truths are known.
+
+    A truth that a finding of the wrong class or place points at is not missed as well: it comes
+    with that finding. `critical` pairs name the true class and what it was taken for; raises
+    ConfigError where one names no class of the evaluation.
+    """
+    chosen = costs or Costs()
+    make = _of_classifier if evaluation.about.task == "classify" else _of_detector
+    found = make(evaluation, judging)
+    cost = _costs(found, chosen) * _critical_factor(found, critical, chosen.critical)
+    # Equal costs in the order of pictures.
+    order = np.lexsort((found.image, -cost))
+    return replace(found, cost=cost).take(order)
+
+
+def only(
+    errors: CaseErrors,
+    *,
+    kinds: Sequence[str] = KINDS,
+    label: int | None = None,
+    whole_picture: bool = False,
+    images: Bools | None = None,
+) -> CaseErrors:
+    """Those of some kinds, of one class, found or true, of whole pictures, in marked (I,)
+    pictures.
+    """
+    kept = np.isin(errors.kind, [KINDS.index(kind) for kind in kinds])
+    if label is not None:
+        kept &= (errors.label == label) | (errors.true_label == label)
+    if whole_picture:
+        kept &= errors.whole_picture
+    if images is not None:
+        kept &= images[errors.image]
+    return errors.take(np.flatnonzero(kept))
+
+
+def by_score(errors: CaseErrors) -> CaseErrors:
+    """The highest score first, what has none last."""
+    return errors.take(np.argsort(-np.nan_to_num(errors.score, nan=-1.0), kind="stable"))
+
+
+def by_name(errors: CaseErrors) -> CaseErrors:
+    """In the order of the names of the cases, the costliest of each first."""
+    names = np.argsort(np.argsort(np.array(errors.evaluation.sample_ids, dtype=object)))
+    return errors.take(np.argsort(names[errors.image], kind="stable"))
+
+
+HEADINGS = (
+    "rank",
+    "case",
+    "study",
+    "kind",
+    "class",
+    "true class",
+    "score",
+    "IoU",
+    "x1 px",
+    "y1 px",
+    "x2 px",
+    "y2 px",
+    "whole picture",
+    "cost",
+    "confidence",
+    "NMS IoU",
+    "match IoU",
+)
+
+
+def error_rows(errors: CaseErrors) -> Iterator[tuple[str, ...]]:
+    """A row of text each, under `HEADINGS`; empty where there is no such thing."""
+    evaluation, names = errors.evaluation, (*errors.evaluation.about.classes, "")
+    found = evaluation.found(errors.judging.nms_iou)
+    setting = tuple(
+        f"{value:.9g}"
+        for value in (errors.judging.confidence, errors.judging.nms_iou, errors.judging.match_iou)
+    )
+    for i in range(len(errors)):
+        image, row, kind = int(errors.image[i]), int(errors.row[i]), int(errors.kind[i])
+        boxes = evaluation.truths if kind == MISSED else found
+        corners = ("", "", "", "") if row < 0 else tuple(f"{edge:g}" for edge in boxes.xyxy[row])
+        yield (
+            str(i + 1),
+            evaluation.sample_ids[image],
+            evaluation.group_ids[image],
+            KINDS[kind],
+            names[errors.label[i]],
+            names[errors.true_label[i]],
+            _number(errors.score[i]),
+            _number(errors.iou[i]),
+            *corners,
+            "yes" if errors.whole_picture[i] else "no",
+            f"{errors.cost[i]:.4g}",
+            *setting,
+        )
+
+
+def predicted_classes(evaluation: Evaluation, confidence: float) -> Int64s:
+    """(I,) what a classifier calls each picture at a confidence: where its score is at least that,
+    the finding with the highest score, else healthy; the highest of all where no class is healthy.
+    """
+    scores = evaluation.class_scores
+    if scores is None:
+        raise ValueError("class_scores: expected those of a classifier, got none")
+    about = evaluation.about
+    if about.healthy not in about.classes[: scores.shape[1]]:
+        return np.asarray(np.argmax(scores, axis=1), dtype=np.int64)
+    healthy = about.classes.index(about.healthy)
+    findings = scores.astype(np.float64)
+    findings[:, healthy] = -1.0
+    shown = evaluation.image_scores.astype(np.float64) >= confidence
+    return np.where(shown, np.argmax(findings, axis=1), healthy).astype(np.int64)
+
+
+# ---- detectors ----------------------------------------------------------------------------------
+
+
+def _of_detector(evaluation: Evaluation, judging: Judging) -> CaseErrors:
+    found, truths = evaluation.found(judging.nms_iou), evaluation.truths
+    types = error_types(
+        _comparable(found, judging),
+        _comparable(truths, judging),
+        judging.confidence,
+        match_iou=judging.match_iou,
+    )
+    positive = evaluation.positive
+    shown = np.zeros(len(evaluation), dtype=np.bool_)
+    shown[found.image[types.rows]] = True
+    wrong = np.flatnonzero(types.kind != 0)
+    rows, near = types.rows[wrong], types.truth_row[wrong]
+    missed = np.flatnonzero(types.missed)
+    best, best_iou = _best_below(found, truths, judging, types)
+    kind_of = np.array([_OF_TYPE.get(name, SPURIOUS) for name in TYPES])
+    images = np.concatenate([truths.image[missed], found.image[rows]])
+    return CaseErrors(
+        evaluation=evaluation,
+        judging=judging,
+        kind=np.concatenate([np.full(len(missed), MISSED), kind_of[types.kind[wrong]]]),
+        image=images,
+        row=np.concatenate([missed, rows]),
+        truth_row=np.concatenate([missed, near]),
+        label=np.concatenate([truths.labels[missed], found.labels[rows]]),
+        true_label=np.concatenate([truths.labels[missed], np.append(truths.labels, -1)[near]]),
+        score=np.concatenate([best[missed], found.scores[rows].astype(np.float64)]),
+        iou=np.concatenate([best_iou[missed], _iou_with(found, rows, truths, near)]),
+        whole_picture=positive[images] != shown[images],
+        cost=np.zeros(len(images)),
+    )
+
+
+def _comparable(columns: Columns, judging: Judging) -> Columns:
+    """All of one class where classes do not count."""
+    if judging.class_aware:
+        return columns
+    return replace(columns, labels=np.zeros(len(columns), dtype=np.int64))
+
+
+def _best_below(
+    found: Columns, truths: Columns, judging: Judging, types: ErrorTypes
+) -> tuple[Float64s, Float64s]:
+    """(M,) of each missed truth the best score of a candidate that would match it were it shown,
+    and its IoU; nan where there is none.
+    """
+    best, iou = (np.full(len(truths), np.nan) for _ in range(2))
+    ill = np.zeros(found.image_count, dtype=np.bool_)
+    ill[truths.image[types.missed]] = True
+    # Only the pictures with a missed truth.
+    rows = np.flatnonzero(ill[found.image])
+    some = _comparable(found.rows(ill[found.image]), judging)
+    pairs = box_pairs(
+        some, _comparable(truths, judging), judging.match_iou, class_aware=judging.class_aware
+    )
+    scores = found.scores[rows[pairs.found]].astype(np.float64)
+    hidden = np.flatnonzero((scores < judging.confidence) & types.missed[pairs.truth])
+    # Rising, so that the best is written last.
+    order = hidden[np.argsort(scores[hidden], kind="stable")]
+    best[pairs.truth[order]], iou[pairs.truth[order]] = scores[order], pairs.iou[order]
+    return best, iou
+
+
+def _iou_with(found: Columns, rows: Int64s, truths: Columns, near: Int64s) -> Float64s:
+    """(E,) of each finding with the truth it is about, nan without."""
+    overlap = np.full(len(rows), np.nan)
+    about = np.flatnonzero(near >= 0)
+    a = found.xyxy[rows[about]].astype(np.float64)
+    b = truths.xyxy[near[about]].astype(np.float64)
+    sides = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
+    inter = np.prod(np.maximum(sides, 0.0), axis=1)
+    areas = [np.prod(each[:, 2:] - each[:, :2], axis=1) for each in (a, b)]
+    overlap[about] = inter / (areas[0] + areas[1] - inter)
+    return overlap
+
+
+# ---- classifiers --------------------------------------------------------------------------------
+
+
+def _of_classifier(evaluation: Evaluation, judging: Judging) -> CaseErrors:
+    """Pictures that are called something else than they are."""
+    called, true = predicted_classes(evaluation, judging.confidence), evaluation.image_classes
+    wrong = np.flatnonzero((called != true) & (true != UNKNOWN_CLASS))
+    names, healthy = evaluation.about.classes, evaluation.about.healthy
+    nothing = names.index(healthy) if healthy in names else UNKNOWN_CLASS
+    kind = np.full(len(wrong), WRONG_CLASS)
+    kind[called[wrong] == nothing] = MISSED
+    kind[true[wrong] == nothing] = SPURIOUS
+    none = np.full(len(wrong), -1, dtype=np.int64)
+    scores = evaluation.class_scores
+    given = np.zeros((0, 1)) if scores is None else scores.astype(np.float64)
+    return CaseErrors(
+        evaluation=evaluation,
+        judging=judging,
+        kind=kind,
+        image=wrong,
+        row=none,
+        truth_row=none,
+        label=called[wrong],
+        true_label=true[wrong],
+        score=given[wrong, called[wrong]],
+        iou=np.full(len(wrong), np.nan),
+        whole_picture=kind != WRONG_CLASS,
+        cost=np.zeros(len(wrong)),
+    )
+
+
+# ---- cost ---------------------------------------------------------------------------------------
+
+
+def _costs(errors: CaseErrors, costs: Costs) -> Float64s:
+    sure = np.nan_to_num(errors.score)
+    if errors.evaluation.about.task != "classify":
+        confidence = max(errors.judging.confidence, np.finfo(np.float64).tiny)
+        below = np.clip((confidence - sure) / confidence, 0, 1)
+        sure = np.where(errors.kind == MISSED, below, sure)
+    base: Float64s = np.array(costs.by_kind)[errors.kind] * (1 + sure)
+    return base * np.where(errors.whole_picture, costs.whole_picture, 1.0)
+
+
+def _critical_factor(errors: CaseErrors, pairs: Sequence[Pair], factor: float) -> Float64s:
+    """(E,) the factor where the truth was taken for the other of a critical pair, else 1."""
+    found = critical_errors(errors.true_label, errors.label, errors.evaluation.about.classes, pairs)
+    factors = np.ones(len(errors))
+    for each in found:
+        factors[each.rows] = factor
+    return factors
+
+
+def _number(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:.4f}"
