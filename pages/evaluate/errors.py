@@ -1,0 +1,66 @@
+"""What a model does wrong at one setting, the costliest first, each case a link to Read."""
+
+import streamlit as st
+
+from fracture_core.errors import WorkbenchError
+from fracture_core.ui.case_gallery import case_gallery, gallery_dataset, show_legend
+from fracture_core.ui.error_gallery import (
+    choose_confidence,
+    choose_costs,
+    choose_critical,
+    choose_errors,
+    entry_of,
+    errors_at,
+    judged_evaluation,
+    offer_csv,
+    say_counts,
+)
+from fracture_core.ui.evaluation_choice import choose_evaluation
+from fracture_core.ui.evaluation_points import points_for
+from fracture_core.ui.evaluation_settings import choose_setting, rule_of
+from fracture_core.ui.text import literal
+
+st.header("Errors", anchor=False)
+messages = st.container()
+with st.sidebar:
+    listed = choose_evaluation(messages)
+if listed is None:
+    st.info(
+        "Nothing has been evaluated yet: choose a model and a data set at the left.",
+        icon=":material/monitoring:",
+    )
+    st.stop()
+try:
+    evaluation = judged_evaluation(listed)
+except WorkbenchError as error:
+    messages.error(literal(str(error)), icon=":material/broken_image:")
+    st.stop()
+if not len(evaluation):
+    st.info("No truth is known of this split, so nothing can be called wrong.")
+    st.stop()
+
+with st.sidebar:
+    setting = choose_setting(evaluation)
+    confidence = choose_confidence(points_for(listed, evaluation, setting, messages))
+    critical = choose_critical(evaluation.about)
+    costs = choose_costs()
+st.caption(literal(f"{rule_of(setting, evaluation.about)} Shown from confidence {confidence:.3f}."))
+dataset = gallery_dataset(evaluation.about.data)
+everything = errors_at(listed, evaluation, setting, confidence, costs, critical)
+if not len(everything):
+    st.success("No errors at this setting.", icon=":material/check:")
+    st.stop()
+chosen = choose_errors(everything, dataset)
+with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+    say_counts(chosen)
+    offer_csv(chosen, listed.name)
+if not len(chosen):
+    st.info("No error is of this kind.")
+    st.stop()
+show_legend()
+case_gallery(
+    dataset,
+    range(len(chosen)),
+    lambda place: entry_of(chosen, place, dataset),
+    key="error_page",
+)
