@@ -31,6 +31,18 @@ def site_map() -> dict[str, list[st.Page]]:
         icon=":material/compare:",
         help="One case in two to four models side by side: what all find, and what only some.",
     )
+    metrics = st.Page(
+        "pages/evaluate/metrics.py",
+        title="Metrics",
+        icon=":material/monitoring:",
+        help="A model on a data set: curves, counts and confusion that follow one dial.",
+    )
+    errors = st.Page(
+        "pages/evaluate/errors.py",
+        title="Errors",
+        icon=":material/rule:",
+        help="What a model misses and what it shows in vain, the costliest first.",
+    )
     library = st.Page(
         "pages/models/library.py",
         title="Library",
@@ -55,7 +67,12 @@ def site_map() -> dict[str, list[st.Page]]:
         icon=":material/model_training:",
         help="Trainings: queue, curves, logs; stop, resume, add to the library.",
     )
-    return {"Review": [read, compare], "Train": [datasets, launch, jobs], "Models": [library]}
+    return {
+        "Review": [read, compare],
+        "Evaluate": [metrics, errors],
+        "Train": [datasets, launch, jobs],
+        "Models": [library],
+    }
 
 
 def serve_page() -> None:

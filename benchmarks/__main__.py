@@ -10,7 +10,7 @@ import sys
 
 from benchmarks.rows import Row
 
-BENCHMARKS = ("startup", "viewer_drag", "overhead", "data_path", "jobs_page")
+BENCHMARKS = ("startup", "viewer_drag", "overhead", "data_path", "jobs_page", "dial")
 ON_REQUEST = ("training", "learning")
 
 

@@ -115,7 +115,9 @@ def dial(
         on_state_change=_nothing,
         on_cell_change=clicked,
     )
-    return _reported(result.get("state"), state)
+    told = _reported(result.get("state"), state)
+    st.session_state[f"{key}:given"]["told"] = told
+    return told
 
 
 def packed(table: DialTable, study_rule: str) -> Json:
@@ -207,7 +209,8 @@ def _reconcile(key: str, state: DialState) -> Json:
     held = st.session_state.get(store)
     if held is None:
         held = {"given": state, "id": 1, "state": asdict(state)}
-    elif state not in (held["given"], _reported(_value(key), state)):
+    # What was returned in the run before comes back while the reader is further already.
+    elif state not in (held["given"], held.get("told"), _reported(_value(key), state)):
         held = {"given": state, "id": held["id"] + 1, "state": asdict(state)}
         if _value(key) is not None:
             st.session_state[key]["state"] = None

@@ -1,0 +1,35 @@
+"""One evaluation from close by: a dial that moves all curves and counts, and what it comes to."""
+
+import streamlit as st
+
+from fracture_core.errors import WorkbenchError
+from fracture_core.ui.evaluation_choice import choose_evaluation, opened_evaluation
+from fracture_core.ui.evaluation_dial import show_dial
+from fracture_core.ui.evaluation_points import points_for, show_points
+from fracture_core.ui.evaluation_settings import choose_setting, rule_of
+from fracture_core.ui.text import literal
+
+st.header("Metrics", anchor=False)
+messages = st.container()
+with st.sidebar:
+    listed = choose_evaluation(messages)
+if listed is None:
+    st.info(
+        "Nothing has been evaluated yet: choose a model and a data set at the left.",
+        icon=":material/monitoring:",
+    )
+    st.stop()
+try:
+    evaluation = opened_evaluation(listed)
+except WorkbenchError as error:
+    messages.error(literal(str(error)), icon=":material/broken_image:")
+    st.stop()
+
+with st.sidebar:
+    setting = choose_setting(evaluation)
+st.caption(literal(rule_of(setting, evaluation.about)))
+show_dial(listed, evaluation, setting, points_for(listed, evaluation, setting, messages))
+
+tabs = st.tabs(["Operating points"], on_change="rerun", key="evaluation-tab")
+with tabs[0]:
+    show_points(listed, evaluation, setting)
