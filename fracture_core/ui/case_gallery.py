@@ -47,7 +47,7 @@ _STYLE = """<style>
 .case-card {display: flex; flex-direction: column; border: 1px solid rgba(128, 128, 128, 0.35);
   border-radius: 0.5rem; overflow: hidden; color: inherit; text-decoration: none}
 a.case-card:hover, a.case-card:focus-visible {border-color: #0072b2; outline: 2px solid #0072b2}
-.case-card img {display: block; width: 100%; aspect-ratio: 4 / 3; background: #0b0b0c;
+.case-card img {display: block; width: 100%; height: auto; aspect-ratio: 4 / 3; background: #0b0b0c;
   color: #e8ecef; font-size: 0.8rem}
 .case-card .why {padding: 0.5rem 0.65rem 0.6rem; font-size: 0.85rem; line-height: 1.35;
   overflow-wrap: anywhere}

@@ -49,6 +49,14 @@ COST_WORDS = {
     "whole_picture": "Whole picture wrong: factor",
     "critical": "Critical pair: factor",
 }
+_TITLES = (
+    "Missed finding",
+    "Spurious finding",
+    "Wrong class",
+    "Wrong place",
+    "Wrong class and place",
+    "Duplicate",
+)
 _COST_HELP = (
     "A missed finding costs more the further its best candidate lies below the confidence, any "
     "other error the higher its score: up to twice this number. A picture that is wrong as a whole "
@@ -288,7 +296,7 @@ def _focus(errors: CaseErrors, place: int, boxes: tuple[JudgedBox, ...]) -> tupl
 
 def _title(errors: CaseErrors, place: int) -> str:
     names = (*errors.evaluation.about.classes, "")
-    kind = KINDS[int(errors.kind[place])]
+    kind = _TITLES[int(errors.kind[place])]
     label, true = names[errors.label[place]], names[errors.true_label[place]]
     if errors.row[place] < 0:
         return f"{kind}: {true} taken for {label}"
