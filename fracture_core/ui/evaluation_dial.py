@@ -1,22 +1,33 @@
 """The dial of an evaluation on its page, and the cases of a clicked cell below it."""
 
 from dataclasses import replace
-from urllib.parse import urlencode
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from fracture_core.errors import ConfigError
 from fracture_core.evaluations import Evaluation, Listed
-from fracture_core.evaluations.dial import DialSetting, DialTable, cell_pictures, dial_table
+from fracture_core.evaluations.dial import (
+    DialSetting,
+    DialTable,
+    Sheet,
+    cell_pictures,
+    dial_table,
+)
+from fracture_core.evaluations.one_picture import JudgedBox, Judging, judge_picture
 from fracture_core.models.points import Measurements
+from fracture_core.ui.case_gallery import Entry, case_gallery, drawn_boxes, gallery_dataset
+from fracture_core.ui.case_links import read_link
 from fracture_core.ui.dial_view import Cell, DialState, Mark, dial, packed
 from fracture_core.ui.evaluation_choice import stamp_of
 from fracture_core.ui.routes import share_table
 from fracture_core.ui.text import literal
 
+if TYPE_CHECKING:
+    from fracture_core.datasets import Dataset
+
 STATE = "dial"
 CELL = "dial_cell"
-MOST_CASES = 60
 
 
 def show_dial(
@@ -104,31 +115,54 @@ def _show_cell(evaluation: Evaluation, setting: DialSetting, table: DialTable, c
     found = cell_pictures(evaluation, setting, sheet, where, cell.confidence)
     at = "" if cell.sheet == "classes" else f" at confidence ≥ {cell.confidence:.3f}"
     truth, shown = literal(sheet.rows[cell.row]), literal(sheet.columns[cell.column])
-    count = f"{len(found):,} {'case' if len(found) == 1 else 'cases'}"
-    st.markdown(f"**{count}** of truth **{truth}**, found **{shown}**{at}")
+    count = f"{len(found):,} {'picture' if len(found) == 1 else 'pictures'}"
+    st.markdown(f"**{count}** · truth **{truth}**, found **{shown}**{at}")
+    judging = Judging(
+        confidence=cell.confidence,
+        nms_iou=setting.nms_iou,
+        match_iou=setting.match_iou,
+        class_aware=setting.class_aware,
+    )
+    dataset = gallery_dataset(evaluation.about.data)
     with st.container(key="cell-cases"):
-        for sample_id in found[:MOST_CASES]:
-            address = read_address(evaluation, setting, sample_id, cell.confidence)
-            st.markdown(f"[{literal(sample_id)}]({address})")
-    if len(found) > MOST_CASES:
-        st.caption(f"The first {MOST_CASES} are listed.")
+        case_gallery(
+            dataset,
+            found,
+            lambda sample_id: _entry(evaluation, dataset, judging, sheet, where, sample_id),
+            key="cell_page",
+        )
 
 
-def read_address(
-    evaluation: Evaluation, setting: DialSetting, sample_id: str, confidence: float
-) -> str:
-    """Where Read opens a case as it was judged."""
+def _entry(
+    evaluation: Evaluation,
+    dataset: "Dataset | None",
+    judging: Judging,
+    sheet: Sheet,
+    cell: tuple[int, int],
+    sample_id: str,
+) -> Entry:
+    """Cut out around the boxes that make a picture belong to the cell."""
     about = evaluation.about
-    case = sample_id.rpartition("/")[0] if about.data.endswith((".h5", ".hdf5")) else sample_id
-    asked = {
-        "source": "Data set",
-        "path": about.data,
-        "split": about.split,
-        "sample": case,
-        "model": about.model_id,
-        "confidence": f"{confidence:.9g}",
-        "nms": f"{setting.nms_iou:g}",
-        "match": f"{setting.match_iou:g}",
-        "same_class": str(int(setting.class_aware and not about.one_class)),
-    }
-    return f"/?{urlencode(asked)}"
+    boxes: tuple[JudgedBox, ...] = ()
+    if about.task != "classify":
+        boxes = judge_picture(evaluation, sample_id, judging)
+    score = float(evaluation.image_scores[evaluation.sample_ids.index(sample_id)])
+    return Entry(
+        sample_id=sample_id,
+        boxes=drawn_boxes(boxes, about.classes),
+        focus=_focus(boxes, *cell) if sheet.name == "findings" else (),
+        title=f"{sheet.rows[cell[0]]} → {sheet.columns[cell[1]]}",
+        lines=(f"best score of the image {score:.3f}",),
+        link=read_link(about, dataset, sample_id, judging),
+    )
+
+
+def _focus(boxes: tuple[JudgedBox, ...], row: int, column: int) -> tuple[int, ...]:
+    """Of a cell of findings: missed truths of its row, or findings of its column."""
+    missed = tuple(i for i, box in enumerate(boxes) if box.kind == "missed" and box.label == row)
+    found = tuple(
+        i
+        for i, box in enumerate(boxes)
+        if not box.is_truth and box.kind != "candidate" and box.label == column
+    )
+    return found or missed

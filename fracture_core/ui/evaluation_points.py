@@ -33,8 +33,8 @@ def points_for(
     """Those stored with the model where they fit, else those of the usual rules on this evaluation;
     None where neither makes sense.
     """
-    stored = _stored(evaluation, messages)
-    if stored is not None and stored.one_class == evaluation.about.one_class:
+    stored = stored_points(evaluation, messages)
+    if stored is not None:
         return stored
     return _try_measured(listed, evaluation, setting, RULES)
 
@@ -42,7 +42,7 @@ def points_for(
 def show_points(listed: Listed, evaluation: Evaluation, setting: DialSetting) -> None:
     """What is stored, and what could be."""
     about = evaluation.about
-    stored = _stored(evaluation, st.container())
+    stored = stored_points(evaluation, st.container())
     if stored is None:
         st.info(
             f"No operating points are stored with {literal(about.title)} yet: choose some here.",
@@ -108,15 +108,18 @@ def _card_of(evaluation: Evaluation) -> ModelCard | None:
     return next((card for card in named if card.weights_sha256 == about.weights_sha256), None)
 
 
-def _stored(evaluation: Evaluation, messages: DeltaGenerator) -> Measurements | None:
+def stored_points(evaluation: Evaluation, messages: DeltaGenerator) -> Measurements | None:
+    """What is stored of the same weights with classes counted alike; None = nothing."""
     card = _card_of(evaluation)
     if card is None:
         return None
     try:
-        return points_of(card)
+        stored = points_of(card)
     except ConfigError as error:
         messages.error(literal(str(error)), icon=":material/broken_image:")
         return None
+    same = stored is not None and stored.one_class == evaluation.about.one_class
+    return stored if same else None
 
 
 def _store(measured: Measurements, model_id: str) -> None:
