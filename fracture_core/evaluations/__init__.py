@@ -11,6 +11,8 @@ from fracture_core.evaluations.folders import (
     new_evaluation,
 )
 from fracture_core.evaluations.measuring import apply_points, measure_points
+from fracture_core.evaluations.report import Figure, Report, Table
+from fracture_core.evaluations.reporting import report_of
 from fracture_core.evaluations.running import check_evaluation, run_evaluation
 from fracture_core.evaluations.sentences import sentence_of_negative, sentence_of_score
 from fracture_core.operating_points import RULES
@@ -20,7 +22,10 @@ __all__ = [
     "About",
     "EvaluateConfig",
     "Evaluation",
+    "Figure",
     "Listed",
+    "Report",
+    "Table",
     "apply_points",
     "check_evaluation",
     "delete_evaluation",
@@ -29,6 +34,7 @@ __all__ = [
     "look_at",
     "measure_points",
     "new_evaluation",
+    "report_of",
     "run_evaluation",
     "sentence_of_negative",
     "sentence_of_score",

@@ -6,6 +6,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fracture_core.errors import ConfigError
+from fracture_core.evaluations.writing import write_text
 from fracture_core.runs import EVALUATION
 
 
@@ -58,6 +59,4 @@ def read_config(path: Path) -> EvaluateConfig:
 
 def write_config(config: EvaluateConfig, path: Path) -> None:
     """By rename."""
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    part.replace(path)
+    write_text(path, config.model_dump_json(indent=2) + "\n")

@@ -36,6 +36,7 @@ from fracture_core.evaluations.storing import (
     write_answers,
     write_truths,
 )
+from fracture_core.evaluations.writing import write_text
 from fracture_core.models.base import Model
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.fake import FakeModel
@@ -182,7 +183,7 @@ def _begin(
     if started.is_file():
         return _unchanged(started, about), truths, unreadable
     write_truths(truths, run.path / TRUTHS)
-    _write_text(started, about.model_dump_json(indent=1))
+    write_text(started, about.model_dump_json(indent=1))
     return about, truths, unreadable
 
 
@@ -322,7 +323,7 @@ class _Work:
     ) -> None:
         """Unreadable pictures first: a part with answers is whole."""
         name = f"{start:09}-{end:09}"
-        _write_text(self._parts / f"{name}.json", _NOTICES.dump_json(tuple(notices)).decode())
+        write_text(self._parts / f"{name}.json", _NOTICES.dump_json(tuple(notices)).decode())
         write_answers(answers, self._parts / f"{name}.npz")
 
 
@@ -356,7 +357,7 @@ def _complete(
         truths=len(judged.boxes),
         unreadable=unreadable,
     )
-    _write_text(run.evaluation, done.model_dump_json(indent=1) + "\n")
+    write_text(run.evaluation, done.model_dump_json(indent=1) + "\n")
     shutil.rmtree(run.path / PARTS)
 
 
@@ -376,9 +377,3 @@ def _none_readable(name: str, unreadable: Sequence[Unreadable]) -> ConfigError:
         found=f"none of {len(unreadable)}",
         advice=unreadable[0].sentence if unreadable else "",
     )
-
-
-def _write_text(path: Path, text: str) -> None:
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)

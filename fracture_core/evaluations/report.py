@@ -1,0 +1,93 @@
+"""Every figure of an evaluation, each with its unit, its number, its interval and its rule."""
+
+from dataclasses import dataclass
+from math import isnan, nan
+from typing import Literal
+
+from fracture_core.evaluations.evaluation import About
+
+Unit = Literal["lesion", "image", "study"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """One measured number; nan, undefined, where there is nothing to measure it on.
+
+    `section` groups figures · `of` a class, or the rule of an operating point, "" = all · `unit` is
+    what was counted, `n` how many of it · `low` and `high` 95 %, nan = no interval · `rule` says
+    how it was measured.
+    """
+
+    section: str
+    name: str
+    of: str = ""
+    unit: Unit
+    n: int
+    value: float
+    low: float = nan
+    high: float = nan
+    rule: str = ""
+
+    @property
+    def is_defined(self) -> bool:
+        return not isnan(self.value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """Counts; of a confusion matrix rows are true and columns predicted."""
+
+    title: str
+    unit: Unit
+    rule: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PointOfReport:
+    """An operating point: `confidence` None = its rule is not met, and `reason` says why."""
+
+    rule: str
+    confidence: float | None
+    reason: str
+    chosen_on: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """`pictures` whose truth is known, of `asked` · `positives` and `negatives` of them with and
+    without anything to find · `notes` say in a sentence what is missing and why.
+    """
+
+    about: About
+    nms_iou: float
+    match_iou: float
+    study_rule: str
+    asked: int
+    pictures: int
+    studies: int
+    lesions: int
+    positives: int
+    seconds_an_image: float
+    points: tuple[PointOfReport, ...]
+    figures: tuple[Figure, ...]
+    tables: tuple[Table, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def sections(self) -> tuple[str, ...]:
+        """In order, each once."""
+        return tuple(dict.fromkeys(figure.section for figure in self.figures))
+
+    def of_section(self, section: str) -> tuple[Figure, ...]:
+        """In order."""
+        return tuple(figure for figure in self.figures if figure.section == section)
+
+    def figure(self, section: str, name: str, unit: Unit, of: str = "") -> Figure:
+        """KeyError where there is none."""
+        for each in self.figures:
+            if (each.section, each.name, each.unit, each.of) == (section, name, unit, of):
+                return each
+        raise KeyError((section, name, unit, of))

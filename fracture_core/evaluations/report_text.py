@@ -1,0 +1,145 @@
+"""A report as text for a terminal, under 100 columns wide."""
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from math import isnan
+from typing import get_args
+
+from fracture_core.evaluations.report import Figure, Report, Table, Unit
+
+WIDTH = 98
+UNDEFINED = "undefined"
+_MOST_COLUMNS = 12
+_OVERALL = "all"
+
+
+def as_text(report: Report) -> str:
+    """Everything: what was asked, figures by section, counts, and what is missing."""
+    parts = [_head(report), *_points(report)]
+    parts += [_section(report, name) for name in report.sections]
+    parts += [_table(table) for table in report.tables]
+    if report.notes:
+        parts.append("\n".join(["Notes", *(_wrapped(note) for note in report.notes)]))
+    return "\n\n".join(parts)
+
+
+def _head(report: Report) -> str:
+    about = report.about
+    one_class = ", every class counts as one" if about.one_class else ""
+    judged = f"{report.pictures:,} pictures in {report.studies:,} studies"
+    if about.task != "classify":
+        judged += f", {report.lesions:,} lesions"
+    lines = [
+        f"{about.title} on {about.data_name}, split {about.split}{one_class}",
+        f"{judged}; {report.positives:,} pictures with something to find",
+        f"Overlap merge (NMS IoU) {report.nms_iou:g}, match IoU {report.match_iou:g}, "
+        f"studies by {report.study_rule}; intervals 95 %",
+        f"{1000 * report.seconds_an_image:.0f} ms an image",
+    ]
+    return "\n".join(line[:WIDTH] for line in lines)
+
+
+def _points(report: Report) -> Iterator[str]:
+    if not report.points:
+        return
+    rows = [
+        (point.rule, f"{point.confidence:.4f}" if point.confidence is not None else "not met")
+        for point in report.points
+    ]
+    where = report.points[0].chosen_on
+    yield "\n".join([f"Operating points, confidences chosen on {where}", *_aligned(rows)])
+
+
+def _section(report: Report, name: str) -> str:
+    """Figures by class or operating point, or one below the other."""
+    figures = report.of_section(name)
+    rules = tuple(dict.fromkeys(figure.rule for figure in figures))
+    title = f"{name}: {rules[0]}" if len(rules) == 1 else name
+    columns = tuple(dict.fromkeys(figure.of for figure in figures))
+    names = tuple(dict.fromkeys((figure.name, figure.unit) for figure in figures))
+    if len(columns) == 1:
+        rows = [(each.name, f"per {each.unit}", _cell(each), _count(each)) for each in figures]
+        return "\n".join([title[:WIDTH], *_aligned(rows)])
+    body = _by_name(figures, columns) if len(names) > len(columns) else _by_column(figures, columns)
+    return "\n".join([title[:WIDTH], *body])
+
+
+def _by_name(figures: Sequence[Figure], columns: Sequence[str]) -> list[str]:
+    """A row for each figure, below its unit, and a column for each class or operating point."""
+    rows: list[tuple[str, ...]] = [("", *(of or _OVERALL for of in columns))]
+    for unit, name in sorted(dict.fromkeys((each.unit, each.name) for each in figures), key=_unit):
+        if not any(row[0] == f"per {unit}" for row in rows):
+            rows.append((f"per {unit}", *("" for _ in columns)))
+        held = {each.of: each for each in figures if (each.unit, each.name) == (unit, name)}
+        rows.append((f"  {name}", *(_cell(held[of]) if of in held else "" for of in columns)))
+    return _aligned(rows)
+
+
+def _unit(key: tuple[Unit, str]) -> int:
+    """Lesions, images, studies; within a unit as they come."""
+    return get_args(Unit).index(key[0])
+
+
+def _by_column(figures: Sequence[Figure], columns: Sequence[str]) -> list[str]:
+    """A row for each class, with how many there are of it."""
+    names = tuple(dict.fromkeys(figure.name for figure in figures))
+    rows: list[tuple[str, ...]] = [(f"per {figures[0].unit}", "n", *names)]
+    for of in columns:
+        held = {each.name: each for each in figures if each.of == of}
+        # The last is of the truths of the class: recall, F1, average precision.
+        count = [each.n for each in held.values()][-1]
+        cells = (_cell(held[name]) if name in held else "" for name in names)
+        rows.append((of or _OVERALL, f"{count:,}", *cells))
+    return _aligned(rows)
+
+
+def _count(figure: Figure) -> str:
+    return f"n = {figure.n:,}"
+
+
+def _cell(figure: Figure) -> str:
+    if not figure.is_defined:
+        return UNDEFINED
+    if isnan(figure.low):
+        return f"{figure.value:.3f}"
+    return f"{figure.value:.2f} ({figure.low:.2f}–{figure.high:.2f})"
+
+
+def _table(table: Table) -> str:
+    title = f"{table.title}, per {table.unit}, {table.rule}"
+    if len(table.columns) > _MOST_COLUMNS:
+        return f"{title}\n  {len(table.columns)} columns: see report.json"
+    names = [name[:11] for name in table.columns]
+    corner = "true \\ found" if table.title == "Confusion" else ""
+    rows = [(corner, *names)]
+    for name, counts in zip(table.rows, table.counts, strict=True):
+        rows.append((name[:20], *(f"{count:,}" for count in counts)))
+    return "\n".join([title[:WIDTH], *_aligned(rows)])
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Columns side by side; those that do not fit go below, with the first column again."""
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    lines: list[str] = []
+    for block in _blocks(widths):
+        for row in rows:
+            cells = [row[k].ljust(widths[k]) for k in (0, *block)]
+            lines.append(f"  {'  '.join(cells)}".rstrip()[:WIDTH])
+    return lines
+
+
+def _blocks(widths: Sequence[int]) -> list[list[int]]:
+    """Which columns but the first stand side by side."""
+    blocks: list[list[int]] = [[]]
+    used = widths[0] + 2
+    for k, width in enumerate(widths[1:], start=1):
+        if blocks[-1] and used + width + 2 > WIDTH:
+            blocks.append([])
+            used = widths[0] + 2
+        blocks[-1].append(k)
+        used += width + 2
+    return blocks
+
+
+def _wrapped(note: str) -> str:
+    return textwrap.fill(note, WIDTH, initial_indent="  ", subsequent_indent="  ")
