@@ -4,8 +4,10 @@ import streamlit as st
 
 from fracture_core.errors import WorkbenchError
 from fracture_core.ui.evaluation_choice import choose_evaluation, opened_evaluation
+from fracture_core.ui.evaluation_critical import show_critical
 from fracture_core.ui.evaluation_dial import show_dial
-from fracture_core.ui.evaluation_points import points_for, show_points
+from fracture_core.ui.evaluation_points import points_for, show_points, stored_points
+from fracture_core.ui.evaluation_report import show_report
 from fracture_core.ui.evaluation_settings import choose_setting, rule_of
 from fracture_core.ui.text import literal
 
@@ -30,6 +32,18 @@ with st.sidebar:
 st.caption(literal(rule_of(setting, evaluation.about)))
 show_dial(listed, evaluation, setting, points_for(listed, evaluation, setting, messages))
 
-tabs = st.tabs(["Operating points"], on_change="rerun", key="evaluation-tab")
-with tabs[0]:
-    show_points(listed, evaluation, setting)
+names = ["Operating points", "Report"]
+if evaluation.about.task == "classify":
+    names.append("Critical errors")
+tabs = dict(zip(names, st.tabs(names, on_change="rerun", key="evaluation_tab"), strict=True))
+# What a hidden tab holds is not measured.
+with tabs["Operating points"] as tab:
+    if tab.open:
+        show_points(listed, evaluation, setting)
+with tabs["Report"] as tab:
+    if tab.open:
+        show_report(listed, evaluation, setting, stored_points(evaluation, messages))
+if "Critical errors" in tabs:
+    with tabs["Critical errors"] as tab:
+        if tab.open:
+            show_critical(evaluation)
