@@ -1,16 +1,28 @@
 """What `python -m fracture_core evaluate` does, for people and as a job."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
-from fracture_core.evaluations.config import EvaluateConfig
+from fracture_core.errors import ConfigError
+from fracture_core.evaluations.charts import write_charts
+from fracture_core.evaluations.config import EvaluateConfig, read_config
 from fracture_core.evaluations.evaluation import Evaluation
 from fracture_core.evaluations.folders import new_evaluation, read_completed
+from fracture_core.evaluations.measuring import apply_points, measure_points
+from fracture_core.evaluations.report import Report
+from fracture_core.evaluations.report_files import write_csv, write_json
+from fracture_core.evaluations.report_text import as_text
+from fracture_core.evaluations.reporting import report_of
 from fracture_core.evaluations.running import check_evaluation, run_evaluation
+from fracture_core.evaluations.sentences import sentence_of_negative
 from fracture_core.evaluations.stopping import stop_on_signal
+from fracture_core.metrics.critical import FRACTURE10_PAIRS
+from fracture_core.models.library import list_cards, points_of, store_points
+from fracture_core.models.points import Measurements
 from fracture_core.runs import RunFolder, open_run
 
 
@@ -41,10 +53,84 @@ def _go_on(run: RunFolder, wishes: Wishes) -> int:
     if evaluation is None:
         print(f"Stopped. Go on with: python -m fracture_core evaluate --resume {run.path}")
         return 0
+    measured = _measure(evaluation, read_config(run.config), wishes)
+    report = write_report(run.path, evaluation, measured, _pairs(evaluation, wishes))
+    print(as_text(report))
+    if measured is not None:
+        _print_points(measured, wishes)
     unreadable = read_completed(run).unreadable
     for each in unreadable:
         print(f"{each.sample_id}: {each.sentence}", file=sys.stderr)
+    print(f"\nWritten to {run.path}: report.json, report.csv, figures/")
     return 1 if unreadable else 0
+
+
+def write_report(
+    folder: Path,
+    evaluation: Evaluation,
+    measured: Measurements | None,
+    pairs: Sequence[tuple[str, str]],
+) -> Report:
+    """Report.json, report.csv and figures/ of an evaluation, by what its config asks for."""
+    config = read_config(RunFolder(path=folder).config)
+    report = report_of(
+        evaluation,
+        nms_iou=measured.nms_iou if measured else config.nms_iou,
+        match_iou=measured.match_iou if measured else config.match_iou,
+        study_rule=config.study_rule,
+        critical_pairs=pairs,
+        measured=measured,
+    )
+    write_json(report, folder / "report.json")
+    write_csv(report, folder / "report.csv")
+    write_charts(evaluation, report, folder / "figures")
+    return report
+
+
+def _measure(evaluation: Evaluation, config: EvaluateConfig, wishes: Wishes) -> Measurements | None:
+    """Points chosen here, or the model's own applied here; None = those of the report."""
+    if wishes.choose_points:
+        chosen = measure_points(evaluation, nms_iou=config.nms_iou, match_iou=config.match_iou)
+        store_points(chosen)
+        return chosen
+    if not wishes.apply_points:
+        return None
+    about = evaluation.about
+    known = {card.model_id: card for card in list_cards()}
+    stored = points_of(known[about.model_id]) if about.model_id in known else None
+    if stored is None:
+        raise ConfigError(
+            about.model_id,
+            expected="a model with operating points",
+            found="none",
+            advice="Choose them on validation with --choose-points.",
+        )
+    applied = apply_points(stored, evaluation)
+    store_points(applied)
+    return applied
+
+
+def _pairs(evaluation: Evaluation, wishes: Wishes) -> tuple[tuple[str, str], ...]:
+    """Those asked for, or those the field knows where all their classes are there."""
+    classes = evaluation.about.classes
+    if not wishes.critical:
+        named = {name for pair in FRACTURE10_PAIRS for name in pair}
+        return FRACTURE10_PAIRS if named <= set(classes) else ()
+    pairs = []
+    for text in wishes.critical:
+        true, colon, read = (part.strip() for part in text.partition(":"))
+        if not (true and colon and read):
+            raise ConfigError("--critical", expected="TRUE:PREDICTED", found=repr(text))
+        pairs.append((true, read))
+    return tuple(pairs)
+
+
+def _print_points(measured: Measurements, wishes: Wishes) -> None:
+    where = "Kept with the model's card" if wishes.choose_points else "Applied, and kept"
+    print(f"\n{where}: {', '.join(point.rule for point in measured.points)}")
+    for point in measured.points:
+        if point.confidence is not None:
+            print(f"  {point.rule}: {sentence_of_negative(measured, point.confidence)}")
 
 
 def _predict(run: RunFolder) -> Evaluation | None:

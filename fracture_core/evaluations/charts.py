@@ -1,0 +1,241 @@
+"""The figures of a report as pictures: PNG and SVG, in colours that colour-blind people tell apart.
+
+Each curve is drawn from all candidates; the operating points on it have their 95 % intervals.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fracture_core.evaluations.evaluation import Evaluation
+from fracture_core.evaluations.report import Figure, Report, Table, Unit
+from fracture_core.evaluations.reporting_boxes import FROC, POINTS
+from fracture_core.metrics import greedy
+from fracture_core.metrics.calibration import Reliability, reliability
+from fracture_core.metrics.columns import Float64s
+from fracture_core.metrics.froc import RATES, froc
+from fracture_core.metrics.rates import precision_recall, roc
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Okabe and Ito's; the shape of a mark says the same as its colour.
+_CURVE = "#0072B2"
+_MARKS = (("#D55E00", "o"), ("#009E73", "s"), ("#CC79A7", "^"), ("#E69F00", "D"), ("#000000", "v"))
+_GREY = "#767676"
+_INCHES = (5.2, 4.4)
+_DOTS_PER_INCH = 160
+_MOST_CORNERS = 1_500
+_MOST_CLASSES = 24
+FORMATS = ("png", "svg")
+_Draw = Callable[["Axes"], None]
+
+
+def write_charts(evaluation: Evaluation, report: Report, folder: Path) -> list[Path]:
+    """Those that make sense for the model's task, each in every format; returns what was written.
+
+    A curve of nothing, without a truth or without a negative, is left out.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    judged = evaluation.judged()
+    drawn: dict[str, _Draw] = {}
+    if report.about.task == "classify":
+        if report.points:
+            _add_images(drawn, judged, report)
+    else:
+        _add_lesions(drawn, judged, report)
+        _add_images(drawn, judged, report)
+    for table in report.tables:
+        if table.title == "Confusion" and len(table.columns) <= _MOST_CLASSES:
+            drawn["confusion"] = _confusion(table)
+    return [path for name, draw in drawn.items() for path in _save(draw, folder / name)]
+
+
+def _add_lesions(drawn: dict[str, _Draw], judged: Evaluation, report: Report) -> None:
+    found, truths = judged.found(report.nms_iou), judged.truths
+    if len(truths) and len(found):
+        counts = greedy.sweep(found, truths, match_iou=report.match_iou)
+        drawn["precision-recall"] = _precision_recall(
+            counts.recall, counts.precision, report, "lesion", ("sensitivity", "precision")
+        )
+        curve = froc(found, truths, match_iou=report.match_iou)
+        drawn["froc"] = _froc(curve.fp_per_image, curve.sensitivity, report)
+    if len(found):
+        right = greedy.match_all(found, truths, report.match_iou)
+        drawn["reliability"] = _reliability(reliability(found.scores, right), "Findings", "right")
+
+
+def _add_images(drawn: dict[str, _Draw], judged: Evaluation, report: Report) -> None:
+    scores, positive = judged.image_scores, judged.positive
+    if 0 < positive.sum() < len(positive):
+        curve = roc(scores, positive)
+        drawn["roc-images"] = _roc(curve.false_positive_rate, curve.sensitivity, curve.auc, report)
+    if report.about.task == "classify":
+        if positive.any():
+            found = precision_recall(scores, positive)
+            drawn["precision-recall"] = _precision_recall(
+                found.recall, found.precision, report, "image", ("sensitivity", "PPV")
+            )
+        bins = reliability(scores, positive)
+        drawn["reliability"] = _reliability(bins, "Images", "with something to find")
+
+
+def _save(draw: _Draw, stem: Path) -> list[Path]:
+    # Without pyplot: no window, no state shared with other threads.
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as Picture
+
+    written = []
+    # Text stays text, and the same figures make the same file.
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": stem.name}):
+        picture = Picture(figsize=_INCHES, layout="constrained")
+        FigureCanvasAgg(picture)
+        axes = picture.add_subplot()
+        axes.spines[["top", "right"]].set_visible(False)
+        draw(axes)
+        for form in FORMATS:
+            path = stem.with_name(f"{stem.name}.{form}")
+            part = path.with_name(f".{path.name}.part")
+            facts = {"Date": None} if form == "svg" else None
+            picture.savefig(part, format=form, dpi=_DOTS_PER_INCH, metadata=facts)
+            part.replace(path)
+            written.append(path)
+    return written
+
+
+def _precision_recall(
+    recall: Float64s, precision: Float64s, report: Report, unit: Unit, names: tuple[str, str]
+) -> _Draw:
+    def draw(axes: "Axes") -> None:
+        x, y = _thin(recall, precision)
+        axes.plot(x, y, color=_CURVE, drawstyle="steps-pre")
+        axes.set(xlim=(0, 1.03), ylim=(0, 1.03))
+        axes.set_xlabel(f"Sensitivity (recall), per {unit}")
+        what = "findings" if unit == "lesion" else "images"
+        axes.set_ylabel(f"Precision (PPV), of {what}")
+        _mark_points(axes, report, unit, names[0], names[1])
+
+    return draw
+
+
+def _froc(fp_per_image: Float64s, sensitivity: Float64s, report: Report) -> _Draw:
+    def draw(axes: "Axes") -> None:
+        x, y = _thin(fp_per_image, sensitivity)
+        axes.plot(np.maximum(x, 1e-3), y, color=_CURVE, drawstyle="steps-post")
+        at = [each for each in report.of_section(FROC) if each.of.startswith("at ")]
+        _error_bars(axes, np.array(RATES), at)
+        axes.set_xscale("log")
+        axes.set(xlim=(min(RATES) / 2, max(RATES) * 2), ylim=(0, 1.03))
+        axes.set_xticks(RATES, [f"{rate:g}" if rate >= 1 else f"1/{1 / rate:g}" for rate in RATES])
+        axes.minorticks_off()
+        axes.set_xlabel("False positives per image")
+        axes.set_ylabel("Sensitivity, per lesion")
+
+    return draw
+
+
+def _roc(wrong: Float64s, sensitivity: Float64s, auc: float, report: Report) -> _Draw:
+    def draw(axes: "Axes") -> None:
+        axes.plot((0, 1), (0, 1), color=_GREY, linestyle=":", linewidth=1)
+        x, y = _thin(wrong, sensitivity)
+        axes.plot(x, y, color=_CURVE, label=f"AUC {auc:.3f}")
+        axes.set(xlim=(-0.01, 1.03), ylim=(-0.01, 1.03))
+        axes.set_xlabel("1 − specificity, per image")
+        axes.set_ylabel("Sensitivity, per image")
+        _mark_points(axes, report, "image", "specificity", "sensitivity", falling=True)
+
+    return draw
+
+
+def _reliability(bins: Reliability, what: str, right: str) -> _Draw:
+    def draw(axes: "Axes") -> None:
+        there = bins.totals > 0
+        x, y = bins.mean_score[there], bins.share[there]
+        low, high = (bins.intervals[there, k] for k in (0, 1))
+        axes.plot((0, 1), (0, 1), color=_GREY, linestyle=":", linewidth=1)
+        axes.errorbar(
+            x, y, yerr=_lengths(y, low, high), color=_CURVE, marker="o", capsize=3, linewidth=1
+        )
+        for place, share, count in zip(x, y, bins.totals[there], strict=True):
+            # Away from the axis, and from the bar.
+            offset = (0, 7) if share < 0.1 else (5, -11)
+            axes.annotate(f"{count:,}", (place, share), offset, textcoords="offset points", size=7)
+        axes.set(xlim=(0, 1.03), ylim=(-0.01, 1.03))
+        axes.set_xlabel("Mean score of the bin (numbers: how many)")
+        axes.set_ylabel(f"{what} {right}, share")
+
+    return draw
+
+
+def _confusion(table: Table) -> _Draw:
+    def draw(axes: "Axes") -> None:
+        counts = np.array(table.counts, dtype=np.float64)
+        whole = counts.sum(axis=1, keepdims=True)
+        shares = np.divide(counts, whole, out=np.zeros_like(counts), where=whole > 0)
+        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+        for (row, column), share in np.ndenumerate(shares):
+            colour = "white" if share > 0.5 else "black"
+            text = f"{int(counts[row, column]):,}"
+            axes.text(column, row, text, ha="center", va="center", color=colour, size=8)
+        axes.set_xticks(range(len(table.columns)), table.columns, rotation=40, ha="right")
+        axes.set_yticks(range(len(table.rows)), table.rows)
+        axes.set_xlabel(f"Found as, {'images' if table.unit == 'image' else 'findings'}")
+        axes.set_ylabel(f"True class, per {table.unit} (shade: share of the row)")
+
+    return draw
+
+
+def _mark_points(
+    axes: "Axes", report: Report, unit: Unit, of_x: str, of_y: str, *, falling: bool = False
+) -> None:
+    """Operating points with both intervals; `falling`: the axis shows 1 − x."""
+    met = [point for point in report.points if point.confidence is not None]
+    for point, (colour, shape) in zip(met, _MARKS, strict=False):
+        x = report.figure(POINTS, of_x, unit, point.rule)
+        y = report.figure(POINTS, of_y, unit, point.rule)
+        if not (x.is_defined and y.is_defined):
+            continue
+        place, low, high = x.value, x.low, x.high
+        if falling:
+            place, low, high = 1 - x.value, 1 - x.high, 1 - x.low
+        axes.errorbar(
+            [place],
+            [y.value],
+            xerr=_lengths(np.array([place]), np.array([low]), np.array([high])),
+            yerr=_lengths(np.array([y.value]), np.array([y.low]), np.array([y.high])),
+            color=colour,
+            marker=shape,
+            capsize=3,
+            linestyle="none",
+            label=f"{point.rule}: confidence ≥ {point.confidence:.2f}",
+        )
+    if met:
+        axes.legend(frameon=False, fontsize=8)
+
+
+def _error_bars(axes: "Axes", x: Float64s, figures: Sequence[Figure]) -> None:
+    y, low, high = (
+        np.array([getattr(each, name) for each in figures]) for name in ("value", "low", "high")
+    )
+    bars = _lengths(y, low, high)
+    axes.errorbar(x, y, yerr=bars, color=_MARKS[0][0], marker="o", capsize=3, linestyle="none")
+
+
+def _lengths(value: Float64s, low: Float64s, high: Float64s) -> Float64s:
+    """(2, N) below and above, 0 where there is no interval."""
+    return np.nan_to_num(np.maximum(np.stack([value - low, high - value]), 0))
+
+
+def _thin(x: Float64s, y: Float64s) -> tuple[Float64s, Float64s]:
+    """Not more corners than anybody sees: even steps along the curve, dense at its beginning."""
+    count = len(x)
+    if count <= _MOST_CORNERS:
+        return x, y
+    along = np.abs(np.diff(y, prepend=y[0])).cumsum()
+    even = np.searchsorted(along, np.linspace(0, along[-1], _MOST_CORNERS // 2))
+    early = np.geomspace(1, count, _MOST_CORNERS // 2).astype(np.int64) - 1
+    kept = np.unique(np.concatenate([np.minimum(even, count - 1), early, [count - 1]]))
+    return x[kept], y[kept]
