@@ -68,6 +68,11 @@ def paired_bootstrap(
 
     value = difference(np.ones(len(groups)))
     drawn = replicates(groups, difference, count=count, seed=seed)[:, 0]
+    return difference_of(value, drawn, level)
+
+
+def difference_of(value: float, drawn: Float64s, level: float = 0.95) -> Difference:
+    """From a difference and its (B,) replicates, as `paired_bootstrap` draws them."""
     ends = interval_of(value, drawn, level)
     p_value = nan if np.isnan(ends.low) else _p_of(drawn[~np.isnan(drawn)])
     return Difference(value=value, low=ends.low, high=ends.high, p_value=p_value)
