@@ -1,0 +1,507 @@
+"""Two to four models on the same pictures: at a common dial, with intervals and paired tests."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import nan
+from typing import Literal
+
+import numpy as np
+
+from fracture_core.evaluations.average_precision import AveragePrecision
+from fracture_core.evaluations.evaluation import About, Evaluation
+from fracture_core.evaluations.one_picture import Judging
+from fracture_core.metrics import greedy
+from fracture_core.metrics.bootstrap import Interval, interval_of, replicates
+from fracture_core.metrics.columns import Bools, Columns, Float64s
+from fracture_core.metrics.paired import Difference, McNemar, difference_of, mcnemar
+from fracture_core.metrics.studies import study_positive, study_scores
+from fracture_core.metrics.weighted import Auc, FrocSensitivity
+from fracture_core.operating_points import (
+    Curve,
+    Rule,
+    choose,
+    classifier_curve,
+    detector_curve,
+)
+from fracture_core.types import Int64s
+
+Unit = Literal["lesion", "image", "study"]
+DialKind = Literal["sensitivity", "FP per image", "own confidence"]
+FEWEST, MOST = 2, 4
+RESAMPLES = 1000
+# Of so many candidates a resample takes a hundredth of a second.
+MANY_CANDIDATES, FEW_RESAMPLES = 500_000, 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """How findings are merged and matched, and the score of a study."""
+
+    nms_iou: float = 0.5
+    match_iou: float = 0.5
+    class_aware: bool = True
+    study_rule: str = "max"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contender:
+    """One model's answers, judged once for every confidence.
+
+    `evaluation` holds only pictures whose truth is known · `found` its candidates, merged, and
+    which of them, `right` (N,), are matched · `hit_scores` (M,) of each truth the score of the
+    finding matched with it, −1 = none · `image_scores` (I,) · `lesions` None for a classifier.
+    """
+
+    evaluation: Evaluation
+    setting: Setting
+    found: Columns
+    right: Bools
+    hit_scores: Float64s
+    image_scores: Float64s
+    lesions: Curve | None
+    images: Curve
+
+    @property
+    def title(self) -> str:
+        return self.evaluation.about.title
+
+    def curve(self, unit: Unit) -> Curve | None:
+        """Of lesions, or of whole images."""
+        return self.lesions if unit == "lesion" else self.images
+
+    def judging(self, confidence: float) -> Judging:
+        return Judging(
+            confidence=confidence,
+            nms_iou=self.setting.nms_iou,
+            match_iou=self.setting.match_iou,
+            class_aware=self.setting.class_aware,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a dial puts a model: a confidence, or None and the reason."""
+
+    confidence: float | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One figure of all models: `values`, one a model, nan = undefined · `differences` from the
+    reference, None for the reference itself · `n` of its `unit` · `at_dial`: it depends on the
+    confidence · `higher_is_better`.
+    """
+
+    name: str
+    unit: Unit
+    n: int
+    at_dial: bool
+    higher_is_better: bool
+    values: tuple[Interval, ...]
+    differences: tuple[Difference | None, ...]
+
+
+# ---- who can be compared ------------------------------------------------------------------------
+
+
+def refusal_of(first: About, other: About) -> str:
+    """Why two evaluations cannot be compared by what they are of, or ""."""
+    if first.data_stamp != other.data_stamp or first.data != other.data:
+        same = first.data == other.data
+        found = "an other state of the data" if same else f"other data, {other.data_name}"
+        return f"{other.title} answered to {found}; the first to {first.data_name}."
+    if first.split != other.split:
+        return f"{other.title} answered to split {other.split}; the first to {first.split}."
+    if first.one_class != other.one_class:
+        words = ("each class by itself", "one class")
+        return (
+            f"{other.title} was evaluated with {words[other.one_class]}; "
+            f"the first with {words[first.one_class]}."
+        )
+    if _findings(first) != _findings(other):
+        ours, theirs = (", ".join(sorted(_findings(about)))[:120] for about in (first, other))
+        return f"{other.title} was evaluated with the classes {theirs}; the first with {ours}."
+    return ""
+
+
+def refusal(first: Evaluation, other: Evaluation) -> str:
+    """As `refusal_of`, and by their pictures and truths; both hold only known truths."""
+    if reason := refusal_of(first.about, other.about):
+        return reason
+    title = other.about.title
+    if first.sample_ids != other.sample_ids:
+        return (
+            f"{title} answered to {len(other):,} other pictures; the first to {len(first):,}: "
+            "evaluate both on the same."
+        )
+    both_boxes = "classify" not in (first.about.task, other.about.task)
+    if both_boxes and not _same_boxes(first.truths, other.truths):
+        return f"{title} was held against other boxes of truth; evaluate both again."
+    if not np.array_equal(first.positive, other.positive):
+        return f"{title} was held against another truth of the pictures; evaluate both again."
+    return ""
+
+
+def _findings(about: About) -> frozenset[str]:
+    return frozenset(name for name in about.classes if name != about.healthy)
+
+
+def _same_boxes(first: Columns, other: Columns) -> bool:
+    same: bool = np.array_equal(first.image, other.image) and np.array_equal(first.xyxy, other.xyxy)
+    return same
+
+
+# ---- one model ----------------------------------------------------------------------------------
+
+
+def contender(evaluation: Evaluation, setting: Setting) -> Contender:
+    """Of an evaluation such as `judged()` gives."""
+    positive = evaluation.positive
+    if evaluation.about.task == "classify":
+        scores = evaluation.image_scores.astype(np.float64)
+        return Contender(
+            evaluation=evaluation,
+            setting=setting,
+            found=evaluation.raw,
+            right=np.zeros(len(evaluation.raw), dtype=np.bool_),
+            hit_scores=np.empty(0),
+            image_scores=scores,
+            lesions=None,
+            images=classifier_curve(scores, positive),
+        )
+    found, truths = evaluation.found(setting.nms_iou), evaluation.truths
+    match_iou, aware = setting.match_iou, setting.class_aware
+    truth_row = greedy.assign_all(found, truths, match_iou, class_aware=aware)
+    right = truth_row >= 0
+    hit_scores = np.full(len(truths), -1.0)
+    hit_scores[truth_row[right]] = found.scores[right]
+    best = np.zeros(len(evaluation))
+    np.maximum.at(best, found.image, found.scores.astype(np.float64))
+    return Contender(
+        evaluation=evaluation,
+        setting=setting,
+        found=found,
+        right=right,
+        hit_scores=hit_scores,
+        image_scores=best,
+        lesions=detector_curve(found, truths, match_iou=match_iou, class_aware=aware),
+        images=classifier_curve(best, positive),
+    )
+
+
+def common_unit(contenders: Sequence[Contender]) -> Unit:
+    """Lesions where all find boxes, else whole images."""
+    return "lesion" if all(each.lesions is not None for each in contenders) else "image"
+
+
+def place_at(one: Contender, unit: Unit, kind: DialKind, level: float) -> Place:
+    """The highest confidence that reaches the sensitivity, or the lowest with few enough false
+    positives an image; `level` itself is the confidence where the kind is that.
+    """
+    if kind == "own confidence":
+        return Place(confidence=level)
+    curve = one.curve(unit)
+    if curve is None:
+        return Place(confidence=None, reason="it finds no boxes")
+    aim: Literal["sensitivity ≥", "FP per image ≤"] = (
+        "sensitivity ≥" if kind == "sensitivity" else "FP per image ≤"
+    )
+    point = choose(curve, Rule(aim=aim, bound=level))
+    return Place(confidence=point.confidence, reason=point.reason)
+
+
+# ---- figures ------------------------------------------------------------------------------------
+
+# Name, unit, and whether more is better.
+_AT_DIAL: tuple[tuple[str, Unit, bool], ...] = (
+    ("sensitivity", "lesion", True),
+    ("precision", "lesion", True),
+    ("F1", "lesion", True),
+    ("FP per image", "lesion", False),
+    ("sensitivity", "image", True),
+    ("specificity", "image", True),
+)
+_OF_ALL: tuple[tuple[str, Unit, bool], ...] = (
+    ("AP50", "lesion", True),
+    ("AP", "lesion", True),
+    ("mean FROC sensitivity", "lesion", True),
+    ("AUC", "image", True),
+    ("AUC", "study", True),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """Figures of one model: `values` (S,) of all pictures and `replicates` (B, S) of resamples of
+    patients, the same ones for every model.
+    """
+
+    values: Float64s
+    replicates: Float64s
+
+
+def draw_at_dial(one: Contender, confidence: float | None) -> Drawn:
+    """What depends on the confidence; all undefined where there is none."""
+    if confidence is None:
+        nothing = np.full(len(_AT_DIAL), nan)
+        return Drawn(values=nothing, replicates=np.full((0, len(_AT_DIAL)), nan))
+    counts = _dial_counts(one, confidence)
+    boxes = one.lesions is not None
+
+    def figures(weights: Float64s) -> Float64s:
+        return _dial_figures(weights @ counts, boxes)
+
+    return Drawn(
+        values=figures(np.ones(len(counts))),
+        replicates=replicates(one.evaluation.group_ids, figures, count=RESAMPLES),
+    )
+
+
+def draw_of_all(one: Contender) -> Drawn:
+    """What counts all candidates."""
+    evaluation, setting = one.evaluation, one.setting
+    groups, positive = evaluation.group_ids, evaluation.positive
+    by_image = Auc.of(one.image_scores, positive)
+    studies = study_scores(one.image_scores, groups, setting.study_rule)
+    by_study = Auc.of(studies.scores, study_positive(positive, groups))
+    _, first = np.unique(np.asarray(groups), return_index=True)
+    of_boxes = _box_statistics(one)
+
+    def figures(weights: Float64s) -> Float64s:
+        # A drawn study comes with all its pictures: the weight of any is its own.
+        whole = [by_image(weights), by_study(weights[first])]
+        return np.array([*of_boxes(weights), *whole])
+
+    count = FEW_RESAMPLES if len(one.found) > MANY_CANDIDATES else RESAMPLES
+    return Drawn(
+        values=figures(np.ones(len(groups))), replicates=replicates(groups, figures, count=count)
+    )
+
+
+def lines(
+    contenders: Sequence[Contender],
+    at_dial: Sequence[Drawn],
+    of_all: Sequence[Drawn],
+    reference: int,
+) -> tuple[Line, ...]:
+    """Every figure, those at the dial first; one unit of a study a picture is left out."""
+    first = contenders[0].evaluation
+    counts: dict[Unit, int] = {
+        "lesion": len(_truths(contenders)),
+        "image": len(first),
+        "study": len(set(first.group_ids)),
+    }
+    made = []
+    for drawn, names in ((at_dial, _AT_DIAL), (of_all, _OF_ALL)):
+        for column, (name, unit, higher) in enumerate(names):
+            if unit == "study" and counts["study"] == counts["image"]:
+                continue
+            made.append(
+                Line(
+                    name=name,
+                    unit=unit,
+                    n=counts["image"] if name == "FP per image" else counts[unit],
+                    at_dial=names is _AT_DIAL,
+                    higher_is_better=higher,
+                    values=tuple(_interval(each, column) for each in drawn),
+                    differences=_differences(drawn, column, reference),
+                )
+            )
+    return tuple(made)
+
+
+def image_tests(
+    contenders: Sequence[Contender], places: Sequence[Place], reference: int
+) -> tuple[McNemar | None, ...]:
+    """Whether each picture is called right, against the reference; None for the reference itself
+    and where one has no confidence.
+    """
+    right = [_called_right(one, at) for one, at in zip(contenders, places, strict=True)]
+    ours = right[reference]
+    return tuple(
+        None if n == reference or theirs is None or ours is None else mcnemar(theirs, ours)
+        for n, theirs in enumerate(right)
+    )
+
+
+def test_count(made: Sequence[Line], images: Sequence[McNemar | None]) -> int:
+    """How many p values there are."""
+    paired = sum(
+        each is not None and not np.isnan(each.p_value)
+        for line in made
+        for each in line.differences
+    )
+    return paired + sum(each is not None for each in images)
+
+
+def median_ms(evaluation: Evaluation) -> float:
+    """A picture, nan where there is none."""
+    return float(np.median(evaluation.seconds)) * 1000 if len(evaluation) else nan
+
+
+# ---- curves -------------------------------------------------------------------------------------
+
+MOST_POINTS = 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overlay:
+    """Points of one model's curve, (C,) each."""
+
+    x: Float64s
+    y: Float64s
+
+
+def pr_overlay(one: Contender, unit: Unit) -> Overlay:
+    """Precision over sensitivity, of lesions or images."""
+    curve = one.curve(unit)
+    if curve is None or not curve.positives:
+        return Overlay(x=np.empty(0), y=np.empty(0))
+    kept = _some(curve.sweep.true_positives)
+    return Overlay(x=curve.sweep.recall[kept], y=curve.sweep.precision[kept])
+
+
+def froc_overlay(one: Contender) -> Overlay:
+    """Sensitivity per lesion over false positives an image; no further than a few."""
+    curve = one.lesions
+    if curve is None or not (curve.positives and curve.images):
+        return Overlay(x=np.empty(0), y=np.empty(0))
+    rates = curve.sweep.false_positives / curve.images
+    near = int(np.searchsorted(rates, MOST_FP, side="right"))
+    kept = _some(curve.sweep.true_positives[:near])
+    # From where nothing is shown.
+    return Overlay(
+        x=np.concatenate([[0.0], rates[kept]]),
+        y=np.concatenate([[0.0], curve.sweep.recall[kept]]),
+    )
+
+
+def roc_overlay(one: Contender) -> Overlay:
+    """Sensitivity per image over the share of pictures without a truth that show something."""
+    curve = one.images
+    if not (curve.positives and curve.negatives):
+        return Overlay(x=np.empty(0), y=np.empty(0))
+    kept = _some(curve.sweep.true_positives + curve.false_alarms)
+    x = np.concatenate([[0.0], curve.false_alarms[kept] / curve.negatives])
+    return Overlay(x=x, y=np.concatenate([[0.0], curve.sweep.recall[kept]]))
+
+
+MOST_FP = 8.0
+
+
+def _some(counts: Int64s) -> Int64s:
+    """At most `MOST_POINTS` places, where rising counts change by equal steps; both ends."""
+    if len(counts) <= MOST_POINTS:
+        return np.arange(len(counts), dtype=np.int64)
+    steps = np.linspace(counts[0], counts[-1], MOST_POINTS // 2)
+    at = np.searchsorted(counts, steps, side="left")
+    even = np.round(np.linspace(0, len(counts) - 1, MOST_POINTS // 2)).astype(np.int64)
+    kept: Int64s = np.unique(np.concatenate([np.minimum(at, len(counts) - 1), even]))
+    return kept
+
+
+# ---- parts --------------------------------------------------------------------------------------
+
+
+def _truths(contenders: Sequence[Contender]) -> Columns:
+    """Of a detector where there is one: a classifier holds no boxes."""
+    boxes = [each for each in contenders if each.lesions is not None] or contenders[:1]
+    return boxes[0].evaluation.truths
+
+
+def _dial_counts(one: Contender, confidence: float) -> Float64s:
+    """(I, 7) by picture: hits, spurious, truths; called and ill, ill, called and healthy, healthy;
+    the last column is 1.
+    """
+    count = len(one.evaluation)
+    shown = one.found.scores.astype(np.float64) >= confidence
+    positive = one.evaluation.positive
+    called = one.image_scores >= confidence
+
+    def by_image(image: Int64s) -> Float64s:
+        return np.bincount(image, minlength=count).astype(np.float64)
+
+    columns = (
+        by_image(one.found.image[shown & one.right]),
+        by_image(one.found.image[shown & ~one.right]),
+        by_image(one.evaluation.truths.image),
+        (called & positive).astype(np.float64),
+        positive.astype(np.float64),
+        (~called & ~positive).astype(np.float64),
+        (~positive).astype(np.float64),
+        np.ones(count),
+    )
+    return np.stack(columns, axis=1)
+
+
+def _dial_figures(sums: Float64s, boxes: bool) -> Float64s:
+    """In the order of `_AT_DIAL`."""
+    hits, wrong, truths, called, ill, silent, healthy, images = sums.tolist()
+    of_lesions = (
+        _share(hits, truths),
+        _share(hits, hits + wrong),
+        _share(2 * hits, hits + wrong + truths),
+        _share(wrong, images),
+    )
+    lesions = of_lesions if boxes else (nan,) * len(of_lesions)
+    return np.array([*lesions, _share(called, ill), _share(silent, healthy)])
+
+
+class _NoBoxes:
+    """Figures of boxes of a model that finds none."""
+
+    def __call__(self, _: Float64s) -> Float64s:
+        return np.full(3, nan)
+
+
+class _BoxFigures:
+    """AP50, AP and the mean sensitivity of FROC, from weights."""
+
+    def __init__(self, one: Contender) -> None:
+        truths, setting = one.evaluation.truths, one.setting
+        self._average = AveragePrecision.of(one.found, truths)
+        self._froc = FrocSensitivity.of(
+            one.found, truths, match_iou=setting.match_iou, class_aware=setting.class_aware
+        )
+
+    def __call__(self, weights: Float64s) -> Float64s:
+        by_iou = self._average(weights)
+        return np.array([by_iou[0], by_iou.mean(), self._froc(weights).mean()])
+
+
+def _box_statistics(one: Contender) -> _NoBoxes | _BoxFigures:
+    return _NoBoxes() if one.lesions is None else _BoxFigures(one)
+
+
+def _interval(drawn: Drawn, column: int) -> Interval:
+    return interval_of(float(drawn.values[column]), drawn.replicates[:, column])
+
+
+def _differences(
+    drawn: Sequence[Drawn], column: int, reference: int
+) -> tuple[Difference | None, ...]:
+    ours = drawn[reference]
+    return tuple(
+        None if n == reference else _difference(theirs, ours, column)
+        for n, theirs in enumerate(drawn)
+    )
+
+
+def _difference(first: Drawn, second: Drawn, column: int) -> Difference:
+    value = float(first.values[column] - second.values[column])
+    # One of the two may have fewer resamples; the first ones are the same.
+    count = min(len(first.replicates), len(second.replicates))
+    drawn = first.replicates[:count, column] - second.replicates[:count, column]
+    return difference_of(value, drawn)
+
+
+def _called_right(one: Contender, at: Place) -> Bools | None:
+    if at.confidence is None:
+        return None
+    right: Bools = (one.image_scores >= at.confidence) == one.evaluation.positive
+    return right
+
+
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole else nan

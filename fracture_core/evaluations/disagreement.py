@@ -1,0 +1,144 @@
+"""Pictures on which two models disagree: one finds what the other misses, or shows what is not
+there alone.
+
+How much: how far the one is above its confidence, as a share of what is possible, and how far the
+other is below its own, as a share of it: 0 where both are at their confidence, 2 where the one is
+certain and the other has nothing. Scores of two models cannot be compared, their distances from
+their own confidences can. The places of a picture are summed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from fracture_core.evaluations.comparison import Contender, Unit
+from fracture_core.metrics.columns import Bools, Float64s
+from fracture_core.metrics.pairs import box_pairs
+from fracture_core.types import Int64s
+
+DisputeKind = Literal["only A hits", "only B hits", "only A is spurious", "only B is spurious"]
+DISPUTES: tuple[DisputeKind, ...] = (
+    "only A hits",
+    "only B hits",
+    "only A is spurious",
+    "only B is spurious",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disputes:
+    """Of two models, A and B: `images` (D,) int64 of each picture, the most disputed first, and by
+    how much, `amounts` (D,) · `rows` of each picture, of the truths where one hits, else of what
+    the one found; empty where whole pictures are judged.
+    """
+
+    kind: DisputeKind
+    images: Int64s
+    amounts: Float64s
+    rows: tuple[tuple[int, ...], ...]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def disputes(
+    first: Contender, second: Contender, confidences: tuple[float, float], unit: Unit
+) -> dict[DisputeKind, Disputes]:
+    """Of each of `DISPUTES`, at the confidence of each model; of lesions, or of whole images."""
+    judge = _of_lesions if unit == "lesion" else _of_images
+    return {
+        "only A hits": judge(first, second, confidences, hits=True, kind="only A hits"),
+        "only B hits": judge(second, first, confidences[::-1], hits=True, kind="only B hits"),
+        "only A is spurious": judge(
+            first, second, confidences, hits=False, kind="only A is spurious"
+        ),
+        "only B is spurious": judge(
+            second, first, confidences[::-1], hits=False, kind="only B is spurious"
+        ),
+    }
+
+
+def _of_lesions(
+    one: Contender,
+    other: Contender,
+    confidences: Sequence[float],
+    *,
+    hits: bool,
+    kind: DisputeKind,
+) -> Disputes:
+    ours, theirs = confidences
+    if not hits:
+        return _spurious_alone(one, other, ours, theirs, kind)
+    disputed = (one.hit_scores >= ours) & (other.hit_scores < theirs)
+    amounts = _above(one.hit_scores, ours) + _below(other.hit_scores, theirs)
+    rows = np.flatnonzero(disputed)
+    return _gathered(kind, one.evaluation.truths.image[rows], amounts[rows], rows)
+
+
+def _spurious_alone(
+    one: Contender, other: Contender, ours: float, theirs: float, kind: DisputeKind
+) -> Disputes:
+    """What only one shows in vain: nothing that the other shows overlaps it as much as a match."""
+    shown = one.found.scores.astype(np.float64) >= ours
+    rows = np.flatnonzero(shown & ~one.right)
+    beside = other.found.rows(other.found.scores.astype(np.float64) >= theirs)
+    alone = np.ones(len(rows), dtype=np.bool_)
+    spurious = one.found.rows(shown & ~one.right)
+    pairs = box_pairs(spurious, beside, one.setting.match_iou, class_aware=False)
+    alone[pairs.found] = False
+    rows = rows[alone]
+    amounts = _above(one.found.scores[rows].astype(np.float64), ours)
+    return _gathered(kind, one.found.image[rows], amounts, rows)
+
+
+def _of_images(
+    one: Contender,
+    other: Contender,
+    confidences: Sequence[float],
+    *,
+    hits: bool,
+    kind: DisputeKind,
+) -> Disputes:
+    """Pictures that only the one calls a finding: with something to find, or with nothing."""
+    ours, theirs = confidences
+    called: Bools = (one.image_scores >= ours) & (other.image_scores < theirs)
+    disputed = called & (one.evaluation.positive == hits)
+    amounts = _above(one.image_scores, ours) + _below(other.image_scores, theirs)
+    images = np.flatnonzero(disputed)
+    order = np.argsort(-amounts[images], kind="stable")
+    return Disputes(
+        kind=kind,
+        images=images[order],
+        amounts=amounts[images][order],
+        rows=((),) * len(images),
+    )
+
+
+def _above(scores: Float64s, confidence: float) -> Float64s:
+    """Of those shown: 0 at the confidence, 1 at a score of 1."""
+    room = max(1 - confidence, np.finfo(np.float64).tiny)
+    above: Float64s = np.clip((scores - confidence) / room, 0, 1)
+    return above
+
+
+def _below(scores: Float64s, confidence: float) -> Float64s:
+    """Of those not shown: 0 at the confidence, 1 where there is no candidate."""
+    depth = max(confidence, np.finfo(np.float64).tiny)
+    below: Float64s = np.clip((confidence - np.maximum(scores, 0)) / depth, 0, 1)
+    return below
+
+
+def _gathered(kind: DisputeKind, image: Int64s, amounts: Float64s, rows: Int64s) -> Disputes:
+    """By picture; `image` (N,) rises, as rows do."""
+    images, first = np.unique(image, return_index=True)
+    sums = np.add.reduceat(amounts, first) if len(first) else np.empty(0)
+    ends = np.append(first[1:], len(image))
+    order = np.argsort(-sums, kind="stable")
+    return Disputes(
+        kind=kind,
+        images=images[order],
+        amounts=sums[order],
+        rows=tuple(tuple(rows[first[i] : ends[i]].tolist()) for i in order),
+    )
