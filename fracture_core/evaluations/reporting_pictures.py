@@ -70,6 +70,9 @@ def _wholes(draft: Draft) -> list[_Wholes]:
     evaluation, rule = draft.evaluation, draft.setting.study_rule
     classifies = evaluation.about.task == "classify"
     scores = evaluation.image_scores.astype(np.float64)
+    if not classifies:
+        scores = np.zeros(len(evaluation))
+        np.maximum.at(scores, draft.found.image, draft.found.scores.astype(np.float64))
     images = _Wholes(
         unit="image",
         scores=scores,
