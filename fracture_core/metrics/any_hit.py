@@ -86,7 +86,8 @@ def _has_any(columns: Columns) -> Bools:
 def _best_scores(found: Columns) -> Float64s:
     """(I,) the best score of each picture, −1 where nothing was found."""
     best = np.full(found.image_count, -1.0)
-    np.maximum.at(best, found.image, found.scores.astype(np.float64))
+    first = np.flatnonzero(np.diff(found.image, prepend=-1))
+    best[found.image[first]] = found.scores[first]
     return best
 
 

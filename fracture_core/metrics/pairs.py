@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fracture_core import boxes, masks
-from fracture_core.metrics.columns import Columns, Float64s
-from fracture_core.types import Int64s
+from fracture_core import masks
+from fracture_core.metrics.columns import Bools, Columns, Float64s
+from fracture_core.types import Float32s, Int64s
 
 # Bounds memory: about 100 bytes a pair while overlaps are computed.
 PAIRS_AT_ONCE = 1 << 19
@@ -40,13 +40,20 @@ def group_keys(found: Columns, truths: Columns, class_aware: bool) -> tuple[Int6
 
 def rank_within(group: Int64s) -> Int64s:
     """(N,) how many earlier rows are of the same group."""
+    rows = np.arange(len(group))
+    if (group[1:] >= group[:-1]).all():
+        return rows - _group_starts(group, rows)
     order = np.argsort(group, kind="stable")
-    ordered, rows = group[order], np.arange(len(group))
-    begins = np.append(True, ordered[1:] != ordered[:-1])[: len(group)]
-    first = np.maximum.accumulate(np.where(begins, rows, 0))
     ranks = np.empty(len(group), dtype=np.int64)
-    ranks[order] = rows - first
+    ranks[order] = rows - _group_starts(group[order], rows)
     return ranks
+
+
+def _group_starts(ordered: Int64s, rows: Int64s) -> Int64s:
+    """(N,) the first row of the group of each, of groups that stand together."""
+    begins = np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]
+    starts: Int64s = np.maximum.accumulate(np.where(begins, rows, 0))
+    return starts
 
 
 def box_pairs(
@@ -56,13 +63,17 @@ def box_pairs(
 
     Against a crowd the overlap is the share of the found box that lies in it, as in COCO.
     """
-    found_group, truth_group = group_keys(found, truths, class_aware)
     parts = []
-    for rows, there in _candidates(found_group, truth_group):
+    for possible, truth in _candidates(found, truths):
+        touching = _touch(found.xyxy[possible], truths.xyxy[truth])
+        if class_aware:
+            touching &= found.labels[possible] == truths.labels[truth]
+        close = np.flatnonzero(touching)
+        rows, there = possible[close], truth[close]
         overlap = _iou_of_pairs(found, truths, rows, there)
         near = np.flatnonzero((overlap >= least_iou) & (overlap > 0))
         parts.append((rows[near], there[near], overlap[near]))
-    return _joined(parts, found_group)
+    return _joined(parts, group_keys(found, truths, class_aware)[0])
 
 
 def mask_pairs(found: Columns, truths: Columns, least_iou: float) -> Pairs:
@@ -85,29 +96,38 @@ def mask_pairs(found: Columns, truths: Columns, least_iou: float) -> Pairs:
     return _joined(parts, found_group)
 
 
-def _candidates(found_group: Int64s, truth_group: Int64s) -> Iterator[tuple[Int64s, Int64s]]:
-    """Rows of found and truths in equal groups, some at a time, found rising."""
-    truth_order = np.argsort(truth_group, kind="stable")
-    ordered = truth_group[truth_order]
-    start = np.searchsorted(ordered, found_group, side="left")
-    counts = np.searchsorted(ordered, found_group, side="right") - start
-    rows = np.flatnonzero(counts)
-    ends = np.cumsum(counts[rows])
+def _candidates(found: Columns, truths: Columns) -> Iterator[tuple[Int64s, Int64s]]:
+    """Rows of found and truths in one picture, the truths rising, some of them at a time."""
+    pictures = np.arange(found.image_count + 1)
+    bounds = np.searchsorted(found.image, pictures)
+    start = bounds[truths.image]
+    counts = bounds[truths.image + 1] - start
+    ends = np.cumsum(counts)
     total = int(ends[-1]) if len(ends) else 0
     cuts = np.searchsorted(ends, np.arange(PAIRS_AT_ONCE, total, PAIRS_AT_ONCE))
-    for some in np.split(rows, cuts):
+    for some in np.split(np.arange(len(truths)), cuts):
         repeats = counts[some]
         within = np.arange(repeats.sum()) - np.repeat(np.cumsum(repeats) - repeats, repeats)
-        yield np.repeat(some, repeats), truth_order[np.repeat(start[some], repeats) + within]
+        yield np.repeat(start[some], repeats) + within, np.repeat(some, repeats)
+
+
+def _touch(a: Float32s, b: Float32s) -> Bools:
+    """(P, 4) and (P, 4) → (P,) whether they have any area in common; most pairs do not."""
+    marks: Bools = (a[:, 0] < b[:, 2]) & (b[:, 0] < a[:, 2])
+    marks &= (a[:, 1] < b[:, 3]) & (b[:, 1] < a[:, 3])
+    return marks
 
 
 def _iou_of_pairs(found: Columns, truths: Columns, rows: Int64s, there: Int64s) -> Float64s:
-    a, b = found.xyxy[rows].astype(np.float64), truths.xyxy[there].astype(np.float64)
-    low, high = np.maximum(a[:, :2], b[:, :2]), np.minimum(a[:, 2:], b[:, 2:])
-    inter = np.prod(np.maximum(high - low, 0.0), axis=1)
-    own = boxes.area(a)
-    union = np.where(truths.crowd[there], own, own + boxes.area(b) - inter)
-    overlap: Float64s = inter / union
+    a, b = (
+        columns.xyxy[which].astype(np.float64).T
+        for columns, which in ((found, rows), (truths, there))
+    )
+    width = np.minimum(a[2], b[2]) - np.maximum(a[0], b[0])
+    height = np.minimum(a[3], b[3]) - np.maximum(a[1], b[1])
+    inter = width * height
+    own, other = ((c[2] - c[0]) * (c[3] - c[1]) for c in (a, b))
+    overlap: Float64s = inter / np.where(truths.crowd[there], own, own + other - inter)
     return overlap
 
 

@@ -7,7 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fracture_core.metrics.columns import Float64s
-from fracture_core.types import Int64s
+from fracture_core.types import Float32s, Int64s
+
+# Up to so many confidences counting anew for each is faster than sorting.
+FEW = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,14 +74,28 @@ class Sweep:
 
 def distinct_falling(scores: npt.ArrayLike) -> Float64s:
     """Every score there is, once, the highest first: all confidences that make a difference."""
-    return np.unique(np.asarray(scores, dtype=np.float64))[::-1]
+    return np.unique(np.asarray(scores)).astype(np.float64)[::-1]
 
 
 def count_above(scores: npt.ArrayLike, confidences: npt.ArrayLike) -> Int64s:
     """(C,) how many of (N,) scores are at least each confidence, compared as float64."""
-    rising = np.sort(np.asarray(scores, dtype=np.float64))
-    below = np.searchsorted(rising, np.asarray(confidences, dtype=np.float64), side="left")
-    return np.asarray(len(rising) - below, dtype=np.int64)
+    values: npt.NDArray[np.floating] = np.asarray(scores)
+    at: npt.NDArray[np.floating] = np.asarray(confidences, dtype=np.float64)
+    if values.dtype == np.float32:
+        at = _least_float32(at)
+    else:
+        values = values.astype(np.float64)
+    if len(at) <= FEW:
+        return np.array([np.count_nonzero(values >= one) for one in at], dtype=np.int64)
+    below = np.searchsorted(np.sort(values), at, side="left")
+    return np.asarray(len(values) - below, dtype=np.int64)
+
+
+def _least_float32(at: npt.NDArray[np.floating]) -> Float32s:
+    """The least float32 that is at least each: a float32 reaches both or neither."""
+    nearest = at.astype(np.float32)
+    above = np.nextafter(nearest, np.float32(np.inf))
+    return np.where(nearest.astype(np.float64) < at, above, nearest)
 
 
 def _share(part: int, whole: int) -> float:
