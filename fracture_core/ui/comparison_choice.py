@@ -81,7 +81,12 @@ def _begin(cards: dict[str, ModelCard]) -> None:
         held = st.session_state[KEY]
         if not set(held) <= set(cards):
             st.session_state[KEY] = [model_id for model_id in held if model_id in cards]
-    elif KEY not in st.query_params:
+    elif KEY in st.query_params:
+        # Links name models by their ids; what is bound to the address are titles.
+        named = st.query_params.get_all(KEY)
+        if set(named) <= set(cards):
+            st.session_state[KEY] = named[:MOST_MODELS]
+    else:
         own = [card for card in cards.values() if card.family != "fake"]
         # Boxes are what panes side by side are for.
         own.sort(key=lambda card: card.task == "classify")

@@ -24,25 +24,39 @@ Dash = Literal["solid", "dot"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
-    """Points (x, y) of one run; curves of one `run` number share a colour."""
+    """Points (x, y) of one run; curves of one `run` number share a colour · `mark`: single points
+    beside the curves, such as where a dial is.
+    """
 
     name: str
     run: int
     x: Sequence[float]
     y: Sequence[float]
     dash: Dash = "solid"
+    mark: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """Curves over one pair of axes; `x` names the lower one."""
+    """Curves over one pair of axes; `x` names the lower one · ranges None = as far as they go."""
 
     title: str
     x: str
     curves: Sequence[Curve]
+    x_range: tuple[float, float] | None = None
+    y_range: tuple[float, float] | None = None
 
 
-def curve_chart(panels: Sequence[Panel], *, key: str) -> None:
-    """Draw, or go on with the chart of this key: its zoom stays."""
+def curve_chart(panels: Sequence[Panel], *, key: str, name: str = "curves") -> None:
+    """Draw, or go on with the chart of this key: its zoom stays. `name` is that of saved files."""
     # In a list, because Streamlit imports pandas to look for tables in a mapping.
-    _MOUNT(key=key, data=[{"plotly": plotly_path(), "panels": [asdict(each) for each in panels]}])
+    _MOUNT(
+        key=key,
+        data=[
+            {
+                "plotly": plotly_path(),
+                "panels": [asdict(each) for each in panels],
+                "name": name,
+            }
+        ],
+    )

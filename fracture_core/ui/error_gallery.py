@@ -31,6 +31,7 @@ from fracture_core.models.points import Measurements
 from fracture_core.ui.case_gallery import Entry, drawn_boxes
 from fracture_core.ui.case_links import read_link
 from fracture_core.ui.evaluation_choice import opened_evaluation, stamp_of
+from fracture_core.ui.set_comparison_table import plain
 from fracture_core.ui.text import literal
 
 if TYPE_CHECKING:
@@ -342,7 +343,8 @@ def as_csv(errors: CaseErrors) -> bytes:
     file = io.StringIO()
     writer = csv.writer(file)
     writer.writerow(HEADINGS)
-    writer.writerows(error_rows(errors))
+    # Names come from files, and no cell may begin a formula.
+    writer.writerows([plain(cell) for cell in row] for row in error_rows(errors))
     return file.getvalue().encode("utf-8-sig")
 
 

@@ -1,4 +1,4 @@
-"""One case in two to four models side by side: what they agree on, and what only some find."""
+"""Two to four models: on one case side by side, or over a whole data set."""
 
 from dataclasses import replace
 
@@ -14,12 +14,14 @@ from fracture_core.ui.comparison_choice import (
     show_notes,
 )
 from fracture_core.ui.predicting import card_for
+from fracture_core.ui.set_comparison_page import compare_over_set
 from fracture_core.ui.sources import choose_case, show_warnings, step
 from fracture_core.ui.text import literal
 from fracture_core.ui.viewing import state_in_force, write_address
 
 STATE = "comparing"
 DEFAULT = ViewerState()
+ONE_CASE, DATA_SET = "One case", "Over a data set"
 
 
 def _show_scratch_beside_tuned() -> None:
@@ -58,29 +60,47 @@ def _compare(comparison: Comparison) -> None:
     write_address(state, DEFAULT)
 
 
-with st.sidebar:
-    case_part, model_part, messages = st.container(), st.container(), st.container()
-    with case_part:
-        chosen = choose_case(messages)
-    with model_part:
-        cards = [card_for(card, chosen) for card in choose_models()]
-        st.button(
-            "DETR from scratch beside fine-tuned",
-            on_click=_show_scratch_beside_tuned,
-            icon=":material/compare:",
-            width="stretch",
-            help="The first of each in the library, with the truth beside them.",
-        )
-        if missing := st.session_state.pop("pair_missing", None):
-            st.info(literal(missing), icon=":material/inventory_2:")
-        offer_more()
-        show_notes(cards)
-    show_warnings(chosen.warnings, messages)
+def _one_case() -> None:
+    """What they agree on, and what only some find."""
+    with st.sidebar:
+        case_part, model_part, messages = st.container(), st.container(), st.container()
+        with case_part:
+            chosen = choose_case(messages)
+        with model_part:
+            cards = [card_for(card, chosen) for card in choose_models()]
+            st.button(
+                "DETR from scratch beside fine-tuned",
+                on_click=_show_scratch_beside_tuned,
+                icon=":material/compare:",
+                width="stretch",
+                help="The first of each in the library, with the truth beside them.",
+            )
+            if missing := st.session_state.pop("pair_missing", None):
+                st.info(literal(missing), icon=":material/inventory_2:")
+            offer_more()
+            show_notes(cards)
+        show_warnings(chosen.warnings, messages)
+    # Always there, so that a note that comes or goes does not mount the viewer anew.
+    notes = st.container()
+    if len(cards) < FEWEST:
+        words = "Choose two to four models at the left to compare them."
+        notes.info(words, icon=":material/compare:")
+    if cards:
+        _compare(compare(cards, chosen))
 
-# Always there, so that a note that comes or goes does not mount the viewer anew.
-notes = st.container()
-if len(cards) < FEWEST:
-    notes.info("Choose two to four models at the left to compare them.", icon=":material/compare:")
-if not cards:
-    st.stop()
-_compare(compare(cards, chosen))
+
+with st.sidebar:
+    view = st.segmented_control(
+        "Compare",
+        [ONE_CASE, DATA_SET],
+        default=ONE_CASE,
+        required=True,
+        key="view",
+        bind="query-params",
+        width="stretch",
+    )
+    choices = st.container()
+if view == DATA_SET:
+    compare_over_set(choices)
+else:
+    _one_case()

@@ -32,6 +32,8 @@ function axis(title, style, more = {}) {
   }
 }
 
+const rangeOf = (range) => (range ? { range } : undefined)
+
 function layoutOf(panels, style) {
   const layout = {
     uirevision: "kept",
@@ -47,17 +49,22 @@ function layoutOf(panels, style) {
   }
   panels.forEach((panel, place) => {
     const suffix = place ? String(place + 1) : ""
-    layout[`xaxis${suffix}`] = axis(panel.x, style)
-    layout[`yaxis${suffix}`] = axis(panel.title, style, { rangemode: "tozero" })
+    layout[`xaxis${suffix}`] = axis(panel.x, style, rangeOf(panel.x_range))
+    layout[`yaxis${suffix}`] = axis(panel.title, style, rangeOf(panel.y_range) ?? { rangemode: "tozero" })
   })
   return layout
+}
+
+function modeOf(curve) {
+  if (curve.mark) return "markers"
+  return curve.x.length < 40 ? "lines+markers" : "lines"
 }
 
 function tracesOf(panels) {
   const named = new Set()
   return panels.flatMap((panel, place) =>
     panel.curves.map((curve) => {
-      const first = !named.has(curve.name)
+      const first = !curve.mark && !named.has(curve.name)
       named.add(curve.name)
       return {
         x: curve.x,
@@ -66,14 +73,33 @@ function tracesOf(panels) {
         legendgroup: curve.name,
         showlegend: first,
         type: "scatter",
-        mode: curve.x.length < 40 ? "lines+markers" : "lines",
+        mode: modeOf(curve),
         line: { color: COLOURS[curve.run % COLOURS.length], dash: curve.dash, width: 2 },
-        marker: { size: 5 },
+        marker: curve.mark ? { size: 12, symbol: "diamond", line: { width: 1.5, color: "#fff" } } : { size: 5 },
         xaxis: place ? `x${place + 1}` : "x",
         yaxis: place ? `y${place + 1}` : "y",
       }
     }),
   )
+}
+
+/** Saved as for paper: dark words on white, whatever the theme of the page. */
+function saving(plotly, name, format) {
+  return (box) => {
+    const paper = { paper_bgcolor: "#fff", plot_bgcolor: "#fff", font: { ...box.layout.font, color: "#111" } }
+    const figure = { data: box.data, layout: { ...box.layout, ...paper } }
+    const size = { width: Math.max(900, box.clientWidth), height: Math.max(420, box.clientHeight) }
+    return plotly.downloadImage(figure, { format, filename: name, ...size })
+  }
+}
+
+function buttonsOf(plotly, name) {
+  return ["png", "svg"].map((format) => ({
+    name: `save-${format}`,
+    title: `Save as ${format.toUpperCase()}`,
+    icon: plotly.Icons[format === "png" ? "camera" : "disk"],
+    click: saving(plotly, name, format),
+  }))
 }
 
 function styleOf(element) {
@@ -104,7 +130,8 @@ export default function (component) {
       plotly.react(box, tracesOf(data.panels), layoutOf(data.panels, styleOf(parentElement)), {
         responsive: true,
         displaylogo: false,
-        modeBarButtonsToRemove: ["select2d", "lasso2d"],
+        modeBarButtonsToRemove: ["select2d", "lasso2d", "toImage"],
+        modeBarButtonsToAdd: buttonsOf(plotly, data.name),
       }),
     (error) => {
       box.textContent = `${error.message}; reload the page.`

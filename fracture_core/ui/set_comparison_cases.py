@@ -1,0 +1,165 @@
+"""The cases on which two of the compared models disagree, the most disputed first."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from fracture_core.evaluations.comparison import Contender, Place, Unit
+from fracture_core.evaluations.disagreement import DISPUTES, DisputeKind, Disputes, disputes
+from fracture_core.evaluations.one_picture import JudgedBox, judge_picture
+from fracture_core.ui.case_gallery import (
+    Entry,
+    case_gallery,
+    drawn_boxes,
+    gallery_dataset,
+    show_legend,
+)
+from fracture_core.ui.case_links import compare_link
+from fracture_core.ui.case_pictures import DrawnBox
+from fracture_core.ui.set_comparison import Entrant
+
+if TYPE_CHECKING:
+    from fracture_core.datasets import Dataset
+
+
+def show_disagreements(
+    entrants: Sequence[Entrant], places: Sequence[Place], unit: Unit, reference: int
+) -> None:
+    """Both directions, hits and spurious findings; each case opens in Compare at these settings."""
+    pair = _choose_pair(entrants, reference)
+    first, second = (entrants[n] for n in pair)
+    at = places[pair[0]].confidence, places[pair[1]].confidence
+    if at[0] is None or at[1] is None:
+        st.info("One of the two has no confidence at this dial, so they cannot disagree.")
+        return
+    found = disputes(first.contender, second.contender, (at[0], at[1]), unit)
+    words = {kind: _words(kind, first.letter, second.letter) for kind in DISPUTES}
+    kind: DisputeKind = st.segmented_control(
+        "Cases",
+        DISPUTES,
+        default=next((each for each in DISPUTES if len(found[each])), DISPUTES[0]),
+        required=True,
+        format_func=lambda each: f"{words[each]} ({len(found[each]):,})",
+        key="dispute",
+    )
+    chosen = found[kind]
+    if not len(chosen):
+        st.info("No case is of this kind at this setting.")
+        return
+    show_legend()
+    dataset = gallery_dataset(first.contender.evaluation.about.data)
+    case_gallery(
+        dataset,
+        range(len(chosen)),
+        lambda place: _entry(entrants, places, pair, chosen, place, dataset),
+        key="dispute_page",
+    )
+
+
+def _choose_pair(entrants: Sequence[Entrant], reference: int) -> tuple[int, int]:
+    """The only two there are, or two of them."""
+    others = [n for n in range(len(entrants)) if n != reference]
+    if len(others) == 1:
+        return (0, 1)
+    chosen = st.segmented_control(
+        f"Against {entrants[reference].title}",
+        others,
+        default=others[0],
+        required=True,
+        format_func=lambda n: entrants[n].title,
+        key="against",
+    )
+    other = chosen if chosen in others else others[0]
+    return (min(reference, other), max(reference, other))
+
+
+def _words(kind: DisputeKind, first: str, second: str) -> str:
+    """The letters of the two in place of A and B."""
+    return kind.replace("only A", f"only {first}").replace("only B", f"only {second}")
+
+
+def _entry(
+    entrants: Sequence[Entrant],
+    places: Sequence[Place],
+    pair: tuple[int, int],
+    chosen: Disputes,
+    place: int,
+    dataset: "Dataset | None",
+) -> Entry:
+    evaluation = entrants[pair[0]].contender.evaluation
+    image = int(chosen.images[place])
+    sample_id = evaluation.sample_ids[image]
+    boxes, focus = _boxes(entrants, places, pair, chosen, place)
+    # A dial that puts a model nowhere shows nothing of it.
+    judgings = [
+        each.contender.judging(1.0 if at.confidence is None else at.confidence)
+        for each, at in zip(entrants, places, strict=True)
+    ]
+    words = _words(chosen.kind, entrants[pair[0]].letter, entrants[pair[1]].letter)
+    return Entry(
+        sample_id=sample_id,
+        boxes=boxes,
+        focus=focus,
+        title=words[0].upper() + words[1:],
+        lines=(
+            *(_best(entrants[n], places[n], image) for n in pair),
+            f"disagreement {chosen.amounts[place]:.2f}",
+        ),
+        link=compare_link(
+            [each.contender.evaluation.about for each in entrants], dataset, sample_id, judgings
+        ),
+    )
+
+
+def _best(entrant: Entrant, place: Place, image: int) -> str:
+    """The best score in the picture beside the confidence."""
+    best = float(entrant.contender.image_scores[image])
+    confidence = place.confidence if place.confidence is not None else 1.0
+    return f"{entrant.letter}: best score {best:.3f}, shown from {confidence:.3f}"
+
+
+def _boxes(
+    entrants: Sequence[Entrant],
+    places: Sequence[Place],
+    pair: tuple[int, int],
+    chosen: Disputes,
+    place: int,
+) -> tuple[tuple[DrawnBox, ...], tuple[int, ...]]:
+    """The truth once, and the findings of both with their letters; in focus what is disputed."""
+    rows, hits = set(chosen.rows[place]), chosen.kind.endswith("hits")
+    alone = pair[0] if chosen.kind.startswith("only A") else pair[1]
+    drawn: list[DrawnBox] = []
+    focus: list[int] = []
+    truth_shown = False
+    for n in pair:
+        one = entrants[n].contender
+        if one.lesions is None:
+            continue
+        judged = _judged(one, places[n], int(chosen.images[place]))
+        for box, tagged in zip(
+            judged, drawn_boxes(judged, one.evaluation.about.classes), strict=True
+        ):
+            if box.is_truth and truth_shown:
+                continue
+            disputed = box.row in rows and (
+                box.is_truth if hits else not box.is_truth and n == alone
+            )
+            if disputed:
+                focus.append(len(drawn))
+            drawn.append(_lettered(box, tagged, entrants[n].letter))
+        truth_shown = True
+    return tuple(drawn), tuple(focus)
+
+
+def _judged(one: Contender, place: Place, image: int) -> tuple[JudgedBox, ...]:
+    confidence = place.confidence if place.confidence is not None else 1.0
+    return judge_picture(one.evaluation, one.evaluation.sample_ids[image], one.judging(confidence))
+
+
+def _lettered(box: JudgedBox, drawn: DrawnBox, letter: str) -> DrawnBox:
+    """Truths belong to no model; which are missed, both say in other ways."""
+    if box.is_truth:
+        return replace(drawn, kind="truth", tag=drawn.tag.replace("GT missed", "GT"))
+    return replace(drawn, tag=f"{letter} {drawn.tag}")

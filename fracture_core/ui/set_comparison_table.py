@@ -1,0 +1,207 @@
+"""Several models over a data set in numbers: who they are, every figure, and how they differ."""
+
+import csv
+import io
+from collections.abc import Sequence
+from math import isnan
+
+import streamlit as st
+
+from fracture_core.evaluations.comparison import (
+    FEW_RESAMPLES,
+    MANY_CANDIDATES,
+    RESAMPLES,
+    Line,
+    Place,
+    image_tests,
+    lines,
+    median_ms,
+    test_count,
+)
+from fracture_core.metrics.bootstrap import Interval
+from fracture_core.metrics.paired import Difference, McNemar
+from fracture_core.models.library import read_library, weights_bytes
+from fracture_core.ui.set_comparison import Entrant, drawn_at, drawn_of_all
+from fracture_core.ui.text import literal
+
+UNDEFINED = "undefined"
+_LEVEL = 0.05
+
+
+def show_models(entrants: Sequence[Entrant], places: Sequence[Place]) -> None:
+    """Who they are, where the dial puts each, and what it costs to run them."""
+    sizes = {
+        card.model_id: weights_bytes(card) for card in read_library().cards if card.family != "fake"
+    }
+    rows = []
+    for each, place in zip(entrants, places, strict=True):
+        about = each.contender.evaluation.about
+        speed, size = median_ms(each.contender.evaluation), sizes.get(about.model_id)
+        rows.append(
+            {
+                "Model": each.title,
+                "Family": about.family,
+                "Confidence": _confidence(place),
+                "Median time, ms/picture": UNDEFINED if isnan(speed) else f"{speed:,.0f}",
+                "Size, MB": f"{size / 1e6:.1f}" if size else UNDEFINED,
+            }
+        )
+    st.dataframe(rows, hide_index=True, width="stretch")
+    for each, place in zip(entrants, places, strict=True):
+        if place.confidence is None:
+            st.caption(literal(f"{each.title}: {place.reason}; its figures here are undefined."))
+
+
+def show_figures(
+    entrants: Sequence[Entrant], places: Sequence[Place], reference: int, name: str
+) -> None:
+    """Every figure with its interval and its difference from the reference; as CSV as well."""
+    made = lines(
+        [each.contender for each in entrants],
+        [drawn_at(each, place) for each, place in zip(entrants, places, strict=True)],
+        [drawn_of_all(each) for each in entrants],
+        reference,
+    )
+    tests = image_tests([each.contender for each in entrants], places, reference)
+    rows = [_row(entrants, line, reference) for line in made]
+    st.dataframe(rows, hide_index=True, width="stretch", height=36 * (len(rows) + 1))
+    _show_image_tests(entrants, tests, reference)
+    _say_tests(entrants, test_count(made, tests))
+    st.download_button(
+        "Table as CSV",
+        lambda: as_csv(entrants, made, tests, places),
+        file_name=f"{name}.csv",
+        mime="text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+    )
+
+
+def _row(entrants: Sequence[Entrant], line: Line, reference: int) -> dict[str, str]:
+    row = {
+        "Figure": line.name if line.at_dial else f"{line.name} (all candidates)",
+        "Per": line.unit,
+        "n": f"{line.n:,}",
+    }
+    for each, value in zip(entrants, line.values, strict=True):
+        row[each.title] = _value(value)
+    ours = entrants[reference].letter
+    for each, difference in zip(entrants, line.differences, strict=True):
+        if difference is not None:
+            row[f"{each.letter} − {ours}"] = _difference(difference)
+    return row
+
+
+def _value(found: Interval) -> str:
+    if isnan(found.value):
+        return UNDEFINED
+    if isnan(found.low):
+        return f"{found.value:.3f}"
+    return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
+
+
+def _difference(found: Difference) -> str:
+    if isnan(found.value):
+        return UNDEFINED
+    if isnan(found.p_value):
+        return f"{found.value:+.3f}"
+    ends = f"{found.low:+.3f} to {found.high:+.3f}"
+    return f"{found.value:+.3f} ({ends}), p {_p(found.p_value)}"
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"= {value:.3f}"
+
+
+def _confidence(place: Place) -> str:
+    return UNDEFINED if place.confidence is None else f"{place.confidence:.4f}"
+
+
+def _show_image_tests(
+    entrants: Sequence[Entrant], tests: Sequence[McNemar | None], reference: int
+) -> None:
+    """Per image, as sentences: the counts say more than the p value."""
+    ours = entrants[reference].letter
+    for each, test in zip(entrants, tests, strict=True):
+        if test is not None:
+            st.markdown(
+                f"**Per image**, right or wrong at this dial (exact McNemar): only {each.letter} "
+                f"is right in {test.only_first:,}, only {ours} in {test.only_second:,} images; "
+                f"p {literal(_p(test.p_value))}"
+            )
+
+
+def _say_tests(entrants: Sequence[Entrant], count: int) -> None:
+    evaluation = entrants[0].contender.evaluation
+    studies = len(set(evaluation.group_ids))
+    most = max(len(each.contender.found) for each in entrants)
+    fewer = f" ({FEW_RESAMPLES} for figures of all candidates)" if most > MANY_CANDIDATES else ""
+    st.caption(
+        f"Intervals are 95 %, by {RESAMPLES:,} resamples{fewer} of {studies:,} studies or "
+        "patients, the same ones for all models. McNemar takes images as independent, which those "
+        "of one patient are not."
+    )
+    if count:
+        st.caption(
+            f"This page makes **{count} tests**: with no difference at all about "
+            f"{count * _LEVEL:.1f} of them would still come out below p = {_LEVEL:g}. All together "
+            f"hold below p = {_LEVEL / count:.2g} (Bonferroni)."
+        )
+
+
+# ---- file ---------------------------------------------------------------------------------------
+
+HEADINGS = (
+    "figure",
+    "per",
+    "n",
+    "model",
+    "confidence",
+    "value",
+    "low",
+    "high",
+    "difference from reference",
+    "difference low",
+    "difference high",
+    "p value",
+)
+
+
+def as_csv(
+    entrants: Sequence[Entrant],
+    made: Sequence[Line],
+    tests: Sequence[McNemar | None],
+    places: Sequence[Place],
+) -> bytes:
+    """A row a figure and model; empty where something is undefined."""
+    file = io.StringIO()
+    writer = csv.writer(file)
+    writer.writerow(HEADINGS)
+    for line in made:
+        for n, each in enumerate(entrants):
+            value, difference = line.values[n], line.differences[n]
+            numbers = [value.value, value.low, value.high]
+            if difference is not None:
+                numbers += [difference.value, difference.low, difference.high, difference.p_value]
+            given = places[n].confidence if line.at_dial else None
+            writer.writerow(
+                [
+                    line.name,
+                    line.unit,
+                    line.n,
+                    plain(each.contender.title),
+                    "" if given is None else f"{given:.9g}",
+                    *("" if isnan(number) else f"{number:.6g}" for number in numbers),
+                ]
+            )
+    for each, test in zip(entrants, tests, strict=True):
+        if test is not None:
+            counts = (test.only_first, test.only_second, f"{test.p_value:.6g}")
+            cells = ["only this right", counts[0], "only reference right", counts[1]]
+            writer.writerow(["McNemar", "image", "", plain(each.contender.title), *cells])
+    return file.getvalue().encode("utf-8-sig")
+
+
+def plain(text: str) -> str:
+    """No cell begins a formula: names come from files."""
+    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
