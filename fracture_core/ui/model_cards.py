@@ -14,6 +14,7 @@ from fracture_core.models.library import (
     weights_bytes,
 )
 from fracture_core.models.speed import Speed, measure
+from fracture_core.ui.measured_card import show_measurements
 from fracture_core.ui.predicting import model_of
 from fracture_core.ui.text import literal
 
@@ -27,13 +28,16 @@ def show_card(card: ModelCard) -> None:
         st.markdown(f"**{literal(card.title)}** · {card.family} · {TASKS[card.task]}")
         if card.note:
             st.caption(literal(card.note))
-        st.table(_facts(card), border="horizontal", width="stretch")
+        facts = st.container()
+        # The card's own confidences have no figures: those that were measured stand for them.
+        known = show_measurements(card)
+        facts.table(_facts(card, measured=known), border="horizontal", width="stretch")
         _speed(card)
         if not is_built_in(card.model_id):
             _actions(card)
 
 
-def _facts(card: ModelCard) -> dict[str, str]:
+def _facts(card: ModelCard, *, measured: bool) -> dict[str, str]:
     more = len(card.classes) - MOST_CLASSES
     classes = ", ".join(card.classes[:MOST_CLASSES]) + (f" and {more} more" if more > 0 else "")
     facts = {
@@ -46,6 +50,8 @@ def _facts(card: ModelCard) -> dict[str, str]:
         "Operating points": _figures(card.operating_points),
         "Weights": _weights(card),
     }
+    if measured:
+        del facts["Operating points"]
     return {name: literal(value) for name, value in facts.items()}
 
 

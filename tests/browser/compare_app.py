@@ -10,6 +10,7 @@ import streamlit as st
 
 sys.path.append(str(Path(__file__).parents[2]))
 
+from fracture_core.models.points import Knots
 from fracture_core.types import Detections, Prediction, Sample
 from fracture_core.ui.case_viewer import Pane, ViewerState, case_viewer
 from fracture_core.ui.routes import ROUTES
@@ -22,6 +23,7 @@ from tests.browser.viewer_scenes import (
     prediction,
     sample,
 )
+from tests.measurements import measured
 
 HEIGHT, WIDTH = 420, 560
 # A finds the first truth and has one place to itself, B finds both truths, C only the first.
@@ -43,6 +45,25 @@ def panes_of_three(sample: Sample, title: str) -> list[Pane]:
         )
         for n, rows in enumerate(ROWS)
     ]
+
+
+# B needs lower confidences than A for as much; of C nothing was measured.
+OF_B = Knots(
+    confidences=(0.8, 0.65, 0.4, 0.2, 0.05),
+    true_positives=(40, 90, 150, 185, 195),
+    false_positives=(0, 25, 50, 500, 900),
+    false_alarms=(0, 5, 20, 60, 90),
+    positives=200,
+    negatives=100,
+    images=250,
+)
+
+
+def measured_panes(panes: list[Pane], *, one: bool) -> list[Pane]:
+    """The first of the panes with what was measured of it, and the second unless `one`."""
+    known = [measured(), None if one else measured(OF_B, points=(), data="ankles")]
+    told = [replace(pane, measured=each) for pane, each in zip(panes, known, strict=False)]
+    return [*told, *panes[2:]]
 
 
 def classifier_pane(sample: Sample) -> Pane:
@@ -85,6 +106,8 @@ def scene(name: str) -> dict:
         panes = panes[:2]
     elif name == "mixed":
         panes = [*panes[:2], classifier_pane(found), failed_pane()]
+    elif name in ("measured", "half measured"):
+        panes = measured_panes(panes, one=name == "half measured")
     elif name == "unknown":
         found = replace(found, truth=None)
     elif name == "many":

@@ -122,6 +122,23 @@ def many_rows(count: int, height: int, width: int) -> tuple:
     return tuple(map(tuple, table.tolist()))
 
 
+def classifier_pane(sample: Sample, name: str) -> Pane:
+    """A classifier that gives the picture a score of 0.31."""
+    owner = card(("healthy", "fracture")).model_copy(
+        update={"task": "classify", "architecture": {"healthy": "healthy"}}
+    )
+    answer = Prediction(
+        model_id="numpy",
+        sample_id=sample.sample_id,
+        detections=Detections.empty(),
+        class_scores=np.array([0.69, 0.31]),
+        image_score=0.31,
+        seconds=0.0,
+    )
+    known = None if name == "classifier unmeasured" else measured(unit="image")
+    return Pane(title="Classifier", card=owner, predictions=(answer,), measured=known)
+
+
 def scene(name: str, number: int) -> dict:
     height, width = 420, 560
     case = {"classes": CLASSES, "title": f"Case {number}"}
@@ -155,6 +172,8 @@ def scene(name: str, number: int) -> dict:
         case = {"classes": (HOSTILE, "b"), "title": HOSTILE}
     else:
         samples, rows = (sample(f"{name}{number}", height, width, number, TRUTHS),), ROWS
+    if name.startswith("classifier"):
+        return {**case, "samples": samples, "panes": [classifier_pane(samples[0], name)]}
     answer = prediction(samples[0].sample_id, rows, height, width, masks=name == "masks")
     owner = card(tuple(case["classes"]), needs_nms=name != "detr")
     title = HOSTILE if name == "hostile" else "Numpy model"

@@ -27,7 +27,7 @@ export class PlacesTable extends FindingsTable {
     const words = [row.number, row.name, ...scores, truth, row.agreement]
     words.forEach((word, n) => setText(line.cells[n], String(word)))
     line.cells[1].title = row.name
-    this.worths.forEach((worth, n) => (line.cells[2 + n].title = row.scores[n] === null ? "" : worth(row.scores[n])))
+    this.worths.forEach((worth, n) => (line.cells[2 + n].title = row.scores[n] === null ? "" : worth(row.scores[n], this.state)))
     line.cells[words.length - 1].title = row.title
   }
 }

@@ -95,7 +95,7 @@ export class Column {
       comparable: classesAgree(pane, classes),
     })
     const rows = compared ? placeRows(compared.comparison, compared.panes, classes) : tableRows(pane, findings, classes)
-    return this.table.show(rows, lit, explaining.what === null ? null : `p${explaining.what}`)
+    return this.table.show(rows, lit, explaining.what === null ? null : `p${explaining.what}`, state)
   }
 
   /** Boxes with their settings, or class scores; models that are compared keep the settings. */

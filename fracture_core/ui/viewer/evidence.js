@@ -1,5 +1,6 @@
 /** A line below the findings: what the one pointed at is worth, else what the setting reaches. */
 
+import { letterOf } from "./comparison.js"
 import { element, setText } from "./elements.js"
 import { negative } from "./findings.js"
 import { lineOf } from "./measured.js"
@@ -12,27 +13,31 @@ function positionOf(id, findings, compared) {
   return row < 0 ? -1 : findings.shown[row]
 }
 
-function ofFinding(measured, findings, position) {
+function ofFinding(pane, findings, state, position) {
   const row = findings.rows.find((one) => one.position === position)
   const score = findings.raw.scores[position]
   const name = row ? `Finding ${row.number}` : "Hidden finding"
-  return `${name}, score ${score.toFixed(2)}, ${lineOf(measured, score)} line: ${evidenceWords(measured, score)}`
+  return `${name}, score ${score.toFixed(2)}, ${lineOf(pane.measured, score)} line: ${evidenceWords(pane, score, state)}`
 }
 
 /** `lit` is pointed at, `chosen` was clicked before: a candidate's position or something else. */
-export function worthOf({ pane, findings, state, lit, chosen, compared }) {
-  const { measured } = pane
-  if (!measured || findings.raw === null) return ""
-  if (findings.answer) return `This picture: ${evidenceWords(measured, findings.answer.imageScore)}`
+export function worthOf(shown) {
+  const { pane, findings, compared } = shown
+  if (!pane.measured || findings.raw === null) return ""
+  return compared ? `${letterOf(compared.active)}: ${wordsOf(shown)}` : wordsOf(shown)
+}
+
+function wordsOf({ pane, findings, state, lit, chosen, compared }) {
+  if (findings.answer) return `This picture: ${evidenceWords(pane, findings.answer.imageScore, state)}`
   const pointed = positionOf(lit, findings, compared)
   const position = pointed < 0 && typeof chosen === "number" ? chosen : pointed
-  if (position >= 0) return ofFinding(measured, findings, position)
+  if (position >= 0) return ofFinding(pane, findings, state, position)
   if (compared && !findings.rows.length) return negative(pane, findings, state)
   return settingWords(pane, state)
 }
 
 /** A function from a score of this pane's model to what it is worth; empty where that is unknown. */
-export const worthIn = (pane) => (score) => (pane?.measured ? evidenceWords(pane.measured, score) : "")
+export const worthIn = (pane) => (score, state) => (pane?.measured ? evidenceWords(pane, score, state) : "")
 
 export class Evidence {
   constructor() {

@@ -23,18 +23,20 @@ export class Legend {
     this.held = ""
   }
 
-  /** Of the active pane, whose letter stands before it where there are many. */
-  show(pane, letter) {
-    const lines = pane?.measured && pane.task !== "classify" ? legendOf(pane.measured) : []
-    this.root.hidden = lines.length === 0
+  /** Of the active pane; there for all of them where any was measured, so that nothing moves. */
+  show(panes, active, letter) {
+    const pane = panes[active]
+    const drawn = panes.filter(({ measured, task }) => measured && task !== "classify")
+    this.root.hidden = drawn.length === 0
+    const lines = drawn.includes(pane) ? legendOf(pane.measured) : []
     const text = JSON.stringify([letter, lines])
-    if (!lines.length || text === this.held) return
+    if (text === this.held) return
     this.held = text
     setText(this.letter, letter)
     this.letter.hidden = !letter
-    this.root.title = `Line styles by confidence: operating points measured on ${placeOf(pane.measured)}`
+    this.root.title = lines.length ? `Line styles by confidence: operating points measured on ${placeOf(pane.measured)}` : ""
     const line = ([style, words]) =>
       element("span", { class: "legend-line" }, element("i", { "data-line": style, "aria-hidden": "true" }), `${style} ${words}`)
-    this.lines.replaceChildren(...lines.map(line))
+    this.lines.replaceChildren(...(lines.length ? lines.map(line) : ["no operating points: all lines solid"]))
   }
 }

@@ -20,16 +20,14 @@ export function shareWords({ count, total }) {
 const percent = (share) => `${Math.round(100 * share)}`
 
 /** How it was measured, where the settings in force differ from that; else nothing. */
-export function conditionWords(pane, state) {
+function conditions(pane, state) {
   const { unit, nms_iou: nms, match_iou: match, one_class: oneClass } = pane.measured
   if (unit === "image") return ""
-  const merging = pane.needs_nms && state.nms_iou !== nms
-  const matching = state.rule !== "iou" || state.match_iou !== match || (oneClass && state.class_aware && pane.classes.length > 1)
-  if (!merging && !matching) return ""
-  const parts = [`match IoU ${fixed(match)}`]
-  if (pane.needs_nms) parts.unshift(`overlap merge ${fixed(nms)}`)
-  if (oneClass) parts.push("all classes as one")
-  return ` Measured at ${parts.join(", ")}.`
+  const parts = []
+  if (pane.needs_nms && state.nms_iou !== nms) parts.push(`overlap merge ${fixed(nms)}`)
+  if (state.rule !== "iou" || state.match_iou !== match) parts.push(`match IoU ${fixed(match)}`)
+  if (oneClass && state.class_aware && pane.classes.length > 1) parts.push("all classes taken as one")
+  return parts.length ? ` (measured at ${parts.join(" and ")})` : ""
 }
 
 /** Where an operating point was applied to another split, what it reached there counts. */
@@ -41,20 +39,22 @@ function worthOfNegative(measured, confidence) {
 /** What it is worth that nothing is shown: a negative is no more than that. */
 export function negativeWords(pane, state, best) {
   const { share, where } = worthOfNegative(pane.measured, state.confidence)
-  const worth = share.total ? `measured sensitivity ${shareWords(share)} per ${pane.measured.unit} on ${where}` : `its sensitivity is undefined: nothing to find in ${where}`
-  return `No finding above this operating point; ${worth}; ${best}.${conditionWords(pane, state)}`
+  const worth = share.total ? `measured sensitivity ${shareWords(share)} per ${pane.measured.unit} on ${where}${conditions(pane, state)}` : `its sensitivity is undefined: nothing to find in ${where}`
+  return `No finding above this operating point; ${worth}; ${best}.`
 }
 
 /** What a score is worth, told by the findings that were scored alike. */
-export function evidenceWords(measured, score) {
+export function evidenceWords(pane, score, state) {
+  const { measured } = pane
   const bin = evidenceFor(measured, score)
   const things = measured.unit === "image" ? "pictures" : "boxes"
-  if (!bin) return `nothing was measured of ${things} scored ${score.toFixed(2)} on ${placeOf(measured)}.`
+  const where = `on ${placeOf(measured)}${conditions(pane, state)}`
+  if (!bin) return `nothing was measured of ${things} scored ${score.toFixed(2)} ${where}.`
   const range = `${+bin.low.toFixed(3)}–${+bin.high.toFixed(3)}`
-  if (!bin.total) return `none of the ${things} on ${placeOf(measured)} was scored ${range} by this model (n = 0).`
+  if (!bin.total) return `no ${measured.unit === "image" ? "picture" : "box"} was scored ${range} by this model ${where} (n = 0).`
   const [low, high] = wilson(bin.right, bin.total)
   const were = measured.unit === "image" ? "had a finding" : "were right"
-  return `${things} scored ${range} by this model ${were} ${percent(bin.right / bin.total)} % of the time (${percent(low)}–${percent(high)} %) on ${placeOf(measured)} (n = ${bin.total}).`
+  return `${things} scored ${range} by this model ${were} ${percent(bin.right / bin.total)} % of the time (${percent(low)}–${percent(high)} %) ${where} (n = ${bin.total}).`
 }
 
 /** What the setting in force reaches. */
@@ -66,7 +66,7 @@ export function settingWords(pane, state) {
   const wrong = fpPerImageAt(measured, confidence)
   if (!image) parts.push(`${wrong === null ? "undefined" : wrong.toFixed(2)} FP per image`)
   parts.push(`specificity ${shareWords(specificityAt(measured, confidence))} per image`)
-  return `At ${image ? "image score" : "confidence"} ${fixed(confidence)} on ${placeOf(measured)}: ${parts.join(", ")}.${conditionWords(pane, state)}`
+  return `At ${image ? "image score" : "confidence"} ${fixed(confidence)} on ${placeOf(measured)}: ${parts.join(", ")}${conditions(pane, state)}.`
 }
 
 /** How a pane follows a dial that is not in raw confidence; empty where it is. */

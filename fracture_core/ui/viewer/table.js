@@ -21,7 +21,7 @@ export class FindingsTable {
     this.lit = null
     this.lines = []
     this.columns = 5
-    // What a score is worth, in words.
+    // What a score is worth at the settings in force, in words.
     this.worth = () => ""
     this.body = element("div", { class: "rows", role: "rowgroup" })
     this.scroller = element("div", { class: "scroller", tabindex: "0", role: "table", "aria-label": label }, this.head(), this.body)
@@ -41,8 +41,9 @@ export class FindingsTable {
   }
 
   /** `rows`: {id, number, name, score, iou, kind}; score and iou may be null. Ids `lit` and `chosen`. */
-  show(rows, lit, chosen = null) {
+  show(rows, lit, chosen = null, state = null) {
     this.rows = rows
+    this.state = state
     this.chosen = chosen
     this.lit = lit
     this.body.style.height = `${rows.length * ROW_PX}px`
@@ -87,7 +88,7 @@ export class FindingsTable {
     const words = [row.number, row.name, number(row.score), number(row.iou), TAGS[row.kind] ?? "–"]
     words.forEach((word, n) => setText(line.cells[n], String(word)))
     line.cells[1].title = row.name
-    line.cells[2].title = row.score === null ? "" : this.worth(row.score)
+    line.cells[2].title = row.score === null ? "" : this.worth(row.score, this.state)
     line.cells[4].title = KIND_WORDS[row.kind]
   }
 

@@ -333,7 +333,8 @@ class Viewer {
     const measured = panes.some((pane) => pane.measured)
     const wordsOf = (n) => dialWords(panes[n], this.state, this.settings(n), panes[n].image_scores[this.frame])
     this.stage.tell(({ model }) => (measured && model !== null ? wordsOf(model) : ""))
-    this.legend.show(panes[this.active], panes.length > 1 ? letterOf(this.active) : "")
+    this.legend.show(panes, this.active, panes.length > 1 ? letterOf(this.active) : "")
+    this.root.classList.toggle("measured", measured)
   }
 
   mark() {
