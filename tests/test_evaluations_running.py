@@ -274,7 +274,7 @@ def test_a_data_set_that_changed_meanwhile_is_refused(demo, tmp_path, small_batc
     record = json.loads(annotations.read_text())
     record["annotations"][0]["bbox"][2] -= 1
     annotations.write_text(json.dumps(record))
-    with pytest.raises(ConfigError, match="found a changed data set. Start a new evaluation"):
+    with pytest.raises(ConfigError, match="found a changed data set"):
         run_evaluation(run.path)
 
 
@@ -297,7 +297,7 @@ def test_the_list_is_of_everything_the_latest_first(demo):
     os.utime(second.config, (time.time() + 5, time.time() + 5))
     (second.path.parent / "strange").mkdir()
     listed = list_evaluations()
-    assert [each.name for each in listed][0] == second.name == "eval-fake-set-val-2"
+    assert listed[0].name == second.name == "eval-fake-set-val-2"
     by_name = {each.name: each for each in listed}
     assert set(by_name) == {first.name, second.name, "strange"}
     assert by_name[first.name].complete

@@ -16,6 +16,7 @@ import numpy as np
 
 from fracture_core.errors import ConfigError
 from fracture_core.evaluations.array_files import Array, read_arrays, write_arrays
+from fracture_core.evaluations.mask_codes import are_sound
 from fracture_core.masks import Rle
 from fracture_core.metrics.columns import Bools, Columns
 from fracture_core.types import Detections, Float32s, Int64s, Prediction
@@ -289,6 +290,9 @@ def _as_masks(
     if (lengths < 0).any() or len(lengths) != len(image) or ends[-1] != len(data):
         expected, found = f"{len(image)} masks in {len(data)} bytes", f"{len(lengths)} masks"
         raise ConfigError(path, expected=expected, found=found)
+    pixels = np.prod(sizes_px, axis=1)[image]
+    if not are_sound(arrays["masks"], lengths.astype(np.int64), pixels):
+        raise ConfigError(path, expected="masks that fill their pictures", found="other codes")
     starts, stops = (ends - lengths).tolist(), ends.tolist()
     heights, widths = sizes_px[image].T.tolist()
     return tuple(
