@@ -225,7 +225,7 @@ _AT_DIAL: tuple[tuple[str, Unit, bool], ...] = (
 _OF_ALL: tuple[tuple[str, Unit, bool], ...] = (
     ("AP50", "lesion", True),
     ("AP", "lesion", True),
-    ("mean FROC sensitivity", "lesion", True),
+    ("FROC, mean sensitivity", "lesion", True),
     ("AUC", "image", True),
     ("AUC", "study", True),
 )
@@ -234,18 +234,19 @@ _OF_ALL: tuple[tuple[str, Unit, bool], ...] = (
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawn:
     """Figures of one model: `values` (S,) of all pictures and `replicates` (B, S) of resamples of
-    patients, the same ones for every model.
+    `patients`, the same ones for every model.
     """
 
     values: Float64s
     replicates: Float64s
+    patients: int
 
 
 def draw_at_dial(one: Contender, confidence: float | None) -> Drawn:
     """What depends on the confidence; all undefined where there is none."""
     if confidence is None:
         nothing = np.full(len(_AT_DIAL), nan)
-        return Drawn(values=nothing, replicates=np.full((0, len(_AT_DIAL)), nan))
+        return Drawn(values=nothing, replicates=np.full((0, len(_AT_DIAL)), nan), patients=0)
     counts = _dial_counts(one, confidence)
     boxes = one.lesions is not None
 
@@ -255,6 +256,7 @@ def draw_at_dial(one: Contender, confidence: float | None) -> Drawn:
     return Drawn(
         values=figures(np.ones(len(counts))),
         replicates=replicates(one.evaluation.group_ids, figures, count=RESAMPLES),
+        patients=len(set(one.evaluation.group_ids)),
     )
 
 
@@ -275,7 +277,9 @@ def draw_of_all(one: Contender) -> Drawn:
 
     count = FEW_RESAMPLES if len(one.found) > MANY_CANDIDATES else RESAMPLES
     return Drawn(
-        values=figures(np.ones(len(groups))), replicates=replicates(groups, figures, count=count)
+        values=figures(np.ones(len(groups))),
+        replicates=replicates(groups, figures, count=count),
+        patients=len(set(groups)),
     )
 
 
@@ -475,7 +479,8 @@ def _box_statistics(one: Contender) -> _NoBoxes | _BoxFigures:
 
 
 def _interval(drawn: Drawn, column: int) -> Interval:
-    return interval_of(float(drawn.values[column]), drawn.replicates[:, column])
+    value, replicated = float(drawn.values[column]), drawn.replicates[:, column]
+    return interval_of(value, replicated, patients=drawn.patients)
 
 
 def _differences(
@@ -493,7 +498,7 @@ def _difference(first: Drawn, second: Drawn, column: int) -> Difference:
     # One of the two may have fewer resamples; the first ones are the same.
     count = min(len(first.replicates), len(second.replicates))
     drawn = first.replicates[:count, column] - second.replicates[:count, column]
-    return difference_of(value, drawn)
+    return difference_of(value, drawn, patients=min(first.patients, second.patients))
 
 
 def _called_right(one: Contender, at: Place) -> Bools | None:

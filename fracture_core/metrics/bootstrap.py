@@ -4,11 +4,18 @@ Pictures of one patient resemble each other, so patients are drawn, with replace
 pictures of a patient come along: B. Efron and R. Tibshirani, An Introduction to the Bootstrap,
 1993. A drawn set is written as a weight a picture, how often its patient was drawn; the figures in
 `weighted` take such weights.
+
+Intervals are quantiles of the replicates, a little further out for few patients, as an interval
+by Student's t is wider than a normal one: T. Hesterberg, What Teachers Should Know About the
+Bootstrap, Am. Stat. 69 (2015), "expanded percentile". In simulated studies with known truth the
+plain quantiles held it less often, and the basic interval least. A share that is 0 or 1 in every
+picture has no width here; Wilson's interval is the one for counted shares.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from math import nan
+from math import nan, sqrt
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -59,8 +66,9 @@ def bootstrap_all(
     """As `bootstrap`, of (S,) figures that are computed together."""
     values = np.atleast_1d(np.asarray(statistics(np.ones(len(groups))), dtype=np.float64))
     drawn = replicates(groups, statistics, count=count, seed=seed)
+    patients = len(set(groups))
     return tuple(
-        interval_of(float(value), column, level)
+        interval_of(float(value), column, level, patients=patients)
         for value, column in zip(values, drawn.T, strict=True)
     )
 
@@ -85,13 +93,27 @@ def resamples(groups: Sequence[str], count: int, seed: int) -> Iterator[Float64s
         yield from drawn[:, number]
 
 
-def interval_of(value: float, drawn: Float64s, level: float = 0.95) -> Interval:
-    """From the figure and its (B,) replicates: their quantiles."""
+def interval_of(
+    value: float, drawn: Float64s, level: float = 0.95, *, patients: int | None = None
+) -> Interval:
+    """From a figure and its (B,) replicates; `patients` they were drawn from, None = very many."""
     defined = drawn[~np.isnan(drawn)]
     if np.isnan(value) or not len(defined):
         return Interval(value=value, low=nan, high=nan)
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    tail = tail_beyond(level, patients)
+    low, high = np.quantile(defined, [tail, 1 - tail])
     return Interval(value=value, low=float(low), high=float(high))
+
+
+def tail_beyond(level: float, patients: int | None = None) -> float:
+    """The share of replicates that lies beyond each end of an interval."""
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    if patients is None:
+        return (1 - level) / 2
+    # Student's quantile by the expansion of Cornish and Fisher, good to three digits from 5 on.
+    free = max(patients - 1, 1)
+    t = z + (z**3 + z) / (4 * free) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * free**2)
+    return NormalDist().cdf(-t * sqrt(1 + 1 / free))
 
 
 def _drawn(rng: np.random.Generator, count: int, groups: int) -> Float64s:

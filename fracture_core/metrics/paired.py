@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import nan
+from math import exp, log, nan
 
 import numpy as np
 import numpy.typing as npt
 
-from fracture_core.metrics.bootstrap import Statistic, interval_of, replicates
+from fracture_core.metrics.bootstrap import Statistic, interval_of, replicates, tail_beyond
 from fracture_core.metrics.columns import Float64s
 
 
@@ -59,7 +59,8 @@ def paired_bootstrap(
 ) -> Difference:
     """The difference of a figure between two models, both on the same resamples of `groups` (I,).
 
-    The p value is twice the share of resamples on the lesser side of 0, never less than
+    The p value agrees, but for one resample, with whether the interval leaves out 0: twice the
+    share of resamples on the lesser side of 0, or more for few patients; never under
     2 / (`count` + 1).
     """
 
@@ -68,20 +69,35 @@ def paired_bootstrap(
 
     value = difference(np.ones(len(groups)))
     drawn = replicates(groups, difference, count=count, seed=seed)[:, 0]
-    return difference_of(value, drawn, level)
+    return difference_of(value, drawn, level, patients=len(set(groups)))
 
 
-def difference_of(value: float, drawn: Float64s, level: float = 0.95) -> Difference:
+def difference_of(
+    value: float, drawn: Float64s, level: float = 0.95, *, patients: int | None = None
+) -> Difference:
     """From a difference and its (B,) replicates, as `paired_bootstrap` draws them."""
-    ends = interval_of(value, drawn, level)
-    p_value = nan if np.isnan(ends.low) else _p_of(drawn[~np.isnan(drawn)])
+    ends = interval_of(value, drawn, level, patients=patients)
+    p_value = nan if np.isnan(ends.low) else _p_of(drawn[~np.isnan(drawn)], patients)
     return Difference(value=value, low=ends.low, high=ends.high, p_value=p_value)
 
 
-def _p_of(drawn: Float64s) -> float:
-    """The observed sample counts as one more resample, so that nothing is impossible."""
+def _p_of(drawn: Float64s, patients: int | None) -> float:
+    """1 − level of the widest interval that leaves out 0.
+
+    The observed sample counts as one more resample, so that nothing is impossible.
+    """
     side = min(int(np.count_nonzero(drawn <= 0)), int(np.count_nonzero(drawn >= 0)))
-    return min(1.0, 2 * (side + 1) / (len(drawn) + 1))
+    tail = (side + 1) / (len(drawn) + 1)
+    if tail >= 0.5:
+        return 1.0
+    low, high = log(1e-12), 0.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        if tail_beyond(1 - exp(middle), patients) < tail:
+            low = middle
+        else:
+            high = middle
+    return exp(high)
 
 
 def _binomial_p(fewer: int, total: int) -> float:
