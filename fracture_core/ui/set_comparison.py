@@ -115,15 +115,23 @@ def _begin(done: dict[str, Listed]) -> None:
 
 
 def _first(done: list[Listed]) -> list[str]:
-    """The newest evaluation that another model can be compared with, and its rivals."""
+    """The newest that another model can be compared with, and its rivals; of one kind of model,
+    because figures of boxes are what most want first.
+    """
+    done = sorted(done, key=lambda each: each.about is None or each.about.task == "classify")
     for one in done:
         rivals = {one.about.model_id if one.about else "": one.name}
         for other in done:
-            if other is not one and not _refusal(one, other) and other.about is not None:
+            if other is not one and other.about is not None and _is_rival(one, other):
                 rivals.setdefault(other.about.model_id, other.name)
         if len(rivals) >= FEWEST:
             return list(rivals.values())[:MOST]
     return [each.name for each in done[:1]]
+
+
+def _is_rival(one: Listed, other: Listed) -> bool:
+    kinds = [each.about is not None and each.about.task == "classify" for each in (one, other)]
+    return kinds[0] == kinds[1] and not _refusal(one, other)
 
 
 def judge_all(
@@ -188,18 +196,21 @@ def drawn_at(entrant: Entrant, place: Place) -> Drawn:
 # ---- setting ------------------------------------------------------------------------------------
 
 
-def choose_set_setting() -> Setting:
+def choose_set_setting(listed: Sequence[Listed]) -> Setting:
     """Overlaps and classes for all models alike."""
+    classes = {name for each in listed if each.about for name in each.about.classes}
     nms_iou = st.number_input(
         "Overlap merge (NMS IoU)", 0.0, 1.0, 0.5, 0.05, key="set_nms", help=NMS_HELP
     )
     match_iou = st.number_input("Match IoU", 0.05, 1.0, 0.5, 0.05, key="set_match", help=MATCH_HELP)
-    same_class = st.toggle(
-        "Only the same class matches",
-        True,
-        key="set_same_class",
-        help="Off: a finding may match a truth of any class.",
-    )
+    same_class = True
+    if len(classes) > 1:
+        same_class = st.toggle(
+            "Only the same class matches",
+            True,
+            key="set_same_class",
+            help="Off: a finding may match a truth of any class.",
+        )
     rule = st.selectbox(
         "Score of a study",
         STUDY_RULES,

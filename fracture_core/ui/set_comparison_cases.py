@@ -48,6 +48,10 @@ def show_disagreements(
     if not len(chosen):
         st.info("No case is of this kind at this setting.")
         return
+    st.caption(
+        "The most disputed first: how far the one is above its own confidence and the other below "
+        "its own, each as a share of what is possible, summed over the places of a picture."
+    )
     show_legend()
     dataset = gallery_dataset(first.contender.evaluation.about.data)
     case_gallery(

@@ -25,7 +25,7 @@ def compare_over_set(sidebar: DeltaGenerator) -> None:
     messages = st.container()
     with sidebar:
         listed = choose_evaluations(messages)
-        setting = choose_set_setting()
+        setting = choose_set_setting(listed)
     if len(listed) >= FEWEST:
         entrants = judge_all(listed, setting, messages)
     if len(listed) < FEWEST or len(entrants) < FEWEST:

@@ -64,7 +64,7 @@ def show_figures(
     )
     tests = image_tests([each.contender for each in entrants], places, reference)
     rows = [_row(entrants, line, reference) for line in made]
-    st.dataframe(rows, hide_index=True, width="stretch", height=36 * (len(rows) + 1))
+    st.dataframe(rows, hide_index=True, width="stretch", height="content")
     _show_image_tests(entrants, tests, reference)
     _say_tests(entrants, test_count(made, tests))
     st.download_button(
@@ -79,7 +79,8 @@ def show_figures(
 
 def _row(entrants: Sequence[Entrant], line: Line, reference: int) -> dict[str, str]:
     row = {
-        "Figure": line.name if line.at_dial else f"{line.name} (all candidates)",
+        "Figure": line.name,
+        "Of": "what is shown" if line.at_dial else "all candidates",
         "Per": line.unit,
         "n": f"{line.n:,}",
     }
@@ -104,9 +105,13 @@ def _difference(found: Difference) -> str:
     if isnan(found.value):
         return UNDEFINED
     if isnan(found.p_value):
-        return f"{found.value:+.3f}"
-    ends = f"{found.low:+.3f} to {found.high:+.3f}"
-    return f"{found.value:+.3f} ({ends}), p {_p(found.p_value)}"
+        return _signed(found.value)
+    ends = f"{_signed(found.low)} to {_signed(found.high)}"
+    return f"{_signed(found.value)} ({ends}), p {_p(found.p_value)}"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3f}".replace("-", "−")
 
 
 def _p(value: float) -> str:
