@@ -11,10 +11,9 @@ from fracture_core.evaluations import Evaluation, Listed, apply_points, measure_
 from fracture_core.evaluations.dial import DialSetting
 from fracture_core.metrics.intervals import Proportion
 from fracture_core.models.cards import ModelCard
-from fracture_core.models.library import is_built_in, points_of, read_library
-from fracture_core.models.points import Measurements, Point, Reached, write_points
+from fracture_core.models.library import points_of, read_library, store_points
+from fracture_core.models.points import Measurements, Point, Reached
 from fracture_core.operating_points import RULES, Aim, Rule
-from fracture_core.settings import settings
 from fracture_core.ui.evaluation_choice import stamp_of
 from fracture_core.ui.text import literal
 
@@ -68,7 +67,7 @@ def show_points(listed: Listed, evaluation: Evaluation, setting: DialSetting) ->
         "Store with the model",
         icon=":material/save:",
         on_click=_store,
-        args=(measured, about.model_id),
+        args=(measured, about.title),
         disabled=not measured.points or _card_of(evaluation) is None,
         help="They replace those that are stored: the viewer's solid and dashed lines, and what a "
         "score and a negative are worth, follow them.",
@@ -122,15 +121,13 @@ def stored_points(evaluation: Evaluation, messages: DeltaGenerator) -> Measureme
     return stored if same else None
 
 
-def _store(measured: Measurements, model_id: str) -> None:
+def _store(measured: Measurements, title: str) -> None:
     try:
-        cards = {card.model_id: card for card in read_library().cards}
-        own = None if is_built_in(model_id) else settings().models / model_id
-        write_points(measured, cards[model_id], own)
+        store_points(measured)
     except (WorkbenchError, OSError) as error:
         st.session_state.points_word = f"Not stored: {error}"
         return
-    st.session_state.points_word = f"Stored with {cards[model_id].title}."
+    st.session_state.points_word = f"Stored with {title}."
 
 
 # ---- rules --------------------------------------------------------------------------------------
@@ -196,7 +193,7 @@ def _show_stored(stored: Measurements, evaluation: Evaluation) -> None:
         "Store what they reach here",
         icon=":material/save:",
         on_click=_store,
-        args=(applied, about.model_id),
+        args=(applied, about.title),
         help="The points stay; these figures, of pictures they were not chosen on, are kept "
         "beside them.",
     )
