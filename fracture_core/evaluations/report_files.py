@@ -40,6 +40,9 @@ def _plain(record: dict[str, object]) -> dict[str, object]:
 
 
 def _cell(value: object) -> object:
+    """No cell begins a formula: names of classes come from files."""
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return f"'{value}"
     return "" if _is_undefined(value) else value
 
 

@@ -7,13 +7,15 @@ from math import nan
 import numpy as np
 
 from fracture_core.evaluations import resampling
+from fracture_core.evaluations.average_precision import AveragePrecision
 from fracture_core.evaluations.measuring import Scored
 from fracture_core.evaluations.report import Table, Unit
 from fracture_core.evaluations.reporting import Draft
+from fracture_core.evaluations.resampling import Statistic
 from fracture_core.metrics import any_hit, coco
 from fracture_core.metrics.calibration import detection_ece, reliability
 from fracture_core.metrics.cells import Cells, assign_cells
-from fracture_core.metrics.columns import Float64s
+from fracture_core.metrics.columns import Columns, Float64s
 from fracture_core.metrics.critical import critical_errors
 from fracture_core.metrics.error_types import TYPES, error_types
 from fracture_core.metrics.froc import RATES, froc
@@ -46,6 +48,8 @@ def report_boxes(draft: Draft, scored: Scored | None) -> None:
     """COCO's figures, operating points per lesion, FROC, calibration, errors."""
     found, truths = draft.found, draft.evaluation.truths
     count = len(draft.evaluation.about.classes)
+    if len(truths):
+        draft.resample(_places_of_average(draft), _average_precision(found, truths))
     _report_coco(draft, BOXES, coco.evaluate_boxes(found, truths, count))
     masked = all(len(each.masks) == len(each) for each in (found, truths))
     if draft.evaluation.about.task == "segment":
@@ -60,6 +64,21 @@ def report_boxes(draft: Draft, scored: Scored | None) -> None:
     _report_froc(draft)
     _report_calibration(draft, scored)
     _report_errors(draft)
+
+
+def _places_of_average(draft: Draft) -> range:
+    """Where AP, AP50 and AP75 will stand."""
+    return range(len(draft.figures), len(draft.figures) + 3)
+
+
+def _average_precision(found: Columns, truths: Columns) -> Statistic:
+    by_iou = AveragePrecision.of(found, truths)
+
+    def figures(weights: Float64s) -> Float64s:
+        values = by_iou(weights)
+        return np.array([values.mean(), values[0], values[5]])
+
+    return figures
 
 
 def _report_coco(draft: Draft, section: str, figures: coco.CocoFigures) -> None:
