@@ -96,3 +96,22 @@ def test_the_tail_of_a_log_is_whole_lines(run):
     run.log.write_bytes(b"first line\nsecond\n\xff third\n\n")
     assert read_tail(run, limit=18) == "second\n\ufffd third\n\n"
     assert last_line(run) == "\ufffd third"
+
+
+def test_an_evaluation_counts_pictures(run):
+    line = {"kind": "progress", "of": 40}
+    write(run, {**line, "done": 0, "time": 100.0}, {**line, "done": 10, "time": 105.0})
+    progress = read_progress(run)
+    assert (progress.done, progress.of, progress.share) == (10, 40, 0.25)
+    assert progress.seconds_left == pytest.approx(15.0)
+    assert progress.words == "10 of 40 pictures"
+
+
+def test_the_pace_of_an_evaluation_is_that_since_it_was_resumed(run):
+    line, resumed = {"kind": "progress", "of": 40}, {"kind": "note", "text": "resumed after 10"}
+    before = [{**line, "done": 0, "time": 0.0}, {**line, "done": 10, "time": 1000.0}]
+    write(run, *before, {**resumed, "time": 2000.0}, {**line, "done": 10, "time": 2001.0})
+    assert read_progress(run).seconds_left is None
+    after = [{**line, "done": 10, "time": 2001.0}, {**line, "done": 20, "time": 2003.0}]
+    write(run, *before, {**resumed, "time": 2000.0}, *after)
+    assert read_progress(run).seconds_left == pytest.approx(4.0)
