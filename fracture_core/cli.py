@@ -201,6 +201,29 @@ def convert(  # noqa: PLR0913, PLR0917
     raise typer.Exit(command.run(source, destination, options, workers=workers))
 
 
+@app.command()
+def health(  # noqa: PLR0913, PLR0917
+    path: Annotated[Path, typer.Argument(help="A data set.")],
+    json: Annotated[Path | None, typer.Option(help="Write the report as JSON.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write a line for each place.")] = None,
+    input_size: Annotated[int, typer.Option(help="Of a model, in pixels.", min=16)] = 640,
+    least_px: Annotated[float, typer.Option(help="Of an object at that size.", min=0)] = 4.0,
+    least_objects: Annotated[int, typer.Option(help="Of a class.", min=0)] = 10,
+    repair: Annotated[
+        Path | None, typer.Option(help="Write a copy whose splits are cut by group.")
+    ] = None,
+    splits: Annotated[str, typer.Option(help="Of the copy: train, val and test.")] = "70,15,15",
+    seed: Annotated[int, typer.Option(help="Of the copy's splits.", min=0)] = 0,
+) -> None:
+    """Say what may be wrong with a data set; ends with 1 where there are errors."""
+    from fracture_core.health import Limits, command
+    from fracture_core.health.repair import Repair
+
+    limits = Limits(input_size=input_size, least_px=least_px, least_objects=least_objects)
+    repaired = Repair.of(repair, splits, seed) if repair else None
+    raise typer.Exit(command.run(path, limits, json=json, csv=csv, repair=repaired))
+
+
 def main() -> None:
     """Run a command; what a person can put right is one sentence on stderr and exit code 2."""
     try:

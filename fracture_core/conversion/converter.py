@@ -44,20 +44,21 @@ def convert(
     options: Options,
     *,
     workers: int = 1,
+    groups: Mapping[str, str] | None = None,
     tell: Tell = lambda sentence: None,
     progress: Progress = lambda done, total: None,
 ) -> Converted:
     """Convert, or go on with a conversion that was stopped: the result is the same to the bit.
 
     `destination` is a new or empty folder; for HDF5 it may be a new file named .h5 or .hdf5, and
-    the card lies beside it. `tell` gets sentences before anything is written, `progress` pictures
-    done and in all. Raises DatasetError or ConfigError; a picture that cannot be read is left out
-    and listed.
+    the card lies beside it. `groups` names the group of each sample id anew. `tell` gets sentences
+    before anything is written, `progress` pictures done and in all. Raises DatasetError or
+    ConfigError; a picture that cannot be read is left out and listed.
     """
     is_file = options.to == "hdf5" and destination.suffix.lower() in HDF5_SUFFIXES
     workspace = Workspace(destination=destination.absolute(), is_file=is_file)
     workspace.check_destination()
-    plan = _make_plan(read_source(source, options), options, tell)
+    plan = _make_plan(read_source(source, options, groups), options, tell)
     with _clear_errors(workspace.destination):
         return _carry_out(plan, options, workspace, workers, progress)
 

@@ -1,7 +1,7 @@
 """Any data set, or the raw RSNA download, as items to convert."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,8 +20,11 @@ from fracture_core.errors import ConfigError
 _PLAIN = frozenset({".png", ".jpg", ".jpeg"})
 
 
-def read_source(path: Path, options: Options) -> Source:
-    """Raises DatasetError as `open_dataset` does, ConfigError for an option that does not apply."""
+def read_source(path: Path, options: Options, groups: Mapping[str, str] | None = None) -> Source:
+    """`groups` names the group of each sample id anew, those of a data set only.
+
+    Raises DatasetError as `open_dataset` does, ConfigError for an option that does not apply.
+    """
     if rsna_raw.is_download(path):
         return rsna_raw.read_download(path, options)
     if options.negatives is not None or options.any_negatives:
@@ -34,6 +37,8 @@ def read_source(path: Path, options: Options) -> Source:
     if not isinstance(dataset, RecordedDataset):
         raise TypeError(f"dataset: expected records, got {type(dataset).__name__}")
     items = [_item(record) for record in dataset.records.values()]
+    if groups is not None:
+        items = [replace(item, group_id=groups[item.sample_id]) for item in items]
     notes = list(dataset.warnings)
     if options.shares is not None:
         items = _cut_anew(items, options.shares, options.seed)

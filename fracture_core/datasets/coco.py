@@ -122,6 +122,8 @@ def _add_records(
         if sample_id in records:
             tally.add(doubts.IN_TWO_FILES, sample_id, sample_id)
             continue
+        for flaw in picture.flaws:
+            tally.add(doubts.UNREADABLE_OBJECTS, flaw, sample_id)
         size = picture.size or size_of(path, sample_id)
         findings = [replace(each, label=numbers[each.label]) for each in picture.findings]
         usable = keep_usable(findings, *size, tally, sample_id)
@@ -173,6 +175,7 @@ def _find(name: PurePosixPath, places: Sequence[Path], folders: Folders) -> Path
 
 def _join(first: CocoPicture, second: CocoPicture) -> None:
     first.findings += second.findings
+    first.flaws += second.flaws
     first.is_known &= second.is_known
     first.had_objects |= second.had_objects
 

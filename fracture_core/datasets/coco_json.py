@@ -31,7 +31,7 @@ class CocoPicture:
 
     `size` is (height, width) or None where the file does not tell · `is_known` is False where an
     object of the picture makes no sense or nothing was annotated at all · `had_objects` also
-    counts what was left out.
+    counts what was left out · `flaws` are sentences about objects that make no sense.
     """
 
     file_name: str
@@ -40,6 +40,7 @@ class CocoPicture:
     is_known: bool = True
     had_objects: bool = False
     findings: list[Finding] = field(default_factory=list)
+    flaws: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,7 +200,7 @@ def _add_object(
         picture.findings.append(_finding(entry, place, picture, categories))
     except DatasetError as error:
         picture.is_known = False
-        tally.add(doubts.UNREADABLE_OBJECTS, str(error).rstrip("."))
+        picture.flaws.append(str(error).rstrip("."))
 
 
 def _finding(

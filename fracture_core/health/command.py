@@ -1,0 +1,100 @@
+"""`python -m fracture_core health`: the check, its report in words, and the repaired copy."""
+
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from fracture_core.conversion import Converted
+from fracture_core.datasets import open_dataset
+from fracture_core.datasets.records import RecordedDataset
+from fracture_core.datasets.tally import counted
+from fracture_core.errors import ConfigError
+from fracture_core.health.checking import check_health
+from fracture_core.health.repair import Repair, repair_dataset
+from fracture_core.health.report import Fault, HealthReport, Place, Severity
+from fracture_core.health.subject import Limits
+
+_SHOWN = 5
+
+
+def run(
+    path: Path, limits: Limits, *, json: Path | None, csv: Path | None, repair: Repair | None
+) -> int:
+    """Print what was found, write what was asked for; 1 where an error was found."""
+    dataset = open_dataset(path)
+    if not isinstance(dataset, RecordedDataset):
+        raise TypeError(f"dataset: expected records, got {type(dataset).__name__}")
+    with tqdm(total=1.0, bar_format="{l_bar}{bar}| {desc}", disable=None, file=sys.stderr) as bar:
+
+        def show(share: float, words: str) -> None:
+            bar.set_description_str(words, refresh=False)
+            bar.update(share - bar.n)
+
+        report = check_health(dataset, limits, progress=show)
+    print(as_text(report))
+    _write(json, report.as_json())
+    _write(csv, report.as_csv())
+    if repair is not None:
+        print(said_of_copy(_repaired(dataset, report, repair)))
+    return int(report.count(Severity.ERROR) > 0)
+
+
+def as_text(report: HealthReport) -> str:
+    """The report for people: a paragraph a fault, its first places below it."""
+    splits = ", ".join(f"{split or 'no split'} {count:,}" for split, count in report.splits.items())
+    lines = [f"{report.name}: {counted(report.pictures, 'picture')} ({splits}), {report.format}."]
+    for fault in report.faults:
+        lines += ["", *_paragraph(fault)]
+    if not report.faults:
+        lines.append("Nothing was found that would mislead a training or an evaluation.")
+    return "\n".join(lines)
+
+
+def said_of_copy(made: Converted) -> str:
+    """What was written, in a sentence or two."""
+    words = f"{made.destination}: {counted(made.pictures, 'picture')}; {made.card.name} says how."
+    if made.left_out:
+        words += f" Left out, as they cannot be read: {len(made.left_out):,}, listed there."
+    return words
+
+
+def _paragraph(fault: Fault) -> list[str]:
+    head = f"{fault.severity.value.upper()}: {fault.title}: {len(fault.places):,}"
+    more = len(fault.places) - _SHOWN
+    places = [f"    {_words(place)}" for place in fault.places[:_SHOWN]]
+    rest = [f"    … and {more:,} more"] if more > 0 else []
+    return [head, f"  {fault.meaning} {fault.advice}", *places, *rest]
+
+
+def _words(place: Place) -> str:
+    names = [name for name in (place.sample_id, place.other) if name]
+    parts = [" = ".join(names), place.detail if place.detail not in names else ""]
+    return " · ".join(part for part in parts if part)
+
+
+def _write(path: Path | None, text: str) -> None:
+    if path is None:
+        return
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            path, expected="a file that can be written", found=(error.strerror or "none").lower()
+        ) from error
+
+
+def _repaired(dataset: RecordedDataset, report: HealthReport, repair: Repair) -> Converted:
+    with tqdm(total=0, unit="picture", disable=None, file=sys.stderr) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        return repair_dataset(
+            dataset,
+            report,
+            repair,
+            tell=lambda sentence: bar.write(sentence, file=sys.stderr),
+            progress=show,
+        )

@@ -1,0 +1,80 @@
+"""A copy of a data set whose splits are cut anew, so that nothing that belongs together is cut.
+
+Together are pictures of one patient or study, of one original by their names, equal pictures and
+altered copies, and whoever any of these belongs to in turn. The original is never changed.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from fracture_core.conversion import Converted, Options, convert
+from fracture_core.conversion.splits import DEFAULT_SHARES, Shares, parse_shares
+from fracture_core.datasets.records import RecordedDataset
+from fracture_core.datasets.rsna import SliceRecord
+from fracture_core.health.groups import Groups
+from fracture_core.health.report import HealthReport
+from fracture_core.health.sources import stems_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repair:
+    """`destination` is new or empty · `shares` of the groups in train, val and test."""
+
+    destination: Path
+    shares: Shares = DEFAULT_SHARES
+    seed: int = 0
+
+    @classmethod
+    def of(cls, destination: Path, splits: str, seed: int) -> Self:
+        """`splits` such as "70,15,15"; raises ConfigError."""
+        shares = parse_shares(splits) or DEFAULT_SHARES
+        return cls(destination=destination, shares=shares, seed=seed)
+
+
+def joined_groups(dataset: RecordedDataset, report: HealthReport) -> Mapping[str, str]:
+    """Sample id → the name of its group: the group of the first of all that belong together."""
+    groups = Groups()
+    for record in dataset.records.values():
+        groups.join(f"group {record.group_id}", f"sample {record.sample_id}")
+    for ids in stems_of(dataset).values():
+        groups.join_all(f"sample {each}" for each in ids)
+    for one, other in report.pairs():
+        groups.join(f"sample {one}", f"sample {other}")
+    # "group" comes before "sample": the head of each is the least name of its groups.
+    return {
+        sample_id: groups.head(f"sample {sample_id}").removeprefix("group ")
+        for sample_id in dataset.records
+    }
+
+
+def repair_dataset(
+    dataset: RecordedDataset,
+    report: HealthReport,
+    repair: Repair,
+    *,
+    tell: Callable[[str], None] = lambda sentence: None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Converted:
+    """Write the copy, in the format the data set has; what cannot be read is left out and listed.
+
+    Raises DatasetError as `convert` does, for a destination that has something in it above all.
+    """
+    options = Options(
+        to=dataset.format, size_px=_side_px(dataset), shares=repair.shares, seed=repair.seed
+    )
+    return convert(
+        dataset.path,
+        repair.destination,
+        options,
+        groups=joined_groups(dataset, report),
+        tell=tell,
+        progress=progress,
+    )
+
+
+def _side_px(dataset: RecordedDataset) -> int | None:
+    """Slices of HDF5 keep their size only where it is asked for."""
+    first = next(iter(dataset.records.values()))
+    return max(first.height, first.width) if isinstance(first, SliceRecord) else None
