@@ -1,0 +1,48 @@
+"""Evaluations made of numbers, put where the pages find them."""
+
+from pathlib import Path
+
+import numpy as np
+
+from fracture_core.evaluations import EvaluateConfig, Evaluation
+from fracture_core.evaluations.config import write_config
+from fracture_core.evaluations.folders import ANSWERS, TRUTHS, Completed
+from fracture_core.evaluations.storing import Answers, Truths, write_answers, write_truths
+from fracture_core.runs import new_run
+from fracture_core.settings import settings
+
+SIDE_PX = 400
+
+
+def store(evaluation: Evaluation, name: str) -> Path:
+    """A complete folder under the home folder, as one that was run."""
+    about, count = evaluation.about, len(evaluation)
+    run = new_run(settings().evaluations / name)
+    config = EvaluateConfig(model=about.model_id, data=about.data, split=about.split)
+    write_config(config, run.config)
+    truths = Truths(
+        sample_ids=evaluation.sample_ids,
+        group_ids=evaluation.group_ids,
+        sizes_px=np.full((count, 2), SIDE_PX, dtype=np.int64),
+        known=evaluation.known,
+        image_classes=evaluation.image_classes,
+        boxes=evaluation.truths,
+    )
+    scores = evaluation.class_scores
+    answers = Answers(
+        positions=np.arange(count, dtype=np.int64),
+        raw=evaluation.raw,
+        image_scores=evaluation.image_scores,
+        class_scores=np.empty((count, 0), dtype=np.float32) if scores is None else scores,
+        seconds=evaluation.seconds,
+    )
+    write_truths(truths, run.path / TRUTHS)
+    write_answers(answers, run.path / ANSWERS)
+    done = Completed(
+        about=about,
+        pictures=count,
+        boxes=len(evaluation.raw),
+        truths=len(evaluation.truths),
+    )
+    run.evaluation.write_text(done.model_dump_json())
+    return run.path
