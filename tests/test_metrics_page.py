@@ -212,6 +212,10 @@ def test_operating_points_are_chosen_stored_and_applied(demo: Path, evaluated: s
     assert "Applied to demo, split all" in texts(app)
     checked(next(b for b in app.button if b.label == "Store what they reach here").click().run())
     assert points_of(CARD).points[0].applied is not None
+    # The report says where they were chosen.
+    frames = [frame.value for frame in tab(app, "Report").dataframe]
+    chosen = next(frame for frame in frames if "Chosen on" in frame.columns)
+    assert set(chosen["Chosen on"]) == {"demo, split all"}
 
 
 def test_points_that_cannot_be_had_say_so(demo: Path) -> None:

@@ -29,11 +29,20 @@ def choose_setting(evaluation: Evaluation) -> DialSetting:
         0.05,
         key="nms",
         bind="query-params",
+        persist_state="session",
         disabled=not about.needs_nms,
         help=NMS_HELP if about.needs_nms else "This model proposes each finding once: no NMS.",
     )
     match_iou = st.number_input(
-        "Match IoU", 0.05, 1.0, 0.5, 0.05, key="match", bind="query-params", help=MATCH_HELP
+        "Match IoU",
+        0.05,
+        1.0,
+        0.5,
+        0.05,
+        key="match",
+        bind="query-params",
+        persist_state="session",
+        help=MATCH_HELP,
     )
     class_aware = True
     if len(about.classes) > 1:
@@ -42,6 +51,7 @@ def choose_setting(evaluation: Evaluation) -> DialSetting:
             True,
             key="same_class",
             bind="query-params",
+            persist_state="session",
             help="Off: a finding may match a truth of any class. The confusion matrix never asks.",
         )
     return DialSetting(
@@ -72,6 +82,7 @@ def _choose_study_rule(evaluation: Evaluation) -> str:
         STUDY_RULES,
         key="study",
         bind="query-params",
+        persist_state="session",
         help="How the scores of its images become one: the highest, the noisy-or of all, or the "
         "mean of the three highest.",
     )

@@ -38,6 +38,7 @@ function layoutOf(curve, style, more = {}) {
     plot_bgcolor: style.paper,
     font: { color: style.text, family: style.font, size: 12 },
     showlegend: false,
+    uirevision: "kept",
     hovermode: "closest",
     xaxis: axisOf(curve.xaxis, style),
     yaxis: axisOf(curve.yaxis, style),
@@ -46,26 +47,40 @@ function layoutOf(curve, style, more = {}) {
 }
 
 export class Chart {
-  constructor(curve, fileName) {
-    this.curve = curve
+  constructor(fileName) {
     this.fileName = fileName
     this.plot = element("div", { class: "dial-plot" })
     this.point = element("div", { class: "dial-marker", hidden: true, "aria-hidden": "true" })
     this.limit = element("div", { class: "dial-limit", hidden: true, "aria-hidden": "true" })
-    this.note = element("p", { class: "dial-lacking" }, curve.defined ? "" : `Undefined: ${curve.lacking}`)
+    this.note = element("p", { class: "dial-lacking" })
+    this.title = element("b")
     this.reading = element("span", { class: "dial-note" })
-    const files = ["PNG", "SVG", "CSV"].map((kind) =>
-      element("button", { type: "button", class: "dial-button dial-file", disabled: !curve.defined, onclick: () => this.download(kind) }, kind),
+    this.files = ["PNG", "SVG", "CSV"].map((kind) =>
+      element("button", { type: "button", class: "dial-button dial-file", onclick: () => this.download(kind) }, kind),
     )
-    const head = element("div", { class: "dial-panel-head" }, element("b", {}, curve.title), this.reading, ...files)
+    const head = element("div", { class: "dial-panel-head" }, this.title, this.reading, ...this.files)
     const stage = element("div", { class: "dial-stage" }, this.plot, this.limit, this.point, this.note)
-    this.root = element("section", { class: "dial-panel dial-chart", "data-chart": curve.name }, head, stage)
+    this.root = element("section", { class: "dial-panel dial-chart" }, head, stage)
+  }
+
+  /** Another curve of the same kind: it is drawn in the old one's place, and a zoom stays. */
+  use(curve) {
+    this.curve = curve
+    this.root.dataset.chart = curve.name
+    setText(this.title, curve.title)
+    setText(this.note, curve.defined ? "" : `Undefined: ${curve.lacking}`)
+    this.plot.hidden = !curve.defined
+    for (const button of this.files) button.disabled = !curve.defined
+    if (curve.defined) return
+    this.point.hidden = true
+    this.limit.hidden = true
+    setText(this.reading, "")
   }
 
   /** Draw for the first time, or in other colours. */
   async draw(plotly, style) {
-    if (!this.curve.defined) return
     this.plotly = plotly
+    if (!this.curve.defined) return
     const settings = { responsive: true, displaylogo: false, displayModeBar: false }
     await plotly.react(this.plot, this.curve.traces(), layoutOf(this.curve, style, { height: HEIGHT }), settings)
     if (this.drawn) return
@@ -74,8 +89,10 @@ export class Chart {
     this.put()
   }
 
-  show(place) {
+  /** `here` names the place. */
+  show(place, here) {
     this.place = place
+    this.here = here
     if (!this.curve.defined) return
     if (this.curve.at) {
       const [x, y] = this.curve.said(place)
@@ -88,7 +105,7 @@ export class Chart {
   /** The mark where the dial is; axes may be zoomed. */
   put() {
     const { xaxis, yaxis } = this.plot._fullLayout ?? {}
-    if (!xaxis || this.place === undefined) return
+    if (!xaxis || this.place === undefined || !this.curve.defined) return
     const { curve, place } = this
     const [x, y] = curve.at ? curve.at(place) : [curve.line(place), NaN]
     const left = xaxis.d2p(x)
@@ -105,7 +122,7 @@ export class Chart {
   }
 
   close() {
-    this.plotly?.purge(this.plot)
+    if (this.drawn) this.plotly.purge(this.plot)
   }
 
   async download(kind) {
@@ -117,10 +134,10 @@ export class Chart {
   figure() {
     const { curve, place } = this
     const here = curve.at
-      ? [{ x: [curve.at(place)[0]], y: [curve.at(place)[1]], type: "scatter", mode: "markers", marker: { size: 11, color: ORANGE, symbol: "diamond" } }]
+      ? [{ name: this.here, x: [curve.at(place)[0]], y: [curve.at(place)[1]], type: "scatter", mode: "markers", marker: { size: 11, color: ORANGE, symbol: "diamond" } }]
       : []
     const limit = curve.line ? { shapes: [{ type: "line", yref: "paper", x0: curve.line(place), x1: curve.line(place), y0: 0, y1: 1, line: { color: ORANGE, dash: "dash" } }] } : {}
-    return { data: [...curve.traces(), ...here], layout: layoutOf(curve, PAPER, { title: { text: curve.title }, margin: { l: 64, r: 16, t: 48, b: 56 }, ...limit }) }
+    return { data: [...curve.traces(), ...here], layout: layoutOf(curve, PAPER, { title: { text: curve.title }, margin: { l: 64, r: 16, t: 48, b: 90 }, showlegend: true, legend: { orientation: "h", y: -0.2 }, ...limit }) }
   }
 }
 

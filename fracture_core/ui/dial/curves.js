@@ -5,6 +5,7 @@ import { proportion, reached } from "./figures.js"
 // Okabe and Ito (2008).
 export const BLUE = "#0072b2"
 const BAND = "rgba(86, 180, 233, 0.28)"
+const RATES = [1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8, 16, 32, 64]
 const GREY = "#8a8f94"
 
 function line(x, y, name, more = {}) {
@@ -57,6 +58,7 @@ function froc(table, tally) {
   const most = Math.max(8, tally.wrong[tally.wrong.length - 1] / Math.max(tally.images, 1))
   // On an axis of ratios there is no 0: it stands at its left end, less than one in all images.
   const start = Math.max(least, 1 / 64)
+  const rates = RATES.filter((rate) => rate > 1.5 * start && rate <= most)
   return shareCurve(table, tally, {
     name: "froc",
     title: "FROC",
@@ -65,7 +67,13 @@ function froc(table, tally) {
     x: (one) => Math.max(one.perImage, start),
     exact: (one) => one.perImage,
     y: (one) => one.sensitivity,
-    xaxis: { title: "false positives per image", type: "log", range: [Math.log10(start), Math.log10(most)], tickvals: [1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8, 16, 32, 64], ticktext: ["1/64", "1/32", "1/16", "1/8", "1/4", "1/2", "1", "2", "4", "8", "16", "32", "64"] },
+    xaxis: {
+      title: "false positives per image",
+      type: "log",
+      range: [Math.log10(start) - 0.02, Math.log10(most) + 0.02],
+      tickvals: [start, ...rates],
+      ticktext: ["0", ...rates.map((rate) => (rate < 1 ? `1/${1 / rate}` : String(rate)))],
+    },
     yaxis: { title: "sensitivity per lesion" },
     lacking: "There is no truth to find.",
   })

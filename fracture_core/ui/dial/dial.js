@@ -22,8 +22,9 @@ class Dial {
     this.classes = new ClassTable()
     this.grid = element("div", { class: "dial-grid" })
     this.note = element("p", { class: "dial-wait" }, "Loading…")
-    const body = element("div", { class: "dial-body" }, this.cards.root, this.grid, this.classes.root)
-    this.root = element("div", { class: "dial" }, this.note, this.slider.root, body)
+    this.legend = element("p", { class: "dial-legend" }, element("span", { class: "dial-diamond" }), "where the dial is", element("span", { class: "dial-band" }), "95 % interval (Wilson, pointwise)")
+    const body = element("div", { class: "dial-body" }, this.cards.root, this.legend, this.grid, this.classes.root)
+    this.root = element("div", { class: "dial dial-loading" }, this.note, this.slider.root, body)
     this.root.dial = this
     this.charts = []
     this.matrices = []
@@ -66,18 +67,32 @@ class Dial {
   take(table, data) {
     this.table = table
     this.note.hidden = true
+    this.root.classList.remove("dial-loading")
     this.slider.root.hidden = !table.tallies.length
     this.fillSlider(data)
     this.cards.fill(table)
     this.classes.fill(table.byClass)
-    for (const chart of this.charts) chart.close()
-    this.charts = chartsOf(table).map((curve) => new Chart(curve, `${data.name}-${curve.name}`))
+    this.fillCharts(chartsOf(table), data.name)
     const actions = { open: (...parts) => this.openCell(...parts), download: (matrix, kind) => this.downloadMatrix(matrix, kind) }
+    this.legend.hidden = !this.charts.length
     this.matrices = table.sheets.map((sheet) => new Matrix(sheet, actions))
     this.grid.replaceChildren(...[...this.charts, ...this.matrices].map(({ root }) => root))
     this.painted = null
     this.move(placeOf(table, this.state.confidence), false)
     this.paint()
+  }
+
+  /** A curve that was there before keeps its chart. */
+  fillCharts(curves, name) {
+    const held = new Map(this.charts.map((chart) => [chart.fileName, chart]))
+    this.charts = curves.map((curve) => {
+      const fileName = `${name}-${curve.name}`
+      const chart = held.get(fileName) ?? new Chart(fileName)
+      held.delete(fileName)
+      chart.use(curve)
+      return chart
+    })
+    for (const chart of held.values()) chart.close()
   }
 
   fillSlider(data) {
@@ -90,7 +105,7 @@ class Dial {
   async paint() {
     const style = this.style()
     const text = JSON.stringify(style)
-    if (text === this.painted || !this.charts.length) return
+    if (text === this.painted) return
     this.painted = text
     try {
       const plotly = await plotlyOf(this.component.data.plotly)
@@ -126,7 +141,8 @@ class Dial {
     const { place } = this
     this.slider.show(this.unit, place, dragging)
     this.cards.show(place)
-    for (const chart of this.charts) chart.show(place)
+    const here = `confidence ≥ ${this.state.confidence.toFixed(3)}`
+    for (const chart of this.charts) chart.show(place, here)
     for (const matrix of this.matrices) matrix.show(place)
     this.classes.show(place)
   }
@@ -161,17 +177,17 @@ class Dial {
   async downloadMatrix(matrix, kind) {
     const { sheet } = matrix
     const name = `${this.component.data.name}-confusion-${sheet.name}`
-    const values = matrix.values(this.place)
+    const values = matrix.values(this.place).map((line, n) => line.map((one, k) => (matrix.counts(n, k) ? one : "")))
     const rows = matrix.rows.map((n) => sheet.rows[n])
     const columns = matrix.columns.map((n) => sheet.columns[n])
     if (kind === "CSV") {
       saveCsv([["truth \\ found", ...columns], ...values.map((line, n) => [rows[n], ...line])], `${name}.csv`)
       return
     }
-    const totals = values.map((line) => line.reduce((sum, one) => sum + one, 0))
-    const shares = values.map((line, n) => line.map((one) => (totals[n] ? one / totals[n] : 0)))
+    const totals = values.map((line) => line.reduce((sum, one) => sum + Number(one), 0))
+    const shares = values.map((line, n) => line.map((one) => (totals[n] ? Number(one) / totals[n] : 0)))
     const heat = { type: "heatmap", z: shares, x: columns, y: rows, text: values, texttemplate: "%{text}", zmin: 0, zmax: 1, colorscale: [[0, "#ffffff"], [1, "#0072b2"]], colorbar: { title: { text: "share of the row" } } }
-    const layout = { xaxis: { title: { text: "found" }, type: "category", automargin: true }, yaxis: { title: { text: "truth" }, type: "category", autorange: "reversed", automargin: true }, title: { text: `Confidence ≥ ${this.state.confidence.toFixed(3)}` } }
+    const layout = { xaxis: { title: { text: "found" }, type: "category", automargin: true }, yaxis: { title: { text: "truth" }, type: "category", autorange: "reversed", automargin: true }, title: { text: sheet.fixed ? "Classes by the highest score" : `Confidence ≥ ${this.state.confidence.toFixed(3)}` } }
     const plotly = await plotlyOf(this.component.data.plotly)
     await savePicture(plotly, kind, name, { data: [heat], layout })
   }

@@ -16,6 +16,11 @@ function occurring(sheet, names, placeOf) {
   return names.map((_, n) => n).filter((n) => names.length <= 12 || seen.has(n))
 }
 
+/** Where nothing is true and nothing found there is nothing to count. */
+function isCounted(sheet, row, column) {
+  return sheet.name !== "findings" || row < sheet.rows.length - 1 || column < sheet.columns.length - 1
+}
+
 export class Matrix {
   /** `actions`: {open(sheet, row, column), download(sheet, kind)}. */
   constructor(sheet, actions) {
@@ -39,12 +44,10 @@ export class Matrix {
 
   line(row, actions) {
     const { sheet } = this
-    const spurious = sheet.name === "findings" && row === sheet.rows.length - 1
     const cells = []
     const parts = this.columns.map((column) => {
       const place = row * sheet.columns.length + column
-      // Nothing true that is not found cannot be counted.
-      if (spurious && column === sheet.columns.length - 1) return element("td", { class: "dial-none" }, "")
+      if (!isCounted(sheet, row, column)) return element("td", { class: "dial-none" }, "")
       const n = this.held.get(place)
       const count = element("span", { class: "dial-count" }, "0")
       const share = element("span", { class: "dial-share" })
@@ -77,6 +80,11 @@ export class Matrix {
     cell.button.style.setProperty("--share", `${Math.round(100 * of)}%`)
     cell.button.classList.toggle("dial-dark", of > 0.55)
     cell.button.setAttribute("aria-label", `${cell.words}: ${count} of ${total}. Show the cases.`)
+  }
+
+  /** Whether the n-th shown row has a k-th cell. */
+  counts(n, k) {
+    return isCounted(this.sheet, this.rows[n], this.columns[k])
   }
 
   /** All counts at one knot: [row][column]. */
