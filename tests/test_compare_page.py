@@ -10,10 +10,12 @@ from fracture_core.demo import demo_case
 from fracture_core.errors import WeightsError
 from fracture_core.models.fake import CARD, FakeModel
 from fracture_core.models.library import add_named
+from fracture_core.models.points import write_points
 from fracture_core.ui import comparing, predicting
 from fracture_core.ui.case_viewer import ViewerState
 from fracture_core.ui.cases import Case
 from fracture_core.ui.comparing import carry_own, compare
+from tests.measurements import measured
 
 APP = Path(__file__).parents[1] / "streamlit_app.py"
 TINY = {"scratch-tiny": "scratch:tiny", "detr-tiny": "detr:tiny", "resnet18": "resnet18"}
@@ -157,6 +159,18 @@ def test_a_model_that_fails_has_its_reason_and_the_others_go_on(
     assert [pane.note for pane in found.panes] == ["", "w.pt: expected weights, found none.", ""]
     assert found.panes[1].predictions == (None,)
     assert found.panes[2].predictions[0] is not None
+
+
+def test_each_pane_has_what_was_measured_of_its_model() -> None:
+    write_points(measured(model_id="a"), fake("a"))
+    write_points(measured(model_id="b"), fake("b")).write_text("{")
+    found = compare([fake("a"), fake("b"), fake("c")], small_case(CARD.classes[:5]))
+    assert found.panes[0].measured == measured(model_id="a")
+    assert [pane.measured for pane in found.panes[1:]] == [None, None]
+    assert "not measured: " in found.panes[1].warnings[0]
+    assert "expected measurements" in found.panes[1].warnings[0]
+    assert [len(pane.warnings) for pane in found.panes] == [0, 1, 0]
+    assert found.panes[1].predictions[0] is not None
 
 
 def test_boxes_come_in_common_classes_whatever_each_model_calls_them() -> None:

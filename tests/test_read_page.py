@@ -10,8 +10,11 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from fracture_core.demo import write_demo
-from fracture_core.models.fake import FakeModel
+from fracture_core.models.fake import CARD, FakeModel
+from fracture_core.models.points import write_points
+from fracture_core.ui import case_viewer
 from fracture_core.ui.case_viewer import ViewerState
+from tests.measurements import measured
 
 APP = Path(__file__).parents[1] / "streamlit_app.py"
 
@@ -158,6 +161,43 @@ def test_a_prediction_that_fails_is_a_sentence_on_the_page(
     app = opened()
     assert "w" in app.error[0].value
     assert not app.exception
+
+
+@pytest.fixture
+def panes(monkeypatch: pytest.MonkeyPatch) -> list[case_viewer.Pane]:
+    """The panes that were shown, the last at the end."""
+    kept: list[case_viewer.Pane] = []
+    show = case_viewer.case_viewer
+
+    def keeping(samples, panes, *given, **named):
+        kept.extend(panes)
+        return show(samples, panes, *given, **named)
+
+    monkeypatch.setattr(case_viewer, "case_viewer", keeping)
+    return kept
+
+
+def test_what_was_measured_of_the_model_goes_to_the_viewer(panes: list) -> None:
+    opened()
+    assert panes[-1].measured is None
+    write_points(measured(), CARD)
+    app = opened()
+    assert panes[-1].measured == measured()
+    assert not app.warning
+    write_points(measured(weights_sha256="0" * 64), CARD)
+    opened()
+    assert panes[-1].measured is None
+
+
+def test_broken_measurements_are_a_sentence_and_the_case_is_read(
+    panes: list, calls: list[int]
+) -> None:
+    write_points(measured(), CARD).write_text('{"version": 1, "points": "many"}')
+    app = opened()
+    assert [("expected measurements" in each.value) for each in app.warning] == [True]
+    assert panes[-1].measured is None
+    assert panes[-1].predictions[0] is not None
+    assert calls == [1]
 
 
 def test_the_first_page_needs_no_torch() -> None:

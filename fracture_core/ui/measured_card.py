@@ -51,7 +51,7 @@ def _rows(point: Point, measured: Measurements) -> Iterator[_Row]:
         return
     head = {"Rule": point.rule, "Confidence": f"{point.confidence:.3f}"}
     if point.chosen is not None:
-        where = {"On": f"{measured.split}, chosen"}
+        where = {"On": f"split {measured.split}, chosen"}
         yield head | where | _reached(point.chosen, point.unit)
     if point.applied is not None:
         where = {"On": f"{point.applied_to}, applied"}
@@ -93,7 +93,7 @@ def _reliability(measured: Measurements) -> list[_Row]:
     return [
         {
             "Score": f"{each.low:g}–{each.high:g}",
-            f"{things} on {measured.split}": f"{each.total:,}",
+            f"{things} on split {measured.split}": f"{each.total:,}",
             right: _share(_proportion(each)),
         }
         for each in measured.evidence
