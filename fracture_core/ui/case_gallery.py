@@ -43,7 +43,7 @@ LEGEND = (
 )
 _STYLE = """<style>
 .case-cards {display: grid; gap: 0.9rem;
-  grid-template-columns: repeat(auto-fill, minmax(215px, 1fr))}
+  grid-template-columns: repeat(auto-fill, minmax(250px, 1fr))}
 .case-card {display: flex; flex-direction: column; border: 1px solid rgba(128, 128, 128, 0.35);
   border-radius: 0.5rem; overflow: hidden; color: inherit; text-decoration: none}
 a.case-card:hover, a.case-card:focus-visible {border-color: #0072b2; outline: 2px solid #0072b2}

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from fracture_core.types import Sample
 
-WIDTH_PX, HEIGHT_PX = 480, 360
+WIDTH_PX, HEIGHT_PX = 400, 300
 # As the viewer draws them; small letters need more light than lines do.
 COLOURS = {
     "truth": "#56b4e9",
@@ -40,7 +40,7 @@ class DrawnBox:
 
 
 def case_picture(sample: Sample, boxes: Sequence[DrawnBox], focus: Sequence[int]) -> bytes:
-    """A JPEG of 480 × 360 px around the boxes in `focus`, or of the whole picture without any."""
+    """A JPEG of 400 × 300 px around the boxes in `focus`, or of the whole picture without any."""
     window = window_around([boxes[i].xyxy for i in focus], sample.height, sample.width)
     left, top, right, bottom = (round(edge) for edge in window)
     picture = Image.fromarray(sample.shown()).crop((left, top, right, bottom))
@@ -143,13 +143,13 @@ def _write_tags(
     pen: ImageDraw.ImageDraw, boxes: Sequence[DrawnBox], at: Sequence[Corners], focus: Sequence[int]
 ) -> None:
     """Outside their boxes, one clear of the other; those in focus first."""
-    font = ImageFont.load_default(size=15)
+    font = ImageFont.load_default(size=16)
     order = [*focus, *(i for i in range(len(boxes)) if i not in focus)]
     seen = [i for i in order if boxes[i].tag and _is_seen(at[i])]
     taken: list[Corners] = []
     for i in seen[:_MOST_TAGS]:
         width = pen.textlength(boxes[i].tag, font) + 8
-        place = _free_place(at[i], width, 20.0, taken)
+        place = _free_place(at[i], width, 21.0, taken)
         taken.append(place)
         pen.rectangle(place, fill=(12, 12, 12))
         x, y = place[:2]

@@ -64,7 +64,13 @@ def show_figures(
     )
     tests = image_tests([each.contender for each in entrants], places, reference)
     rows = [_row(entrants, line, reference) for line in made]
-    st.dataframe(rows, hide_index=True, width="stretch", height="content")
+    st.dataframe(
+        rows,
+        hide_index=True,
+        width="stretch",
+        height="content",
+        column_config={"Figure": st.column_config.TextColumn(width=165)},
+    )
     _show_image_tests(entrants, tests, reference)
     _say_tests(entrants, test_count(made, tests))
     st.download_button(

@@ -57,7 +57,8 @@ with st.container(horizontal=True, vertical_alignment="center", horizontal_align
 if not len(chosen):
     st.info("No error is of this kind.")
     st.stop()
-show_legend()
+if evaluation.about.task != "classify":
+    show_legend()
 case_gallery(
     dataset,
     range(len(chosen)),

@@ -38,11 +38,11 @@ function layoutOf(panels, style) {
   const layout = {
     uirevision: "kept",
     height: 300 * Math.ceil(panels.length / 2),
-    margin: { l: 48, r: 12, t: 28, b: 40 },
+    margin: { l: 48, r: 12, t: 28, b: 72 },
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
     font: { color: style.text, family: style.font, size: 12 },
-    legend: { orientation: "h", y: -0.12 },
+    legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom" },
     hovermode: "x unified",
     grid: { rows: Math.ceil(panels.length / 2), columns: Math.min(2, panels.length), pattern: "independent" },
     annotations: [],
