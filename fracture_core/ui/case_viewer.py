@@ -251,7 +251,9 @@ def case_viewer(  # noqa: PLR0913 (one call with names)
         on_step_change=step,
         on_explain_change=explain,
     )
-    return _reported(result.get("state"), state, case_id, len(samples))
+    told = _reported(result.get("state"), state, case_id, len(samples))
+    st.session_state[f"{key}:given"]["told"] = told
+    return told
 
 
 def _checked(asked: Mapping[str, Any], panes: Sequence[Pane], frames: int) -> Asked:
@@ -276,7 +278,12 @@ def _reconcile(key: str, state: ViewerState, case_id: str, frames: int) -> Json:
     held = st.session_state.get(store)
     if held is None:
         held = {"given": state, "id": 1, "state": asdict(state)}
-    elif state not in (held["given"], _reported(_value(key), state, case_id, frames)):
+    # What was returned in the run before comes back while the reader is further already.
+    elif state not in (
+        held["given"],
+        held.get("told"),
+        _reported(_value(key), state, case_id, frames),
+    ):
         held = {"given": state, "id": held["id"] + 1, "state": asdict(state)}
         if _value(key) is not None:
             st.session_state[key]["state"] = None
