@@ -10,7 +10,7 @@ import sys
 
 from benchmarks.rows import Row
 
-BENCHMARKS = ("startup", "viewer_drag", "overhead", "data_path", "jobs_page", "dial")
+BENCHMARKS = ("startup", "viewer_drag", "overhead", "data_path", "jobs_page", "dial", "evaluations")
 ON_REQUEST = ("training", "learning")
 
 

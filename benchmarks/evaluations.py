@@ -1,0 +1,169 @@
+"""Stored evaluations: a million boxes read from disk, and 28,812 pictures × 100 boxes merged.
+
+Boxes are drawn at random, six in ten around three places of their picture, as a detector's are.
+Each row runs in a process of its own, so that memory is its own, and the best of three counts.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.rows import Row
+from fracture_core.evaluations import About, Evaluation, load_evaluation, report_of
+from fracture_core.evaluations.folders import ANSWERS, TRUTHS, Completed
+from fracture_core.evaluations.merging import merge
+from fracture_core.evaluations.storing import Answers, Truths, write_answers, write_truths
+from fracture_core.metrics.columns import Columns
+
+MILLION_PICTURES, PICTURES, BOXES = 10_000, 28_812, 100
+ROUNDS = 3
+SIDE_PX = 256
+
+
+def main() -> list[Row]:
+    """Seconds, and the most memory of the process."""
+    with tempfile.TemporaryDirectory() as folder:
+        _store(Path(folder))
+        rows = []
+        for task, words, limit in (
+            ("load", "load a million boxes and their truth", 1.0),
+            ("merge", f"merge {PICTURES:,} × {BOXES} boxes (NMS)", None),
+            ("report", f"every figure of {PICTURES:,} × {BOXES} boxes, with intervals", None),
+        ):
+            command = [sys.executable, "-m", "benchmarks.evaluations", task, folder]
+            said = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+            rows += [
+                Row(name=words, value=said["seconds"], unit="s", limit=limit),
+                Row(name=f"{words}, memory", value=said["bytes"] / 1e9, unit="GB", limit=2.0),
+            ]
+    return rows
+
+
+def _store(folder: Path) -> None:
+    evaluation = _draw(MILLION_PICTURES)
+    count = len(evaluation)
+    truths = Truths(
+        sample_ids=evaluation.sample_ids,
+        group_ids=evaluation.group_ids,
+        sizes_px=np.full((count, 2), SIDE_PX),
+        known=evaluation.known,
+        image_classes=evaluation.image_classes,
+        boxes=evaluation.truths,
+    )
+    answers = Answers(
+        positions=np.arange(count),
+        raw=evaluation.raw,
+        image_scores=evaluation.image_scores,
+        class_scores=np.empty((count, 0), dtype=np.float32),
+        seconds=evaluation.seconds,
+    )
+    write_truths(truths, folder / TRUTHS)
+    write_answers(answers, folder / ANSWERS)
+    done = Completed(
+        about=evaluation.about,
+        pictures=count,
+        boxes=len(answers.raw),
+        truths=len(evaluation.truths),
+    )
+    (folder / "evaluation.json").write_text(done.model_dump_json(), encoding="utf-8")
+
+
+def _draw(pictures: int) -> Evaluation:
+    """Half the pictures with one or two truths; four pictures a patient."""
+    rng = np.random.default_rng(0)
+    image = np.repeat(np.arange(pictures), BOXES)
+    places = rng.uniform(30, SIDE_PX - 30, (pictures, 3, 2))
+    centre = rng.uniform(20, SIDE_PX - 20, (pictures * BOXES, 2))
+    near = rng.random(len(image)) < 0.6
+    chosen = places[image, rng.integers(0, 3, len(image))]
+    centre[near] = chosen[near] + rng.normal(0, 4, (int(near.sum()), 2))
+    scores = -np.sort(-rng.random((pictures, BOXES)).astype(np.float32), axis=1)
+    found = _columns(pictures, image, centre, scores.ravel(), rng)
+    with_truth = np.flatnonzero(rng.random(pictures) < 0.5)
+    truth_image = np.repeat(with_truth, rng.integers(1, 3, len(with_truth)))
+    where = places[truth_image, rng.integers(0, 3, len(truth_image))]
+    ones = np.ones(len(truth_image), dtype=np.float32)
+    return Evaluation(
+        about=_about(),
+        sample_ids=tuple(f"picture-{n}" for n in range(pictures)),
+        group_ids=tuple(f"patient-{n // 4}" for n in range(pictures)),
+        raw=found,
+        truths=_columns(pictures, truth_image, where, ones, rng),
+        known=np.ones(pictures, dtype=np.bool_),
+        image_scores=scores[:, 0],
+        class_scores=None,
+        image_classes=np.full(pictures, -1),
+        seconds=np.zeros(pictures, dtype=np.float32),
+        sizes_px=np.full((pictures, 2), SIDE_PX),
+    )
+
+
+def _columns(
+    pictures: int,
+    image: np.ndarray,
+    centre: np.ndarray,
+    scores: np.ndarray,
+    rng: np.random.Generator,
+) -> Columns:
+    half = rng.uniform(8, 16, (len(image), 2))
+    xyxy = np.concatenate([np.maximum(centre - half, 0), centre + half], axis=1)
+    return Columns(
+        image_count=pictures,
+        image=image,
+        xyxy=xyxy.astype(np.float32),
+        scores=scores,
+        labels=np.zeros(len(image), dtype=np.int64),
+        crowd=np.zeros(len(image), dtype=np.bool_),
+    )
+
+
+def _about() -> About:
+    return About(
+        model_id="drawn",
+        title="Drawn at random",
+        family="fake",
+        weights_sha256="",
+        task="detect",
+        classes=("fracture",),
+        model_classes=1,
+        healthy="",
+        needs_nms=True,
+        data="",
+        data_name="drawn",
+        data_stamp="",
+        split="val",
+        one_class=False,
+        created_utc="",
+        code_version="",
+    )
+
+
+def _run(task: str, folder: Path) -> None:
+    """Print seconds and memory of one task, which this process does alone."""
+    work: Callable[[], object]
+    if task == "load":
+        rounds, work = ROUNDS, lambda: load_evaluation(folder)
+    else:
+        drawn = _draw(PICTURES)
+        rounds, work = ROUNDS, lambda: merge(drawn.raw, 0.5)
+        if task == "report":
+            rounds, work = 1, lambda: report_of(drawn)
+    seconds = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - start)
+    # Kilobytes on Linux.
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(json.dumps({"seconds": min(seconds), "bytes": most}))
+
+
+if __name__ == "__main__":
+    _run(sys.argv[1], Path(sys.argv[2]))
