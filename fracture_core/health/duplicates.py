@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from fracture_core.health.report import Fault, Severity
+from fracture_core.health.report import Fault, Place, Severity
 from fracture_core.health.subject import Subject
 from fracture_core.health.twins import Twins
 
@@ -84,7 +84,13 @@ def _fault(
         title=title,
         meaning=meaning,
         advice=advice,
-        places=tuple(
-            subject.place(each.one, f"sameness {each.sameness:.2f}", each.other) for each in twins
-        ),
+        places=tuple(_place(subject, each) for each in twins),
     )
+
+
+def _place(subject: Subject, twins: Twins) -> Place:
+    """A picture of validation or test comes before the one of train."""
+    ids = (twins.one, twins.other)
+    is_train_first = subject.split_of(ids[0]) == "train" != subject.split_of(ids[1])
+    one, other = ids[::-1] if is_train_first else ids
+    return subject.place(one, f"sameness {twins.sameness:.2f}", other)

@@ -59,7 +59,7 @@ def check_sources(subject: Subject) -> Iterator[Fault]:
             title="File names of one source in two splits",
             meaning="Their names say that they come of one original, cut or augmented before the "
             "split; what is measured on one split was learnt on the other.",
-            advice="Cut the splits anew by group; names that say nothing can be told by eye.",
+            advice="Cut the splits anew by group; where names are mere numbers, compare by eye.",
             places=places,
         )
     if found := subject.doubts(doubts.IN_TWO_SPLITS, doubts.IN_TWO_FILES):

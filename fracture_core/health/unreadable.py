@@ -9,7 +9,10 @@ from fracture_core.health.subject import Subject
 
 def check_unreadable(subject: Subject) -> Iterator[Fault]:
     """One fault with the reason of each picture."""
-    unread = [subject.place(*each) for each in subject.looks.unreadable.items()]
+    unread = [
+        subject.place(sample_id, reason.removeprefix(f"{sample_id}: "))
+        for sample_id, reason in subject.looks.unreadable.items()
+    ]
     left_out = subject.places(subject.doubts(doubts.UNREADABLE_PICTURE))
     if unread or left_out:
         yield Fault(

@@ -48,7 +48,7 @@ def show_gallery(dataset: "Dataset", path: str) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         split = st.segmented_control("Split", splits, default=splits[0], required=True)
         shown = st.segmented_control("Show", SHOWN, default="All", required=True)
-        found = _matching(dataset, path, _stamp(path), split, shown)
+        found = _matching(dataset, path, stamp_of(path), split, shown)
         pages = max(1, -(-len(found) // _A_PAGE))
         page = st.number_input(f"Page of {pages:,}", 1, pages, 1, width=140)
     if not found:
@@ -78,16 +78,22 @@ def _has_findings(dataset: "Dataset", sample_id: str) -> bool | None:
 
 def _show_one(dataset: "Dataset", path: str, split: str, sample_id: str) -> None:
     try:
-        picture = truth_picture(dataset, f"{path}:{_stamp(path)}", sample_id, _SIDE_PX)
+        picture = truth_picture(dataset, f"{path}:{stamp_of(path)}", sample_id, _SIDE_PX)
         truth = dataset[sample_id].truth
     except WorkbenchError as error:
         st.error(literal(str(error)), icon=":material/broken_image:")
         return
     st.image(picture, width="stretch")
     found = "unknown" if truth is None else _names(dataset, truth.labels.tolist())
+    link = read_link(dataset, path, split, sample_id)
+    st.caption(f"[{literal(sample_id[-40:])}]({link}) · {literal(found)}")
+
+
+def read_link(dataset: "Dataset", path: str, split: str, sample_id: str) -> str:
+    """The address of a sample on the page Read; a slice opens its study."""
     case = sample_id.rpartition("/")[0] if dataset.format == "hdf5" else sample_id
-    address = urlencode({"source": "Data set", "path": path, "split": split, "sample": case})
-    st.caption(f"[{literal(sample_id[-40:])}](/?{address}) · {literal(found)}")
+    named = {"source": "Data set", "path": path, "split": split, "sample": case}
+    return f"/?{urlencode(named)}"
 
 
 def _names(dataset: "Dataset", labels: list[int]) -> str:
@@ -95,5 +101,6 @@ def _names(dataset: "Dataset", labels: list[int]) -> str:
     return ", ".join(names) or "nothing there"
 
 
-def _stamp(path: str) -> int:
+def stamp_of(path: str) -> int:
+    """Changes when the file or the top folder of a data set does."""
     return Path(path).expanduser().stat().st_mtime_ns
