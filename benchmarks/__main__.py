@@ -11,7 +11,7 @@ import sys
 from benchmarks.rows import Row
 
 BENCHMARKS = ("startup", "viewer_drag", "overhead", "data_path", "jobs_page", "dial", "evaluations")
-ON_REQUEST = ("training", "learning")
+ON_REQUEST = ("training", "learning", "health")
 
 
 def _print(rows: list[Row]) -> None:

@@ -1,0 +1,94 @@
+"""How well and how fast altered copies are found: python -m benchmarks health:demo:FOLDER …
+
+Of each data set up to 200 pictures of different groups get a copy, mirrored or not, upside down or
+not, turned by up to 15° on black, with gamma 0.7 to 1.4, contrast and brightness 0.7 to 1.3, saved
+as JPEG of quality 85. The copies make a validation split; found is a copy that is paired with its
+original. On demo data every pair of different pictures is false, on others it may be a copy that
+was there before.
+"""
+
+import tempfile
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from benchmarks.rows import Row
+from fracture_core.datasets import open_dataset
+from fracture_core.demo import write_demo
+from fracture_core.health.looking import Grey, Look, look_at
+from fracture_core.health.twins import find_alike
+from fracture_core.types import Sample
+
+_PICTURES = 200
+_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+def main(*names: str) -> list[Row]:
+    """ "demo", or folders of the real data beside the repository."""
+    return [row for name in names or ("demo",) for row in _measure(name)]
+
+
+def _measure(name: str) -> list[Row]:
+    if name != "demo":
+        return _rows(name, _samples(_DATA / name))
+    with tempfile.TemporaryDirectory() as folder:
+        write_demo(Path(folder) / "set", count=2 * _PICTURES, format="yolo")
+        return _rows(name, _samples(Path(folder) / "set"))
+
+
+def _rows(name: str, samples: list[Sample]) -> list[Row]:
+    rng = np.random.default_rng(0)
+    looks: dict[str, Look] = {}
+    for sample in samples:
+        shown = sample.shown()
+        looks[sample.sample_id] = look_at(shown)
+        looks[f"copy of {sample.sample_id}"] = look_at(altered(shown, rng))
+    splits = {each: "val" if each.startswith("copy of ") else "train" for each in looks}
+    started = time.process_time()
+    found = find_alike(looks, splits, None, progress=lambda share: None)
+    seconds = time.process_time() - started
+    pairs = {frozenset((each.one, each.other)) for each in found}
+    right = {frozenset((each.sample_id, f"copy of {each.sample_id}")) for each in samples}
+    false = [each for each in pairs if len({name.removeprefix("copy of ") for name in each}) > 1]
+    is_clean = name == "demo"
+    return [
+        Row(
+            name=f"{name}: copies found of {len(samples)}",
+            value=100 * len(pairs & right) / len(right),
+            unit="%",
+            least=95 if is_clean else None,
+        ),
+        Row(
+            name=f"{name}: pairs of different pictures",
+            value=len(false),
+            unit="pairs",
+            limit=0 if is_clean else None,
+        ),
+        Row(name=f"{name}: comparing {len(looks)} pictures", value=seconds, unit="s CPU"),
+    ]
+
+
+def _samples(folder: Path) -> list[Sample]:
+    """One picture a group, evenly over the data set."""
+    dataset = open_dataset(folder)
+    groups = {dataset[each].group_id: each for each in dataset.ids}
+    ids = list(groups.values())
+    step = max(1, len(ids) // _PICTURES)
+    return [dataset[each] for each in ids[::step][:_PICTURES]]
+
+
+def altered(grey: Grey, rng: np.random.Generator) -> Grey:
+    """A copy as augmentations before a split make it."""
+    height, width = grey.shape
+    flipped = grey[:, ::-1] if rng.random() < 0.5 else grey
+    flipped = flipped[::-1] if rng.random() < 0.5 else flipped
+    turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), rng.uniform(-15, 15), 1)
+    values = cv2.warpAffine(np.ascontiguousarray(flipped), turn, (width, height)) / 255
+    values = values ** rng.uniform(0.7, 1.4)
+    mean = values.mean()
+    values = ((values - mean) * rng.uniform(0.7, 1.3) + mean) * rng.uniform(0.7, 1.3)
+    levels = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+    _, packed = cv2.imencode(".jpg", levels, (cv2.IMWRITE_JPEG_QUALITY, 85))
+    return np.asarray(cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE), dtype=np.uint8)
