@@ -164,3 +164,12 @@ def test_no_text_is_clipped(
         assert clipped == []
         overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         assert page.evaluate(overflow) <= 0
+
+
+def test_one_change_after_another_stays(reader: ViewerPage) -> None:
+    for confidence in ("0.3", "0.4", "0.6", "0.7"):
+        reader.type_number("confidence", confidence)
+        reader.page.wait_for_url(f"**confidence={confidence}")
+        reader.page.locator(IDLE).wait_for()
+        reader.quiet()
+        assert reader.state["confidence"] == float(confidence)
