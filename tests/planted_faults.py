@@ -65,12 +65,8 @@ def plant_in_coco(clean: Path, folder: Path) -> Planted:
     emptied = files["train"]["annotations"][0]["image_id"]
     own = [each for each in files["train"]["annotations"] if each["image_id"] != emptied]
     [name] = [each["file_name"] for each in files["train"]["images"] if each["id"] == emptied]
-    labels = folder / "labels" / "train"
-    labels.mkdir(parents=True)
-    (labels / f"{Path(name).stem}.txt").write_text("0 0.5 0.5 0.1 0.1\n")
-    (folder / "images").mkdir()
+    (folder / "train" / name).with_suffix(".txt").write_text("0 0.5 0.5 0.1 0.1\n")
     (folder / "data.yaml").write_text("train: train\nnames: [a]\n")
-    shutil.copy(labels / f"{Path(name).stem}.txt", folder / "train")
     files["train"]["annotations"] = own
     for split, path in paths.items():
         path.write_text(json.dumps(files[split]))

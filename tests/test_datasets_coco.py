@@ -288,6 +288,15 @@ def test_a_broken_picture_is_an_error_of_its_own(tmp_path: Path) -> None:
         open_dataset(path)["images/1.png"]
 
 
+def test_a_broken_picture_without_a_size_is_left_out_and_said(tmp_path: Path) -> None:
+    images = [{"id": number, "file_name": f"{number}.png"} for number in (1, 2)]
+    path = make_coco(tmp_path, [box()], images=images)
+    (tmp_path / "images" / "2.png").write_bytes(b"no picture")
+    dataset = open_dataset(path)
+    assert dataset.ids == ("images/1.png",)
+    assert any("Pictures that cannot be read, left out: 1" in each for each in dataset.warnings)
+
+
 def test_patients_are_groups(tmp_path: Path) -> None:
     images = [image(1, patient_id=12), image(2, patient_id=12)]
     dataset = open_dataset(make_coco(tmp_path, [], images=images))

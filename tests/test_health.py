@@ -242,14 +242,14 @@ def test_a_fingerprint_in_a_pose_is_that_of_the_picture_in_it(pose):
     linear = pose_matrix(pose)
     matrix = np.column_stack([linear, centre - linear @ centre])
     moved = cv2.warpAffine(grey, matrix, (128, 128), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
-    [seen] = fingerprints([band_passed(moved)], Pose(mirrored=False, degrees=0.0))
-    [posed] = fingerprints([band_passed(grey)], pose)
+    [seen] = fingerprints(band_passed(moved)[None], Pose(mirrored=False, degrees=0.0))
+    [posed] = fingerprints(band_passed(grey)[None], pose)
     assert float(seen @ posed) > 0.97
 
 
 def test_a_flat_picture_is_like_none():
     flat = look_at(np.full((50, 40), 9, np.uint8))
-    [seen] = fingerprints([band_passed(flat.thumb)], POSES[0])
+    [seen] = fingerprints(band_passed(flat.thumb)[None], POSES[0])
     assert not seen.any()
 
 

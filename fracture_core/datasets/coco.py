@@ -22,7 +22,7 @@ from fracture_core.datasets.layout import (
 from fracture_core.datasets.pictures import PictureRecord, size_of
 from fracture_core.datasets.records import RecordedDataset, warn_of_doubts
 from fracture_core.datasets.tally import Tally, counted, quoted
-from fracture_core.errors import DatasetError
+from fracture_core.errors import DatasetError, PictureError
 
 
 def find_coco_files(folder: Path) -> tuple[Path, ...]:
@@ -124,7 +124,9 @@ def _add_records(
             continue
         for flaw in picture.flaws:
             tally.add(doubts.UNREADABLE_OBJECTS, flaw, sample_id)
-        size = picture.size or size_of(path, sample_id)
+        size = picture.size or _size_of(path, sample_id, tally)
+        if size is None:
+            continue
         findings = [replace(each, label=numbers[each.label]) for each in picture.findings]
         usable = keep_usable(findings, *size, tally, sample_id)
         is_known = picture.is_known and (usable or not picture.had_objects)
@@ -137,6 +139,14 @@ def _add_records(
             image_class=findings[0].label if findings else None,
             size=size,
         )
+
+
+def _size_of(path: Path, sample_id: str, tally: Tally) -> tuple[int, int] | None:
+    try:
+        return size_of(path, sample_id)
+    except PictureError as error:
+        tally.add(doubts.UNREADABLE_PICTURE, str(error).rstrip("."), sample_id)
+        return None
 
 
 def _places(path: Path, split: str, folders: Folders) -> Iterator[Path]:

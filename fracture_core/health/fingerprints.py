@@ -7,7 +7,7 @@ original, each turned by up to 15°, differ by up to 30°. One pose of all pictu
 is a matrix product.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -22,7 +22,7 @@ Int64s = npt.NDArray[np.int64]
 _SQUARE_PX = 48
 _DISC_PX = 20
 _STEP = _SQUARE_PX / _DISC_PX
-_ROWS = 4096
+_ROWS = 1024
 _MOST = 6
 _FLAT = 1e-3
 
@@ -69,27 +69,27 @@ def band_passed(thumb: Grey) -> Floats:
     return as_floats(fine - coarse)
 
 
-def fingerprints(squares: Sequence[Floats], pose: Pose) -> Floats:
-    """(N, D) the discs of N band-passed squares in a pose, of length 1, or 0 where all is flat."""
-    columns, rows = _disc(pose)
-    discs = np.stack(
-        [cv2.remap(square, columns, rows, cv2.INTER_LINEAR).reshape(-1) for square in squares]
-    )
+def fingerprints(squares: Floats, pose: Pose) -> Floats:
+    """(N, 48, 48) band-passed → (N, D) their discs in a pose, of length 1; 0 where all is flat."""
+    flat = squares.reshape(len(squares), -1)
+    discs = np.zeros((len(squares), 1), dtype=np.float32)
+    for places, weights in _disc(pose):
+        discs = discs + flat[:, places] * weights
     discs -= discs.mean(axis=1, keepdims=True)
     lengths = np.linalg.norm(discs, axis=1, keepdims=True)
     return as_floats(np.where(lengths > _FLAT, discs / np.maximum(lengths, _FLAT), 0))
 
 
 def find_candidates(
-    squares: Sequence[Floats],
+    squares: Floats,
     splits: Int64s,
     apart: Int64s | None,
     *,
     least: float,
     progress: Callable[[float], None],
 ) -> list[Candidate]:
-    """For each picture its likest ones further on, six in its own split and six in others, the
-    most similar first.
+    """Of (N, 48, 48) band-passed pictures each one's likest further on, six in its own split and
+    six in others, the most similar first.
 
     `splits` (N,) numbers; smaller splits have to come first, so that each of their pictures meets
     all of the greater ones · `apart` (N,) numbers: pictures of an equal number are not compared.
@@ -134,14 +134,19 @@ def _likest(
     ]
 
 
-def _disc(pose: Pose) -> tuple[Floats, Floats]:
-    """Where the numbers of the disc lie in the square: columns and rows, (1, D) each."""
+def _disc(pose: Pose) -> Iterator[tuple[Int64s, Floats]]:
+    """Where the numbers of the disc lie in the square: the four pixels around each, as places of a
+    square in one row, with their bilinear weights.
+    """
     y, x = np.mgrid[:_DISC_PX, :_DISC_PX] - (_DISC_PX - 1) / 2
     inside = x**2 + y**2 <= (_DISC_PX / 2 - 0.5) ** 2
     points = np.stack([x[inside], y[inside]])
-    moved = pose_matrix(pose) @ points * _STEP + (_SQUARE_PX - 1) / 2
-    columns, rows = moved.astype(np.float32)
-    return columns[None], rows[None]
+    columns, rows = pose_matrix(pose) @ points * _STEP + (_SQUARE_PX - 1) / 2
+    left, top = np.floor(columns).astype(np.int64), np.floor(rows).astype(np.int64)
+    right, below = columns - left, rows - top
+    for down, share in ((0, 1 - below), (1, below)):
+        for along, part in ((0, 1 - right), (1, right)):
+            yield (top + down) * _SQUARE_PX + left + along, as_floats(share * part)
 
 
 def pose_matrix(pose: Pose) -> npt.NDArray[np.float64]:

@@ -51,7 +51,7 @@ def find_alike(
     if len(ids) < 2:
         return []
     candidates = find_candidates(
-        [band_passed(looks[each].thumb) for each in ids],
+        np.stack([band_passed(looks[each].thumb) for each in ids]),
         _numbers([splits[each] for each in ids]),
         None if apart is None else _numbers([apart[each] for each in ids]),
         least=LEAST_SIMILARITY,
