@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from fracture_core.demo import write_demo
 from fracture_core.demo.samples import demo_sample
 from fracture_core.errors import TrainingError
 from fracture_core.metrics import classification, coco
@@ -23,7 +24,7 @@ from fracture_core.settings import settings
 from fracture_core.types import Detections, Sample
 from tests import torchvision_files
 from tests.trainee_networks import CLASSES, make_batch
-from trainers import demo_data, demo_models
+from trainers import demo_data, demo_models, demo_points
 from trainers.config import TrainConfig
 from trainers.demo_models import DEMO_MODELS
 from trainers.families.faster_rcnn import build as build_faster_rcnn
@@ -160,19 +161,29 @@ class TestTable:
     def test_a_finished_run_is_shipped_in_half_precision(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(demo_models, "SHIPPED", tmp_path / "weights")
-        monkeypatch.setattr(library, "SHIPPED", tmp_path / "weights")
+        for module in (demo_models, demo_points, library):
+            monkeypatch.setattr(module, "SHIPPED", tmp_path / "weights")
         run = new_run(tmp_path / "demo-resnet")
-        trained = torchvision_files.resnet().save(run.path)
+        config = TrainConfig(
+            family="resnet", data="", input_size=64, network={"name": "resnet18", "width": 8}
+        )
+        trainee = build_resnet(config, ("healthy", "fracture"), "demo-resnet")
+        trained = trainee.wrap(trainee.network).save(run.path)
         reached = trained.model_copy(update={"metrics": {"test balanced_accuracy": 0.8}})
         write_card(reached, run.path)
-        line = demo_models.ship("demo-resnet", RunFolder(path=run.path))
+        write_demo(tmp_path / "data" / "radiographs", count=20, size=(160, 128), format="yolo")
+        line = demo_models.ship("demo-resnet", RunFolder(path=run.path), tmp_path)
         card = library.open_model("demo-resnet").card
         assert line.startswith("demo-resnet  0.")
         assert "synthetic data only, not for real radiographs" in card.note
         assert (card.title, card.classes) == ("Demo: ResNet-18 of width 32", trained.classes)
         whole = (run.path / trained.weights_file).stat().st_size
         assert library.weights_bytes(card) < 0.6 * whole
+        measured = library.points_of(card)
+        assert measured is not None
+        assert (measured.split, measured.data) == ("val", "synthetic radiographs")
+        met = [point for point in measured.points if point.confidence is not None]
+        assert {point.applied_to for point in met} == {"synthetic radiographs, split test"}
 
     def test_a_model_that_misses_its_goal_is_not_shipped(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -183,7 +194,7 @@ class TestTable:
         missed = trained.model_copy(update={"metrics": {"test balanced_accuracy": 0.79}})
         write_card(missed, run.path)
         with pytest.raises(TrainingError, match=r"test balanced_accuracy of 0\.8 or more"):
-            demo_models.ship("demo-resnet", RunFolder(path=run.path))
+            demo_models.ship("demo-resnet", RunFolder(path=run.path), tmp_path)
         assert not (tmp_path / "weights").exists()
 
 

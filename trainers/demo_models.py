@@ -15,6 +15,7 @@ from fracture_core.models.library import SHIPPED
 from fracture_core.models.saving import copy_halved
 from fracture_core.runs import RunFolder, open_run
 from trainers.demo_data import write_demo_data
+from trainers.demo_points import write_shipped_points
 from trainers.running import make_run, train_run
 
 NOTE = "Trained on synthetic data only, not for real radiographs."
@@ -114,7 +115,7 @@ DEMO_MODELS: dict[str, DemoModel] = {
             "epochs": 4,
             "lr": 1e-3,
         },
-        begins_from="demo-yolo-detect",
+        begins_from="crops-yolo",
     ),
     "patches-resnet": DemoModel(
         title="ResNet-18 of width 32 on patches",
@@ -254,7 +255,7 @@ def _make(name: str, work: Path) -> str:
     run = _run_of(name, work)
     if not run.card.is_file() and train_run(run) is None:
         raise ConfigError(name, expected="a finished training", found="one that was stopped")
-    return ship(name, run) if model.shipped else ""
+    return ship(name, run, work) if model.shipped else ""
 
 
 def _run_of(name: str, work: Path) -> RunFolder:
@@ -268,8 +269,8 @@ def _run_of(name: str, work: Path) -> RunFolder:
     return make_run(folder, model.recipe, str(work / "data" / model.data), changes)
 
 
-def ship(name: str, run: RunFolder) -> str:
-    """Put a finished run's model among those of the package, in half precision.
+def ship(name: str, run: RunFolder, work: Path) -> str:
+    """Put a finished run's model among those of the package, in half precision, with its points.
 
     Raises TrainingError for one that misses its goal on the test split.
     """
@@ -284,6 +285,7 @@ def ship(name: str, run: RunFolder) -> str:
     }
     folder = SHIPPED / name
     card = copy_halved(trained.model_copy(update=facts), run.path / trained.weights_file, folder)
+    write_shipped_points(card, work / "data" / _RADIOGRAPHS, work)
     size = (folder / card.weights_file).stat().st_size / 1e6
     figures = "  ".join(f"{figure} {value:.3f}" for figure, value in card.metrics.items())
     return f"{name}  {size:.1f} MB  {figures}"
