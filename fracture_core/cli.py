@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from fracture_core.errors import ConfigError, WorkbenchError
+from fracture_core.errors import WorkbenchError
 
 app = typer.Typer(
     help="Fracture workbench. Research use only, not a medical device.",
@@ -67,8 +67,8 @@ def evaluate(  # noqa: PLR0913, PLR0917
     model: Annotated[str, typer.Option(help="A library id, a .pt file or an architecture.")] = "",
     data: Annotated[Path | None, typer.Option(help="The data set: a file or a folder.")] = None,
     split: Annotated[
-        str, typer.Option(help="Such as valid or test; all is every picture.")
-    ] = "val",
+        str | None, typer.Option(help="Such as valid (the default) or test; all is every picture.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="A new folder; by default one under the home folder.")
     ] = None,
@@ -81,9 +81,15 @@ def evaluate(  # noqa: PLR0913, PLR0917
     limit: Annotated[
         int | None, typer.Option(help="Only so many pictures, evenly spread.", min=1)
     ] = None,
-    match_iou: Annotated[float, typer.Option(help="A box is right from this IoU on.")] = 0.5,
-    nms_iou: Annotated[float, typer.Option(help="Merge boxes that overlap more (IoU).")] = 0.5,
-    study_rule: Annotated[str, typer.Option(help="max, noisy-or or top-3 mean.")] = "max",
+    match_iou: Annotated[
+        float | None, typer.Option(help="A box is right from this IoU on; 0.5.")
+    ] = None,
+    nms_iou: Annotated[
+        float | None, typer.Option(help="Merge boxes that overlap more (IoU); 0.5.")
+    ] = None,
+    study_rule: Annotated[
+        str | None, typer.Option(help="max (the default), noisy-or or top-3 mean.")
+    ] = None,
     critical: Annotated[
         list[str] | None, typer.Option(help="TRUE:PREDICTED, a confusion to watch; repeatable.")
     ] = None,
@@ -95,27 +101,29 @@ def evaluate(  # noqa: PLR0913, PLR0917
     ] = False,
 ) -> None:
     """Predict a data set once and report every figure of it; run again with --resume to go on."""
-    from fracture_core.evaluations import EvaluateConfig, command
+    from fracture_core.evaluations import command
     from fracture_core.evaluations.command import Wishes
 
     wishes = Wishes(
         critical=tuple(critical or ()), choose_points=choose_points, apply_points=apply_points
     )
+    asked: dict[str, object] = {
+        "model": model or None,
+        "data": None if data is None else str(data.absolute()),
+        "split": split,
+        "one_class": one_class or None,
+        "limit": limit,
+    }
+    judged: dict[str, object] = {
+        "nms_iou": nms_iou,
+        "match_iou": match_iou,
+        "study_rule": study_rule,
+    }
     if resume is not None:
-        raise typer.Exit(command.resume(resume, wishes))
-    if not model or data is None:
-        raise ConfigError("evaluate", expected="--model and --data, or --resume", found="neither")
-    config = EvaluateConfig.of(
-        model=model,
-        data=str(data.absolute()),
-        split=split,
-        one_class=one_class,
-        limit=limit,
-        nms_iou=nms_iou,
-        match_iou=match_iou,
-        study_rule=study_rule,
-    )
-    raise typer.Exit(command.start(config, out, wishes))
+        code = command.resume(resume, asked | {"out": out}, judged, wishes)
+    else:
+        code = command.start(asked | judged, out, wishes)
+    raise typer.Exit(code)
 
 
 @app.command()

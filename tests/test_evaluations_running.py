@@ -137,7 +137,7 @@ def predict(self, samples):
     time.sleep(0.2)
     return swift(self, samples)
 FakeModel.predict = predict
-sys.exit(command.resume(Path(sys.argv[1]), Wishes()))
+sys.exit(command.resume(Path(sys.argv[1]), {}, {}, Wishes()))
 """
 
 

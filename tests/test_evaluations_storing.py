@@ -15,6 +15,7 @@ from hypothesis.extra import numpy as hnp
 from fracture_core import masks
 from fracture_core.errors import ConfigError
 from fracture_core.evaluations.array_files import read_arrays, write_arrays
+from fracture_core.evaluations.evaluation import MOST_MERGED
 from fracture_core.evaluations.labelling import label
 from fracture_core.evaluations.mask_codes import are_sound
 from fracture_core.evaluations.merging import merge
@@ -30,6 +31,7 @@ from fracture_core.evaluations.storing import (
 from fracture_core.metrics.columns import Columns
 from fracture_core.models.cards import ModelCard
 from fracture_core.types import Detections, Prediction, Sample
+from tests.dial_evaluations import detector
 from tests.strategies import SIZE, detections, thresholds
 
 SIZES = np.array([[SIZE, SIZE]] * 4)
@@ -381,3 +383,11 @@ def test_a_classifier_of_more_classes_can_be_judged_as_one_of_two():
 def test_a_classifier_without_a_healthy_class_needs_a_class_in_common():
     with pytest.raises(ConfigError, match="only where one of them means healthy"):
         label(card("x", "y", task="classify"), data("a"), one_class=False)
+
+
+def test_of_many_ways_to_merge_a_few_are_kept():
+    evaluation = detector(1, [(0, 0, 0.9, 0), (0, 1, 0.8, 0)], [], needs_nms=True)
+    counts = [len(evaluation.found(n / 10)) for n in range(11)]
+    assert counts == [1] * 9 + [2, 2]
+    assert len(evaluation._merged) == MOST_MERGED
+    assert evaluation.found(1.0) is evaluation.found(1.0)

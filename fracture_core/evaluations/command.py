@@ -1,7 +1,7 @@
 """What `python -m fracture_core evaluate` does, for people and as a job."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from fracture_core.errors import ConfigError
 from fracture_core.evaluations.charts import write_charts
-from fracture_core.evaluations.config import EvaluateConfig, read_config
+from fracture_core.evaluations.config import EvaluateConfig, read_config, write_config
 from fracture_core.evaluations.evaluation import Evaluation
 from fracture_core.evaluations.folders import new_evaluation, read_completed
 from fracture_core.evaluations.measuring import apply_points, measure_points
@@ -17,13 +17,13 @@ from fracture_core.evaluations.report import Report
 from fracture_core.evaluations.report_files import write_csv, write_json
 from fracture_core.evaluations.report_text import as_text
 from fracture_core.evaluations.reporting import report_of
-from fracture_core.evaluations.running import check_evaluation, run_evaluation
+from fracture_core.evaluations.running import check_evaluation, open_evaluation, run_evaluation
 from fracture_core.evaluations.sentences import sentence_of_negative
 from fracture_core.evaluations.stopping import stop_on_signal
 from fracture_core.metrics.critical import FRACTURE10_PAIRS
 from fracture_core.models.library import list_cards, points_of, store_points
 from fracture_core.models.points import Measurements
-from fracture_core.runs import RunFolder, open_run
+from fracture_core.runs import RunFolder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,17 +35,37 @@ class Wishes:
     apply_points: bool = False
 
 
-def start(config: EvaluateConfig, out: Path | None, wishes: Wishes) -> int:
-    """In a new folder; the exit code, 1 where pictures were left out."""
+def start(asked: Mapping[str, object], out: Path | None, wishes: Wishes) -> int:
+    """In a new folder; the exit code, 1 where pictures were left out. None = not asked for."""
+    if asked["model"] is None or asked["data"] is None:
+        raise ConfigError("evaluate", expected="--model and --data, or --resume", found="neither")
+    config = EvaluateConfig.of(**_given(asked))
     check_evaluation(config)
     run = new_evaluation(config, folder=out)
     print(run.path, file=sys.stderr)
     return _go_on(run, wishes)
 
 
-def resume(folder: Path, wishes: Wishes) -> int:
-    """In a folder that is there; a complete one is reported again."""
-    return _go_on(open_run(folder), wishes)
+def resume(
+    folder: Path, asked: Mapping[str, object], judged: Mapping[str, object], wishes: Wishes
+) -> int:
+    """In a folder that is there; a complete one is reported again, `judged` otherwise if asked.
+
+    Raises ConfigError where anything else is `asked` than when it began.
+    """
+    if given := list(_given(asked)):
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        advice = "What was asked stands in the folder; start a new evaluation to ask otherwise."
+        raise ConfigError("evaluate", expected="--resume alone", found=names, advice=advice)
+    run = open_evaluation(folder)
+    if changes := _given(judged):
+        before = read_config(run.config).model_dump()
+        write_config(EvaluateConfig.of(**before | changes), run.config)
+    return _go_on(run, wishes)
+
+
+def _given(asked: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in asked.items() if value is not None}
 
 
 def _go_on(run: RunFolder, wishes: Wishes) -> int:

@@ -13,6 +13,7 @@ from fracture_core.models.cards import Task
 from fracture_core.types import Float32s, Int64s
 
 UNKNOWN_CLASS = -1
+MOST_MERGED = 4
 
 
 class About(BaseModel):
@@ -81,12 +82,17 @@ class Evaluation:
         return len(self.sample_ids)
 
     def found(self, nms_iou: float = 0.5) -> Columns:
-        """All candidates, merged where the model's boxes need it; kept once computed."""
+        """All candidates, merged where the model's boxes need it; the latest few are kept."""
         if not self.about.needs_nms:
             return self.raw
-        if nms_iou not in self._merged:
-            self._merged[nms_iou] = merge(self.raw, nms_iou)
-        return self._merged[nms_iou]
+        found = self._merged.get(nms_iou)
+        if found is None:
+            found = merge(self.raw, nms_iou)
+            # A slider has many places.
+            for place in list(self._merged)[: 1 - MOST_MERGED]:
+                self._merged.pop(place, None)
+            self._merged[nms_iou] = found
+        return found
 
     @cached_property
     def positive(self) -> Bools:

@@ -41,7 +41,7 @@ from fracture_core.models.base import Model
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.fake import FakeModel
 from fracture_core.models.library import list_cards, open_model
-from fracture_core.runs import EVALUATION, RunFolder, open_run
+from fracture_core.runs import EVALUATION, RunFolder
 from fracture_core.types import Detections, Prediction, Sample
 
 BATCH = 16
@@ -64,9 +64,7 @@ def run_evaluation(
     was stopped, however, and gone on with is equal to one that never was, but for `seconds`. Raises
     ConfigError, DatasetError and WeightsError.
     """
-    run = open_run(folder)
-    if run.kind != EVALUATION:
-        raise ConfigError(run.path, expected="an evaluation", found="another run")
+    run = open_evaluation(folder)
     with run.claim():
         if run.evaluation.is_file():
             return load_evaluation(run.path)
@@ -83,6 +81,16 @@ def run_evaluation(
             return None
         _complete(run, about, truths, (*unreadable, *work.unreadable()))
     return load_evaluation(run.path)
+
+
+def open_evaluation(folder: Path) -> RunFolder:
+    """The folder of an evaluation that is there; raises ConfigError."""
+    run = RunFolder(path=folder.absolute())
+    if run.kind != EVALUATION:
+        found = "something else in it" if run.path.is_dir() else "no such folder"
+        advice = "Make one with: python -m fracture_core evaluate --model ID --data PATH"
+        raise ConfigError(run.path, expected="an evaluation", found=found, advice=advice)
+    return run
 
 
 def check_evaluation(config: EvaluateConfig) -> None:

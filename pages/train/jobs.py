@@ -43,6 +43,13 @@ def show(polls: bool, seen: list[list[jobs.Job]]) -> None:
     if job.kind == "evaluation":
         show_state(job)
         offer_actions(job)
+        if job.state is jobs.State.SUCCEEDED:
+            st.page_link(
+                "pages/evaluate/metrics.py",
+                label="Show its figures",
+                icon=":material/monitoring:",
+                query_params={"evaluation": job.name},
+            )
         show_log(job)
         return
     others = [each.name for each in found if each.kind == "training" and each.name != name]
