@@ -137,6 +137,20 @@ def test_it_begins_at_an_operating_point_unless_the_address_names_a_confidence()
     assert own.number_input(key="confidence").value == 0.25
 
 
+def test_the_address_keeps_the_kinds_and_other_pages_go_on_with_theirs() -> None:
+    store(detector(4, FOUND, TRUTHS, needs_nms=True), "one")
+    app = opened(evaluation="one", confidence="0.5", kinds="spurious")
+    assert titles(app) == ["Spurious finding: c"]
+    app.number_input(key="confidence").set_value(0.75)
+    assert "missed 2" in str(checked(app.run()).get("button_group")[0].proto.options)
+    assert app.query_params["confidence"] == "0.75"
+    app.number_input(key="nms").set_value(0.4)
+    checked(app.run())
+    for page in ("metrics.py", "errors.py"):
+        checked(app.switch_page(f"pages/evaluate/{page}").run())
+    checked(app.switch_page("pages/review/read.py").run())
+
+
 def test_pages_of_cards() -> None:
     images = 30
     store(detector(images, [], [(n, 0, 0) for n in range(images)]), "many")

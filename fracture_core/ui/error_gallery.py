@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 ORDERS = ("Cost", "Score", "Case")
 OWN = "own confidence"
+CONFIDENCE = "confidence"
 ALL_CLASSES = "all classes"
 COST_WORDS = {
     "missed": "Missed finding",
@@ -90,7 +91,9 @@ def choose_confidence(points: Measurements | None) -> float:
     if held is not None and held not in (OWN, *named):
         st.session_state.pop("at")
     # A confidence in the address means that one, not an operating point.
-    start = 0 if "confidence" in st.query_params or not named else 1
+    start = 0 if CONFIDENCE in st.query_params or not named else 1
+    if CONFIDENCE not in st.session_state:
+        st.session_state[CONFIDENCE] = _of_address()
     chosen = st.selectbox(
         "Operating point",
         [OWN, *named],
@@ -102,15 +105,31 @@ def choose_confidence(points: Measurements | None) -> float:
         "Confidence",
         0.0,
         1.0,
-        0.5,
-        0.05,
+        step=0.05,
         format="%.3f",
-        key="confidence",
-        bind="query-params",
+        key=CONFIDENCE,
         disabled=chosen != OWN,
         help="A finding is shown where its score is at least this.",
     )
+    _write_address(float(own) if chosen == OWN else None)
     return float(own) if chosen == OWN else float(named[str(chosen)])
+
+
+def _of_address() -> float:
+    try:
+        named = float(st.query_params.get(CONFIDENCE, 0.5))
+    except ValueError:
+        return 0.5
+    return named if 0 <= named <= 1 else 0.5
+
+
+def _write_address(confidence: float | None) -> None:
+    """By hand: a name that Streamlit binds to a widget cannot be written by other pages."""
+    if confidence is not None:
+        if st.query_params.get(CONFIDENCE) != f"{confidence:.9g}":
+            st.query_params[CONFIDENCE] = f"{confidence:.9g}"
+    elif CONFIDENCE in st.query_params:
+        del st.query_params[CONFIDENCE]
 
 
 def choose_costs() -> Costs:
@@ -187,15 +206,19 @@ def choose_errors(errors: CaseErrors, dataset: "Dataset | None") -> CaseErrors:
     """By kind, class, picture and split, each with its count; in the order the reader asks for."""
     counts = errors.counts()
     kinds = [kind for kind in KINDS if counts[kind]]
+    held = st.session_state.get("kinds", st.query_params.get_all("kinds"))
+    st.session_state.kinds = [kind for kind in held if kind in kinds]
     chosen = st.pills(
         "Kind of error",
         kinds,
         selection_mode="multi",
         format_func=lambda kind: f"{kind} {counts[kind]:,}",
         key="kinds",
-        bind="query-params",
         help="None chosen: all of them.",
     )
+    # Streamlit's own binding would put the counts into the address.
+    if st.query_params.get_all("kinds") != chosen:
+        st.query_params["kinds"] = chosen
     with st.container(horizontal=True, vertical_alignment="bottom"):
         label = _choose_class(errors)
         marks = _choose_pictures(errors, dataset)
