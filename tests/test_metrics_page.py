@@ -121,6 +121,15 @@ def test_a_senseless_confidence_in_the_address_is_refused(evaluated: str) -> Non
     assert opened(confidence="0.25").session_state["dial"].confidence == 0.25
 
 
+def test_one_can_be_deleted(demo: Path, evaluated: str) -> None:
+    second = evaluate(demo, limit=6)
+    app = opened()
+    checked(app.button(key=f"delete-evaluation-{second}").click().run())
+    assert app.selectbox(key="evaluation").value == evaluated
+    assert [each.name for each in list_evaluations()] == [evaluated]
+    assert "no evaluation called" not in texts(app)
+
+
 # ---- starting ---------------------------------------------------------------------------------
 
 

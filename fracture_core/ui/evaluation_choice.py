@@ -8,7 +8,13 @@ from streamlit.delta_generator import DeltaGenerator
 
 from fracture_core import jobs
 from fracture_core.errors import WorkbenchError
-from fracture_core.evaluations import Evaluation, Listed, list_evaluations, load_evaluation
+from fracture_core.evaluations import (
+    Evaluation,
+    Listed,
+    delete_evaluation,
+    list_evaluations,
+    load_evaluation,
+)
 from fracture_core.evaluations.config import EvaluateConfig
 from fracture_core.jobs import Job, State
 from fracture_core.runs import RunFolder
@@ -42,6 +48,7 @@ def choose_evaluation(messages: DeltaGenerator, key: str = "evaluation") -> List
         )
         if st.query_params.get(key) != chosen:
             st.query_params[key] = chosen
+        _offer_delete(done[chosen], key)
     under_way = [each for each in listed.values() if not each.complete]
     moving = any(_is_moving(each) for each in under_way)
     st.fragment(_show_under_way, run_every=REFRESH_SECONDS if moving else None)(moving)
@@ -100,6 +107,34 @@ def _explain_missing(
     st.session_state.pop(key, None)
     if key in st.query_params:
         del st.query_params[key]
+
+
+def _offer_delete(listed: Listed, key: str) -> None:
+    if error := st.session_state.pop("evaluation_kept", ""):
+        st.error(literal(error), icon=":material/error:")
+    with st.popover("Delete", icon=":material/delete:"):
+        st.write(f"Delete **{literal(title_of(listed))}**? Its answers cannot be had back.")
+        st.button(
+            "Delete for good",
+            icon=":material/delete:",
+            key=f"delete-evaluation-{listed.name}",
+            on_click=_delete,
+            args=(listed, key),
+        )
+
+
+def _delete(listed: Listed, key: str) -> None:
+    try:
+        if _job(listed) is None:
+            delete_evaluation(listed.folder)
+        else:
+            jobs.delete(listed.folder)
+    except WorkbenchError as error:
+        st.session_state.evaluation_kept = str(error)
+        return
+    # Nobody misses what was deleted here.
+    st.session_state.pop(key, None)
+    st.query_params.pop(key, None)
 
 
 # ---- under way ----------------------------------------------------------------------------------

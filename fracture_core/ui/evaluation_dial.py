@@ -83,7 +83,7 @@ def _dial(
         st.query_params[name] = value
     held: tuple[str, Cell] | None = st.session_state.get(CELL)
     if held is not None and held[0] == listed.name:
-        _show_cell(evaluation, setting, table, held[1])
+        _show_cell(listed, evaluation, setting, table, held[1])
     elif table.sheets:
         st.caption("A click on a cell of a confusion matrix lists its cases here.")
 
@@ -106,13 +106,27 @@ def _keep_cell(cell: Cell) -> None:
     st.session_state[CELL] = (st.session_state.evaluation, cell)
 
 
-def _show_cell(evaluation: Evaluation, setting: DialSetting, table: DialTable, cell: Cell) -> None:
+@st.cache_data(max_entries=64, show_spinner="Looking for the cases…")
+def _cases(
+    _evaluation: Evaluation,
+    _sheet: Sheet,
+    folder: str,
+    stamp: int,
+    setting: DialSetting,
+    cell: Cell,
+) -> tuple[str, ...]:
+    return cell_pictures(_evaluation, setting, _sheet, (cell.row, cell.column), cell.confidence)
+
+
+def _show_cell(
+    listed: Listed, evaluation: Evaluation, setting: DialSetting, table: DialTable, cell: Cell
+) -> None:
     """The cases of a cell, each a link that opens it in Read with this model and confidence."""
     sheet = next((each for each in table.sheets if each.name == cell.sheet), None)
     if sheet is None or cell.row >= len(sheet.rows) or cell.column >= len(sheet.columns):
         return
     where = (cell.row, cell.column)
-    found = cell_pictures(evaluation, setting, sheet, where, cell.confidence)
+    found = _cases(evaluation, sheet, str(listed.folder), stamp_of(listed), setting, cell)
     at = "" if cell.sheet == "classes" else f" at confidence ≥ {cell.confidence:.3f}"
     truth, shown = literal(sheet.rows[cell.row]), literal(sheet.columns[cell.column])
     count = f"{len(found):,} {'picture' if len(found) == 1 else 'pictures'}"
