@@ -252,6 +252,8 @@ def _forget_level() -> None:
     """A sensitivity makes no sense as a number of false positives."""
     for key in (LEVEL, SLIDER):
         st.session_state.pop(key, None)
+    if LEVEL in st.query_params:
+        del st.query_params[LEVEL]
 
 
 def _choose_level(kind: DialKind, unit: Unit) -> float:
