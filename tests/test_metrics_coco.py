@@ -65,7 +65,11 @@ def coco_of(kind: type, rows: list[dict], image_count: int, size: int = SIZE):
 def reference(found, there, crowd=(), kind="bbox", tool="pycocotools"):
     coco, evaluator = TOOLS[tool]
     truth = coco_of(coco, annotations(there, crowd), len(there))
-    guess = coco_of(coco, annotations(found), len(there))
+    rows = annotations(found)
+    if kind == "bbox":
+        # As `loadRes` has it; only truths have the size of their mask.
+        rows = [row | {"area": row["bbox"][2] * row["bbox"][3]} for row in rows]
+    guess = coco_of(coco, rows, len(there))
     with contextlib.redirect_stdout(io.StringIO()):
         judge = evaluator(truth, guess, kind)
         judge.evaluate()
@@ -179,6 +183,19 @@ def test_masks_equal_both_tools(tool) -> None:
 
 @given(marked())
 @settings(deadline=None, max_examples=30)
+def test_random_masks_equal_pycocotools(case) -> None:
+    found, true, crowd = case
+    rng = np.random.default_rng(sum(len(one) for one in found))
+    found, true = ([with_masks(one, rng, SIZE) for one in side] for side in (found, true))
+    ours = evaluate_masks(found, Columns.of(true, crowd), CLASSES)
+    theirs, precision = reference(found, true, crowd, "segm")
+    np.testing.assert_allclose(twelve(ours), theirs, atol=1e-6)
+    for k in range(CLASSES):
+        assert ours.per_class_ap[k] == pytest.approx(mean_or_undefined(precision[:, :, k]))
+
+
+@given(marked())
+@settings(deadline=None, max_examples=30)
 def test_filled_boxes_as_masks_equal_boxes(case) -> None:
     found, true, crowd = case
     as_masks = [[filled(one) for one in side] for side in (found, true)]
@@ -224,11 +241,34 @@ def test_real_fractures_equal_pycocotools(shared_data) -> None:
     true = [sample.truth for sample in samples]
     assert sum(len(one) for one in true) > 100
     assert any(not len(one) for one in true)
-    found = [guess(sample, rng) for sample in samples]
-    for judge, kind in ((evaluate_boxes, "bbox"), (evaluate_masks, "segm")):
-        theirs, _ = reference(found, true, kind=kind)
-        assert theirs[0] > 0.05
-        np.testing.assert_allclose(twelve(judge(found, true, CLASSES)), theirs, atol=1e-6)
+    crowd = [np.arange(len(one)) % 3 == 2 for one in true]
+    assert any(marks.any() for marks in crowd)
+    for found in (
+        [guess(sample, rng) for sample in samples],
+        [moved(sample, rng) for sample in samples],
+    ):
+        for judge, kind in ((evaluate_boxes, "bbox"), (evaluate_masks, "segm")):
+            theirs, _ = reference(found, true, crowd, kind)
+            assert theirs[0] > 0.05
+            ours = judge(found, Columns.of(true, crowd), CLASSES)
+            np.testing.assert_allclose(twelve(ours), theirs, atol=1e-6)
+
+
+def moved(sample: Sample, rng: np.random.Generator) -> Detections:
+    """Each truth's own outline twice, a few pixels beside where it belongs."""
+    parts = []
+    for mask, box in zip(sample.truth.masks, sample.truth.xyxy, strict=True):
+        filled_in = masks.decode(mask)
+        for _ in range(2):
+            right, down = rng.integers(-6, 7, 2)
+            code = masks.encode(np.roll(filled_in, (down, right), axis=(0, 1)))
+            parts.append((box + np.array([right, down] * 2), rng.random(), code))
+    parts.sort(key=lambda part: -part[1])
+    if not parts:
+        return Detections.empty()
+    xyxy, scores, codes = zip(*parts, strict=True)
+    xyxy = boxes.clip(np.array(xyxy), sample.height, sample.width)
+    return Detections.of(xyxy, scores, [0] * len(parts), codes)
 
 
 def guess(sample: Sample, rng: np.random.Generator) -> Detections:

@@ -11,6 +11,7 @@ from fracture_core import matching
 from fracture_core.metrics import greedy
 from fracture_core.metrics.columns import Columns
 from fracture_core.metrics.pairs import PAIRS_AT_ONCE
+from fracture_core.metrics.sweeps import FEW, count_above
 from fracture_core.types import Detections
 from tests.strategies import detections, thresholds, truths
 
@@ -111,6 +112,20 @@ def test_shares_of_nothing_are_undefined() -> None:
     assert (missed.recall, missed.f1) == (0, 0)
 
 
+def test_counts_over_many_and_few_confidences_agree() -> None:
+    rng = np.random.default_rng(2)
+    scores = rng.integers(0, 40, 300).astype(np.float32) / np.float32(40)
+    confidences = np.append(np.unique(scores).astype(np.float64), rng.random(30))
+    # A float64 just above a float32 is not reached by it.
+    confidences = np.append(confidences, np.nextafter(confidences, 1))
+    plain = [sum(float(score) >= at for score in scores) for at in confidences]
+    assert len(confidences) > 2 * FEW
+    assert count_above(scores, confidences).tolist() == plain
+    assert [count_above(scores, [at])[0] for at in confidences] == plain
+    assert count_above(scores.astype(np.float64), confidences[:FEW]).tolist() == plain[:FEW]
+    assert count_above(scores, []).tolist() == []
+
+
 def test_columns_and_lists_give_the_same_and_crowds_are_refused() -> None:
     found = [Detections.of([[0, 0, 10, 10]], [0.9], [0])]
     there = Columns.of([Detections.truth([[0, 0, 10, 10]], [0])])
@@ -127,8 +142,9 @@ def test_more_pairs_than_fit_at_once(monkeypatch) -> None:
         np.concatenate([low, low + 12], axis=1), np.linspace(1, 0.1, 300), np.zeros(300)
     )
     truth = Detections.truth(one.xyxy[::7] + 1, np.zeros(43))
+    monkeypatch.setattr("fracture_core.metrics.pairs.PAIRS_AT_ONCE", 3 * 300 * 43 + 1)
     whole = greedy.match_all([one] * 3, [truth] * 3)
     assert 0 < whole.sum() < len(whole)
-    assert PAIRS_AT_ONCE > 3 * 300 * 43
-    monkeypatch.setattr("fracture_core.metrics.pairs.PAIRS_AT_ONCE", 100)
-    assert greedy.match_all([one] * 3, [truth] * 3).tolist() == whole.tolist()
+    for most in (PAIRS_AT_ONCE, 1000, 100, 1):
+        monkeypatch.setattr("fracture_core.metrics.pairs.PAIRS_AT_ONCE", most)
+        assert greedy.match_all([one] * 3, [truth] * 3).tolist() == whole.tolist()

@@ -85,9 +85,9 @@ def _has_any(columns: Columns) -> Bools:
 
 def _best_scores(found: Columns) -> Float64s:
     """(I,) the best score of each picture, −1 where nothing was found."""
-    best = np.full(found.image_count, -1.0)
-    first = np.flatnonzero(np.diff(found.image, prepend=-1))
-    best[found.image[first]] = found.scores[first]
+    best, bounds = np.full(found.image_count, -1.0), found.bounds()
+    some = np.flatnonzero(np.diff(bounds))
+    best[some] = found.scores[bounds[some]]
     return best
 
 

@@ -36,9 +36,8 @@ class Assigner:
     """
 
     def __init__(self, pairs: Pairs, tie: Tie) -> None:
-        place = pairs.truth if tie == "first truth" else -pairs.truth
-        order = np.lexsort((place, -pairs.iou, pairs.found))
         self._found, self._dense = np.unique(pairs.found, return_inverse=True)
+        order = _by_preference(pairs, self._dense, tie)
         self._truth, self._iou = pairs.truth[order], pairs.iou[order]
         turn = rank_within(_first_of_each(pairs.group, self._dense, len(self._found)))[self._dense]
         choice = rank_within(self._dense)
@@ -69,6 +68,16 @@ class Assigner:
             truth_of[i] = np.where(matched, j[:, None], held)
             taken[j] |= matched
         return Assignment(found=self._found, truth_of=truth_of)
+
+
+def _by_preference(pairs: Pairs, dense: Int64s, tie: Tie) -> Int64s:
+    """The pairs of each box from the best on; most boxes have but one, which stays where it is."""
+    order = np.arange(len(dense))
+    several = np.flatnonzero((np.bincount(dense) > 1)[dense])
+    truth = pairs.truth[several]
+    place = truth if tie == "first truth" else -truth
+    order[several] = several[np.lexsort((place, -pairs.iou[several], dense[several]))]
+    return order
 
 
 def _first_of_each(values: Int64s, dense: Int64s, count: int) -> Int64s:

@@ -83,6 +83,16 @@ class Columns:
         place, rows = np.cumsum(kept) - 1, self.rows(kept[self.image])
         return replace(rows, image_count=int(kept.sum()), image=place[rows.image])
 
+    def bounds(self) -> Int64s:
+        """(I + 1,) the first row of each picture, and after the last one the number of rows."""
+        count = len(self)
+        firsts = np.append(0, np.flatnonzero(self.image[1:] != self.image[:-1]) + 1)[:count]
+        bounds = np.full(self.image_count + 1, count, dtype=np.int64)
+        bounds[self.image[firsts]] = firsts
+        # A picture without a row begins where the next one does.
+        filled: Int64s = np.minimum.accumulate(bounds[::-1])[::-1]
+        return filled
+
     def areas(self) -> Float64s:
         """(N,) square pixels: of the masks where there are any, as in COCO, else of the boxes."""
         if self.masks:
