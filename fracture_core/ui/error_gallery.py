@@ -214,7 +214,8 @@ def choose_errors(errors: CaseErrors, dataset: "Dataset | None") -> CaseErrors:
         selection_mode="multi",
         format_func=lambda kind: f"{kind} {counts[kind]:,}",
         key="kinds",
-        help="None chosen: all of them.",
+        help="None chosen: all of them. A truth that a finding of the wrong class or place points "
+        "at is listed once, with that finding.",
     )
     # Streamlit's own binding would put the counts into the address.
     if st.query_params.get_all("kinds") != chosen:
