@@ -11,7 +11,16 @@ from starlette.testclient import TestClient
 
 from fracture_core.errors import PictureError
 from fracture_core.types import Sample
-from fracture_core.ui.routes import ROUTES, Shelf, script_path, share_case, share_pixels
+from fracture_core.ui.routes import (
+    ROUTES,
+    Shelf,
+    dial_path,
+    script_path,
+    script_paths,
+    share_case,
+    share_pixels,
+    share_table,
+)
 
 
 @pytest.fixture
@@ -79,6 +88,21 @@ def test_modules_are_scripts(client: TestClient) -> None:
     answer = client.get(script_path("filter.js"))
     assert answer.headers["content-type"].startswith("text/javascript")
     assert "export function nms" in answer.text
+
+
+def test_tables_are_json_and_equal_ones_share_a_url(client: TestClient) -> None:
+    table = {"confidences": "AAAA", "tallies": []}
+    assert share_table(table) == share_table(dict(table)) != share_table({})
+    assert json.loads(client.get(share_table(table)).content) == table
+    assert client.get("/workbench/tables/x").status_code == 404
+
+
+def test_the_modules_of_the_dial_are_not_loaded_with_the_first_page(client: TestClient) -> None:
+    for name in ("dial.js", "elements.js"):
+        answer = client.get(dial_path(name))
+        assert answer.headers["content-type"].startswith("text/javascript")
+    assert client.get(dial_path("passwd")).status_code == 404
+    assert not [path for path in script_paths() if "/dial/" in path]
 
 
 def test_a_full_shelf_makes_dropped_bytes_again_and_forgets_old_entries() -> None:
