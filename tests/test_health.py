@@ -244,7 +244,7 @@ def test_a_fingerprint_in_a_pose_is_that_of_the_picture_in_it(pose):
     moved = cv2.warpAffine(grey, matrix, (128, 128), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
     [seen] = fingerprints(band_passed(moved)[None], Pose(mirrored=False, degrees=0.0))
     [posed] = fingerprints(band_passed(grey)[None], pose)
-    assert float(seen @ posed) > 0.97
+    assert float(seen @ posed) > 0.9
 
 
 def test_a_flat_picture_is_like_none():

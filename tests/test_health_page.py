@@ -57,7 +57,7 @@ def checked(app: AppTest) -> AppTest:
 def test_nothing_is_computed_before_the_button(clean):
     app = open_page(clean)
     assert any("Nothing is changed" in each.value for each in app.caption)
-    assert not any("errors" in each.value for each in app.markdown)
+    assert not any("7 errors" in each.value for each in app.markdown)
 
 
 def test_a_clean_set_is_said_to_be(clean):
@@ -67,13 +67,16 @@ def test_a_clean_set_is_said_to_be(clean):
 
 def test_faults_are_counted_by_severity_and_open_to_their_files(faulty):
     app = checked(open_page(faulty))
-    assert any("**7** errors" in each.value for each in app.markdown)
-    table = app.dataframe[-1].value
-    assert list(table["Severity"]) == sorted(
-        table["Severity"], key=["error", "warning", "note"].index
-    )
-    unreadable = table.set_index("Finding").loc["Pictures that cannot be read"]
-    assert unreadable["Files"] == 2
+    assert any("**7 errors · 6 warnings · 2 notes**" in each.value for each in app.markdown)
+    labels = [each.label.replace("\\", "") for each in app.expander]
+    assert "Pictures that cannot be read · **2 pictures**" in labels
+    assert "Altered copies of a picture in two splits · **1 pair**" in labels
+    headings = [each.value for each in app.markdown if each.value.startswith("**")]
+    assert [each.strip("*").partition(":")[0] for each in headings[1:]] == [
+        "Errors",
+        "Warnings",
+        "Notes",
+    ]
 
 
 def test_a_copy_is_made_from_the_form(faulty, tmp_path):

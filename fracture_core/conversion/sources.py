@@ -21,7 +21,8 @@ _PLAIN = frozenset({".png", ".jpg", ".jpeg"})
 
 
 def read_source(path: Path, options: Options, groups: Mapping[str, str] | None = None) -> Source:
-    """`groups` names the group of each sample id anew, those of a data set only.
+    """`groups` names the group of each sample id anew, for a data set; HDF5 keeps its studies, as
+    their slices are a stack, and takes the groups for the splits alone.
 
     Raises DatasetError as `open_dataset` does, ConfigError for an option that does not apply.
     """
@@ -37,11 +38,12 @@ def read_source(path: Path, options: Options, groups: Mapping[str, str] | None =
     if not isinstance(dataset, RecordedDataset):
         raise TypeError(f"dataset: expected records, got {type(dataset).__name__}")
     items = [_item(record) for record in dataset.records.values()]
-    if groups is not None:
+    groups = groups or {item.sample_id: item.group_id for item in items}
+    if options.to != "hdf5":
         items = [replace(item, group_id=groups[item.sample_id]) for item in items]
     notes = list(dataset.warnings)
     if options.shares is not None:
-        items = _cut_anew(items, options.shares, options.seed)
+        items = _cut_anew(items, groups, options.shares, options.seed)
         notes.append(f"Splits were cut anew by group, seed {options.seed}.")
     if special := sum(item.opener.path.suffix.lower() not in {*_PLAIN, ".h5"} for item in items):
         what = counted(special, "picture")
@@ -109,9 +111,12 @@ def _item(record: Record) -> Item:
     )
 
 
-def _cut_anew(items: Sequence[Item], shares: Shares, seed: int) -> list[Item]:
+def _cut_anew(
+    items: Sequence[Item], groups: Mapping[str, str], shares: Shares, seed: int
+) -> list[Item]:
     has_findings: dict[str, bool] = {}
     for item in items:
-        has_findings[item.group_id] = has_findings.get(item.group_id, False) or bool(item.findings)
+        group = groups[item.sample_id]
+        has_findings[group] = has_findings.get(group, False) or bool(item.findings)
     splits = assign_splits(has_findings, shares, seed)
-    return [replace(item, split=splits[item.group_id]) for item in items]
+    return [replace(item, split=splits[groups[item.sample_id]]) for item in items]

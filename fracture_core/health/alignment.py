@@ -14,15 +14,17 @@ import numpy as np
 import numpy.typing as npt
 
 from fracture_core.health.fingerprints import Floats, Pose, as_floats, pose_matrix
-from fracture_core.health.looking import Grey, Look
+from fracture_core.health.looking import THUMB_PX, Grey, Look
 
 _Matrix = npt.NDArray[np.float32]
 
 _SIGMA_PX = 2.0
-_STEPS = 30
+_STEPS = 10
+_LEAST_GAIN = 1e-3
 _NOISE = 0.05
 _TEXTURED_PERCENT = 70.0
 _WORSE_PERCENT = 20.0
+_LEAST_EVENED = 0.5
 _LEAST_ROUGHLY = 0.55
 _LEAST_OVERLAP = 0.4
 _MOST_STRETCH = 1.3
@@ -49,46 +51,59 @@ def sameness(one: Look, other: Look, pose: Pose) -> float:
     """Correlation that four in five textured windows of two pictures exceed, `other` found in
     `pose`; −1 where they do not come together.
     """
-    rough = _aligned(one.thumb, other.thumb, _start(one.thumb, other.thumb, pose), _STEPS)
+    rough = _roughly_aligned(one.thumb, other.thumb, pose)
     if rough is None or _stretch(rough) > _MOST_STRETCH:
         return -1.0
     windows = _windows(one.thumb, other.thumb, rough, _ROUGH)
     if len(windows) == 0 or windows.mean() < _LEAST_ROUGHLY:
         return -1.0
     first, second = one.detailed, other.detailed
-    fine = _aligned(first, second, _enlarged(rough, one, other, first, second), _STEPS // 3)
+    start = _enlarged(rough, one, other, first, second)
+    fine = _aligned(_evened(first), _evened(second), start, _STEPS)
     if fine is None:
         return -1.0
-    windows = _windows(first, second, fine, _FINE)
+    windows = _windows(first, second, fine.matrix, _FINE)
     return float(np.percentile(windows, _WORSE_PERCENT)) if len(windows) else -1.0
 
 
-def _aligned(one: Grey, other: Grey, start: _Matrix, steps: int) -> _Matrix | None:
-    """(2, 3) from places in one picture to places in the other; None where no way was found."""
-    criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, steps, 1e-3)
-    sigma = _SIGMA_PX * max(one.shape) / 128
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Aligned:
+    """`matrix` (2, 3) from places in one picture to places in the other · `correlation` then."""
+
+    matrix: _Matrix
+    correlation: float
+
+
+def _roughly_aligned(one: Grey, other: Grey, pose: Pose) -> _Matrix | None:
+    """None where no way was found; most that are different are given up after a few steps."""
+    evened = _evened(one), _evened(other)
+    first = _aligned(*evened, _start(one, other, pose), _STEPS)
+    if first is None or first.correlation < _LEAST_EVENED:
+        return None
+    second = _aligned(*evened, first.matrix, 2 * _STEPS)
+    return None if second is None else second.matrix
+
+
+def _aligned(one: Floats, other: Floats, start: _Matrix, steps: int) -> _Aligned | None:
+    criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, steps, _LEAST_GAIN)
     try:
-        _, matrix = cv2.findTransformECC(
-            _evened(one, sigma),
-            _evened(other, sigma),
-            start,
-            cv2.MOTION_AFFINE,
-            criteria,
-            _EVERYWHERE,
-            3,
+        correlation, matrix = cv2.findTransformECC(
+            one, other, start, cv2.MOTION_AFFINE, criteria, _EVERYWHERE, 3
         )
     except cv2.error:
         # Its way of saying that the two do not come together.
         return None
-    return as_floats(matrix) if np.isfinite(matrix).all() else None
+    if not np.isfinite(matrix).all():
+        return None
+    return _Aligned(matrix=as_floats(matrix), correlation=correlation)
 
 
-def _evened(grey: Grey, sigma: float) -> Floats:
+def _evened(grey: Grey) -> Floats:
     """Local contrast alone, about as strong everywhere."""
+    sigma = _SIGMA_PX * max(grey.shape) / THUMB_PX
     values = grey.astype(np.float32)
-    detail = cv2.GaussianBlur(values, (0, 0), sigma / 2) - cv2.GaussianBlur(
-        values, (0, 0), 2 * sigma
-    )
+    fine = cv2.GaussianBlur(values, (0, 0), sigma / 2)
+    detail = fine - cv2.GaussianBlur(values, (0, 0), 2 * sigma)
     strength = np.sqrt(cv2.GaussianBlur(detail * detail, (0, 0), 3 * sigma))
     return as_floats(detail / (strength + 0.075 * strength.max() + 0.2))
 

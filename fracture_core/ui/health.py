@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from fracture_core.datasets.tally import counted
 from fracture_core.health import HealthReport, Limits, Severity
 from fracture_core.ui.dataset_facts import stamp_of
 from fracture_core.ui.health_faults import show_faults
@@ -79,11 +80,9 @@ def _say_outcome(report: HealthReport) -> None:
             icon=":material/check_circle:",
         )
         return
-    words = {Severity.ERROR: "errors", Severity.WARNING: "warnings", Severity.NOTE: "notes"}
-    counts = [f"**{report.count(each)}** {words[each]}" for each in Severity]
-    st.markdown(
-        f"{' · '.join(counts)} in {report.pictures:,} pictures, checked in {report.seconds:.0f} s"
-    )
+    kinds = " · ".join(counted(report.count(each), each.value) for each in Severity)
+    pictures = counted(report.pictures, "picture")
+    st.markdown(f"**{kinds}** in {pictures}, checked in {report.seconds:.0f} s")
 
 
 def _offer_downloads(report: HealthReport) -> None:

@@ -1,9 +1,10 @@
-"""Faults of a data set as a table by severity, and each with its files and pairs of pictures."""
+"""Faults of a data set by severity, each with its files and its pairs of pictures."""
 
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from fracture_core.datasets.tally import counted
 from fracture_core.errors import WorkbenchError
 from fracture_core.health import Fault, HealthReport, Place, Severity
 from fracture_core.ui.dataset_facts import read_link, stamp_of
@@ -17,6 +18,11 @@ _A_PAGE = 10
 _PAIRS_A_PAGE = 6
 _ACROSS = 3
 _SIDE_PX = 280
+HEADINGS = {
+    Severity.ERROR: "Errors: figures or trainings would be wrong",
+    Severity.WARNING: "Warnings: look at them before a training",
+    Severity.NOTE: "Notes: good to know",
+}
 ICONS = {
     Severity.ERROR: ":material/error:",
     Severity.WARNING: ":material/warning:",
@@ -25,27 +31,19 @@ ICONS = {
 
 
 def show_faults(dataset: "Dataset", path: str, report: HealthReport) -> None:
-    """The worst first; one is open at a time, as its pictures take time and room."""
-    if not report.faults:
-        return
-    table = [
-        {
-            "Severity": fault.severity.value,
-            "Finding": fault.title,
-            "Files": sum(bool(place.sample_id) for place in fault.places),
-            "Places": len(fault.places),
-        }
-        for fault in report.faults
-    ]
-    st.dataframe(table, hide_index=True, width="stretch")
-    for fault in report.faults:
-        _show_fault(dataset, path, fault)
+    """A line each, the worst first; its files are fetched when it is opened."""
+    for severity in Severity:
+        faults = [fault for fault in report.faults if fault.severity is severity]
+        if faults:
+            st.markdown(f"**{HEADINGS[severity]}**")
+        for fault in faults:
+            _show_fault(dataset, path, fault)
 
 
 def _show_fault(dataset: "Dataset", path: str, fault: Fault) -> None:
-    title = f"{fault.severity.value.capitalize()} · {fault.title} · {len(fault.places):,}"
+    title = f"{literal(fault.title)} · **{_amount(fault)}**"
     holder = st.expander(
-        literal(title), icon=ICONS[fault.severity], key=f"fault-{fault.check}", on_change="rerun"
+        title, icon=ICONS[fault.severity], key=f"fault-{fault.check}", on_change="rerun"
     )
     if not holder.open:
         return
@@ -58,6 +56,18 @@ def _show_fault(dataset: "Dataset", path: str, fault: Fault) -> None:
             _show_pairs(dataset, path, places)
         else:
             _show_places(dataset, path, places)
+
+
+def _amount(fault: Fault) -> str:
+    """How many places, named by what they are."""
+    count = len(fault.places)
+    if any(place.other for place in fault.places):
+        return counted(count, "pair")
+    if not any(place.sample_id for place in fault.places):
+        return counted(count, "entry", "entries")
+    pictures = len({place.sample_id for place in fault.places})
+    found = counted(pictures, "picture")
+    return found if pictures == count else f"{found}, {counted(count, 'place')}"
 
 
 def _on_page(fault: Fault, count: int) -> tuple[Place, ...]:

@@ -31,10 +31,6 @@ class HealthRun:
     def is_running(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
 
-    @property
-    def is_new(self) -> bool:
-        return self._thread is None
-
     def start(self) -> None:
         """Begin, or begin anew; a second call while it runs does nothing."""
         if self.is_running:
