@@ -260,6 +260,13 @@ def test_a_classifier_has_critical_errors_and_no_match_iou(demo: Path) -> None:
     assert "An image shows a finding" in texts(app)
     app = tab(app, "Critical errors")
     assert "must not be read as another" in texts(app)
+    assert "Name a pair to count it." in texts(app)
+    pairs = {"True class": ["fracture"], "Read as": ["healthy"]}
+    app.session_state["critical_pairs:healthy|fracture:first"] = pairs
+    del app.session_state["critical_pairs:healthy|fracture"]
+    table = checked(app.run()).dataframe[-1].value
+    assert list(table["True class"]) == ["fracture"]
+    assert "n = " in table["Share of the true class (per image)"][0]
 
 
 def test_undefined_figures_are_no_error(demo: Path, tmp_path: Path) -> None:
