@@ -10,7 +10,16 @@ import sys
 
 from benchmarks.rows import Row
 
-BENCHMARKS = ("startup", "viewer_drag", "overhead", "data_path", "jobs_page", "dial", "evaluations")
+BENCHMARKS = (
+    "startup",
+    "viewer_drag",
+    "overhead",
+    "data_path",
+    "jobs_page",
+    "dial",
+    "evaluations",
+    "figures",
+)
 ON_REQUEST = ("training", "learning", "health")
 
 
