@@ -48,6 +48,7 @@ DRAGS = {
     "nms_iou": "viewer.change({confidence: 0, nms_iou: 1, match_iou: 0.5})",
     "match_iou": "viewer.change({confidence: 0, nms_iou: 1, match_iou: 0})",
 }
+AT_NOTHING = "viewer.change({level: 0, nms_iou: 0.5, match_iou: 0.5})"
 MOVE = "const {actions} = viewer.stage.panes[0].gestures; "
 MOVES = {
     "zoom": ("viewer.command('fit')", MOVE + "actions.zoom(600, 400, 1.03)"),
@@ -78,7 +79,7 @@ def _rows(page: Page, name: str, prepare: str, act: str) -> list[Row]:
 
 def main() -> list[Row]:
     """Drags over 1,000 candidates and 20 truths, movements of 12 megapixels at 16 bit, then drags
-    over four models of 300 candidates each.
+    over four models of 300 candidates each, in raw confidence and at equal sensitivity.
     """
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as home, sync_playwright() as playwright:
@@ -96,5 +97,8 @@ def main() -> list[Row]:
             for name, prepare in DRAGS.items():
                 label = f"4 models × 300: drag {name}"
                 rows += _rows(page, label, prepare, SLIDE.replace("NAME", name))
+            _open(page, address, "many measured&dial=sensitivity")
+            act = SLIDE.replace("NAME", "confidence")
+            rows += _rows(page, "4 measured models × 300: drag sensitivity", AT_NOTHING, act)
         browser.close()
     return rows

@@ -110,10 +110,12 @@ def scene(name: str) -> dict:
         panes = measured_panes(panes, one=name == "half measured")
     elif name == "unknown":
         found = replace(found, truth=None)
-    elif name == "many":
+    elif name in ("many", "many measured"):
         truths = tuple(tuple(row[:4]) for row in many_rows(20, 1500, 1200))
         found = sample("compared-many", 1500, 1200, 1, truths)
         panes = many_panes(found)
+        if name == "many measured":
+            panes = [replace(pane, measured=measured()) for pane in panes]
     return {"samples": [found], "panes": panes, "classes": CLASSES, "title": title}
 
 

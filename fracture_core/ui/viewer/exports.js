@@ -85,11 +85,12 @@ function paintMap(context, { picture: { pixels, width, height }, alpha }) {
 /** The whole picture in its own pixels with the map and the marks, and below it a strip with `lines`. */
 export function drawSheet(picture, { window, inverted, map, marks, masks, opacity, lines }) {
   const unit = Math.max(1, Math.min(picture.width, picture.height) / 900)
-  const strip = Math.ceil(unit * (14 + 18 * lines.length))
   const sheet = document.createElement("canvas")
   sheet.width = picture.width
-  sheet.height = picture.height + strip
   const context = sheet.getContext("2d")
+  context.font = stripFont(unit)
+  const wrapped = lines.flatMap((line) => wrap(context, line, picture.width - 16 * unit))
+  sheet.height = picture.height + Math.ceil(unit * (14 + 18 * wrapped.length))
   paintWhole(context, picture, window, inverted)
   if (map) paintMap(context, map)
   const layer = document.createElement("canvas")
@@ -100,8 +101,21 @@ export function drawSheet(picture, { window, inverted, map, marks, masks, opacit
   const font = "600 12px system-ui, sans-serif"
   drawOverlay(layer.getContext("2d"), marks, { matrix, size, ratio: unit, opacity, masks, font, patient: true })
   context.drawImage(layer, 0, 0)
-  drawStrip(context, lines, picture.height, unit)
+  drawStrip(context, wrapped, picture.height, unit)
   return sheet
+}
+
+const stripFont = (unit) => `${12 * unit}px system-ui, sans-serif`
+
+/** The words of a line in as many lines as its width needs. */
+function wrap(context, line, width) {
+  const lines = [""]
+  for (const word of line.split(" ")) {
+    const longer = lines.at(-1) ? `${lines.at(-1)} ${word}` : word
+    if (lines.at(-1) && context.measureText(longer).width > width) lines.push(word)
+    else lines[lines.length - 1] = longer
+  }
+  return lines
 }
 
 function drawStrip(context, lines, top, unit) {
@@ -109,7 +123,7 @@ function drawStrip(context, lines, top, unit) {
   context.fillRect(0, top, context.canvas.width, context.canvas.height - top)
   context.fillStyle = "#e8ecef"
   context.textBaseline = "middle"
-  context.font = `${12 * unit}px system-ui, sans-serif`
+  context.font = stripFont(unit)
   lines.forEach((line, n) => {
     const y = top + unit * (16 + 18 * n)
     context.fillText(line, 8 * unit, y, context.canvas.width - 16 * unit)
