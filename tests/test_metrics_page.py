@@ -261,8 +261,7 @@ def test_a_classifier_has_critical_errors_and_no_match_iou(demo: Path) -> None:
     app = tab(app, "Critical errors")
     assert "must not be read as another" in texts(app)
     assert "Name a pair to count it." in texts(app)
-    pairs = {"True class": ["fracture"], "Read as": ["healthy"]}
-    app.session_state["critical_pairs:healthy|fracture:first"] = pairs
+    app.session_state["critical_pairs:healthy|fracture:first"] = (("fracture", "healthy"),)
     del app.session_state["critical_pairs:healthy|fracture"]
     table = checked(app.run()).dataframe[-1].value
     assert list(table["True class"]) == ["fracture"]

@@ -50,16 +50,16 @@ def first_pairs(classes: Sequence[str]) -> tuple[Pair, ...]:
 
 
 def _choose_pairs(classes: tuple[str, ...]) -> list[Pair]:
+    import pandas as pd
+
     key = f"{_PAIRS}:{'|'.join(classes)}"
-    store = f"{key}:first"
     # The table is given once; what is changed in it is kept by Streamlit.
-    given = st.session_state.setdefault(
-        store,
-        {TRUE: [a for a, _ in first_pairs(classes)], READ: [b for _, b in first_pairs(classes)]},
-    )
+    given = st.session_state.setdefault(f"{key}:first", first_pairs(classes))
+    # Without a type an empty column would be one of numbers.
+    table = pd.DataFrame(given, columns=[TRUE, READ], dtype="string")
     options = list(classes)
     edited = st.data_editor(
-        given,
+        table,
         num_rows="dynamic",
         hide_index=True,
         key=key,
@@ -70,7 +70,7 @@ def _choose_pairs(classes: tuple[str, ...]) -> list[Pair]:
         },
     )
     rows = zip(edited[TRUE], edited[READ], strict=True)
-    return [(str(true), str(read)) for true, read in rows if true and read]
+    return [(a, b) for a, b in rows if isinstance(a, str) and isinstance(b, str)]
 
 
 def _row(error: CriticalError) -> dict[str, str]:
