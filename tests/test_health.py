@@ -76,7 +76,7 @@ def test_clean_radiographs_have_no_fault(name, clean_yolo, clean_coco):
 
 
 def test_clean_studies_have_no_fault(tmp_path):
-    folder = write_demo(tmp_path / "set", count=4, format="hdf5")
+    folder = write_demo(tmp_path / "set", count=3, format="hdf5")
     report = check_health(open_dataset(folder))
     assert [each for each in report.faults if each.check != "splits-bare"] == []
 
