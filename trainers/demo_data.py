@@ -176,7 +176,7 @@ def _held(
     height, width = pixels.shape
     return Sample(
         sample_id=sample_id,
-        group_id=sample_id.rsplit("-", 1)[0],
+        group_id=_group_of(sample_id),
         height=height,
         width=width,
         read=lambda: pixels,
@@ -184,3 +184,8 @@ def _held(
         truth=truth,
         split=split,
     )
+
+
+def _group_of(sample_id: str) -> str:
+    """A pair and its parts belong together; a plain picture stands by itself."""
+    return "-".join(sample_id.split("-")[:2])
