@@ -207,7 +207,9 @@ def choose_errors(errors: CaseErrors, dataset: "Dataset | None") -> CaseErrors:
     counts = errors.counts()
     kinds = [kind for kind in KINDS if counts[kind]]
     held = st.session_state.get("kinds", st.query_params.get_all("kinds"))
-    st.session_state.kinds = [kind for kind in held if kind in kinds]
+    # Set only where it must change: what is set anew forgets a click that is on its way.
+    if "kinds" not in st.session_state or not set(held) <= set(kinds):
+        st.session_state.kinds = [kind for kind in held if kind in kinds]
     chosen = st.pills(
         "Kind of error",
         kinds,
