@@ -11,7 +11,7 @@ from fracture_core.demo import write_demo
 from tests.planted_faults import plant_in_yolo
 
 ROOT = Path(__file__).parents[2]
-SLOW = 60_000
+SLOW = 180_000
 
 
 @pytest.fixture(scope="module")
