@@ -18,6 +18,7 @@ def test_a_zoom_survives_the_growth_of_the_curves(page: Page, address: str) -> N
     page.goto(address)
     expect(page.locator(".curves .main-svg").first).to_be_visible(timeout=30_000)
     plot = page.locator(".curves .nsewdrag").first
+    plot.wait_for()
     box = plot.bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + box["width"] * 0.25, box["y"] + box["height"] * 0.3)

@@ -48,7 +48,7 @@ def test_faults_are_found_opened_and_repaired(
     assert "sample=" in (links.first.get_attribute("href") or "")
 
     with page.expect_download() as download:
-        page.get_by_role("button", name="CSV").click()
+        page.get_by_role("button", name="CSV", exact=True).click()
     assert "look-alikes-across" in download.value.path().read_text()
 
     page.get_by_label("Folder of the copy").fill(str(tmp_path / "copy"))

@@ -27,7 +27,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def choose(page: Page, key: str, text: str) -> None:
     page.locator(f".st-key-{key} input").click()
-    page.get_by_role("option").filter(has_text=text).click()
+    page.get_by_role("option", name=text, exact=True).click()
     page.locator(IDLE).wait_for()
 
 
@@ -107,11 +107,11 @@ def test_two_models_are_evaluated_and_a_cell_leads_to_its_case(
     page.locator(".st-key-evaluation_split").get_by_text("all", exact=True).click()
     page.locator(IDLE).wait_for()
     fill(page, "evaluation_limit", "10")
-    start(page, "YOLO", clicks=2)
+    start(page, "Demo: YOLO11n", clicks=2)
     # A double click made one job.
     expect(page.get_by_text("Evaluation (1)")).to_be_visible()
     page.get_by_text("New evaluation").click()
-    start(page, "Faster R-CNN")
+    start(page, "Demo: light Faster R-CNN")
     expect(page.get_by_text("Evaluation (2)")).to_be_visible()
 
     page.locator(".dial[data-painted]").wait_for(timeout=SLOW)

@@ -2,6 +2,7 @@
 // every change; here plotly is asked to go on with the chart it has.
 const loads = new Map()
 const charts = new WeakMap()
+const configs = new WeakMap()
 
 function load(url) {
   if (!loads.has(url)) {
@@ -102,6 +103,19 @@ function buttonsOf(plotly, name) {
   }))
 }
 
+/** Made once a chart: plotly takes buttons of another identity for another chart and drops the zoom. */
+function configOf(box, plotly, name) {
+  if (!configs.has(box)) {
+    configs.set(box, {
+      responsive: true,
+      displaylogo: false,
+      modeBarButtonsToRemove: ["select2d", "lasso2d", "toImage"],
+      modeBarButtonsToAdd: buttonsOf(plotly, name),
+    })
+  }
+  return configs.get(box)
+}
+
 function styleOf(element) {
   const style = getComputedStyle(element)
   const named = (name, other) => style.getPropertyValue(name).trim() || other
@@ -127,12 +141,12 @@ export default function (component) {
   )
   load(data.plotly).then(
     (plotly) =>
-      plotly.react(box, tracesOf(data.panels), layoutOf(data.panels, styleOf(parentElement)), {
-        responsive: true,
-        displaylogo: false,
-        modeBarButtonsToRemove: ["select2d", "lasso2d", "toImage"],
-        modeBarButtonsToAdd: buttonsOf(plotly, data.name),
-      }),
+      plotly.react(
+        box,
+        tracesOf(data.panels),
+        layoutOf(data.panels, styleOf(parentElement)),
+        configOf(box, plotly, data.name),
+      ),
     (error) => {
       box.textContent = `${error.message}; reload the page.`
     },
