@@ -62,7 +62,7 @@ def _figures(figures: dict[str, float]) -> str:
 def _weights(card: ModelCard) -> str:
     if not card.weights_file:
         return "none"
-    return f"{weights_bytes(card) / 1e6:.1f} MB, sha256 {card.weights_sha256}"
+    return f"{weights_bytes(card) / 1e6:.1f} MB, sha256 {card.weights_sha256[:16]}…"
 
 
 def _speed(card: ModelCard) -> None:
