@@ -51,7 +51,7 @@ class Draft:
     def box_rule(self) -> str:
         about = self.evaluation.about
         classes = "one class" if about.one_class else "by class"
-        merged = f", merged at IoU {self.setting.nms_iou:g}" if about.needs_nms else ""
+        merged = f", merged above IoU {self.setting.nms_iou:g}" if about.needs_nms else ""
         return f"IoU ≥ {self.setting.match_iou:g}, {classes}{merged}"
 
     @property

@@ -66,7 +66,7 @@ def rule_of(setting: DialSetting, about: About) -> str:
     """How findings are judged, in words."""
     if about.task == "classify":
         return "An image shows a finding where its score is at least the confidence."
-    merged = f"merged at NMS IoU ≥ {setting.nms_iou:g}" if about.needs_nms else "not merged"
+    merged = f"merged above an NMS IoU of {setting.nms_iou:g}" if about.needs_nms else "not merged"
     same = "of the same class " if setting.class_aware and len(about.classes) > 1 else ""
     return (
         f"Findings are {merged}; one is right where its IoU with a truth {same}is "
