@@ -10,15 +10,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from fracture_core.evaluations import list_evaluations
-from fracture_core.evaluations.comparison import (
-    Place,
-    Setting,
-    contender,
-    draw_at_dial,
-    draw_of_all,
-    image_tests,
-    lines,
-)
+from fracture_core.evaluations.comparison import draw_at_dial, draw_of_all, image_tests, lines
+from fracture_core.evaluations.contenders import Place, Setting, contender
 from fracture_core.ui.set_comparison import Entrant
 from fracture_core.ui.set_comparison_table import HEADINGS, as_csv
 from tests.dial_evaluations import classifier, detector

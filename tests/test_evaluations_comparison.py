@@ -5,27 +5,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fracture_core.evaluations.average_precision import AveragePrecision
+from fracture_core.evaluations.comparability import refusal, refusal_of
 from fracture_core.evaluations.comparison import (
     Line,
-    Place,
-    Setting,
-    common_unit,
-    contender,
     draw_at_dial,
     draw_of_all,
-    froc_overlay,
     image_tests,
     lines,
-    place_at,
-    pr_overlay,
-    refusal,
-    refusal_of,
-    roc_overlay,
     test_count,
 )
+from fracture_core.evaluations.contenders import Place, Setting, common_unit, contender, place_at
 from fracture_core.evaluations.disagreement import disputes
+from fracture_core.evaluations.overlays import froc_overlay, pr_overlay, roc_overlay
 from fracture_core.metrics import coco
+from fracture_core.metrics.average_precision import AveragePrecision
 from fracture_core.metrics.paired import paired_bootstrap
 from fracture_core.metrics.weighted import Auc, ImageCounts
 from tests.dial_evaluations import ABOUT, classifier, detector, simulated

@@ -10,6 +10,7 @@ from fracture_core.errors import ConfigError
 from fracture_core.models.base import Model
 from fracture_core.models.cards import ModelCard
 from fracture_core.runs import RunFolder, new_run
+from fracture_core.stopping import stop_on_signal
 from trainers.checks import check_classes, check_data, check_disk, check_machine, check_monitor
 from trainers.config import TrainConfig, read_config, write_config
 from trainers.families import build_trainee
@@ -18,7 +19,6 @@ from trainers.journal import Journal
 from trainers.labelling import class_names
 from trainers.packing import pack_split
 from trainers.recipes import find_recipe
-from trainers.stopping import stop_on_signal
 
 
 def make_run(path: Path, recipe: str, data: str, changes: dict[str, object]) -> RunFolder:

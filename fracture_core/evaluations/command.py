@@ -19,11 +19,11 @@ from fracture_core.evaluations.report_text import as_text
 from fracture_core.evaluations.reporting import report_of
 from fracture_core.evaluations.running import check_evaluation, open_evaluation, run_evaluation
 from fracture_core.evaluations.sentences import sentence_of_negative
-from fracture_core.evaluations.stopping import stop_on_signal
 from fracture_core.metrics.critical import FRACTURE10_PAIRS
 from fracture_core.models.library import list_cards, points_of, store_points
 from fracture_core.models.points import Measurements
 from fracture_core.runs import RunFolder
+from fracture_core.stopping import stop_on_signal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

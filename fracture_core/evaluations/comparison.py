@@ -3,87 +3,26 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import nan
-from typing import Literal
 
 import numpy as np
 
-from fracture_core.evaluations.average_precision import AveragePrecision
-from fracture_core.evaluations.evaluation import About, Evaluation
-from fracture_core.evaluations.one_picture import Judging
-from fracture_core.metrics import greedy
+from fracture_core.evaluations.contenders import (
+    Contender,
+    Place,
+    Unit,
+)
+from fracture_core.evaluations.evaluation import Evaluation
+from fracture_core.metrics.average_precision import AveragePrecision
 from fracture_core.metrics.bootstrap import Interval, interval_of, replicates
 from fracture_core.metrics.columns import Bools, Columns, Float64s
 from fracture_core.metrics.paired import Difference, McNemar, difference_of, mcnemar
 from fracture_core.metrics.studies import study_positive, study_scores
 from fracture_core.metrics.weighted import Auc, FrocSensitivity
-from fracture_core.operating_points import (
-    Curve,
-    Rule,
-    choose,
-    classifier_curve,
-    detector_curve,
-)
 from fracture_core.types import Int64s
 
-Unit = Literal["lesion", "image", "study"]
-DialKind = Literal["sensitivity", "FP per image", "own confidence"]
-FEWEST, MOST = 2, 4
 RESAMPLES = 1000
 # Of so many candidates a resample takes a hundredth of a second.
 MANY_CANDIDATES, FEW_RESAMPLES = 500_000, 200
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
-    """How findings are merged and matched, and the score of a study."""
-
-    nms_iou: float = 0.5
-    match_iou: float = 0.5
-    class_aware: bool = True
-    study_rule: str = "max"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contender:
-    """One model's answers, judged once for every confidence.
-
-    `evaluation` holds only pictures whose truth is known · `found` its candidates, merged, and
-    which of them, `right` (N,), are matched · `hit_scores` (M,) of each truth the score of the
-    finding matched with it, −1 = none · `image_scores` (I,) · `lesions` None for a classifier.
-    """
-
-    evaluation: Evaluation
-    setting: Setting
-    found: Columns
-    right: Bools
-    hit_scores: Float64s
-    image_scores: Float64s
-    lesions: Curve | None
-    images: Curve
-
-    @property
-    def title(self) -> str:
-        return self.evaluation.about.title
-
-    def curve(self, unit: Unit) -> Curve | None:
-        """Of lesions, or of whole images."""
-        return self.lesions if unit == "lesion" else self.images
-
-    def judging(self, confidence: float) -> Judging:
-        return Judging(
-            confidence=confidence,
-            nms_iou=self.setting.nms_iou,
-            match_iou=self.setting.match_iou,
-            class_aware=self.setting.class_aware,
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where a dial puts a model: a confidence, or None and the reason."""
-
-    confidence: float | None
-    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,117 +40,6 @@ class Line:
     values: tuple[Interval, ...]
     differences: tuple[Difference | None, ...]
 
-
-# ---- who can be compared ------------------------------------------------------------------------
-
-
-def refusal_of(first: About, other: About) -> str:
-    """Why two evaluations cannot be compared by what they are of, or ""."""
-    if first.data_stamp != other.data_stamp or first.data != other.data:
-        same = first.data == other.data
-        found = "an other state of the data" if same else f"other data, {other.data_name}"
-        return f"{other.title} answered to {found}; the first to {first.data_name}."
-    if first.split != other.split:
-        return f"{other.title} answered to split {other.split}; the first to {first.split}."
-    if first.one_class != other.one_class:
-        words = ("each class by itself", "one class")
-        return (
-            f"{other.title} was evaluated with {words[other.one_class]}; "
-            f"the first with {words[first.one_class]}."
-        )
-    if _findings(first) != _findings(other):
-        ours, theirs = (", ".join(sorted(_findings(about)))[:120] for about in (first, other))
-        return f"{other.title} was evaluated with the classes {theirs}; the first with {ours}."
-    return ""
-
-
-def refusal(first: Evaluation, other: Evaluation) -> str:
-    """As `refusal_of`, and by their pictures and truths; both hold only known truths."""
-    if reason := refusal_of(first.about, other.about):
-        return reason
-    title = other.about.title
-    if first.sample_ids != other.sample_ids:
-        return (
-            f"{title} answered to {len(other):,} other pictures; the first to {len(first):,}: "
-            "evaluate both on the same."
-        )
-    both_boxes = "classify" not in (first.about.task, other.about.task)
-    if both_boxes and not _same_boxes(first.truths, other.truths):
-        return f"{title} was held against other boxes of truth; evaluate both again."
-    if not np.array_equal(first.positive, other.positive):
-        return f"{title} was held against another truth of the pictures; evaluate both again."
-    return ""
-
-
-def _findings(about: About) -> frozenset[str]:
-    return frozenset(name for name in about.classes if name != about.healthy)
-
-
-def _same_boxes(first: Columns, other: Columns) -> bool:
-    same: bool = np.array_equal(first.image, other.image) and np.array_equal(first.xyxy, other.xyxy)
-    return same
-
-
-# ---- one model ----------------------------------------------------------------------------------
-
-
-def contender(evaluation: Evaluation, setting: Setting) -> Contender:
-    """Of an evaluation such as `judged()` gives."""
-    positive = evaluation.positive
-    if evaluation.about.task == "classify":
-        scores = evaluation.image_scores.astype(np.float64)
-        return Contender(
-            evaluation=evaluation,
-            setting=setting,
-            found=evaluation.raw,
-            right=np.zeros(len(evaluation.raw), dtype=np.bool_),
-            hit_scores=np.empty(0),
-            image_scores=scores,
-            lesions=None,
-            images=classifier_curve(scores, positive),
-        )
-    found, truths = evaluation.found(setting.nms_iou), evaluation.truths
-    match_iou, aware = setting.match_iou, setting.class_aware
-    truth_row = greedy.assign_all(found, truths, match_iou, class_aware=aware)
-    right = truth_row >= 0
-    hit_scores = np.full(len(truths), -1.0)
-    hit_scores[truth_row[right]] = found.scores[right]
-    best = np.zeros(len(evaluation))
-    np.maximum.at(best, found.image, found.scores.astype(np.float64))
-    return Contender(
-        evaluation=evaluation,
-        setting=setting,
-        found=found,
-        right=right,
-        hit_scores=hit_scores,
-        image_scores=best,
-        lesions=detector_curve(found, truths, match_iou=match_iou, class_aware=aware),
-        images=classifier_curve(best, positive),
-    )
-
-
-def common_unit(contenders: Sequence[Contender]) -> Unit:
-    """Lesions where all find boxes, else whole images."""
-    return "lesion" if all(each.lesions is not None for each in contenders) else "image"
-
-
-def place_at(one: Contender, unit: Unit, kind: DialKind, level: float) -> Place:
-    """The highest confidence that reaches the sensitivity, or the lowest with few enough false
-    positives an image; `level` itself is the confidence where the kind is that.
-    """
-    if kind == "own confidence":
-        return Place(confidence=level)
-    curve = one.curve(unit)
-    if curve is None:
-        return Place(confidence=None, reason="it finds no boxes")
-    aim: Literal["sensitivity ≥", "FP per image ≤"] = (
-        "sensitivity ≥" if kind == "sensitivity" else "FP per image ≤"
-    )
-    point = choose(curve, Rule(aim=aim, bound=level))
-    return Place(confidence=point.confidence, reason=point.reason)
-
-
-# ---- figures ------------------------------------------------------------------------------------
 
 # Name, unit, and whether more is better.
 _AT_DIAL: tuple[tuple[str, Unit, bool], ...] = (
@@ -342,70 +170,6 @@ def test_count(made: Sequence[Line], images: Sequence[McNemar | None]) -> int:
 def median_ms(evaluation: Evaluation) -> float:
     """A picture, nan where there is none."""
     return float(np.median(evaluation.seconds)) * 1000 if len(evaluation) else nan
-
-
-# ---- curves -------------------------------------------------------------------------------------
-
-MOST_POINTS = 400
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Overlay:
-    """Points of one model's curve, (C,) each."""
-
-    x: Float64s
-    y: Float64s
-
-
-def pr_overlay(one: Contender, unit: Unit) -> Overlay:
-    """Precision over sensitivity, of lesions or images."""
-    curve = one.curve(unit)
-    if curve is None or not curve.positives:
-        return Overlay(x=np.empty(0), y=np.empty(0))
-    kept = _some(curve.sweep.true_positives)
-    return Overlay(x=curve.sweep.recall[kept], y=curve.sweep.precision[kept])
-
-
-def froc_overlay(one: Contender) -> Overlay:
-    """Sensitivity per lesion over false positives an image; no further than a few."""
-    curve = one.lesions
-    if curve is None or not (curve.positives and curve.images):
-        return Overlay(x=np.empty(0), y=np.empty(0))
-    rates = curve.sweep.false_positives / curve.images
-    near = int(np.searchsorted(rates, MOST_FP, side="right"))
-    kept = _some(curve.sweep.true_positives[:near])
-    # From where nothing is shown.
-    return Overlay(
-        x=np.concatenate([[0.0], rates[kept]]),
-        y=np.concatenate([[0.0], curve.sweep.recall[kept]]),
-    )
-
-
-def roc_overlay(one: Contender) -> Overlay:
-    """Sensitivity per image over the share of pictures without a truth that show something."""
-    curve = one.images
-    if not (curve.positives and curve.negatives):
-        return Overlay(x=np.empty(0), y=np.empty(0))
-    kept = _some(curve.sweep.true_positives + curve.false_alarms)
-    x = np.concatenate([[0.0], curve.false_alarms[kept] / curve.negatives])
-    return Overlay(x=x, y=np.concatenate([[0.0], curve.sweep.recall[kept]]))
-
-
-MOST_FP = 8.0
-
-
-def _some(counts: Int64s) -> Int64s:
-    """At most `MOST_POINTS` places, where rising counts change by equal steps; both ends."""
-    if len(counts) <= MOST_POINTS:
-        return np.arange(len(counts), dtype=np.int64)
-    steps = np.linspace(counts[0], counts[-1], MOST_POINTS // 2)
-    at = np.searchsorted(counts, steps, side="left")
-    even = np.round(np.linspace(0, len(counts) - 1, MOST_POINTS // 2)).astype(np.int64)
-    kept: Int64s = np.unique(np.concatenate([np.minimum(at, len(counts) - 1), even]))
-    return kept
-
-
-# ---- parts --------------------------------------------------------------------------------------
 
 
 def _truths(contenders: Sequence[Contender]) -> Columns:

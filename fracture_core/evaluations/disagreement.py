@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from fracture_core.evaluations.comparison import Contender, Unit
+from fracture_core.evaluations.contenders import Contender, Unit
 from fracture_core.metrics.columns import Bools, Float64s
 from fracture_core.metrics.pairs import box_pairs
 from fracture_core.types import Int64s

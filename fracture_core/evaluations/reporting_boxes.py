@@ -7,12 +7,12 @@ from math import nan
 import numpy as np
 
 from fracture_core.evaluations import resampling
-from fracture_core.evaluations.average_precision import AveragePrecision
 from fracture_core.evaluations.measuring import Scored
 from fracture_core.evaluations.report import Table, Unit
 from fracture_core.evaluations.reporting import Draft
 from fracture_core.evaluations.resampling import Statistic
 from fracture_core.metrics import any_hit, coco
+from fracture_core.metrics.average_precision import AveragePrecision
 from fracture_core.metrics.calibration import detection_ece, reliability
 from fracture_core.metrics.cells import Cells, assign_cells
 from fracture_core.metrics.columns import Columns, Float64s

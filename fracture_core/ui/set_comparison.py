@@ -9,22 +9,19 @@ from streamlit.delta_generator import DeltaGenerator
 
 from fracture_core.errors import ConfigError, WorkbenchError
 from fracture_core.evaluations import Evaluation, Listed, list_evaluations, load_evaluation
-from fracture_core.evaluations.comparison import (
+from fracture_core.evaluations.comparability import refusal, refusal_of
+from fracture_core.evaluations.comparison import Drawn, draw_at_dial, draw_of_all
+from fracture_core.evaluations.contenders import (
     FEWEST,
     MOST,
     Contender,
     DialKind,
-    Drawn,
     Place,
     Setting,
     Unit,
     common_unit,
     contender,
-    draw_at_dial,
-    draw_of_all,
     place_at,
-    refusal,
-    refusal_of,
 )
 from fracture_core.evaluations.dial import DialSetting
 from fracture_core.metrics.studies import STUDY_RULES

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from fracture_core.evaluations.comparison import Contender, Place, Unit
+from fracture_core.evaluations.contenders import Contender, Place, Unit
 from fracture_core.evaluations.disagreement import DISPUTES, DisputeKind, Disputes, disputes
 from fracture_core.evaluations.one_picture import JudgedBox, judge_picture
 from fracture_core.ui.case_gallery import (

@@ -4,12 +4,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from fracture_core.evaluations.comparison import (
+from fracture_core.evaluations.contenders import Contender, Place, Unit
+from fracture_core.evaluations.overlays import (
     MOST_FP,
-    Contender,
     Overlay,
-    Place,
-    Unit,
     froc_overlay,
     pr_overlay,
     roc_overlay,

@@ -3,7 +3,7 @@
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from fracture_core.evaluations.comparison import FEWEST
+from fracture_core.evaluations.contenders import FEWEST
 from fracture_core.ui.set_comparison import (
     Entrant,
     choose_evaluations,

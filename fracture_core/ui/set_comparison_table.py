@@ -12,12 +12,12 @@ from fracture_core.evaluations.comparison import (
     MANY_CANDIDATES,
     RESAMPLES,
     Line,
-    Place,
     image_tests,
     lines,
     median_ms,
     test_count,
 )
+from fracture_core.evaluations.contenders import Place
 from fracture_core.metrics.bootstrap import Interval
 from fracture_core.metrics.paired import Difference, McNemar
 from fracture_core.models.library import read_library, weights_bytes

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from fracture_core.demo import write_demo
-from fracture_core.evaluations.comparison import Contender, Setting, contender, place_at
+from fracture_core.evaluations.contenders import Contender, Setting, contender, place_at
 from fracture_core.evaluations.disagreement import disputes
 from tests.browser.conftest import serving
 from tests.browser.evaluated import (

@@ -1,4 +1,4 @@
-"""A request to stop, by signal, that is seen between two steps."""
+"""A request to stop, by signal, that is seen between two steps or batches."""
 
 import signal
 import threading
