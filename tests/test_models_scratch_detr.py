@@ -63,17 +63,18 @@ def test_saved_and_loaded_it_answers_the_same(model: ScratchDetrModel, tmp_path:
     assert_identical(model.predict([one])[0], again.predict([one])[0])
 
 
-@pytest.mark.parametrize("backbone", ["resnet18", "resnet50"])
+@pytest.mark.parametrize(("backbone", "depth"), [("resnet18", 4), ("resnet50", 4), ("resnet50", 3)])
 @pytest.mark.parametrize("norm_first", [False, True])
 @pytest.mark.parametrize("frozen_norm", [False, True])
 def test_sizes_are_read_from_the_tensors(
-    backbone: str, norm_first: bool, frozen_norm: bool, tmp_path: Path
+    backbone: str, depth: int, norm_first: bool, frozen_norm: bool, tmp_path: Path
 ) -> None:
     architecture = DetrArchitecture(
         class_count=3,
         query_count=5,
         backbone=backbone,
         backbone_width=4,
+        backbone_depth=depth,
         frozen_norm=frozen_norm,
         width=16,
         encoder_depth=2,
@@ -88,6 +89,15 @@ def test_sizes_are_read_from_the_tensors(
     card = card.model_copy(update={"weights_file": "m.pth", "input_size": 64})
     loaded = ScratchDetrModel.load(card, tmp_path)
     assert len(loaded.predict([sample(picture())])[0].detections) == 5
+
+
+def test_two_stages_are_read_from_the_tensors_but_for_the_count(tmp_path: Path) -> None:
+    shape = {"backbone": "resnet18", "backbone_width": 4, "width": 16, "feedforward_width": 12}
+    architecture = DetrArchitecture(class_count=3, query_count=5, two_stage=True, **shape)
+    torch.save(build_detr(architecture).state_dict(), tmp_path / "m.pth")
+    card = ScratchDetrModel.describe(tmp_path / "m.pth", model_id="m", title="M", classes=CLASSES)
+    assert card.architecture == dataclasses.asdict(architecture) | {"query_count": 100}
+    assert "100 queries" in card.note
 
 
 @pytest.mark.parametrize(

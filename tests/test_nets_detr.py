@@ -4,14 +4,14 @@ from typing import Any
 import pytest
 import torch
 import torchvision
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
 from fracture_core.errors import ConfigError
 from fracture_core.nets.backbone import Backbone, resnet_backbone
 from fracture_core.nets.criterion import SetCriterion
-from fracture_core.nets.detr import Detr, DetrArchitecture, build_detr
+from fracture_core.nets.detr import Detr, DetrArchitecture, DetrOutput, build_detr
 from fracture_core.nets.hungarian import HungarianMatcher
 from fracture_core.nets.resnet import ResNet, resnet
 from fracture_core.nets.targets import pad_targets
@@ -64,7 +64,7 @@ class Patches(nn.Module):
         return self.patch(nn.functional.pad(pixels, (0, right, 0, below)))
 
 
-def detr_on_patches() -> Detr:
+def detr_on_patches(*, two_stage: bool = False) -> Detr:
     torch.manual_seed(0)
     transformer = Transformer(
         width=16,
@@ -75,7 +75,8 @@ def detr_on_patches() -> Detr:
         dropout=0.1,
         norm_first=False,
     )
-    return Detr(Patches(), transformer, class_count=2, query_count=3).eval()
+    model = Detr(Patches(), transformer, class_count=2, query_count=3, two_stage=two_stage)
+    return model.eval()
 
 
 @pytest.mark.parametrize(
@@ -90,6 +91,7 @@ def detr_on_patches() -> Detr:
         {"encoder_depth": 3, "decoder_depth": 4, "norm_first": True},
         {"width": 20, "head_count": 5, "dropout": 0.0},
         {"auxiliary": False},
+        {"two_stage": True, "query_count": 2},
     ],
     ids=str,
 )
@@ -126,11 +128,13 @@ def test_attention_is_a_share_of_the_valid_cells_and_changes_nothing() -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 17), st.integers(0, 17))
+@given(st.booleans(), st.integers(1, 6), st.integers(1, 6), st.integers(0, 17), st.integers(0, 17))
 def test_a_picture_alone_or_padded_gives_the_same(
-    rows: int, columns: int, below: int, right: int
+    two_stage: bool, rows: int, columns: int, below: int, right: int
 ) -> None:
-    model = detr_on_patches()
+    # With fewer cells than queries, cells of the padding would have to fill up.
+    assume(not two_stage or rows * columns >= 3)
+    model = detr_on_patches(two_stage=two_stage)
     height, width = 4 * rows, 4 * columns
     picture = torch.randn(1, 1, height, width)
     alone = model(picture, with_attention=True)
@@ -178,6 +182,11 @@ def test_eval_is_deterministic_and_training_is_not() -> None:
     assert not torch.equal(model(pixels).logits, model(pixels).logits)
 
 
+def _in_order_of_places(answer: DetrOutput) -> DetrOutput:
+    order = answer.boxes_cxcywh[..., :2].sum(-1).argsort(dim=1)[..., None].expand(-1, -1, 4)
+    return answer._replace(boxes_cxcywh=answer.boxes_cxcywh.gather(1, order))
+
+
 @pytest.mark.parametrize("norm_first", [False, True])
 def test_gradient_reaches_every_parameter(norm_first: bool) -> None:
     backbone = Backbone(
@@ -223,9 +232,10 @@ def test_gradient_reaches_every_parameter(norm_first: bool) -> None:
     )
 
 
+@pytest.mark.parametrize("two_stage", [False, True])
 @pytest.mark.parametrize("masked", [False, True])
-def test_compiles_into_one_graph(masked: bool) -> None:
-    model = tiny()
+def test_compiles_into_one_graph(masked: bool, two_stage: bool) -> None:
+    model = tiny(two_stage=two_stage)
     pixels = torch.randn(2, 1, 64, 64)
     valid = None
     if masked:
@@ -256,10 +266,15 @@ def test_bfloat16_autocast_and_channels_last() -> None:
     torch.testing.assert_close(half.logits, expected.logits, atol=0.1, rtol=0.1)
 
 
-def test_whole_network_in_bfloat16() -> None:
+@pytest.mark.parametrize("two_stage", [False, True])
+def test_whole_network_in_bfloat16(two_stage: bool) -> None:
+    # As many queries as cells: which come first is no matter of rounding then.
+    changed = {"two_stage": two_stage, "query_count": 4}
     pixels = torch.randn(1, 1, 64, 64)
-    expected = tiny()(pixels)
-    half = tiny().bfloat16()(pixels.bfloat16())
+    expected = tiny(**changed)(pixels)
+    half = tiny(**changed).bfloat16()(pixels.bfloat16())
+    if two_stage:
+        expected, half = (_in_order_of_places(answer) for answer in (expected, half))
     torch.testing.assert_close(half.boxes_cxcywh.float(), expected.boxes_cxcywh, atol=0.05, rtol=0)
 
 
@@ -268,6 +283,21 @@ def test_backbone_is_the_resnets_last_feature_map() -> None:
     trunk = resnet("resnet18", class_count=2, width=4).eval()
     pixels = torch.randn(1, 3, 65, 40)
     torch.testing.assert_close(Backbone(trunk)(pixels), trunk.features(pixels))
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_a_shorter_backbone_stops_earlier(depth: int) -> None:
+    torch.manual_seed(0)
+    trunk = resnet("resnet50", class_count=2, width=4).eval()
+    backbone = Backbone(trunk, depth=depth)
+    x = trunk.maxpool(trunk.relu(trunk.bn1(trunk.conv1(torch.randn(1, 3, 64, 96)))))
+    for stage in (trunk.layer1, trunk.layer2, trunk.layer3)[:depth]:
+        x = stage(x)
+    torch.manual_seed(0)
+    resnet("resnet50", class_count=2, width=4)
+    cells = backbone(torch.randn(1, 3, 64, 96))
+    torch.testing.assert_close(cells, x)
+    assert (backbone.stride, backbone.channels) == (64 // cells.shape[2], cells.shape[1])
 
 
 def test_frozen_norm_is_torchvisions() -> None:
@@ -294,6 +324,49 @@ def test_frozen_stages_neither_learn_nor_drift(frozen_stages: int) -> None:
         assert all(p.requires_grad != frozen for p in stage.parameters())
 
 
+def test_proposals_begin_as_small_squares_on_their_cells() -> None:
+    model = tiny(two_stage=True, backbone_depth=3)
+    proposed = model(torch.randn(1, 1, 64, 32)).proposals
+    assert proposed.logits.shape == (1, 8, 3)
+    x, y, width, height = proposed.boxes_cxcywh[0].unbind(-1)
+    torch.testing.assert_close(x, torch.tensor([0.25, 0.75] * 4))
+    torch.testing.assert_close(y, torch.tensor([0.125, 0.375, 0.625, 0.875]).repeat_interleave(2))
+    torch.testing.assert_close(width, torch.full((8,), 0.12))
+    torch.testing.assert_close(height, width)
+
+
+def test_queries_begin_from_the_likeliest_cells() -> None:
+    model = tiny(two_stage=True, backbone_depth=3, query_count=2)
+    answer = model(torch.randn(3, 1, 64, 64))
+    likely = answer.proposals.logits[..., :-1].amax(-1) - answer.proposals.logits[..., -1]
+    best = likely.topk(2).indices[..., None].expand(-1, -1, 4)
+    # Nothing is learnt yet, so that the decoder leaves the boxes as they were proposed.
+    expected = answer.proposals.boxes_cxcywh.gather(1, best)
+    torch.testing.assert_close(answer.boxes_cxcywh, expected)
+
+
+def test_cells_in_the_padding_are_no_object() -> None:
+    model = tiny(two_stage=True, backbone_depth=3, query_count=16)
+    valid = torch.ones(1, 64, 64, dtype=torch.bool)
+    valid[:, 32:] = False
+    answer = model(torch.randn(1, 1, 64, 64), valid)
+    assert (answer.proposals.logits.softmax(-1)[0, 8:, -1] == 1).all()
+    assert (answer.proposals.logits.softmax(-1)[0, :8, -1] < 1).all()
+
+
+def test_the_loss_judges_proposals_too() -> None:
+    model = tiny(two_stage=True, backbone_depth=3)
+    answer = model(torch.randn(1, 1, 64, 64))
+    targets = pad_targets([torch.tensor([1])], [torch.tensor([[0.5] * 4])], class_count=2)
+    criterion = SetCriterion(class_count=2, matcher=HungarianMatcher())
+    alone = criterion(answer._replace(proposals=None), targets)
+    both = criterion(answer, targets)
+    proposed = criterion(answer.proposals, targets)
+    torch.testing.assert_close(both.total, alone.total + proposed.total)
+    assert proposed.total > 0
+    assert torch.equal(both.l1, alone.l1)
+
+
 def test_defaults_are_the_published_ones() -> None:
     with torch.device("meta"):
         model = build_detr(DetrArchitecture(class_count=7))
@@ -312,6 +385,7 @@ def test_defaults_are_the_published_ones() -> None:
         ({"class_count": 0}, "class_count"),
         ({"width": 18, "head_count": 2}, "multiple of 4"),
         ({"head_count": 3}, "divisor of the width"),
+        ({"backbone_depth": 5}, "backbone_depth"),
     ],
 )
 def test_shapes_that_cannot_be(wrong: dict[str, Any], message: str) -> None:
@@ -328,9 +402,11 @@ def test_a_mask_that_does_not_fit(valid: torch.Tensor) -> None:
         tiny()(torch.randn(2, 1, 64, 64), valid)
 
 
-def test_overfits_one_picture_with_two_boxes() -> None:
+@pytest.mark.parametrize("two_stage", [False, True])
+def test_overfits_one_picture_with_two_boxes(two_stage: bool) -> None:
     torch.manual_seed(0)
-    model = tiny(dropout=0.0, width=32, backbone_width=8, feedforward_width=64, query_count=4)
+    shape = {"width": 32, "backbone_width": 8, "feedforward_width": 64, "query_count": 4}
+    model = tiny(dropout=0.0, two_stage=two_stage, **shape)
     model.train()
     pixels = torch.zeros(1, 1, 96, 96)
     pixels[0, 0, 10:40, 8:30] = 1.0

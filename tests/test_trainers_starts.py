@@ -10,6 +10,7 @@ import torchvision
 from torch import Tensor
 
 from fracture_core.errors import ConfigError, WeightsError
+from fracture_core.models.faster_rcnn import FasterRcnnModel
 from fracture_core.models.hf_detr import HfDetrModel
 from fracture_core.models.state_dicts import save_state
 from fracture_core.settings import settings
@@ -96,6 +97,27 @@ def test_scratch_detr_takes_a_resnet_as_its_backbone() -> None:
     assert any(isinstance(module, FixedNorm) for module in trainee.modules())
     (note,) = trainee.notes
     assert note == "The backbone begins from ResNet, resnet18, everything else anew."
+
+
+def test_scratch_detr_takes_the_backbone_of_a_light_faster_rcnn() -> None:
+    state = kept(build("faster_rcnn"))
+    network = {"width": 32, "query_count": 5, "backbone_depth": 3, "two_stage": True}
+    trainee = begun("scratch_detr", "first", network_after=network)
+    backbone = trainee.network.get_submodule("backbone").state_dict()
+    assert torch.equal(backbone["stem.0.weight"], state["backbone.body.conv1.weight"])
+    assert torch.equal(
+        backbone["layer3.1.conv2.weight"], state["backbone.body.layer3.1.conv2.weight"]
+    )
+    assert not any(name.startswith("layer4") for name in backbone)
+    (note,) = trainee.notes
+    assert "The backbone begins from" in note
+
+
+def test_scratch_detr_does_not_take_torchvisions_faster_rcnn() -> None:
+    model = FasterRcnnModel.from_name("fasterrcnn_mobilenet_v3_large_320_fpn")
+    model.save(settings().models / model.card.model_id)
+    with pytest.raises(ConfigError, match=r"a light Faster R-CNN.*found fasterrcnn_mobilenet"):
+        begun("scratch_detr", model.card.model_id)
 
 
 def test_transformers_own_folder_will_do(tmp_path: Path) -> None:

@@ -47,6 +47,8 @@ class EfficientNetGateArchitecture(ClassifierArchitecture):
 
     reduction: int = Field(default=8, ge=1)
     hidden_width: int = Field(default=512, ge=1)
+    dropout: float = Field(default=0.5, ge=0, lt=1)
+    stochastic_depth: float = Field(default=0.2, ge=0, lt=1)
 
 
 class EfficientNetGateModel(Classifier):
@@ -134,6 +136,8 @@ def _build(architecture: EfficientNetGateArchitecture, *, class_count: int) -> E
         weights=architecture.weights or None,
         reduction=architecture.reduction,
         hidden_width=architecture.hidden_width,
+        dropout=architecture.dropout,
+        stochastic_depth=architecture.stochastic_depth,
     )
 
 

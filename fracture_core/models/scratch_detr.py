@@ -22,7 +22,8 @@ from fracture_core.nets.resnet import RESNETS
 INPUT_SIZE = 800
 """Pictures become squares of this side: uniform batches, as the network was conceived with."""
 
-_MARKS = frozenset({"queries", "class_head.weight", "projection.weight", "backbone.stem.0.weight"})
+_MARKS = frozenset({"class_head.weight", "box_head.4.weight", "backbone.stem.0.weight"})
+_TWO_STAGE_QUERIES = 100
 _HEADS = 8
 _MOST_PARAMETERS = 1_000_000_000
 _RANDOM_CLASSES = 3
@@ -69,6 +70,8 @@ class ScratchDetrModel(QueryDetector):
         names = named_classes(classes, architecture.class_count, weights)
         fit(_build(architecture, weights), state, weights)
         note = "The number of heads and the input size are taken to be the usual ones."
+        if architecture.two_stage:
+            note += f" So are its {architecture.query_count} queries."
         return _card(architecture, names, model_id=model_id, title=title, note=note)
 
     @classmethod
@@ -160,10 +163,14 @@ def _infer(state: Mapping[str, Tensor], source: Path) -> DetrArchitecture:
     classes, width = shape_of(state, "class_head.weight", 2, source)
     hidden, _ = shape_of(state, "transformer.decoder.0.feedforward.0.weight", 2, source)
     norms = [name for name in state if name.startswith("backbone.")]
+    two_stage = "proposals.class_head.weight" in state
+    queries = _TWO_STAGE_QUERIES if two_stage else shape_of(state, "queries", 2, source)[0]
     return DetrArchitecture(
         class_count=classes - 1,
-        query_count=shape_of(state, "queries", 2, source)[0],
+        query_count=queries,
+        two_stage=two_stage,
         backbone=_backbone(state, source),
+        backbone_depth=_count(state, r"backbone\.layer(\d)\."),
         backbone_width=shape_of(state, "backbone.stem.0.weight", 4, source)[0],
         in_channels=shape_of(state, "backbone.stem.0.weight", 4, source)[1],
         # A frozen norm has no counter.
@@ -180,9 +187,10 @@ def _infer(state: Mapping[str, Tensor], source: Path) -> DetrArchitecture:
 def _backbone(state: Mapping[str, Tensor], source: Path) -> str:
     deep = "backbone.layer1.0.conv3.weight" in state
     block = "bottleneck" if deep else "basic"
-    depths = tuple(_count(state, rf"backbone\.layer{n}\.(\d+)\.") for n in range(1, 5))
-    for name, known in RESNETS.items():
-        if known == (block, depths):
+    stages = _count(state, r"backbone\.layer(\d)\.")
+    depths = tuple(_count(state, rf"backbone\.layer{n}\.(\d+)\.") for n in range(1, stages + 1))
+    for name, (known_block, known_depths) in RESNETS.items():
+        if depths and (known_block, known_depths[:stages]) == (block, depths):
             return name
     found = f"{block} blocks, {depths} a stage"
     raise WeightsError(source, expected=f"one of {', '.join(RESNETS)}", found=found)

@@ -12,42 +12,43 @@ from fracture_core.nets.resnet import ResNet, resnet
 
 
 class Backbone(nn.Module):
-    """A ResNet without its pool and classes.
+    """The first `depth` of a ResNet's four stages, without its pool and classes.
 
     The first `frozen_stages` of stem, layer1 … layer4 are not trained: their weights get no
     gradient and their norms keep their statistics. Padding is not masked inside: near the edge
     of a picture the features depend on how far the batch is padded.
     """
 
-    stride = 32
-
-    def __init__(self, trunk: ResNet, *, frozen_stages: int = 0) -> None:
+    def __init__(self, trunk: ResNet, *, frozen_stages: int = 0, depth: int = 4) -> None:
         super().__init__()
         check_whole("frozen_stages", frozen_stages, 0, 5)
-        self.channels = trunk.feature_channels
+        check_whole("backbone_depth", depth, 1, 4)
+        self.stride = 2 ** (depth + 1)
+        self.channels = trunk.feature_channels // 2 ** (4 - depth)
+        self.depth = depth
         self.stem = nn.Sequential(trunk.conv1, trunk.bn1, trunk.relu, trunk.maxpool)
-        self.layer1 = trunk.layer1
-        self.layer2 = trunk.layer2
-        self.layer3 = trunk.layer3
-        self.layer4 = trunk.layer4
+        for number in range(1, depth + 1):
+            self.add_module(f"layer{number}", trunk.get_submodule(f"layer{number}"))
         self.frozen_stages = frozen_stages
-        for stage in self._stages()[:frozen_stages]:
+        for stage in self.stages()[:frozen_stages]:
             stage.requires_grad_(False)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """(B, in_channels, H, W) → (B, channels, ⌈H/32⌉, ⌈W/32⌉)."""
-        for stage in self._stages():
+        """(B, in_channels, H, W) → (B, channels, ⌈H/stride⌉, ⌈W/stride⌉)."""
+        for stage in self.stages():
             pixels = stage(pixels)
         return pixels
 
     def train(self, mode: bool = True) -> Self:
         super().train(mode)
-        for stage in self._stages()[: self.frozen_stages]:
+        for stage in self.stages()[: self.frozen_stages]:
             stage.train(False)
         return self
 
-    def _stages(self) -> list[nn.Sequential]:
-        return [self.stem, self.layer1, self.layer2, self.layer3, self.layer4]
+    def stages(self) -> list[nn.Module]:
+        """The stem and the stages, in the order of the pass."""
+        names = (f"layer{stage}" for stage in range(1, self.depth + 1))
+        return [self.stem, *(self.get_submodule(name) for name in names)]
 
 
 def resnet_backbone(
@@ -58,6 +59,7 @@ def resnet_backbone(
     weights: str | None = None,
     frozen_norm: bool = False,
     frozen_stages: int = 0,
+    depth: int = 4,
 ) -> Backbone:
     """A backbone by its ResNet's name, new or with torchvision's `weights` ("IMAGENET1K_V2").
 
@@ -76,7 +78,7 @@ def resnet_backbone(
     if weights is not None:
         _check_fits_imagenet(in_channels, width)
         load_imagenet(trunk, name, weights)
-    return Backbone(trunk, frozen_stages=frozen_stages)
+    return Backbone(trunk, frozen_stages=frozen_stages, depth=depth)
 
 
 def _check_fits_imagenet(in_channels: int, width: int) -> None:

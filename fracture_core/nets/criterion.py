@@ -60,14 +60,20 @@ class SetCriterion(nn.Module):
         self.register_buffer("class_weights", class_weights, persistent=False)
 
     def forward(self, output: DetrOutput, targets: Targets) -> SetLoss:
-        """Judge every layer of `output` against the truth; targets on the output's device."""
+        """Judge every layer of `output` against the truth; targets on the output's device.
+
+        What its cells propose is judged alike, in the total alone.
+        """
         logits = output.every_layers_logits().float()
         boxes_cxcywh = output.every_layers_boxes_cxcywh().float()
         target_of = self.matcher.assign(logits, boxes_cxcywh, targets)
         of_class = self._class_terms(logits, targets, target_of)
         l1, giou = _box_terms(boxes_cxcywh, targets, target_of)
         total = self.class_weight * of_class + self.l1_weight * l1 + self.giou_weight * giou
-        return SetLoss(total.sum(), of_class, l1, giou)
+        summed = total.sum()
+        if output.proposals is not None:
+            summed = summed + self.forward(output.proposals, targets).total
+        return SetLoss(summed, of_class, l1, giou)
 
     def _class_terms(self, logits: Tensor, targets: Targets, target_of: Tensor) -> Tensor:
         """(layers, B, Q, K+1) logits → (layers,) weighted mean cross-entropies."""

@@ -1,6 +1,8 @@
 """DETR: a picture in, a set of boxes out (Carion et al. 2020).
 
 pixels → backbone → 1×1 convolution → encoder → decoder with learnt queries → class and box heads
+
+With two stages (Zhu et al. 2021) the queries are the likeliest cells of the encoder.
 """
 
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from torch import Tensor, nn
 from fracture_core.nets.backbone import Backbone, resnet_backbone
 from fracture_core.nets.limits import check_whole
 from fracture_core.nets.positions import SinePositions
+from fracture_core.nets.proposals import CellProposals, Proposed, zero_linear
 from fracture_core.nets.transformer import Transformer
 
 
@@ -29,6 +32,8 @@ class DetrOutput(NamedTuple):
     attention: Tensor | None
     """(B, Q, h, w) on request: where each query looked in the last decoder layer, mean of the
     heads, sums to 1 over the valid cells."""
+    proposals: "DetrOutput | None" = None
+    """What the cells proposed in the first of two stages, as answers of h · w queries."""
 
     def every_layers_logits(self) -> Tensor:
         """(layers, B, Q, K+1), the answer itself last."""
@@ -43,7 +48,8 @@ class Detr(nn.Module):
     """A set of `query_count` boxes with classes for a picture, no suppression needed.
 
     What lies in the padding never matters, how much there is only through the backbone: the
-    transformer sees valid cells alone. With `auxiliary` the heads read every decoder layer.
+    transformer sees valid cells alone. With `auxiliary` the heads read every decoder layer; with
+    `two_stage` queries are not learnt but cells of the picture.
     """
 
     def __init__(
@@ -54,6 +60,7 @@ class Detr(nn.Module):
         class_count: int,
         query_count: int,
         auxiliary: bool = True,
+        two_stage: bool = False,
     ) -> None:
         super().__init__()
         check_whole("class_count", class_count, 1, 10_000)
@@ -63,16 +70,21 @@ class Detr(nn.Module):
         self.projection = nn.Conv2d(backbone.channels, width, 1)
         self.positions = SinePositions(width)
         self.transformer = transformer
-        self.queries = nn.Parameter(torch.randn(query_count, width))
         self.class_head = nn.Linear(width, class_count + 1)
+        last = zero_linear(width, 4) if two_stage else nn.Linear(width, 4)
         self.box_head = nn.Sequential(
-            nn.Linear(width, width),
-            nn.ReLU(),
-            nn.Linear(width, width),
-            nn.ReLU(),
-            nn.Linear(width, 4),
-            nn.Sigmoid(),
+            nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), last
         )
+        self.proposals: CellProposals | None = None
+        self.cell_norm: nn.Module = nn.Identity()
+        if two_stage:
+            # Cell by cell: Deformable DETR's group norm would see the padding.
+            self.cell_norm = nn.LayerNorm(width)
+            self.proposals = CellProposals(
+                width=width, class_count=class_count, query_count=query_count
+            )
+        else:
+            self.queries = nn.Parameter(torch.randn(query_count, width))
         self.auxiliary = auxiliary
 
     def forward(
@@ -88,16 +100,24 @@ class Detr(nn.Module):
             pixels = pixels.masked_fill(~valid[:, None], 0)
         cells = self.projection(self.backbone(pixels))
         cells_valid = None if valid is None else self._valid_cells(valid)
-        states, attention = self.transformer(
-            _tokens(cells),
-            _tokens(self._cell_positions(cells, cells_valid)),
-            self.queries,
-            None if cells_valid is None else cells_valid.flatten(1),
+        positions = _tokens(self._cell_positions(cells, cells_valid))
+        known = None if cells_valid is None else cells_valid.flatten(1)
+        tokens = self.cell_norm(_tokens(cells))
+        memory = self.transformer.encode(tokens, positions, known)
+        proposed = None
+        if self.proposals is not None:
+            everywhere = cells.new_ones((1, *cells.shape[-2:]), dtype=torch.bool)
+            grid = everywhere if cells_valid is None else cells_valid
+            proposed = self.proposals(memory.values, positions, grid)
+        states, attention = self.transformer.decode(
+            self.queries if proposed is None else proposed.queries,
+            memory,
+            states=None if proposed is None else proposed.states,
             with_attention=with_attention,
         )
         if attention is not None:
             attention = attention.view(*attention.shape[:2], *cells.shape[-2:])
-        return self._answer(states, attention)
+        return self._answer(states, attention, proposed)
 
     def _valid_cells(self, valid: Tensor) -> Tensor:
         """(B, H, W) → (B, h, w): a cell is valid where its first pixel is."""
@@ -111,14 +131,24 @@ class Detr(nn.Module):
         positions: Tensor = self.positions(cells_valid)
         return positions.to(cells.dtype)
 
-    def _answer(self, states: Tensor, attention: Tensor | None) -> DetrOutput:
+    def _answer(
+        self, states: Tensor, attention: Tensor | None, proposed: Proposed | None
+    ) -> DetrOutput:
         """(layers, B, Q, C) states → what the heads read in them."""
         # Heads read in float32 under autocast too: a box in bfloat16 is off by a pixel or two.
         with torch.autocast(states.device.type, enabled=False):
-            logits, boxes_cxcywh = self.class_head(states), self.box_head(states)
+            logits, places = self.class_head(states), self.box_head(states)
+            if proposed is not None:
+                places = places + proposed.references
+            boxes_cxcywh = places.sigmoid()
         judged = len(states) - 1 if self.auxiliary else 0
         return DetrOutput(
-            logits[-1], boxes_cxcywh[-1], logits[:judged], boxes_cxcywh[:judged], attention
+            logits[-1],
+            boxes_cxcywh[-1],
+            logits[:judged],
+            boxes_cxcywh[:judged],
+            attention,
+            None if proposed is None else _as_output(proposed),
         )
 
 
@@ -133,6 +163,7 @@ class DetrArchitecture:
     query_count: int = 4
     backbone: str = "resnet50"
     backbone_width: int = 64
+    backbone_depth: int = 4
     in_channels: int = 3
     frozen_norm: bool = True
     width: int = 256
@@ -143,6 +174,7 @@ class DetrArchitecture:
     dropout: float = 0.3
     norm_first: bool = False
     auxiliary: bool = True
+    two_stage: bool = False
 
 
 def build_detr(
@@ -162,6 +194,7 @@ def build_detr(
         weights=backbone_weights,
         frozen_norm=architecture.frozen_norm,
         frozen_stages=frozen_stages,
+        depth=architecture.backbone_depth,
     )
     transformer = Transformer(
         width=architecture.width,
@@ -178,7 +211,14 @@ def build_detr(
         class_count=architecture.class_count,
         query_count=architecture.query_count,
         auxiliary=architecture.auxiliary,
+        two_stage=architecture.two_stage,
     )
+
+
+def _as_output(proposed: Proposed) -> DetrOutput:
+    logits, boxes = proposed.logits, proposed.boxes_cxcywh
+    none = slice(0, 0)
+    return DetrOutput(logits, boxes, logits[None][none], boxes[None][none], None)
 
 
 def _tokens(cells: Tensor) -> Tensor:

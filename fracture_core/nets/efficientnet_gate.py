@@ -25,8 +25,10 @@ class EfficientNetGate(nn.Module):
     """EfficientNet's features (Tan and Le 2019) → gate → average pool → hidden layer → classes.
 
     Takes three channels of any size, normalised as ImageNet is. `weights` are torchvision's by
-    name; None starts anew. Training needs batches of at least two pictures, for the batch norm of
-    the hidden layer. Raises ConfigError and WeightsError.
+    name; None starts anew. In training `dropout` is the share of pooled features left out,
+    `stochastic_depth` how often the last block is skipped, earlier ones less (Huang et al. 2016).
+    Training needs batches of at least two pictures, for the batch norm of the hidden layer.
+    Raises ConfigError and WeightsError.
     """
 
     def __init__(
@@ -38,13 +40,15 @@ class EfficientNetGate(nn.Module):
         reduction: int = 8,
         hidden_width: int = 512,
         dropout: float = 0.5,
+        stochastic_depth: float = 0.2,
     ) -> None:
         super().__init__()
         check_name("efficientnet", name, EFFICIENTNETS)
         check_whole("class_count", class_count, 1, 10_000)
         check_whole("hidden_width", hidden_width, 1, 65_536)
         check_share("dropout", dropout)
-        network = get_model(name, weights=None)
+        check_share("stochastic_depth", stochastic_depth)
+        network = get_model(name, weights=None, stochastic_depth_prob=stochastic_depth)
         if weights is not None:
             load_imagenet(network, name, weights)
         self.extractor: nn.Sequential = network.features

@@ -38,6 +38,17 @@ class SinePositions(nn.Module):
         return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(-2)
 
 
+def cell_centres(valid: Tensor) -> Tensor:
+    """(B, h, w) bool → (B, h, w, 2) x and y of each cell's middle, shares of the valid part."""
+    count = valid.to(torch.float32)
+    return torch.stack([_middle(count, dim=2), _middle(count, dim=1)], dim=-1)
+
+
+def _middle(count: Tensor, dim: int) -> Tensor:
+    passed = count.cumsum(dim)
+    return (passed - 0.5) / passed.amax(dim, keepdim=True).clamp(min=1)
+
+
 def _share_of_way(count: Tensor, dim: int) -> Tensor:
     passed = count.cumsum(dim)
     # A row or column without a valid cell has share 0, not NaN.

@@ -177,40 +177,33 @@ class Transformer(nn.Module):
         self.decoder_norm = nn.LayerNorm(width)
         self._spread_evenly()
 
-    def forward(
-        self,
-        cells: Tensor,
-        positions: Tensor,
-        queries: Tensor,
-        valid: Tensor | None,
-        *,
-        with_attention: bool = False,
-    ) -> tuple[Tensor, Tensor | None]:
-        """Decode `queries` (Q, C) from `cells` (B, L, C) at `positions` (B or 1, L, C).
-
-        Cells where `valid` (B, L) is False are never looked at. Returns the states
-        (layers, B, Q, C) and, on request, the last layer's cross-attention, mean of the heads,
-        (B, Q, L).
-        """
-        memory = self.encode(cells, positions, valid)
-        return self.decode(queries, memory, with_attention=with_attention)
-
     def encode(self, cells: Tensor, positions: Tensor, valid: Tensor | None) -> Memory:
-        """Let the cells of each picture see each other."""
+        """Let the cells (B, L, C) of each picture, at `positions` (B or 1, L, C), see each other.
+
+        Cells where `valid` (B, L) is False are never looked at.
+        """
         for layer in self.encoder:
             cells = layer(cells, positions, valid)
         values = self.encoder_norm(cells)
         return Memory(values + positions, values, valid)
 
     def decode(
-        self, queries: Tensor, memory: Memory, *, with_attention: bool
+        self,
+        queries: Tensor,
+        memory: Memory,
+        *,
+        states: Tensor | None = None,
+        with_attention: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        """Let the queries read the memory, layer by layer.
+        """Let the queries (Q, C) or (B, Q, C) read the memory, layer by layer.
 
-        States start at zero, so the first self-attention only adds a constant, as in the paper.
+        Returns the states after each (layers, B, Q, C) and, on request, the last layer's
+        cross-attention, mean of the heads, (B, Q, L). Without `states` (B, Q, C) to start from
+        they are zero, so the first self-attention only adds a constant, as in the paper.
         """
         queries = queries.expand(len(memory.values), -1, -1)
-        states = torch.zeros_like(queries)
+        if states is None:
+            states = torch.zeros_like(queries)
         after_each, attention = [], None
         last = len(self.decoder) - 1
         for depth, layer in enumerate(self.decoder):

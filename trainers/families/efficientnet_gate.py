@@ -19,7 +19,7 @@ from trainers.config import TrainConfig
 from trainers.networks import checked, network_settings
 from trainers.starts import Start, open_start, take_over
 
-_KNOWN = ("name", "reduction", "hidden_width")
+_KNOWN = ("name", "reduction", "hidden_width", "dropout", "stochastic_depth")
 _DEFAULT = "efficientnet_b4"
 
 

@@ -25,6 +25,7 @@ from trainers.starts import Start, open_start, take_over
 from trainers.trainee import Losses, Trainee
 from trainers.truths import set_targets
 
+_BEGUN_FROM = ("scratch_detr", "resnet", "faster_rcnn")
 _FIXED = ("class_count", "in_channels")
 _KNOWN = tuple(
     field.name for field in dataclasses.fields(DetrArchitecture) if field.name not in _FIXED
@@ -64,19 +65,12 @@ class ScratchDetrTrainee(Trainee):
         return ScratchDetrModel(self._card, cast(Detr, network))
 
     def stages(self) -> Sequence[nn.Module]:
-        backbone = self.network.backbone
-        return (
-            backbone.stem,
-            backbone.layer1,
-            backbone.layer2,
-            backbone.layer3,
-            backbone.layer4,
-        )
+        return self.network.backbone.stages()
 
 
 def build(config: TrainConfig, classes: tuple[str, ...], model_id: str) -> ScratchDetrTrainee:
-    """`start`: "" = random; torchvision's weights for the ResNet by their name; a DETR or ResNet
-    of the library or a file, of which a ResNet becomes the backbone.
+    """`start`: "" = random; torchvision's weights for the ResNet by their name; a DETR, a ResNet
+    or a light Faster R-CNN of the library or a file; the latter two begin the backbone alone.
 
     With a start the backbone's norms are fixed unless `network.frozen_norm` is false.
     """
@@ -84,7 +78,9 @@ def build(config: TrainConfig, classes: tuple[str, ...], model_id: str) -> Scrat
     imagenet = _imagenet_name(config.start, str(given.get("backbone", "resnet50")))
     start = None
     if config.start and not imagenet:
-        start = open_start(config.start, ("scratch_detr", "resnet"), names="IMAGENET1K_V2")
+        start = open_start(
+            config.start, ("scratch_detr", "resnet", "faster_rcnn"), names="IMAGENET1K_V2"
+        )
     facts = {"frozen_norm": bool(config.start), **_facts_of(start), **given}
     facts |= {"class_count": len(classes), "in_channels": 3}
     architecture = checked(DetrArchitecture, facts)
@@ -119,6 +115,12 @@ def _facts_of(start: Start | None) -> dict[str, object]:
     facts = start.card.architecture
     if start.card.family == "scratch_detr":
         return dict(facts)
+    if start.card.family == "faster_rcnn":
+        light = facts.get("light")
+        if not isinstance(light, dict):
+            expected = "a light Faster R-CNN (fasterrcnn_light)"
+            raise ConfigError("start", expected=expected, found=str(facts["name"]))
+        return {name: light[name] for name in ("backbone", "backbone_width")}
     if facts["name"] not in RESNETS:
         expected = f"a ResNet of usual depth ({', '.join(RESNETS)})"
         raise ConfigError("start", expected=expected, found=f"depths {facts['depths']}")
@@ -130,18 +132,17 @@ def _begin(network: Detr, start: Start | None, classes: tuple[str, ...]) -> tupl
         return ()
     if start.card.family == "scratch_detr":
         return take_over(network, start, classes, heads=("class_head.",))
-    renamed = {
-        _in_backbone(name): tensor
-        for name, tensor in start.state.items()
-        if not name.startswith("fc.")
-    }
+    own = network.backbone.state_dict()
+    renamed = {_in_backbone(name): tensor for name, tensor in start.state.items()}
+    renamed = {name: tensor for name, tensor in renamed.items() if name in own}
     plain = Start(card=start.card.model_copy(update={"classes": classes}), state=renamed)
     take_over(network.backbone, plain, classes, heads=())
     return (f"The backbone begins from {start.card.title}, everything else anew.",)
 
 
 def _in_backbone(name: str) -> str:
-    """A tensor of a ResNet by its name in a `Backbone`."""
+    """A tensor of a ResNet or of a Faster R-CNN's by its name in a `Backbone`."""
+    name = name.removeprefix("backbone.body.")
     for own, theirs in (("conv1.", "stem.0."), ("bn1.", "stem.1.")):
         if name.startswith(own):
             return theirs + name.removeprefix(own)
