@@ -154,8 +154,8 @@ DEMO_MODELS: dict[str, DemoModel] = {
         },
         begins_from="patches-resnet",
     ),
-    "demo-detr": DemoModel(
-        title="Demo: DETR from scratch, two stages",
+    "first-detr": DemoModel(
+        title="DETR from scratch, two stages, first part of its training",
         recipe="r3-detr-scratch",
         data=_RADIOGRAPHS,
         settings={
@@ -183,6 +183,26 @@ DEMO_MODELS: dict[str, DemoModel] = {
             "no_object_weight": 0.05,
         },
         begins_from="demo-faster-rcnn",
+        shipped=False,
+    ),
+    "demo-detr": DemoModel(
+        title="Demo: DETR from scratch, two stages",
+        recipe="r3-detr-scratch",
+        data=_RADIOGRAPHS,
+        settings={
+            **_DETECT,
+            "network": {},
+            "input_size": 320,
+            "batch": 16,
+            "epochs": 5,
+            "lr": 4e-4,
+            "backbone_lr": 2e-4,
+            "frozen_stages": 1,
+            "clip_norm": 0.1,
+            "no_object_weight": 0.1,
+            "monitor": "ap",
+        },
+        begins_from="first-detr",
     ),
     "patches-efficientnet": DemoModel(
         title="EfficientNet-B0 with gate on patches",

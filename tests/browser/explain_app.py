@@ -5,6 +5,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import streamlit as st
 
 sys.path.append(str(Path(__file__).parents[2]))
@@ -17,12 +18,15 @@ from fracture_core.ui.routes import ROUTES
 from tests.browser.viewer_scenes import TRUTHS, sample
 from tests.patch_model import CLASSES, PatchModel, card
 
+LABELS = {"classes": 0, "wrong": 1, "gate": 0, "unknown": None, "foreign": 3, "two": 2}
+"""The known class of the picture in scenes of a classifier."""
+
 
 def read_scene(name: str) -> tuple[PatchModel, Sample]:
     shown = sample("plain", 420, 560, 0, TRUTHS)
     facts = {"model_id": f"patches-{name}", "architecture": {"healthy": "healthy"}}
-    if name in ("classes", "wrong", "gate", "unknown"):
-        label = {"classes": 0, "wrong": 1, "gate": 0, "unknown": None}[name]
+    if name in LABELS:
+        label = LABELS[name]
         shown = replace(shown, image_class=label)
         return PatchModel(card=card("classify", **facts), sharp=shown), shown
     fault = {"failing": "the network is <b>torn</b>", "weights": "weights"}.get(name, "")
@@ -40,9 +44,14 @@ def page() -> None:
     key = f"{name} {st.query_params.get('test', '')}"
     case = Case(key=key, title="Patches", samples=(shown,), classes=CLASSES)
     prediction = model.predict([shown])[0]
-    panes = [
-        Pane(title="Patches", card=model.card, predictions=(prediction,), has_gate=name == "gate")
-    ]
+    owner, classes = model.card, CLASSES
+    if name == "foreign":
+        classes = (*CLASSES, "transverse")
+    if name == "two":
+        prediction = replace(prediction, class_scores=np.array([0.8, 0.2], dtype=np.float32))
+        owner = owner.model_copy(update={"classes": ("fracture", "healthy")})
+        classes = ("fracture", "healthy", "transverse")
+    panes = [Pane(title="Patches", card=owner, predictions=(prediction,), has_gate=name == "gate")]
 
     def explain(asked: Asked) -> None:
         st.session_state.setdefault("asked", []).append(asked.what)
@@ -51,7 +60,7 @@ def page() -> None:
     state = case_viewer(
         case.samples,
         panes,
-        CLASSES,
+        classes,
         ViewerState.from_query(dict(st.query_params)),
         key="viewer",
         title=case.title,

@@ -297,6 +297,18 @@ def test_a_wrong_class_is_marked_and_truth_can_be_hidden(show: Opener) -> None:
     assert viewer.account.endswith("Truth hidden.")
 
 
+def test_a_class_that_the_model_does_not_know_is_not_judged(show: Opener) -> None:
+    viewer = show("foreign")
+    assert viewer.root.locator(".known").is_hidden()
+    assert viewer.account.endswith("Known class: transverse, which this model does not know.")
+
+
+def test_of_two_classes_the_unhealthy_one_stands_for_any_finding(show: Opener) -> None:
+    viewer = show("two")
+    assert viewer.root.locator(".known").inner_text() == "✓ right: known class transverse"
+    assert viewer.account.endswith("Known class: transverse, so the highest is right.")
+
+
 def test_an_image_is_explained(show: Opener) -> None:
     viewer = show("unknown")
     assert viewer.root.locator("[data-explain=finding]").is_hidden()

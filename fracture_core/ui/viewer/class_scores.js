@@ -23,8 +23,19 @@ export function classified(pane, frame, index, classes, showTruth) {
     rows,
     imageScore: pane.image_scores[index],
     known: known === null ? null : (classes[known] ?? `class ${known}`),
-    right: known === null ? null : rows[0].known,
+    right: known === null ? null : judged(pane, rows[0], known),
   }
+}
+
+/**
+ * Whether the best class is right, null where the model cannot say the known one. Of two classes
+ * of which one means health, the other stands for any finding.
+ */
+function judged(pane, best, known) {
+  if (known < pane.classes.length) return best.known
+  if (pane.healthy === "") return null
+  if (best.name === pane.healthy) return false
+  return pane.classes.length === 2 ? true : null
 }
 
 /** The plain account. A class that means health is the model's word, never a finding of ours. */
@@ -49,6 +60,7 @@ function operatingWords(pane, { imageScore }, state) {
 
 function knownWords({ known, right }, truthShown) {
   if (known === null) return truthShown ? "Known class: none." : "Truth hidden."
+  if (right === null) return `Known class: ${known}, which this model does not know.`
   return `Known class: ${known}, so the highest is ${right ? "right" : "wrong"}.`
 }
 
