@@ -41,8 +41,11 @@ def test_faults_are_found_opened_and_repaired(
     fault = page.locator(".st-key-fault-look-alikes-across")
     fault.locator("summary").click()
     expect(fault.locator("img")).to_have_count(2, timeout=SLOW)
-    script = "each => each.naturalWidth > 0"
-    assert all(image.evaluate(script) for image in fault.locator("img").all())
+    page.wait_for_function(
+        "frame => [...frame.querySelectorAll('img')].every(each => each.naturalWidth > 0)",
+        arg=fault.element_handle(),
+        timeout=SLOW,
+    )
     links = fault.get_by_role("link")
     expect(links).to_have_count(2)
     assert "sample=" in (links.first.get_attribute("href") or "")
