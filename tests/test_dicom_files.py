@@ -254,6 +254,13 @@ def test_flipped_anywhere_it_is_a_picture_or_a_picture_error(valid_files, which,
         open_picture(data)
 
 
+@pytest.mark.parametrize("tag", [b"\xe0\x7f\x10\x00", b"\x02\x00\x02\x00"])
+def test_an_element_of_an_unknown_representation_is_damage(tag):
+    data = bytearray(as_file(dataset(ramp(8, 8), bits=12)))
+    data[data.index(tag) + 5] ^= 0x39
+    assert "damage that makes it unreadable" in str(refusal(bytes(data)))
+
+
 def test_real_files_cut_short(shared_data):
     for path in sorted((shared_data / "dicom").glob("RG2_*.dcm")):
         data = path.read_bytes()

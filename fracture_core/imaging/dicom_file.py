@@ -56,6 +56,7 @@ def parse(data: bytes, name: str) -> Dataset:
         dataset = dcmread(io.BytesIO(plain), force=True)
         empty = not any(element.tag.group > 2 for element in dataset.elements())
         _name_syntax(dataset)
+        _convert_unguarded(dataset)
     # A damaged file can make pydicom raise anything; nothing of ours runs in here.
     except Exception as error:
         raise _damaged(name, error) from error
@@ -64,6 +65,15 @@ def parse(data: bytes, name: str) -> Dataset:
             name, expected="a DICOM file", found="a file without any DICOM element", advice=_ANEW
         )
     return dataset
+
+
+def _convert_unguarded(dataset: Dataset) -> None:
+    """Convert what is read later outside of `Header`: pydicom converts on first access, and raises
+    NotImplementedError for a damaged value representation.
+    """
+    for keyword in PIXEL_DATA:
+        dataset.get(keyword)
+    dataset.file_meta.get("MediaStorageSOPClassUID")
 
 
 def _name_syntax(dataset: Dataset) -> None:
