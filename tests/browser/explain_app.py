@@ -18,7 +18,15 @@ from fracture_core.ui.routes import ROUTES
 from tests.browser.viewer_scenes import TRUTHS, sample
 from tests.patch_model import CLASSES, PatchModel, card
 
-LABELS = {"classes": 0, "wrong": 1, "gate": 0, "unknown": None, "foreign": 3, "two": 2}
+LABELS = {
+    "classes": 0,
+    "wrong": 1,
+    "gate": 0,
+    "unknown": None,
+    "foreign": 3,
+    "two": 2,
+    "reordered": 1,
+}
 """The known class of the picture in scenes of a classifier."""
 
 
@@ -47,6 +55,9 @@ def page() -> None:
     owner, classes = model.card, CLASSES
     if name == "foreign":
         classes = (*CLASSES, "transverse")
+    if name == "reordered":
+        # As beside a detector in Compare: the truth is in classes of all detectors.
+        classes = ("transverse", CLASSES[0].upper())
     if name == "two":
         prediction = replace(prediction, class_scores=np.array([0.8, 0.2], dtype=np.float32))
         owner = owner.model_copy(update={"classes": ("fracture", "healthy")})

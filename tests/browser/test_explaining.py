@@ -303,6 +303,12 @@ def test_a_class_that_the_model_does_not_know_is_not_judged(show: Opener) -> Non
     assert viewer.account.endswith("Known class: transverse, which this model does not know.")
 
 
+def test_classes_are_compared_by_name_not_by_number(show: Opener) -> None:
+    viewer = show("reordered")
+    assert viewer.root.locator(".known").inner_text() == "✓ right: known class SPIRAL"
+    assert "spiral GT" in " ".join(viewer.root.locator(".class-row").first.inner_text().split())
+
+
 def test_of_two_classes_the_unhealthy_one_stands_for_any_finding(show: Opener) -> None:
     viewer = show("two")
     assert viewer.root.locator(".known").inner_text() == "✓ right: known class transverse"

@@ -12,30 +12,34 @@ const NO_PROBABILITY = "A score, not a probability."
  *
  * rows: {name, score, known: whether it is the known class}, best first · imageScore · known: the
  * name of the known class or null · right: whether the best is the known one, null = not judged.
+ * A pane's labels and those of the truth count different lists: classes are told by their names.
  */
 export function classified(pane, frame, index, classes, showTruth) {
   const scores = pane.class_scores[index]
   if (!scores) return null
-  const known = showTruth ? frame.image_class : null
-  const rows = scores.map((score, label) => ({ name: pane.classes[label] ?? `class ${label}`, score, known: label === known }))
+  const label = showTruth ? frame.image_class : null
+  const known = label === null ? null : (classes[label] ?? `class ${label}`)
+  const named = scores.map((score, at) => ({ name: pane.classes[at] ?? `class ${at}`, score }))
+  const rows = named.map((row) => ({ ...row, known: known !== null && bare(row.name) === bare(known) }))
   rows.sort((a, b) => b.score - a.score)
-  return {
-    rows,
-    imageScore: pane.image_scores[index],
-    known: known === null ? null : (classes[known] ?? `class ${known}`),
-    right: known === null ? null : judged(pane, rows[0], known),
-  }
+  return { rows, imageScore: pane.image_scores[index], known, right: known === null ? null : judged(rows, pane.healthy) }
 }
 
 /**
- * Whether the best class is right, null where the model cannot say the known one. Of two classes
- * of which one means health, the other stands for any finding.
+ * Whether the best class is right, null where the model does not know the known one and cannot be
+ * held to it. Of two classes of which one means health, the other stands for any finding.
  */
-function judged(pane, best, known) {
-  if (known < pane.classes.length) return best.known
-  if (pane.healthy === "") return null
-  if (best.name === pane.healthy) return false
-  return pane.classes.length === 2 ? true : null
+function judged(rows, healthy) {
+  const [best] = rows
+  if (rows.some((row) => row.known)) return best.known
+  if (healthy === "") return null
+  if (best.name === healthy) return false
+  return rows.length === 2 ? true : null
+}
+
+/** Names are equal when they differ in case and outer blanks only, as in fracture_core.classes. */
+function bare(name) {
+  return name.trim().toLowerCase()
 }
 
 /** The plain account. A class that means health is the model's word, never a finding of ours. */
