@@ -140,6 +140,7 @@ def test_whole_network_compiles_into_one_graph(smallest: EfficientNetGate) -> No
         ({"name": "efficientnet_b8"}, r"one of efficientnet_b0, .*found 'efficientnet_b8'"),
         ({"class_count": 0}, "class_count"),
         ({"dropout": -0.1}, "dropout"),
+        ({"stochastic_depth": 1.0}, "stochastic_depth"),
         ({"hidden_width": 0}, "hidden_width"),
         ({"reduction": 5000}, "reduction: expected a whole number from 1 to 1280"),
     ],

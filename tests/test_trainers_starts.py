@@ -8,6 +8,7 @@ import pytest
 import torch
 import torchvision
 from torch import Tensor
+from torchvision.ops import StochasticDepth
 
 from fracture_core.errors import ConfigError, WeightsError
 from fracture_core.models.faster_rcnn import FasterRcnnModel
@@ -118,6 +119,16 @@ def test_scratch_detr_does_not_take_torchvisions_faster_rcnn() -> None:
     model.save(settings().models / model.card.model_id)
     with pytest.raises(ConfigError, match=r"a light Faster R-CNN.*found fasterrcnn_mobilenet"):
         begun("scratch_detr", model.card.model_id)
+
+
+def test_an_efficientnets_dropout_is_that_of_the_config_and_is_kept() -> None:
+    kept(build("efficientnet_gate", network={"dropout": 0.0, "stochastic_depth": 0.0}))
+    trainee = begun("efficientnet_gate", "first")
+    modules = list(trainee.network.modules())
+    assert {module.p for module in modules if isinstance(module, torch.nn.Dropout)} == {0.0}
+    skipped = [module.p for module in modules if isinstance(module, StochasticDepth)]
+    assert skipped
+    assert set(skipped) == {0.0}
 
 
 def test_transformers_own_folder_will_do(tmp_path: Path) -> None:

@@ -74,6 +74,13 @@ _EFFICIENTNET: dict[str, object] = {
     "precision": "float32",
 }
 _DETECT: dict[str, object] = {**_COMMON, "merge_classes": "fracture", "monitor": "ap50"}
+_DETR: dict[str, object] = {
+    **_DETECT,
+    "input_size": 320,
+    "batch": 16,
+    "backbone_lr": 2e-4,
+    "clip_norm": 0.1,
+}
 _YOLO_NETWORK: dict[str, object] = {"name": "yolo11n.yaml", "mosaic": 0.0, "momentum": 0.9}
 _YOLO: dict[str, object] = {
     **_DETECT,
@@ -159,7 +166,7 @@ DEMO_MODELS: dict[str, DemoModel] = {
         recipe="r3-detr-scratch",
         data=_RADIOGRAPHS,
         settings={
-            **_DETECT,
+            **_DETR,
             "network": {
                 "query_count": 8,
                 "encoder_depth": 1,
@@ -172,13 +179,9 @@ DEMO_MODELS: dict[str, DemoModel] = {
                 "backbone_depth": 3,
                 "two_stage": True,
             },
-            "input_size": 320,
-            "batch": 16,
             "epochs": 14,
             "lr": 5e-4,
-            "backbone_lr": 2e-4,
             "frozen_stages": 2,
-            "clip_norm": 0.1,
             # Of 400 cells hardly one is an object.
             "no_object_weight": 0.05,
         },
@@ -190,15 +193,11 @@ DEMO_MODELS: dict[str, DemoModel] = {
         recipe="r3-detr-scratch",
         data=_RADIOGRAPHS,
         settings={
-            **_DETECT,
+            **_DETR,
             "network": {},
-            "input_size": 320,
-            "batch": 16,
             "epochs": 5,
             "lr": 4e-4,
-            "backbone_lr": 2e-4,
             "frozen_stages": 1,
-            "clip_norm": 0.1,
             "no_object_weight": 0.1,
             "monitor": "ap",
         },

@@ -99,15 +99,12 @@ class Detr(nn.Module):
             _check_valid(valid, pixels)
             pixels = pixels.masked_fill(~valid[:, None], 0)
         cells = self.projection(self.backbone(pixels))
-        cells_valid = None if valid is None else self._valid_cells(valid)
-        positions = _tokens(self._cell_positions(cells, cells_valid))
-        known = None if cells_valid is None else cells_valid.flatten(1)
-        tokens = self.cell_norm(_tokens(cells))
-        memory = self.transformer.encode(tokens, positions, known)
+        grid = self._valid_cells(valid, cells)
+        positions = _tokens(self.positions(grid).to(cells.dtype))
+        known = None if valid is None else grid.flatten(1)
+        memory = self.transformer.encode(self.cell_norm(_tokens(cells)), positions, known)
         proposed = None
         if self.proposals is not None:
-            everywhere = cells.new_ones((1, *cells.shape[-2:]), dtype=torch.bool)
-            grid = everywhere if cells_valid is None else cells_valid
             proposed = self.proposals(memory.values, positions, grid)
         states, attention = self.transformer.decode(
             self.queries if proposed is None else proposed.queries,
@@ -119,17 +116,15 @@ class Detr(nn.Module):
             attention = attention.view(*attention.shape[:2], *cells.shape[-2:])
         return self._answer(states, attention, proposed)
 
-    def _valid_cells(self, valid: Tensor) -> Tensor:
-        """(B, H, W) → (B, h, w): a cell is valid where its first pixel is."""
+    def _valid_cells(self, valid: Tensor | None, cells: Tensor) -> Tensor:
+        """(B, h, w), or (1, h, w) for all pictures where nothing is padded.
+
+        A cell is valid where its first pixel is.
+        """
+        if valid is None:
+            return cells.new_ones((1, *cells.shape[-2:]), dtype=torch.bool)
         stride = self.backbone.stride
         return valid[:, ::stride, ::stride]
-
-    def _cell_positions(self, cells: Tensor, cells_valid: Tensor | None) -> Tensor:
-        """(B, C, h, w), or (1, C, h, w) for all pictures where nothing is padded."""
-        if cells_valid is None:
-            cells_valid = cells.new_ones((1, *cells.shape[-2:]), dtype=torch.bool)
-        positions: Tensor = self.positions(cells_valid)
-        return positions.to(cells.dtype)
 
     def _answer(
         self, states: Tensor, attention: Tensor | None, proposed: Proposed | None
@@ -216,9 +211,8 @@ def build_detr(
 
 
 def _as_output(proposed: Proposed) -> DetrOutput:
-    logits, boxes = proposed.logits, proposed.boxes_cxcywh
-    none = slice(0, 0)
-    return DetrOutput(logits, boxes, logits[None][none], boxes[None][none], None)
+    logits, boxes_cxcywh = proposed.logits, proposed.boxes_cxcywh
+    return DetrOutput(logits, boxes_cxcywh, logits[None][:0], boxes_cxcywh[None][:0], None)
 
 
 def _tokens(cells: Tensor) -> Tensor:

@@ -41,15 +41,12 @@ class SinePositions(nn.Module):
 def cell_centres(valid: Tensor) -> Tensor:
     """(B, h, w) bool → (B, h, w, 2) x and y of each cell's middle, shares of the valid part."""
     count = valid.to(torch.float32)
-    return torch.stack([_middle(count, dim=2), _middle(count, dim=1)], dim=-1)
+    across = [_share_of_way(count, dim=dim, before=0.5) for dim in (2, 1)]
+    return torch.stack(across, dim=-1)
 
 
-def _middle(count: Tensor, dim: int) -> Tensor:
+def _share_of_way(count: Tensor, dim: int, *, before: float = 0.0) -> Tensor:
+    """To the end of each cell, or to `before` of a cell's length before it."""
     passed = count.cumsum(dim)
-    return (passed - 0.5) / passed.amax(dim, keepdim=True).clamp(min=1)
-
-
-def _share_of_way(count: Tensor, dim: int) -> Tensor:
-    passed = count.cumsum(dim)
-    # A row or column without a valid cell has share 0, not NaN.
-    return passed / passed.amax(dim, keepdim=True).clamp(min=1)
+    # A row or column without a valid cell has a share, not NaN.
+    return (passed - before) / passed.amax(dim, keepdim=True).clamp(min=1)
