@@ -36,25 +36,35 @@ def choose_evaluation(messages: DeltaGenerator, key: str = "evaluation") -> List
     if key not in st.session_state and key in st.query_params:
         st.session_state[key] = st.query_params[key]
     _explain_missing(messages, key, listed, done)
+    # Each part keeps its place, whatever the others hold: a form at another place is a new one, and
+    # what was being filled in would fold up.
+    choice, progress, form = st.container(), st.container(), st.container()
     chosen = None
     if done:
-        chosen = st.selectbox(
-            f"Evaluation ({len(done):,})",
-            list(done),
-            format_func=lambda name: title_of(done[name]),
-            key=key,
-            persist_state="session",
-            help="A model's answers to a split of a data set, the newest first.",
-        )
-        if st.query_params.get(key) != chosen:
-            st.query_params[key] = chosen
-        _offer_delete(done[chosen], key)
+        with choice:
+            chosen = _choose_finished(key, done)
     under_way = [each for each in listed.values() if not each.complete]
     moving = any(_is_moving(each) for each in under_way)
-    st.fragment(_show_under_way, run_every=REFRESH_SECONDS if moving else None)(moving)
-    with st.expander("New evaluation", icon=":material/add:", expanded=not listed):
+    with progress:
+        st.fragment(_show_under_way, run_every=REFRESH_SECONDS if moving else None)(moving)
+    with form, st.expander("New evaluation", icon=":material/add:", expanded=not listed):
         new_evaluation_form(messages)
     return done[chosen] if chosen else None
+
+
+def _choose_finished(key: str, done: dict[str, Listed]) -> str:
+    chosen = st.selectbox(
+        f"Evaluation ({len(done):,})",
+        list(done),
+        format_func=lambda name: title_of(done[name]),
+        key=key,
+        persist_state="session",
+        help="A model's answers to a split of a data set, the newest first.",
+    )
+    if st.query_params.get(key) != chosen:
+        st.query_params[key] = chosen
+    _offer_delete(done[chosen], key)
+    return chosen
 
 
 def title_of(listed: Listed) -> str:

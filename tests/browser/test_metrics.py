@@ -110,6 +110,7 @@ def test_two_models_are_evaluated_and_a_cell_leads_to_its_case(
     start(page, "Demo: YOLO11n", clicks=2)
     # A double click made one job.
     expect(page.get_by_text("Evaluation (1)")).to_be_visible()
+    page.locator(IDLE).wait_for()
     page.get_by_text("New evaluation").click()
     start(page, "Demo: light Faster R-CNN")
     expect(page.get_by_text("Evaluation (2)")).to_be_visible()

@@ -1,0 +1,30 @@
+"""The form of a new evaluation stays as it is while the page around it changes."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+
+from fracture_core.demo import write_demo
+from tests.browser.test_metrics import IDLE, ROOT, SLOW, choose, fill
+
+
+def test_a_form_being_filled_in_outlives_the_end_of_another_evaluation(
+    page: Page, serve: Callable[..., str], tmp_path: Path
+) -> None:
+    demo = write_demo(tmp_path / "set", count=16, seed=2, size=(256, 256))
+    page.goto(f"{serve(ROOT / 'streamlit_app.py')}/metrics")
+    expect(page.get_by_text("Nothing has been evaluated yet")).to_be_visible(timeout=30_000)
+    fill(page, "path", str(demo))
+    fill(page, "evaluation_limit", "10")
+    choose(page, "evaluation_model", "Demo: YOLO11n")
+    page.locator(".st-key-evaluation_start button:visible").first.click()
+    limit = page.locator(".st-key-evaluation_limit input")
+    expect(limit).to_be_hidden()
+    page.get_by_text("New evaluation").click()
+    limit.fill("7")
+    expect(page.get_by_text("Evaluation (1)")).to_be_visible(timeout=SLOW)
+    page.locator(IDLE).wait_for()
+    page.wait_for_timeout(500)
+    expect(limit).to_be_visible()
+    expect(limit).to_have_value("7")
