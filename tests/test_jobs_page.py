@@ -8,6 +8,7 @@ from streamlit.testing.v1 import AppTest
 
 from fracture_core import jobs
 from fracture_core.demo import write_demo
+from fracture_core.errors import ConfigError
 from fracture_core.models.cards import ModelCard, write_card
 from fracture_core.models.library import hash_file, list_cards
 from fracture_core.settings import settings
@@ -180,13 +181,19 @@ def test_a_setting_that_cannot_be_is_said_at_once(demo):
     assert not [each for each in app.button if each.label == "Start training"]
 
 
-def test_a_start_makes_one_run_with_the_settings_of_the_page(demo, no_trainer, monkeypatch):
+@pytest.fixture
+def went(monkeypatch):
+    """Where the page led to; its checks find nothing wrong."""
     from fracture_core.ui import launching
 
     found = {"findings": [], "parameters": 1, "step_seconds": 1, "seconds": 1, "memory_bytes": 1}
     monkeypatch.setattr(launching, "_preflight", lambda *_: {**found, "device": "CPU"})
-    went = []
-    monkeypatch.setattr(launching.st, "switch_page", went.append)
+    pages = []
+    monkeypatch.setattr(launching.st, "switch_page", pages.append)
+    return pages
+
+
+def test_a_start_makes_one_run_with_the_settings_of_the_page(demo, no_trainer, went):
     app = open_launch(demo)
     by_label(app.number_input, "epochs").set_value(7).run()
     by_label(app.button, "Check before the start").click().run()
@@ -197,6 +204,43 @@ def test_a_start_makes_one_run_with_the_settings_of_the_page(demo, no_trainer, m
     assert (config.epochs, config.batch) == (7, find_recipe("r3-detr-scratch").config("", {}).batch)
     assert [job.name for job in jobs.list_jobs()] == [run.name]
     assert went == ["pages/train/jobs.py"]
+    # A second click, a moment later, means the same run.
+    by_label(app.button, "Start training").click().run()
+    assert [job.name for job in jobs.list_jobs()] == [run.name]
+    assert went == ["pages/train/jobs.py"] * 2
     # What was checked is not what is asked for any more.
     by_label(app.number_input, "epochs").set_value(8).run()
     assert by_label(app.button, "Start training").disabled
+
+
+def test_what_was_typed_last_counts_though_start_is_clicked_at_once(demo, no_trainer, went):
+    app = open_launch(demo)
+    by_label(app.button, "Check before the start").click().run()
+    by_label(app.number_input, "epochs").set_value(8)
+    by_label(app.button, "Start training").click().run()
+    # It was checked with other settings.
+    assert not list(settings().runs.glob("r3*"))
+    assert went == []
+    by_label(app.button, "Check before the start").click().run()
+    by_label(app.text_input, "Name of the run").set_value("mine")
+    by_label(app.button, "Start training").click().run()
+    assert not app.exception
+    assert read_config(settings().runs / "mine" / "config.json").epochs == 8
+    assert [job.name for job in jobs.list_jobs()] == ["mine"]
+
+
+def test_a_start_that_the_queue_refused_can_be_tried_again(demo, no_trainer, went, monkeypatch):
+    def refuse(_):
+        raise ConfigError("queue", expected="room", found="none")
+
+    app = open_launch(demo)
+    by_label(app.button, "Check before the start").click().run()
+    with monkeypatch.context() as full:
+        full.setattr(jobs, "submit", refuse)
+        by_label(app.button, "Start training").click().run()
+        assert "expected room" in app.error[0].value
+        assert went == []
+    by_label(app.button, "Start training").click().run()
+    assert not app.exception
+    (job,) = jobs.list_jobs()
+    assert [path.name for path in settings().runs.glob("r3*")] == [job.name]

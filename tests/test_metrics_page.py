@@ -160,6 +160,18 @@ def test_start_makes_one_job_however_often_it_is_clicked(
     assert app.selectbox(key="evaluation").value == listed.name
 
 
+def test_what_was_typed_last_counts_though_start_is_clicked_at_once(
+    demo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = form(demo)
+    monkeypatch.setattr(evaluation_form.jobs, "submit", lambda folder, **_: run_evaluation(folder))
+    # Leaving the field and clicking reach the server together.
+    app.number_input(key="evaluation_limit").set_value(1)
+    checked(app.button(key="evaluation_start").click().run())
+    (listed,) = list_evaluations()
+    assert listed.pictures == 1
+
+
 def test_one_class_is_switched_on_where_no_name_is_shared(demo: Path) -> None:
     add_folder(SHIPPED / "demo-yolo-detect")
     app = form(demo, "demo-yolo-detect")

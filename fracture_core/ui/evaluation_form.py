@@ -1,7 +1,6 @@
 """A new evaluation: what is asked, what is known to be wrong with it, and the start."""
 
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from fracture_core.evaluations.labelling import label
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.library import read_library
 from fracture_core.ui.dataset_choice import choose_dataset
+from fracture_core.ui.double_click import just_done, remember_done
 from fracture_core.ui.model_choice import name_of
 from fracture_core.ui.text import literal
 
@@ -27,8 +27,6 @@ ALL = "all"
 ONE_CLASS = "evaluation_one_class"
 _STARTED = "evaluation_started"
 _VALIDATION = ("val", "valid", "validation")
-# Two clicks within this time mean one.
-_TWICE_SECONDS = 3.0
 
 
 def new_evaluation_form(messages: DeltaGenerator) -> None:
@@ -58,38 +56,42 @@ def new_evaluation_form(messages: DeltaGenerator) -> None:
         one_class=one_class,
         limit=None if limit is None else int(limit),
     )
-    st.button(
+    # No callback: it would be given what the fields held before the click, and a field that is
+    # left by the click has changed since.
+    clicked = st.button(
         "Start",
         type="primary",
         icon=":material/play_arrow:",
         key="evaluation_start",
         disabled=bool(problem),
-        on_click=start,
-        args=(config,),
         help="Runs in the background; the page may be left.",
     )
-    if error := st.session_state.pop("evaluation_error", ""):
-        st.error(literal(error), icon=":material/error:")
+    if not clicked or problem:
+        return
+    try:
+        start(config)
+    except WorkbenchError as error:
+        st.error(literal(str(error)), icon=":material/error:")
+        return
+    st.rerun()
 
 
 def start(config: EvaluateConfig) -> None:
-    """Submit it; the same asked again, while it runs or a moment later, is the same job."""
+    """Submit it; the same asked again, while it runs or a moment later, is the same job.
+
+    Raises WorkbenchError where the queue refuses it.
+    """
     if _is_under_way(config):
         return
-    try:
-        run = new_evaluation(config)
-        command = (sys.executable, "-m", "fracture_core", "evaluate", "--resume", str(run.path))
-        jobs.submit(run.path, command=command)
-    except WorkbenchError as error:
-        st.session_state.evaluation_error = str(error)
-        return
+    run = new_evaluation(config)
+    command = (sys.executable, "-m", "fracture_core", "evaluate", "--resume", str(run.path))
+    jobs.submit(run.path, command=command)
     st.session_state[AWAITED] = run.name
-    st.session_state[_STARTED] = (config, time.monotonic())
+    remember_done(_STARTED, config)
 
 
 def _is_under_way(config: EvaluateConfig) -> bool:
-    last, at = st.session_state.get(_STARTED, (None, 0.0))
-    if last == config and time.monotonic() - at < _TWICE_SECONDS:
+    if just_done(_STARTED, config):
         return True
     for each in list_evaluations():
         if each.config == config and not each.complete:

@@ -63,15 +63,18 @@ def show_points(listed: Listed, evaluation: Evaluation, setting: DialSetting) ->
         st.error(literal(str(error)), icon=":material/error:")
         return
     _show_table(measured.points, "chosen")
-    st.button(
+    can_store = bool(measured.points) and _card_of(evaluation) is not None
+    # No callback: it would be given what was measured before the click, and a field that is left
+    # by the click has changed since.
+    clicked = st.button(
         "Store with the model",
         icon=":material/save:",
-        on_click=_store,
-        args=(measured, about.title),
-        disabled=not measured.points or _card_of(evaluation) is None,
+        disabled=not can_store,
         help="They replace those that are stored: the viewer's solid and dashed lines, and what a "
         "score and a negative are worth, follow them.",
     )
+    if clicked and can_store:
+        _store(measured, about.title)
     if word := st.session_state.pop("points_word", ""):
         st.toast(literal(word), icon=":material/flag:")
 
@@ -124,10 +127,10 @@ def stored_points(evaluation: Evaluation, messages: DeltaGenerator) -> Measureme
 def _store(measured: Measurements, title: str) -> None:
     try:
         store_points(measured)
+        st.session_state.points_word = f"Stored with {title}."
     except (WorkbenchError, OSError) as error:
         st.session_state.points_word = f"Not stored: {error}"
-        return
-    st.session_state.points_word = f"Stored with {title}."
+    st.rerun()
 
 
 # ---- rules --------------------------------------------------------------------------------------
@@ -150,7 +153,10 @@ def _choose_rules(classifies: bool) -> tuple[Rule, ...]:
             width=130,
         )
         rule = Rule(aim=aim, bound=0.0 if aim == "max F1" else float(bound or 0.0))
-        st.button("Add", icon=":material/add:", on_click=_add, args=(rule,), disabled=rule in held)
+        known = rule in held
+        if st.button("Add", icon=":material/add:", disabled=known) and not known:
+            st.session_state[_RULES] = (*held, rule)
+            st.rerun()
         st.button("Usual rules", icon=":material/restart_alt:", on_click=_reset)
     names = [each.name for each in held]
     kept = st.pills("Rules in use", names, selection_mode="multi", default=names, key=_key(names))
@@ -160,10 +166,6 @@ def _choose_rules(classifies: bool) -> tuple[Rule, ...]:
 def _key(names: Sequence[str]) -> str:
     """A new list begins with all of it chosen."""
     return f"rules_in_use:{'|'.join(names)}"
-
-
-def _add(rule: Rule) -> None:
-    st.session_state[_RULES] = (*st.session_state[_RULES], rule)
 
 
 def _reset() -> None:
@@ -189,14 +191,13 @@ def _show_stored(stored: Measurements, evaluation: Evaluation) -> None:
     about = evaluation.about
     st.markdown(f"**Applied to {literal(about.data_name)}, split {literal(about.split)}**")
     _show_table(applied.points, "applied")
-    st.button(
+    if st.button(
         "Store what they reach here",
         icon=":material/save:",
-        on_click=_store,
-        args=(applied, about.title),
         help="The points stay; these figures, of pictures they were not chosen on, are kept "
         "beside them.",
-    )
+    ):
+        _store(applied, about.title)
 
 
 def _show_table(points: Sequence[Point], which: str) -> None:

@@ -8,6 +8,7 @@ import streamlit as st
 
 from fracture_core.errors import ConfigError, WorkbenchError
 from fracture_core.settings import settings
+from fracture_core.ui.double_click import just_done, remember_done
 from fracture_core.ui.job_list import duration
 from fracture_core.ui.text import literal
 from fracture_core.ui.training_settings import Changes
@@ -20,6 +21,8 @@ _ICONS = {
     "error": ":material/error:",
 }
 _PATIENCE_SECONDS = 600
+_LAUNCHED = "launched"
+_MADE = "run_made"
 Asked = tuple[str, str, str]
 
 
@@ -48,7 +51,7 @@ def try_config(recipe: Recipe, data: str, changes: Changes) -> TrainConfig | Non
 
 def look_before(recipe: Recipe, data: str, changes: Changes) -> bool:
     """Offer the pre-flight; whether the training may start, with exactly these settings."""
-    asked: Asked = (recipe.name, data, json.dumps(changes, sort_keys=True))
+    asked = _asked(recipe, data, changes)
     if st.button("Check before the start", icon=":material/checklist:"):
         with st.spinner("Looking at the data and measuring a few steps…"):
             st.session_state.preflight = (asked, _preflight(recipe, data, changes))
@@ -57,6 +60,10 @@ def look_before(recipe: Recipe, data: str, changes: Changes) -> bool:
         st.caption("The check looks at data, disk and memory, and measures a few steps.")
         return False
     return _show(found)
+
+
+def _asked(recipe: Recipe, data: str, changes: Changes) -> Asked:
+    return recipe.name, data, json.dumps(changes, sort_keys=True)
 
 
 def _preflight(recipe: Recipe, data: str, changes: Changes) -> dict[str, object]:
@@ -105,18 +112,25 @@ def _show(found: dict[str, object]) -> bool:
 def launch(recipe: Recipe, data: str, changes: Changes, *, may_start: bool) -> None:
     """Name the run and start it; goes to the page of jobs."""
     name = st.text_input("Name of the run", _free_name(recipe.name), key=f"{recipe.name}-run")
-    st.button(
+    # No callback: it would be given what the fields held before the click, and a field that is
+    # left by the click has changed since.
+    clicked = st.button(
         "Start training",
         type="primary",
         disabled=not may_start,
         icon=":material/play_arrow:",
-        on_click=_launch,
-        args=(recipe, data, changes, name),
     )
-    if error := st.session_state.pop("launch_error", ""):
-        st.error(literal(error), icon=":material/error:")
-    if st.session_state.pop("launched", False):
-        st.switch_page("pages/train/jobs.py")
+    if not clicked or not may_start:
+        return
+    asked = _asked(recipe, data, changes)
+    if not just_done(_LAUNCHED, asked):
+        try:
+            _launch(recipe, data, changes, name)
+        except WorkbenchError as error:
+            st.error(literal(str(error)), icon=":material/error:")
+            return
+        remember_done(_LAUNCHED, asked)
+    st.switch_page("pages/train/jobs.py")
 
 
 def take_from_address() -> None:
@@ -135,17 +149,14 @@ def _launch(recipe: Recipe, data: str, changes: Changes, name: str) -> None:
     from trainers.running import make_run
 
     folder = settings().runs / name
-    try:
-        # A second click finds the run of the first one.
-        if not (folder / "config.json").exists():
-            make_run(folder, recipe.name, data, changes)
-        submit(folder)
-    except WorkbenchError as error:
-        st.session_state.launch_error = str(error)
-        return
-    st.session_state.pop(f"{recipe.name}-run", None)
+    made = (name, _asked(recipe, data, changes))
+    # Where the queue refused it, another try finds the run made before.
+    if st.session_state.get(_MADE) != made:
+        make_run(folder, recipe.name, data, changes)
+        st.session_state[_MADE] = made
+    submit(folder)
+    st.session_state.pop(_MADE)
     st.session_state.run = name
-    st.session_state.launched = True
 
 
 def _free_name(recipe: str) -> str:

@@ -13,6 +13,7 @@ from tests.browser.test_dial import MARKERS
 ROOT = Path(__file__).parents[2]
 IDLE = "[data-testid=stApp][data-test-script-state=notRunning]"
 SLOW = 300_000
+COUNTED = re.compile(r"^Evaluation \(\d+\)$")
 
 
 @pytest.fixture(scope="module")
@@ -109,11 +110,11 @@ def test_two_models_are_evaluated_and_a_cell_leads_to_its_case(
     fill(page, "evaluation_limit", "10")
     start(page, "Demo: YOLO11n", clicks=2)
     # A double click made one job.
-    expect(page.get_by_text("Evaluation (1)")).to_be_visible()
+    expect(page.get_by_text(COUNTED)).to_have_text("Evaluation (1)")
     page.locator(IDLE).wait_for()
     page.get_by_text("New evaluation").click()
     start(page, "Demo: light Faster R-CNN")
-    expect(page.get_by_text("Evaluation (2)")).to_be_visible()
+    expect(page.get_by_text(COUNTED)).to_have_text("Evaluation (2)")
 
     page.locator(".dial[data-painted]").wait_for(timeout=SLOW)
     page.locator(IDLE).wait_for()
