@@ -244,3 +244,16 @@ def test_a_start_that_the_queue_refused_can_be_tried_again(demo, no_trainer, wen
     assert not app.exception
     (job,) = jobs.list_jobs()
     assert [path.name for path in settings().runs.glob("r3*")] == [job.name]
+
+
+def test_a_run_is_made_among_the_others_only(demo, no_trainer, went, tmp_path):
+    app = open_launch(demo)
+    by_label(app.button, "Check before the start").click().run()
+    for name in ("../elsewhere", str(tmp_path / "elsewhere"), "", ".."):
+        by_label(app.text_input, "Name of the run").set_value(name)
+        by_label(app.button, "Start training").click().run()
+        assert not app.exception
+        assert "expected a name" in app.error[0].value, name
+    assert went == []
+    assert not (tmp_path / "elsewhere").exists()
+    assert not (settings().runs.parent / "elsewhere").exists()

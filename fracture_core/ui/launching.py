@@ -149,6 +149,8 @@ def _launch(recipe: Recipe, data: str, changes: Changes, name: str) -> None:
     from trainers.running import make_run
 
     folder = settings().runs / name
+    if folder.name != name:
+        raise ConfigError("Name of the run", expected="a name, not a path", found=repr(name))
     made = (name, _asked(recipe, data, changes))
     # Where the queue refused it, another try finds the run made before.
     if st.session_state.get(_MADE) != made:
