@@ -4,6 +4,7 @@ They were trained on seed 101, validated on 202 and tested on 303. `HELD_OUT_SEE
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from tests import torchvision_files
 from tests.trainee_networks import CLASSES, make_batch
 from trainers import demo_data, demo_models, demo_points
 from trainers.config import TrainConfig
-from trainers.demo_models import DEMO_MODELS
+from trainers.demo_models import DEMO_MODELS, DemoModel
 from trainers.families.faster_rcnn import build as build_faster_rcnn
 from trainers.families.resnet import build as build_resnet
 from trainers.recipes import find_recipe
@@ -184,6 +185,34 @@ class TestTable:
         assert (measured.split, measured.data) == ("val", "synthetic radiographs")
         met = [point for point in measured.points if point.confidence is not None]
         assert {point.applied_to for point in met} == {"synthetic radiographs, split test"}
+
+    def test_one_after_another_in_different_precisions(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for module in (demo_models, demo_points, library):
+            monkeypatch.setattr(module, "SHIPPED", tmp_path / "weights")
+        monkeypatch.setattr(demo_models, "GOALS", {"classify": ("test accuracy", 0.0)})
+        common = {"start": "", "input_size": 32, "epochs": 1, "batch": 8, "monitor": "loss"}
+        first = DemoModel(
+            title="First",
+            recipe="r5-resnet",
+            data="radiographs",
+            settings={
+                **common,
+                "classify": "findings",
+                "network": {"name": "resnet18", "width": 4},
+                "precision": "bfloat16",
+            },
+            shipped=False,
+        )
+        settings = {**first.settings, "network": {}, "precision": "float32"}
+        second = replace(first, title="Second", settings=settings, begins_from="a", shipped=True)
+        monkeypatch.setattr(demo_models, "DEMO_MODELS", {"a": first, "b": second})
+        write_demo(tmp_path / "data" / "radiographs", count=20, size=(128, 128), format="yolo")
+        (line,) = demo_models.train_demo_models(tmp_path)
+        assert line.startswith("b  ")
+        # The width is that of what it began from.
+        assert library.open_model("b").card.architecture["width"] == 4
 
     def test_a_model_that_misses_its_goal_is_not_shipped(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
