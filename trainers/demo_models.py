@@ -11,6 +11,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fracture_core.demo import answer
 from fracture_core.errors import ConfigError, TrainingError
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.library import SHIPPED
@@ -326,6 +327,8 @@ def ship(name: str, run: RunFolder, work: Path) -> str:
     folder = SHIPPED / name
     card = copy_halved(trained.model_copy(update=facts), run.path / trained.weights_file, folder)
     write_shipped_points(card, work / "data" / _RADIOGRAPHS, work)
+    if name == answer.MODEL:
+        answer.write_answer(answer.ask_for_answer(), answer.FILE)
     size = (folder / card.weights_file).stat().st_size / 1e6
     figures = "  ".join(f"{figure} {value:.3f}" for figure, value in card.metrics.items())
     return f"{name}  {size:.1f} MB  {figures}"

@@ -1,12 +1,15 @@
 """Which model reads the case."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import streamlit as st
 
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.library import read_library
+from fracture_core.ui.first_answer import first_choice
 from fracture_core.ui.text import literal
+
+_IN_ADDRESS = "model_in_address"
 
 
 def choose_model() -> ModelCard:
@@ -15,19 +18,20 @@ def choose_model() -> ModelCard:
     cards = {card.model_id: card for card in library.cards}
     if added := st.session_state.pop("model_added", None):
         st.session_state.model = added
-    # Links name a model by its id; what is bound to the address is its title.
-    if "model" not in st.session_state and st.query_params.get("model") in cards:
-        st.session_state.model = st.query_params["model"]
+    _take_from_address(cards)
     # A model that is gone since the address was written must not break the page.
     if st.session_state.get("model") not in cards:
         st.session_state.pop("model", None)
+    first = first_choice(cards.values())
     model_id = st.selectbox(
         "Model",
         list(cards),
+        first,
         format_func=lambda model_id: name_of(cards[model_id], cards.values()),
         key="model",
-        bind="query-params",
+        persist_state="session",
     )
+    _put_into_address(model_id, first=list(cards)[first])
     card = cards[model_id]
     if card.note:
         st.caption(literal(card.note))
@@ -37,7 +41,23 @@ def choose_model() -> ModelCard:
     return card
 
 
+def _take_from_address(cards: Mapping[str, ModelCard]) -> None:
+    """A link names a model by its id; what this page has put there itself is no news."""
+    named = st.query_params.get("model")
+    if named in cards and named != st.session_state.get(_IN_ADDRESS):
+        st.session_state.model = named
+
+
+def _put_into_address(model_id: str, *, first: str) -> None:
+    """Streamlit's own binding would leave out a model that a link has named."""
+    if model_id == first:
+        st.query_params.pop("model", None)
+    elif st.query_params.get("model") != model_id:
+        st.query_params["model"] = model_id
+    st.session_state[_IN_ADDRESS] = model_id
+
+
 def name_of(card: ModelCard, cards: Iterable[ModelCard]) -> str:
-    """The title, with the id where another model has the same; it is part of the address."""
+    """The title, with the id where another model has the same."""
     alone = sum(other.title == card.title for other in cards) == 1
     return card.title if alone else f"{card.title} · {card.model_id}"

@@ -15,6 +15,7 @@ from fracture_core.demo.classes import CLASSES
 from fracture_core.errors import WorkbenchError
 from fracture_core.ui.cases import Case
 from fracture_core.ui.dataset_choice import choose_dataset
+from fracture_core.ui.first_answer import DEMO_KEY
 from fracture_core.ui.text import literal
 
 if TYPE_CHECKING:
@@ -65,9 +66,7 @@ def step(by: int) -> None:
 @st.cache_resource(show_spinner="Making the demo case…")
 def _demo_case() -> Case:
     sample = demo_case()
-    return Case(
-        key=f"demo:{sample.sample_id}", title="Demo case", samples=(sample,), classes=CLASSES
-    )
+    return Case(key=DEMO_KEY, title="Demo case", samples=(sample,), classes=CLASSES)
 
 
 def _demo() -> Case:

@@ -21,13 +21,12 @@ def warm_up() -> None:
     """Import what the first page imports, and make the case it opens on as the browser gets it."""
     for name in FIRST_PAGE:
         importlib.import_module(name)
+    from fracture_core.demo.answer import kept_answer
     from fracture_core.demo.case import demo_case
-    from fracture_core.models.fake import CARD, FakeModel
     from fracture_core.ui.routes import make_pixels
 
-    case = demo_case()
-    FakeModel(CARD).predict([case])
-    make_pixels(case)
+    kept_answer()
+    make_pixels(demo_case())
 
 
 @asynccontextmanager

@@ -12,6 +12,7 @@ from fracture_core.types import Prediction
 from fracture_core.ui.case_viewer import Asked, Pane, ViewerState, case_viewer
 from fracture_core.ui.cases import Case
 from fracture_core.ui.explaining import ask, known, offers_gate
+from fracture_core.ui.first_answer import known_answer
 from fracture_core.ui.model_choice import choose_model
 from fracture_core.ui.predicting import card_for, predict
 from fracture_core.ui.sources import choose_case, show_warnings, step
@@ -24,6 +25,8 @@ DEFAULT = ViewerState()
 
 def _answers(case: Case) -> tuple[Prediction | None, ...]:
     """Raw answers for every frame, or none with a word about why."""
+    if kept := known_answer(card, case):
+        return kept
     bar = notes.empty()
     try:
         found = predict(card, case, lambda share: bar.progress(share, f"{card.title} is reading…"))

@@ -392,7 +392,7 @@ def test_the_read_page_explains_a_finding_of_the_model(
     page: Page, serve: Callable[..., str]
 ) -> None:
     address = serve(Path(__file__).parents[2] / "streamlit_app.py")
-    reader = ViewerPage(page, address)
+    reader = ViewerPage(page, f"{address}/?model=fake")
     explain_finding(reader, 0)
     assert badge(reader) == "not faithful"
     assert "Random weights give much the same map." in (

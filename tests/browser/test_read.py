@@ -24,7 +24,8 @@ def app_address(serve: Callable[..., str]) -> str:
 
 @pytest.fixture
 def reader(page: Page, app_address: str) -> ViewerPage:
-    return ViewerPage(page, app_address)
+    """With the model that finds something in any picture."""
+    return ViewerPage(page, f"{app_address}/?model=fake")
 
 
 def png(size: int = 96) -> bytes:
@@ -56,11 +57,12 @@ def drag_slider(reader: ViewerPage, name: str, to: float) -> None:
     reader.page.mouse.move(box["x"] + box["width"] * to, y, steps=15)
 
 
-def test_the_first_page_is_a_case_with_findings(reader: ViewerPage) -> None:
+def test_the_first_page_is_a_case_with_findings(page: Page, app_address: str) -> None:
+    reader = ViewerPage(page, app_address)
     assert title(reader) == "Demo case"
     assert len(reader.rows) >= 2
     expect(reader.page.get_by_text("Research use only.")).to_be_visible()
-    expect(reader.page.get_by_text("Not a model: it invents findings")).to_be_visible()
+    expect(reader.page.get_by_text("Trained on synthetic data only")).to_be_visible()
     background = reader.page.evaluate(
         "getComputedStyle(document.querySelector('.stApp')).backgroundColor"
     )

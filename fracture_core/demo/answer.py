@@ -1,0 +1,86 @@
+"""What a model that comes along answers to the demo case, kept as a file.
+
+The first page opens on it: to ask the model would hold it up for as long as torch takes to import.
+`python -m fracture_core.demo.answer` asks and writes the file again. An answer counts for the very
+weights that gave it alone.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fracture_core.demo.case import demo_case
+from fracture_core.masks import Rle
+from fracture_core.models.library import open_model
+from fracture_core.types import Detections, Prediction
+
+MODEL = "demo-yolo-segment"
+FILE = Path(__file__).with_name("answer.npz")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptAnswer:
+    """A raw answer to the demo case, and the hash of the weights that gave it."""
+
+    prediction: Prediction
+    weights_sha256: str
+
+
+@cache
+def kept_answer() -> KeptAnswer:
+    """The file that comes with the package."""
+    return read_answer(FILE)
+
+
+def ask_for_answer() -> KeptAnswer:
+    """The model's answer, now."""
+    model = open_model(MODEL)
+    (prediction,) = model.predict([demo_case()])
+    return KeptAnswer(prediction=prediction, weights_sha256=model.card.weights_sha256)
+
+
+def write_answer(answer: KeptAnswer, file: Path) -> None:
+    """Boxes, scores, labels and masks as arrays without pickles."""
+    found = answer.prediction.detections
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "weights_sha256": np.asarray(answer.weights_sha256),
+        "image_score": np.asarray(answer.prediction.image_score),
+        "seconds": np.asarray(answer.prediction.seconds),
+        "xyxy": found.xyxy,
+        "scores": found.scores,
+        "labels": found.labels,
+        "mask_counts": np.asarray([mask.counts for mask in found.masks]),
+    }
+    np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
+def read_answer(file: Path) -> KeptAnswer:
+    """What `write_answer` wrote."""
+    with np.load(file, allow_pickle=False) as stored:
+        kept: dict[str, npt.NDArray[Any]] = dict(stored)
+    case = demo_case()
+    found = Detections(
+        xyxy=kept["xyxy"],
+        scores=kept["scores"],
+        labels=kept["labels"],
+        masks=tuple(
+            Rle(height=case.height, width=case.width, counts=counts)
+            for counts in kept["mask_counts"].tolist()
+        ),
+    )
+    prediction = Prediction(
+        model_id=MODEL,
+        sample_id=case.sample_id,
+        detections=found,
+        image_score=float(kept["image_score"]),
+        seconds=float(kept["seconds"]),
+    )
+    return KeptAnswer(prediction=prediction, weights_sha256=str(kept["weights_sha256"]))
+
+
+if __name__ == "__main__":
+    write_answer(ask_for_answer(), FILE)
