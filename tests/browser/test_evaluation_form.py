@@ -19,6 +19,9 @@ def test_a_form_being_filled_in_outlives_the_end_of_another_evaluation(
     page.locator(".st-key-evaluation_split").get_by_text("all", exact=True).click()
     page.locator(IDLE).wait_for()
     choose(page, "evaluation_model", "Demo: YOLO11n")
+    # The line moves the button down, away from under a click.
+    expect(page.get_by_text("Switched on: model and data set")).to_be_visible()
+    page.locator(IDLE).wait_for()
     page.locator(".st-key-evaluation_start button:visible").first.click()
     limit = page.locator(".st-key-evaluation_limit input")
     expect(limit).to_be_hidden(timeout=30_000)
