@@ -293,9 +293,7 @@ def _train(run: RunFolder) -> None:
     command = [sys.executable, "-m", "trainers", "train", str(run.path)]
     done = subprocess.run(command, check=False)  # noqa: S603
     if done.returncode or not run.card.is_file():
-        found = (
-            f"one that failed ({done.returncode})" if done.returncode else "one that was stopped"
-        )
+        found = f"one that failed or was stopped (exit status {done.returncode})"
         raise TrainingError(run.name, expected="a finished training", found=found)
 
 

@@ -6,23 +6,15 @@ from pathlib import Path
 from playwright.sync_api import Page, expect
 
 from fracture_core.demo import write_demo
-from tests.browser.test_metrics import IDLE, ROOT, SLOW, choose, fill
+from tests.browser.test_metrics import IDLE, ROOT, SLOW, open_form, press_start
 
 
 def test_a_form_being_filled_in_outlives_the_end_of_another_evaluation(
     page: Page, serve: Callable[..., str], tmp_path: Path
 ) -> None:
     demo = write_demo(tmp_path / "set", count=16, seed=2, size=(256, 256))
-    page.goto(f"{serve(ROOT / 'streamlit_app.py')}/metrics")
-    expect(page.get_by_text("Nothing has been evaluated yet")).to_be_visible(timeout=30_000)
-    fill(page, "path", str(demo))
-    page.locator(".st-key-evaluation_split").get_by_text("all", exact=True).click()
-    page.locator(IDLE).wait_for()
-    choose(page, "evaluation_model", "Demo: YOLO11n")
-    # The line moves the button down, away from under a click.
-    expect(page.get_by_text("Switched on: model and data set")).to_be_visible()
-    page.locator(IDLE).wait_for()
-    page.locator(".st-key-evaluation_start button:visible").first.click()
+    open_form(page, serve(ROOT / "streamlit_app.py"), demo)
+    press_start(page, "Demo: YOLO11n")
     limit = page.locator(".st-key-evaluation_limit input")
     expect(limit).to_be_hidden(timeout=30_000)
     page.get_by_text("New evaluation").click()

@@ -39,11 +39,26 @@ def fill(page: Page, key: str, value: str) -> None:
     page.locator(IDLE).wait_for()
 
 
-def start(page: Page, model: str, *, clicks: int = 1) -> None:
+def open_form(page: Page, address: str, demo: Path) -> None:
+    """The page of an empty home, with a data set of which all pictures are chosen."""
+    page.goto(f"{address}/metrics")
+    expect(page.get_by_text("Nothing has been evaluated yet")).to_be_visible(timeout=30_000)
+    fill(page, "path", str(demo))
+    page.locator(".st-key-evaluation_split").get_by_text("all", exact=True).click()
+    page.locator(IDLE).wait_for()
+
+
+def press_start(page: Page, model: str, *, clicks: int = 1) -> None:
     choose(page, "evaluation_model", model)
+    # The line moves the button down, away from under a click.
     expect(page.get_by_text("Switched on: model and data set")).to_be_visible()
+    page.locator(IDLE).wait_for()
     # A button with help is there twice, once for touch.
     page.locator(".st-key-evaluation_start button:visible").first.click(click_count=clicks)
+
+
+def start(page: Page, model: str, *, clicks: int = 1) -> None:
+    press_start(page, model, clicks=clicks)
     shown = page.locator(".st-key-evaluation input")
     expect(shown).to_have_value(re.compile(re.escape(model)), timeout=SLOW)
 
@@ -102,11 +117,7 @@ def test_two_models_are_evaluated_and_a_cell_leads_to_its_case(
     page: Page, address: str, demo: Path
 ) -> None:
     traffic = Traffic(page)
-    page.goto(f"{address}/metrics")
-    expect(page.get_by_text("Nothing has been evaluated yet")).to_be_visible(timeout=30_000)
-    fill(page, "path", str(demo))
-    page.locator(".st-key-evaluation_split").get_by_text("all", exact=True).click()
-    page.locator(IDLE).wait_for()
+    open_form(page, address, demo)
     fill(page, "evaluation_limit", "10")
     start(page, "Demo: YOLO11n", clicks=2)
     # A double click made one job.
