@@ -239,6 +239,16 @@ def test_operating_points_are_chosen_stored_and_applied(demo: Path, evaluated: s
     assert set(chosen["Chosen on"]) == {"demo, split all"}
 
 
+def test_points_are_stored_as_measured_with_what_was_typed_last(evaluated: str) -> None:
+    app = opened()
+    # Leaving the field and clicking reach the server together.
+    app.number_input(key="match").set_value(0.25)
+    checked(next(b for b in app.button if b.label == "Store with the model").click().run())
+    stored = points_of(CARD)
+    assert stored is not None
+    assert stored.match_iou == 0.25
+
+
 def test_points_that_cannot_be_had_say_so(demo: Path) -> None:
     name = evaluate(demo, limit=4)
     evaluation = load_evaluation(settings().home / "evaluations" / name)
