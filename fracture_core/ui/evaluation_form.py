@@ -15,6 +15,7 @@ from fracture_core.models.cards import ModelCard
 from fracture_core.models.library import read_library
 from fracture_core.ui.dataset_choice import choose_dataset
 from fracture_core.ui.double_click import just_done, remember_done
+from fracture_core.ui.first_answer import first_choice
 from fracture_core.ui.model_choice import name_of
 from fracture_core.ui.text import literal
 
@@ -113,6 +114,7 @@ def _choose_model() -> ModelCard:
     model_id = st.selectbox(
         "Model",
         list(cards),
+        first_choice(cards.values()),
         format_func=lambda model_id: name_of(cards[model_id], cards.values()),
         key="evaluation_model",
         persist_state="session",

@@ -11,7 +11,7 @@ DEMO_KEY = "demo:demo-case"
 
 
 def first_choice(cards: Iterable[ModelCard]) -> int:
-    """Where the model stands that the page begins with; the first one where it is not there."""
+    """Where the model stands that a page begins with; the first one where it is not there."""
     ids = [card.model_id for card in cards]
     return ids.index(MODEL) if MODEL in ids else 0
 
