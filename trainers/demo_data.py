@@ -9,7 +9,7 @@ tells them apart, so that little training finds it. Validation and test are demo
 anybody makes them, of other seeds.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -55,7 +55,7 @@ CROPS = Cutting(side_px=204, off_centre=0.3, intact_every=4)
 
 def write_demo_data(folder: Path) -> None:
     """Write all sets; about 15 minutes of one core, shared by all. The folder must be new."""
-    pairs = _make_pairs(TRAIN_PAIRS)
+    pairs = make_pairs(TRAIN_PAIRS)
     write_radiographs(folder / "radiographs", pairs, plain_pictures())
     write_parts(folder / "crops", pairs, CROPS)
     write_parts(folder / "patches", pairs, PATCHES)
@@ -68,7 +68,8 @@ def make_pair(number: int) -> Pair:
     return broken, intact
 
 
-def _make_pairs(count: int) -> list[Pair]:
+def make_pairs(count: int) -> list[Pair]:
+    """The first `count` pairs, in several processes."""
     # Spawned, because a fork takes over locks that other threads hold.
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         return [_unpacked(pair) for pair in pool.map(_make_packed, range(count), chunksize=8)]
@@ -80,17 +81,17 @@ def _make_packed(number: int) -> _Packed:
 
 def _unpacked(pair: _Packed) -> Pair:
     broken, intact = (
-        _held(pixels, name, "train", truth or Detections.empty()) for name, pixels, truth in pair
+        held(pixels, name, "train", truth or Detections.empty()) for name, pixels, truth in pair
     )
     return broken, intact
 
 
-def plain_pictures() -> Iterator[Sample]:
-    """Demo pictures to validate on and to test."""
-    for split, seed, count in (
-        ("val", VALID_SEED, VALID_PICTURES),
-        ("test", TEST_SEED, TEST_PICTURES),
-    ):
+PLAIN = {"val": (VALID_SEED, VALID_PICTURES), "test": (TEST_SEED, TEST_PICTURES)}
+
+
+def plain_pictures(splits: Mapping[str, tuple[int, int]] = PLAIN) -> Iterator[Sample]:
+    """Demo pictures to validate on and to test: the seed and the number of each split's."""
+    for split, (seed, count) in splits.items():
         for number in range(count):
             yield shrunk(demo_sample(seed, number), f"{split}-{number}", split)
 
@@ -127,14 +128,14 @@ def shrunk(sample: Sample, sample_id: str, split: str) -> Sample:
     small = [_shrunk_mask(code, size) for code in truth.masks]
     gain = size[0] / sample.height
     moved = Detections.truth(truth.xyxy * gain, truth.labels, tuple(small))
-    return _held(resize_pixels(sample.shown(), size), sample_id, split, moved)
+    return held(resize_pixels(sample.shown(), size), sample_id, split, moved)
 
 
 def _drawn(plan: Plan, number: int, *, intact: bool) -> Sample:
     picture = render(plan, intact=intact)
     labels = [CLASSES.index(kind) for kind in picture.kinds]
     truth = truth_of(picture.truths, labels)
-    whole = _held(picture.pixels, "", "", truth, windows=RADIOGRAPH_WINDOWS)
+    whole = held(picture.pixels, "", "", truth, windows=RADIOGRAPH_WINDOWS)
     return shrunk(whole, f"pair-{number}-{'intact' if intact else 'broken'}", "train")
 
 
@@ -162,10 +163,10 @@ def _cut(sample: Sample, left: int, top: int, side: int, sample_id: str, split: 
     window = slice(top, top + side), slice(left, left + side)
     truth = sample.truth or Detections.empty()
     found = [masks.decode(code)[window] for code in truth.masks]
-    return _held(sample.shown()[window], sample_id, split, truth_of(found, truth.labels.tolist()))
+    return held(sample.shown()[window], sample_id, split, truth_of(found, truth.labels.tolist()))
 
 
-def _held(
+def held(
     pixels: Pixels,
     sample_id: str,
     split: str,
@@ -173,6 +174,7 @@ def _held(
     *,
     windows: tuple[Window, ...] = (),
 ) -> Sample:
+    """A sample of pixels that are in memory."""
     height, width = pixels.shape
     return Sample(
         sample_id=sample_id,

@@ -51,7 +51,7 @@ def fit(
     folder = write_folder(config, dataset, start.task)
     position = _position(run, journal)
     if position is None:
-        for note in (*start.notes, *folder.notes, *_precision_notes(config)):
+        for note in (*start.notes, *folder.notes):
             journal.note(note)
     if position is not None and position.phase:
         return best_model(config, start, folder.classes, run)
@@ -62,6 +62,7 @@ def fit(
         checkpoints=run.checkpoints,
         journal=journal,
         stop=stop,
+        halves=_device(config).type == "cpu" and config.precision == "bfloat16",
     )
     outcome = _train(plan, start.task, run)
     while outcome == "memory":
@@ -145,12 +146,6 @@ def _train(plan: Plan, task: Task, run: RunFolder) -> Outcome:
 def _device(config: TrainConfig) -> torch.device:
     use_gpu = config.device != "cpu" and torch.cuda.is_available()
     return torch.device("cuda", 0) if use_gpu else torch.device("cpu")
-
-
-def _precision_notes(config: TrainConfig) -> tuple[str, ...]:
-    if _device(config).type == "cpu" and config.precision != "float32":
-        return (f"on a CPU YOLO trains in float32, not in {config.precision}",)
-    return ()
 
 
 def best_model(

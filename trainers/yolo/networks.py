@@ -50,7 +50,7 @@ def build_start(config: TrainConfig, classes: tuple[str, ...]) -> Start:
     Weights are taken over by name and shape; those of the scores only where the classes are the
     same, in the same order.
     """
-    given = _read_weights(config.start) if config.start else None
+    given = _read_weights(config) if config.start else None
     architecture = _architecture(config, given, len(classes))
     source = Path(config.start or str(config.network.get("name")))
     network = random_network(
@@ -113,15 +113,20 @@ def _multiples(architecture: dict[str, Any]) -> tuple[Any, Any, Any]:
     return architecture.get("depth_multiple", 1), architecture.get("width_multiple", 1), 8192
 
 
-def _read_weights(start: str) -> _Weights:
+def _read_weights(config: TrainConfig) -> _Weights:
+    start = config.start
     folder = settings().models / start
     if any(card.model_id == start for card in read_library().cards) and folder.is_dir():
         return _read_model(read_card(folder), folder)
     path = Path(start).expanduser()
     if (path / CARD_FILE).is_file():
         return _read_model(read_card(path), path)
-    if path.suffix.lower() != ".pt":
-        expected = "a model of the library, a finished run, or a weights file of Ultralytics (.pt)"
+    suffix = path.suffix.lower()
+    if suffix not in (".pt", ".safetensors"):
+        expected = (
+            "a model of the library, a finished run, a weights file of Ultralytics (.pt) "
+            "or the tensors of one (.safetensors)"
+        )
         raise ConfigError("start", expected=expected, found=repr(start))
     if not path.is_file():
         raise WeightsError(
@@ -130,7 +135,7 @@ def _read_weights(start: str) -> _Weights:
             found="no such file",
             advice="Ultralytics' own weights are at github.com/ultralytics/assets/releases.",
         )
-    return _read_file(path)
+    return _read_tensors(path, config) if suffix == ".safetensors" else _read_file(path)
 
 
 def _read_model(card: ModelCard, folder: Path) -> _Weights:
@@ -160,6 +165,20 @@ def _read_file(path: Path) -> _Weights:
     architecture = check_architecture(read.architecture, path)
     tensors = read.read_tensors()
     return _Weights(path=path, architecture=architecture, classes=read.classes, tensors=tensors)
+
+
+def _read_tensors(path: Path, config: TrainConfig) -> _Weights:
+    """A file of tensors alone: the architecture is the one that the config names."""
+    name = config.network.get("name")
+    if name is None:
+        found = f"only tensors ({path.name}), which do not say of which network"
+        raise ConfigError(
+            "network.name", expected="an architecture such as yolo11n.yaml", found=found
+        )
+    architecture = check_architecture(read_architecture(str(name)), path)
+    return _Weights(
+        path=path, architecture=architecture, classes=(), tensors=dict(read_state(path))
+    )
 
 
 def _take_over(network: Any, given: _Weights, classes: tuple[str, ...]) -> str:

@@ -16,7 +16,7 @@ class Stopped(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a training needs."""
+    """What a training needs; `halves`: the network computes in bfloat16 on a CPU."""
 
     config: TrainConfig
     folder: YoloFolder
@@ -24,6 +24,7 @@ class Plan:
     checkpoints: Path
     journal: Journal
     stop: Callable[[], bool]
+    halves: bool = False
 
 
 def told_of_parts(batch: int, parts: int) -> str:

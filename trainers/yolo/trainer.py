@@ -18,6 +18,7 @@ from trainers.checkpoints import BEST, LAST, Position, load_state, save_state
 from trainers.seeds import generator_at
 from trainers.yolo.figures import read_figures
 from trainers.yolo.folder import TRAIN, VALID
+from trainers.yolo.half_precision import compute_in_bfloat16
 from trainers.yolo.options import rate_at
 from trainers.yolo.pictures import Pictures
 from trainers.yolo.plan import Plan, Stopped, told_of_parts
@@ -137,6 +138,9 @@ class _Ours(_engine.BaseTrainer):  # type: ignore[misc,name-defined]
 
     def resume_training(self, ckpt: Any) -> None:
         self.stopper = _NeverStops()
+        # Here, because the averaged copy of the network that validates has been made by now.
+        if self._plan.halves:
+            compute_in_bfloat16(self._plan.network)
         last = self._plan.checkpoints / LAST
         if not last.is_file():
             return

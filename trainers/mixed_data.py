@@ -1,0 +1,153 @@
+"""What the shipped models are trained on: real radiographs beside synthetic ones, as one class.
+
+    radiographs/   train: FracAtlas and synthetic pictures · valid: FracAtlas · test: synthetic
+    crops/         squares of 384 px around findings and elsewhere, in the same splits
+
+A fracture covers 2 to 5 % of a radiograph. Crops at the scale of a picture whose longer side is
+768 px show it large, and a quarter of the pixels is all that a step has to go through.
+"""
+
+import csv
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from fracture_core import masks
+from fracture_core.datasets import Dataset, open_dataset
+from fracture_core.demo import yolo
+from fracture_core.demo.truths import box_of
+from fracture_core.types import Detections, Sample
+from trainers.demo_data import TEST_PICTURES, TEST_SEED, held, make_pairs, plain_pictures
+
+CLASSES = ("fracture",)
+CROP_PX, SCALE_PX = 384, 768
+SYNTHETIC_PAIRS = 500
+_SCALES = (0.7, 1.3)
+_LEAST_SHARE = 0.3
+_LEAST_PIXELS = 12
+_SEED = 12
+_ENDS = (("split", "sample"), ("other_split", "other"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cutting:
+    """How many crops a picture gives: around each finding, and anywhere."""
+
+    around: int
+    anywhere: int
+
+
+BROKEN, WHOLE = Cutting(around=6, anywhere=2), Cutting(around=0, anywhere=2)
+FEW = Cutting(around=1, anywhere=1)
+
+
+def write_mixed_data(folder: Path, real: Path, left_out: Collection[str]) -> None:
+    """Write both sets below a new folder. `real` is FracAtlas as COCO JSON with a train and a val
+    split; its training pictures named in `left_out` are not used.
+    """
+    dataset = open_dataset(str(real))
+    pairs = make_pairs(SYNTHETIC_PAIRS)
+    synthetic = [each for number, pair in enumerate(pairs) for each in pair[: 1 + number % 2]]
+    tests = list(plain_pictures({"test": (TEST_SEED, TEST_PICTURES)}))
+    train = [*_real(dataset, "train", left_out), *synthetic]
+    valid = list(_real(dataset, "val", ()))
+    whole = [*train, *valid, *tests]
+    yolo.write(map(_as_one_class, whole), CLASSES, folder / "radiographs", outlines=True)
+    yolo.write(_crops(whole), CLASSES, folder / "crops", outlines=True)
+
+
+def leaking_pictures(report: Path) -> set[str]:
+    """Training pictures that a health report (CSV) finds, altered or not, in another split."""
+    with report.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["check"].endswith("-across")]
+    ends = [(row[split], row[sample]) for row in rows for split, sample in _ENDS]
+    return {Path(sample).name for split, sample in ends if split == "train"}
+
+
+def _real(dataset: Dataset, split: str, left_out: Collection[str]) -> Iterator[Sample]:
+    for sample_id in dataset.splits[split]:
+        sample = dataset[sample_id]
+        if Path(sample_id).name not in left_out:
+            stem = Path(sample_id).stem
+            yield replace(sample, sample_id=f"{stem}", group_id=stem, split=split)
+
+
+def _as_one_class(sample: Sample) -> Sample:
+    truth = sample.truth or Detections.empty()
+    one = Detections.truth(truth.xyxy, np.zeros(len(truth), dtype=np.int64), truth.masks)
+    return replace(sample, truth=one)
+
+
+def _crops(samples: Iterable[Sample]) -> Iterator[Sample]:
+    for number, sample in enumerate(samples):
+        rng = np.random.default_rng([_SEED, number])
+        yield from _crops_of(sample, _cutting(sample), rng)
+
+
+def _cutting(sample: Sample) -> Cutting:
+    if sample.split != "train" or sample.sample_id.startswith("pair-"):
+        return FEW
+    return BROKEN if sample.truth is not None and len(sample.truth) else WHOLE
+
+
+def _crops_of(sample: Sample, cutting: Cutting, rng: np.random.Generator) -> Iterator[Sample]:
+    shown = sample.shown()
+    truth = sample.truth or Detections.empty()
+    found = [masks.decode(code) for code in truth.masks]
+    centres = [(box[:2] + box[2:]) / 2 for box in truth.xyxy for _ in range(cutting.around)]
+    places: list[npt.NDArray[np.float32] | None] = [*centres, *[None] * cutting.anywhere]
+    for turn, centre in enumerate(places):
+        low, high = np.log(_SCALES)
+        scale = SCALE_PX / max(shown.shape) * np.exp(rng.uniform(low, high))
+        if centre is None:
+            middle = rng.uniform(0, 1, 2) * (sample.width, sample.height)
+        else:
+            middle = centre + rng.uniform(-0.4, 0.4, 2) * CROP_PX / scale
+        yield _crop(sample, shown, found, middle, scale, f"{sample.sample_id}-crop-{turn}")
+
+
+def _crop(
+    sample: Sample,
+    shown: npt.NDArray[np.uint8],
+    found: list[npt.NDArray[np.bool_]],
+    middle: npt.NDArray[np.floating[Any]],
+    scale: float,
+    name: str,
+) -> Sample:
+    """A square that lies in the picture wherever it can."""
+    side = CROP_PX / scale
+    height, width = shown.shape
+    left, right = _span(middle[0], side, width)
+    top, bottom = _span(middle[1], side, height)
+    window = slice(top, bottom), slice(left, right)
+    size = max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))
+    kernel = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    pixels = np.asarray(cv2.resize(shown[window], size, interpolation=kernel), dtype=np.uint8)
+    kept = [part for mask in found if (part := _part(mask, window, size)) is not None]
+    corners = [box_of(mask) for mask in kept]
+    codes = tuple(masks.encode(mask) for mask in kept)
+    truth = Detections.truth(corners, [0] * len(kept), codes)
+    return replace(held(pixels, name, sample.split, truth), group_id=sample.group_id)
+
+
+def _part(
+    mask: npt.NDArray[np.bool_], window: tuple[slice, slice], size: tuple[int, int]
+) -> npt.NDArray[np.bool_] | None:
+    """What a crop holds of a mask, None where that is too little to be told."""
+    part = mask[window]
+    if part.sum() < max(1, _LEAST_SHARE * mask.sum()):
+        return None
+    small = cv2.resize(part.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
+    inside = np.asarray(small >= 0.5, dtype=np.bool_)
+    return inside if inside.sum() >= _LEAST_PIXELS else None
+
+
+def _span(middle: float, side: float, length: int) -> tuple[int, int]:
+    whole = min(length, round(side))
+    start = int(min(max(0, middle - side / 2), length - whole))
+    return start, start + whole
