@@ -7,7 +7,6 @@ A fracture covers 2 to 5 % of a radiograph. Crops at the scale of a picture whos
 768 px show it large, and a quarter of the pixels is all that a step has to go through.
 """
 
-import csv
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fracture_core import masks
-from fracture_core.datasets import Dataset, open_dataset
+from fracture_core.datasets import Dataset
 from fracture_core.demo import yolo
 from fracture_core.demo.truths import box_of
+from fracture_core.health import HealthReport
 from fracture_core.types import Detections, Sample
 from trainers.demo_data import TEST_PICTURES, TEST_SEED, held, make_pairs, plain_pictures
 
@@ -31,7 +31,6 @@ _SCALES = (0.7, 1.3)
 _LEAST_SHARE = 0.3
 _LEAST_PIXELS = 12
 _SEED = 12
-_ENDS = (("split", "sample"), ("other_split", "other"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,11 +45,10 @@ BROKEN, WHOLE = Cutting(around=6, anywhere=2), Cutting(around=0, anywhere=2)
 FEW = Cutting(around=1, anywhere=1)
 
 
-def write_mixed_data(folder: Path, real: Path, left_out: Collection[str]) -> None:
-    """Write both sets below a new folder. `real` is FracAtlas as COCO JSON with a train and a val
-    split; its training pictures named in `left_out` are not used.
+def write_mixed_data(folder: Path, dataset: Dataset, left_out: Collection[str]) -> None:
+    """Write both sets below a new folder. `dataset` is FracAtlas with a train and a val split; its
+    training images of the ids in `left_out` are not used.
     """
-    dataset = open_dataset(str(real))
     pairs = make_pairs(SYNTHETIC_PAIRS)
     synthetic = [each for number, pair in enumerate(pairs) for each in pair[: 1 + number % 2]]
     tests = list(plain_pictures({"test": (TEST_SEED, TEST_PICTURES)}))
@@ -61,18 +59,17 @@ def write_mixed_data(folder: Path, real: Path, left_out: Collection[str]) -> Non
     yolo.write(_crops(whole), CLASSES, folder / "crops", outlines=True)
 
 
-def leaking_pictures(report: Path) -> set[str]:
-    """Training pictures that a health report (CSV) finds, altered or not, in another split."""
-    with report.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["check"].endswith("-across")]
-    ends = [(row[split], row[sample]) for row in rows for split, sample in _ENDS]
-    return {Path(sample).name for split, sample in ends if split == "train"}
+def leaking_images(report: HealthReport) -> frozenset[str]:
+    """Training images that are also in another split, as they are or altered."""
+    places = [p for fault in report.faults if fault.check.endswith("-across") for p in fault.places]
+    ends = [(p.split, p.sample_id) for p in places] + [(p.other_split, p.other) for p in places]
+    return frozenset(sample_id for split, sample_id in ends if split == "train")
 
 
 def _real(dataset: Dataset, split: str, left_out: Collection[str]) -> Iterator[Sample]:
     for sample_id in dataset.splits[split]:
         sample = dataset[sample_id]
-        if Path(sample_id).name not in left_out:
+        if sample_id not in left_out:
             stem = Path(sample_id).stem
             yield replace(sample, sample_id=f"{stem}", group_id=stem, split=split)
 

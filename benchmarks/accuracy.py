@@ -1,0 +1,150 @@
+"""What the shipped models find on real radiographs: python -m benchmarks accuracy:FRACATLAS.
+
+FRACATLAS is the data set as COCO JSON with a split "val". Every shipped model is asked once about
+all of its images; what it said is kept below the home folder, so that a second run only computes.
+Writes the tables of docs/results.md.
+"""
+
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.rows import Row
+from fracture_core.evaluations import (
+    EvaluateConfig,
+    Evaluation,
+    Figure,
+    Report,
+    new_evaluation,
+    report_of,
+    run_evaluation,
+)
+from fracture_core.evaluations.reporting_boxes import BOXES, FROC, MASKS
+from fracture_core.evaluations.reporting_pictures import RANKING
+from fracture_core.metrics.froc import RATES, rate_name
+from fracture_core.models.cards import ModelCard
+from fracture_core.models.library import list_cards, open_model
+from fracture_core.runs import RunFolder
+from fracture_core.settings import settings
+
+RESULTS = Path(__file__).parent.parent / "docs" / "results.md"
+GOALS = {"single": 0.40, "consensus": 0.46, "AUC": 0.90, "mask": 0.35}
+_FAKE = "fake"
+
+
+def main(*parts: str) -> list[Row]:
+    """Writes the tables and returns the best figure of each kind beside its goal."""
+    if not parts:
+        sys.exit("accuracy: expected the folder of FracAtlas, as in accuracy:data/fracatlas")
+    data = Path(":".join(parts)).expanduser().absolute()
+    cards = [card for card in list_cards() if card.family != _FAKE and _is_shipped(card)]
+    evaluations = {card.model_id: _evaluated(card, data) for card in cards}
+    reports = {name: report_of(each) for name, each in evaluations.items()}
+    fractured = {name: report_of(each.pictures(each.positive)) for name, each in evaluations.items()}
+    _write_between("all", _overview(cards, reports))
+    _write_between("fractured", _fractured(cards, fractured))
+    _write_between("body parts", _by_body_part(cards, evaluations))
+    return list(_rows(cards, reports))
+
+
+def _is_shipped(card: ModelCard) -> bool:
+    from fracture_core.models.library import SHIPPED
+
+    return (SHIPPED / card.model_id).is_dir()
+
+
+def _evaluated(card: ModelCard, data: Path) -> Evaluation:
+    folder = settings().home / "accuracy" / f"{card.model_id}-{card.weights_sha256[:12]}"
+    run = RunFolder(path=folder)
+    if not run.config.is_file():
+        config = EvaluateConfig(model=card.model_id, data=str(data), split="val", one_class=True)
+        run = new_evaluation(config, folder=folder)
+    evaluation = run_evaluation(run.path)
+    if evaluation is None:
+        sys.exit(f"accuracy: the evaluation of {card.model_id} was stopped; run it again")
+    return evaluation
+
+
+def _overview(cards: Sequence[ModelCard], reports: dict[str, Report]) -> Iterator[str]:
+    rates = " | ".join(f"{rate:g}" for rate in RATES)
+    yield f"| model | parameters | ms | AP50 | AP50-95 | mask AP50 | {rates} | image AUC |"
+    yield "|---|--:|--:|--:|--:|--:|" + "--:|" * (len(RATES) + 1)
+    for card in cards:
+        report = reports[card.model_id]
+        cells = [
+            card.title,
+            _parameters(card),
+            f"{report.seconds_an_image * 1000:.0f}",
+            _cell(report, BOXES, "AP50", "lesion"),
+            _cell(report, BOXES, "AP", "lesion"),
+            _cell(report, MASKS, "AP50", "lesion"),
+            *(_cell(report, FROC, "sensitivity", "lesion", rate_name(rate)) for rate in RATES),
+            _cell(report, RANKING, "ROC AUC", "image"),
+        ]
+        yield f"| {' | '.join(cells)} |"
+
+
+def _fractured(cards: Sequence[ModelCard], reports: dict[str, Report]) -> Iterator[str]:
+    yield "| model | AP50 | AP50-95 | mask AP50 |"
+    yield "|---|--:|--:|--:|"
+    for card in cards:
+        report = reports[card.model_id]
+        if card.task != "classify":
+            cells = [_cell(report, *each, "lesion") for each in _AVERAGES]
+            yield f"| {card.title} | {' | '.join(cells)} |"
+
+
+_AVERAGES = ((BOXES, "AP50"), (BOXES, "AP"), (MASKS, "AP50"))
+
+
+def _cell(report: Report, section: str, name: str, unit: str, of: str = "") -> str:
+    figure = _figure(report, section, name, unit, of)
+    if figure is None or not figure.is_defined:
+        return "—"
+    if np.isnan(figure.low):
+        return f"{figure.value:.3f}"
+    return f"{figure.value:.3f} ({figure.low:.2f}–{figure.high:.2f})"
+
+
+def _figure(report: Report, section: str, name: str, unit: str, of: str = "") -> Figure | None:
+    for each in report.of_section(section):
+        if (each.name, each.unit, each.of) == (name, unit, of):
+            return each
+    return None
+
+
+def _parameters(card: ModelCard) -> str:
+    network = getattr(open_model(card.model_id), "network", None)
+    if network is None:
+        return "—"
+    return f"{sum(each.numel() for each in network.parameters()) / 1e6:.1f} M"
+
+
+def _write_between(name: str, lines: Iterator[str]) -> None:
+    """Put lines between the marks of a table in docs/results.md."""
+    text = RESULTS.read_text(encoding="utf-8")
+    marks = f"<!-- table: {name} -->", f"<!-- end: {name} -->"
+    pattern = re.compile(f"{re.escape(marks[0])}.*?{re.escape(marks[1])}", re.DOTALL)
+    if not pattern.search(text):
+        sys.exit(f"{RESULTS.name}: expected the marks {' and '.join(marks)}")
+    table = "\n".join((marks[0], *lines, marks[1]))
+    RESULTS.write_text(pattern.sub(lambda _: table, text), encoding="utf-8")
+
+
+def _rows(cards: Sequence[ModelCard], reports: dict[str, Report]) -> Iterator[Row]:
+    single = [card for card in cards if card.family != "consensus"]
+    fused = [card for card in cards if card.family == "consensus"]
+    asked = (
+        ("AP50 of the best single detector", single, BOXES, "AP50", "lesion", "single"),
+        ("AP50 of the consensus", fused, BOXES, "AP50", "lesion", "consensus"),
+        ("image AUC of the best model", cards, RANKING, "ROC AUC", "image", "AUC"),
+        ("mask AP50", single, MASKS, "AP50", "lesion", "mask"),
+    )
+    for words, whose, section, name, unit, goal in asked:
+        found = (_figure(reports[card.model_id], section, name, unit) for card in whose)
+        values = [each.value for each in found if each is not None and each.is_defined]
+        if values:
+            yield Row(name=words, value=max(values), unit="", least=GOALS[goal])

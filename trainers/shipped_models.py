@@ -1,0 +1,77 @@
+"""The models that come with the package: one of each family, trained on real and synthetic
+radiographs (`trainers.mixed_data`), each from a pretrained network.
+
+Detectors learn on crops first, where a fracture is large and a step is cheap, then on whole images.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Data = Literal["radiographs", "crops"]
+Settings = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShippedModel:
+    """How one model is made: `settings` on top of the recipe's. It begins from another one of the
+    table (`begins_from`), or from what `pretrained` names: a file of the folder of pretrained
+    weights (…safetensors), or a backbone from the Python package index. One that is not `shipped`
+    only begins others.
+    """
+
+    title: str
+    recipe: str
+    data: Data
+    settings: Settings = field(default_factory=dict)
+    begins_from: str = ""
+    pretrained: str = ""
+    shipped: bool = True
+
+
+_COMMON: Settings = {
+    "data_licence": "CC BY 4.0 (FracAtlas, Abedeen et al. 2023)",
+    "optimiser": "adamw",
+    "schedule": "cosine",
+    "schedule_factor": 0.05,
+    "warmup_steps": 100,
+    "patience": 0,
+    "precision": "bfloat16",
+    "frozen_stages": 0,
+}
+_YOLO: Settings = {
+    **_COMMON,
+    "merge_classes": "fracture",
+    "weight_decay": 0.01,
+    "batch": 16,
+    "clip_norm": 10.0,
+    "augment": {
+        "flip": 0.5,
+        "flip_vertical": 0.5,
+        "brightness": 0.4,
+        "degrees": 20.0,
+        "shift": 0.1,
+        "scale": [0.75, 1.25],
+    },
+}
+_YOLO_CROPS: Settings = {**_YOLO, "input_size": 384, "epochs": 3, "lr": 1e-3, "monitor": "ap50"}
+_PLAIN: Settings = {"mosaic": 0.0, "momentum": 0.9}
+
+
+SHIPPED_MODELS: dict[str, ShippedModel] = {
+    "crops-yolo-segment": ShippedModel(
+        title="YOLO11n with outlines, on crops",
+        recipe="r5-yolo-segment",
+        data="crops",
+        pretrained="yolo11n-seg-coco.safetensors",
+        settings={**_YOLO_CROPS, "network": {"name": "yolo11n-seg.yaml", **_PLAIN}},
+        shipped=False,
+    ),
+    "crops-yolo-detect": ShippedModel(
+        title="YOLO26n, on crops",
+        recipe="r5-yolo-detect",
+        data="crops",
+        pretrained="yolo26n-coco.safetensors",
+        settings={**_YOLO_CROPS, "network": {"name": "yolo26n.yaml", **_PLAIN}},
+        shipped=False,
+    ),
+}

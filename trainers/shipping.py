@@ -1,0 +1,226 @@
+"""From the table of shipped models to their folders in the package: train, measure, copy."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fracture_core.datasets import open_dataset
+from fracture_core.demo import answer
+from fracture_core.errors import ConfigError, TrainingError
+from fracture_core.evaluations import (
+    EvaluateConfig,
+    Evaluation,
+    Report,
+    measure_points,
+    new_evaluation,
+    report_of,
+    run_evaluation,
+)
+from fracture_core.health import check_health
+from fracture_core.models.cards import ModelCard, Task, write_card
+from fracture_core.models.library import SHIPPED
+from fracture_core.models.points import write_points
+from fracture_core.models.saving import copy_halved
+from fracture_core.runs import RunFolder, open_run
+from trainers.mixed_data import leaking_images, write_mixed_data
+from trainers.running import make_run
+from trainers.shipped_models import SHIPPED_MODELS, ShippedModel
+
+REAL, SYNTHETIC = "FracAtlas valid", "synthetic"
+TRAINING_DATA = (
+    "FracAtlas (Abedeen et al., Scientific Data 2023): 1,949 radiographs of hand, leg, hip and "
+    "shoulder, near-duplicates of its validation images left out; synthetic radiographs of this "
+    "package"
+)
+LICENCE = "CC BY 4.0 (FracAtlas); none needed for the synthetic ones"
+
+GOALS: Mapping[Task, tuple[str, float]] = {
+    "detect": ("AP50", 0.8),
+    "segment": ("AP50", 0.8),
+    "classify": ("balanced accuracy", 0.8),
+}
+"""What a model must reach on synthetic images of another seed to be shipped, by its task."""
+
+_FIGURES: Mapping[Task, tuple[tuple[str, str, str], ...]] = {
+    "detect": (("COCO, boxes", "AP50", "lesion"), ("COCO, boxes", "AP", "lesion")),
+    "segment": (
+        ("COCO, boxes", "AP50", "lesion"),
+        ("COCO, boxes", "AP", "lesion"),
+        ("COCO, masks", "AP50", "lesion"),
+    ),
+    "classify": (("Accuracy", "balanced accuracy", "image"),),
+}
+_RANKING = ("Ranking", "ROC AUC", "image")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workshop:
+    """`work` keeps data, runs and evaluations: what was stopped goes on there · `radiographs` is
+    FracAtlas as COCO JSON · `pretrained` is the folder of pretrained weights.
+    """
+
+    work: Path
+    radiographs: Path
+    pretrained: Path
+
+    @property
+    def data(self) -> Path:
+        return self.work / "data"
+
+    def run(self, name: str) -> Path:
+        return self.work / "runs" / name
+
+
+def train_shipped_models(workshop: Workshop, only: tuple[str, ...] = ()) -> list[str]:
+    """Train what is not trained yet and ship it; returns a line for each model.
+
+    Raises ConfigError for a name that is none, TrainingError for a model that misses its goal.
+    """
+    names = only or tuple(name for name, model in SHIPPED_MODELS.items() if model.shipped)
+    for name in names:
+        if name not in SHIPPED_MODELS:
+            expected = f"one of {', '.join(SHIPPED_MODELS)}"
+            raise ConfigError("shipped model", expected=expected, found=repr(name))
+    if not workshop.data.is_dir():
+        write_data(workshop)
+    return [line for name in names if (line := _make(name, workshop))]
+
+
+def write_data(workshop: Workshop) -> None:
+    """The folder appears when it is complete."""
+    part = workshop.data.with_name(".data.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    dataset = open_dataset(str(workshop.radiographs))
+    write_mixed_data(part, dataset, leaking_images(check_health(dataset)))
+    part.rename(workshop.data)
+
+
+def _make(name: str, workshop: Workshop) -> str:
+    model = SHIPPED_MODELS[name]
+    if model.begins_from:
+        _make(model.begins_from, workshop)
+    run = _run_of(name, model, workshop)
+    if not run.card.is_file():
+        _train(run)
+    return ship(name, run, workshop) if model.shipped else ""
+
+
+def _train(run: RunFolder) -> None:
+    """In a process of its own: Accelerate knows one precision a process."""
+    command = [sys.executable, "-m", "trainers", "train", str(run.path)]
+    done = subprocess.run(command, check=False)  # noqa: S603
+    if done.returncode or not run.card.is_file():
+        found = f"one that failed or was stopped (exit status {done.returncode})"
+        raise TrainingError(run.name, expected="a finished training", found=found)
+
+
+def _run_of(name: str, model: ShippedModel, workshop: Workshop) -> RunFolder:
+    folder = workshop.run(name)
+    if (folder / "config.json").is_file():
+        return open_run(folder)
+    changes = dict(model.settings)
+    if model.begins_from:
+        changes["start"] = str(workshop.run(model.begins_from))
+    elif model.pretrained:
+        changes["start"] = _pretrained(model.pretrained, workshop)
+    return make_run(folder, model.recipe, str(workshop.data / model.data), changes)
+
+
+def _pretrained(name: str, workshop: Workshop) -> str:
+    if not name.endswith(".safetensors"):
+        return name
+    file = workshop.pretrained / name
+    if not file.is_file():
+        raise ConfigError("--pretrained", expected=f"a folder with {name}", found=str(file.parent))
+    return str(file)
+
+
+def ship(name: str, run: RunFolder, workshop: Workshop) -> str:
+    """Put a finished run's model among those of the package, in half precision, with its metrics
+    and operating points, which are those of the weights as they are shipped.
+
+    Raises TrainingError for one that misses its goal on synthetic images; it is not shipped then.
+    """
+    trained = ModelCard.model_validate_json(run.card.read_text(encoding="utf-8"))
+    facts = {
+        "model_id": name,
+        "title": SHIPPED_MODELS[name].title,
+        "training_data": TRAINING_DATA,
+        "training_licence": LICENCE,
+        "metrics": {},
+    }
+    folder = SHIPPED / name
+    card = copy_halved(trained.model_copy(update=facts), run.path / trained.weights_file, folder)
+    try:
+        card = _measured(card, folder, workshop)
+    except TrainingError:
+        shutil.rmtree(folder)
+        raise
+    if name == answer.MODEL:
+        answer.write_answer(answer.ask_for_answer(), answer.FILE)
+    size = (folder / card.weights_file).stat().st_size / 1e6
+    metrics = "  ".join(f"{metric} {value:.3f}" for metric, value in card.metrics.items())
+    return f"{name}  {size:.1f} MB  {metrics}"
+
+
+def _measured(card: ModelCard, folder: Path, workshop: Workshop) -> ModelCard:
+    """Evaluate on both sets, write points and the card; raises TrainingError below the goal."""
+    real = _evaluated(card, workshop.radiographs, "val", workshop.work)
+    synthetic = _evaluated(card, workshop.data / "radiographs", "test", workshop.work)
+    real = replace(real, about=real.about.model_copy(update={"data_name": "FracAtlas"}))
+    metrics = {
+        **_figures(REAL, report_of(real, intervals=False), card.task),
+        **_figures(SYNTHETIC, report_of(synthetic, intervals=False), card.task),
+    }
+    _check_goal(card, metrics)
+    measured = measure_points(real)
+    write_points(measured, card, folder)
+    points = {p.rule: p.confidence for p in measured.points if p.confidence is not None}
+    note = "The best checkpoint and the operating points were chosen on FracAtlas's validation "
+    note += "images, which flatters the metrics measured on them."
+    facts = {"metrics": metrics, "operating_points": points, "note": note}
+    card = card.model_copy(update=facts)
+    write_card(card, folder)
+    return card
+
+
+def _figures(where: str, report: Report, task: Task) -> dict[str, float]:
+    asked = (*_FIGURES[task], _RANKING)
+    found = {
+        f"{where} {'mask ' if 'masks' in section else ''}{name}": each.value
+        for section, name, unit in asked
+        for each in report.of_section(section)
+        if (each.name, each.unit, each.of) == (name, unit, "")
+    }
+    return {name: round(value, 4) for name, value in found.items()}
+
+
+def _check_goal(card: ModelCard, metrics: Mapping[str, float]) -> None:
+    name, least = GOALS[card.task]
+    reached = metrics.get(f"{SYNTHETIC} {name}", 0.0)
+    if reached < least:
+        raise TrainingError(
+            card.model_id,
+            expected=f"{name} of {least:g} or more on synthetic images",
+            found=f"{reached:.3f}",
+            advice="It was not put among the models of the package.",
+        )
+
+
+def _evaluated(card: ModelCard, data: Path, split: str, work: Path) -> Evaluation:
+    """Weights that were trained anew are evaluated anew."""
+    folder = work / "evaluations" / f"{card.model_id}-{split}-{card.weights_sha256[:12]}"
+    run = RunFolder(path=folder)
+    if not run.config.is_file():
+        config = EvaluateConfig(model=card.model_id, data=str(data), split=split, one_class=True)
+        run = new_evaluation(config, folder=folder)
+    evaluation = run_evaluation(run.path)
+    if evaluation is None:
+        raise TrainingError(
+            run.name, expected="a finished evaluation", found="one that was stopped"
+        )
+    return evaluation
