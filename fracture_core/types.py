@@ -4,7 +4,7 @@ Boxes are xyxy float32 in pixels of the original image, classes are 0…K−1 wi
 pixels are grey with 0 darkest. All arrays are read-only.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -192,7 +192,8 @@ class Sample:
     `read` · `windows` are the ways to show it, the first by default; none means the full range of
     the data type · `spacing_mm` (row, column) or None · `truth` None = unknown, empty = annotated
     and nothing there · `image_class` for classifiers, None = unknown · `split` such as "train",
-    "" = none.
+    "" = none · `attributes` what is known of the image in the words of `fracture_core.attributes`;
+    `notes` sentences about them, such as where file and table contradict each other.
     """
 
     sample_id: str
@@ -206,6 +207,8 @@ class Sample:
     truth: Detections | None = None
     image_class: int | None = None
     split: str = ""
+    attributes: Mapping[str, str] = field(default_factory=dict, hash=False)
+    notes: tuple[str, ...] = ()
 
     @property
     def pixels(self) -> Pixels:

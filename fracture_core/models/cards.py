@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fracture_core.errors import WeightsError
+from fracture_core.scope import Scope
 
 Task = Literal["detect", "segment", "classify"]
 CARD_FILE = "card.json"
@@ -14,7 +15,9 @@ CARD_FILE = "card.json"
 
 class ModelCard(BaseModel):
     """One model. `needs_nms` tells whether overlapping candidates need merging at all;
-    `operating_points` names confidences that were chosen on validation.
+    `operating_points` names confidences that were chosen on validation · `scope` what images it was
+    made for, None = not stated, as on cards from before there were scopes and of weights from
+    elsewhere.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,6 +34,7 @@ class ModelCard(BaseModel):
     weights_sha256: str = ""
     training_data: str = "unknown"
     training_licence: str = "unknown"
+    scope: Scope | None = None
     metrics: dict[str, float] = {}
     operating_points: dict[str, float] = {}
     note: str = ""

@@ -16,6 +16,7 @@ from fracture_core import boxes, masks
 from fracture_core.boxes import Float64s
 from fracture_core.errors import ConfigError, WeightsError
 from fracture_core.models.cards import ModelCard, write_card
+from fracture_core.scope import SYNTHETIC
 from fracture_core.types import Detections, Heatmap, Pixels, Prediction, Sample
 
 CARD = ModelCard(
@@ -32,6 +33,7 @@ CARD = ModelCard(
     needs_nms=True,
     training_data="none",
     training_licence="none",
+    scope=SYNTHETIC,
     note=(
         "Not a model: it invents findings from the pixels and, where the truth is known, "
         "from the truth. It is here to try the workbench without weights."

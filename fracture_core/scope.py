@@ -1,0 +1,162 @@
+"""What a model was made for, and whether an image lies within that.
+
+Body parts, modalities and views are in the words of `fracture_core.attributes`.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from fracture_core.attributes import body_part, is_part_of, kind_of, modality, several, view
+
+Origin = Literal["real", "synthetic"]
+Standing = Literal["inside", "outside", "unknown"]
+NOT_MEASURED = "not measured on images like this"
+# What a fracture model may be made for; everything else is read on demand only.
+_READ = frozenset({"radiograph", "CT"})
+
+
+class Scope(BaseModel):
+    """The images that a model was trained on: DICOM's codes of modalities, body parts, views (empty
+    = any), real or synthetic, and an age group ("" = not known).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    modalities: tuple[str, ...] = Field(min_length=1)
+    body_parts: tuple[str, ...] = Field(min_length=1)
+    views: tuple[str, ...] = ()
+    origins: tuple[Origin, ...] = Field(min_length=1)
+    age_group: str = ""
+
+    @field_validator("modalities")
+    @classmethod
+    def _codes(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(modality(each) for each in given)
+
+    @field_validator("body_parts")
+    @classmethod
+    def _regions(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(body_part(each) for each in given)
+
+    @field_validator("views")
+    @classmethod
+    def _projections(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(view(each) for each in given)
+
+
+SYNTHETIC = Scope(
+    modalities=("CR", "DX"),
+    body_parts=("finger", "hand", "wrist", "forearm", "ankle", "lower leg"),
+    views=("frontal",),
+    origins=("synthetic",),
+)
+"""Of what is trained on the radiographs that this package draws."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScopeCheck:
+    """`sentence` is what the banner says, "" when inside · `held_back`: the image is not read until
+    the reader says so.
+    """
+
+    standing: Standing
+    sentence: str
+    held_back: bool
+
+
+INSIDE = ScopeCheck(standing="inside", sentence="", held_back=False)
+
+
+def check_scope(scope: Scope | None, attributes: Mapping[str, str]) -> ScopeCheck:
+    """Hold what is known of an image against a model's scope, None = not stated.
+
+    Only synthetic images say that they are: one that does not tell its origin counts as real. A
+    view or an age group that is not told is no reason for doubt; a modality or body part is.
+
+        >>> check_scope(scope, {"modality": "MG"}).sentence
+        'This model has never seen images like this: MG (mammogram)'
+    """
+    code = modality_of(attributes)
+    if scope is None:
+        return _not_stated(code)
+    strange = list(_strange(scope, code, attributes))
+    if strange:
+        return ScopeCheck(
+            standing="outside",
+            sentence=f"This model has never seen images like this: {', '.join(strange)}",
+            held_back=bool(code) and not _knows(scope, code),
+        )
+    if lacking := _lacking(scope, code, attributes):
+        return ScopeCheck(standing="unknown", sentence=lacking, held_back=False)
+    return INSIDE
+
+
+def modality_of(attributes: Mapping[str, str]) -> str:
+    """The modality, "" = not told. A projection of teeth or jaws counts as a panoramic one, of a
+    breast as a mammogram, whatever machine it is from.
+    """
+    code = attributes.get("modality", "")
+    parts = several(attributes.get("body part", ""))
+    if kind_of(code) == "radiograph" and parts:
+        if all(is_part_of(part, "jaw") for part in parts):
+            return "PX"
+        if "breast" in parts:
+            return "MG"
+    return code
+
+
+def _not_stated(code: str) -> ScopeCheck:
+    strange = bool(code) and kind_of(code) not in _READ
+    told = f": {_named(code)}" if strange else ""
+    return ScopeCheck(
+        standing="unknown",
+        sentence=f"The scope of this model is not stated: nothing tells whether it was made for "
+        f"images like this{told}",
+        held_back=strange,
+    )
+
+
+def _strange(scope: Scope, code: str, attributes: Mapping[str, str]) -> Iterable[str]:
+    if code and not _knows(scope, code):
+        yield _named(code)
+    for part in several(attributes.get("body part", "")):
+        if not any(is_part_of(part, each) or is_part_of(each, part) for each in scope.body_parts):
+            yield part
+    for seen in several(attributes.get("view", "")):
+        if scope.views and seen not in scope.views:
+            yield f"{seen} view"
+    if (origin := attributes.get("origin", "real")) not in scope.origins:
+        yield f"{origin} (it was trained on {' and '.join(scope.origins)} images alone)"
+    age = attributes.get("age group", "")
+    if age and scope.age_group and age != scope.age_group:
+        yield f"age group {age}"
+
+
+def _lacking(scope: Scope, code: str, attributes: Mapping[str, str]) -> str:
+    parts = several(attributes.get("body part", ""))
+    vague = [part for part in parts if not any(is_part_of(part, each) for each in scope.body_parts)]
+    if not code and not parts:
+        return "Nothing tells what this image shows: neither kind of image nor body part is known"
+    if not code:
+        return "Nothing tells what this image shows: the kind of image is not known"
+    if not parts:
+        return "Nothing tells what this image shows: the body part is not known"
+    if vague:
+        made_for = ", ".join(scope.body_parts)
+        return (
+            f"Nothing tells what this image shows: {', '.join(vague)} may be more than this model "
+            f"has seen ({made_for})"
+        )
+    return ""
+
+
+def _knows(scope: Scope, code: str) -> bool:
+    return any(kind_of(code) == kind_of(each) for each in scope.modalities)
+
+
+def _named(code: str) -> str:
+    kind = kind_of(code)
+    return code if kind == code else f"{code} ({kind})"
