@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from fracture_core.datasets import open_dataset
 from fracture_core.demo.layouts import write_demo
@@ -30,6 +31,7 @@ from trainers.packing import chosen_samples
 from trainers.running import make_run, train_run
 from trainers.yolo import fit
 from trainers.yolo.folder import write_folder
+from trainers.yolo.half_precision import compute_in_bfloat16
 from trainers.yolo.networks import build_start, layers_of
 from trainers.yolo.options import check_config, rate_at, trainer_options
 from trainers.yolo.pictures import Pictures
@@ -149,8 +151,9 @@ def test_threads_and_determinism_of_the_process_stay(data: Path, tmp_path: Path)
         },
         # Its head has two losses that are weighed by the epoch.
         {"network": {"name": "yolo26n.yaml", "width": 0.125}, "augment": ROUGH},
+        {"network": DETECT, "precision": "bfloat16", "device": "cpu"},
     ],
-    ids=["detect", "segment", "end to end"],
+    ids=["detect", "segment", "end to end", "bfloat16"],
 )
 def test_stopped_and_resumed_is_the_same_bit_for_bit(
     data: Path, tmp_path: Path, changes: dict[str, Any]
@@ -353,11 +356,19 @@ def test_a_gpu_that_is_not_there_is_refused(data: Path, tmp_path: Path) -> None:
         train(config_of(data, DETECT, device="cuda"), new_run(tmp_path / "run"))
 
 
-def test_a_precision_that_ultralytics_has_not_on_a_cpu_is_told(data: Path, tmp_path: Path) -> None:
-    run = new_run(tmp_path / "run")
-    config = config_of(data, DETECT, epochs=1, precision="bfloat16", device="cpu")
-    assert train(config, run) is not None
-    assert "float32, not in bfloat16" in str(run.read_metrics()[0]["text"])
+def test_bfloat16_computes_layers_in_it_and_answers_in_float32() -> None:
+    network = yolo_network("yolo11n.yaml").train()
+    pixels = torch.rand(1, 3, 96, 96)
+    seen: list[torch.dtype] = []
+    network.model[0].conv.register_forward_hook(lambda _m, _i, out: seen.append(out.dtype))
+    with torch.no_grad():
+        whole = network(pixels)
+        compute_in_bfloat16(network)
+        halved = network(pixels)
+    assert seen == [torch.float32, torch.bfloat16]
+    assert halved["scores"].dtype == torch.float32
+    both = torch.stack([halved["scores"].reshape(-1), whole["scores"].reshape(-1)])
+    assert 0.99 < float(torch.corrcoef(both)[0, 1]) < 1
 
 
 def test_a_split_without_boxes_or_outlines_is_refused(tmp_path: Path) -> None:
@@ -563,6 +574,19 @@ def test_training_starts_from_weights_of_ultralytics(data: Path, start_file: Giv
     assert "of 355 tensors were taken over from start.pt" in start.notes[0]
     kept = build_start(config, CLASSES).network.state_dict()
     assert all(torch.equal(given[name], kept[name]) for name in given)
+
+
+def test_training_starts_from_a_file_of_tensors_alone(
+    data: Path, start_file: Given, tmp_path: Path
+) -> None:
+    _, given = start_file
+    file = tmp_path / "start.safetensors"
+    save_file({name: tensor.contiguous() for name, tensor in given.items()}, file)
+    config = config_of(data, {"name": "yolov8n.yaml"}, start=str(file))
+    taken = build_start(config, ("a",)).network.state_dict()
+    assert torch.equal(given["model.0.conv.weight"], taken["model.0.conv.weight"])
+    with pytest.raises(ConfigError, match="only tensors"):
+        build_start(config_of(data, {}, start=str(file)), ("a",))
 
 
 def test_training_starts_from_a_model_of_the_library(data: Path, start_file: Given) -> None:
