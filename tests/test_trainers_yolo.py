@@ -368,7 +368,7 @@ def test_bfloat16_computes_layers_in_it_and_answers_in_float32() -> None:
     assert seen == [torch.float32, torch.bfloat16]
     assert halved["scores"].dtype == torch.float32
     both = torch.stack([halved["scores"].reshape(-1), whole["scores"].reshape(-1)])
-    assert 0.99 < float(torch.corrcoef(both)[0, 1]) < 1
+    assert 0.9 < float(torch.corrcoef(both)[0, 1]) < 1
 
 
 def test_a_split_without_boxes_or_outlines_is_refused(tmp_path: Path) -> None:
