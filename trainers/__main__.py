@@ -110,6 +110,27 @@ def demo_models(
 
 
 @app.command()
+def shipped_models(
+    radiographs: Annotated[Path, typer.Option(help="FracAtlas as COCO JSON.")],
+    pretrained: Annotated[Path, typer.Option(help="Folder of pretrained weights.")],
+    work: Annotated[Path, typer.Option(help="Where data and runs are kept.")] = Path(
+        "runs/shipped-models"
+    ),
+    only: Annotated[list[str] | None, typer.Option(help="Only this one; repeatable.")] = None,
+) -> None:
+    """Train the models that come with the package again, on real and synthetic radiographs."""
+    from trainers.shipping import Workshop, train_shipped_models
+
+    workshop = Workshop(
+        work=work.absolute(),
+        radiographs=radiographs.expanduser().absolute(),
+        pretrained=pretrained.expanduser().absolute(),
+    )
+    for line in train_shipped_models(workshop, tuple(only or ())):
+        print(line)
+
+
+@app.command()
 def submit(run_folder: RunArgument) -> None:
     """Queue a run; it trains in the background."""
     from fracture_core import jobs
