@@ -138,6 +138,8 @@ class TrainConfig(Phase):
     """Every class counts as this one; empty = classes stay as they are."""
     classify: Literal["class", "findings"] = "class"
     """Classifiers: by the picture's class, or whether there is any finding (healthy, fracture)."""
+    normals: Annotated[float | None, Field(ge=0)] = None
+    """Pictures without a finding per picture with one, drawn anew each epoch; none = all."""
     limit: Annotated[int, Field(ge=0)] = 0
     """At most this many pictures of each split, drawn by the seed; 0 = all."""
 

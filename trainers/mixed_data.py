@@ -22,11 +22,18 @@ from fracture_core.demo import yolo
 from fracture_core.demo.truths import box_of
 from fracture_core.health import HealthReport
 from fracture_core.types import Detections, Sample
-from trainers.demo_data import TEST_PICTURES, TEST_SEED, held, make_pairs, plain_pictures
+from trainers.demo_data import (
+    TEST_PICTURES,
+    TEST_SEED,
+    Pair,
+    held,
+    make_pairs,
+    plain_pictures,
+)
 
 CLASSES = ("fracture",)
 CROP_PX, SCALE_PX = 384, 768
-SYNTHETIC_PAIRS = 500
+SYNTHETIC_PAIRS, WHOLE_PAIRS = 500, 200
 _SCALES = (0.7, 1.3)
 _LEAST_SHARE = 0.3
 _LEAST_PIXELS = 12
@@ -46,17 +53,18 @@ FEW = Cutting(around=1, anywhere=1)
 
 
 def write_mixed_data(folder: Path, dataset: Dataset, left_out: Collection[str]) -> None:
-    """Write both sets below a new folder. `dataset` is FracAtlas with a train and a val split; its
+    """Write both sets below a new folder; of the synthetic pairs the first `WHOLE_PAIRS` are whole
+    images too, the others give crops alone. `dataset` is FracAtlas with a train and a val split; its
     training images of the ids in `left_out` are not used.
     """
     pairs = make_pairs(SYNTHETIC_PAIRS)
-    synthetic = [each for number, pair in enumerate(pairs) for each in pair[: 1 + number % 2]]
+    drawn = [list(_of_pair(number, pair)) for number, pair in enumerate(pairs)]
+    real = [*_real(dataset, "train", left_out), *_real(dataset, "val", ())]
     tests = list(plain_pictures({"test": (TEST_SEED, TEST_PICTURES)}))
-    train = [*_real(dataset, "train", left_out), *synthetic]
-    valid = list(_real(dataset, "val", ()))
-    whole = [*train, *valid, *tests]
+    whole = [*real, *tests, *(each for pair in drawn[:WHOLE_PAIRS] for each in pair)]
+    rest = [each for pair in drawn[WHOLE_PAIRS:] for each in pair]
     yolo.write(map(_as_one_class, whole), CLASSES, folder / "radiographs", outlines=True)
-    yolo.write(_crops(whole), CLASSES, folder / "crops", outlines=True)
+    yolo.write(_crops([*whole, *rest]), CLASSES, folder / "crops", outlines=True)
 
 
 def leaking_images(report: HealthReport) -> frozenset[str]:
@@ -72,6 +80,11 @@ def _real(dataset: Dataset, split: str, left_out: Collection[str]) -> Iterator[S
         if sample_id not in left_out:
             stem = Path(sample_id).stem
             yield replace(sample, sample_id=f"{stem}", group_id=stem, split=split)
+
+
+def _of_pair(number: int, pair: Pair) -> Iterator[Sample]:
+    """Every second intact image is left out: it is the fractures that are to be learnt."""
+    yield from pair[: 1 + number % 2]
 
 
 def _as_one_class(sample: Sample) -> Sample:

@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+import torch
 from PIL import Image
 
 from fracture_core.errors import DatasetError
@@ -20,7 +21,25 @@ Array = npt.NDArray[Any]
 
 
 class Pictures(_dataset.YOLODataset):  # type: ignore[misc,name-defined]
-    """One split; see `trainers.yolo.folder`."""
+    """One split; see `trainers.yolo.folder`. With `draw` an epoch goes through a part of it."""
+
+    _rows: list[int] | None = None
+
+    def draw(self, normals: float, generator: torch.Generator) -> None:
+        """Of the pictures without an object take `normals` for each picture with one, at random."""
+        there = [len(label["cls"]) > 0 for label in self.labels]
+        broken = [row for row, is_there in enumerate(there) if is_there]
+        whole = [row for row, is_there in enumerate(there) if not is_there]
+        drawn = torch.randperm(len(whole), generator=generator)[: round(normals * len(broken))]
+        self._rows = sorted([*broken, *(whole[row] for row in drawn)])
+
+    def __len__(self) -> int:
+        return len(self.labels) if self._rows is None else len(self._rows)
+
+    def get_image_and_label(self, index: int) -> dict[str, Any]:
+        row = index if self._rows is None else self._rows[index]
+        found: dict[str, Any] = super().get_image_and_label(row)
+        return found
 
     def get_img_files(self, img_path: str) -> list[str]:
         return sorted(str(path) for path in Path(img_path).glob("*.png"))

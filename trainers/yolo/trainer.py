@@ -53,7 +53,7 @@ class _Ours(_engine.BaseTrainer):  # type: ignore[misc,name-defined]
         }
 
     def build_dataset(self, img_path: str, mode: str = "train", batch: int | None = None) -> Any:
-        return Pictures(
+        pictures = Pictures(
             img_path=img_path,
             imgsz=self.args.imgsz,
             batch_size=batch,
@@ -65,6 +65,15 @@ class _Ours(_engine.BaseTrainer):  # type: ignore[misc,name-defined]
             task=self.args.task,
             data=self.data,
         )
+        if mode == "train":
+            self._draw_from(pictures, epoch=0)
+        return pictures
+
+    def _draw_from(self, pictures: Pictures, epoch: int) -> None:
+        """Which pictures without an object are gone through in an epoch."""
+        config = self._plan.config
+        if config.normals is not None:
+            pictures.draw(config.normals, generator_at(config.seed, epoch))
 
     def run_callbacks(self, event: str) -> None:
         if event == "on_train_epoch_start":
@@ -197,6 +206,7 @@ class _Ours(_engine.BaseTrainer):  # type: ignore[misc,name-defined]
         random.seed(number)
         np.random.seed(number % 2**32)
         torch.manual_seed(number)
+        self._draw_from(self.train_loader.dataset, self.epoch)
         self.train_loader.reset()
         self.train_loader.generator.manual_seed(number)
         self._batch = self._pending = 0
