@@ -54,8 +54,8 @@ FEW = Cutting(around=1, anywhere=1)
 
 def write_mixed_data(folder: Path, dataset: Dataset, left_out: Collection[str]) -> None:
     """Write both sets below a new folder; of the synthetic pairs the first `WHOLE_PAIRS` are whole
-    images too, the others give crops alone. `dataset` is FracAtlas with a train and a val split; its
-    training images of the ids in `left_out` are not used.
+    images too, the others give crops alone. `dataset` is FracAtlas with a train and a val
+    split; its training images of the ids in `left_out` are not used.
     """
     pairs = make_pairs(SYNTHETIC_PAIRS)
     drawn = [list(_of_pair(number, pair)) for number, pair in enumerate(pairs)]
