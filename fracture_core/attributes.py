@@ -13,8 +13,10 @@ Laterality is no part of a region: "LHAND", "hand_left" and "Rt. hands" are all 
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
+SYNTHETIC_MAKER = "Fracture workbench demo data"
+"""The manufacturer in the headers of this package's own synthetic DICOM files."""
 PART_OF: dict[str, tuple[str, ...]] = {
     "head": (),
     "skull": ("head",),
@@ -224,6 +226,16 @@ def is_part_of(part: str, whole: str) -> bool:
     return part == whole or any(is_part_of(each, whole) for each in PART_OF.get(part, ()))
 
 
+def common(told: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """What all images of a set have in common; nothing where there is no image."""
+    held: dict[str, str] | None = None
+    for each in told:
+        if held is None:
+            held = dict(each)
+        held = {key: value for key, value in held.items() if each.get(key) == value}
+    return held or {}
+
+
 def merged(*told: tuple[str, Mapping[str, str]]) -> tuple[dict[str, str], tuple[str, ...]]:
     """Attributes from several sources, (its name, attributes) each, and what they disagree on.
 
@@ -281,7 +293,7 @@ def _value(key: str, text: str) -> str:
     return text
 
 
-def _joined(values: Iterator[str] | Sequence[str]) -> str:
+def _joined(values: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(values))
 
 

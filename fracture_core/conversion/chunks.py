@@ -1,7 +1,7 @@
 """A few pictures converted at a time, in any process: the unit of work and of resuming."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from fracture_core.conversion.items import Findings, Item, LeftOut, scaled
 from fracture_core.conversion.resizing import Size, fitted, resize_finding, resize_pixels
@@ -66,7 +66,9 @@ def _convert(item: Item, chunk: Chunk, tally: Tally) -> Row:
     pixels = resize_pixels(chunk.target.pixels(sample), new)
     findings = _findings(item, old, new, tally)
     places = Places(result=chunk.workspace.result, spare=chunk.workspace.spare)
-    return chunk.target.write(item, pixels, findings, places)
+    # The file's own header tells of the image as well.
+    told = replace(item, attributes=sample.attributes)
+    return chunk.target.write(told, pixels, findings, places)
 
 
 def _findings(item: Item, old: Size, new: Size, tally: Tally) -> Findings | None:

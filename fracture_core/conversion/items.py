@@ -1,7 +1,7 @@
 """What is to be converted: where each picture comes from and what is known of it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -30,7 +30,7 @@ class Item:
 
     `findings` None = unknown, in shares of the sides where `in_shares`, else in pixels of the
     source · `extent` (height, width) of the picture in that unit, None where only the file tells ·
-    `image_class` as `Sample` has it · `name` in the target, without a suffix.
+    `image_class` and `attributes` as `Sample` has them · `name` in the target, without a suffix.
     """
 
     opener: Opener
@@ -42,6 +42,7 @@ class Item:
     extent: tuple[int, int] | None = None
     image_class: int | None = None
     name: str = ""
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

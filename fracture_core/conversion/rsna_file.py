@@ -2,10 +2,11 @@
 
 `images` (N, H, W) float32 in [0, 1], least to greatest of each slice, uncompressed, chunks of 32
 slices · `bboxes` (N, 10, 4) float32 · `labels`, `split` (N,) int8 · `StudyInstanceUID`,
-`SliceNumber` (N,) texts.
+`SliceNumber` (N,) texts. The file's attribute `attributes`, JSON, tells what its images are.
 """
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,16 @@ class Slice:
     number: str
 
 
-def write_rsna(slices: Iterable[Slice], path: Path, *, corners: bool = False) -> None:
-    """Boxes as xywh padded with −1, or where `corners` as xyxy padded with 0."""
+def write_rsna(
+    slices: Iterable[Slice],
+    path: Path,
+    *,
+    attributes: Mapping[str, str] | None = None,
+    corners: bool = False,
+) -> None:
+    """Boxes as xywh padded with −1, or where `corners` as xyxy padded with 0; `attributes` are what
+    is known of all slices alike, None = what they are in the challenge.
+    """
     import h5py
 
     text = h5py.string_dtype()
@@ -46,6 +55,8 @@ def write_rsna(slices: Iterable[Slice], path: Path, *, corners: bool = False) ->
             images[len(rows)] = each.image
             # Pixels are written; kept is what the columns need.
             rows.append(_without_image(each))
+        if attributes is not None:
+            file.attrs["attributes"] = json.dumps(dict(attributes))
         file["images"].resize(len(rows), axis=0)
         file["bboxes"] = np.stack([_box_rows(row.xyxy, corners) for row in rows])
         file.create_dataset("labels", data=[row.fractured for row in rows], dtype="int8")

@@ -9,7 +9,7 @@ are healthy or have boxes, unless any are asked for, as in the published subset.
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fracture_core.conversion.items import Findings, Item, LeftOut, Source
@@ -17,7 +17,7 @@ from fracture_core.conversion.options import Options
 from fracture_core.conversion.rsna_tables import BOXES, STUDIES, Boxes, read_boxes, read_studies
 from fracture_core.conversion.splits import DEFAULT_SHARES, NAMES, assign_splits, ranked_by
 from fracture_core.datasets.headers import open_still
-from fracture_core.datasets.rsna import CLASSES
+from fracture_core.datasets.rsna import ATTRIBUTES, CLASSES
 from fracture_core.datasets.tally import counted
 from fracture_core.errors import DatasetError
 from fracture_core.types import Sample
@@ -36,7 +36,7 @@ class DicomSlice:
 
     def sample(self) -> Sample:
         (sample,) = open_still(self.path, self.name).samples()
-        return sample
+        return replace(sample, attributes={**sample.attributes, **ATTRIBUTES})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

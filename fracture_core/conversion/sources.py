@@ -67,7 +67,8 @@ def fingerprint(items: Iterable[Item]) -> str:
             status = path.stat()
             seen[path] = (status.st_size, status.st_mtime_ns)
         parts = (item.sample_id, item.group_id, item.split, item.name, item.image_class)
-        digest.update(repr((*parts, seen[path])).encode("utf-8", "surrogatepass"))
+        told = (dict(item.attributes),) if item.attributes else ()
+        digest.update(repr((*parts, *told, seen[path])).encode("utf-8", "surrogatepass"))
         for part in _parts(item.findings):
             digest.update(part)
     return digest.hexdigest()
@@ -108,6 +109,7 @@ def _item(record: Record) -> Item:
         in_shares=in_shares,
         extent=extent,
         image_class=image_class,
+        attributes=record.attributes,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from fracture_core.attributes import common
 from fracture_core.conversion import coco_files, yolo_files
 from fracture_core.conversion.items import Findings, Item
 from fracture_core.conversion.png import write_png
@@ -63,6 +64,8 @@ class Coco:
             "width": width,
             "patient_id": item.group_id,
         }
+        if item.attributes:
+            entry["attributes"] = dict(item.attributes)
         objects = None if findings is None else coco_files.as_objects(findings)
         return {"split": item.split, "image": entry, "objects": objects}
 
@@ -121,13 +124,17 @@ class Hdf5:
         square[:height, :width] = np.clip(pixels, 0, 1)
         xyxy = np.array([each.xyxy for each in findings or ()]).reshape(-1, 4)
         row = {"study": item.group_id, "number": item.name, "split": item.split}
+        row["attributes"] = dict(item.attributes)
         spare = spare_file(item, places)
         np.save(spare, square)
         # Unknown is only left where the slice is known to be fractured.
         return {**row, "fractured": findings != (), "xyxy": xyxy.tolist(), "file": spare.name}
 
     def finish(self, rows: Iterable[Row], classes: Sequence[str], places: Places) -> None:
-        write_rsna(self._slices(rows, places), places.result / self.file_name)
+        listed = list(rows)
+        told = common(row["attributes"] for row in listed)
+        path = places.result / self.file_name
+        write_rsna(self._slices(listed, places), path, attributes=told)
 
     def _slices(self, rows: Iterable[Row], places: Places) -> Iterator[Slice]:
         for row in rows:

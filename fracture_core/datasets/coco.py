@@ -138,6 +138,7 @@ def _add_records(
             findings=usable if is_known else None,
             image_class=findings[0].label if findings else None,
             size=size,
+            attributes=picture.attributes,
         )
 
 

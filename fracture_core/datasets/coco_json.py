@@ -2,6 +2,9 @@
 
 A file without the parts of COCO's format raises DatasetError; a single object that makes no sense
 leaves the truth of its picture unknown. Crowd regions are not truths.
+
+What is known of an image stands in fields of its entry, `ATTRIBUTES`, or under any name in an
+object "attributes", which counts before the fields; see `fracture_core.attributes`.
 """
 
 import json
@@ -13,6 +16,7 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from fracture_core import boxes
+from fracture_core.attributes import in_words
 from fracture_core.datasets import doubts
 from fracture_core.datasets.coco_outlines import bounds_of, is_number, read_outline
 from fracture_core.datasets.findings import Finding
@@ -22,6 +26,18 @@ from fracture_core.settings import settings
 
 MAX_BYTES = 512 * 2**20
 _KEYS = frozenset({"images", "annotations", "categories"})
+ATTRIBUTES = (
+    "modality",
+    "body_part",
+    "body part",
+    "view",
+    "view_position",
+    "origin",
+    "hardware",
+    "age_group",
+)
+"""Fields of a COCO image that tell of it."""
+_LONGEST_ATTRIBUTE = 200
 _Object = Mapping[str, object]
 
 
@@ -31,7 +47,8 @@ class CocoPicture:
 
     `size` is (height, width) or None where the file does not tell · `is_known` is False where an
     object of the picture makes no sense or nothing was annotated at all · `had_objects` also
-    counts what was left out · `flaws` are sentences about objects that make no sense.
+    counts what was left out · `flaws` are sentences about objects that make no sense ·
+    `attributes` what the entry tells of the image.
     """
 
     file_name: str
@@ -41,6 +58,7 @@ class CocoPicture:
     had_objects: bool = False
     findings: list[Finding] = field(default_factory=list)
     flaws: list[str] = field(default_factory=list)
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +170,10 @@ def _pictures(entries: list[_Object], path: Path) -> dict[object, CocoPicture]:
                 found=quoted(dict(entry)),
             )
         pictures[id_] = CocoPicture(
-            file_name=file_name, size=_size(entry, path), group_id=_group(entry)
+            file_name=file_name,
+            size=_size(entry, path),
+            group_id=_group(entry),
+            attributes=_attributes(entry),
         )
     return pictures
 
@@ -178,6 +199,25 @@ def _group(entry: _Object) -> str:
         if isinstance(value, int | str) and value != "" and str(value).isprintable():
             return str(value)
     return ""
+
+
+def _attributes(entry: _Object) -> Mapping[str, str]:
+    """Texts, numbers and truth values; anything else is no attribute."""
+    inner = entry.get("attributes")
+    fields = {name: entry[name] for name in ATTRIBUTES if name in entry}
+    return in_words(_usable(fields)) | in_words(_usable(inner))
+
+
+def _usable(told: object) -> dict[str, object]:
+    if not isinstance(told, dict):
+        return {}
+    return {
+        name: value
+        for name, value in told.items()
+        if isinstance(value, str | int | float)
+        and str(value).isprintable()
+        and max(len(name), len(str(value))) <= _LONGEST_ATTRIBUTE
+    }
 
 
 def _add_object(

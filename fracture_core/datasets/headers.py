@@ -1,5 +1,6 @@
 """What a picture file's header tells, so that a sample costs no decoding until it is shown."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +25,7 @@ class Header:
     windows: tuple[Window, ...] = ()
     scale: ValueScale = field(default_factory=ValueScale)
     spacing_mm: tuple[float, float] | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_header(path: Path, name: str) -> Header:
@@ -41,6 +43,7 @@ def read_header(path: Path, name: str) -> Header:
         windows=picture.windows,
         scale=picture.scale,
         spacing_mm=picture.spacing_mm,
+        attributes=picture.attributes,
     )
 
 

@@ -1,9 +1,11 @@
 """Samples of picture files, whatever wrote their annotations."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from fracture_core.attributes import merged
 from fracture_core.datasets.findings import Finding, truth_of
 from fracture_core.datasets.headers import open_still, read_header
 from fracture_core.errors import DatasetError
@@ -14,7 +16,8 @@ from fracture_core.types import Pixels, Sample
 class PictureRecord:
     """One picture file and what its annotation says; `findings` None = unknown.
 
-    `size` (height, width) as the annotation tells it, None where findings are in shares.
+    `size` (height, width) as the annotation tells it, None where findings are in shares ·
+    `attributes` of the image as the data set tells them, beside those of the file's own header.
     """
 
     sample_id: str
@@ -24,6 +27,7 @@ class PictureRecord:
     findings: tuple[Finding, ...] | None
     image_class: int | None = None
     size: tuple[int, int] | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
     def sample(self) -> Sample:
         header = read_header(self.path, self.sample_id)
@@ -32,6 +36,9 @@ class PictureRecord:
         truth = None
         if self.findings is not None:
             truth = truth_of(self.findings, height, width, in_shares=self.size is None)
+        attributes, notes = merged(
+            ("the file", header.attributes), ("the data set", self.attributes)
+        )
         return Sample(
             sample_id=self.sample_id,
             group_id=self.group_id,
@@ -44,6 +51,8 @@ class PictureRecord:
             truth=truth,
             image_class=self.image_class,
             split=self.split,
+            attributes=attributes,
+            notes=notes,
         )
 
     def _check_size(self, height: int, width: int) -> None:

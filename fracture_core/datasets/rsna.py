@@ -3,11 +3,14 @@
 `images` (N, H, W) float32 in [0, 1] · `bboxes` (N, M, 4) · `labels` (N,) 0 healthy, 1 fracture ·
 `split` (N,) 0 train, 1 val, 2 test · `StudyInstanceUID`, `SliceNumber` (N,) texts.
 Slices become uint16, v × 65,535. A slice is named study/slice, its group is the study. A slice
-called healthy is a truth without boxes; one called fracture without a box is unknown.
+called healthy is a truth without boxes; one called fracture without a box is unknown. All are CT
+slices of the cervical spine, unless the file's own attribute `attributes`, a JSON object, tells
+otherwise: files that were converted from other images carry it.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -16,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fracture_core.attributes import in_words
 from fracture_core.datasets import doubts
 from fracture_core.datasets.findings import Finding, keep_usable, truth_of
 from fracture_core.datasets.hdf5 import find_array, open_hdf5, read_numbers, read_texts
@@ -27,6 +31,8 @@ from fracture_core.settings import settings
 from fracture_core.types import Pixels, Sample
 
 CLASSES = ("fracture",)
+ATTRIBUTES: Mapping[str, str] = {"modality": "CT", "body part": "cervical spine", "view": "axial"}
+"""Of the slices of the challenge."""
 SPLITS = ("train", "val", "test")
 MAX_ROWS = 10_000_000
 # As the files are chunked.
@@ -47,6 +53,7 @@ class SliceRecord:
     split: str
     is_fractured: bool
     findings: tuple[Finding, ...] | None
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
     def sample(self) -> Sample:
         truth = None
@@ -61,6 +68,7 @@ class SliceRecord:
             truth=truth,
             image_class=0 if self.is_fractured else None,
             split=self.split,
+            attributes=self.attributes,
         )
 
 
@@ -73,6 +81,7 @@ class _Columns:
     splits: npt.NDArray[np.int64]
     studies: list[str]
     slices: list[str]
+    attributes: Mapping[str, str]
 
 
 def open_rsna(path: Path) -> RecordedDataset:
@@ -130,7 +139,20 @@ def _read_columns(file: Any, path: Path) -> _Columns:
         splits=_read_codes(arrays["split"], len(SPLITS), path),
         studies=read_texts(arrays["StudyInstanceUID"], path),
         slices=read_texts(arrays["SliceNumber"], path),
+        attributes=_read_attributes(file, path),
     )
+
+
+def _read_attributes(file: Any, path: Path) -> Mapping[str, str]:
+    if "attributes" not in file.attrs:
+        return ATTRIBUTES
+    try:
+        told = json.loads(file.attrs["attributes"])
+        return in_words({str(name): str(value) for name, value in told.items()})
+    except (ValueError, TypeError, AttributeError) as error:
+        raise DatasetError(
+            path, expected="the attribute 'attributes' to be a JSON object", found="something else"
+        ) from error
 
 
 def _find_images(file: Any, path: Path) -> Any:
@@ -180,6 +202,7 @@ def _records(columns: _Columns, path: Path, tally: Tally) -> Iterator[SliceRecor
             split=SPLITS[columns.splits[row]],
             is_fractured=bool(columns.labels[row]),
             findings=_findings(columns, row, sample_id, tally),
+            attributes=columns.attributes,
         )
 
 

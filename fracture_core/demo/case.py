@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fracture_core.demo.classes import radiograph_attributes
 from fracture_core.masks import Rle
 from fracture_core.types import Detections, Pixels, Sample, Window
 
@@ -52,6 +53,7 @@ def read_case(file: Path) -> Sample:
         spacing_mm=(across, down),
         truth=truth,
         image_class=int(truth.labels[0]),
+        attributes=radiograph_attributes("wrist"),
     )
 
 

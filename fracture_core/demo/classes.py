@@ -1,3 +1,12 @@
-"""The kinds of fracture in the synthetic radiographs, in the order of their labels."""
+"""What is known of the synthetic radiographs: kinds of fracture, in the order of their labels, and
+attributes.
+"""
 
 CLASSES = ("transverse", "oblique", "spiral", "comminuted", "greenstick")
+
+
+def radiograph_attributes(body_part: str) -> dict[str, str]:
+    """What is known of a synthetic radiograph; `body_part` is one of `demo.radiograph.VIEWS`."""
+    # The generator's "leg" is the shank alone.
+    part = "lower leg" if body_part == "leg" else body_part
+    return {"modality": "DX", "body part": part, "view": "frontal", "origin": "synthetic"}

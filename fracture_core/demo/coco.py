@@ -26,6 +26,7 @@ def write(samples: Iterable[Sample], classes: Sequence[str], folder: Path) -> No
             "height": sample.height,
             "width": sample.width,
             "patient_id": sample.group_id,
+            "attributes": dict(sample.attributes),
         }
         found = findings_of(sample.truth or Detections.empty())
         add_picture(files[sample.split], entry, as_objects(found))

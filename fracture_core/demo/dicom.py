@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fracture_core.attributes import SYNTHETIC_MAKER
 from fracture_core.demo.ct import HU_OFFSET, SLICE_MM
 from fracture_core.demo.samples import CT_SCALE, synthetic_uid
 from fracture_core.types import Sample
@@ -45,7 +46,8 @@ def _radiograph(sample: Sample) -> Any:
     dataset.PresentationLUTShape = "IDENTITY"
     dataset.LossyImageCompression = "00"
     dataset.DetectorType = "SCINTILLATOR"
-    dataset.BodyPartExamined = "EXTREMITY"
+    dataset.BodyPartExamined = sample.attributes["body part"].upper()
+    dataset.ViewPosition = "AP"
     dataset.PatientOrientation = ["", ""]
     dataset.ImageLaterality = "U"
     dataset.AcquisitionContextSequence = []
@@ -102,7 +104,7 @@ def _common(sample: Sample, sop_class: str, modality: str, group: str) -> Any:
     dataset.PatientID = f"SYNTHETIC-{group[-24:]}"
     dataset.PatientBirthDate, dataset.PatientSex = "", "O"
     dataset.PatientComments = dataset.ImageComments = _COMMENT
-    dataset.Manufacturer = "Fracture workbench demo data"
+    dataset.Manufacturer = SYNTHETIC_MAKER
     dataset.StudyInstanceUID = synthetic_uid("study", group)
     dataset.StudyID, dataset.AccessionNumber, dataset.ReferringPhysicianName = "1", "", ""
     dataset.StudyDate = dataset.ContentDate = dataset.AcquisitionDate = _DATE

@@ -36,12 +36,15 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Radiograph:
-    """`pixels` (H, W) uint16 in 0…4095; one (H, W) bool mask and one class for each fracture."""
+    """`pixels` (H, W) uint16 in 0…4095; one (H, W) bool mask and one class for each fracture;
+    `body_part` is one of `VIEWS`.
+    """
 
     pixels: Pixels
     truths: tuple[npt.NDArray[np.bool_], ...]
     kinds: tuple[str, ...]
     spacing_mm: float
+    body_part: str
 
 
 def plan_radiograph(
@@ -79,6 +82,7 @@ def render(plan: Plan, *, intact: bool = False) -> Radiograph:
         truths=tuple(truth & (opening > 0.5) for truth in projection.truths),
         kinds=tuple(fracture.kind for fracture in fractures),
         spacing_mm=plan.frame.spacing_mm,
+        body_part=plan.part.name,
     )
 
 

@@ -4,12 +4,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from fracture_core.conversion.rsna_file import Slice, normed, write_rsna
+from fracture_core.demo.samples import CT_ATTRIBUTES
 from fracture_core.types import Detections, Sample
 
 
 def write(samples: Iterable[Sample], path: Path, *, corners: bool) -> None:
     """Boxes as xywh padded with −1, or where `corners` as xyxy padded with 0."""
-    write_rsna(map(_as_slice, samples), path, corners=corners)
+    write_rsna(map(_as_slice, samples), path, attributes=CT_ATTRIBUTES, corners=corners)
 
 
 def _as_slice(sample: Sample) -> Slice:

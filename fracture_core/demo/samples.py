@@ -3,7 +3,7 @@
 import hashlib
 from functools import partial
 
-from fracture_core.demo.classes import CLASSES
+from fracture_core.demo.classes import CLASSES, radiograph_attributes
 from fracture_core.demo.ct import HU_OFFSET, Study, plan_study, render_study
 from fracture_core.demo.detector import TOP
 from fracture_core.demo.radiograph import Radiograph, plan_radiograph, render
@@ -19,6 +19,12 @@ CT_WINDOWS = (
     Window(center=400.0 - HU_OFFSET, width=1800.0, name="bone"),
     Window(center=40.0 - HU_OFFSET, width=400.0, name="soft tissue"),
 )
+CT_ATTRIBUTES = {
+    "modality": "CT",
+    "body part": "cervical spine",
+    "view": "axial",
+    "origin": "synthetic",
+}
 CT_SCALE = ValueScale(slope=1.0, offset=float(HU_OFFSET), unit="HU")
 SLICES = 24
 PICTURES_A_PATIENT = 2
@@ -120,6 +126,7 @@ def _slice_sample(drawn: Study, number: int, uid: str, split: str) -> Sample:
         truth=truth,
         image_class=0 if len(truth) else None,
         split=split,
+        attributes=CT_ATTRIBUTES,
     )
 
 
@@ -144,6 +151,7 @@ def _as_sample(picture: Radiograph, sample_id: str, group_id: str, split: str = 
         truth=truth,
         image_class=int(truth.labels[0]) if len(truth) else None,
         split=split,
+        attributes=radiograph_attributes(picture.body_part),
     )
 
 

@@ -3,7 +3,8 @@
 An allow list, stricter than the Basic Application Level Confidentiality Profile (PS3.15 Annex E):
 what is not listed is gone, so dates, names, free text, private elements, overlays and icons are.
 Kept are numbers and code strings only; a code string that holds free text is dropped. Not kept
-although the profile would allow it: manufacturer and model, as nothing here needs them.
+although the profile would allow it: manufacturer and model, as nothing here needs them, except
+that of this package's own synthetic files.
 Of the explanations of windows only those made of usual words stay. The file's own name is not part
 of the header and is left as it is.
 """
@@ -24,6 +25,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian
 
+from fracture_core.attributes import SYNTHETIC_MAKER
 from fracture_core.errors import ConfigError, PictureError
 from fracture_core.imaging.decoding import strictly
 from fracture_core.imaging.header import Header
@@ -126,6 +128,7 @@ def kept_tags(header: Header) -> dict[str, str]:
     kept = {name: header.code(name) for name in CODES}
     kept |= {name: "\\".join(f"{n:.10g}" for n in header.numbers(name)) for name in NUMBERS}
     kept |= {name: unit(header, name) for name in UNIT_NAMES}
+    kept["Manufacturer"] = SYNTHETIC_MAKER if header.text("Manufacturer") == SYNTHETIC_MAKER else ""
     return {name: value for name, value in kept.items() if value}
 
 

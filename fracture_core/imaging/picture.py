@@ -8,11 +8,13 @@ from pathlib import PurePath
 import numpy as np
 import numpy.typing as npt
 
+from fracture_core.attributes import SYNTHETIC_MAKER, in_words
 from fracture_core.imaging import places
 from fracture_core.imaging.places import Slice
 from fracture_core.types import Pixels, Sample, ValueScale, Window
 
 Shown = npt.NDArray[np.uint8]
+_TOLD = {"Modality": "modality", "BodyPartExamined": "body part", "ViewPosition": "view"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -75,6 +77,14 @@ class Picture:
         """The file's stem and the start of `sha256`: the same file has the same id everywhere."""
         return f"{PurePath(self.name).stem}-{self.sha256[:12]}"
 
+    @property
+    def attributes(self) -> dict[str, str]:
+        """What the header tells of the image, in words; the age is not kept, so no age group."""
+        told = {_TOLD[name]: value for name, value in self.tags.items() if name in _TOLD}
+        if self.tags.get("Manufacturer") == SYNTHETIC_MAKER:
+            told["origin"] = "synthetic"
+        return in_words(told)
+
     def shown(self, frame: int = 0) -> Shown:
         """(H, W) uint8, one frame through the default window."""
         return self.windows[0].apply(self.pixels[frame])
@@ -93,6 +103,7 @@ class Picture:
             windows=self.windows,
             scale=self.scale,
             spacing_mm=self.spacing_mm,
+            attributes=self.attributes,
         )
 
 
