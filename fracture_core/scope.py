@@ -3,7 +3,7 @@
 Body parts, modalities and views are in the words of `fracture_core.attributes`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -67,6 +67,43 @@ class ScopeCheck:
     held_back: bool
 
 
+def scope_of_images(told: Iterable[Mapping[str, str]]) -> Scope | None:
+    """The scope of what is trained on these images; None where one does not tell its modality or
+    its body part. Views are stated where all tell them, an age group where all tell the same.
+    """
+    images = list(told)
+    known = [image for image in images if image.get("modality") and image.get("body part")]
+    if not images or len(known) < len(images):
+        return None
+    views = _told(images, "view") if all(image.get("view") for image in images) else ()
+    ages = {image.get("age group", "") for image in images}
+    return Scope(
+        modalities=_told(images, "modality"),
+        body_parts=_told(images, "body part"),
+        views=views,
+        origins=tuple(sorted({_origin(image) for image in images})),
+        age_group=ages.pop() if len(ages) == 1 else "",
+    )
+
+
+def scope_words(scope: Scope | None) -> str:
+    """A line for a page or a terminal."""
+    if scope is None:
+        return "not stated"
+    groups = (scope.modalities, scope.body_parts, scope.views, scope.origins)
+    words = [", ".join(group) for group in groups if group]
+    return " · ".join([*words, *filter(None, [scope.age_group])])
+
+
+def _told(images: Sequence[Mapping[str, str]], key: str) -> tuple[str, ...]:
+    return tuple(sorted({each for image in images for each in several(image[key])}))
+
+
+def _origin(attributes: Mapping[str, str]) -> Origin:
+    """Only synthetic images say that they are."""
+    return "synthetic" if attributes.get("origin") == "synthetic" else "real"
+
+
 INSIDE = ScopeCheck(standing="inside", sentence="", held_back=False)
 
 
@@ -128,7 +165,7 @@ def _strange(scope: Scope, code: str, attributes: Mapping[str, str]) -> Iterable
     for seen in several(attributes.get("view", "")):
         if scope.views and seen not in scope.views:
             yield f"{seen} view"
-    if (origin := attributes.get("origin", "real")) not in scope.origins:
+    if (origin := _origin(attributes)) not in scope.origins:
         yield f"{origin} (it was trained on {' and '.join(scope.origins)} images alone)"
     age = attributes.get("age group", "")
     if age and scope.age_group and age != scope.age_group:

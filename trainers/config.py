@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fracture_core.errors import ConfigError
+from fracture_core.scope import Scope
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Scalar = bool | int | float | str
@@ -132,6 +133,8 @@ class TrainConfig(Phase):
     """Evaluated once, at the end; a data set without it is evaluated on the validation split."""
     data_licence: str = "unknown"
     """Written on the card."""
+    scope: Scope | None = None
+    """What images the model is for, on its card; none = what all training pictures tell."""
     classes: tuple[str, ...] = ()
     """The data set's classes when the run was made; training stops if they have changed."""
     merge_classes: str = ""
@@ -248,6 +251,10 @@ def _refused(source: str, error: ValidationError) -> ConfigError:
 
 
 def _fields_at(location: tuple[int | str, ...]) -> str:
-    nested: dict[str, type[BaseModel]] = {"augment": Augment, "second_phase": Phase}
+    nested: dict[str, type[BaseModel]] = {
+        "augment": Augment,
+        "second_phase": Phase,
+        "scope": Scope,
+    }
     owner = nested.get(str(location[0]), TrainConfig)
     return f"There are: {', '.join(owner.model_fields)}."

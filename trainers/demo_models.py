@@ -17,6 +17,7 @@ from fracture_core.models.cards import ModelCard
 from fracture_core.models.library import SHIPPED
 from fracture_core.models.saving import copy_halved
 from fracture_core.runs import RunFolder, open_run
+from fracture_core.scope import SYNTHETIC
 from trainers.demo_data import write_demo_data
 from trainers.demo_points import write_shipped_points
 from trainers.running import make_run
@@ -51,6 +52,7 @@ class DemoModel:
 
 _COMMON: dict[str, object] = {
     "data_licence": _LICENCE,
+    "scope": SYNTHETIC.model_dump(mode="json"),
     "start": "",
     "optimiser": "adamw",
     "schedule": "cosine",

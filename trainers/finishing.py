@@ -29,6 +29,7 @@ from fracture_core.operating_points import (
     measure,
 )
 from fracture_core.runs import RunFolder
+from fracture_core.scope import scope_of_images
 from fracture_core.types import Detections, Prediction, Sample
 from trainers.config import TrainConfig
 from trainers.figures import (
@@ -62,6 +63,7 @@ def finish(
     config: TrainConfig, dataset: Dataset, run: RunFolder, model: Model, journal: Journal
 ) -> ModelCard:
     """Evaluate, write evaluation.json, the weights, points.json and the card, which it returns."""
+    config = _with_scope(config, dataset, journal)
     labelling = Labelling.of(dataset, config)
     valid = _answer(config, dataset, config.valid_split, model, labelling)
     points = [] if valid.curve is None else [choose(valid.curve, rule) for rule in RULES]
@@ -86,6 +88,17 @@ def finish(
     part.replace(run.evaluation)
     measured = _measure(config, dataset, valid, None if tested is valid else tested)
     return _write(config, run, model, tested, split, points, measured)
+
+
+def _with_scope(config: TrainConfig, dataset: Dataset, journal: Journal) -> TrainConfig:
+    """With the scope that goes on the card: as asked for, else what all training pictures tell."""
+    if config.scope is not None:
+        return config
+    samples = chosen_samples(dataset, config, config.train_split)
+    scope = scope_of_images([sample.attributes for sample in samples])
+    if scope is None:
+        journal.note("the scope is not stated: not every picture tells its modality and body part")
+    return config.model_copy(update={"scope": scope})
 
 
 def _answer(
@@ -199,6 +212,7 @@ def _write(
             "title": run.name,
             "training_data": f"{data}, split {config.train_split!r}",
             "training_licence": config.data_licence,
+            "scope": config.scope,
             "metrics": {
                 f"{split} {name}": tested.figures[name]
                 for name in _ON_THE_CARD

@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from fracture_core.evaluations.merging import merge
+from fracture_core.evaluations.scoping import ScopeCounts
 from fracture_core.metrics.columns import Bools, Columns
 from fracture_core.models.cards import Task
 from fracture_core.types import Float32s, Int64s
@@ -22,7 +23,8 @@ class About(BaseModel):
     `classes` are the model's, then those only the truth knows · `model_classes` says how many are
     the model's · `healthy` is the class that means "nothing here", "" = there is none ·
     `data_stamp` tells one state of the data set from another · `one_class`: every class of model
-    and truth counts as one.
+    and truth counts as one · `scope`: whether the model was made for these images, None = that was
+    not recorded yet.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,6 +45,7 @@ class About(BaseModel):
     one_class: bool
     created_utc: str
     code_version: str
+    scope: ScopeCounts | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

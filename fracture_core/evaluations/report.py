@@ -5,6 +5,7 @@ from math import isnan, nan
 from typing import Literal
 
 from fracture_core.evaluations.evaluation import About
+from fracture_core.evaluations.scoping import banner_of
 
 Unit = Literal["lesion", "image", "study"]
 
@@ -75,6 +76,11 @@ class Report:
     figures: tuple[Figure, ...]
     tables: tuple[Table, ...]
     notes: tuple[str, ...]
+
+    @property
+    def banner(self) -> str:
+        """Where the model was not made for these images, or nothing tells; else ""."""
+        return banner_of(self.about.scope)
 
     @property
     def sections(self) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ def write_json(report: Report, path: Path) -> None:
     found["about"] = report.about.model_dump(mode="json")
     for name in ("points", "figures", "tables"):
         found[name] = [_plain(asdict(each)) for each in found[name]]
-    whole = {"research_use": RESEARCH_USE, **_plain(found)}
+    whole = {"research_use": RESEARCH_USE, "banner": report.banner, **_plain(found)}
     write_text(path, json.dumps(whole, indent=1, allow_nan=False) + "\n")
 
 

@@ -15,7 +15,7 @@ _OVERALL = "all"
 
 def as_text(report: Report) -> str:
     """Everything: what was asked, figures by section, counts, and what is missing."""
-    parts = [_head(report), *_points(report)]
+    parts = [_head(report), *_banner(report), *_points(report)]
     parts += [_section(report, name) for name in report.sections]
     parts += [_table(table) for table in report.tables]
     if report.notes:
@@ -37,6 +37,12 @@ def _head(report: Report) -> str:
         f"{1000 * report.seconds_an_image:.0f} ms an image",
     ]
     return "\n".join(line[:WIDTH] for line in lines)
+
+
+def _banner(report: Report) -> Iterator[str]:
+    if report.banner:
+        lines = textwrap.wrap(report.banner, WIDTH - 2)
+        yield "\n".join(f"! {line}" for line in lines)
 
 
 def _points(report: Report) -> Iterator[str]:

@@ -3,7 +3,7 @@
 import hashlib
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -27,6 +27,7 @@ from fracture_core.evaluations.folders import (
 )
 from fracture_core.evaluations.labelling import Labelling, label
 from fracture_core.evaluations.progress import ProgressLines
+from fracture_core.evaluations.scoping import count_scope
 from fracture_core.evaluations.storing import (
     Answers,
     TruthBuilder,
@@ -161,7 +162,8 @@ def _begin(
     ids: Sequence[str],
 ) -> tuple[About, Truths, tuple[Unreadable, ...]]:
     """Collect the truth, or find that nothing has changed since it was collected."""
-    truths, unreadable, stamp = _collect(dataset, labelling, ids)
+    told: list[Mapping[str, str]] = []
+    truths, unreadable, stamp = _collect(dataset, labelling, ids, told)
     if not len(truths):
         raise _none_readable(dataset.name, unreadable)
     known = truths.image_classes != UNKNOWN_CLASS
@@ -186,6 +188,7 @@ def _begin(
         one_class=config.one_class,
         created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
         code_version=version("fracture-workbench"),
+        scope=count_scope(card.scope, told),
     )
     started = run.path / STARTED
     if started.is_file():
@@ -201,7 +204,10 @@ def _unchanged(path: Path, now: About) -> About:
         before = About.model_validate_json(path.read_bytes())
     except ValidationError as error:
         raise ConfigError(path, expected="what it was started with", found="other text") from error
+    # One that was begun before scopes were recorded goes on as it was.
     moments = {"created_utc": "", "code_version": ""}
+    if before.scope is None:
+        now = now.model_copy(update={"scope": None})
     if before.model_copy(update=moments) != now.model_copy(update=moments):
         changed = "data set" if before.data_stamp != now.data_stamp else "model or its card"
         raise ConfigError(
@@ -214,11 +220,14 @@ def _unchanged(path: Path, now: About) -> About:
 
 
 def _collect(
-    dataset: Dataset, labelling: Labelling, ids: Sequence[str]
+    dataset: Dataset,
+    labelling: Labelling,
+    ids: Sequence[str],
+    told: list[Mapping[str, str]],
 ) -> tuple[Truths, tuple[Unreadable, ...], str]:
     """What is known of every picture, and a stamp of it in the data set's own classes.
 
-    No pixels are read, though a size can need the file.
+    `told` gets the attributes of each. No pixels are read, though a size can need the file.
     """
     truths, unreadable = TruthBuilder(), []
     stamp = hashlib.sha256(repr(dataset.classes).encode())
@@ -231,6 +240,7 @@ def _collect(
             continue
         for part in _facts(sample):
             stamp.update(part)
+        told.append(sample.attributes)
         truths.sample_ids.append(sample_id)
         truths.group_ids.append(sample.group_id)
         truths.sizes_px.append((sample.height, sample.width))

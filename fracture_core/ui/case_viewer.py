@@ -20,6 +20,7 @@ from fracture_core.matching import Rule
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.levels import LevelUnit, confidence_at
 from fracture_core.models.points import Measurements, Point, tiers
+from fracture_core.scope import INSIDE, ScopeCheck
 from fracture_core.types import Detections, Prediction, Sample
 from fracture_core.ui.routes import Json, script_path, share_case, share_pixels
 
@@ -67,7 +68,8 @@ class Pane:
 
     `measured` tells what its scores are worth and how certain a finding is, which the line style
     shows; None = not measured. `facts` stand below the title, `note` in the middle of the pane: why
-    there is no answer. `has_gate`: the model has an attention gate.
+    there is no answer. `has_gate`: the model has an attention gate. `scope`: whether the case lies
+    within what the model was made for, what the banner says, and whether it was not read for that.
     """
 
     title: str
@@ -78,6 +80,7 @@ class Pane:
     facts: tuple[str, ...] = ()
     note: str = ""
     has_gate: bool = False
+    scope: ScopeCheck = INSIDE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,6 +209,7 @@ def case_viewer(  # noqa: PLR0913 (one call with names)
     on_change: Callable[[], None] | None = None,
     on_step: Callable[[int], None] | None = None,
     on_explain: Callable[[Asked], None] | None = None,
+    on_read: Callable[[], None] | None = None,
     explanations: Sequence[ExplanationLink] = (),
 ) -> ViewerState:
     """Show one case, its samples being the frames, and return the state in force.
@@ -214,8 +218,8 @@ def case_viewer(  # noqa: PLR0913 (one call with names)
     takes effect in the browser; the same one leaves the reader's own settings alone. `on_step` is
     called with 1 or −1 when the reader asks for the next or previous case; without it the viewer
     offers no such step. `on_explain` is called when the reader asks for an explanation; the answers
-    there are, or are on their way, are `explanations`. All three run before the script, as
-    Streamlit's callbacks do.
+    there are, or are on their way, are `explanations`. `on_read` is called when the reader wants a
+    case read that was held back. All of them run before the script, as Streamlit's callbacks do.
     """
     if not samples or len(panes) > MOST_PANES:
         raise ValueError(f"expected samples and at most {MOST_PANES} panes")
@@ -243,6 +247,10 @@ def case_viewer(  # noqa: PLR0913 (one call with names)
         if on_explain is not None and asked["case_id"] == case_id:
             on_explain(_checked(asked, panes, len(samples)))
 
+    def read() -> None:
+        if on_read is not None and st.session_state[key]["read"]["case_id"] == case_id:
+            on_read()
+
     result = _MOUNT(
         key=key,
         # In a list, because Streamlit imports pandas to look for tables in a mapping.
@@ -250,6 +258,7 @@ def case_viewer(  # noqa: PLR0913 (one call with names)
         on_state_change=on_change or _nothing,
         on_step_change=step,
         on_explain_change=explain,
+        on_read_change=read,
     )
     told = _reported(result.get("state"), state, case_id, len(samples))
     st.session_state[f"{key}:given"]["told"] = told
@@ -351,6 +360,7 @@ def _pack_pane(pane: Pane, frames: int) -> Json:
         "measured": pane.measured and _pack_measured(pane.measured),
         "facts": list(pane.facts),
         "note": pane.note,
+        "scope": asdict(pane.scope),
         "predictions": [_pack_detections(p.detections if p else None) for p in pane.predictions],
         "image_scores": [p.image_score if p else None for p in pane.predictions],
         "class_scores": [_pack_scores(p) for p in pane.predictions],

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 from fracture_core import classes as class_names
+from fracture_core.attributes import common
 from fracture_core.types import Sample
 
 if TYPE_CHECKING:
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """`key` names the content: equal keys, equal pixels and truth · `samples` are its frames in
-    order · `classes` name the labels of the truth · `warnings` are sentences for the reader.
+    order · `classes` name the labels of the truth · `warnings` are sentences for the reader ·
+    `is_upload`: no data set tells of it.
     """
 
     key: str
@@ -23,6 +25,17 @@ class Case:
     samples: tuple[Sample, ...]
     classes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    is_upload: bool = False
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """What is known of all frames alike."""
+        return common(sample.attributes for sample in self.samples)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What sources say of it that contradicts each other."""
+        return tuple(dict.fromkeys(note for sample in self.samples for note in sample.notes))
 
     @property
     def heading(self) -> str:
@@ -37,6 +50,7 @@ class Case:
             title=picture.name,
             samples=picture.samples(),
             warnings=picture.warnings,
+            is_upload=True,
         )
 
     @classmethod

@@ -14,6 +14,7 @@ from fracture_core.types import Prediction
 from fracture_core.ui.case_viewer import MOST_PANES, Pane, ViewerState
 from fracture_core.ui.cases import Case
 from fracture_core.ui.predicting import Progress, first_run, predict
+from fracture_core.ui.scoping import scope_of
 from fracture_core.ui.text import literal
 
 MOST_MODELS = MOST_PANES
@@ -62,6 +63,19 @@ def carry_own(state: ViewerState, before: Sequence[str], after: Sequence[str]) -
 
 
 def _pane(card: ModelCard, case: Case, report: Progress) -> Pane:
+    scope = scope_of(card, case)
+    pane = _unread(card, case) if scope.held_back else _answered(card, case, report)
+    return replace(pane, scope=scope)
+
+
+def _unread(card: ModelCard, case: Case) -> Pane:
+    """Held back until the reader wants it read."""
+    nothing = (None,) * len(case.samples)
+    facts, warnings = (card.family,), ("not read",)
+    return Pane(title=card.title, card=card, predictions=nothing, facts=facts, warnings=warnings)
+
+
+def _answered(card: ModelCard, case: Case, report: Progress) -> Pane:
     try:
         found = predict(card, case, report)
         pane = Pane(title=card.title, card=card, predictions=found, facts=_facts(card, case, found))

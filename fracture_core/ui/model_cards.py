@@ -14,6 +14,7 @@ from fracture_core.models.library import (
     weights_bytes,
 )
 from fracture_core.models.speed import Speed, measure
+from fracture_core.scope import scope_words
 from fracture_core.ui.measured_card import show_measurements
 from fracture_core.ui.predicting import model_of
 from fracture_core.ui.text import literal
@@ -46,6 +47,7 @@ def _facts(card: ModelCard, *, measured: bool) -> dict[str, str]:
         "Input": f"{card.input_size} px",
         "Overlap merge": "needed (NMS)" if card.needs_nms else "not needed",
         "Training data": f"{card.training_data} (licence: {card.training_licence})",
+        "Scope": scope_words(card.scope),
         "Metrics": _figures(card.metrics),
         "Operating points": _figures(card.operating_points),
         "Weights": _weights(card),

@@ -4,6 +4,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from fracture_core.evaluations.contenders import FEWEST
+from fracture_core.ui.evaluation_banner import show_banner
 from fracture_core.ui.set_comparison import (
     Entrant,
     choose_evaluations,
@@ -64,6 +65,8 @@ def _results(entrants: list[Entrant], reference: int) -> None:
     st.caption(
         literal(f"{about.data_name}, split {about.split}, {count:,} pictures with truth{counted}.")
     )
+    for entrant in entrants:
+        show_banner(entrant.contender.evaluation.about, f"{entrant.title}: ")
     unit, places = choose_places(entrants)
     name = f"compare-{about.data_name}-{about.split}"
     show_models(entrants, places)

@@ -16,6 +16,7 @@ from fracture_core.errors import WorkbenchError
 from fracture_core.ui.cases import Case
 from fracture_core.ui.dataset_choice import choose_dataset
 from fracture_core.ui.first_answer import DEMO_KEY
+from fracture_core.ui.scoping import ask_reader
 from fracture_core.ui.text import literal
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ SOURCES = ("Demo", "Upload", "Data set")
 def choose_case(messages: DeltaGenerator) -> Case:
     """Let the reader choose; what was open stays open until another case is.
 
-    What could not be read is said in `messages`.
+    What could not be read is said in `messages`; what nothing tells of the case, the reader can.
     """
     st.session_state.case_list = ("", ())
     source = st.segmented_control(
@@ -51,7 +52,7 @@ def choose_case(messages: DeltaGenerator) -> Case:
     if chosen is not None and chosen.key != held.key:
         held = chosen
     st.session_state.case = held
-    return held
+    return ask_reader(held)
 
 
 def step(by: int) -> None:

@@ -15,6 +15,7 @@ from fracture_core.ui.error_gallery import (
     offer_csv,
     say_counts,
 )
+from fracture_core.ui.evaluation_banner import show_banner
 from fracture_core.ui.evaluation_choice import choose_evaluation
 from fracture_core.ui.evaluation_points import points_for
 from fracture_core.ui.evaluation_settings import choose_setting, rule_of
@@ -44,6 +45,7 @@ with st.sidebar:
     confidence = choose_confidence(points_for(listed, evaluation, setting, messages))
     critical = choose_critical(evaluation.about)
     costs = choose_costs()
+show_banner(evaluation.about)
 st.caption(literal(f"{rule_of(setting, evaluation.about)} Shown from confidence {confidence:.3f}."))
 dataset = gallery_dataset(evaluation.about.data)
 everything = errors_at(listed, evaluation, setting, confidence, costs, critical)

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from fracture_core.errors import WorkbenchError
+from fracture_core.ui.evaluation_banner import show_banner
 from fracture_core.ui.evaluation_choice import choose_evaluation, opened_evaluation
 from fracture_core.ui.evaluation_critical import show_critical
 from fracture_core.ui.evaluation_dial import show_dial
@@ -29,6 +30,7 @@ except WorkbenchError as error:
 
 with st.sidebar:
     setting = choose_setting(evaluation)
+show_banner(evaluation.about)
 st.caption(literal(rule_of(setting, evaluation.about)))
 show_dial(listed, evaluation, setting, points_for(listed, evaluation, setting, messages))
 

@@ -1,6 +1,7 @@
 """Two to four models: on one case side by side, or over a whole data set."""
 
 from dataclasses import replace
+from functools import partial
 
 import streamlit as st
 
@@ -14,6 +15,7 @@ from fracture_core.ui.comparison_choice import (
     show_notes,
 )
 from fracture_core.ui.predicting import card_for
+from fracture_core.ui.scoping import read_anyway
 from fracture_core.ui.set_comparison_page import compare_over_set
 from fracture_core.ui.sources import choose_case, show_warnings, step
 from fracture_core.ui.text import literal
@@ -55,6 +57,7 @@ def _compare(comparison: Comparison) -> None:
         key="comparison",
         title=case.heading,
         on_step=step if len(st.session_state.case_list[1]) > 1 else None,
+        on_read=partial(read_anyway, case),
     )
     st.session_state[STATE] = state
     write_address(state, DEFAULT)

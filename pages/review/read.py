@@ -15,6 +15,7 @@ from fracture_core.ui.explaining import ask, known, offers_gate
 from fracture_core.ui.first_answer import known_answer
 from fracture_core.ui.model_choice import choose_model
 from fracture_core.ui.predicting import card_for, predict
+from fracture_core.ui.scoping import read_anyway, scope_of
 from fracture_core.ui.sources import choose_case, show_warnings, step
 from fracture_core.ui.text import literal
 from fracture_core.ui.viewing import state_in_force, write_address
@@ -24,7 +25,9 @@ DEFAULT = ViewerState()
 
 
 def _answers(case: Case) -> tuple[Prediction | None, ...]:
-    """Raw answers for every frame, or none with a word about why."""
+    """Raw answers for every frame, or none with a word about why, or none because held back."""
+    if scope.held_back:
+        return (None,) * len(case.samples)
     if kept := known_answer(card, case):
         return kept
     bar = notes.empty()
@@ -60,6 +63,7 @@ def _read(case: Case, pane: Pane, comparable: bool) -> None:
         title=case.heading,
         on_step=step if len(st.session_state.case_list[1]) > 1 else None,
         on_explain=partial(_explain, case, pane),
+        on_read=partial(read_anyway, case),
         explanations=known(case, [pane.card]),
     )
     st.session_state[STATE] = state
@@ -83,6 +87,7 @@ with st.sidebar:
 # Always there, so that a message that comes or goes does not mount the viewer anew.
 notes = st.container()
 case = chosen.in_classes(card.classes)
+scope = scope_of(card, case)
 comparable = not chosen.classes or class_names.shared(card.classes, chosen.classes)
 pane = Pane(
     title=card.title,
@@ -90,5 +95,6 @@ pane = Pane(
     predictions=_answers(case),
     measured=_measured(),
     has_gate=offers_gate(card),
+    scope=scope,
 )
 _read(case, pane, comparable)

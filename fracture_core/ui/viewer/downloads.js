@@ -1,5 +1,6 @@
 /** What can be taken away of a viewer: the shown findings, and the picture as it is seen. */
 
+import { bannerOf } from "./banner.js"
 import { cocoOf, drawSheet, fileName, NOTICE, save } from "./exports.js"
 import { account } from "./findings.js"
 import { legendOf } from "./legend.js"
@@ -28,6 +29,7 @@ function sheet(viewer, pane) {
     marks: marksOf(viewer, { model: active, truth: state.show_truth }),
     masks: state.show_masks,
     opacity: state.mask_opacity,
+    banner: bannerOf(pane) && `⚠ ${bannerOf(pane)}.`,
     lines: [
       `${title}${slice} · ${pane.title}`,
       account(pane, viewer.findings[active], viewer.settings(active)),

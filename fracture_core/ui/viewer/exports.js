@@ -1,5 +1,6 @@
 /** Files made in the browser: the shown findings as COCO JSON, the picture with overlays as PNG. */
 
+import { bannerHeight, bannerOf, drawBanner } from "./banner.js"
 import { TABLE } from "./heatmap.js"
 import { findingsOf } from "./findings.js"
 import { pixelsOf } from "./masks.js"
@@ -42,6 +43,7 @@ export function cocoOf(content, pane, state) {
   return {
     info: {
       description: NOTICE,
+      ...(bannerOf(pane) ? { banner: bannerOf(pane) } : {}),
       model_id: pane.model_id,
       confidence: state.confidence,
       nms_iou: pane.needs_nms ? state.nms_iou : null,
@@ -82,15 +84,21 @@ function paintMap(context, { picture: { pixels, width, height }, alpha }) {
   context.globalAlpha = 1
 }
 
-/** The whole picture in its own pixels with the map and the marks, and below it a strip with `lines`. */
-export function drawSheet(picture, { window, inverted, map, marks, masks, opacity, lines }) {
+/**
+ * The whole picture in its own pixels with the map and the marks, and below it the `banner`, if any
+ * is needed, and a strip with `lines`.
+ */
+export function drawSheet(picture, { window, inverted, map, marks, masks, opacity, banner, lines }) {
   const unit = Math.max(1, Math.min(picture.width, picture.height) / 900)
   const sheet = document.createElement("canvas")
   sheet.width = picture.width
   const context = sheet.getContext("2d")
   context.font = stripFont(unit)
-  const wrapped = lines.flatMap((line) => wrap(context, line, picture.width - 16 * unit))
-  sheet.height = picture.height + Math.ceil(unit * (14 + 18 * wrapped.length))
+  const folded = (texts) => texts.flatMap((text) => wrap(context, text, picture.width - 16 * unit))
+  const wrapped = folded(lines)
+  const warned = banner ? folded([banner]) : []
+  const top = picture.height + bannerHeight(warned, unit)
+  sheet.height = top + Math.ceil(unit * (14 + 18 * wrapped.length))
   paintWhole(context, picture, window, inverted)
   if (map) paintMap(context, map)
   const layer = document.createElement("canvas")
@@ -101,7 +109,8 @@ export function drawSheet(picture, { window, inverted, map, marks, masks, opacit
   const font = "600 12px system-ui, sans-serif"
   drawOverlay(layer.getContext("2d"), marks, { matrix, size, ratio: unit, opacity, masks, font, patient: true })
   context.drawImage(layer, 0, 0)
-  drawStrip(context, wrapped, picture.height, unit)
+  drawBanner(context, warned, { top: picture.height, unit, font: stripFont(unit) })
+  drawStrip(context, wrapped, top, unit)
   return sheet
 }
 

@@ -94,7 +94,7 @@ function verdictOnTruth(findings) {
 
 /** The plain account of one pane. Never "no fracture". */
 export function account(pane, findings, state) {
-  if (findings.raw === null) return "No prediction for this picture."
+  if (findings.raw === null) return pane.scope?.held_back ? "Not read." : "No prediction for this picture."
   if (findings.answer) return classAccount(pane, findings.answer, state)
   const unknown = findings.truth === null ? "Truth unknown." : "Truth hidden."
   if (!findings.rows.length) {

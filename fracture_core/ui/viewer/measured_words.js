@@ -1,5 +1,6 @@
 /** What was measured, in sentences: every figure with its unit, its interval and where it is from. */
 
+import { isStrange, NOT_MEASURED } from "./banner.js"
 import { confidenceAt, evidenceFor, fpPerImageAt, levelAt, sensitivityAt, specificityAt, wilson } from "./measured.js"
 
 /** A confidence or a bound in as many digits as it was given, two at least. */
@@ -38,6 +39,7 @@ function worthOfNegative(measured, confidence) {
 
 /** What it is worth that nothing is shown: a negative is no more than that. */
 export function negativeWords(pane, state, best) {
+  if (isStrange(pane)) return `No finding above this operating point; ${NOT_MEASURED}; ${best}.`
   const { share, where } = worthOfNegative(pane.measured, state.confidence)
   const worth = share.total ? `measured sensitivity ${shareWords(share)} per ${pane.measured.unit} on ${where}${conditions(pane, state)}` : `its sensitivity is undefined: nothing to find in ${where}`
   return `No finding above this operating point; ${worth}; ${best}.`
@@ -45,6 +47,7 @@ export function negativeWords(pane, state, best) {
 
 /** What a score is worth, told by the findings that were scored alike. */
 export function evidenceWords(pane, score, state) {
+  if (isStrange(pane)) return `${NOT_MEASURED}.`
   const { measured } = pane
   const bin = evidenceFor(measured, score)
   const things = measured.unit === "image" ? "pictures" : "boxes"
@@ -62,6 +65,7 @@ export function settingWords(pane, state) {
   const { measured } = pane
   const { confidence } = state
   const image = measured.unit === "image"
+  if (isStrange(pane)) return `At ${image ? "image score" : "confidence"} ${fixed(confidence)}: ${NOT_MEASURED}.`
   const parts = [`sensitivity ${shareWords(sensitivityAt(measured, confidence))} per ${measured.unit}`]
   const wrong = fpPerImageAt(measured, confidence)
   if (!image) parts.push(`${wrong === null ? "undefined" : wrong.toFixed(2)} FP per image`)
@@ -77,6 +81,7 @@ export function dialWords(pane, state, settings, imageScore) {
   const name = pane.task === "classify" ? "image score" : "confidence"
   const at = `${name} ${fixed(settings.confidence)}`
   if (!found) return `${measured ? "level undefined" : "not measured"}: raw ${at}`
+  if (isStrange(pane)) return `${at}: ${NOT_MEASURED}`
   const reached = levelAt(measured, state.unit, found.confidence).toFixed(2)
   const level = state.unit === "sensitivity" ? `sensitivity ${reached} per ${measured.unit}` : `${reached} FP per image`
   const limit = found.met ? "" : state.unit === "sensitivity" ? "at most " : "already "

@@ -1,5 +1,6 @@
 /** The viewer: holds the case and the state, judges and shows, and reports completed changes. */
 
+import { Banner } from "./banner.js"
 import { Column } from "./column.js"
 import { commandsOf } from "./commands.js"
 import { compare, letterOf, placeIdOf } from "./comparison.js"
@@ -70,9 +71,10 @@ class Viewer {
         commit: () => this.commit(),
       },
     })
+    this.banner = new Banner(() => this.component.setTriggerValue("read", { case_id: this.caseId }))
     this.help = helpDialog()
     this.legend = new Legend()
-    const side = element("div", { class: "picture-side" }, this.stage.root, this.buildSliceBar(), this.stage.foot, this.legend.root)
+    const side = element("div", { class: "picture-side" }, this.banner.root, this.stage.root, this.buildSliceBar(), this.stage.foot, this.legend.root)
     const desk = element("div", { class: "desk" }, side, this.column.root)
     this.root = element("div", { class: "viewer", tabindex: "-1" }, this.toolbar.root, desk, this.help)
     this.root.caseViewer = this
@@ -306,6 +308,7 @@ class Viewer {
     const { stale } = this
     this.stale = new Set()
     const any = (...parts) => ["layout", ...parts].some((part) => stale.has(part))
+    if (any()) this.banner.show(this.content.panes)
     if (any()) this.stage.arrange(partsOf(this), this.note)
     if (any("findings")) {
       this.judge()
