@@ -285,7 +285,6 @@ class TestDamaged:
             (b"these are no weights, but a letter", "another kind of file"),
             (b"PK\x03\x04" + bytes(500), "an archive that breaks off"),
             (b"\x89HDF\r\n\x1a\n" + bytes(500), "another kind of file"),
-            (b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.", "the format of PyTorch before"),
         ],
     )
     def test_no_archive(self, content: bytes, found: str, tmp_path: Path) -> None:
@@ -293,11 +292,6 @@ class TestDamaged:
         file.write_bytes(content)
         with pytest.raises(WeightsError, match=rf"w\.pt: expected a PyTorch .* found {found}"):
             library.open_model(str(file))
-
-    def test_the_old_format_is_refused(self, tmp_path: Path) -> None:
-        torch.save({"a": 1}, tmp_path / "w.pt", _use_new_zipfile_serialization=False)
-        with pytest.raises(WeightsError, match="save it again with PyTorch"):
-            open_checkpoint(tmp_path / "w.pt")
 
     def test_a_zip_that_is_none(self, tmp_path: Path) -> None:
         with zipfile.ZipFile(tmp_path / "w.pt", "w") as archive:

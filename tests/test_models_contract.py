@@ -5,6 +5,7 @@ A new family adds a line to `FAMILIES`.
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,11 @@ FAMILIES: dict[str, Callable[[Path], ModelCard]] = {
     "yolo end to end segment": yolo("yolo26n-seg.yaml"),
     "faster_rcnn": torchvision_files.saved(torchvision_files.faster_rcnn),
     "faster_rcnn light": torchvision_files.saved(torchvision_files.light_faster_rcnn),
+    "faster_rcnn light mobilenet": torchvision_files.saved(torchvision_files.mobile_faster_rcnn),
+    "efficientnet_gate lite0": torchvision_files.saved(
+        partial(torchvision_files.efficientnet_gate, "efficientnet_lite0")
+    ),
+    "resnet mobilenet": torchvision_files.saved(torchvision_files.mobile_classifier),
     "efficientnet_gate": torchvision_files.saved(torchvision_files.efficientnet_gate),
     "resnet": torchvision_files.saved(torchvision_files.resnet),
     **{f"hf_detr {name}": saved("hf_detr", f"{name}:tiny") for name in ARCHITECTURES},

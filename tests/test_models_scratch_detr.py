@@ -100,6 +100,24 @@ def test_two_stages_are_read_from_the_tensors_but_for_the_count(tmp_path: Path) 
     assert "100 queries" in card.note
 
 
+@pytest.mark.parametrize("backbone", ["efficientnet_lite0", "mobilenet_v2"])
+def test_a_small_backbone_is_read_from_the_tensors(backbone: str, tmp_path: Path) -> None:
+    shape = {"backbone_depth": 3, "width": 16, "feedforward_width": 12, "query_count": 5}
+    architecture = DetrArchitecture(class_count=3, backbone=backbone, **shape)
+    torch.save(build_detr(architecture).state_dict(), tmp_path / "m.pth")
+    card = ScratchDetrModel.describe(tmp_path / "m.pth", model_id="m", title="M", classes=CLASSES)
+    assert card.architecture == dataclasses.asdict(architecture)
+    card = card.model_copy(update={"weights_file": "m.pth", "input_size": 64})
+    loaded = ScratchDetrModel.load(card, tmp_path)
+    assert len(loaded.predict([sample(picture())])[0].detections) == 5
+
+
+@pytest.mark.parametrize("change", [{"backbone_width": 32}, {"in_channels": 1}])
+def test_a_small_backbone_has_one_shape(change: dict[str, int]) -> None:
+    with pytest.raises(ConfigError, match="of mobilenet_v2: expected a whole number from"):
+        build_detr(DetrArchitecture(class_count=1, backbone="mobilenet_v2", **change))
+
+
 @pytest.mark.parametrize(
     "change",
     [

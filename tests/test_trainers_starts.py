@@ -15,6 +15,7 @@ from fracture_core.models.faster_rcnn import FasterRcnnModel
 from fracture_core.models.hf_detr import HfDetrModel
 from fracture_core.models.state_dicts import save_state
 from fracture_core.settings import settings
+from tests.packaged_weights import install
 from tests.trainee_networks import CLASSES, TINY, build, make_batch
 from trainers.fixed_norms import FixedNorm, fix_norms
 from trainers.trainee import Trainee
@@ -157,6 +158,80 @@ def test_imagenets_weights_by_name(name: str, cache: Path) -> None:
     assert torch.equal(ours, theirs.state_dict()["layer3.0.conv1.weight"])
 
 
+# Where each family keeps the features of a small network, and what it is told besides the start.
+MOBILE: dict[str, tuple[str, dict[str, Any]]] = {
+    "efficientnet_gate": ("extractor.", {"hidden_width": 16}),
+    "resnet": ("extractor.", {}),
+    "faster_rcnn": ("backbone.body.", {"name": "fasterrcnn_light", "pyramid_width": 16}),
+    "scratch_detr": ("backbone.", {"width": 32, "query_count": 5, "backbone_depth": 3}),
+}
+
+
+@pytest.mark.parametrize("start", ["efficientnet_lite0:IMAGENET1K", "mobilenet_v2:IMAGENET1K"])
+@pytest.mark.parametrize("name", MOBILE)
+def test_packaged_weights_begin_the_features(
+    name: str, start: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = install(start, tmp_path, monkeypatch)
+    prefix, network = MOBILE[name]
+    trainee = begun(name, start, network_after=network)
+    own = trainee.network.state_dict()
+    features = {key: t for key, t in own.items() if key.startswith((f"{prefix}stem", f"{prefix}l"))}
+    assert features
+    for key, tensor in features.items():
+        assert torch.equal(tensor, wanted[key.removeprefix(prefix)]), key
+    assert start.partition(":")[0] in str(trainee.card.architecture)
+    assert all(p.requires_grad for p in trainee.parameters())
+    assert len(trainee.stages()) == (4 if name == "scratch_detr" else 5)
+    assert trainee(make_batch())["loss"].isfinite()
+
+
+@pytest.mark.parametrize("name", MOBILE)
+def test_packaged_weights_of_another_network_than_named(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "name" if name in ("efficientnet_gate", "resnet") else "backbone"
+    network = {**MOBILE[name][1], key: "efficientnet_lite0"}
+    with pytest.raises(ConfigError, match=f"network.{key}: expected mobilenet_v2, whose weights"):
+        begun(name, "mobilenet_v2:IMAGENET1K", network_after=network)
+
+
+@pytest.mark.parametrize("kept_as", ["efficientnet_gate", "resnet", "faster_rcnn"])
+def test_detectors_begin_from_a_small_network_that_was_trained_here(kept_as: str) -> None:
+    prefix, network = MOBILE[kept_as]
+    key = "backbone" if kept_as == "faster_rcnn" else "name"
+    state = kept(build(kept_as, network=None, network_after={**network, key: "efficientnet_lite0"}))
+    for name in {"faster_rcnn", "scratch_detr"} - {kept_as}:
+        own_prefix, own_network = MOBILE[name]
+        trainee = begun(name, "first", ("fracture",), network_after=own_network)
+        own = trainee.network.state_dict()
+        ours = own[f"{own_prefix}layer3.2.depthwise.0.weight"]
+        assert torch.equal(ours, state[f"{prefix}layer3.2.depthwise.0.weight"])
+        assert "The backbone begins from" in trainee.notes[0]
+
+
+@pytest.mark.parametrize("name", ["faster_rcnn", "scratch_detr"])
+def test_detectors_do_not_begin_from_a_large_efficientnet(name: str) -> None:
+    kept(build("efficientnet_gate"))
+    with pytest.raises(ConfigError, match=r"one of efficientnet_lite0.*found an efficientnet_b0"):
+        begun(name, "first", network_after=MOBILE[name][1])
+
+
+def test_packaged_weights_are_not_for_torchvisions_faster_rcnn() -> None:
+    with pytest.raises(ConfigError, match=r"network\.name: expected one of fasterrcnn_light"):
+        begun("faster_rcnn", "mobilenet_v2:IMAGENET1K")
+
+
+def test_anchors_of_the_light_faster_rcnn() -> None:
+    trainee = build("faster_rcnn", network={"levels": 3, "anchor_px": 12})
+    light = trainee.card.architecture["light"]
+    assert isinstance(light, dict)
+    assert light["anchor_sizes_px"] == [12, 24, 48]
+    assert trainee(make_batch())["loss"].isfinite()
+    with pytest.raises(ConfigError, match=r"network\.levels: expected a whole number from 1 to 4"):
+        build("faster_rcnn", network={"levels": 5})
+
+
 MISSING = {
     "scratch_detr": ("IMAGENET1K_V2", "resnet50-11ad3fa6.pth"),
     "faster_rcnn": ("COCO_V1", "fasterrcnn_resnet50_fpn_coco-258fb6c6.pth"),
@@ -189,7 +264,7 @@ def test_an_unknown_start_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", TINY)
 def test_a_start_of_another_family_is_refused(name: str) -> None:
-    kept(build("resnet" if name == "efficientnet_gate" else "efficientnet_gate"))
+    kept(build("scratch_detr" if name != "scratch_detr" else "hf_detr"))
     with pytest.raises(ConfigError, match=f"family {name}"):
         begun(name, "first")
 

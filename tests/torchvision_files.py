@@ -41,8 +41,9 @@ def faster_rcnn(
     classes: tuple[str, ...] = CLASSES,
     *,
     spread: bool = True,
+    light: LightShape | None = LIGHT,
 ) -> Any:
-    light = LIGHT if name == "fasterrcnn_light" else None
+    light = light if name == "fasterrcnn_light" else None
     architecture = FasterRcnnArchitecture(name=name, max_size=MAX_SIZE, light=light)
     card = ModelCard(
         model_id=name,
@@ -62,6 +63,17 @@ def faster_rcnn(
 
 def light_faster_rcnn() -> Any:
     return faster_rcnn("fasterrcnn_light")
+
+
+def mobile_faster_rcnn() -> Any:
+    light = LightShape(
+        backbone="mobilenet_v2", pyramid_width=16, head_width=32, anchor_sizes_px=(128,)
+    )
+    return faster_rcnn("fasterrcnn_light", light=light)
+
+
+def mobile_classifier() -> Any:
+    return _classifier("resnet", ResNetArchitecture(name="mobilenet_v2"), input_size=96)
 
 
 def resnet() -> Any:

@@ -13,9 +13,12 @@ from fracture_core.models.classifier import Classifier
 from fracture_core.models.faster_rcnn import FasterRcnnModel
 from fracture_core.models.hf_configs import CONFIG_FILE
 from fracture_core.models.library import list_cards, open_model
+from fracture_core.models.packaged import PACKAGED, load_packaged
 from fracture_core.models.query_detector import QueryDetector
 from fracture_core.models.state_dicts import fit, read_state
+from fracture_core.nets.mobile import MOBILES
 from fracture_core.settings import settings
+from trainers.config import Scalar
 
 # The last layer of each family, and how many of its rows are no class.
 _CLASS_ROWS = {
@@ -55,6 +58,21 @@ def open_start(ref: str, families: Collection[str], *, names: str) -> Start:
     return taken_from(model)
 
 
+def packaged_name(start: str, given: dict[str, Scalar], key: str) -> str:
+    """The weights' own name, "IMAGENET1K", where `start` is "mobilenet_v2:IMAGENET1K".
+
+    The network before the colon is put under `key` into the settings given for it; ConfigError
+    where these name another. Any other start is returned as it is.
+    """
+    if start not in PACKAGED:
+        return start
+    network, _, weights = start.partition(":")
+    if given.setdefault(key, network) != network:
+        expected = f"{network}, whose weights the training begins from"
+        raise ConfigError(f"network.{key}", expected=expected, found=repr(given[key]))
+    return weights
+
+
 def taken_from(model: Model) -> Start:
     """What a loaded model offers to begin from; raises ConfigError where that is nothing."""
     if not isinstance(model, QueryDetector | Classifier | FasterRcnnModel):
@@ -84,6 +102,41 @@ def take_over(
     fit(network, {**rest, **own}, Path(start.card.title), canonical=canonical)
     listed = ", ".join(start.card.classes[:8]) + "…" * (len(start.card.classes) > 8)
     return (f"{start.card.title} knows other classes ({listed}): the class head begins anew.",)
+
+
+def begin_trunk(
+    trunk: nn.Module, start: Start, classes: tuple[str, ...], prefix: str
+) -> tuple[str, ...]:
+    """Copy what the start has under `prefix` into the feature layers of another network.
+
+    What the trunk lacks, such as a head, is left out. Returns notes; raises WeightsError.
+    """
+    own = trunk.state_dict()
+    given = {name.removeprefix(prefix): tensor for name, tensor in start.state.items()}
+    kept = {name: tensor for name, tensor in given.items() if name in own}
+    plain = Start(card=start.card.model_copy(update={"classes": classes}), state=kept)
+    take_over(trunk, plain, classes, heads=())
+    return (f"The backbone begins from {start.card.title}, everything else anew.",)
+
+
+def begin_packaged(trunk: nn.Module, name: str) -> tuple[str, ...]:
+    """Load packaged weights into the feature layers of a network; notes as `begin_trunk`."""
+    load_packaged(trunk, name)
+    return (f"The backbone begins from {name}, everything else anew.",)
+
+
+def mobile_in(start: Start) -> str | None:
+    """The small network in a classifier or in a light Faster R-CNN; None = another one.
+
+    Raises ConfigError for an EfficientNet that is none, as no detector has one.
+    """
+    facts = start.card.architecture
+    if start.card.family == "efficientnet_gate" and facts["name"] not in MOBILES:
+        expected = f"a model of another family, or one of {', '.join(MOBILES)}"
+        raise ConfigError("start", expected=expected, found=f"an {facts['name']}")
+    light = facts.get("light")
+    name = str(light["backbone"] if isinstance(light, dict) else facts.get("name"))
+    return name if name in MOBILES else None
 
 
 def _is_broken_model(ref: str) -> bool:

@@ -2,18 +2,22 @@
 
 The pickle is read without running it (`fracture_core.models.pickles`), tensors only where they
 are asked for, and nothing is allocated that the file does not hold. The layout is that of
-`torch.save` since PyTorch 1.6: `NAME/data.pkl` and `NAME/data/KEY` in an uncompressed zip.
+`torch.save` since PyTorch 1.6: `NAME/data.pkl` and `NAME/data/KEY` in an uncompressed zip, or the
+one before (`fracture_core.models.old_checkpoints`).
 """
 
 import math
 import zipfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
 from fracture_core.errors import WeightsError
+from fracture_core.models.old_checkpoints import MAGIC, Place, read_old
 from fracture_core.models.pickles import (
     ForbiddenName,
     MalformedPickle,
@@ -24,10 +28,9 @@ from fracture_core.models.pickles import (
 
 MAX_PICKLE_BYTES = 32 << 20
 MAX_ENTRIES = 100_000
+_HEAD_BYTES = 64
 _EXPECTED = "a PyTorch checkpoint (.pt)"
 _DO_NOT_USE = "A checkpoint has no use for that: do not use this file, whoever made it."
-_SAVE_AGAIN = "Load it where it was made and save it again with PyTorch 1.6 or newer."
-_LEGACY_MAGIC = b"\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
 _DTYPES = {
     "FloatStorage": torch.float32,
     "DoubleStorage": torch.float64,
@@ -41,29 +44,42 @@ _DTYPES = {
     "BoolStorage": torch.bool,
 }
 
+# A block's bytes, of the length that its pickle tells.
+_Reader = Callable[[Storage, int], bytearray]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """An opened file: `content` is what its pickle describes; see `read_pickle`."""
+    """An opened file: `content` is what its pickle describes; see `read_pickle`.
+
+    `prefix` is the folder in the archive · `places` where the blocks lie in a file of old, by key.
+    """
 
     path: Path
     content: Any
-    prefix: str
+    prefix: str = ""
+    places: Mapping[str, Place] | None = None
 
     def read_tensors(self, refs: dict[str, TensorRef]) -> dict[str, torch.Tensor]:
         """The tensors on the CPU in the type they were saved in; raises WeightsError."""
         try:
+            if self.places is not None:
+                with self.path.open("rb") as file:
+                    return self._tensors(refs, partial(self._old_bytes, self.places, file))
             with zipfile.ZipFile(self.path) as archive:
-                blocks: dict[Storage, torch.Tensor] = {}
-                return {name: self._tensor(ref, blocks, archive) for name, ref in refs.items()}
+                return self._tensors(refs, partial(self._archived_bytes, archive))
         except (zipfile.BadZipFile, OSError, EOFError) as error:
             raise _damaged(self.path, str(error)) from error
 
+    def _tensors(self, refs: dict[str, TensorRef], read: _Reader) -> dict[str, torch.Tensor]:
+        blocks: dict[Storage, torch.Tensor] = {}
+        return {name: self._tensor(ref, blocks, read) for name, ref in refs.items()}
+
     def _tensor(
-        self, ref: TensorRef, blocks: dict[Storage, torch.Tensor], archive: zipfile.ZipFile
+        self, ref: TensorRef, blocks: dict[Storage, torch.Tensor], read: _Reader
     ) -> torch.Tensor:
         if ref.storage not in blocks:
-            blocks[ref.storage] = self._block(ref.storage, archive)
+            blocks[ref.storage] = self._block(ref.storage, read)
         block = blocks[ref.storage]
         furthest = sum((n - 1) * step for n, step in zip(ref.size, ref.stride, strict=True))
         empty = 0 in ref.size
@@ -75,38 +91,54 @@ class Checkpoint:
             torch.zeros(ref.size) if empty else block.as_strided(ref.size, ref.stride, ref.offset)
         )
 
-    def _block(self, storage: Storage, archive: zipfile.ZipFile) -> torch.Tensor:
+    def _block(self, storage: Storage, read: _Reader) -> torch.Tensor:
         dtype = _DTYPES.get(storage.kind)
         if dtype is None:
             raise _damaged(self.path, f"numbers of the kind {storage.kind}")
+        content = read(storage, storage.numel * dtype.itemsize)
+        return torch.frombuffer(content, dtype=dtype) if content else torch.empty(0, dtype=dtype)
+
+    def _archived_bytes(self, archive: zipfile.ZipFile, storage: Storage, length: int) -> bytearray:
         name = f"{self.prefix}/data/{storage.key}"
         if name not in archive.NameToInfo:
             raise _damaged(self.path, f"no block {storage.key}")
-        if archive.getinfo(name).file_size != storage.numel * dtype.itemsize:
+        if archive.getinfo(name).file_size != length:
             raise _damaged(self.path, f"block {storage.key} of another length than declared")
-        if not storage.numel:
-            return torch.empty(0, dtype=dtype)
-        return torch.frombuffer(bytearray(archive.read(name)), dtype=dtype)
+        return bytearray(archive.read(name))
+
+    def _old_bytes(
+        self, places: Mapping[str, Place], file: BinaryIO, storage: Storage, length: int
+    ) -> bytearray:
+        place = places[storage.key]
+        if place.length != length:
+            raise _damaged(self.path, f"block {storage.key} of another length than declared")
+        file.seek(place.offset)
+        return bytearray(file.read(length))
 
 
 def open_checkpoint(path: Path) -> Checkpoint:
     """Read the structure of a `.pt` file; raises WeightsError, and runs nothing that is in it."""
     try:
+        if _is_old(path):
+            sizes = {kind: dtype.itemsize for kind, dtype in _DTYPES.items()}
+            content, places = read_old(path, sizes, most_bytes=MAX_PICKLE_BYTES)
+            return Checkpoint(path=path, content=content, places=places)
         with zipfile.ZipFile(path) as archive:
             prefix = _check_archive(archive, path)
-            data = archive.read(f"{prefix}/data.pkl")
+            content = read_pickle(archive.read(f"{prefix}/data.pkl"))
+        return Checkpoint(path=path, content=content, prefix=prefix)
     except zipfile.BadZipFile as error:
         raise _not_a_zip(path, str(error)) from error
-    except (OSError, EOFError, NotImplementedError, RuntimeError) as error:
-        raise _damaged(path, str(error)) from error
-    try:
-        content = read_pickle(data)
     except ForbiddenName as error:
         found = f"a pickle that asks for {str(error)[:200]}"
         raise WeightsError(path, expected=_EXPECTED, found=found, advice=_DO_NOT_USE) from error
-    except MalformedPickle as error:
+    except (MalformedPickle, OSError, EOFError, NotImplementedError, RuntimeError) as error:
         raise _damaged(path, str(error)) from error
-    return Checkpoint(path=path, content=content, prefix=prefix)
+
+
+def _is_old(path: Path) -> bool:
+    with path.open("rb") as file:
+        return MAGIC in file.read(_HEAD_BYTES)
 
 
 def _check_archive(archive: zipfile.ZipFile, path: Path) -> str:
@@ -135,12 +167,9 @@ def _check_archive(archive: zipfile.ZipFile, path: Path) -> str:
 
 def _not_a_zip(path: Path, reason: str) -> WeightsError:
     with path.open("rb") as file:
-        head = file.read(64)
+        head = file.read(_HEAD_BYTES)
     if not head:
         return WeightsError(path, expected=_EXPECTED, found="an empty file")
-    if _LEGACY_MAGIC in head:
-        found = "the format of PyTorch before 1.6"
-        return WeightsError(path, expected=_EXPECTED, found=found, advice=_SAVE_AGAIN)
     if head.startswith(b"PK"):
         return _damaged(path, f"an archive that breaks off ({reason})")
     found = f"another kind of file, beginning {head[:16]!r}"

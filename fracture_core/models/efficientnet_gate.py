@@ -7,7 +7,6 @@ from typing import Self
 import torch
 from pydantic import Field
 from torch import Tensor
-from torchvision.models import get_model_weights
 
 from fracture_core.errors import WeightsError
 from fracture_core.models import gradcam
@@ -20,10 +19,12 @@ from fracture_core.models.classifier import (
     classifier_card,
     healthy_among,
 )
+from fracture_core.models.packaged import known_weights, load_packaged
 from fracture_core.models.seeds import drawn_from
 from fracture_core.models.state_dicts import State, fit, read_state, unwrap
-from fracture_core.nets.efficientnet_gate import EFFICIENTNETS, EfficientNetGate
+from fracture_core.nets.efficientnet_gate import GATED, EfficientNetGate
 from fracture_core.nets.limits import check_name
+from fracture_core.nets.mobile import MOBILES, mobile_name
 from fracture_core.nets.pretrained import imagenet_state
 from fracture_core.types import Heatmap, Sample
 
@@ -84,16 +85,17 @@ class EfficientNetGateModel(Classifier):
     @classmethod
     def from_name(cls, name: str) -> Self:
         """ "efficientnet_b4" with random weights, "efficientnet_b4:IMAGENET1K_V1" with features
-        of torchvision under a random gate and head; two classes.
+        of torchvision under a random gate and head; two classes. So are
+        "efficientnet_lite0:IMAGENET1K" and "mobilenet_v2:IMAGENET1K", from a package.
 
-        The features are read from torch's cache or fetched. Raises ConfigError for an unknown
-        name and WeightsError, which says what to fetch, where there is neither cache nor network.
+        torchvision's features are read from torch's cache or fetched. Raises ConfigError for an
+        unknown name and WeightsError, which says what to fetch or to install where it lacks.
         """
         plain, _, weights = name.partition(":")
-        check_name("efficientnet", plain, EFFICIENTNETS)
+        check_name("efficientnet", plain, GATED)
         facts = {"title": f"{name} (random weights)", "note": RANDOM_NOTE, "training_data": "none"}
         if weights:
-            check_name(f"weights of {plain}", weights, get_model_weights(plain).__members__)
+            check_name(f"weights of {plain}", weights, known_weights(plain))
             note = "ImageNet's features under a random gate and head: it finds nothing yet."
             facts = {"note": note, "training_data": "ImageNet-1k (features only)"}
         architecture = EfficientNetGateArchitecture(name=plain, weights=weights)
@@ -121,7 +123,14 @@ class EfficientNetGateModel(Classifier):
 def build_network(
     architecture: EfficientNetGateArchitecture, *, class_count: int
 ) -> EfficientNetGate:
-    """The network, random, or with torchvision's features; ConfigError and WeightsError."""
+    """The network, random, or with ImageNet's features; ConfigError and WeightsError."""
+    if architecture.name in MOBILES:
+        plain = architecture.model_copy(update={"weights": ""})
+        with drawn_from(architecture.seed):
+            network = _build(plain, class_count=class_count)
+        if architecture.weights:
+            load_packaged(network.extractor, f"{architecture.name}:{architecture.weights}")
+        return network
     if architecture.weights:
         # Fetched before others have to wait for the generator of random numbers.
         imagenet_state(architecture.name, architecture.weights)
@@ -150,21 +159,27 @@ def _read(weights: Path) -> State:
 
 
 def _is_gated(names: Collection[str]) -> bool:
-    return {"extractor.0.0.weight", "gate.squeeze.weight", _HIDDEN, _CLASSES} <= set(names)
+    first = ("extractor.0.0.weight", "extractor.stem.0.0.weight")
+    gated = {"gate.squeeze.weight", _HIDDEN, _CLASSES} <= set(names)
+    return gated and any(name in names for name in first)
 
 
 def _architecture_of(state: State, weights: Path, healthy: str) -> EfficientNetGateArchitecture:
-    stem = shape_of(state, "extractor.0.0.weight", 4, weights)[0]
     squeezed, channels, *_ = shape_of(state, "gate.squeeze.weight", 4, weights)
+    return EfficientNetGateArchitecture(
+        name=mobile_name(state, "extractor.") or _size_of(state, channels, weights),
+        reduction=channels // squeezed,
+        hidden_width=shape_of(state, _HIDDEN, 2, weights)[0],
+        healthy=healthy,
+    )
+
+
+def _size_of(state: State, channels: int, weights: Path) -> str:
+    stem = shape_of(state, "extractor.0.0.weight", 4, weights)[0]
     blocks = {name.split(".")[2] for name in state if name.startswith("extractor.1.")}
     size = SIZES.get((stem, channels, len(blocks)))
     if size is None:
         found = f"{stem} channels first, {channels} last, {len(blocks)} blocks in the first stage"
         expected = f"an EfficientNet ({', '.join(SIZES.values())})"
         raise WeightsError(weights, expected=expected, found=found)
-    return EfficientNetGateArchitecture(
-        name=size,
-        reduction=channels // squeezed,
-        hidden_width=shape_of(state, _HIDDEN, 2, weights)[0],
-        healthy=healthy,
-    )
+    return size

@@ -22,6 +22,7 @@ from fracture_core.models.faster_rcnn_light import LightShape
 from fracture_core.models.seeds import drawn_from
 from fracture_core.models.state_dicts import State, fit, read_state, unwrap
 from fracture_core.nets.limits import check_name
+from fracture_core.nets.mobile import MOBILES
 from fracture_core.nets.pretrained import imagenet_state
 
 # The shorter side a picture is scaled to, and what the longer may become, in pixels.
@@ -40,7 +41,8 @@ _COCO_RESNET50_EPS = 0.0
 
 class FasterRcnnArchitecture(Architecture):
     """`max_size` is the most the longer side may become, in pixels; `norm_eps` is added to the
-    variance in the backbone's batch norms. `light` is for the light network alone, which it shapes.
+    variance in the backbone's batch norms, but for those of small networks, which have their own in
+    the light one. `light` is for the light network alone, which it shapes.
     """
 
     max_size: int = Field(ge=32, le=8192)
@@ -178,9 +180,11 @@ def _build(architecture: FasterRcnnArchitecture, class_count: int, min_size: int
             min_size=min_size,
             max_size=max_size,
         )
-    for module in network.backbone.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.eps = architecture.norm_eps
+    light = architecture.light
+    if light is None or light.backbone not in MOBILES:
+        for module in network.backbone.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eps = architecture.norm_eps
     return network.eval().requires_grad_(False)
 
 

@@ -11,7 +11,7 @@ import pickletools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, BinaryIO
 
 MAX_OPCODES = 3_000_000
 _RECORD_CLASSES = re.compile(
@@ -87,13 +87,22 @@ def read_pickle(data: bytes) -> Any:
 
     Sets come back as lists. Raises ForbiddenName and MalformedPickle.
     """
+    content, _ = read_next_pickle(data)
+    return content
+
+
+def read_next_pickle(data: bytes | BinaryIO) -> tuple[Any, dict[str, Storage]]:
+    """As `read_pickle`, and the blocks of numbers that it speaks of, by key.
+
+    A stream stands behind the pickle afterwards.
+    """
     machine = _Machine()
     try:
         for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
             if count > MAX_OPCODES:
                 raise MalformedPickle(f"more than {MAX_OPCODES} opcodes")
             machine.step(opcode.name, argument)
-        return machine.stack.pop()
+        return machine.stack.pop(), machine.storages
     except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
         raise MalformedPickle(f"{type(error).__name__}: {error}") from error
 
@@ -103,6 +112,7 @@ class _Machine:
     stack: list[Any] = field(default_factory=list)
     marks: list[int] = field(default_factory=list)
     memo: dict[int, Any] = field(default_factory=dict)
+    storages: dict[str, Storage] = field(default_factory=dict)
 
     def step(self, opcode: str, argument: Any) -> None:
         if opcode in _LITERALS:
@@ -280,11 +290,17 @@ def _build(machine: _Machine, _: Any) -> None:
 
 def _persistent(machine: _Machine, _: Any) -> None:
     identity = machine.stack.pop()
-    tag, kind, key, _location, numel = identity
+    # Before PyTorch 1.6 a sixth part told of views of blocks, which no state dict has.
+    tag, kind, key, _location, numel, *view = identity
     valid = tag == "storage" and isinstance(kind, Name) and kind.path.endswith("Storage")
     if not (valid and isinstance(key, str) and key.isdigit() and type(numel) is int):
         raise ValueError("a block of numbers that is described wrongly")
-    machine.stack.append(Storage(kind.path.removeprefix("torch."), key, numel))
+    if view not in ([], [None]):
+        raise ValueError("a view of a block of numbers")
+    storage = Storage(kind.path.removeprefix("torch."), key, numel)
+    if machine.storages.setdefault(key, storage) != storage:
+        raise ValueError("a block of numbers that is described in two ways")
+    machine.stack.append(storage)
 
 
 _ACTIONS: dict[str, Callable[[_Machine, Any], None]] = {

@@ -1,10 +1,11 @@
-"""The ResNet family: our own residual networks as classifiers of whole pictures."""
+"""The ResNet family: residual networks, inverted ones too, as classifiers of whole pictures."""
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Self
+from typing import Self, cast
 
 import torch
+from pydantic import model_validator
 from torch import Tensor
 from torchvision.models import get_model_weights
 
@@ -17,27 +18,45 @@ from fracture_core.models.classifier import (
     classifier_card,
     healthy_among,
 )
+from fracture_core.models.packaged import known_weights, load_packaged
 from fracture_core.models.seeds import drawn_from
 from fracture_core.models.state_dicts import State, fit, read_state, unwrap
 from fracture_core.nets.limits import check_name
+from fracture_core.nets.mobile import MOBILES, MobileClassifier, mobile_name
 from fracture_core.nets.pretrained import load_imagenet
 from fracture_core.nets.resnet import RESNETS, BlockName, Depths, ResNet
 
 _STAGES = ("layer1", "layer2", "layer3", "layer4")
 
 
-class ResNetArchitecture(ClassifierArchitecture):
-    """Blocks a stage, and the channels of the first; see `fracture_core.nets.resnet`."""
+CLASSIFIERS = (*RESNETS, *MOBILES)
+_FULL_WIDTH = 64
 
-    block: BlockName
-    depths: Depths
-    width: int = 64
+
+class ResNetArchitecture(ClassifierArchitecture):
+    """Blocks a stage, and the channels of the first; see `fracture_core.nets.resnet`.
+
+    The networks of `fracture_core.nets.mobile` have neither, and one width.
+    """
+
+    block: BlockName | None = None
+    depths: Depths | None = None
+    width: int = _FULL_WIDTH
+
+    @model_validator(mode="after")
+    def _check_shape(self) -> Self:
+        if self.name not in MOBILES:
+            if self.block is None or self.depths is None:
+                raise ValueError(f"block and depths: expected for {self.name}")
+        elif (self.block, self.depths, self.width) != (None, None, _FULL_WIDTH):
+            raise ValueError(f"block, depths and width: expected none for {self.name}")
+        return self
 
 
 class ResNetModel(Classifier):
-    """A ResNet with its card."""
+    """A ResNet or a `MobileClassifier` with its card."""
 
-    _network: ResNet
+    _network: ResNet | MobileClassifier
 
     @classmethod
     def load(cls, card: ModelCard, folder: Path) -> Self:
@@ -66,21 +85,24 @@ class ResNetModel(Classifier):
     @classmethod
     def from_name(cls, name: str) -> Self:
         """ "resnet50" with random weights and two classes, "resnet50:IMAGENET1K_V2" with
-        torchvision's and ImageNet's classes.
+        torchvision's and ImageNet's classes; "mobilenet_v2:IMAGENET1K" with features from a
+        package under random classes.
 
-        Those are read from torch's cache or fetched. Raises ConfigError for an unknown name and
-        WeightsError, which says what to fetch, where there is neither cache nor network.
+        torchvision's are read from torch's cache or fetched. Raises ConfigError for an unknown
+        name and WeightsError, which says what to fetch or to install where it lacks.
         """
         plain, _, weights = name.partition(":")
-        check_name("resnet", plain, RESNETS)
-        block, depths = RESNETS[plain]
+        check_name("resnet", plain, CLASSIFIERS)
+        block, depths = RESNETS.get(plain, (None, None))
         classes = ("class 0", "class 1")
         facts = {"title": f"{name} (random weights)", "note": RANDOM_NOTE, "training_data": "none"}
         if weights:
-            known = get_model_weights(plain).__members__
-            check_name(f"weights of {plain}", weights, known)
-            classes = tuple(known[weights].meta["categories"])
-            facts = {"note": "ImageNet's classes: nothing medical.", "training_data": "ImageNet-1k"}
+            check_name(f"weights of {plain}", weights, known_weights(plain))
+            note = "ImageNet's features under random classes: it finds nothing yet."
+            if plain in RESNETS:
+                classes = tuple(get_model_weights(plain)[weights].meta["categories"])
+                note = "ImageNet's classes: nothing medical."
+            facts = {"note": note, "training_data": "ImageNet-1k"}
         architecture = ResNetArchitecture(name=plain, weights=weights, block=block, depths=depths)
         model_id = name.replace(":", "-")
         card = classifier_card("resnet", architecture, classes, model_id=model_id, title=name)
@@ -94,20 +116,28 @@ class ResNetModel(Classifier):
         return self._network.classify(features)
 
 
-def build_network(architecture: ResNetArchitecture, *, class_count: int) -> ResNet:
-    """The network, with random weights or torchvision's; raises ConfigError and WeightsError."""
+def build_network(
+    architecture: ResNetArchitecture, *, class_count: int
+) -> ResNet | MobileClassifier:
+    """The network, with random weights or ImageNet's; raises ConfigError and WeightsError."""
     with drawn_from(architecture.seed):
         network = _build(architecture, class_count=class_count)
-    if architecture.weights:
+    if not architecture.weights:
+        return network
+    if isinstance(network, MobileClassifier):
+        load_packaged(network.extractor, f"{architecture.name}:{architecture.weights}")
+    else:
         load_imagenet(network, architecture.name, architecture.weights)
     return network
 
 
-def _build(architecture: ResNetArchitecture, *, class_count: int) -> ResNet:
+def _build(architecture: ResNetArchitecture, *, class_count: int) -> ResNet | MobileClassifier:
+    if architecture.name in MOBILES:
+        return MobileClassifier(architecture.name, class_count=class_count)
     # A block that starts as its shortcut would make random weights less random.
     return ResNet(
-        block=architecture.block,
-        depths=architecture.depths,
+        block=cast(BlockName, architecture.block),
+        depths=cast(Depths, architecture.depths),
         class_count=class_count,
         width=architecture.width,
         zero_init_last_norm=False,
@@ -118,15 +148,20 @@ def _read(weights: Path) -> State:
     given = read_state(weights)
     state = unwrap(given, _is_resnet)
     if state is None:
-        raise unknown_state(given, weights, "a state dict of a ResNet, named as torchvision's")
+        expected = "a state dict of a ResNet, named as torchvision's, or of a MobileNet of ours"
+        raise unknown_state(given, weights, expected)
     return state
 
 
 def _is_resnet(names: Collection[str]) -> bool:
-    return {"conv1.weight", "layer1.0.conv1.weight", "fc.weight"} <= set(names)
+    first = ({"conv1.weight", "layer1.0.conv1.weight"}, {"extractor.stem.0.0.weight"})
+    return "fc.weight" in names and any(each <= set(names) for each in first)
 
 
 def _architecture_of(state: State, weights: Path, healthy: str) -> ResNetArchitecture:
+    mobile = mobile_name(state, "extractor.")
+    if mobile is not None:
+        return ResNetArchitecture(name=mobile, healthy=healthy)
     block: BlockName = "bottleneck" if "layer1.0.conv3.weight" in state else "basic"
     blocks = {tuple(name.split(".")[:2]) for name in state if name.startswith(_STAGES)}
     first, second, third, fourth = (

@@ -16,13 +16,15 @@ from fracture_core.models.detr_inputs import DetrInput
 from fracture_core.models.query_detector import Cells, LookedFor, QueryAnswers, QueryDetector
 from fracture_core.models.seeds import drawn_from
 from fracture_core.models.state_dicts import fit, read_state, unwrap
+from fracture_core.nets.backbone import FULL_WIDTH
 from fracture_core.nets.detr import Detr, DetrArchitecture, build_detr
+from fracture_core.nets.mobile import mobile_name
 from fracture_core.nets.resnet import RESNETS
 
 INPUT_SIZE = 800
 """Pictures become squares of this side: uniform batches, as the network was conceived with."""
 
-_MARKS = frozenset({"class_head.weight", "box_head.4.weight", "backbone.stem.0.weight"})
+_MARKS = frozenset({"class_head.weight", "box_head.4.weight", "projection.weight"})
 _TWO_STAGE_QUERIES = 100
 _HEADS = 8
 _MOST_PARAMETERS = 1_000_000_000
@@ -162,6 +164,7 @@ def _infer(state: Mapping[str, Tensor], source: Path) -> DetrArchitecture:
     """The architecture from the tensors' names and shapes; raises WeightsError."""
     classes, width = shape_of(state, "class_head.weight", 2, source)
     hidden, _ = shape_of(state, "transformer.decoder.0.feedforward.0.weight", 2, source)
+    backbone, backbone_width, in_channels = _backbone(state, source)
     norms = [name for name in state if name.startswith("backbone.")]
     two_stage = "proposals.class_head.weight" in state
     queries = _TWO_STAGE_QUERIES if two_stage else shape_of(state, "queries", 2, source)[0]
@@ -169,10 +172,10 @@ def _infer(state: Mapping[str, Tensor], source: Path) -> DetrArchitecture:
         class_count=classes - 1,
         query_count=queries,
         two_stage=two_stage,
-        backbone=_backbone(state, source),
+        backbone=backbone,
         backbone_depth=_count(state, r"backbone\.layer(\d)\."),
-        backbone_width=shape_of(state, "backbone.stem.0.weight", 4, source)[0],
-        in_channels=shape_of(state, "backbone.stem.0.weight", 4, source)[1],
+        backbone_width=backbone_width,
+        in_channels=in_channels,
         # A frozen norm has no counter.
         frozen_norm=not any(name.endswith("num_batches_tracked") for name in norms),
         width=width,
@@ -184,14 +187,19 @@ def _infer(state: Mapping[str, Tensor], source: Path) -> DetrArchitecture:
     )
 
 
-def _backbone(state: Mapping[str, Tensor], source: Path) -> str:
+def _backbone(state: Mapping[str, Tensor], source: Path) -> tuple[str, int, int]:
+    """Its name, width and channels of its input."""
+    mobile = mobile_name(state, "backbone.")
+    if mobile is not None:
+        return mobile, FULL_WIDTH, 3
+    width, channels, *_ = shape_of(state, "backbone.stem.0.weight", 4, source)
     deep = "backbone.layer1.0.conv3.weight" in state
     block = "bottleneck" if deep else "basic"
     stages = _count(state, r"backbone\.layer(\d)\.")
     depths = tuple(_count(state, rf"backbone\.layer{n}\.(\d+)\.") for n in range(1, stages + 1))
     for name, (known_block, known_depths) in RESNETS.items():
         if depths and (known_block, known_depths[:stages]) == (block, depths):
-            return name
+            return name, width, channels
     found = f"{block} blocks, {depths} a stage"
     raise WeightsError(source, expected=f"one of {', '.join(RESNETS)}", found=found)
 

@@ -1,5 +1,6 @@
-"""A ResNet as the eyes of a detector: pixels in, the last feature map out."""
+"""A ResNet or a small network as the eyes of a detector: pixels in, the last feature map out."""
 
+from collections.abc import Sequence
 from typing import Self
 
 from torch import Tensor, nn
@@ -7,28 +8,42 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from fracture_core.errors import ConfigError
 from fracture_core.nets.limits import check_whole
+from fracture_core.nets.mobile import MOBILES, MobileTrunk, layer_channels
 from fracture_core.nets.pretrained import load_imagenet
-from fracture_core.nets.resnet import ResNet, resnet
+from fracture_core.nets.resnet import RESNETS, resnet
+
+BACKBONES = (*RESNETS, *MOBILES)
+FULL_WIDTH = 64
 
 
 class Backbone(nn.Module):
-    """The first `depth` of a ResNet's four stages, without its pool and classes.
+    """The first `depth` of four stages, without pool and classes.
+
+    Behind the stem, `layers` have strides of 4, 8, 16 and 32 to the picture; `channels` are theirs.
 
     The first `frozen_stages` of stem, layer1 … layer4 are not trained: their weights get no
     gradient and their norms keep their statistics. Padding is not masked inside: near the edge
     of a picture the features depend on how far the batch is padded.
     """
 
-    def __init__(self, trunk: ResNet, *, frozen_stages: int = 0, depth: int = 4) -> None:
+    def __init__(
+        self,
+        stem: nn.Module,
+        layers: Sequence[nn.Module],
+        channels: Sequence[int],
+        *,
+        frozen_stages: int = 0,
+        depth: int = 4,
+    ) -> None:
         super().__init__()
         check_whole("frozen_stages", frozen_stages, 0, 5)
         check_whole("backbone_depth", depth, 1, 4)
         self.stride = 2 ** (depth + 1)
-        self.channels = trunk.feature_channels // 2 ** (4 - depth)
+        self.channels = channels[depth - 1]
         self.depth = depth
-        self.stem = nn.Sequential(trunk.conv1, trunk.bn1, trunk.relu, trunk.maxpool)
-        for number in range(1, depth + 1):
-            self.add_module(f"layer{number}", trunk.get_submodule(f"layer{number}"))
+        self.stem = stem
+        for number, layer in enumerate(layers[:depth], start=1):
+            self.add_module(f"layer{number}", layer)
         self.frozen_stages = frozen_stages
         for stage in self.stages()[:frozen_stages]:
             stage.requires_grad_(False)
@@ -78,11 +93,24 @@ def resnet_backbone(
     if weights is not None:
         _check_fits_imagenet(in_channels, width)
         load_imagenet(trunk, name, weights)
-    return Backbone(trunk, frozen_stages=frozen_stages, depth=depth)
+    stem = nn.Sequential(trunk.conv1, trunk.bn1, trunk.relu, trunk.maxpool)
+    layers = (trunk.layer1, trunk.layer2, trunk.layer3, trunk.layer4)
+    channels = [trunk.feature_channels // 2**halvings for halvings in (3, 2, 1, 0)]
+    return Backbone(stem, layers, channels, frozen_stages=frozen_stages, depth=depth)
+
+
+def mobile_backbone(
+    name: str, *, frozen_norm: bool = False, frozen_stages: int = 0, depth: int = 4
+) -> Backbone:
+    """A backbone of a network of `fracture_core.nets.mobile`, new; as `resnet_backbone`."""
+    norm = FrozenBatchNorm2d if frozen_norm else nn.BatchNorm2d
+    stem, *layers = MobileTrunk(name, norm=norm, with_head=False).parts()
+    channels = layer_channels(name)
+    return Backbone(stem, layers, channels, frozen_stages=frozen_stages, depth=depth)
 
 
 def _check_fits_imagenet(in_channels: int, width: int) -> None:
-    if (in_channels, width) != (3, 64):
+    if (in_channels, width) != (3, FULL_WIDTH):
         raise ConfigError(
             "backbone",
             expected="3 channels and width 64, as ImageNet weights have",

@@ -11,8 +11,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from fracture_core.nets.backbone import Backbone, resnet_backbone
-from fracture_core.nets.limits import check_whole
+from fracture_core.nets.backbone import (
+    BACKBONES,
+    FULL_WIDTH,
+    Backbone,
+    mobile_backbone,
+    resnet_backbone,
+)
+from fracture_core.nets.limits import check_name, check_whole
+from fracture_core.nets.mobile import MOBILES
 from fracture_core.nets.positions import SinePositions
 from fracture_core.nets.proposals import CellProposals, Proposed, zero_linear
 from fracture_core.nets.transformer import Transformer
@@ -151,13 +158,15 @@ class Detr(nn.Module):
 class DetrArchitecture:
     """Everything that fixes the shapes of a `Detr`, as a model card keeps it.
 
+    The backbone is a ResNet or one of `fracture_core.nets.mobile`, which has one width.
+
     The defaults are those of a small data set: three layers each, few queries, strong dropout.
     """
 
     class_count: int
     query_count: int = 4
     backbone: str = "resnet50"
-    backbone_width: int = 64
+    backbone_width: int = FULL_WIDTH
     backbone_depth: int = 4
     in_channels: int = 3
     frozen_norm: bool = True
@@ -182,15 +191,7 @@ def build_detr(
 
     Raises ConfigError for a shape that cannot be, WeightsError for weights not at hand.
     """
-    backbone = resnet_backbone(
-        architecture.backbone,
-        in_channels=architecture.in_channels,
-        width=architecture.backbone_width,
-        weights=backbone_weights,
-        frozen_norm=architecture.frozen_norm,
-        frozen_stages=frozen_stages,
-        depth=architecture.backbone_depth,
-    )
+    backbone = _backbone(architecture, backbone_weights, frozen_stages)
     transformer = Transformer(
         width=architecture.width,
         head_count=architecture.head_count,
@@ -207,6 +208,29 @@ def build_detr(
         query_count=architecture.query_count,
         auxiliary=architecture.auxiliary,
         two_stage=architecture.two_stage,
+    )
+
+
+def _backbone(architecture: DetrArchitecture, weights: str | None, frozen_stages: int) -> Backbone:
+    name = architecture.backbone
+    check_name("backbone", name, BACKBONES)
+    if name not in MOBILES:
+        return resnet_backbone(
+            name,
+            in_channels=architecture.in_channels,
+            width=architecture.backbone_width,
+            weights=weights,
+            frozen_norm=architecture.frozen_norm,
+            frozen_stages=frozen_stages,
+            depth=architecture.backbone_depth,
+        )
+    check_whole(f"in_channels of {name}", architecture.in_channels, 3, 3)
+    check_whole(f"backbone_width of {name}", architecture.backbone_width, FULL_WIDTH, FULL_WIDTH)
+    return mobile_backbone(
+        name,
+        frozen_norm=architecture.frozen_norm,
+        frozen_stages=frozen_stages,
+        depth=architecture.backbone_depth,
     )
 
 

@@ -5,11 +5,14 @@ from typing import NamedTuple
 from torch import Tensor, nn
 from torchvision.models import get_model
 
+from fracture_core.errors import ConfigError
 from fracture_core.nets.attention_gate import AttentionGate
 from fracture_core.nets.limits import check_name, check_share, check_whole
+from fracture_core.nets.mobile import MOBILES, MobileTrunk
 from fracture_core.nets.pretrained import load_imagenet
 
 EFFICIENTNETS = (*(f"efficientnet_b{size}" for size in range(8)), "efficientnet_v2_s")
+GATED = (*EFFICIENTNETS, *MOBILES)
 
 
 class GatedLogits(NamedTuple):
@@ -24,9 +27,10 @@ class GatedLogits(NamedTuple):
 class EfficientNetGate(nn.Module):
     """EfficientNet's features (Tan and Le 2019) → gate → average pool → hidden layer → classes.
 
-    Takes three channels of any size, normalised as ImageNet is. `weights` are torchvision's by
-    name; None starts anew. In training `dropout` is the share of pooled features left out,
-    `stochastic_depth` how often the last block is skipped, earlier ones less (Huang et al. 2016).
+    They may be those of a `MobileTrunk` instead. Takes three channels of any size, normalised as
+    ImageNet is. `weights` are torchvision's by name; None starts anew. In training `dropout` is
+    the share of pooled features left out, `stochastic_depth` how often the last block is skipped,
+    earlier ones less (Huang et al. 2016).
     Training needs batches of at least two pictures, for the batch norm of the hidden layer.
     Raises ConfigError and WeightsError.
     """
@@ -43,16 +47,12 @@ class EfficientNetGate(nn.Module):
         stochastic_depth: float = 0.2,
     ) -> None:
         super().__init__()
-        check_name("efficientnet", name, EFFICIENTNETS)
+        check_name("efficientnet", name, GATED)
         check_whole("class_count", class_count, 1, 10_000)
         check_whole("hidden_width", hidden_width, 1, 65_536)
         check_share("dropout", dropout)
         check_share("stochastic_depth", stochastic_depth)
-        network = get_model(name, weights=None, stochastic_depth_prob=stochastic_depth)
-        if weights is not None:
-            load_imagenet(network, name, weights)
-        self.extractor: nn.Sequential = network.features
-        self.feature_channels: int = network.features[-1].out_channels
+        self.extractor, self.feature_channels = _extractor(name, weights, stochastic_depth)
         self.gate = AttentionGate(self.feature_channels, reduction=reduction)
         self.head = nn.Sequential(
             nn.Dropout(dropout),
@@ -77,3 +77,17 @@ class EfficientNetGate(nn.Module):
         gated, gate = self.gate(features)
         logits: Tensor = self.head(gated.mean(dim=(2, 3)))
         return GatedLogits(logits, gate)
+
+
+def _extractor(name: str, weights: str | None, stochastic_depth: float) -> tuple[nn.Module, int]:
+    """The layers that make features, and their channels."""
+    if name in MOBILES:
+        if weights is not None:
+            raise ConfigError(f"weights of {name}", expected="none", found=repr(weights))
+        trunk = MobileTrunk(name, stochastic_depth=stochastic_depth)
+        return trunk, trunk.out_channels
+    network = get_model(name, weights=None, stochastic_depth_prob=stochastic_depth)
+    if weights is not None:
+        load_imagenet(network, name, weights)
+    layers: nn.Sequential = network.features
+    return layers, network.features[-1].out_channels

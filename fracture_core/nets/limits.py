@@ -5,7 +5,7 @@ from collections.abc import Collection
 from fracture_core.errors import ConfigError
 
 
-def check_whole(name: str, value: int, low: int, high: int) -> None:
+def check_whole(name: str, value: object, low: int, high: int) -> None:
     """Raise ConfigError unless `value` is a whole number in [low, high]."""
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise ConfigError(name, expected=f"a whole number from {low} to {high}", found=repr(value))

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from torch import Tensor, nn
-from torchvision.models import get_model_weights
 
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.classifier import healthy_among
@@ -12,12 +11,14 @@ from fracture_core.models.efficientnet_gate import (
     EfficientNetGateModel,
     build_network,
 )
-from fracture_core.nets.efficientnet_gate import EFFICIENTNETS, EfficientNetGate
+from fracture_core.models.packaged import known_weights
+from fracture_core.nets.efficientnet_gate import GATED, EfficientNetGate
 from fracture_core.nets.limits import check_name
+from fracture_core.nets.mobile import MobileTrunk
 from trainers.classification import ClassifierTrainee, stages_by_stride
 from trainers.config import TrainConfig
 from trainers.networks import checked, network_settings
-from trainers.starts import Start, open_start, take_over
+from trainers.starts import Start, open_start, packaged_name, take_over
 
 _KNOWN = ("name", "reduction", "hidden_width", "dropout", "stochastic_depth")
 _DEFAULT = "efficientnet_b4"
@@ -32,6 +33,8 @@ class EfficientNetGateTrainee(ClassifierTrainee):
         return EfficientNetGateModel(self._card, network)
 
     def stages(self) -> Sequence[nn.Module]:
+        if isinstance(self.network.extractor, MobileTrunk):
+            return self.network.extractor.stages()
         return stages_by_stride(list(self.network.extractor.children()))
 
     def _logits(self, pixels: Tensor) -> Tensor:
@@ -40,13 +43,14 @@ class EfficientNetGateTrainee(ClassifierTrainee):
 
 
 def build(config: TrainConfig, classes: tuple[str, ...], model_id: str) -> EfficientNetGateTrainee:
-    """`start`: "" = random; torchvision's weights by their name for the features; a model of the
-    library or a file.
+    """`start`: "" = random; torchvision's weights by their name for the features, or packaged
+    ones ("efficientnet_lite0:IMAGENET1K"); a model of the library or a file.
     """
     given = network_settings(config, _KNOWN)
+    start_name = packaged_name(config.start, given, "name")
     name = str(given.get("name", _DEFAULT))
-    check_name("network.name", name, EFFICIENTNETS)
-    imagenet = config.start if config.start in get_model_weights(name).__members__ else ""
+    check_name("network.name", name, GATED)
+    imagenet = start_name if start_name in known_weights(name) else ""
     start: Start | None = None
     if config.start and not imagenet:
         start = open_start(config.start, ("efficientnet_gate",), names="IMAGENET1K_V1")

@@ -18,21 +18,32 @@ from fracture_core.models.faster_rcnn_networks import (
     FasterRcnnArchitecture,
     build_network,
 )
-from fracture_core.nets.limits import check_name
+from fracture_core.models.packaged import PACKAGED
+from fracture_core.nets.limits import check_name, check_whole
 from trainers.batches import Batch
 from trainers.classification import stages_by_stride
 from trainers.config import Scalar, TrainConfig
 from trainers.fixed_norms import fix_norms
 from trainers.networks import checked, network_settings
 from trainers.pixels import Normalise, valid_pixels
-from trainers.starts import Start, open_start, take_over, taken_from
+from trainers.starts import (
+    Start,
+    begin_packaged,
+    begin_trunk,
+    mobile_in,
+    open_start,
+    packaged_name,
+    take_over,
+    taken_from,
+)
 from trainers.trainee import Losses, Trainee
 from trainers.truths import truth_a_picture
 
 _DEFAULT = "fasterrcnn_resnet50_fpn"
 _NORMS_TRAINED = "fasterrcnn_resnet50_fpn_v2"
 _LIGHT_SHAPE = ("backbone", "backbone_width", "pyramid_width", "head_width")
-_KNOWN = ("name", "max_size", "norm_eps", *_LIGHT_SHAPE)
+_ANCHORS = ("levels", "anchor_px")
+_KNOWN = ("name", "max_size", "norm_eps", *_LIGHT_SHAPE, *_ANCHORS)
 _PARTS = {
     "loss_objectness": "objectness",
     "loss_rpn_box_reg": "proposal_box",
@@ -93,7 +104,9 @@ class FasterRcnnTrainee(Trainee):
     def stages(self) -> Sequence[nn.Module]:
         """The pyramid belongs to the last stage."""
         body, pyramid = self.network.backbone.body, self.network.backbone.fpn
-        if "layer1" in body:
+        if "stem" in body:
+            parts = list(body.children())
+        elif "layer1" in body:
             stem = nn.ModuleList([body["conv1"], body["bn1"]])
             parts = [stem, *(body[f"layer{number}"] for number in range(1, 5))]
         else:
@@ -119,14 +132,25 @@ class FasterRcnnTrainee(Trainee):
 
 def build(config: TrainConfig, classes: tuple[str, ...], model_id: str) -> FasterRcnnTrainee:
     """`start`: "" = random; torchvision's weights by their name, such as COCO_V1; a model of the
-    library or a file. Of a ResNet the light network's backbone begins.
+    library or a file. The light network's backbone begins from a ResNet, or from a small network
+    of a classifier or of a package ("mobilenet_v2:IMAGENET1K").
+
+    `network.levels` are those of the light network's pyramid, the last of stride 32, and
+    `network.anchor_px` is the size of the finest level's anchors, doubled from level to level.
     """
     given = network_settings(config, _KNOWN)
-    start = _start(config.start, str(given.get("name", _DEFAULT)))
+    packaged = config.start if config.start in PACKAGED else ""
+    if packaged:
+        check_name("network.name", str(given.get("name", _DEFAULT)), (LIGHT,))
+        packaged_name(packaged, given, "backbone")
+    start = None if packaged else _start(config.start, str(given.get("name", _DEFAULT)))
     architecture = _architecture(config, start, given)
     count, size = len(classes), config.input_size
     network = build_network(architecture, class_count=count, min_size=size).requires_grad_(True)
-    notes = _begin(network, start, classes)
+    if packaged:
+        notes = begin_packaged(network.backbone.body, packaged)
+    else:
+        notes = _begin(network, start, classes)
     card = ModelCard(
         model_id=model_id,
         title=f"Faster R-CNN, {architecture.name}",
@@ -147,7 +171,8 @@ def _start(ref: str, name: str) -> Start | None:
     check_name("network.name", name, INPUT_SIZES)
     if name != LIGHT and ref in get_model_weights(name).__members__:
         return taken_from(FasterRcnnModel.from_name(f"{name}:{ref}"))
-    families = ("faster_rcnn", "resnet") if name == LIGHT else ("faster_rcnn",)
+    others = ("resnet", "efficientnet_gate") if name == LIGHT else ()
+    families = ("faster_rcnn", *others)
     return open_start(ref, families, names="COCO_V1")
 
 
@@ -156,10 +181,8 @@ def _begin(network: Any, start: Start | None, classes: tuple[str, ...]) -> tuple
         return ()
     if start.card.family == "faster_rcnn":
         return take_over(network, start, classes, heads=("roi_heads.box_predictor.",))
-    trunk = {name: tensor for name, tensor in start.state.items() if not name.startswith("fc.")}
-    plain = Start(card=start.card.model_copy(update={"classes": classes}), state=trunk)
-    take_over(network.backbone.body, plain, classes, heads=())
-    return (f"The backbone begins from {start.card.title}, everything else anew.",)
+    prefix = "extractor." if mobile_in(start) else ""
+    return begin_trunk(network.backbone.body, start, classes, prefix)
 
 
 def _architecture(
@@ -168,14 +191,24 @@ def _architecture(
     name = str(given.get("name", _DEFAULT))
     check_name("network.name", name, INPUT_SIZES)
     known = _known(name, start)
+    shape: dict[str, object]
     shape = {key: value for key, value in given.items() if key in _LIGHT_SHAPE}
-    plain = {key: value for key, value in given.items() if key not in _LIGHT_SHAPE}
+    plain = {key: value for key, value in given.items() if key not in (*_LIGHT_SHAPE, *_ANCHORS)}
+    if any(key in given for key in _ANCHORS):
+        shape["anchor_sizes_px"] = _anchor_sizes(given)
     if shape or (name == LIGHT and "light" not in known):
         known["light"] = checked(LightShape, {**(known.get("light") or {}), **shape})
     usual, longest = INPUT_SIZES[known["name"]]
     known["max_size"] = config.input_size * longest // usual
     facts = {"weights": "", "seed": config.seed}
     return checked(FasterRcnnArchitecture, {**known, **plain, **facts})
+
+
+def _anchor_sizes(given: dict[str, Scalar]) -> tuple[int, ...]:
+    levels, finest = given.get("levels", 4), given.get("anchor_px", 16)
+    check_whole("network.levels", levels, 1, 4)
+    check_whole("network.anchor_px", finest, 1, 1024)
+    return tuple(int(finest) * 2**level for level in range(int(levels)))
 
 
 def _known(name: str, start: Start | None) -> dict[str, Any]:
@@ -185,7 +218,10 @@ def _known(name: str, start: Start | None) -> dict[str, Any]:
     facts = start.card.architecture
     if start.card.family == "faster_rcnn":
         return dict(facts)
-    shape = {"backbone": facts["name"], "backbone_width": facts["width"]}
+    mobile = mobile_in(start)
+    shape = {"backbone": mobile or facts["name"]}
+    if mobile is None:
+        shape["backbone_width"] = facts["width"]
     return {"name": name, "light": checked(LightShape, shape).model_dump(mode="json")}
 
 

@@ -3,31 +3,34 @@
 from collections.abc import Sequence
 
 from torch import Tensor, nn
-from torchvision.models import get_model_weights
 
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.classifier import healthy_among
-from fracture_core.models.resnet import ResNetArchitecture, ResNetModel, build_network
+from fracture_core.models.packaged import known_weights
+from fracture_core.models.resnet import CLASSIFIERS, ResNetArchitecture, ResNetModel, build_network
 from fracture_core.nets.limits import check_name
+from fracture_core.nets.mobile import MobileClassifier
 from fracture_core.nets.resnet import RESNETS, ResNet
 from trainers.classification import ClassifierTrainee
 from trainers.config import TrainConfig
 from trainers.networks import checked, network_settings
-from trainers.starts import Start, open_start, take_over, taken_from
+from trainers.starts import Start, open_start, packaged_name, take_over, taken_from
 
 _KNOWN = ("name", "width")
 
 
 class ResNetTrainee(ClassifierTrainee):
-    """A `ResNet` in three channels."""
+    """A `ResNet` or a `MobileClassifier` in three channels."""
 
-    network: ResNet
+    network: ResNet | MobileClassifier
 
     def wrap(self, network: nn.Module) -> ResNetModel:
         return ResNetModel(self._card, network)
 
     def stages(self) -> Sequence[nn.Module]:
         network = self.network
+        if isinstance(network, MobileClassifier):
+            return network.extractor.stages()
         stem = nn.ModuleList([network.conv1, network.bn1])
         return stem, network.layer1, network.layer2, network.layer3, network.layer4
 
@@ -37,17 +40,19 @@ class ResNetTrainee(ClassifierTrainee):
 
 
 def build(config: TrainConfig, classes: tuple[str, ...], model_id: str) -> ResNetTrainee:
-    """`start`: "" = random; torchvision's weights by their name; a ResNet of the library or a
-    file.
+    """`start`: "" = random; torchvision's weights by their name, or packaged ones
+    ("mobilenet_v2:IMAGENET1K"); a ResNet of the library or a file.
     """
     given = network_settings(config, _KNOWN)
-    start = _start(config.start, str(given.get("name", "resnet50")))
+    ref = packaged_name(config.start, given, "name")
+    start = _start(ref, str(given.get("name", "resnet50")))
     architecture = _architecture(config, start, given, classes)
     network = build_network(architecture, class_count=len(classes)).requires_grad_(True)
     notes = () if start is None else take_over(network, start, classes, heads=("fc.",))
+    kind = "Classifier" if isinstance(network, MobileClassifier) else "ResNet"
     card = ModelCard(
         model_id=model_id,
-        title=f"ResNet, {architecture.name}",
+        title=f"{kind}, {architecture.name}",
         family="resnet",
         task="classify",
         classes=classes,
@@ -61,8 +66,8 @@ def build(config: TrainConfig, classes: tuple[str, ...], model_id: str) -> ResNe
 def _start(ref: str, name: str) -> Start | None:
     if not ref:
         return None
-    check_name("network.name", name, RESNETS)
-    if ref in get_model_weights(name).__members__:
+    check_name("network.name", name, CLASSIFIERS)
+    if ref in known_weights(name):
         return taken_from(ResNetModel.from_name(f"{name}:{ref}"))
     return open_start(ref, ("resnet",), names="IMAGENET1K_V2")
 
@@ -76,8 +81,8 @@ def _architecture(
     known: dict[str, object] = {} if start is None else dict(start.card.architecture)
     if start is None or "name" in given:
         name = str(given.get("name", "resnet50"))
-        check_name("network.name", name, RESNETS)
-        known["block"], known["depths"] = RESNETS[name]
+        check_name("network.name", name, CLASSIFIERS)
+        known["block"], known["depths"] = RESNETS.get(name, (None, None))
         known["name"] = name
     facts = {"weights": "", "seed": config.seed, "healthy": healthy_among(classes)}
     return checked(ResNetArchitecture, {**known, **given, **facts})

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from typing import cast
 
 from torch import nn
-from torchvision.models import get_model_weights
 
 from fracture_core.errors import ConfigError
 from fracture_core.models.cards import ModelCard
+from fracture_core.models.packaged import PACKAGED, known_weights
 from fracture_core.models.scratch_detr import ScratchDetrModel
 from fracture_core.models.seeds import drawn_from
+from fracture_core.nets.backbone import BACKBONES
 from fracture_core.nets.detr import Detr, DetrArchitecture, build_detr
 from fracture_core.nets.limits import check_name
 from fracture_core.nets.pretrained import imagenet_state
@@ -21,11 +22,19 @@ from trainers.fixed_norms import fix_norms
 from trainers.networks import checked, network_settings
 from trainers.pixels import Normalise, valid_where_padded
 from trainers.set_losses import build_criterion, set_losses
-from trainers.starts import Start, open_start, take_over
+from trainers.starts import (
+    Start,
+    begin_packaged,
+    begin_trunk,
+    mobile_in,
+    open_start,
+    packaged_name,
+    take_over,
+)
 from trainers.trainee import Losses, Trainee
 from trainers.truths import set_targets
 
-_BEGUN_FROM = ("scratch_detr", "resnet", "faster_rcnn")
+_BEGUN_FROM = ("scratch_detr", "resnet", "faster_rcnn", "efficientnet_gate")
 _FIXED = ("class_count", "in_channels")
 _KNOWN = tuple(
     field.name for field in dataclasses.fields(DetrArchitecture) if field.name not in _FIXED
@@ -69,18 +78,19 @@ class ScratchDetrTrainee(Trainee):
 
 
 def build(config: TrainConfig, classes: tuple[str, ...], model_id: str) -> ScratchDetrTrainee:
-    """`start`: "" = random; torchvision's weights for the ResNet by their name; a DETR, a ResNet
-    or a light Faster R-CNN of the library or a file; the latter two begin the backbone alone.
+    """`start`: "" = random; torchvision's weights for the ResNet by their name, or packaged ones
+    ("efficientnet_lite0:IMAGENET1K"); a DETR, a ResNet, a light Faster R-CNN or a classifier that
+    is a small network, of the library or a file; these others begin the backbone alone.
 
     With a start the backbone's norms are fixed unless `network.frozen_norm` is false.
     """
     given = network_settings(config, _KNOWN)
+    packaged = config.start if config.start in PACKAGED else ""
+    packaged_name(packaged, given, "backbone")
     imagenet = _imagenet_name(config.start, str(given.get("backbone", "resnet50")))
     start = None
-    if config.start and not imagenet:
-        start = open_start(
-            config.start, ("scratch_detr", "resnet", "faster_rcnn"), names="IMAGENET1K_V2"
-        )
+    if config.start and not imagenet and not packaged:
+        start = open_start(config.start, _BEGUN_FROM, names="IMAGENET1K_V2")
     facts = {"frozen_norm": bool(config.start), **_facts_of(start), **given}
     facts |= {"class_count": len(classes), "in_channels": 3}
     architecture = checked(DetrArchitecture, facts)
@@ -89,7 +99,10 @@ def build(config: TrainConfig, classes: tuple[str, ...], model_id: str) -> Scrat
         imagenet_state(architecture.backbone, imagenet)
     with drawn_from(config.seed):
         network = build_detr(architecture, backbone_weights=imagenet or None)
-    notes = _begin(network, start, classes)
+    if packaged:
+        notes = begin_packaged(network.backbone, packaged)
+    else:
+        notes = _begin(network, start, classes)
     card = ModelCard(
         model_id=model_id,
         title=f"DETR from scratch, {architecture.backbone}",
@@ -105,8 +118,8 @@ def build(config: TrainConfig, classes: tuple[str, ...], model_id: str) -> Scrat
 
 def _imagenet_name(start: str, backbone: str) -> str:
     """The start if it names torchvision's weights, else nothing."""
-    check_name("network.backbone", backbone, RESNETS)
-    return start if start in get_model_weights(backbone).__members__ else ""
+    check_name("network.backbone", backbone, BACKBONES)
+    return start if backbone in RESNETS and start in known_weights(backbone) else ""
 
 
 def _facts_of(start: Start | None) -> dict[str, object]:
@@ -115,6 +128,9 @@ def _facts_of(start: Start | None) -> dict[str, object]:
     facts = start.card.architecture
     if start.card.family == "scratch_detr":
         return dict(facts)
+    mobile = mobile_in(start)
+    if mobile is not None:
+        return {"backbone": mobile}
     if start.card.family == "faster_rcnn":
         light = facts.get("light")
         if not isinstance(light, dict):
@@ -132,17 +148,14 @@ def _begin(network: Detr, start: Start | None, classes: tuple[str, ...]) -> tupl
         return ()
     if start.card.family == "scratch_detr":
         return take_over(network, start, classes, heads=("class_head.",))
-    own = network.backbone.state_dict()
     renamed = {_in_backbone(name): tensor for name, tensor in start.state.items()}
-    renamed = {name: tensor for name, tensor in renamed.items() if name in own}
-    plain = Start(card=start.card.model_copy(update={"classes": classes}), state=renamed)
-    take_over(network.backbone, plain, classes, heads=())
-    return (f"The backbone begins from {start.card.title}, everything else anew.",)
+    plain = Start(card=start.card, state=renamed)
+    return begin_trunk(network.backbone, plain, classes, "")
 
 
 def _in_backbone(name: str) -> str:
-    """A tensor of a ResNet or of a Faster R-CNN's by its name in a `Backbone`."""
-    name = name.removeprefix("backbone.body.")
+    """A tensor of a classifier or of a Faster R-CNN's backbone by its name in a `Backbone`."""
+    name = name.removeprefix("backbone.body.").removeprefix("extractor.")
     for own, theirs in (("conv1.", "stem.0."), ("bn1.", "stem.1.")):
         if name.startswith(own):
             return theirs + name.removeprefix(own)
