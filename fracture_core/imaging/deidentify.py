@@ -28,6 +28,7 @@ from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian
 from fracture_core.attributes import SYNTHETIC_MAKER
 from fracture_core.errors import ConfigError, PictureError
 from fracture_core.imaging.decoding import strictly
+from fracture_core.imaging.dicom_frames import make_decodable
 from fracture_core.imaging.header import Header
 from fracture_core.settings import settings
 
@@ -183,6 +184,7 @@ def _uncompressed(dataset: Dataset) -> Dataset:
         raise PictureError("DICOM data set", expected=expected, found=syntax.name)
     if not syntax.is_transfer_syntax or syntax.is_compressed:
         try:
+            make_decodable(plain)
             plain.decompress()
         # Each decoder has errors of its own, down to plain RuntimeError.
         except Exception as error:

@@ -4,14 +4,11 @@ import io
 import logging
 import zlib
 from dataclasses import dataclass
-from typing import NoReturn
 
 import numpy as np
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.encaps import generate_frames
 from pydicom.pixels.processing import apply_color_lut
-from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
@@ -22,7 +19,7 @@ from pydicom.uid import (
 
 from fracture_core.errors import PictureError
 from fracture_core.imaging import luma
-from fracture_core.imaging.codestream import declared_size
+from fracture_core.imaging.dicom_frames import ANEW, check_frames, damaged, decoded, refuse
 from fracture_core.imaging.header import Header
 from fracture_core.imaging.modality import Numbers
 from fracture_core.settings import settings
@@ -34,9 +31,6 @@ GREY = ("MONOCHROME1", "MONOCHROME2")
 COLOUR = ("PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 PIXEL_DATA = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 NOT_PICTURES = ("Segmentation", "Parametric Map", "Surface", "Waveform")
-
-_CONVERT = "Convert it to Explicit VR Little Endian (dcmdjpeg, gdcmconv --raw), or export it anew."
-_ANEW = "Export or copy the file anew."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,10 +53,10 @@ def parse(data: bytes, name: str) -> Dataset:
         _convert_unguarded(dataset)
     # A damaged file can make pydicom raise anything; nothing of ours runs in here.
     except Exception as error:
-        raise _damaged(name, error) from error
+        raise damaged(name, error) from error
     if empty:
         raise PictureError(
-            name, expected="a DICOM file", found="a file without any DICOM element", advice=_ANEW
+            name, expected="a DICOM file", found="a file without any DICOM element", advice=ANEW
         )
     return dataset
 
@@ -92,15 +86,13 @@ def decode(header: Header, name: str) -> Stored:
     shape = _shape(header, name)
     bits = _bits(header, name)
     if photometric not in GREY + COLOUR:
-        _refuse(name, "a grey or colour picture", f"PhotometricInterpretation {photometric!r}")
-    _check_data(header, name, shape)
-    array = _decoded(header.dataset, name)
-    coloured = photometric in COLOUR
-    grey, differs = _grey(array, header.dataset, photometric, name) if coloured else (array, False)
+        refuse(name, "a grey or colour picture", f"PhotometricInterpretation {photometric!r}")
+    check_frames(header, name, shape)
+    grey, differs = _decoded(header.dataset, photometric, bits, name)
     if grey.size != np.prod(shape):
-        _refuse(name, f"{shape} pixels", f"{grey.shape} once decoded")
+        refuse(name, f"{shape} pixels", f"{grey.shape} once decoded")
     if grey.dtype.kind == "f" and not np.isfinite(grey).all():
-        _refuse(name, "finite numbers", "NaN or infinity in the pixel data")
+        refuse(name, "finite numbers", "NaN or infinity in the pixel data")
     if photometric == "PALETTE COLOR":
         bits = 8 * grey.dtype.itemsize
     return Stored(
@@ -122,9 +114,11 @@ def _inflated(data: bytes, name: str) -> bytes:
     try:
         body = inflater.decompress(data[start:], limit)
     except zlib.error as error:
-        raise _damaged(name, error) from error
+        raise damaged(name, error) from error
+    if not inflater.eof and not inflater.unconsumed_tail:
+        refuse(name, "a whole deflated file", "one that is cut short", ANEW)
     if inflater.unconsumed_tail or deflated in head + body:
-        _refuse(name, f"at most {limit:,} bytes once inflated", "a deflated file that holds more")
+        refuse(name, f"at most {limit:,} bytes once inflated", "a deflated file that holds more")
     return head + body
 
 
@@ -133,12 +127,12 @@ def _check_kind(header: Header, name: str) -> None:
     uid = header.text("SOPClassUID") or str(meta.get("MediaStorageSOPClassUID", ""))
     kind = UID(uid).name or "a header without SOP class"
     if kind.startswith(NOT_PICTURES):
-        _refuse(name, "a DICOM file with a picture in it", kind, "Choose an image series.")
+        refuse(name, "a DICOM file with a picture in it", kind, "Choose an image series.")
     if any(keyword in header.dataset for keyword in PIXEL_DATA):
         return
     if "Image Storage" in kind or "Rows" in header.dataset:
-        _refuse(name, "pixel data", f"none in {kind}: the file is cut short or a header", _ANEW)
-    _refuse(name, "a DICOM file with a picture in it", kind, "Choose an image series.")
+        refuse(name, "pixel data", f"none in {kind}: the file is cut short or a header", ANEW)
+    refuse(name, "a DICOM file with a picture in it", kind, "Choose an image series.")
 
 
 def _shape(header: Header, name: str) -> tuple[int, int, int]:
@@ -147,11 +141,11 @@ def _shape(header: Header, name: str) -> tuple[int, int, int]:
     frames = 1 if frames is None else frames
     size = f"{rows} rows × {columns} columns × {frames} frames"
     if min(rows, columns, frames) < 1:
-        _refuse(name, "a picture with at least one pixel", size)
+        refuse(name, "a picture with at least one pixel", size)
     limit = settings().max_pixels
     if rows * columns * frames > limit:
         advice = "Raise FRACTURE_MAX_PIXELS if the file is to be trusted."
-        _refuse(name, f"at most {limit:,} pixels", size, advice)
+        refuse(name, f"at most {limit:,} pixels", size, advice)
     return frames, rows, columns
 
 
@@ -161,92 +155,32 @@ def _bits(header: Header, name: str) -> int:
     stored = allocated if stored is None else stored
     if allocated not in (1, 8, 16, 32, 64) or not 1 <= stored <= allocated:
         found = f"BitsAllocated {allocated}, BitsStored {stored}"
-        _refuse(name, "1 to 64 bits a pixel", found)
+        refuse(name, "1 to 64 bits a pixel", found)
     high = header.whole("HighBit")
     if high is not None and high != stored - 1:
-        _refuse(name, f"HighBit {stored - 1} with BitsStored {stored}", f"HighBit {high}")
+        refuse(name, f"HighBit {stored - 1} with BitsStored {stored}", f"HighBit {high}")
     return stored
 
 
-def _check_data(header: Header, name: str, shape: tuple[int, int, int]) -> None:
-    dataset = header.dataset
-    if "PixelData" not in dataset:
-        return
-    if not _is_encapsulated(dataset):
-        _check_length(header, name, shape)
-        return
-    samples = header.whole("SamplesPerPixel") or 1
-    try:
-        # The frames' sizes are declared in their own headers, and decoders trust those.
-        frames = generate_frames(dataset.PixelData, number_of_frames=shape[0])
-        sizes = [declared_size(frame) for frame in frames]
-    except Exception as error:
-        raise _damaged(name, error) from error
-    if len(sizes) < shape[0]:
-        _refuse(name, f"{shape[0]} frames", f"{len(sizes)}: the file is cut short", _ANEW)
-    expected = (*shape[1:], samples)
-    for size in sizes:
-        if size is not None and size != expected:
-            _refuse(
-                name,
-                "{} rows × {} columns × {} samples in every frame".format(*expected),
-                "a compressed frame of {} × {} × {}".format(*size),
-                _ANEW,
-            )
-
-
-def _check_length(header: Header, name: str, shape: tuple[int, int, int]) -> None:
-    samples = header.whole("SamplesPerPixel") or 1
-    bits = int(np.prod(shape, dtype=np.int64)) * samples * (header.whole("BitsAllocated") or 0)
-    if header.text("PhotometricInterpretation") == "YBR_FULL_422":
-        bits = bits * 2 // 3
-    expected, found = (bits + 7) // 8, len(header.dataset.PixelData or b"")
-    if found < expected:
-        what = f"{found:,} bytes: the file is cut short" if found else "an empty element"
-        _refuse(name, f"{expected:,} bytes of pixel data", what, _ANEW)
-
-
-def _decoded(dataset: Dataset, name: str) -> Numbers:
-    try:
-        return pixel_array(dataset)
-    # Each decoder has errors of its own, down to plain RuntimeError.
-    except Exception as error:
-        syntax = UID(str(dataset.file_meta.TransferSyntaxUID))
-        if not _is_encapsulated(dataset):
-            raise _damaged(name, error) from error
-        raise PictureError(
-            name,
-            expected="pixel data that can be decoded",
-            found=f"{syntax.name} ({syntax}), which no decoder here could read",
-            advice=_CONVERT,
-        ) from error
+def _decoded(dataset: Dataset, photometric: str, bits: int, name: str) -> tuple[Numbers, bool]:
+    """The numbers, colour made grey, and whether there was any colour."""
+    if photometric not in COLOUR:
+        return decoded(dataset, name), False
+    if photometric.startswith("YBR_FULL") and bits > 8:
+        # pydicom converts 8 bits only. Luma is what is wanted, and it is the first sample.
+        luma_first = decoded(dataset, name, raw=True)
+        middle = 2 ** (bits - 1)
+        return luma_first[..., 0], bool((luma_first[..., 1:] != middle).any())
+    return _grey(decoded(dataset, name), dataset, photometric, name)
 
 
 def _grey(array: Numbers, dataset: Dataset, photometric: str, name: str) -> tuple[Numbers, bool]:
     try:
         rgb = apply_color_lut(array, dataset) if photometric == "PALETTE COLOR" else array
     except Exception as error:
-        raise _damaged(name, error) from error
-    if rgb.shape[-1] not in (3, 4) or rgb.dtype not in (np.uint8, np.uint16):
-        _refuse(name, "8 or 16 bit colour in 3 samples", f"{rgb.shape[-1]} of {rgb.dtype}")
-    rgb = rgb[..., :3]
+        raise damaged(name, error) from error
+    if rgb.shape[-1] not in (3, 4) or rgb.dtype.kind != "u" or rgb.dtype.itemsize > 2:
+        refuse(name, "8 or 16 bit colour in 3 samples", f"{rgb.shape[-1]} of {rgb.dtype}")
+    # Files of either byte order are read in this machine's.
+    rgb = rgb[..., :3].astype(rgb.dtype.newbyteorder("="), copy=False)
     return luma.to_grey(rgb), luma.is_coloured(rgb)
-
-
-def _is_encapsulated(dataset: Dataset) -> bool:
-    syntax = UID(str(dataset.file_meta.TransferSyntaxUID))
-    # Syntaxes pydicom does not know are newer or private, and all of those are compressed.
-    return not syntax.is_transfer_syntax or syntax.is_encapsulated
-
-
-def _damaged(name: str, error: Exception) -> PictureError:
-    return PictureError(
-        name,
-        expected="a whole DICOM file",
-        found=f"damage that makes it unreadable ({type(error).__name__})",
-        advice=_ANEW,
-    )
-
-
-def _refuse(name: str, expected: str, found: str, advice: str = "") -> NoReturn:
-    raise PictureError(name, expected=expected, found=found, advice=advice)

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from fracture_core.errors import PictureError
-from fracture_core.imaging import luma, modality, voi
+from fracture_core.imaging import jpeg, luma, modality, png, tiff, voi
 from fracture_core.imaging.decoding import strictly
 from fracture_core.imaging.modality import Numbers
 from fracture_core.imaging.picture import Picture
@@ -17,7 +17,7 @@ from fracture_core.types import ValueScale
 
 FORMATS = ("PNG", "JPEG", "TIFF")
 SIGNATURES = (
-    b"\x89PNG\r\n\x1a\n",
+    png.SIGNATURE,
     b"\xff\xd8\xff",
     b"II*\0",
     b"MM\0*",
@@ -25,6 +25,9 @@ SIGNATURES = (
     b"MM\0+",
 )
 
+_WHOLE = "a whole PNG, JPEG or TIFF file"
+_DAMAGED = "one that is cut short or damaged ({})"
+_ANEW = "Copy or export the file anew."
 _PHOTOMETRIC_TAG = 262
 _SIXTEEN = ("I;16", "I;16L", "I;16B", "I;16N")
 
@@ -45,6 +48,7 @@ def is_raster(data: bytes) -> bool:
 
 def read_raster(data: bytes, name: str) -> Picture:
     """One file → one picture; the pages of a TIFF are its frames. 16 bits stay 16 bits."""
+    said = _examined(data, name)
     with strictly():
         pages, notes = _pages(data, name)
     first = pages[0]
@@ -65,14 +69,27 @@ def read_raster(data: bytes, name: str) -> Picture:
         photometric=first.mode,
         windows=(voi.of_bits(8) if eight else voi.of_data(pixels),),
         scale=scale,
-        warnings=tuple(dict.fromkeys([*(note for page in pages for note in page.notes), *notes])),
+        warnings=tuple(
+            dict.fromkeys([*(note for page in pages for note in page.notes), *notes, *said])
+        ),
     )
+
+
+def _examined(data: bytes, name: str) -> tuple[str, ...]:
+    """Notes about a file whose own checksums and structure hold; raises PictureError."""
+    if data.startswith(png.SIGNATURE):
+        examined = png.examine(data)
+    else:
+        examined = png.Examined(jpeg.fault(data) if data.startswith(jpeg.SOI) else "")
+    if examined.fault:
+        _refuse(name, _WHOLE, _DAMAGED.format(examined.fault), _ANEW)
+    return examined.notes
 
 
 def _pages(data: bytes, name: str) -> tuple[list[Page], list[str]]:
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            return _read_pages(image, name)
+            return _read_pages(image, data, name)
     except PictureError:
         raise
     except Image.DecompressionBombError as error:
@@ -82,13 +99,13 @@ def _pages(data: bytes, name: str) -> tuple[list[Page], list[str]]:
     except Exception as error:
         raise PictureError(
             name,
-            expected="a whole PNG, JPEG or TIFF file",
-            found=f"one that is cut short or damaged ({type(error).__name__})",
-            advice="Copy or export the file anew.",
+            expected=_WHOLE,
+            found=_DAMAGED.format(type(error).__name__),
+            advice=_ANEW,
         ) from error
 
 
-def _read_pages(image: Image.Image, name: str) -> tuple[list[Page], list[str]]:
+def _read_pages(image: Image.Image, data: bytes, name: str) -> tuple[list[Page], list[str]]:
     kept: list[Page] = []
     left, budget = 0, settings().max_pixels
     several = image.format == "TIFF"
@@ -99,6 +116,8 @@ def _read_pages(image: Image.Image, name: str) -> tuple[list[Page], list[str]]:
             size = f"{image.width} × {image.height} pixels in page {index + 1}"
             advice = "Raise FRACTURE_MAX_PIXELS if the file is to be trusted."
             _refuse(name, f"at most {settings().max_pixels:,} pixels", size, advice)
+        if several and (found := tiff.fault(data, image.tag_v2)):  # type: ignore[attr-defined]
+            _refuse(name, _WHOLE, _DAMAGED.format(found), _ANEW)
         page = _page(image, name)
         alike = not kept or _like(page) == _like(kept[0])
         kept += [page] if alike else []

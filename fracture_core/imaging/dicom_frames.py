@@ -1,0 +1,135 @@
+"""The frames of a DICOM file's pixel data: checked before they are decoded, then decoded.
+
+Neither plain pixel data nor JPEG, JPEG 2000 or RLE carry a checksum. Noticed are frames that are
+lost, cut short or of wrong length; a changed value within a frame cannot be.
+"""
+
+from collections.abc import Sequence
+from typing import NoReturn
+
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate, generate_frames
+from pydicom.pixels.utils import pixel_array
+from pydicom.uid import UID, JPEGExtended12Bit, RLELossless
+
+from fracture_core.errors import PictureError
+from fracture_core.imaging import codestream, jpeg, rle
+from fracture_core.imaging.header import Header
+from fracture_core.imaging.modality import Numbers
+
+ANEW = "Export or copy the file anew."
+
+_CONVERT = "Convert it to Explicit VR Little Endian (dcmdjpeg, gdcmconv --raw), or export it anew."
+
+# Spectral selection, progression and arithmetic coding, which DICOM has retired: libjpeg decodes
+# them as it does JPEG Extended, but pydicom does not hand them to it.
+_RETIRED = frozenset(f"1.2.840.10008.1.2.4.{number}" for number in range(52, 57))
+
+Shape = tuple[int, int, int]
+
+
+def refuse(name: str, expected: str, found: str, advice: str = "") -> NoReturn:
+    """Raise the error about a file by this name."""
+    raise PictureError(name, expected=expected, found=found, advice=advice)
+
+
+def damaged(name: str, error: Exception) -> PictureError:
+    """What to raise where pydicom fell over a damaged file."""
+    return PictureError(
+        name,
+        expected="a whole DICOM file",
+        found=f"damage that makes it unreadable ({type(error).__name__})",
+        advice=ANEW,
+    )
+
+
+def check_frames(header: Header, name: str, shape: Shape) -> None:
+    """Raises PictureError unless the pixel data can hold (frames, rows, columns) of the header."""
+    dataset = header.dataset
+    if "PixelData" not in dataset:
+        return
+    if not is_encapsulated(dataset):
+        _check_length(header, name, shape)
+        return
+    try:
+        frames = list(generate_frames(dataset.PixelData, number_of_frames=shape[0]))
+    except Exception as error:
+        raise damaged(name, error) from error
+    if len(frames) < shape[0]:
+        refuse(name, f"{shape[0]} frames", f"{len(frames)}: the file is cut short", ANEW)
+    _check_sizes(frames, header, name, shape)
+    for number, frame in enumerate(frames, start=1):
+        if fault := _fault(frame, header):
+            whole = f"a whole frame {number}" if len(frames) > 1 else "whole pixel data"
+            syntax = UID(str(dataset.file_meta.TransferSyntaxUID)).name
+            refuse(name, whole, f"{syntax} with {fault}", ANEW)
+
+
+def decoded(dataset: Dataset, name: str, *, raw: bool = False) -> Numbers:
+    """The numbers of all frames, colour as RGB unless `raw`; raises PictureError."""
+    syntax = UID(str(dataset.file_meta.TransferSyntaxUID))
+    try:
+        make_decodable(dataset)
+        return pixel_array(dataset, raw=raw)
+    # Each decoder has errors of its own, down to plain RuntimeError.
+    except Exception as error:
+        if not is_encapsulated(dataset):
+            raise damaged(name, error) from error
+        raise PictureError(
+            name,
+            expected="pixel data that can be decoded",
+            found=f"{syntax.name} ({syntax}), which no decoder here could read",
+            advice=_CONVERT,
+        ) from error
+
+
+def make_decodable(dataset: Dataset) -> None:
+    """Change a dataset so that pydicom hands its JPEG frames to a decoder that reads them."""
+    syntax = str(dataset.file_meta.TransferSyntaxUID)
+    if syntax in _RETIRED:
+        dataset.file_meta.TransferSyntaxUID = JPEGExtended12Bit
+    if syntax in _RETIRED or syntax == JPEGExtended12Bit:
+        count = int(dataset.get("NumberOfFrames") or 1)
+        frames = list(generate_frames(dataset.PixelData, number_of_frames=count))
+        mended = [jpeg.with_spectrum(frame) for frame in frames]
+        if mended != frames:
+            dataset.PixelData = encapsulate(mended)
+
+
+def is_encapsulated(dataset: Dataset) -> bool:
+    """Whether the pixel data lie in fragments, as all compressed ones do."""
+    syntax = UID(str(dataset.file_meta.TransferSyntaxUID))
+    # Syntaxes pydicom does not know are newer or private, and all of those are compressed.
+    return not syntax.is_transfer_syntax or syntax.is_encapsulated
+
+
+def _check_sizes(frames: Sequence[bytes], header: Header, name: str, shape: Shape) -> None:
+    """The frames' sizes are declared in their own headers, and decoders trust those."""
+    expected = (*shape[1:], header.whole("SamplesPerPixel") or 1)
+    for size in map(codestream.declared_size, frames):
+        if size is not None and size != expected:
+            refuse(
+                name,
+                "{} rows × {} columns × {} samples in every frame".format(*expected),
+                "a compressed frame of {} × {} × {}".format(*size),
+                ANEW,
+            )
+
+
+def _fault(frame: bytes, header: Header) -> str:
+    if str(header.dataset.file_meta.TransferSyntaxUID) != RLELossless:
+        return codestream.fault(frame)
+    samples, bits = header.whole("SamplesPerPixel") or 1, header.whole("BitsAllocated") or 0
+    return rle.fault(frame, samples * ((bits + 7) // 8))
+
+
+def _check_length(header: Header, name: str, shape: Shape) -> None:
+    samples = header.whole("SamplesPerPixel") or 1
+    bits = int(np.prod(shape, dtype=np.int64)) * samples * (header.whole("BitsAllocated") or 0)
+    if header.text("PhotometricInterpretation") == "YBR_FULL_422":
+        bits = bits * 2 // 3
+    expected, found = (bits + 7) // 8, len(header.dataset.PixelData or b"")
+    if found < expected:
+        what = f"{found:,} bytes: the file is cut short" if found else "an empty element"
+        refuse(name, f"{expected:,} bytes of pixel data", what, ANEW)
