@@ -123,8 +123,12 @@ class Hdf5:
         square = np.zeros((self.side_px, self.side_px), dtype=np.float32)
         square[:height, :width] = np.clip(pixels, 0, 1)
         xyxy = np.array([each.xyxy for each in findings or ()]).reshape(-1, 4)
-        row = {"study": item.group_id, "number": item.name, "split": item.split}
-        row["attributes"] = dict(item.attributes)
+        row: Row = {
+            "study": item.group_id,
+            "number": item.name,
+            "split": item.split,
+            "attributes": dict(item.attributes),
+        }
         spare = spare_file(item, places)
         np.save(spare, square)
         # Unknown is only left where the slice is known to be fractured.
