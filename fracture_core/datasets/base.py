@@ -26,7 +26,9 @@ class Dataset(Protocol):
 
     `classes` are 0…K−1 without background · `ids` are stable names, never positions · `splits`
     holds the ids of "train", "val", "test", or "" where there is no split · `found` says in one
-    sentence what was recognised · `warnings` say what was left out or doubted, one sentence each.
+    sentence what was recognised · `warnings` say what was left out or doubted, one sentence each ·
+    `attributes` what is known of images in words before they are opened, by sample id;
+    `Sample.attributes` adds what a file tells.
     """
 
     @property
@@ -45,6 +47,8 @@ class Dataset(Protocol):
     def found(self) -> str: ...
     @property
     def warnings(self) -> tuple[str, ...]: ...
+    @property
+    def attributes(self) -> Mapping[str, Mapping[str, str]]: ...
 
     def summary(self) -> Mapping[str, SplitCounts]:
         """Counts by split; a picture with a truth of no box is empty, one without truth unknown."""

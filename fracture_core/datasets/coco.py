@@ -35,7 +35,7 @@ def find_coco_files(folder: Path) -> tuple[Path, ...]:
 
 def open_coco(path: Path) -> RecordedDataset:
     """Open a COCO file, or all those of a folder; raises DatasetError."""
-    folders, tally = Folders(root=path if path.is_dir() else _root_of(path)), Tally()
+    folders, tally = Folders(root=path if path.is_dir() else coco_root(path)), Tally()
     paths = find_coco_files(path) if path.is_dir() else (path.resolve(),)
     files = [read_coco(each, _relative(each, folders), tally) for each in paths]
     categories = _merge_categories(files)
@@ -62,7 +62,8 @@ def open_coco(path: Path) -> RecordedDataset:
     )
 
 
-def _root_of(path: Path) -> Path:
+def coco_root(path: Path) -> Path:
+    """The folder of the data set that a COCO file belongs to."""
     folder = path.resolve().parent
     is_inner = folder.name.lower() == "annotations" or bool(split_of_folder(folder.name))
     return folder.parent if is_inner else folder

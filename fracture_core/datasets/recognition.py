@@ -3,8 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
+from fracture_core.datasets.attributes import join_tables
 from fracture_core.datasets.base import Dataset
-from fracture_core.datasets.coco import find_coco_files, open_coco
+from fracture_core.datasets.coco import coco_root, find_coco_files, open_coco
+from fracture_core.datasets.records import RecordedDataset
 from fracture_core.datasets.rsna import open_rsna
 from fracture_core.datasets.yolo import find_data_file, looks_like_yolo, open_yolo
 from fracture_core.errors import DatasetError
@@ -20,14 +22,16 @@ def open_dataset(path: Path | str) -> Dataset:
     """Open a data set: a file or a folder; raises DatasetError.
 
     A folder with several formats is opened as HDF5, else COCO, else YOLO; name the JSON file or
-    data.yaml itself to choose.
+    data.yaml itself to choose. Tables of attributes in its folder are joined, see `attributes`.
     """
     path = Path(path)
     try:
         if path.is_dir():
-            return _open_folder(path)
+            return join_tables(_open_folder(path), path)
         if path.is_file():
-            return _open_file(path)
+            dataset = _open_file(path)
+            is_coco = dataset.format == "coco"
+            return join_tables(dataset, coco_root(path) if is_coco else path.parent)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise DatasetError(
@@ -43,7 +47,7 @@ def is_dataset(path: Path) -> bool:
     return bool(_hdf5_files(path) or find_coco_files(path) or looks_like_yolo(path))
 
 
-def _open_file(path: Path) -> Dataset:
+def _open_file(path: Path) -> RecordedDataset:
     kind = _kind_of_file(path)
     if kind == "hdf5":
         return open_rsna(path)
@@ -66,7 +70,7 @@ def _hdf5_files(folder: Path) -> list[Path]:
     return sorted(each for each in folder.iterdir() if each.suffix.lower() in _HDF5_SUFFIXES)
 
 
-def _open_folder(folder: Path) -> Dataset:
+def _open_folder(folder: Path) -> RecordedDataset:
     if hdf5 := _hdf5_files(folder):
         if len(hdf5) > 1:
             names = ", ".join(path.name for path in hdf5)

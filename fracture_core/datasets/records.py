@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
+from fracture_core.attributes import merged
 from fracture_core.datasets import doubts
 from fracture_core.datasets.base import Format, SplitCounts
 from fracture_core.datasets.doubts import Doubt
@@ -38,7 +39,7 @@ class Record(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedDataset:
     """See `Dataset`; `records` by sample id, in the order of the source · `doubts` each oddity that
-    `warnings` only count.
+    `warnings` only count · `attributes` what tables beside it tell, by sample id.
     """
 
     name: str
@@ -49,6 +50,7 @@ class RecordedDataset:
     found: str
     warnings: tuple[str, ...] = ()
     doubts: tuple[Doubt, ...] = ()
+    attributes: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -79,7 +81,12 @@ class RecordedDataset:
             raise DatasetError(
                 self.name, expected="the id of one of its samples", found=quoted(sample_id)
             )
-        return record.sample()
+        sample = record.sample()
+        told = self.attributes.get(sample_id)
+        if told is None:
+            return sample
+        words, _ = merged(("the file", sample.attributes), ("the table", told))
+        return replace(sample, attributes=words)
 
 
 def warn_of_doubts(records: Mapping[str, Record], classes: Sequence[str], tally: Tally) -> None:
