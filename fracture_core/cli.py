@@ -159,6 +159,32 @@ def add_model(
 
 
 @app.command()
+def consensus(
+    members: Annotated[
+        list[str],
+        typer.Argument(help="Library ids: ID, ID+flipped (mirrored), ID=2 (counts twice)."),
+    ],
+    model_id: Annotated[str, typer.Option("--id", help="By default consensus.")] = "",
+    title: Annotated[str, typer.Option(help="What the pages call it.")] = "",
+    fusion_iou: Annotated[float, typer.Option(help="Boxes that overlap more are one.")] = 0.55,
+    nms_iou: Annotated[float, typer.Option(help="Of each member's own merging.")] = 0.5,
+    scores: Annotated[
+        str, typer.Option(help="ppv, raw, or measured: ppv where all members were measured.")
+    ] = "measured",
+    gate: Annotated[
+        float, typer.Option(help="Power of the classifiers' score that boxes are multiplied by.")
+    ] = 1.0,
+) -> None:
+    """Join models of the library into one by weighted box fusion, and keep it there."""
+    from fracture_core.models.consensus_making import Rule, Voice, add_consensus
+
+    rule = Rule(fusion_iou=fusion_iou, nms_iou=nms_iou, scores=scores, gate=gate)
+    voices = [Voice.parse(text) for text in members]
+    card = add_consensus(voices, rule, model_id=model_id or None, title=title or None)
+    print(f"{card.model_id}: {card.family}, {card.task}, {len(card.classes)} classes. {card.note}")
+
+
+@app.command()
 def demo(
     folder: Annotated[Path, typer.Argument(help="A folder that is new or empty.")],
     count: Annotated[int, typer.Option(help="Radiographs, or CT studies for hdf5.")] = 60,

@@ -62,13 +62,7 @@ def from_cells(cells: Mask, rows: Edges, columns: Edges, height: int, width: int
     within = np.arange(repeats.sum()) - np.repeat(np.cumsum(repeats) - repeats, repeats)
     picked = np.repeat(start_of[cell_of], repeats) + within
     pixel_column = np.repeat(np.arange(columns[0], columns[-1]), repeats)
-    flips = pixel_column * height + rows[row[picked]]
-    # A run that ends a column and one that begins the next are one run.
-    seam = np.flatnonzero(flips[1:] == flips[:-1])
-    flips = np.delete(flips, np.concatenate([seam, seam + 1]))
-    ends = flips if len(flips) and flips[-1] == height * width else [*flips, height * width]
-    counts = np.diff(np.concatenate([[0], ends])).astype(np.int64)
-    return Rle(height=height, width=width, counts=_packed(counts))
+    return _from_flips(pixel_column * height + rows[row[picked]], height, width)
 
 
 def decode(rle: Rle) -> Mask:
@@ -107,6 +101,72 @@ def iou(found: Sequence[Rle], truths: Sequence[Rle], crowd: Mask) -> npt.NDArray
     crowds = crowd.astype(np.uint8).tolist()
     shares = _coder().iou(codes[: len(found)], codes[len(found) :], crowds)
     return np.asarray(shares, dtype=np.float64)
+
+
+def crop(rle: Rle, left: int, top: int, right: int, bottom: int) -> Rle:
+    """The mask where it lies in a box of whole pixels, ends exclusive; costs what its runs cost."""
+    column, first, last = _stripes(rle)
+    first, last = np.maximum(first, top), np.minimum(last, bottom)
+    inside = (column >= left) & (column < right) & (first < last)
+    return _from_stripes(column[inside], first[inside], last[inside], rle.height, rle.width)
+
+
+def mirror(rle: Rle) -> Rle:
+    """The mask with left and right exchanged; costs what its runs cost."""
+    column, first, last = _stripes(rle)
+    order = np.argsort(-column, kind="stable")
+    mirrored = rle.width - 1 - column[order]
+    return _from_stripes(mirrored, first[order], last[order], rle.height, rle.width)
+
+
+_Stripes = tuple[Edges, Edges, Edges]
+
+
+def _stripes(rle: Rle) -> _Stripes:
+    """Of a mask's runs, cut where a column ends: (S,) column, first row and the row after the last.
+
+    In the order of the pixels, column by column.
+    """
+    edges = np.cumsum(_unpacked(rle.counts))
+    starts, stops = edges[:-1:2], edges[1::2]
+    whole = starts < stops
+    starts, stops = starts[whole], stops[whole]
+    begin, end = starts // rle.height, (stops - 1) // rle.height
+    pieces = end - begin + 1
+    run = np.repeat(np.arange(len(starts)), pieces)
+    column = begin[run] + np.arange(len(run)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    first = np.maximum(starts[run] - column * rle.height, 0)
+    last = np.minimum(stops[run] - column * rle.height, rle.height)
+    return column, first, last
+
+
+def _from_stripes(column: Edges, first: Edges, last: Edges, height: int, width: int) -> Rle:
+    """What `_stripes` tells, in the order of the pixels, as a code."""
+    flips = (np.stack([first, last], axis=1) + column[:, None] * height).ravel()
+    return _from_flips(flips, height, width)
+
+
+def _from_flips(flips: Edges, height: int, width: int) -> Rle:
+    """From the rising places where 0 and 1 change over, the first of them to 1."""
+    # A run that ends a column and one that begins the next are one run.
+    seam = np.flatnonzero(flips[1:] == flips[:-1])
+    flips = np.delete(flips, np.concatenate([seam, seam + 1]))
+    ends = flips if len(flips) and flips[-1] == height * width else [*flips, height * width]
+    counts = np.diff(np.concatenate([[0], ends])).astype(np.int64)
+    return Rle(height=height, width=width, counts=_packed(counts))
+
+
+def _unpacked(counts: bytes) -> npt.NDArray[np.int64]:
+    """The run lengths that `_packed` wrote."""
+    digits = np.frombuffer(counts, dtype=np.uint8).astype(np.int64) - 48
+    last = np.flatnonzero((digits & 32) == 0)
+    begins = np.concatenate([[0], last[:-1] + 1])
+    place = np.arange(len(digits)) - np.repeat(begins, last - begins + 1)
+    runs = np.add.reduceat((digits & 31) << (5 * place), begins)
+    # The highest bit of the last digit is the sign.
+    runs -= np.where(digits[last] & 16, np.int64(1) << (5 * (place[last] + 1)), 0)
+    runs[1::2], runs[2::2] = np.cumsum(runs[1::2]), np.cumsum(runs[2::2])
+    return runs
 
 
 def _packed(counts: npt.NDArray[np.int64]) -> bytes:

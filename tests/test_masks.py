@@ -41,3 +41,26 @@ def test_a_code_is_small() -> None:
 def test_cells_are_packed_as_the_coder_packs(counts: list[int]) -> None:
     packed = masks._packed(np.asarray(counts, dtype=np.int64))
     assert packed == masks.from_counts(counts, height=sum(counts), width=1).counts
+
+
+small_masks = hnp.arrays(np.bool_, st.tuples(st.integers(1, 9), st.integers(1, 9)))
+
+
+@given(small_masks)
+def test_a_code_is_mirrored_as_its_pixels_are(mask) -> None:
+    assert masks.mirror(masks.encode(mask)) == masks.encode(mask[:, ::-1])
+
+
+@given(small_masks, st.lists(st.integers(0, 9), min_size=4, max_size=4))
+def test_a_code_is_cropped_as_its_pixels_are(mask, box: list[int]) -> None:
+    left, right = sorted(box[:2])
+    top, bottom = sorted(box[2:])
+    inside = np.zeros_like(mask)
+    inside[top:bottom, left:right] = mask[top:bottom, left:right]
+    assert masks.crop(masks.encode(mask), left, top, right, bottom) == masks.encode(inside)
+
+
+@given(st.lists(st.integers(0, 2**20), min_size=1, max_size=60))
+def test_packed_runs_come_back(counts: list[int]) -> None:
+    packed = masks._packed(np.asarray(counts, dtype=np.int64))
+    assert masks._unpacked(packed).tolist() == counts

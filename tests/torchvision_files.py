@@ -81,6 +81,14 @@ def resnet() -> Any:
     return _classifier("resnet", architecture, input_size=96)
 
 
+def gating_resnet() -> Any:
+    """One that says by its first class that nothing is there."""
+    model = resnet()
+    architecture = {**model.card.architecture, "healthy": CLASSES[0]}
+    facts = {"model_id": "gating", "architecture": architecture}
+    return type(model)(model.card.model_copy(update=facts), model._network)
+
+
 def efficientnet_gate(name: str = "efficientnet_b0") -> Any:
     architecture = EfficientNetGateArchitecture(name=name, hidden_width=32)
     return _classifier("efficientnet_gate", architecture, input_size=96)

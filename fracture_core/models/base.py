@@ -10,6 +10,7 @@ from fracture_core.models.cards import ModelCard
 from fracture_core.types import Heatmap, Prediction, Sample
 
 if TYPE_CHECKING:
+    from fracture_core.models.consensus import ConsensusModel
     from fracture_core.models.efficientnet_gate import EfficientNetGateModel
     from fracture_core.models.fake import FakeModel
     from fracture_core.models.faster_rcnn import FasterRcnnModel
@@ -76,6 +77,7 @@ class Family(Protocol):
 
 if TYPE_CHECKING:
     _KEPT_BY: tuple[Family, ...] = (
+        ConsensusModel,
         EfficientNetGateModel,
         FakeModel,
         FasterRcnnModel,
@@ -86,6 +88,7 @@ if TYPE_CHECKING:
     )
 
 FAMILIES: dict[str, str] = {
+    "consensus": "fracture_core.models.consensus:ConsensusModel",
     "efficientnet_gate": "fracture_core.models.efficientnet_gate:EfficientNetGateModel",
     "fake": "fracture_core.models.fake:FakeModel",
     "faster_rcnn": "fracture_core.models.faster_rcnn:FasterRcnnModel",

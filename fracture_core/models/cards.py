@@ -46,6 +46,11 @@ def read_card(folder: Path) -> ModelCard:
     path = folder / CARD_FILE
     if not path.is_file():
         raise WeightsError(folder, expected=f"a {CARD_FILE} in the model's folder", found="none")
+    return read_card_file(path)
+
+
+def read_card_file(path: Path) -> ModelCard:
+    """The card in a file; raises WeightsError where it is malformed."""
     try:
         return ModelCard.model_validate_json(path.read_text(encoding="utf-8"))
     except (ValidationError, UnicodeDecodeError) as error:

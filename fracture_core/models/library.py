@@ -18,6 +18,11 @@ from fracture_core.errors import ConfigError, WeightsError
 from fracture_core.models import fake
 from fracture_core.models.base import Model, family
 from fracture_core.models.cards import ModelCard, read_card, write_card
+from fracture_core.models.consensus_cards import (
+    FAMILY,
+    ConsensusArchitecture,
+    check_members,
+)
 from fracture_core.models.names import family_of
 from fracture_core.models.points import (
     Measurements,
@@ -51,6 +56,12 @@ def read_library() -> Library:
             _check_alone(folder)
             cards.append(_card_in(folder))
         except WeightsError as error:
+            broken.append(error)
+    for card in [card for card in cards if card.family == FAMILY]:
+        try:
+            check_members(card, {each.model_id: each for each in cards})
+        except WeightsError as error:
+            cards.remove(card)
             broken.append(error)
     return Library(cards=tuple(cards), broken=tuple(broken))
 
@@ -91,7 +102,8 @@ def add_model(
 ) -> ModelCard:
     """Copy a weights file into the library and write its card; raises WeightsError or ConfigError.
 
-    A folder that Hugging Face's `save_pretrained` wrote counts as a file of the family "hf_detr".
+    A folder that Hugging Face's `save_pretrained` wrote counts as a file of the family "hf_detr",
+    and the card of a consensus, whose members the library holds, as one of the family "consensus".
     The id is the file's name where none is given, with a number behind it where that is taken.
     Where anything fails the library is as before.
     """
@@ -100,6 +112,9 @@ def add_model(
     if not (file.is_file() or is_folder):
         found = "a folder" if file.is_dir() else "no such file"
         raise WeightsError(file, expected="a weights file", found=found)
+    if family_name == FAMILY:
+        card = adapter.describe(file, model_id=FAMILY, title=title or "", classes=classes)
+        return keep_card(card, model_id=model_id)
     chosen = _free_id(file, model_id)
     part = _new_folder("adding")
     try:
@@ -134,6 +149,21 @@ def add_named(name: str, *, model_id: str | None = None, title: str | None = Non
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return card
+
+
+def keep_card(card: ModelCard, *, model_id: str | None = None) -> ModelCard:
+    """Keep a model that is its card alone, as a consensus is; raises ConfigError for a taken id.
+
+    The card's own id is the id where none is given, with a number behind it where that is taken.
+    """
+    kept = card.model_copy(update={"model_id": _free_id(Path(card.model_id), model_id)})
+    part = _new_folder("adding")
+    try:
+        write_card(kept, part)
+        part.rename(settings().models / kept.model_id)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return kept
 
 
 def add_folder(folder: Path, *, title: str | None = None) -> ModelCard:
@@ -183,7 +213,10 @@ def delete_model(model_id: str) -> None:
 
 
 def weights_bytes(card: ModelCard) -> int:
-    """The size of a model's weights on disk; 0 for one that has none."""
+    """The size of a model's weights on disk, of a consensus those of its members; 0 = none."""
+    if card.family == FAMILY:
+        members = ConsensusArchitecture.of(card).model_ids
+        return sum(weights_bytes(each) for each in list_cards() if each.model_id in members)
     if not card.weights_file:
         return 0
     return _weights_in(card, _place_of(card.model_id)).stat().st_size

@@ -1,0 +1,153 @@
+"""What a consensus is made of, as its card says it: other models of the library, by id and hash.
+
+    "architecture": {
+      "members": [{"model_id": "demo-yolo-detect", "weights_sha256": "2f1c…", "flipped": false,
+                   "weight": 1.0, "ppv": [[0.2, 0.1], [0.8, 0.9]]}, …],
+      "fusion_iou": 0.55, "nms_iou": 0.5, "scores": "ppv", "gate": 1.0
+    }
+
+No weights lie beside such a card. Its `weights_sha256` is that of its architecture, so that
+evaluations and operating points belong to these members, joined in this way. Nothing here imports
+torch: a consensus is listed without opening a member.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from fracture_core import classes
+from fracture_core.errors import WeightsError
+from fracture_core.models.cards import ModelCard
+
+FAMILY = "consensus"
+MOST_MODELS = 6
+_Share = Annotated[float, Field(ge=0, le=1)]
+_AS_MADE = "Make the consensus anew."
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Member(_Strict):
+    """A model of the library with the weights it had · `flipped`: it reads the mirrored image ·
+    `weight`: what its voice counts · `ppv`: its scores' worth, as `score_curves` tells it.
+    """
+
+    model_id: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}$")
+    weights_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    flipped: bool = False
+    weight: float = Field(default=1.0, gt=0, le=100)
+    ppv: tuple[tuple[_Share, _Share], ...] = Field(default=(), max_length=400)
+
+    @model_validator(mode="after")
+    def _rises(self) -> Self:
+        for column in zip(*self.ppv, strict=True):
+            if list(column) != sorted(column):
+                raise ValueError("ppv: expected rising scores and rising shares")
+        return self
+
+
+class ConsensusArchitecture(_Strict):
+    """`members` are fused at `fusion_iou`, after each one's own candidates were suppressed at
+    `nms_iou` where it needs that · `scores`: fused as the members give them, or as positive
+    predictive values · `gate`: the members that classify multiply the scores of boxes by their
+    mean score of the image to this power; 0 leaves boxes alone.
+    """
+
+    members: tuple[Member, ...] = Field(min_length=2, max_length=2 * MOST_MODELS)
+    fusion_iou: float = Field(default=0.55, ge=0.1, le=0.95)
+    nms_iou: float = Field(default=0.5, ge=0.1, le=1)
+    scores: Literal["raw", "ppv"] = "raw"
+    gate: float = Field(default=1.0, ge=0, le=4)
+
+    @classmethod
+    def of(cls, card: ModelCard) -> Self:
+        """The architecture on a card; raises WeightsError where it is malformed."""
+        try:
+            # As JSON: it is strict about numbers and takes lists for tuples.
+            return cls.model_validate_json(json.dumps(card.architecture))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "architecture"
+            found = f"{where}: {first['msg']}"[:200]
+            expected = "a card that names the members of a consensus"
+            raise WeightsError(card.model_id, expected=expected, found=found) from error
+
+    @property
+    def sha256(self) -> str:
+        """Of everything on the card that answers depend on."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def model_ids(self) -> tuple[str, ...]:
+        """Each model once, in the order of the members."""
+        return tuple(dict.fromkeys(member.model_id for member in self.members))
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        votes = {(member.model_id, member.flipped) for member in self.members}
+        if len(votes) < len(self.members):
+            raise ValueError("members: expected each model once, and once flipped")
+        if len({member.model_id for member in self.members}) > MOST_MODELS:
+            raise ValueError(f"members: expected at most {MOST_MODELS} models")
+        if any(bool(member.ppv) != (self.scores == "ppv") for member in self.members):
+            raise ValueError('members: expected ppv of each where scores is "ppv", else of none')
+        return self
+
+
+def check_members(card: ModelCard, known: Mapping[str, ModelCard]) -> tuple[ModelCard, ...]:
+    """The cards of a consensus's members, each as it was when the consensus was made.
+
+    `known` are the usable models of the library. Raises WeightsError where a member is gone, has
+    other weights, or is itself a consensus, and where the consensus's card was changed by hand.
+    """
+    architecture = ConsensusArchitecture.of(card)
+    if architecture.sha256 != card.weights_sha256:
+        expected = f"members with the sha256 {card.weights_sha256[:12]}… that its card names"
+        found = f"{architecture.sha256[:12]}…"
+        raise WeightsError(card.model_id, expected=expected, found=found, advice=_AS_MADE)
+    return members_among(architecture, known, of=card.model_id)
+
+
+def members_among(
+    architecture: ConsensusArchitecture, known: Mapping[str, ModelCard], *, of: str
+) -> tuple[ModelCard, ...]:
+    """As `check_members`, of what may not be on a card yet; `of` names it in an error."""
+    return tuple(_member_among(member, known, of) for member in architecture.members)
+
+
+def _member_among(member: Member, known: Mapping[str, ModelCard], of: str) -> ModelCard:
+    expected = f"its member {member.model_id} with sha256 {member.weights_sha256[:12]}…"
+    card = known.get(member.model_id)
+    if card is None:
+        found, advice = "no such model", "Add that model again under this id."
+    elif card.family == FAMILY:
+        found, advice = "a consensus, which cannot be a member", _AS_MADE
+    elif card.weights_sha256 != member.weights_sha256:
+        found, advice = f"other weights, {card.weights_sha256[:12]}…", _AS_MADE
+    else:
+        return card
+    raise WeightsError(of, expected=expected, found=found, advice=advice)
+
+
+def shared_classes(
+    cards: Sequence[ModelCard],
+) -> tuple[tuple[str, ...], tuple[tuple[int, ...], ...]]:
+    """The classes of all models that find boxes, joined by name, and where those of each went.
+
+    A model that classifies has none of them.
+    """
+    names: tuple[str, ...] = ()
+    moved: list[tuple[int, ...]] = []
+    for card in cards:
+        if card.task == "classify":
+            moved.append(())
+            continue
+        names, places = classes.merge(names, card.classes)
+        moved.append(places)
+    return names, tuple(moved)

@@ -1,0 +1,223 @@
+"""A consensus made of models of the library, and kept there."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Self
+
+from pydantic import ValidationError
+
+from fracture_core.errors import ConfigError, WeightsError
+from fracture_core.models.cards import ModelCard, read_card_file
+from fracture_core.models.consensus_cards import (
+    FAMILY,
+    ConsensusArchitecture,
+    Member,
+    members_among,
+    shared_classes,
+)
+from fracture_core.models.library import keep_card, list_cards, points_of
+from fracture_core.models.score_curves import ScoreCurve, ppv_curve
+
+SCORES = ("measured", "raw", "ppv")
+_FLIPPED = "+flipped"
+_MOST_CARD_BYTES = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Voice:
+    """A model asked to take part: mirrored or not, and what it counts."""
+
+    model_id: str
+    flipped: bool = False
+    weight: float = 1.0
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """From ID, ID+flipped, ID=2 or ID+flipped=0.5; raises ConfigError."""
+        name, equals, number = text.partition("=")
+        try:
+            weight = float(number) if equals else 1.0
+        except ValueError as error:
+            expected = "a weight such as 2 behind the equals sign"
+            raise ConfigError(text, expected=expected, found=repr(number)) from error
+        flipped = name.endswith(_FLIPPED)
+        return cls(model_id=name.removesuffix(_FLIPPED), flipped=flipped, weight=weight)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """How members are joined, as `ConsensusArchitecture` says it.
+
+    `scores` "measured" takes positive predictive values where all members were measured on
+    validation, and else the scores as they are; the card's note says which it was.
+    """
+
+    fusion_iou: float = 0.55
+    nms_iou: float = 0.5
+    scores: str = "measured"
+    gate: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.scores not in SCORES:
+            raise ConfigError("scores", expected=" or ".join(SCORES), found=repr(self.scores))
+
+
+def add_consensus(
+    voices: Sequence[Voice],
+    rule: Rule = Rule(),
+    *,
+    model_id: str | None = None,
+    title: str | None = None,
+) -> ModelCard:
+    """Keep a consensus of models in the library; raises ConfigError and WeightsError.
+
+    add_consensus([Voice(model_id="demo-detr"), Voice(model_id="demo-detr", flipped=True)])
+    """
+    card = consensus_card(voices, rule, model_id=FAMILY, title=title)
+    return keep_card(card, model_id=model_id)
+
+
+def consensus_card(
+    voices: Sequence[Voice],
+    rule: Rule = Rule(),
+    *,
+    model_id: str,
+    title: str | None = None,
+) -> ModelCard:
+    """The card of a consensus, kept nowhere; as `add_consensus` raises."""
+    known = {card.model_id: card for card in list_cards()}
+    if len(voices) < 2:
+        raise ConfigError(
+            "consensus",
+            expected="two members or more",
+            found=f"{len(voices)}",
+            advice="One model alone is read twice as its id and its id with +flipped.",
+        )
+    cards = tuple(_usable(voice, known) for voice in voices)
+    architecture = _architecture(voices, cards, rule)
+    return described(architecture, known, model_id=model_id, title=title or "")
+
+
+def described(
+    architecture: ConsensusArchitecture,
+    known: Mapping[str, ModelCard],
+    *,
+    model_id: str,
+    title: str = "",
+) -> ModelCard:
+    """The card of a consensus of `known` models; raises WeightsError as `check_members` does."""
+    cards = members_among(architecture, known, of=model_id)
+    finders = [card for card in cards if card.task != "classify"]
+    names, _ = shared_classes(cards)
+    return ModelCard(
+        model_id=model_id,
+        title=title or _title(cards),
+        family=FAMILY,
+        # A fused box takes over a member's mask, so that all of them must make masks.
+        task="segment" if all(card.task == "segment" for card in finders) else "detect",
+        classes=names,
+        input_size=max(card.input_size for card in cards),
+        needs_nms=False,
+        architecture=architecture.model_dump(mode="json"),
+        weights_sha256=architecture.sha256,
+        training_data="; ".join(dict.fromkeys(card.training_data for card in cards)),
+        training_licence="; ".join(dict.fromkeys(card.training_licence for card in cards)),
+        note=_note(architecture, cards),
+        code_version=version("fracture-workbench"),
+    )
+
+
+def _usable(voice: Voice, known: Mapping[str, ModelCard]) -> ModelCard:
+    card = known.get(voice.model_id)
+    if card is None:
+        expected = f"a model of the library ({', '.join(known)})"
+        raise ConfigError(voice.model_id, expected=expected[:300], found="none of this id")
+    expected = "a model that can be a member of a consensus"
+    if card.family == FAMILY:
+        advice = "Name its members instead."
+        raise ConfigError(card.title, expected=expected, found="a consensus", advice=advice)
+    if not card.weights_sha256:
+        raise ConfigError(card.title, expected=expected, found="one without weights")
+    if card.task == "classify" and not card.architecture.get("healthy"):
+        found = f"classes none of which means that nothing is there ({', '.join(card.classes)})"
+        raise ConfigError(card.title, expected=expected, found=found[:300])
+    return card
+
+
+def _architecture(
+    voices: Sequence[Voice], cards: Sequence[ModelCard], rule: Rule
+) -> ConsensusArchitecture:
+    curves = {} if rule.scores == "raw" else _curves(cards, needed=rule.scores == "ppv")
+    try:
+        members = tuple(
+            Member(
+                model_id=voice.model_id,
+                weights_sha256=card.weights_sha256,
+                flipped=voice.flipped,
+                weight=voice.weight,
+                ppv=curves.get(voice.model_id, ()),
+            )
+            for voice, card in zip(voices, cards, strict=True)
+        )
+        return ConsensusArchitecture(
+            members=members,
+            fusion_iou=rule.fusion_iou,
+            nms_iou=rule.nms_iou,
+            scores="ppv" if curves else "raw",
+            gate=rule.gate,
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"]) or "consensus"
+        found = repr(first["input"])[:100] if first["loc"] else f"{len(voices)} members"
+        raise ConfigError(name, expected=first["msg"], found=found) from error
+
+
+def _curves(cards: Sequence[ModelCard], *, needed: bool) -> dict[str, ScoreCurve]:
+    """What the scores of each model are worth; {} where one was not measured and need not be."""
+    curves: dict[str, ScoreCurve] = {}
+    for card in cards:
+        measured = points_of(card)
+        curve = ppv_curve(measured.knots) if measured else ()
+        if curve:
+            curves[card.model_id] = curve
+        elif needed:
+            raise ConfigError(
+                card.title,
+                expected="a model whose scores were measured",
+                found="no operating points",
+                advice="Evaluate it on validation and keep its points, or take scores as they are.",
+            )
+        else:
+            return {}
+    return curves
+
+
+def _title(cards: Sequence[ModelCard]) -> str:
+    models = {card.model_id for card in cards}
+    return f"Consensus of {len(models)} models" if len(models) > 1 else f"{cards[0].title}, flips"
+
+
+def _note(architecture: ConsensusArchitecture, cards: Sequence[ModelCard]) -> str:
+    voices = dict.fromkeys(
+        f"{card.title}{', mirrored' * member.flipped}"
+        for member, card in zip(architecture.members, cards, strict=True)
+    )
+    scores = {
+        "raw": "the members' scores as they are",
+        "ppv": "the members' scores turned into positive predictive values",
+    }[architecture.scores]
+    return f"Weighted box fusion of {'; '.join(voices)}: IoU {architecture.fusion_iou:g}, {scores}."
+
+
+def read_consensus(file: Path) -> ConsensusArchitecture:
+    """What a consensus's card from elsewhere says of its members; raises WeightsError."""
+    expected = "the card.json of a consensus"
+    if file.stat().st_size > _MOST_CARD_BYTES:
+        raise WeightsError(file, expected=expected, found=f"{file.stat().st_size:,} bytes")
+    card = read_card_file(file)
+    if card.family != FAMILY:
+        raise WeightsError(file, expected=expected, found=f"a card of the family {card.family}")
+    return ConsensusArchitecture.of(card)
