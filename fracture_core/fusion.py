@@ -101,18 +101,17 @@ def _assign(xyxy: Float64s, strengths: Float64s, fusion_iou: float) -> Int64s:
     """The cluster, from 0, of each box of one class in falling order of strength.
 
     One box after the other, since each moves the fused box of its cluster; a box is held against
-    all clusters at once. Intersection / sum of both areas rises with the IoU and needs no union.
+    all clusters at once.
     """
-    least = fusion_iou / (1 + fusion_iou)
     areas = boxes.area(xyxy)
     clusters = _Clusters(len(xyxy))
     chosen: list[int] = []
     for row, column, area, strength in zip(
         xyxy.tolist(), xyxy[:, :, None], areas.tolist(), strengths.tolist(), strict=True
     ):
-        shares = clusters.shares(column, area)
+        shares = clusters.iou(column, area)
         place = int(shares.argmax())
-        joined = place if shares[place] > least else clusters.count
+        joined = place if shares[place] > fusion_iou else clusters.count
         clusters.join(joined, row, strength)
         chosen.append(joined)
     return np.array(chosen, dtype=np.int64)
@@ -129,17 +128,17 @@ class _Clusters:
         self._sums: list[tuple[float, ...]] = []
         self._look()
 
-    def shares(self, corners: Float64s, area: float) -> Float64s:
-        """Intersection of a box, (4, 1), with each fused box over the sum of their areas."""
-        low, high, areas, starts, sides, sums = self._seen
+    def iou(self, corners: Float64s, area: float) -> Float64s:
+        """The IoU of a box, (4, 1), with each fused box and with the empty room behind them."""
+        low, high, areas, starts, sides, unions = self._seen
         np.maximum(low, corners[:2], out=starts)
         np.minimum(high, corners[2:], out=sides)
         np.subtract(sides, starts, out=sides)
         np.maximum(sides, 0, out=sides)
-        np.add(areas, area, out=sums)
-        shares: Float64s = np.multiply(sides[0], sides[1], out=starts[0])
-        shares /= sums
-        return shares
+        inter: Float64s = np.multiply(sides[0], sides[1], out=starts[0])
+        np.add(areas, area, out=unions)
+        np.subtract(unions, inter, out=unions)
+        return np.divide(inter, unions, out=inter)
 
     def join(self, place: int, xyxy: list[float], strength: float) -> None:
         """Take a box into a cluster, or begin the one after the last with it."""

@@ -51,7 +51,9 @@ def consensus(folder: Path) -> ModelCard:
 def consensus_segment(folder: Path) -> ModelCard:
     """A segmenter and its mirrored self."""
     card = yolo("yolo26n-seg.yaml")(folder)
-    return add_consensus([Voice(model_id=card.model_id, flipped=flipped) for flipped in (False, True)])
+    return add_consensus(
+        [Voice(model_id=card.model_id, flipped=flipped) for flipped in (False, True)]
+    )
 
 
 FAMILIES: dict[str, Callable[[Path], ModelCard]] = {

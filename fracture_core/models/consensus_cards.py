@@ -118,20 +118,34 @@ def members_among(
     architecture: ConsensusArchitecture, known: Mapping[str, ModelCard], *, of: str
 ) -> tuple[ModelCard, ...]:
     """As `check_members`, of what may not be on a card yet; `of` names it in an error."""
-    return tuple(_member_among(member, known, of) for member in architecture.members)
+    cards = tuple(_member_among(member, known, of) for member in architecture.members)
+    if all(card.task == "classify" for card in cards):
+        expected = "a member that finds boxes"
+        raise WeightsError(of, expected=expected, found="models that only classify")
+    return cards
+
+
+def why_no_member(card: ModelCard) -> str:
+    """Why a model cannot be a member of a consensus, "" where it can."""
+    if card.family == FAMILY:
+        return "a consensus, which cannot be a member"
+    if not card.weights_sha256:
+        return "a model without weights"
+    if card.task == "classify" and not card.architecture.get("healthy"):
+        named = ", ".join(card.classes)[:200]
+        return f"a classifier none of whose classes means that nothing is there ({named})"
+    return ""
 
 
 def _member_among(member: Member, known: Mapping[str, ModelCard], of: str) -> ModelCard:
     expected = f"its member {member.model_id} with sha256 {member.weights_sha256[:12]}…"
     card = known.get(member.model_id)
-    if card is None:
-        found, advice = "no such model", "Add that model again under this id."
-    elif card.family == FAMILY:
-        found, advice = "a consensus, which cannot be a member", _AS_MADE
-    elif card.weights_sha256 != member.weights_sha256:
-        found, advice = f"other weights, {card.weights_sha256[:12]}…", _AS_MADE
-    else:
-        return card
+    found, advice = "no such model", "Add that model again under this id."
+    if card is not None:
+        found, advice = why_no_member(card), _AS_MADE
+        if not found and card.weights_sha256 == member.weights_sha256:
+            return card
+        found = found or f"other weights, {card.weights_sha256[:12]}…"
     raise WeightsError(of, expected=expected, found=found, advice=advice)
 
 

@@ -16,6 +16,7 @@ from fracture_core.models.consensus_cards import (
     Member,
     members_among,
     shared_classes,
+    why_no_member,
 )
 from fracture_core.models.library import keep_card, list_cards, points_of
 from fracture_core.models.score_curves import ScoreCurve, ppv_curve
@@ -134,15 +135,10 @@ def _usable(voice: Voice, known: Mapping[str, ModelCard]) -> ModelCard:
     if card is None:
         expected = f"a model of the library ({', '.join(known)})"
         raise ConfigError(voice.model_id, expected=expected[:300], found="none of this id")
-    expected = "a model that can be a member of a consensus"
-    if card.family == FAMILY:
-        advice = "Name its members instead."
-        raise ConfigError(card.title, expected=expected, found="a consensus", advice=advice)
-    if not card.weights_sha256:
-        raise ConfigError(card.title, expected=expected, found="one without weights")
-    if card.task == "classify" and not card.architecture.get("healthy"):
-        found = f"classes none of which means that nothing is there ({', '.join(card.classes)})"
-        raise ConfigError(card.title, expected=expected, found=found[:300])
+    if reason := why_no_member(card):
+        advice = "Name its members instead." if card.family == FAMILY else ""
+        expected = "a model that can be a member"
+        raise ConfigError(card.title, expected=expected, found=reason, advice=advice)
     return card
 
 
