@@ -6,10 +6,13 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from fracture_core.models.base import FAMILIES
+from fracture_core.models.cards import ModelCard
+from fracture_core.models.consensus_making import Voice, add_consensus
 from fracture_core.models.library import add_named
 
 APP = Path(__file__).parents[1] / "streamlit_app.py"
 SMALL = {
+    "consensus": "scratch:tiny yolov8n.yaml",
     "efficientnet_gate": "efficientnet_b0",
     "faster_rcnn": "fasterrcnn_mobilenet_v3_large_320_fpn",
     "hf_detr": "detr:tiny",
@@ -23,9 +26,17 @@ def test_no_family_is_left_out() -> None:
     assert set(SMALL) | {"fake"} == set(FAMILIES)
 
 
+def added(family: str) -> ModelCard:
+    """A model of the family; a consensus has a name for each member."""
+    cards = [add_named(name) for name in SMALL[family].split()]
+    if family != "consensus":
+        return cards[0]
+    return add_consensus([Voice(model_id=card.model_id) for card in cards])
+
+
 @pytest.mark.parametrize("family", SMALL)
 def test_a_family_reads_and_is_compared(family: str) -> None:
-    card = add_named(SMALL[family])
+    card = added(family)
     assert card.family == family
     app = AppTest.from_file(str(APP), default_timeout=120)
     app.run()

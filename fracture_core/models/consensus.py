@@ -149,7 +149,7 @@ class ConsensusModel:
         count = len(joined.prediction.detections)
         if not 0 <= index < count:
             raise IndexError(f"index: expected one of {count} findings, got {index}")
-        voice = self._voices[joined.voices[index]]
+        voice = self._voices[int(joined.voices[index])]
         heatmap = voice.explain(sample, int(joined.rows[index]))
         label = self._card.classes[joined.prediction.detections.labels[index]]
         return replace(heatmap, target=f"finding {index + 1}, {label}, by {_name(voice)}")

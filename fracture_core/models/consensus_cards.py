@@ -165,3 +165,12 @@ def shared_classes(
         names, places = classes.merge(names, card.classes)
         moved.append(places)
     return names, tuple(moved)
+
+
+def consensuses_with(model_id: str, cards: Sequence[ModelCard]) -> tuple[ModelCard, ...]:
+    """The consensuses among the cards that a model is a member of."""
+    return tuple(
+        card
+        for card in cards
+        if card.family == FAMILY and model_id in ConsensusArchitecture.of(card).model_ids
+    )

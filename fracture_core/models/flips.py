@@ -12,7 +12,7 @@ def mirrored(sample: Sample) -> Sample:
     """The sample with left and right exchanged, without its ground truth."""
 
     def read() -> Pixels:
-        turned: Pixels = np.ascontiguousarray(sample.pixels[:, ::-1])
+        turned: Pixels = sample.pixels[:, ::-1].copy()
         return turned
 
     return replace(sample, read=read, truth=None)

@@ -212,6 +212,14 @@ def delete_model(model_id: str) -> None:
     shutil.rmtree(doomed)
 
 
+def can_delete(model_id: str) -> bool:
+    """Whether there is a folder of this id that was added, usable or not."""
+    try:
+        return _folder_of(model_id).is_dir()
+    except ConfigError:
+        return False
+
+
 def weights_bytes(card: ModelCard) -> int:
     """The size of a model's weights on disk, of a consensus those of its members; 0 = none."""
     if card.family == FAMILY:

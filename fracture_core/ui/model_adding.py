@@ -9,6 +9,7 @@ import streamlit as st
 from fracture_core.errors import WorkbenchError
 from fracture_core.models.base import FAMILIES
 from fracture_core.models.cards import ModelCard
+from fracture_core.models.consensus_cards import FAMILY as CONSENSUS
 from fracture_core.models.library import add_model, add_named
 from fracture_core.models.names import EXAMPLES
 from fracture_core.ui.text import literal
@@ -24,8 +25,9 @@ def add_from_file() -> None:
             key="weights",
             accept_multiple_files=True,
             help="An Ultralytics .pt, a torchvision or Hugging Face state dict or checkpoint, or "
-            "safetensors; a Hugging Face model with its config.json. Only tensors and the "
-            "architecture are read; nothing is executed.",
+            "safetensors; a Hugging Face model with its config.json; the card.json of a consensus, "
+            "whose members are here. Only tensors and the architecture are read; nothing is "
+            "executed.",
         )
         family_name = st.selectbox("Family", FROM_FILES, index=FROM_FILES.index("yolo"))
         names = st.text_input(
@@ -44,8 +46,12 @@ def add_from_file() -> None:
         for copy, file in zip(copies, files, strict=True):
             copy.write_bytes(file.getvalue())
         source = copies[0] if len(copies) == 1 else Path(folder)
-        named = title.strip() or copies[0].stem
-        _add(lambda: add_model(source, family_name=family_name, classes=classes, title=named))
+        # A consensus's card is always called card.json.
+        unnamed = None if family_name == CONSENSUS else copies[0].stem
+        named = title.strip() or unnamed
+        add_to_library(
+            lambda: add_model(source, family_name=family_name, classes=classes, title=named)
+        )
 
 
 def add_from_name() -> None:
@@ -56,10 +62,11 @@ def add_from_name() -> None:
         st.caption("Such as " + ", ".join(f"`{example}`" for example in EXAMPLES))
         sent = st.form_submit_button("Add", icon=":material/add:", type="primary")
     if sent and name.strip():
-        _add(lambda: add_named(name.strip()))
+        add_to_library(lambda: add_named(name.strip()))
 
 
-def _add(act: Callable[[], ModelCard]) -> None:
+def add_to_library(act: Callable[[], ModelCard]) -> None:
+    """Add a model and show the library with it, or say why it cannot be used."""
     with st.spinner("Checking the weights…"):
         try:
             card = act()

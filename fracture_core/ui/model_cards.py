@@ -5,11 +5,15 @@ from collections.abc import Callable
 import streamlit as st
 
 from fracture_core.demo import demo_case
-from fracture_core.errors import WorkbenchError
+from fracture_core.errors import WeightsError, WorkbenchError
 from fracture_core.models.cards import ModelCard
+from fracture_core.models.consensus_cards import FAMILY as CONSENSUS
+from fracture_core.models.consensus_cards import ConsensusArchitecture, consensuses_with
 from fracture_core.models.library import (
+    can_delete,
     delete_model,
     is_built_in,
+    list_cards,
     rename_model,
     weights_bytes,
 )
@@ -38,6 +42,16 @@ def show_card(card: ModelCard) -> None:
             _actions(card)
 
 
+def show_broken(error: WeightsError) -> None:
+    """What is wrong with a model's folder; one that was added can be deleted."""
+    st.error(literal(str(error)), icon=":material/broken_image:")
+    if can_delete(error.name):
+        with st.popover("Delete", icon=":material/delete:"):
+            st.write(f"Delete **{literal(error.name)}**? This cannot be undone.")
+            if st.button("Delete for good", key=f"delete-{error.name}", type="primary"):
+                _then_again(lambda: delete_model(error.name))
+
+
 def _facts(card: ModelCard, *, measured: bool) -> dict[str, str]:
     more = len(card.classes) - MOST_CLASSES
     classes = ", ".join(card.classes[:MOST_CLASSES]) + (f" and {more} more" if more > 0 else "")
@@ -62,6 +76,9 @@ def _figures(figures: dict[str, float]) -> str:
 
 
 def _weights(card: ModelCard) -> str:
+    if card.family == CONSENSUS:
+        members = ", ".join(ConsensusArchitecture.of(card).model_ids)
+        return f"those of {members}: {weights_bytes(card) / 1e6:.1f} MB"
     if not card.weights_file:
         return "none"
     return f"{weights_bytes(card) / 1e6:.1f} MB, sha256 {card.weights_sha256[:16]}…"
@@ -95,7 +112,10 @@ def _actions(card: ModelCard) -> None:
             if st.button("Save", key=f"rename-{card.model_id}"):
                 _then_again(lambda: rename_model(card.model_id, title))
         with st.popover("Delete", icon=":material/delete:"):
-            st.write(f"Delete **{literal(card.title)}** and its weights? This cannot be undone.")
+            what = "" if card.family == CONSENSUS else " and its weights"
+            st.write(f"Delete **{literal(card.title)}**{what}? This cannot be undone.")
+            for other in consensuses_with(card.model_id, list_cards()):
+                st.write(f"{literal(other.title)} cannot be used without it.")
             if st.button("Delete for good", key=f"delete-{card.model_id}", type="primary"):
                 _then_again(lambda: delete_model(card.model_id))
 

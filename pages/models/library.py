@@ -3,9 +3,9 @@
 import streamlit as st
 
 from fracture_core.models.library import read_library
+from fracture_core.ui.consensus_form import make_consensus
 from fracture_core.ui.model_adding import add_from_file, add_from_name
-from fracture_core.ui.model_cards import show_card
-from fracture_core.ui.text import literal
+from fracture_core.ui.model_cards import show_broken, show_card
 
 st.header("Model library", anchor=False)
 library = read_library()
@@ -15,12 +15,14 @@ with cards:
     for card in library.cards:
         show_card(card)
     for error in library.broken:
-        st.error(literal(str(error)), icon=":material/broken_image:")
+        show_broken(error)
 
 with adding:
     st.subheader("Add a model", anchor=False)
-    from_file, from_name = st.tabs(["From a file", "By name"])
+    from_file, from_name, consensus = st.tabs(["From a file", "By name", "Consensus"])
     with from_file:
         add_from_file()
     with from_name:
         add_from_name()
+    with consensus:
+        make_consensus(library.cards)
