@@ -56,6 +56,7 @@ def _store(folder: Path) -> None:
         known=evaluation.known,
         image_classes=evaluation.image_classes,
         boxes=evaluation.truths,
+        spacing_mm=np.full((count, 2), np.nan),
     )
     answers = Answers(
         positions=np.arange(count),

@@ -27,6 +27,8 @@ def store(evaluation: Evaluation, name: str) -> Path:
         known=evaluation.known,
         image_classes=evaluation.image_classes,
         boxes=evaluation.truths,
+        spacing_mm=np.full((count, 2), np.nan),
+        attributes=evaluation.attributes,
     )
     scores = evaluation.class_scores
     answers = Answers(

@@ -15,6 +15,7 @@ from hypothesis.extra import numpy as hnp
 from fracture_core import masks
 from fracture_core.errors import ConfigError
 from fracture_core.evaluations.array_files import read_arrays, write_arrays
+from fracture_core.evaluations.attributes import Attribute
 from fracture_core.evaluations.evaluation import MOST_MERGED
 from fracture_core.evaluations.labelling import label
 from fracture_core.evaluations.mask_codes import are_sound
@@ -22,6 +23,7 @@ from fracture_core.evaluations.merging import merge
 from fracture_core.evaluations.storing import (
     Answers,
     TruthBuilder,
+    Truths,
     pick_truths,
     read_answers,
     read_truths,
@@ -135,6 +137,8 @@ def test_truths_come_back_as_they_were(tmp_path):
         builder.sizes_px.append((100 + place, 50))
         builder.image_classes.append(place - 1)
         builder.known.append(place != 1)
+        builder.spacing_mm.append((0.2, 0.1) if place else (np.nan, np.nan))
+        builder.attributes.append({"body part": "größer"} if place == 2 else {})
         box = Detections.truth([[0, 0, place + 1, 5]], [place])
         builder.boxes.append(Detections.empty() if place == 1 else box)
     truths = builder.build()
@@ -143,9 +147,14 @@ def test_truths_come_back_as_they_were(tmp_path):
     assert (again.sample_ids, again.group_ids) == (truths.sample_ids, truths.group_ids)
     for name in ("sizes_px", "known", "image_classes"):
         np.testing.assert_array_equal(getattr(again, name), getattr(truths, name))
+    np.testing.assert_allclose(again.spacing_mm, truths.spacing_mm)
+    [body_part] = again.attributes
+    assert (body_part.name, body_part.values) == ("body part", ("größer",))
+    assert body_part.codes.tolist() == [-1, -1, 0, -1]
     assert_same(again.boxes, truths.boxes)
     some = pick_truths(again, np.array([0, 3]))
     assert some.sample_ids == ("a", "d")
+    assert (len(some.spacing_mm), some.attributes[0].codes.tolist()) == (2, [-1, -1])
     assert some.boxes.image.tolist() == [0, 1]
     assert some.boxes.labels.tolist() == [0, 3]
 
@@ -159,8 +168,65 @@ def test_outlines_of_some_truths_alone_are_not_kept():
         builder.sizes_px.append((SIZE, SIZE))
         builder.image_classes.append(-1)
         builder.known.append(True)
+        builder.spacing_mm.append((1.0, 1.0))
+        builder.attributes.append({})
         builder.boxes.append(boxes)
     assert builder.build().boxes.masks == ()
+
+
+def test_an_evaluation_from_before_attributes_were_stored_has_none(tmp_path):
+    path = tmp_path / "truths.npz"
+    truths = Truths(
+        sample_ids=("a",),
+        group_ids=("",),
+        sizes_px=np.array([[SIZE, SIZE]]),
+        known=np.array([True]),
+        image_classes=np.array([-1]),
+        boxes=Columns.of([Detections.empty()]),
+        spacing_mm=np.array([[1.0, 1.0]]),
+        attributes=(Attribute.of("view", ["frontal"]),),
+    )
+    write_truths(truths, path)
+    assert read_truths(path).attributes[0].groups == ("frontal",)
+    with np.load(path) as stored:
+        older = {
+            name: stored[name]
+            for name in stored
+            if not name.startswith("attribute") and name != "spacing_mm"
+        }
+    np.savez(path, **older)
+    again = read_truths(path)
+    assert again.attributes == ()
+    assert np.isnan(again.spacing_mm).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("attribute_codes", np.array([[1]], dtype="<i4")),
+        ("attribute_codes", np.array([[0, 0]], dtype="<i4")),
+        ("attribute_value_counts", np.array([2], dtype="<i4")),
+        ("spacing_mm", np.array([[0, 1]], dtype="<f4")),
+    ],
+)
+def test_attributes_that_make_no_sense_are_an_error(tmp_path, name, value):
+    path = tmp_path / "truths.npz"
+    builder = TruthBuilder(
+        sample_ids=["a"],
+        group_ids=[""],
+        sizes_px=[(SIZE, SIZE)],
+        image_classes=[-1],
+        known=[True],
+        boxes=[Detections.empty()],
+        spacing_mm=[(1.0, 1.0)],
+        attributes=[{"view": "frontal"}],
+    )
+    write_truths(builder.build(), path)
+    with np.load(path) as stored:
+        changed = {each: stored[each] for each in stored} | {name: value}
+    np.savez(path, **changed)
+    with pytest.raises(ConfigError):
+        read_truths(path)
 
 
 # ---- hostile files ------------------------------------------------------------------------------

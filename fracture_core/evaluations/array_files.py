@@ -6,7 +6,7 @@ however it came about, takes more memory than it has bytes.
 
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +27,45 @@ def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
     part.replace(path)
 
 
-def read_arrays(path: Path, kinds: Mapping[str, tuple[str, int]]) -> dict[str, Array]:
+def read_arrays(
+    path: Path,
+    kinds: Mapping[str, tuple[str, int]],
+    optional: Mapping[str, tuple[str, int]] | None = None,
+) -> dict[str, Array]:
     """The arrays named in `kinds`, each with the dtype, such as "<f4", and the number of dimensions
-    that it must have; read-only. Raises ConfigError.
+    that it must have; read-only. Those of `optional` are all there or left out together. Raises
+    ConfigError.
     """
     try:
         with zipfile.ZipFile(path) as file:
+            if optional and any(f"{name}.npy" in file.namelist() for name in optional):
+                kinds = {**kinds, **optional}
             return {name: _read(file, path, name, *kind) for name, kind in kinds.items()}
     except FileNotFoundError as error:
         raise ConfigError(path, expected="stored answers", found="no such file") from error
     except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         found = str(error).split("\n", maxsplit=1)[0][:200] or type(error).__name__
         raise ConfigError(path, expected="stored answers", found=found) from error
+
+
+def texts_to_arrays(texts: Sequence[str]) -> tuple[Array, Array]:
+    """Texts as one run of bytes in UTF-8, and the length of each."""
+    codes = [text.encode("utf-8") for text in texts]
+    lengths = np.array([len(code) for code in codes], dtype="<i4")
+    return np.frombuffer(b"".join(codes), dtype=np.uint8), lengths
+
+
+def texts_of(path: Path, lengths: Array, data: Array) -> tuple[str, ...]:
+    """The texts of such a run; raises ConfigError."""
+    ends = np.cumsum(lengths, dtype=np.int64)
+    if (lengths < 0).any() or (ends[-1] if len(ends) else 0) != len(data):
+        raise ConfigError(path, expected=f"{len(lengths)} names", found=f"{len(data)} bytes")
+    starts, code = (ends - lengths).tolist(), data.tobytes()
+    try:
+        pairs = zip(starts, ends.tolist(), strict=True)
+        return tuple(code[start:stop].decode("utf-8") for start, stop in pairs)
+    except UnicodeDecodeError as error:
+        raise ConfigError(path, expected="names in UTF-8", found="other bytes") from error
 
 
 def _read(file: zipfile.ZipFile, path: Path, name: str, dtype: str, dimensions: int) -> Array:

@@ -7,9 +7,10 @@ from typing import Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from fracture_core.evaluations.attributes import Attribute
 from fracture_core.evaluations.merging import merge
 from fracture_core.evaluations.scoping import ScopeCounts
-from fracture_core.metrics.columns import Bools, Columns
+from fracture_core.metrics.columns import Bools, Columns, Float64s
 from fracture_core.models.cards import Task
 from fracture_core.types import Float32s, Int64s
 
@@ -55,7 +56,9 @@ class Evaluation:
     `sample_ids`, `group_ids` (I), the patient or study · `raw` every candidate, nothing merged ·
     `truths` of the pictures that are `known` (I,), no others · `image_scores` (I,) ·
     `class_scores` (I, K) of a classifier, else None · `image_classes` (I,) int64, −1 = unknown ·
-    `seconds` (I,) · `sizes_px` (I, 2) int64, height and width, None where nobody said.
+    `seconds` (I,) · `sizes_px` (I, 2) int64, height and width, None where nobody said ·
+    `spacing_mm` (I, 2) float64 of rows and columns, nan where nobody said · `attributes` what is
+    known of the pictures in words.
     """
 
     about: About
@@ -69,6 +72,8 @@ class Evaluation:
     image_classes: Int64s
     seconds: Float32s
     sizes_px: Int64s | None = None
+    spacing_mm: Float64s | None = None
+    attributes: tuple[Attribute, ...] = ()
     _merged: dict[float, Columns] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -80,6 +85,9 @@ class Evaluation:
             if getattr(self, name).image_count != count:
                 found = getattr(self, name).image_count
                 raise ValueError(f"{name}: expected {count} pictures, got {found}")
+        for each in self.attributes:
+            if len(each) != count:
+                raise ValueError(f"{each.name}: expected {count} pictures, got {len(each)}")
 
     def __len__(self) -> int:
         return len(self.sample_ids)
@@ -130,5 +138,7 @@ class Evaluation:
             image_classes=self.image_classes[kept],
             seconds=self.seconds[kept],
             sizes_px=None if self.sizes_px is None else self.sizes_px[kept],
+            spacing_mm=None if self.spacing_mm is None else self.spacing_mm[kept],
+            attributes=tuple(each.only(kept) for each in self.attributes),
             _merged={},
         )

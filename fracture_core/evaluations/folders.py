@@ -152,6 +152,8 @@ def load_evaluation(folder: Path) -> Evaluation:
         image_classes=judged.image_classes,
         seconds=answers.seconds,
         sizes_px=judged.sizes_px,
+        spacing_mm=judged.spacing_mm,
+        attributes=judged.attributes,
     )
 
 

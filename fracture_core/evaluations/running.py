@@ -247,6 +247,8 @@ def _collect(
         truths.image_classes.append(labelling.image_class(sample))
         truths.known.append(sample.truth is not None)
         truths.boxes.append(truth)
+        truths.spacing_mm.append(sample.spacing_mm or (np.nan, np.nan))
+        truths.attributes.append(sample.attributes)
     return truths.build(), tuple(unreadable), stamp.hexdigest()
 
 

@@ -1,6 +1,7 @@
 """Truths and answers in columns, as they lie in the folder of an evaluation.
 
-    truths.npz      ids, groups, sizes and truths of all pictures asked for, before the first answer
+    truths.npz      ids, groups, sizes, truths and attributes of all pictures asked for, before the
+                    first answer
     parts/          answers to some pictures after another, while it runs
     answers.npz     all of them
 
@@ -8,17 +9,25 @@ Of a box 22 bytes are kept: corners and score as float32, the class as int16; th
 counts. Masks are one run of bytes with the length of each.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from fracture_core.errors import ConfigError
-from fracture_core.evaluations.array_files import Array, read_arrays, write_arrays
+from fracture_core.evaluations import attributes
+from fracture_core.evaluations.array_files import (
+    Array,
+    read_arrays,
+    texts_of,
+    texts_to_arrays,
+    write_arrays,
+)
+from fracture_core.evaluations.attributes import Attribute, columns_of
 from fracture_core.evaluations.mask_codes import are_sound
 from fracture_core.masks import Rle
-from fracture_core.metrics.columns import Bools, Columns
+from fracture_core.metrics.columns import Bools, Columns, Float64s
 from fracture_core.types import Detections, Float32s, Int64s, Prediction
 
 _BOXES = {
@@ -39,6 +48,8 @@ _TRUTHS = {
     "known": ("|b1", 1),
     "image_classes": ("<i2", 1),
 }
+# Evaluations from before these were stored have none.
+_KNOWN = {"spacing_mm": ("<f4", 2), **attributes.ARRAYS}
 _ANSWERS = {
     **_BOXES,
     "positions": ("<i4", 1),
@@ -50,7 +61,7 @@ _ANSWERS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truths:
-    """Of all pictures asked for: `sizes_px` (I, 2) height and width, else as in `Evaluation`."""
+    """Of all pictures asked for, as in `Evaluation`; `spacing_mm` is nan where nobody said."""
 
     sample_ids: tuple[str, ...]
     group_ids: tuple[str, ...]
@@ -58,6 +69,8 @@ class Truths:
     known: Bools
     image_classes: Int64s
     boxes: Columns
+    spacing_mm: Float64s
+    attributes: tuple[Attribute, ...] = ()
 
     def __len__(self) -> int:
         return len(self.sample_ids)
@@ -128,6 +141,8 @@ class TruthBuilder:
     image_classes: list[int] = field(default_factory=list)
     known: list[bool] = field(default_factory=list)
     boxes: list[Detections] = field(default_factory=list)
+    spacing_mm: list[tuple[float, float]] = field(default_factory=list)
+    attributes: list[Mapping[str, str]] = field(default_factory=list)
 
     def build(self) -> Truths:
         # Masks of all truths, or none: one data set can outline some pictures and others not.
@@ -140,30 +155,35 @@ class TruthBuilder:
             known=np.array(self.known, dtype=np.bool_),
             image_classes=np.array(self.image_classes, dtype=np.int64),
             boxes=Columns.of(boxes),
+            spacing_mm=np.array(self.spacing_mm, dtype=np.float64).reshape(-1, 2),
+            attributes=columns_of(self.attributes),
         )
 
 
 def write_truths(truths: Truths, path: Path) -> None:
     """By rename."""
-    ids, groups = _as_bytes(truths.sample_ids), _as_bytes(truths.group_ids)
+    ids, id_lengths = texts_to_arrays(truths.sample_ids)
+    groups, group_lengths = texts_to_arrays(truths.group_ids)
     write_arrays(
         path,
         {
             **_box_arrays(truths.boxes),
-            "id_lengths": ids[0],
-            "ids": ids[1],
-            "group_lengths": groups[0],
-            "groups": groups[1],
+            "id_lengths": id_lengths,
+            "ids": ids,
+            "group_lengths": group_lengths,
+            "groups": groups,
             "sizes_px": truths.sizes_px.astype("<i4"),
             "known": truths.known,
             "image_classes": truths.image_classes.astype("<i2"),
+            "spacing_mm": truths.spacing_mm.astype("<f4"),
+            **attributes.to_arrays(truths.attributes, len(truths)),
         },
     )
 
 
 def read_truths(path: Path) -> Truths:
     """Raises ConfigError."""
-    arrays = read_arrays(path, _TRUTHS)
+    arrays = read_arrays(path, _TRUTHS, _KNOWN)
     count = len(arrays["id_lengths"])
     _require(path, arrays, count, ("counts", "group_lengths", "known", "image_classes"))
     if arrays["sizes_px"].shape != (count, 2) or (arrays["sizes_px"] < 1).any():
@@ -172,13 +192,26 @@ def read_truths(path: Path) -> Truths:
         raise ConfigError(path, expected="classes from 0, or −1", found="others")
     sizes_px = arrays["sizes_px"].astype(np.int64)
     return Truths(
-        sample_ids=_as_texts(path, arrays["id_lengths"], arrays["ids"]),
-        group_ids=_as_texts(path, arrays["group_lengths"], arrays["groups"]),
+        sample_ids=texts_of(path, arrays["id_lengths"], arrays["ids"]),
+        group_ids=texts_of(path, arrays["group_lengths"], arrays["groups"]),
         sizes_px=sizes_px,
         known=arrays["known"],
         image_classes=arrays["image_classes"].astype(np.int64),
         boxes=_as_columns(path, arrays, sizes_px),
+        spacing_mm=_spacing(path, arrays, count),
+        attributes=(
+            attributes.from_arrays(path, arrays, count) if "attribute_codes" in arrays else ()
+        ),
     )
+
+
+def _spacing(path: Path, arrays: dict[str, Array], count: int) -> Float64s:
+    if "spacing_mm" not in arrays:
+        return np.full((count, 2), np.nan)
+    spacing: Float64s = arrays["spacing_mm"].astype(np.float64)
+    if spacing.shape != (count, 2) or (spacing <= 0).any():
+        raise ConfigError(path, expected=f"the spacing of {count} pictures", found="others")
+    return spacing
 
 
 def write_answers(answers: Answers, path: Path) -> None:
@@ -231,6 +264,8 @@ def pick_truths(truths: Truths, positions: Int64s) -> Truths:
         known=truths.known[positions],
         image_classes=truths.image_classes[positions],
         boxes=truths.boxes.pictures(kept),
+        spacing_mm=truths.spacing_mm[positions],
+        attributes=tuple(each.only(kept) for each in truths.attributes),
     )
 
 
@@ -299,24 +334,6 @@ def _as_masks(
         Rle(height=height, width=width, counts=data[start:stop])
         for height, width, start, stop in zip(heights, widths, starts, stops, strict=True)
     )
-
-
-def _as_bytes(texts: Sequence[str]) -> tuple[Array, Array]:
-    codes = [text.encode("utf-8") for text in texts]
-    lengths = np.array([len(code) for code in codes], dtype="<i4")
-    return lengths, np.frombuffer(b"".join(codes), dtype=np.uint8)
-
-
-def _as_texts(path: Path, lengths: Array, data: Array) -> tuple[str, ...]:
-    ends = np.cumsum(lengths, dtype=np.int64)
-    if (lengths < 0).any() or (ends[-1] if len(ends) else 0) != len(data):
-        raise ConfigError(path, expected=f"{len(lengths)} names", found=f"{len(data)} bytes")
-    starts, code = (ends - lengths).tolist(), data.tobytes()
-    try:
-        pairs = zip(starts, ends.tolist(), strict=True)
-        return tuple(code[start:stop].decode("utf-8") for start, stop in pairs)
-    except UnicodeDecodeError as error:
-        raise ConfigError(path, expected="names in UTF-8", found="other bytes") from error
 
 
 def _require(path: Path, arrays: dict[str, Array], count: int, names: Sequence[str]) -> None:

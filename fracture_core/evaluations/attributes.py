@@ -1,0 +1,175 @@
+"""What is known of the images of an evaluation in words, a column each, and of the size of lesions.
+
+Of several body parts or views in one image, "hand, shoulder", the group is "mixed"; what nobody
+told is the group "not told". A lesion's size is the long side of its box, in mm where the image
+tells how large its pixels are, and as a share of the image's long side; both in bands.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from fracture_core.attributes import several
+from fracture_core.datasets.attributes import MOST_VALUES
+from fracture_core.errors import ConfigError
+from fracture_core.evaluations.array_files import Array, texts_of, texts_to_arrays
+from fracture_core.metrics.columns import Bools, Float64s
+from fracture_core.types import Int64s
+
+if TYPE_CHECKING:
+    from fracture_core.evaluations.evaluation import Evaluation
+
+NOT_TOLD, MIXED = "not told", "mixed"
+SIZE_MM, SIZE_SHARE = "lesion size in mm", "lesion size, share of the image"
+MM_BANDS = (10.0, 20.0, 40.0)
+SHARE_BANDS = (0.05, 0.1, 0.2)
+_MAY_BE_SEVERAL = ("body part", "view")
+ARRAYS = {
+    "attribute_name_lengths": ("<i4", 1),
+    "attribute_names": ("|u1", 1),
+    "attribute_value_counts": ("<i4", 1),
+    "attribute_value_lengths": ("<i4", 1),
+    "attribute_values": ("|u1", 1),
+    "attribute_codes": ("<i4", 2),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attribute:
+    """One thing that is known of N images or lesions: `codes` (N,) int64 are positions in `values`,
+    −1 = not told.
+    """
+
+    name: str
+    values: tuple[str, ...]
+    codes: Int64s
+
+    @classmethod
+    def of(cls, name: str, texts: Sequence[str]) -> Self:
+        """From one text each, "" = not told; values in the order of their names."""
+        values = tuple(sorted(set(texts) - {""}))
+        place = {value: k for k, value in enumerate(values)} | {"": -1}
+        return cls(
+            name=name,
+            values=values,
+            codes=np.array([place[text] for text in texts], dtype=np.int64),
+        )
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def only(self, kept: Bools) -> Self:
+        """Of the marked ones."""
+        return type(self)(name=self.name, values=self.values, codes=self.codes[kept])
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The values that occur, and "not told" where something is not."""
+        held = [value for k, value in enumerate(self.values) if (self.codes == k).any()]
+        return (*held, *([NOT_TOLD] if (self.codes < 0).any() else []))
+
+    def of_group(self, group: str) -> Bools:
+        """(N,) which of them are in one of `groups`; none for another word."""
+        code = -1 if group == NOT_TOLD else _position(self.values, group)
+        marks: Bools = self.codes == code
+        return marks
+
+
+def columns_of(told: Sequence[Mapping[str, str]]) -> tuple[Attribute, ...]:
+    """From what is told of each image, in the order in which attributes first occur."""
+    names = dict.fromkeys(name for each in told for name in each)
+    return tuple(Attribute.of(name, [each.get(name, "") for each in told]) for name in names)
+
+
+def grouping(attributes: Sequence[Attribute]) -> tuple[tuple[Attribute, ...], tuple[str, ...]]:
+    """Those that subgroups can be made of, several body parts as "mixed"; and a sentence about
+    each that has too many values. One that is the same everywhere makes none.
+    """
+    offered, sentences = [], []
+    for each in map(_with_mixed, attributes):
+        count = len(each.groups)
+        if count > MOST_VALUES + 1:
+            sentences.append(
+                f"No subgroups by {each.name}: expected at most {MOST_VALUES} values, found "
+                f"{count:,}."
+            )
+        elif count > 1:
+            offered.append(each)
+    return tuple(offered), tuple(sentences)
+
+
+def lesion_sizes(evaluation: "Evaluation") -> tuple[Attribute, ...]:
+    """Bands of the size of each of (M,) truths: in mm, and as a share of the image."""
+    truths = evaluation.truths
+    sides = (truths.xyxy[:, 2:] - truths.xyxy[:, :2]).astype(np.float64)
+    found = []
+    if evaluation.spacing_mm is not None:
+        # Spacing is of rows and columns, sides are of x and y.
+        long_mm = (sides * evaluation.spacing_mm[truths.image][:, ::-1]).max(axis=1, initial=0)
+        if np.isfinite(long_mm).any():
+            found.append(_banded(SIZE_MM, long_mm, MM_BANDS, "{:g} mm"))
+    if evaluation.sizes_px is not None:
+        share = sides.max(axis=1, initial=0) / evaluation.sizes_px[truths.image].max(axis=1)
+        found.append(_banded(SIZE_SHARE, share, SHARE_BANDS, "{:.0%}"))
+    return tuple(found)
+
+
+def to_arrays(attributes: Sequence[Attribute], count: int) -> dict[str, Array]:
+    """As they are stored; `count` images."""
+    names, name_lengths = texts_to_arrays([each.name for each in attributes])
+    values, value_lengths = texts_to_arrays([value for each in attributes for value in each.values])
+    codes = [each.codes for each in attributes]
+    return {
+        "attribute_name_lengths": name_lengths,
+        "attribute_names": names,
+        "attribute_value_counts": np.array([len(each.values) for each in attributes], dtype="<i4"),
+        "attribute_value_lengths": value_lengths,
+        "attribute_values": values,
+        "attribute_codes": np.array(codes, dtype="<i4").reshape(len(codes), count),
+    }
+
+
+def from_arrays(path: Path, arrays: Mapping[str, Array], count: int) -> tuple[Attribute, ...]:
+    """Raises ConfigError where they are not of `count` images."""
+    names = texts_of(path, arrays["attribute_name_lengths"], arrays["attribute_names"])
+    values = texts_of(path, arrays["attribute_value_lengths"], arrays["attribute_values"])
+    counts, codes = arrays["attribute_value_counts"].astype(np.int64), arrays["attribute_codes"]
+    fits = len(counts) == len(names) and (counts >= 0).all() and counts.sum() == len(values)
+    if not fits or codes.shape != (len(names), count):
+        expected = f"attributes of {count} pictures"
+        raise ConfigError(path, expected=expected, found=f"codes of shape {codes.shape}")
+    if (codes < -1).any() or (codes >= counts[:, None]).any():
+        raise ConfigError(path, expected="codes of attributes below their number", found="others")
+    ends = np.cumsum(counts)
+    return tuple(
+        Attribute(name=name, values=values[end - n : end], codes=codes[k].astype(np.int64))
+        for k, (name, n, end) in enumerate(zip(names, counts.tolist(), ends.tolist(), strict=True))
+    )
+
+
+def _position(values: tuple[str, ...], value: str) -> int:
+    return values.index(value) if value in values else len(values)
+
+
+def _with_mixed(attribute: Attribute) -> Attribute:
+    if attribute.name not in _MAY_BE_SEVERAL:
+        return attribute
+    words = [MIXED if len(several(value)) > 1 else value for value in attribute.values] + [""]
+    return Attribute.of(attribute.name, [words[code] for code in attribute.codes])
+
+
+def _banded(name: str, values: Float64s, edges: Sequence[float], how: str) -> Attribute:
+    """A band begins at its edge."""
+    words = [how.format(edge) for edge in edges]
+    names = (
+        f"below {words[0]}",
+        *(f"{low} to {high}" for low, high in pairwise(words)),
+        f"{words[-1]} and more",
+    )
+    codes = np.searchsorted(np.asarray(edges), values, side="right").astype(np.int64)
+    codes[~np.isfinite(values)] = -1
+    return Attribute(name=name, values=names, codes=codes)
