@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fracture_core.datasets import Dataset, open_dataset
 from fracture_core.datasets.attributes import MOST_VALUES
-from tests.test_datasets_coco import box, make_coco
+from tests.test_datasets_coco import box, image, make_coco
 from tests.test_datasets_hdf5 import arrays, write
 from tests.test_datasets_yolo import make_yolo, warning
 
@@ -88,7 +88,7 @@ def test_what_a_cell_does_not_tell_is_left_out(tmp_path: Path) -> None:
 
 def test_a_table_without_any_image_is_one_sentence(tmp_path: Path) -> None:
     dataset = coco(tmp_path, "file,sex\nx.png,m\ny.png,f\n")
-    assert not dataset.attributes
+    assert not any(dataset.attributes.values())
     assert warning(dataset, "Tables of attributes left out") == (
         "Tables of attributes left out: 1 (views.csv: expected a column that names images of the "
         "data set, such as 'images/1.png', found none among file, sex)."
@@ -118,7 +118,7 @@ def test_a_table_elsewhere_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "views.csv").symlink_to(outside)
     dataset = open_dataset(tmp_path)
     assert "found a link that leads out" in warning(dataset, "Tables of attributes left out")
-    assert not dataset.attributes
+    assert not any("sex" in told for told in dataset.attributes.values())
 
 
 def test_rows_that_contradict_or_do_not_fit_are_told(tmp_path: Path) -> None:
@@ -128,6 +128,20 @@ def test_rows_that_contradict_or_do_not_fit_are_told(tmp_path: Path) -> None:
     contradiction = warning(dataset, "Rows of a table that contradict an earlier one")
     assert contradiction.endswith("the earlier one kept: 1 (views.csv, '1.png').")
     assert "views.csv row 6, 3 of 2 cells" in warning(dataset, "Rows of a table that are no row")
+
+
+def test_a_table_counts_before_the_annotation_and_contradictions_are_told(tmp_path: Path) -> None:
+    images = [image(1, view="lateral", body_part="wrist"), image(2, view="PA")]
+    make_coco(tmp_path, [box()], images=images)
+    (tmp_path / "views.csv").write_text("file,view,body part\n1.png,AP,hand\n")
+    dataset = open_dataset(tmp_path)
+    # Of a region and its part the finer one is right.
+    assert dataset["images/1.png"].attributes == {"view": "frontal", "body part": "wrist"}
+    assert dataset["images/2.png"].attributes == {"view": "frontal"}
+    assert warning(dataset, "Images whose annotation and table").endswith(
+        "contradict each other: 1 (images/1.png, View: the annotation says lateral, the table "
+        "says frontal. What the table says counts)."
+    )
 
 
 def test_images_without_a_row_are_told(tmp_path: Path) -> None:
@@ -158,6 +172,7 @@ def test_an_attribute_of_500_values_is_kept_and_told(tmp_path: Path) -> None:
     )
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200) | st.text(alphabet='1.png,";\n0\t', max_size=80).map(str.encode))
 def test_no_table_keeps_a_data_set_from_opening(
     tmp_path_factory: pytest.TempPathFactory, content: bytes

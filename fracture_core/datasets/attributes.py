@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fracture_core.attributes import PART_OF, body_part, in_words, view
+from fracture_core.attributes import PART_OF, body_part, in_words, merged, view
 from fracture_core.datasets.records import Record, RecordedDataset
 from fracture_core.datasets.tally import Tally, counted, quoted
 from fracture_core.errors import DatasetError
@@ -68,9 +68,13 @@ def join_tables(dataset: RecordedDataset, folder: Path) -> RecordedDataset:
         kinds = dict.fromkeys(name for values in told.values() for name in values)
         found += f" {path.name} tells {_listed(kinds)} of {counted(len(told), 'image')}."
     _say_what_lacks(joined, dataset.records, tally)
+    records = {
+        sample_id: record.with_attributes(_merged(record, joined.get(sample_id, {}), tally))
+        for sample_id, record in dataset.records.items()
+    }
     return replace(
         dataset,
-        attributes=joined,
+        records=records,
         found=dataset.found + found,
         warnings=(*dataset.warnings, *tally.sentences()),
         doubts=(*dataset.doubts, *tally.doubts()),
@@ -222,6 +226,16 @@ def _marked_parts(parts: Sequence[str], marked: set[str], place: str, tally: Tal
 
 def _says(cell: str) -> bool:
     return cell.lower() not in _SAYS_NOTHING and len(cell) <= _MAX_TEXT and cell.isprintable()
+
+
+def _merged(record: Record, told: Mapping[str, str], tally: Tally) -> Mapping[str, str]:
+    if not record.attributes:
+        return told
+    words, contradictions = merged(("the annotation", record.attributes), ("the table", told))
+    for sentence in contradictions:
+        kind = "Images whose annotation and table contradict each other"
+        tally.add(kind, f"{record.sample_id}, {sentence.rstrip('.')}", record.sample_id)
+    return words
 
 
 def _say_what_lacks(

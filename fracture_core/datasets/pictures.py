@@ -1,9 +1,10 @@
 """Samples of picture files, whatever wrote their annotations."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Self
 
 from fracture_core.attributes import merged
 from fracture_core.datasets.findings import Finding, truth_of
@@ -28,6 +29,10 @@ class PictureRecord:
     image_class: int | None = None
     size: tuple[int, int] | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
+
+    def with_attributes(self, attributes: Mapping[str, str]) -> Self:
+        """The same with other attributes."""
+        return replace(self, attributes=attributes)
 
     def sample(self) -> Sample:
         header = read_header(self.path, self.sample_id)

@@ -2,11 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
-from fracture_core.attributes import merged
 from fracture_core.datasets import doubts
 from fracture_core.datasets.base import Format, SplitCounts
 from fracture_core.datasets.doubts import Doubt
@@ -33,13 +32,14 @@ class Record(Protocol):
     @property
     def attributes(self) -> Mapping[str, str]: ...
 
+    def with_attributes(self, attributes: Mapping[str, str]) -> Self: ...
     def sample(self) -> Sample: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedDataset:
     """See `Dataset`; `records` by sample id, in the order of the source · `doubts` each oddity that
-    `warnings` only count · `attributes` what tables beside it tell, by sample id.
+    `warnings` only count.
     """
 
     name: str
@@ -50,7 +50,6 @@ class RecordedDataset:
     found: str
     warnings: tuple[str, ...] = ()
     doubts: tuple[Doubt, ...] = ()
-    attributes: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -62,6 +61,10 @@ class RecordedDataset:
         for record in self.records.values():
             splits.setdefault(record.split, []).append(record.sample_id)
         return {split: tuple(ids) for split, ids in splits.items() if ids}
+
+    @property
+    def attributes(self) -> Mapping[str, Mapping[str, str]]:
+        return {record.sample_id: record.attributes for record in self.records.values()}
 
     def summary(self) -> Mapping[str, SplitCounts]:
         return {
@@ -81,12 +84,7 @@ class RecordedDataset:
             raise DatasetError(
                 self.name, expected="the id of one of its samples", found=quoted(sample_id)
             )
-        sample = record.sample()
-        told = self.attributes.get(sample_id)
-        if told is None:
-            return sample
-        words, _ = merged(("the file", sample.attributes), ("the table", told))
-        return replace(sample, attributes=words)
+        return record.sample()
 
 
 def warn_of_doubts(records: Mapping[str, Record], classes: Sequence[str], tally: Tally) -> None:

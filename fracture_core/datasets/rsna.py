@@ -10,11 +10,11 @@ otherwise: files that were converted from other images carry it.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +54,10 @@ class SliceRecord:
     is_fractured: bool
     findings: tuple[Finding, ...] | None
     attributes: Mapping[str, str] = field(default_factory=dict)
+
+    def with_attributes(self, attributes: Mapping[str, str]) -> Self:
+        """The same with other attributes."""
+        return replace(self, attributes=attributes)
 
     def sample(self) -> Sample:
         truth = None
