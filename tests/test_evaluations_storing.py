@@ -184,7 +184,7 @@ def test_an_evaluation_from_before_attributes_were_stored_has_none(tmp_path):
         image_classes=np.array([-1]),
         boxes=Columns.of([Detections.empty()]),
         spacing_mm=np.array([[1.0, 1.0]]),
-        attributes=(Attribute.of("view", ["frontal"]),),
+        attributes=(Attribute.from_texts("view", ["frontal"]),),
     )
     write_truths(truths, path)
     assert read_truths(path).attributes[0].groups == ("frontal",)

@@ -6,10 +6,10 @@ tells how large its pixels are, and as a share of the image's long side; both in
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 
@@ -47,9 +47,10 @@ class Attribute:
     name: str
     values: tuple[str, ...]
     codes: Int64s
+    of: Literal["image", "lesion"] = "image"
 
     @classmethod
-    def of(cls, name: str, texts: Sequence[str]) -> Self:
+    def from_texts(cls, name: str, texts: Sequence[str]) -> Self:
         """From one text each, "" = not told; values in the order of their names."""
         values = tuple(sorted(set(texts) - {""}))
         place = {value: k for k, value in enumerate(values)} | {"": -1}
@@ -64,7 +65,7 @@ class Attribute:
 
     def only(self, kept: Bools) -> Self:
         """Of the marked ones."""
-        return type(self)(name=self.name, values=self.values, codes=self.codes[kept])
+        return replace(self, codes=self.codes[kept])
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -82,7 +83,9 @@ class Attribute:
 def columns_of(told: Sequence[Mapping[str, str]]) -> tuple[Attribute, ...]:
     """From what is told of each image, in the order in which attributes first occur."""
     names = dict.fromkeys(name for each in told for name in each)
-    return tuple(Attribute.of(name, [each.get(name, "") for each in told]) for name in names)
+    return tuple(
+        Attribute.from_texts(name, [each.get(name, "") for each in told]) for name in names
+    )
 
 
 def grouping(attributes: Sequence[Attribute]) -> tuple[tuple[Attribute, ...], tuple[str, ...]]:
@@ -159,7 +162,7 @@ def _with_mixed(attribute: Attribute) -> Attribute:
     if attribute.name not in _MAY_BE_SEVERAL:
         return attribute
     words = [MIXED if len(several(value)) > 1 else value for value in attribute.values] + [""]
-    return Attribute.of(attribute.name, [words[code] for code in attribute.codes])
+    return Attribute.from_texts(attribute.name, [words[code] for code in attribute.codes])
 
 
 def _banded(name: str, values: Float64s, edges: Sequence[float], how: str) -> Attribute:
@@ -172,4 +175,4 @@ def _banded(name: str, values: Float64s, edges: Sequence[float], how: str) -> At
     )
     codes = np.searchsorted(np.asarray(edges), values, side="right").astype(np.int64)
     codes[~np.isfinite(values)] = -1
-    return Attribute(name=name, values=names, codes=codes)
+    return Attribute(name=name, values=names, codes=codes, of="lesion")

@@ -19,6 +19,7 @@ from fracture_core.evaluations.report_text import as_text
 from fracture_core.evaluations.reporting import report_of
 from fracture_core.evaluations.running import check_evaluation, open_evaluation, run_evaluation
 from fracture_core.evaluations.sentences import sentence_of_negative
+from fracture_core.evaluations.subgroups import with_subgroups
 from fracture_core.metrics.critical import FRACTURE10_PAIRS
 from fracture_core.models.library import list_cards, points_of, store_points
 from fracture_core.models.points import Measurements
@@ -101,6 +102,7 @@ def write_report(
         critical_pairs=pairs,
         measured=measured,
     )
+    report = with_subgroups(report, evaluation)
     write_json(report, folder / "report.json")
     write_csv(report, folder / "report.csv")
     write_charts(evaluation, report, folder / "figures")

@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass
 from math import isnan, nan
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from fracture_core.evaluations.evaluation import About
 from fracture_core.evaluations.scoping import banner_of
+
+if TYPE_CHECKING:
+    from fracture_core.evaluations.subgroups import Breakdown
 
 Unit = Literal["lesion", "image", "study"]
 
@@ -59,7 +62,8 @@ class PointOfReport:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """`pictures` whose truth is known, of `asked` · `positives` and `negatives` of them with and
-    without anything to find · `notes` say in a sentence what is missing and why.
+    without anything to find · `notes` say in a sentence what is missing and why ·
+    `breakdowns` every figure by subgroup, and `weakest` what is shown of them, in sentences.
     """
 
     about: About
@@ -76,6 +80,8 @@ class Report:
     figures: tuple[Figure, ...]
     tables: tuple[Table, ...]
     notes: tuple[str, ...]
+    breakdowns: tuple["Breakdown", ...] = ()
+    weakest: tuple[str, ...] = ()
 
     @property
     def banner(self) -> str:

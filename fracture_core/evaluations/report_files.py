@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, fields
 from math import isfinite
 from pathlib import Path
@@ -17,26 +18,41 @@ def write_json(report: Report, path: Path) -> None:
     """Everything, by rename."""
     found = {each.name: getattr(report, each.name) for each in fields(report)}
     found["about"] = report.about.model_dump(mode="json")
-    for name in ("points", "figures", "tables"):
-        found[name] = [_plain(asdict(each)) for each in found[name]]
-    whole = {"research_use": RESEARCH_USE, "banner": report.banner, **_plain(found)}
-    write_text(path, json.dumps(whole, indent=1, allow_nan=False) + "\n")
+    for name in ("points", "figures", "tables", "breakdowns"):
+        found[name] = [asdict(each) for each in found[name]]
+    whole = {"research_use": RESEARCH_USE, "banner": report.banner, **found}
+    write_text(path, json.dumps(_plain(whole), indent=1, allow_nan=False) + "
+")
 
 
 def write_csv(report: Report, path: Path) -> None:
-    """One line a figure, by rename."""
+    """One line a figure, by rename; those of subgroups name their attribute and group."""
     stream = io.StringIO()
     columns = [each.name for each in fields(Figure)]
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(columns)
-    for figure in report.figures:
-        writer.writerow([_cell(getattr(figure, name)) for name in columns])
+    writer.writerow([*columns, "attribute", "group"])
+    for attribute, group, figure in _with_groups(report):
+        cells = [getattr(figure, name) for name in columns]
+        writer.writerow([_cell(value) for value in (*cells, attribute, group)])
     write_text(path, stream.getvalue())
 
 
-def _plain(record: dict[str, object]) -> dict[str, object]:
+def _with_groups(report: Report) -> Iterator[tuple[str, str, Figure]]:
+    for figure in report.figures:
+        yield "", "", figure
+    for breakdown in report.breakdowns:
+        for group in breakdown.groups:
+            for figure in group.figures:
+                yield breakdown.attribute, group.name, figure
+
+
+def _plain(value: object) -> object:
     """Without numbers that JSON cannot write."""
-    return {name: None if _is_undefined(value) else value for name, value in record.items()}
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return None if _is_undefined(value) else value
 
 
 def _cell(value: object) -> object:

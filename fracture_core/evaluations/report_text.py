@@ -6,6 +6,7 @@ from math import isnan
 from typing import get_args
 
 from fracture_core.evaluations.report import Figure, Report, Table, Unit
+from fracture_core.evaluations.subgroups import FEWEST, Breakdown, Subgroup, headlines_of
 
 WIDTH = 98
 UNDEFINED = "undefined"
@@ -18,6 +19,9 @@ def as_text(report: Report) -> str:
     parts = [_head(report), *_banner(report), *_points(report)]
     parts += [_section(report, name) for name in report.sections]
     parts += [_table(table) for table in report.tables]
+    parts += [_breakdown(each, report) for each in report.breakdowns]
+    if report.weakest:
+        parts.append("\n".join(["Weakest subgroups", *map(_wrapped, report.weakest)]))
     if report.notes:
         parts.append("\n".join(["Notes", *(_wrapped(note) for note in report.notes)]))
     return "\n\n".join(parts)
@@ -121,6 +125,26 @@ def _table(table: Table) -> str:
     for name, counts in zip(table.rows, table.counts, strict=True):
         rows.append((name[:20], *(f"{count:,}" for count in counts)))
     return "\n".join([title[:WIDTH], *_aligned(rows)])
+
+
+def _breakdown(breakdown: Breakdown, report: Report) -> str:
+    """A row for each group with what it is held against the whole by; the rest is in the files."""
+    keys = [key for key in headlines_of(report) if breakdown.whole.figure(key) is not None]
+    counts = ("images", "positive", *(() if report.about.task == "classify" else ("lesions",)))
+    rows: list[tuple[str, ...]] = [("", *counts, *(f"{name}/{unit}" for _, name, unit, _ in keys))]
+    for group in (breakdown.whole, *breakdown.groups):
+        numbers = (group.images, group.positives, group.lesions)[: len(counts)]
+        figures = [group.figure(key) for key in keys]
+        cells = ("" if each is None else _cell(each) + _star(group, each) for each in figures)
+        rows.append((group.name, *(f"{number:,}" for number in numbers), *cells))
+    at = next((f" at {of}" for *_, of in keys if of), "")
+    is_starred = any(cell.endswith("*") for row in rows for cell in row)
+    note = [f"  * fewer than {FEWEST} cases"] if is_starred else []
+    return "\n".join([f"Subgroups by {breakdown.attribute}{at}"[:WIDTH], *_aligned(rows), *note])
+
+
+def _star(group: Subgroup, figure: Figure) -> str:
+    return "*" if figure.is_defined and group.is_few(figure) else ""
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

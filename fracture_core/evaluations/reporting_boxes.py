@@ -60,8 +60,8 @@ def report_boxes(draft: Draft, scored: Scored | None) -> None:
     if scored is None:
         return
     for rule, confidence in draft.met_points:
-        _report_point(draft, scored, rule, confidence)
-    _report_froc(draft)
+        report_point(draft, scored, rule, confidence)
+    report_froc(draft)
     _report_calibration(draft, scored)
     _report_errors(draft)
 
@@ -97,12 +97,24 @@ def _report_coco(draft: Draft, section: str, figures: coco.CocoFigures) -> None:
             draft.number(section, name, "lesion", n, value, _COCO_RULE, of)
 
 
+def report_average(draft: Draft) -> None:
+    """AP, AP50 and AP75 of boxes with intervals, and none of COCO's other figures."""
+    found, truths = draft.found, draft.evaluation.truths
+    statistic = _average_precision(found, truths)
+    if len(truths):
+        draft.resample(_places_of_average(draft), statistic)
+    for name, value in zip(
+        ("AP", "AP50", "AP75"), statistic(np.ones(found.image_count)).tolist(), strict=True
+    ):
+        draft.number(BOXES, name, "lesion", len(truths), value, _COCO_RULE)
+
+
 def _defined(value: float) -> float:
     """COCO writes −1 where there is no truth."""
     return nan if value == coco.UNDEFINED else value
 
 
-def _report_point(draft: Draft, scored: Scored, rule: str, confidence: float) -> None:
+def report_point(draft: Draft, scored: Scored, rule: str, confidence: float) -> None:
     """Lesions, and what a picture is called by any box."""
     at, found, truths = measure(scored.curve, confidence), draft.found, draft.evaluation.truths
     how = f"confidence ≥ {confidence:.3f}, {draft.box_rule}"
@@ -130,7 +142,8 @@ def _report_point(draft: Draft, scored: Scored, rule: str, confidence: float) ->
     draft.share(POINTS, "found boxes", "lesion", dual.boxes, beyond, rule)
 
 
-def _report_froc(draft: Draft) -> None:
+def report_froc(draft: Draft) -> None:
+    """Sensitivity at each of `RATES` false positives per image, and the mean of these."""
     curve = froc(draft.found, draft.evaluation.truths, match_iou=draft.setting.match_iou)
     how = f"all candidates, {draft.box_rule}"
     values = [*curve.sensitivity_at().tolist(), curve.mean_sensitivity]
@@ -139,12 +152,13 @@ def _report_froc(draft: Draft) -> None:
         draft.found, draft.evaluation.truths, match_iou=draft.setting.match_iou
     )
     first = len(draft.figures)
-    draft.resample(range(first, first + len(names)), lambda weights: _and_mean(weighted(weights)))
+    draft.resample(range(first, first + len(names)), lambda weights: and_mean(weighted(weights)))
     for of, value in zip(names, values, strict=True):
         draft.number(FROC, "sensitivity", "lesion", curve.lesions, value, how, of)
 
 
-def _and_mean(values: Float64s) -> Float64s:
+def and_mean(values: Float64s) -> Float64s:
+    """The values, then their mean."""
     return np.append(values, values.mean())
 
 

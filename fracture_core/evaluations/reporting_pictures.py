@@ -41,11 +41,20 @@ class _Wholes:
 
 def report_pictures(draft: Draft, scored: Scored | None) -> None:
     """Sensitivity to NPV at the operating points, the areas under ROC and PR."""
-    if scored is None:
-        return
+    if scored is not None:
+        report_calls(draft)
+        report_areas(draft)
+
+
+def report_calls(draft: Draft) -> None:
+    """Whether pictures and studies are called right at the operating points."""
     for whole in _wholes(draft):
         for rule, confidence in draft.met_points:
             _report_point(draft, whole, rule, confidence)
+
+
+def report_areas(draft: Draft) -> None:
+    """The areas under ROC and PR, of pictures and studies."""
     for whole in _wholes(draft):
         count = len(whole.scores)
         areas: tuple[tuple[str, float, Callable[[Float64s], float]], ...] = (

@@ -1,0 +1,328 @@
+"""Every metric by subgroup: of images by what is known of them, of lesions by their size.
+
+Groups of images are judged as if each were a data set of its own, at confidences chosen on all of
+them; their counts add up to the whole's. A false positive has no size of a lesion, so lesions have
+a sensitivity alone, against the false positives of all images.
+
+A group is called weaker than the whole only where its whole interval lies below the whole's. With
+many groups some lie low by chance; those with fewer than `FEWEST` cases are not held against it.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import isnan
+
+import numpy as np
+
+from fracture_core.evaluations.attributes import Attribute, grouping, lesion_sizes
+from fracture_core.evaluations.evaluation import Evaluation
+from fracture_core.evaluations.measuring import score_all
+from fracture_core.evaluations.report import Figure, PointOfReport, Report, Unit
+from fracture_core.evaluations.reporting import Draft, Setting
+from fracture_core.evaluations.reporting_boxes import (
+    BOXES,
+    FROC,
+    POINTS,
+    and_mean,
+    rate_name,
+    report_average,
+    report_froc,
+    report_point,
+)
+from fracture_core.evaluations.reporting_pictures import (
+    RANKING,
+    report_areas,
+    report_calls,
+    report_classes,
+)
+from fracture_core.metrics import greedy
+from fracture_core.metrics.columns import Bools, Columns
+from fracture_core.metrics.froc import RATES
+from fracture_core.metrics.intervals import Proportion
+from fracture_core.metrics.weighted import FrocSensitivity
+from fracture_core.types import Int64s
+
+FEWEST = 10
+ALL = "all"
+Key = tuple[str, str, Unit, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subgroup:
+    """One group, or all: how many `images`, `studies`, `positives` (images with anything to find)
+    and `lesions` are in it, and its `figures`, named as in the report. Of a group of lesions,
+    images are those with such a lesion.
+    """
+
+    name: str
+    images: int
+    studies: int
+    positives: int
+    lesions: int
+    figures: tuple[Figure, ...]
+
+    def figure(self, key: Key) -> Figure | None:
+        """By section, name, unit and what it is of."""
+        return next((each for each in self.figures if key_of(each) == key), None)
+
+    def is_few(self, figure: Figure) -> bool:
+        """Whether it counts fewer than `FEWEST` cases: of an area under a curve, of each kind."""
+        if figure.section == RANKING:
+            return min(self.positives, self.images - self.positives) < FEWEST
+        return figure.n < FEWEST
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Breakdown:
+    """By one attribute: `whole` are all images, or all lesions, and `groups` its parts."""
+
+    attribute: str
+    whole: Subgroup
+    groups: tuple[Subgroup, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measuring:
+    """How groups are measured: at which `points`, and `of_all`: figures of all candidates too."""
+
+    setting: Setting
+    points: tuple[PointOfReport, ...]
+    of_all: bool = True
+    intervals: bool = True
+
+
+def key_of(figure: Figure) -> Key:
+    """What tells a figure from the others of its group."""
+    return figure.section, figure.name, figure.unit, figure.of
+
+
+def offered(evaluation: Evaluation) -> tuple[tuple[Attribute, ...], tuple[str, ...]]:
+    """Attributes that groups can be made by, and a sentence about each that has too many values.
+
+    `evaluation` holds only images whose truth is known, as `judged()` gives.
+    """
+    known, sentences = grouping(evaluation.attributes)
+    if evaluation.about.task == "classify":
+        return known, sentences
+    sizes = tuple(each for each in lesion_sizes(evaluation) if len(each.groups) > 1)
+    return (*known, *sizes), sentences
+
+
+def break_down(evaluation: Evaluation, attribute: Attribute, how: Measuring) -> Breakdown:
+    """Every figure of all and of each group of an attribute that is `offered`."""
+    make = _of_lesions if attribute.of == "lesion" else _of_images
+    everything = np.ones(len(attribute), dtype=np.bool_)
+    return Breakdown(
+        attribute=attribute.name,
+        whole=make(evaluation, ALL, everything, how),
+        groups=tuple(
+            make(evaluation, group, attribute.of_group(group), how) for group in attribute.groups
+        ),
+    )
+
+
+def with_subgroups(report: Report, evaluation: Evaluation, *, intervals: bool = True) -> Report:
+    """A report with every figure by each attribute as well, at its own operating points; for each
+    attribute that takes about as long as the report.
+    """
+    judged = evaluation.judged()
+    how = Measuring(
+        setting=Setting(
+            nms_iou=report.nms_iou,
+            match_iou=report.match_iou,
+            study_rule=report.study_rule,
+            critical_pairs=(),
+        ),
+        points=report.points,
+        intervals=intervals,
+    )
+    attributes, sentences = offered(judged)
+    breakdowns = tuple(break_down(judged, each, how) for each in attributes)
+    return replace(
+        report,
+        breakdowns=breakdowns,
+        weakest=weakest(breakdowns, headlines_of(report)) if breakdowns else (),
+        notes=(*report.notes, *sentences),
+    )
+
+
+def joined(first: Breakdown, second: Breakdown) -> Breakdown:
+    """The figures of both, of the same groups."""
+
+    def both(one: Subgroup, other: Subgroup) -> Subgroup:
+        return replace(one, figures=one.figures + other.figures)
+
+    pairs = zip(first.groups, second.groups, strict=True)
+    return replace(
+        first,
+        whole=both(first.whole, second.whole),
+        groups=tuple(both(one, other) for one, other in pairs),
+    )
+
+
+# ---- the weakest --------------------------------------------------------------------------------
+
+
+def headlines(task: str, rule: str) -> tuple[Key, ...]:
+    """The figures that groups are held against the whole by; `rule` of the operating point."""
+    specificity: Key = (POINTS, "specificity", "image", rule)
+    area: Key = (RANKING, "ROC AUC", "image", "")
+    if task == "classify":
+        return (POINTS, "sensitivity", "image", rule), specificity, area
+    return (POINTS, "sensitivity", "lesion", rule), specificity, (BOXES, "AP50", "lesion", ""), area
+
+
+def headlines_of(report: Report) -> tuple[Key, ...]:
+    """At the report's first operating point that there is."""
+    rule = next((each.rule for each in report.points if each.confidence is not None), "")
+    return headlines(report.about.task, rule)
+
+
+def weakest(breakdowns: Sequence[Breakdown], keys: Sequence[Key]) -> tuple[str, ...]:
+    """A sentence a figure: the group that is shown to be weaker than the whole, or that none is;
+    then how many groups were compared, and how many were too small.
+    """
+    sentences, most, left_out = [], 0, 0
+    for key in keys:
+        compared = list(_compared(breakdowns, key))
+        left_out = max(left_out, sum(few for *_, few in compared))
+        enough = [(name, whole, part) for name, whole, part, few in compared if not few]
+        if enough:
+            most = max(most, len(enough))
+            sentences.append(_sentence(enough))
+    if not most:
+        return (f"No subgroup has {FEWEST} cases to compare.",)
+    small = f"; {left_out:,} with fewer than {FEWEST} cases are left out" if left_out else ""
+    chance = "; of so many, one can lie low by chance" if most > FEWEST else ""
+    return (*sentences, f"Up to {most:,} subgroups were compared{small}{chance}.")
+
+
+def _compared(
+    breakdowns: Sequence[Breakdown], key: Key
+) -> Iterator[tuple[str, Figure, Figure, bool]]:
+    """The name of each group, the figure of the whole and its own, and whether it is too small."""
+    for each in breakdowns:
+        whole = each.whole.figure(key)
+        for group in each.groups:
+            part = group.figure(key)
+            if whole is not None and part is not None and whole.is_defined and part.is_defined:
+                yield f"{each.attribute}: {group.name}", whole, part, group.is_few(part)
+
+
+def _sentence(compared: Sequence[tuple[str, Figure, Figure]]) -> str:
+    whole = compared[0][1]
+    below = [each for each in compared if each[2].high < each[1].low]
+    name, overall, part = min(below or compared, key=lambda each: each[2].value)
+    of = f" at {whole.of}" if whole.of else ""
+    title = f"{whole.name[0].upper()}{whole.name[1:]} per {whole.unit}{of}"
+    if below:
+        return (
+            f"{title}: weakest in {name}, {_value(part)}, n = {part.n:,}; {_value(overall)} of all."
+        )
+    return (
+        f"{title}: no subgroup is shown to be weaker than all, {_value(overall)}; the lowest is "
+        f"{name}, {_value(part)}, n = {part.n:,}."
+    )
+
+
+def _value(figure: Figure) -> str:
+    ends = "" if isnan(figure.low) else f" ({figure.low:.2f}–{figure.high:.2f})"
+    return f"{figure.value:.2f}{ends}"
+
+
+# ---- images -------------------------------------------------------------------------------------
+
+
+def _of_images(evaluation: Evaluation, name: str, kept: Bools, how: Measuring) -> Subgroup:
+    part = evaluation.pictures(kept)
+    draft = Draft(
+        evaluation=part,
+        setting=how.setting,
+        found=evaluation.found(how.setting.nms_iou).pictures(kept),
+        intervals=how.intervals,
+        points=how.points,
+    )
+    about = part.about
+    finds_boxes = about.task != "classify"
+    tells_findings = finds_boxes or about.healthy in about.classes
+    if finds_boxes:
+        scored = score_all(part, how.setting.nms_iou, how.setting.match_iou)
+        for rule, confidence in draft.met_points:
+            report_point(draft, scored, rule, confidence)
+    if tells_findings:
+        report_calls(draft)
+    if how.of_all:
+        _report_all(draft, finds_boxes=finds_boxes, tells_findings=tells_findings)
+    draft.draw_intervals()
+    return Subgroup(
+        name=name,
+        images=len(part),
+        studies=len(set(part.group_ids)),
+        positives=int(part.positive.sum()),
+        lesions=len(part.truths),
+        figures=tuple(draft.figures),
+    )
+
+
+def _report_all(draft: Draft, *, finds_boxes: bool, tells_findings: bool) -> None:
+    """What no confidence matters to."""
+    if finds_boxes:
+        report_average(draft)
+        report_froc(draft)
+    else:
+        report_classes(draft)
+    if tells_findings:
+        report_areas(draft)
+
+
+# ---- lesions ------------------------------------------------------------------------------------
+
+
+def _of_lesions(evaluation: Evaluation, name: str, kept: Bools, how: Measuring) -> Subgroup:
+    """The marked (M,) truths of all images."""
+    found, truths = evaluation.found(how.setting.nms_iou), evaluation.truths
+    truth_row = greedy.assign_all(found, truths, how.setting.match_iou)
+    draft = Draft(evaluation=evaluation, setting=how.setting, found=found, intervals=how.intervals)
+    hits = np.flatnonzero((truth_row >= 0) & kept[truth_row])
+    scores, total = found.scores[hits].astype(np.float64), int(kept.sum())
+    for point in how.points:
+        if point.confidence is not None:
+            share = Proportion(count=int((scores >= point.confidence).sum()), total=total)
+            rule = f"confidence ≥ {point.confidence:.3f}, {draft.box_rule}"
+            draft.share(POINTS, "sensitivity", "lesion", share, rule, point.rule)
+    if how.of_all:
+        _report_froc_of(draft, found, truth_row, truths.image[kept], hits)
+    draft.draw_intervals()
+    images = np.unique(truths.image[kept])
+    return Subgroup(
+        name=name,
+        images=len(images),
+        studies=len({evaluation.group_ids[image] for image in images}),
+        positives=len(images),
+        lesions=total,
+        figures=tuple(draft.figures),
+    )
+
+
+def _report_froc_of(
+    draft: Draft, found: Columns, truth_row: Int64s, image: Int64s, hits: Int64s
+) -> None:
+    """FROC of some lesions, which lie in (m,) images, against all false positives."""
+    hits = hits[np.argsort(-found.scores[hits], kind="stable")]
+    wrong = np.flatnonzero(truth_row < 0)
+    wrong = wrong[np.argsort(-found.scores[wrong], kind="stable")]
+    before = np.searchsorted(-found.scores[wrong], -found.scores[hits], side="right")
+    statistic = FrocSensitivity(
+        hit_image=found.image[hits],
+        wrong_image=found.image[wrong],
+        before=before.astype(np.int64),
+        truths=np.bincount(image, minlength=found.image_count).astype(np.float64),
+        rates=RATES,
+    )
+    values = and_mean(statistic(np.ones(found.image_count))).tolist()
+    names = [*(rate_name(rate) for rate in RATES), "mean of these"]
+    first = len(draft.figures)
+    draft.resample(range(first, first + len(names)), lambda weights: and_mean(statistic(weights)))
+    for of, value in zip(names, values, strict=True):
+        how = f"all candidates, {draft.box_rule}"
+        draft.number(FROC, "sensitivity", "lesion", len(image), value, how, of)
