@@ -8,7 +8,7 @@ their own confidences can. The places of a picture are summed.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -41,6 +41,16 @@ class Disputes:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def only(self, kept: Bools) -> "Disputes":
+        """Those of the marked (I,) pictures."""
+        places = np.flatnonzero(kept[self.images])
+        return replace(
+            self,
+            images=self.images[places],
+            amounts=self.amounts[places],
+            rows=tuple(self.rows[place] for place in places),
+        )
 
 
 def disputes(

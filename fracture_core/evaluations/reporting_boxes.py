@@ -103,9 +103,8 @@ def report_average(draft: Draft) -> None:
     statistic = _average_precision(found, truths)
     if len(truths):
         draft.resample(_places_of_average(draft), statistic)
-    for name, value in zip(
-        ("AP", "AP50", "AP75"), statistic(np.ones(found.image_count)).tolist(), strict=True
-    ):
+    values = np.atleast_1d(statistic(np.ones(found.image_count)))
+    for name, value in zip(("AP", "AP50", "AP75"), values.tolist(), strict=True):
         draft.number(BOXES, name, "lesion", len(truths), value, _COCO_RULE)
 
 

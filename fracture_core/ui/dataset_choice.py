@@ -41,8 +41,16 @@ def choose_dataset(messages: DeltaGenerator, *, bound: bool = True) -> "Dataset 
 
 def opened_dataset(path: str) -> "Dataset":
     """Opened once, and anew when it has changed on disk; raises DatasetError."""
-    place = Path(path).expanduser()
-    return _opened(path, place.stat().st_mtime_ns if place.exists() else 0)
+    return _opened(path, _stamp(Path(path).expanduser()))
+
+
+def _stamp(place: Path) -> int:
+    """Of the file or folder, and of the tables of attributes that lie with it."""
+    from fracture_core.datasets.attributes import TABLES
+
+    folders = (place, place.parent, place.parent.parent)
+    paths = (place, *(folder / name for folder in folders for name in TABLES))
+    return sum(each.stat().st_mtime_ns for each in paths if each.exists())
 
 
 @st.cache_resource(max_entries=4, show_spinner="Opening the data set…")

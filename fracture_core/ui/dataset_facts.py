@@ -4,9 +4,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
+import numpy as np
 import streamlit as st
 
 from fracture_core.errors import WorkbenchError
+from fracture_core.evaluations.attributes import Attribute, columns_of, grouping
+from fracture_core.ui.attribute_filter import choose_images
 from fracture_core.ui.text import literal
 from fracture_core.ui.truth_pictures import truth_picture
 
@@ -42,6 +45,41 @@ def show_counts(dataset: "Dataset") -> None:
     by_class.dataframe(boxes, hide_index=True, width="stretch")
 
 
+def show_attributes(dataset: "Dataset") -> None:
+    """What is known of the images, and how many of each split there are of each kind."""
+    known, sentences = grouping(_columns(dataset))
+    if not known and not sentences:
+        return
+    names = ", ".join(each.name for each in known)
+    splits = {
+        split or "no split": np.isin(np.array(dataset.ids), ids)
+        for split, ids in dataset.splits.items()
+    }
+    rows = [
+        {"Attribute": each.name, "Value": group}
+        | {split: int((each.of_group(group) & inside).sum()) for split, inside in splits.items()}
+        for each in known
+        for group in each.groups
+    ]
+    with st.expander(f"Attributes: {literal(names)}" if names else "Attributes"):
+        if rows:
+            st.dataframe(rows, hide_index=True, width="stretch")
+        for sentence in sentences:
+            st.caption(f":material/info: {literal(sentence)}")
+
+
+def _columns(dataset: "Dataset") -> tuple[Attribute, ...]:
+    """What is known of each image before it is opened, in the order of the ids."""
+    return _told(dataset, str(dataset.path), dataset.found)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _told(_dataset: "Dataset", path: str, found: str) -> tuple[Attribute, ...]:
+    # A table that has changed is told in other words, or of another number of images.
+    told = _dataset.attributes
+    return columns_of([told[each] for each in _dataset.ids])
+
+
 def show_gallery(dataset: "Dataset", path: str) -> None:
     """Pictures with their truth, a page at a time, each a link to Read."""
     splits = [split for split, ids in dataset.splits.items() if ids]
@@ -49,6 +87,7 @@ def show_gallery(dataset: "Dataset", path: str) -> None:
         split = st.segmented_control("Split", splits, default=splits[0], required=True)
         shown = st.segmented_control("Show", SHOWN, default="All", required=True)
         found = _matching(dataset, path, stamp_of(path), split, shown)
+        found = choose_images(_columns(dataset), dataset.ids, found)
         pages = max(1, -(-len(found) // _A_PAGE))
         page = st.number_input(f"Page of {pages:,}", 1, pages, 1, width=140)
     if not found:

@@ -28,6 +28,7 @@ from fracture_core.evaluations.dial import DialSetting
 from fracture_core.evaluations.one_picture import JudgedBox, Judging, judge_picture
 from fracture_core.metrics.columns import Bools
 from fracture_core.models.points import Measurements
+from fracture_core.ui.attribute_filter import choose_groups
 from fracture_core.ui.case_gallery import Entry, drawn_boxes
 from fracture_core.ui.case_links import read_link
 from fracture_core.ui.evaluation_choice import opened_evaluation, stamp_of
@@ -259,7 +260,9 @@ def _choose_class(errors: CaseErrors) -> int | None:
 
 
 def _choose_pictures(errors: CaseErrors, dataset: "Dataset | None") -> Bools | None:
-    """By split, where the evaluation is of several, and by a part of the name."""
+    """By split, where the evaluation is of several, by a part of the name, and by what is known of
+    them.
+    """
     ids = errors.evaluation.sample_ids
     kept = np.ones(len(ids), dtype=np.bool_)
     splits = _splits(dataset, errors.evaluation.about.split)
@@ -273,6 +276,10 @@ def _choose_pictures(errors: CaseErrors, dataset: "Dataset | None") -> Bools | N
     ).strip()
     if part:
         kept &= np.fromiter((part in each for each in ids), dtype=np.bool_, count=len(ids))
+    cases = np.bincount(errors.image, minlength=len(ids))
+    groups = choose_groups(errors.evaluation.attributes, cases)
+    if groups is not None:
+        kept &= groups
     return None if kept.all() else kept
 
 

@@ -16,6 +16,7 @@ from fracture_core.evaluations.dial import (
 )
 from fracture_core.evaluations.one_picture import JudgedBox, Judging, judge_picture
 from fracture_core.models.points import Measurements
+from fracture_core.ui.attribute_filter import choose_images
 from fracture_core.ui.case_gallery import Entry, case_gallery, drawn_boxes, gallery_dataset
 from fracture_core.ui.case_links import read_link
 from fracture_core.ui.dial_view import Cell, DialState, Mark, dial, packed
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 STATE = "dial"
 CELL = "dial_cell"
+SUBGROUPS = "Subgroups"
+"""The name of the tab that follows the dial."""
 
 
 def show_dial(
@@ -78,9 +81,13 @@ def _dial(
         marks=marks,
         on_cell=_keep_cell,
     )
+    before = st.session_state.get(STATE)
     st.session_state[STATE] = state
     for name, value in state.to_query().items():
         st.query_params[name] = value
+    # Subgroups are counted at the dial, outside of this fragment.
+    if state != before and st.session_state.get("evaluation_tab") == SUBGROUPS:
+        st.rerun()
     held: tuple[str, Cell] | None = st.session_state.get(CELL)
     if held is not None and held[0] == listed.name:
         _show_cell(listed, evaluation, setting, table, held[1])
@@ -131,6 +138,7 @@ def _show_cell(
     truth, shown = literal(sheet.rows[cell.row]), literal(sheet.columns[cell.column])
     count = f"{len(found):,} {'picture' if len(found) == 1 else 'pictures'}"
     st.markdown(f"**{count}** · truth **{truth}**, found **{shown}**{at}")
+    found = choose_images(evaluation.attributes, evaluation.sample_ids, found)
     judging = Judging(
         confidence=cell.confidence,
         nms_iou=setting.nms_iou,

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import streamlit as st
 
 from fracture_core.evaluations.contenders import Contender, Place, Unit
 from fracture_core.evaluations.disagreement import DISPUTES, DisputeKind, Disputes, disputes
 from fracture_core.evaluations.one_picture import JudgedBox, judge_picture
+from fracture_core.ui.attribute_filter import choose_groups
 from fracture_core.ui.case_gallery import (
     Entry,
     case_gallery,
@@ -34,7 +36,8 @@ def show_disagreements(
     if at[0] is None or at[1] is None:
         st.info("One of the two has no confidence at this dial, so they cannot disagree.")
         return
-    found = disputes(first.contender, second.contender, (at[0], at[1]), unit)
+    everything = disputes(first.contender, second.contender, (at[0], at[1]), unit)
+    found = _choose_images(entrants, everything)
     words = {kind: _words(kind, first.letter, second.letter) for kind in DISPUTES}
     kind: DisputeKind = st.segmented_control(
         "Cases",
@@ -60,6 +63,19 @@ def show_disagreements(
         lambda place: _entry(entrants, places, pair, chosen, place, dataset),
         key="dispute_page",
     )
+
+
+def _choose_images(
+    entrants: Sequence[Entrant], found: dict[DisputeKind, Disputes]
+) -> dict[DisputeKind, Disputes]:
+    """By what is known of them; an older evaluation knows nothing, and all are of the same."""
+    evaluations = [each.contender.evaluation for each in entrants]
+    attributes = next((each.attributes for each in evaluations if each.attributes), ())
+    images = np.concatenate([each.images for each in found.values()])
+    marks = choose_groups(attributes, np.bincount(images, minlength=len(evaluations[0])))
+    if marks is None:
+        return found
+    return {kind: each.only(marks) for kind, each in found.items()}
 
 
 def _choose_pair(entrants: Sequence[Entrant], reference: int) -> tuple[int, int]:

@@ -6,10 +6,11 @@ from fracture_core.errors import WorkbenchError
 from fracture_core.ui.evaluation_banner import show_banner
 from fracture_core.ui.evaluation_choice import choose_evaluation, opened_evaluation
 from fracture_core.ui.evaluation_critical import show_critical
-from fracture_core.ui.evaluation_dial import show_dial
+from fracture_core.ui.evaluation_dial import SUBGROUPS, show_dial
 from fracture_core.ui.evaluation_points import points_for, show_points, stored_points
 from fracture_core.ui.evaluation_report import show_report
 from fracture_core.ui.evaluation_settings import choose_setting, rule_of
+from fracture_core.ui.evaluation_subgroups import show_subgroups
 from fracture_core.ui.text import literal
 
 st.header("Metrics", anchor=False)
@@ -32,9 +33,10 @@ with st.sidebar:
     setting = choose_setting(evaluation)
 show_banner(evaluation.about)
 st.caption(literal(rule_of(setting, evaluation.about)))
-show_dial(listed, evaluation, setting, points_for(listed, evaluation, setting, messages))
+points = points_for(listed, evaluation, setting, messages)
+show_dial(listed, evaluation, setting, points)
 
-names = ["Operating points", "Report"]
+names = ["Operating points", "Report", SUBGROUPS]
 if evaluation.about.task == "classify":
     names.append("Critical errors")
 tabs = dict(zip(names, st.tabs(names, on_change="rerun", key="evaluation_tab"), strict=True))
@@ -45,6 +47,9 @@ with tabs["Operating points"] as tab:
 with tabs["Report"] as tab:
     if tab.open:
         show_report(listed, evaluation, setting, stored_points(evaluation, messages))
+with tabs[SUBGROUPS] as tab:
+    if tab.open:
+        show_subgroups(listed, evaluation, setting, points)
 if "Critical errors" in tabs:
     with tabs["Critical errors"] as tab:
         if tab.open:

@@ -4,7 +4,7 @@ import streamlit as st
 
 from fracture_core.ui.converting import offer_conversion
 from fracture_core.ui.dataset_choice import choose_dataset
-from fracture_core.ui.dataset_facts import show_counts, show_gallery
+from fracture_core.ui.dataset_facts import show_attributes, show_counts, show_gallery
 from fracture_core.ui.health import show_health
 from fracture_core.ui.sources import show_warnings
 from fracture_core.ui.text import literal
@@ -19,6 +19,7 @@ if dataset is None:
 st.caption(literal(dataset.found))
 show_warnings(dataset.warnings, messages)
 show_counts(dataset)
+show_attributes(dataset)
 pictures, health, convert = st.tabs(["Pictures", "Health", "Convert"])
 with pictures:
     show_gallery(dataset, st.session_state.path)

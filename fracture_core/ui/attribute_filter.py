@@ -1,0 +1,77 @@
+"""Which images a gallery shows, by what is known of them; the choice is in the address."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import streamlit as st
+
+from fracture_core.evaluations.attributes import Attribute, grouping
+from fracture_core.metrics.columns import Bools
+from fracture_core.types import Int64s
+
+KEY = "attributes"
+
+
+def choose_groups(attributes: Sequence[Attribute], cases: Int64s, width: int = 380) -> Bools | None:
+    """(I,) the images of the groups that the reader chooses, None = all of them.
+
+    Of one attribute any of the chosen groups, of several attributes all. `cases` (I,) is how many
+    cases of what is shown each image has: each choice says how many there are.
+    """
+    options = options_of(grouping(attributes)[0])
+    if not options:
+        return None
+    held = st.session_state.get(KEY, st.query_params.get_all(KEY))
+    # Set only where it must change: what is set anew forgets a click that is on its way.
+    if KEY not in st.session_state or not set(held) <= options.keys():
+        st.session_state[KEY] = [each for each in held if each in options]
+    counts = {each: int(cases[marks].sum()) for each, (_, marks) in options.items()}
+    chosen = st.multiselect(
+        "Only images of",
+        list(options),
+        format_func=lambda each: f"{each} ({counts[each]:,})",
+        key=KEY,
+        placeholder="any body part, view …",
+        width=width,
+        help="Several of one attribute: any of them; of several attributes: all of them.",
+    )
+    # Streamlit's own binding would put the counts into the address.
+    if st.query_params.get_all(KEY) != chosen:
+        st.query_params[KEY] = chosen
+    return marked(options, chosen)
+
+
+def choose_images(
+    attributes: Sequence[Attribute], ids: Sequence[str], listed: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Those of the listed images, by name, that the reader chooses; `ids` (I,) are the names of all
+    that the attributes are of.
+    """
+    if not attributes:
+        return listed
+    shown = set(listed)
+    marks = choose_groups(attributes, np.array([each in shown for each in ids], dtype=np.int64))
+    if marks is None:
+        return listed
+    inside = {each for each, kept in zip(ids, marks, strict=True) if kept}
+    return tuple(each for each in listed if each in inside)
+
+
+def options_of(attributes: Sequence[Attribute]) -> dict[str, tuple[str, Bools]]:
+    """The attribute and the (I,) images of each group, called "body part: hand"."""
+    return {
+        f"{attribute.name}: {group}": (attribute.name, attribute.of_group(group))
+        for attribute in attributes
+        for group in attribute.groups
+    }
+
+
+def marked(options: Mapping[str, tuple[str, Bools]], chosen: Sequence[str]) -> Bools | None:
+    """(I,) the images that are in any chosen group of each attribute; None = nothing is chosen."""
+    if not chosen:
+        return None
+    by_attribute: dict[str, Bools] = {}
+    for each in chosen:
+        name, marks = options[each]
+        by_attribute[name] = by_attribute.get(name, np.zeros_like(marks)) | marks
+    return np.logical_and.reduce(list(by_attribute.values()))
