@@ -86,7 +86,8 @@ def _repeat(source: h5py.File, target: h5py.File, *, train: int, valid: int) -> 
         rounds.append(wanted // len(there))
     chosen, copies = np.concatenate(rows), np.concatenate(rounds)
     shape = source["images"].shape[1:]
-    chunks = (min(len(chosen), source["images"].chunks[0]), *shape)
+    # As the published subset is chunked.
+    chunks = (min(len(chosen), 32), *shape)
     images = target.create_dataset("images", (len(chosen), *shape), "float32", chunks=chunks)
     for place, row in enumerate(chosen):
         images[place] = source["images"][row]

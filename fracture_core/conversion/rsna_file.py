@@ -1,8 +1,10 @@
 """The RSNA layout as it is written: slices of one size, boxes, labels and splits in one file.
 
-`images` (N, H, W) float32 in [0, 1], least to greatest of each slice, uncompressed, chunks of 32
-slices · `bboxes` (N, 10, 4) float32 · `labels`, `split` (N,) int8 · `StudyInstanceUID`,
-`SliceNumber` (N,) texts. The file's attribute `attributes`, JSON, tells what its images are.
+`images` (N, H, W) float32 in [0, 1], least to greatest of each slice, uncompressed, one chunk a
+slice · `bboxes` (N, 10, 4) float32 · `labels`, `split` (N,) int8 · `StudyInstanceUID`,
+`SliceNumber` (N,) texts. Every value is under a Fletcher-32 checksum, which takes texts of fixed
+length, and every header under one of the format's own, which takes HDF5 1.10 or newer to read.
+The file's attribute `attributes`, JSON, tells what its images are.
 """
 
 import json
@@ -19,8 +21,7 @@ from fracture_core.conversion.splits import NAMES
 from fracture_core.types import Pixels
 
 MOST_BOXES = 10
-_CHUNK = 32
-_MOST_CHUNK_BYTES = 2**25
+_ROWS_AHEAD = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -47,9 +48,8 @@ def write_rsna(
     """
     import h5py
 
-    text = h5py.string_dtype()
     rows: list[Slice] = []
-    with h5py.File(path, "w") as file:
+    with h5py.File(path, "w", libver=("v110", "v110")) as file:
         for each in slices:
             images = _images(file, each.image.shape, len(rows))
             images[len(rows)] = each.image
@@ -58,11 +58,15 @@ def write_rsna(
         if attributes is not None:
             file.attrs["attributes"] = json.dumps(dict(attributes))
         file["images"].resize(len(rows), axis=0)
-        file["bboxes"] = np.stack([_box_rows(row.xyxy, corners) for row in rows])
-        file.create_dataset("labels", data=[row.fractured for row in rows], dtype="int8")
-        file.create_dataset("split", data=[NAMES.index(row.split) for row in rows], dtype="int8")
-        file.create_dataset("StudyInstanceUID", data=[row.study for row in rows], dtype=text)
-        file.create_dataset("SliceNumber", data=[row.number for row in rows], dtype=text)
+        columns = {
+            "bboxes": np.stack([_box_rows(row.xyxy, corners) for row in rows]),
+            "labels": np.array([row.fractured for row in rows], dtype=np.int8),
+            "split": np.array([NAMES.index(row.split) for row in rows], dtype=np.int8),
+            "StudyInstanceUID": _texts([row.study for row in rows]),
+            "SliceNumber": _texts([row.number for row in rows]),
+        }
+        for key, values in columns.items():
+            file.create_dataset(key, data=values, fletcher32=True)
 
 
 def normed(pixels: Pixels) -> Floats:
@@ -74,14 +78,27 @@ def normed(pixels: Pixels) -> Floats:
 
 def _images(file: Any, shape: tuple[int, ...], row: int) -> Any:
     if row == 0:
-        rows = max(1, min(_CHUNK, _MOST_CHUNK_BYTES // (4 * shape[0] * shape[1])))
         file.create_dataset(
-            "images", (0, *shape), "float32", maxshape=(None, *shape), chunks=(rows, *shape)
+            "images",
+            (0, *shape),
+            "float32",
+            maxshape=(None, *shape),
+            # A checksum is of a whole chunk: one slice must not cost the reading of others.
+            chunks=(1, *shape),
+            fletcher32=True,
         )
     images = file["images"]
     if row == len(images):
-        images.resize(row + _CHUNK, axis=0)
+        images.resize(row + _ROWS_AHEAD, axis=0)
     return images
+
+
+def _texts(texts: list[str]) -> Any:
+    """An array in HDF5's type of UTF-8 texts as long as the longest."""
+    import h5py
+
+    coded = [text.encode() for text in texts]
+    return np.array(coded, dtype=h5py.string_dtype("utf-8", max(map(len, coded))))
 
 
 def _without_image(row: Slice) -> Slice:

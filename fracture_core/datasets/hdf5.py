@@ -1,7 +1,13 @@
-"""HDF5 files from anywhere, read without following what leads out of them."""
+"""HDF5 files from anywhere, read without following what leads out of them.
+
+What of damage is noticed: headers that contradict each other or the file, chunks that are lost,
+moved, overlapping or outside of the file, bytes added or removed, types that are no standard ones.
+Changed values are noticed in arrays that carry Fletcher-32 checksums, as all have that this project
+writes, and in others only where a value becomes impossible.
+"""
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +20,12 @@ from fracture_core.errors import DatasetError
 _MAX_COLUMN_BYTES = 2**28
 _MAX_CHUNK_BYTES = 2**28
 _MAX_TEXT = 256
+_MAX_TEXT_BYTES = 4 * _MAX_TEXT
 _TEXT_ROWS = 512
+# A text of variable length is held as its length, an address and an index (specification, VIII.C).
+_REFERENCE_BYTES = 16
+# Where a superblock holds the file's end, by its version (HDF5 file format specification, II.A).
+_END_AT = {0: 40, 1: 44, 2: 28, 3: 28}
 
 
 @contextmanager
@@ -69,6 +80,68 @@ def find_array(file: Any, path: Path, key: str, ndim: int, kinds: str) -> Any:
     return array
 
 
+def check_storage(arrays: Mapping[str, Any], file: Any, path: Path) -> None:
+    """Raises DatasetError unless all values lie within the file, whole, and none over another."""
+    size = path.stat().st_size
+    end = _declared_end(path, int(file.userblock_size))
+    if end not in (None, size):
+        raise DatasetError(
+            path, expected=f"{end:,} bytes, as its header says", found=f"{size:,}: it is damaged"
+        )
+    extents: list[tuple[int, int, str]] = []
+    for key, array in arrays.items():
+        extents += _extents(array, path, key)
+    reached, before = 0, ""
+    for start, length, key in sorted(extents):
+        if start < reached or start + length > size:
+            where = f"over those of '{before}'" if start < reached else "outside of the file"
+            raise DatasetError(path, expected=f"values of '{key}' in their place", found=where)
+        reached, before = start + length, key
+
+
+def has_checksums(array: Any) -> bool:
+    """Whether every chunk of an array carries a Fletcher-32 checksum, which reading verifies."""
+    return bool(array.fletcher32)
+
+
+def _declared_end(path: Path, start: int) -> int | None:
+    with path.open("rb") as file:
+        file.seek(start)
+        head = file.read(64)
+    at = _END_AT.get(head[8])
+    return None if at is None else int.from_bytes(head[at : at + 8], "little")
+
+
+def _extents(array: Any, path: Path, key: str) -> list[tuple[int, int, str]]:
+    """(start, bytes, key) of each piece of an array; raises DatasetError where one is missing."""
+    itemsize = _REFERENCE_BYTES if array.dtype.kind == "O" else array.dtype.itemsize
+    if array.chunks is None:
+        due = int(np.prod(array.shape, dtype=object)) * itemsize
+        start, found = array.id.get_offset(), array.id.get_storage_size()
+        # Small arrays may lie in the header itself, which tells no offset.
+        extents = [] if start is None else [(int(start), int(found), key)]
+    else:
+        limits = zip(array.chunks, array.maxshape, strict=True)
+        if any(most is not None and chunk > most for chunk, most in limits):
+            raise DatasetError(
+                path, expected=f"'{key}' in chunks within its shape", found=f"{array.chunks}"
+            )
+        grid = zip(array.shape, array.chunks, strict=True)
+        due = int(np.prod([-(-side // chunk) for side, chunk in grid], dtype=object))
+        extents = _chunks(array, key)
+        found = len(extents)
+    if found != due:
+        what = "bytes" if array.chunks is None else "chunks"
+        raise DatasetError(path, expected=f"'{key}' in {due:,} {what}", found=f"{found:,}")
+    return extents
+
+
+def _chunks(array: Any, key: str) -> list[tuple[int, int, str]]:
+    found: list[tuple[int, int, str]] = []
+    array.id.chunk_iter(lambda chunk: found.append((chunk.byte_offset, chunk.size, key)))
+    return found
+
+
 def read_numbers(array: Any, path: Path) -> npt.NDArray[Any]:
     """All of a small array of numbers; raises DatasetError above 256 MiB."""
     size = int(np.prod(array.shape, dtype=object)) * array.dtype.itemsize
@@ -103,9 +176,10 @@ def _text(value: object, path: Path, place: str) -> str:
 def _is_of(array: Any, kinds: str, h5py: Any) -> bool:
     if array.dtype.kind == "O":
         return "O" in kinds and h5py.check_string_dtype(array.dtype) is not None
-    if array.dtype.kind == "S" and array.dtype.itemsize > _MAX_TEXT:
+    if array.dtype.kind in "fiu" and not array.id.get_type().equal(h5py.h5t.py_create(array.dtype)):
+        # Damaged types, with an exponent of another width, say, would be converted without a word.
         return False
-    return array.dtype.kind in kinds and array.dtype.itemsize <= _MAX_TEXT
+    return array.dtype.kind in kinds and array.dtype.itemsize <= _MAX_TEXT_BYTES
 
 
 def _words(kinds: str) -> str:

@@ -22,7 +22,14 @@ import numpy.typing as npt
 from fracture_core.attributes import in_words
 from fracture_core.datasets import doubts
 from fracture_core.datasets.findings import Finding, keep_usable, truth_of
-from fracture_core.datasets.hdf5 import find_array, open_hdf5, read_numbers, read_texts
+from fracture_core.datasets.hdf5 import (
+    check_storage,
+    find_array,
+    has_checksums,
+    open_hdf5,
+    read_numbers,
+    read_texts,
+)
 from fracture_core.datasets.records import RecordedDataset, warn_of_doubts
 from fracture_core.datasets.rsna_boxes import BoxRows, read_box_rows
 from fracture_core.datasets.tally import Tally, counted
@@ -35,6 +42,7 @@ ATTRIBUTES: Mapping[str, str] = {"modality": "CT", "body part": "cervical spine"
 """Of the slices of the challenge."""
 SPLITS = ("train", "val", "test")
 MAX_ROWS = 10_000_000
+NO_CHECKSUMS = " It holds no checksums for its values: one that was changed cannot be noticed."
 # As the files are chunked.
 _BLOCK_ROWS = 32
 _MAX_BLOCK_PIXELS = 2**24
@@ -78,6 +86,7 @@ class SliceRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Columns:
+    has_checksums: bool
     height: int
     width: int
     boxes: BoxRows
@@ -114,7 +123,7 @@ def _describe(columns: _Columns, records: Mapping[str, SliceRecord]) -> str:
     return (
         f"RSNA HDF5 file: {counted(len(records), 'slice')} of {size} "
         f"in {counted(studies, 'study', 'studies')}, {counted(findings, 'finding')}; "
-        f"boxes are {columns.boxes.convention}."
+        f"boxes are {columns.boxes.convention}." + ("" if columns.has_checksums else NO_CHECKSUMS)
     )
 
 
@@ -134,8 +143,10 @@ def _read_columns(file: Any, path: Path) -> _Columns:
             raise DatasetError(
                 path, expected=f"'{key}' of shape {expected}", found=f"{array.shape}"
             )
+    check_storage({"images": images, **arrays}, file, path)
     boxes = read_numbers(arrays["bboxes"], path).astype(np.float64)
     return _Columns(
+        has_checksums=all(map(has_checksums, [images, *arrays.values()])),
         height=height,
         width=width,
         boxes=read_box_rows(boxes, height, width, path),
