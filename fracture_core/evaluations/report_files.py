@@ -21,8 +21,7 @@ def write_json(report: Report, path: Path) -> None:
     for name in ("points", "figures", "tables", "breakdowns"):
         found[name] = [asdict(each) for each in found[name]]
     whole = {"research_use": RESEARCH_USE, "banner": report.banner, **found}
-    write_text(path, json.dumps(_plain(whole), indent=1, allow_nan=False) + "
-")
+    write_text(path, json.dumps(_plain(whole), indent=1, allow_nan=False) + "\n")
 
 
 def write_csv(report: Report, path: Path) -> None:
