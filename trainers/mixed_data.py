@@ -96,16 +96,20 @@ def _as_one_class(sample: Sample) -> Sample:
 def _crops(samples: Iterable[Sample]) -> Iterator[Sample]:
     for number, sample in enumerate(samples):
         rng = np.random.default_rng([_SEED, number])
-        yield from _crops_of(sample, _cutting(sample), rng)
+        yield from crops_of(sample, cutting_of(sample), rng)
 
 
-def _cutting(sample: Sample) -> Cutting:
+def cutting_of(sample: Sample) -> Cutting:
+    """Real training images give most; what is drawn or only measured on gives few."""
     if sample.split != "train" or sample.sample_id.startswith("pair-"):
         return FEW
     return BROKEN if sample.truth is not None and len(sample.truth) else WHOLE
 
 
-def _crops_of(sample: Sample, cutting: Cutting, rng: np.random.Generator) -> Iterator[Sample]:
+def crops_of(sample: Sample, cutting: Cutting, rng: np.random.Generator) -> Iterator[Sample]:
+    """Squares of at most `CROP_PX` of one image, enlarged at random by `_SCALES`; outlines are cut
+    along, and what is left of less than `_LEAST_SHARE` of one is no finding any more.
+    """
     shown = sample.shown()
     truth = sample.truth or Detections.empty()
     found = [masks.decode(code) for code in truth.masks]

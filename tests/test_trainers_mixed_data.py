@@ -1,0 +1,100 @@
+"""What the shipped models are trained on: crops that keep their findings, and no leaks."""
+
+import numpy as np
+import pytest
+
+from fracture_core import masks
+from fracture_core.health import Fault, HealthReport, Place, Severity
+from fracture_core.types import Detections, Sample
+from trainers.demo_data import held
+from trainers.mixed_data import (
+    BROKEN,
+    CROP_PX,
+    FEW,
+    WHOLE,
+    crops_of,
+    cutting_of,
+    leaking_images,
+)
+
+
+def radiograph(*, split: str = "train", fractured: bool = True, name: str = "IMG1") -> Sample:
+    """600 × 800 with a bright square of 40 px where the fracture is."""
+    pixels = np.full((600, 800), 40, dtype=np.uint8)
+    mask = np.zeros((600, 800), dtype=np.bool_)
+    if fractured:
+        mask[300:340, 500:540] = True
+        pixels[mask] = 250
+    truth = (
+        Detections.truth([[500, 300, 540, 340]], [0], (masks.encode(mask),))
+        if fractured
+        else Detections.empty()
+    )
+    return held(pixels, name, split, truth)
+
+
+def report(*faults: Fault) -> HealthReport:
+    return HealthReport(
+        name="made",
+        path="made",
+        format="coco",
+        pictures=4,
+        splits={"train": 3, "val": 1},
+        input_size=640,
+        faults=faults,
+        seconds=0.0,
+    )
+
+
+def fault(check: str, *places: Place) -> Fault:
+    return Fault(
+        check=check, severity=Severity.ERROR, title="", meaning="", advice="", places=places
+    )
+
+
+def test_training_images_that_are_in_another_split_are_named_whichever_side_they_stand_on() -> None:
+    across = fault(
+        "duplicates-across",
+        Place(sample_id="a", split="train", other="v", other_split="val"),
+        Place(sample_id="v", split="val", other="b", other_split="train"),
+    )
+    within = fault(
+        "duplicates-within", Place(sample_id="c", split="train", other="d", other_split="train")
+    )
+    assert leaking_images(report(across, within)) == {"a", "b"}
+
+
+def test_crops_around_a_finding_show_it_with_a_tight_box() -> None:
+    crops = list(crops_of(radiograph(), BROKEN, np.random.default_rng(0)))
+    assert len(crops) == BROKEN.around + BROKEN.anywhere
+    around = crops[: BROKEN.around]
+    assert sum(len(crop.truth or ()) == 1 for crop in around) >= BROKEN.around - 1
+    for crop in around:
+        assert max(crop.height, crop.width) <= CROP_PX
+        for box, code in zip(crop.truth.xyxy, crop.truth.masks, strict=True):  # type: ignore[union-attr]
+            left, top, right, bottom = box.astype(int)
+            assert crop.pixels[top:bottom, left:right].mean() > 180
+            assert masks.pixels(code) == pytest.approx((right - left) * (bottom - top), rel=0.15)
+
+
+def test_the_same_seed_cuts_the_same_crops() -> None:
+    first, again = (
+        [crop.pixels.tobytes() for crop in crops_of(radiograph(), FEW, np.random.default_rng(5))]
+        for _ in range(2)
+    )
+    assert first == again
+
+
+def test_images_without_a_finding_and_of_other_splits_give_fewer_crops() -> None:
+    assert cutting_of(radiograph()) == BROKEN
+    assert cutting_of(radiograph(fractured=False)) == WHOLE
+    assert cutting_of(radiograph(split="val")) == FEW
+    assert cutting_of(radiograph(name="pair-3-broken")) == FEW
+
+
+def test_an_image_smaller_than_a_crop_is_kept_whole() -> None:
+    small = held(np.full((100, 90), 9, np.uint8), "s", "train", Detections.empty())
+    (first, second) = crops_of(small, WHOLE, np.random.default_rng(1))
+    for crop in (first, second):
+        assert crop.height / crop.width == pytest.approx(100 / 90, rel=0.35)
+        assert len(crop.truth or ()) == 0
