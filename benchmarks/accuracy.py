@@ -22,8 +22,17 @@ from fracture_core.evaluations import (
     report_of,
     run_evaluation,
 )
+from fracture_core.evaluations.reporting import Setting
 from fracture_core.evaluations.reporting_boxes import BOXES, FROC, MASKS
 from fracture_core.evaluations.reporting_pictures import RANKING
+from fracture_core.evaluations.subgroups import (
+    Breakdown,
+    Key,
+    Measuring,
+    Subgroup,
+    break_down,
+    offered,
+)
 from fracture_core.metrics.froc import RATES, rate_name
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.library import list_cards, open_model
@@ -99,12 +108,50 @@ def _fractured(cards: Sequence[ModelCard], reports: dict[str, Report]) -> Iterat
             yield f"| {card.title} | {' | '.join(cells)} |"
 
 
+def _by_body_part(cards: Sequence[ModelCard], evaluations: dict[str, Evaluation]) -> Iterator[str]:
+    found = {card.model_id: _broken_down(evaluations[card.model_id]) for card in cards}
+    parts = [group for each in found.values() if each for group in each.groups]
+    names = list(dict.fromkeys(group.name for group in parts))
+    yield f"| model | {' | '.join(names)} |"
+    yield "|---|" + "--:|" * len(names)
+    counts = {group.name: f"{group.images} ({group.positives})" for group in parts}
+    yield f"| *images (fractured)* | {' | '.join(counts[name] for name in names)} |"
+    for card in cards:
+        breakdown = found[card.model_id]
+        groups = {group.name: group for group in breakdown.groups} if breakdown else {}
+        asked = _AUC if card.task == "classify" else _AP50
+        cells = [_of_group(groups.get(name), asked) for name in names]
+        yield f"| {card.title}, {asked[1]} | {' | '.join(cells)} |"
+
+
+def _broken_down(evaluation: Evaluation) -> Breakdown | None:
+    """By body part, where the data set tells it."""
+    judged = evaluation.judged()
+    setting = Setting(nms_iou=0.5, match_iou=0.5, study_rule="max", critical_pairs=())
+    how = Measuring(setting=setting, points=())
+    for attribute in offered(judged)[0]:
+        if attribute.name == "body part":
+            return break_down(judged, attribute, how)
+    return None
+
+
+def _of_group(group: Subgroup | None, asked: Key) -> str:
+    figure = group and group.figure(asked)
+    return "—" if figure is None else _written(figure)
+
+
+_AP50: Key = (BOXES, "AP50", "lesion", "")
+_AUC: Key = (RANKING, "ROC AUC", "image", "")
 _AVERAGES = ((BOXES, "AP50"), (BOXES, "AP"), (MASKS, "AP50"))
 
 
 def _cell(report: Report, section: str, name: str, unit: str, of: str = "") -> str:
     figure = _figure(report, section, name, unit, of)
-    if figure is None or not figure.is_defined:
+    return "—" if figure is None else _written(figure)
+
+
+def _written(figure: Figure) -> str:
+    if not figure.is_defined:
         return "—"
     if np.isnan(figure.low):
         return f"{figure.value:.3f}"
