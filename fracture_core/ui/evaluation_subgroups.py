@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from pandas.io.formats.style import Styler
 
 DIAL = "the dial"
+BY = "by"
 UNDEFINED = "undefined"
 _FEW = "color: #8a9099"
 _HEADINGS = (
@@ -107,10 +108,11 @@ def _say_nothing_known(evaluation: Evaluation) -> None:
 def _choose_attribute(attributes: Sequence[Attribute]) -> Attribute:
     named = {each.name: each for each in attributes}
     # An address, or another evaluation, may name one that is not here.
-    if st.session_state.get("by", st.query_params.get("by")) not in named:
-        st.session_state.pop("by", None)
-        st.query_params.pop("by", None)
-    chosen = st.selectbox("Subgroups by", list(named), key="by", bind="query-params", width=280)
+    if st.session_state.setdefault(BY, st.query_params.get(BY)) not in named:
+        st.session_state[BY] = next(iter(named))
+    chosen = st.selectbox("Subgroups by", list(named), key=BY, width=280)
+    if st.query_params.get(BY) != chosen:
+        st.query_params[BY] = chosen
     return named[chosen]
 
 
@@ -180,9 +182,10 @@ def _styled(breakdown: Breakdown, rule: str) -> "Styler":
     groups = (replace(breakdown.whole, name="All"), *breakdown.groups)
     keys = [key_of(figure) for figure in breakdown.whole.figures]
     rows = [*_count_rows(groups), *(_row(groups, key, rule) for key in keys)]
-    greys = [{}] * (len(rows) - len(keys)) + [_greyed(groups, key) for key in keys]
     frame = pd.DataFrame(rows)
-    styles = pd.DataFrame(greys).reindex(columns=frame.columns).fillna("")
+    plain_rows: list[dict[str, str]] = [{}] * (len(rows) - len(keys))
+    greys = [*plain_rows, *(_greyed(groups, key) for key in keys)]
+    styles = pd.DataFrame([{name: grey.get(name, "") for name in frame} for grey in greys])
     return frame.style.apply(lambda _: styles, axis=None)
 
 
