@@ -46,15 +46,21 @@ def predict(
     """Write a model's findings as COCO results, raw unless a filter is given."""
     from tqdm import tqdm
 
-    from fracture_core.models.library import open_model
+    from fracture_core.models.library import open_model, points_of
     from fracture_core.predictions import Filter, find_items, write_predictions
 
     keep = Filter(confidence=confidence, nms_iou=nms)
     loaded = open_model(model)
+    measured = points_of(loaded.card)
     items, errors = find_items(paths)
     with tqdm(total=len(items), unit="picture", disable=None) as bar:
         errors += write_predictions(
-            loaded, items, out, keep=keep, progress=lambda done: bar.update(done - bar.n)
+            loaded,
+            items,
+            out,
+            keep=keep,
+            measured=measured,
+            progress=lambda done: bar.update(done - bar.n),
         )
     for error in errors:
         print(error, file=sys.stderr)

@@ -21,6 +21,9 @@ from fracture_core.errors import BadInput, ConfigError, PictureError
 from fracture_core.imaging.opening import open_picture
 from fracture_core.models.base import Model
 from fracture_core.models.cards import ModelCard
+from fracture_core.models.case_answers import Kind, answer_of
+from fracture_core.models.points import Measurements, tiers
+from fracture_core.scope import check_scope
 from fracture_core.types import Detections, Prediction, Sample
 
 _BATCH = 8
@@ -98,12 +101,15 @@ def write_predictions(
     out: Path,
     *,
     keep: Filter,
+    measured: Measurements | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> list[BadInput]:
     """Predict and write `out` as it goes, by rename when all is done; returns what was unreadable.
 
-    `progress` gets how many of the items are behind. Nothing is written where no item was usable.
-    Raises ConfigError where `out` cannot be written.
+    What was `measured` of the model, None = nothing, answers each image by finding, doubt or none;
+    "unknown" where it cannot, or does not lie in the model's scope. `progress` gets how many of the
+    items are behind. Nothing is written where no item was usable. Raises ConfigError where `out`
+    cannot be written.
     """
     if out.is_dir() or not out.absolute().parent.is_dir():
         raise ConfigError(str(out), expected="a file in a folder that exists", found="none")
@@ -111,7 +117,7 @@ def write_predictions(
     errors: list[BadInput] = []
     try:
         with part.open("w", encoding="utf-8") as file:
-            writer = _Writer(file, model.card, keep)
+            writer = _Writer(file, model.card, keep, measured)
             for done in _counted(predict_items(model, items), items, progress):
                 if isinstance(done, Answer):
                     writer.add(done)
@@ -173,13 +179,18 @@ def _counted(
 class _Writer:
     """Annotations go to the file at once, images are held back: they are few and small."""
 
-    def __init__(self, file: TextIO, card: ModelCard, keep: Filter) -> None:
+    def __init__(
+        self, file: TextIO, card: ModelCard, keep: Filter, measured: Measurements | None
+    ) -> None:
         self._file = file
+        self._card = card
         self._keep = keep
+        self._sensitive, self._specific = tiers(measured) if measured else (None, None)
         self._annotations = 0
         self.images: list[Json] = []
         categories = [{"id": label, "name": name} for label, name in enumerate(card.classes)]
-        file.write(f'{{"info": {json.dumps(_info(card, keep))},\n')
+        points = {"sensitive_point": self._sensitive, "specific_point": self._specific}
+        file.write(f'{{"info": {json.dumps(_info(card, keep) | points)},\n')
         file.write(f'"categories": {json.dumps(categories)},\n"annotations": [')
 
     def add(self, answer: Answer) -> None:
@@ -193,6 +204,7 @@ class _Writer:
                 "height": answer.sample.height,
                 "width": answer.sample.width,
                 "image_score": answer.prediction.image_score,
+                "answer": self._answer(answer),
             }
         )
         for result in _results(self._keep.apply(answer.prediction.detections), image_id):
@@ -200,6 +212,19 @@ class _Writer:
             before = "\n" if self._annotations == 1 else ",\n"
             line = json.dumps({"id": self._annotations, **result}, allow_nan=False)
             self._file.write(before + line)
+
+    def _answer(self, answer: Answer) -> Kind:
+        """By the image score of a classifier, the best candidate of a detector."""
+        if check_scope(self._card.scope, answer.sample.attributes).standing != "inside":
+            return "unknown"
+        found = answer.prediction.detections
+        score = float(found.scores[0]) if len(found) else None
+        return answer_of(
+            answer.prediction.image_score if self._card.task == "classify" else score,
+            sensitive=self._sensitive,
+            specific=self._specific,
+            confidence=self._keep.confidence,
+        ).kind
 
     def finish(self) -> None:
         images = ",\n".join(json.dumps(image, allow_nan=False) for image in self.images)

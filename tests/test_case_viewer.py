@@ -18,7 +18,7 @@ from tests.measurements import POINTS, measured
 shares = st.floats(0, 1, allow_nan=False)
 states = st.builds(
     ViewerState,
-    confidence=shares,
+    confidence=st.none() | shares,
     nms_iou=shares,
     match_iou=shares,
     rule=st.sampled_from(["iou", "centre"]),
@@ -31,6 +31,7 @@ states = st.builds(
     show_overlay=st.booleans(),
     show_masks=st.booleans(),
     mask_opacity=shares,
+    own=st.lists(st.tuples(st.none() | shares, shares), max_size=4).map(tuple),
 )
 
 
@@ -81,12 +82,23 @@ def test_shown_is_the_one_filter() -> None:
 def test_in_a_measured_unit_each_model_goes_by_its_own_confidence() -> None:
     state = ViewerState(confidence=0.6, unit="sensitivity", level=0.65)
     assert state.settings(measured()) == (0.5, 0.5)
-    assert state.settings(None) == (0.6, 0.5)
+    assert state.settings(None, opening=0.2) == (0.6, 0.5)
     assert replace(state, unit="fp_per_image", level=0.6).settings(measured()) == (0.3, 0.5)
     # What is set for each model still tells how boxes are merged.
     own = replace(state, own=((0.9, 0.7), (0.8, 0.4)))
     assert own.settings(measured()) == (0.5, 0.7)
     assert own.settings(None, pane=1) == (0.8, 0.4)
+
+
+def test_a_model_whose_confidence_nobody_chose_goes_by_its_opening_one() -> None:
+    assert ViewerState().settings(measured(), opening=0.1) == (0.1, 0.5)
+    assert ViewerState(confidence=0.7).settings(measured(), opening=0.1) == (0.7, 0.5)
+    own = ViewerState(own=((None, 0.6), (0.2, 0.5)))
+    assert own.settings(opening=0.1) == (0.1, 0.6)
+    assert own.settings(pane=1, opening=0.1) == (0.2, 0.5)
+    assert own.to_query() == {"own": "opening:0.6,0.2:0.5"}
+    packed = _pack_pane(Pane(title="A", card=CARD, predictions=(), measured=measured()), 0)
+    assert packed["opening"] == {"confidence": 0.1, "rule": "sensitivity ≥ 0.9", "reason": ""}
 
 
 def test_an_address_from_before_there_was_a_dial_means_raw_confidence() -> None:

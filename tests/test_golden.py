@@ -1,6 +1,7 @@
 """The golden cases as Python answers them; the browser answers the same ones in tests/browser."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from fracture_core.agreement import agree
 from fracture_core.masks import Rle
 from fracture_core.matching import match
 from fracture_core.metrics.intervals import Proportion
+from fracture_core.models.case_answers import answer_of
 from fracture_core.models.levels import (
     confidence_at,
     evidence_for,
@@ -140,6 +142,18 @@ def test_the_level_cases_hold_everything_that_can_happen() -> None:
         "fp_per_image",
     }
     assert any(case["state"]["own"] for case in cases)
+
+
+@pytest.mark.parametrize("case", golden("answers"))
+def test_answers(case: dict) -> None:
+    asked = {name: case[name] for name in ("sensitive", "specific", "confidence")}
+    assert asdict(answer_of(case["score"], **asked)) == case["expected"]
+
+
+def test_the_answer_cases_hold_everything_that_can_happen() -> None:
+    expected = [case["expected"] for case in golden("answers")]
+    assert {each["kind"] for each in expected} == {"finding", "doubt", "none", "unknown"}
+    assert {each["hidden"] for each in expected} == {None, "finding", "doubt", "unknown"}
 
 
 @pytest.mark.parametrize("case", golden("windows"))

@@ -1,6 +1,7 @@
 """The predict command: a model over files and data sets, as COCO results."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,18 @@ from typer.testing import CliRunner
 
 from fracture_core import masks
 from fracture_core.cli import app
+from fracture_core.demo.case import demo_case
 from fracture_core.errors import ConfigError
 from fracture_core.models import library
-from fracture_core.predictions import Answer, Filter, find_items, predict_items, write_predictions
+from fracture_core.predictions import (
+    Answer,
+    Filter,
+    Item,
+    find_items,
+    predict_items,
+    write_predictions,
+)
+from tests.measurements import measured
 from tests.yolo_files import picture, save_checkpoint, yolo_network
 
 
@@ -178,3 +188,26 @@ def test_real_pictures(shared_data: Path, tmp_path: Path) -> None:
     written = json.loads(out.read_text())
     named = {Path(image["file_name"]).name for image in written["images"]}
     assert len(named) + len(sentences) == len(files)
+
+
+def test_each_image_in_scope_is_answered_by_the_points(tmp_path: Path) -> None:
+    model = library.open_model("fake")
+    inside = {"modality": "DX", "body part": "wrist", "origin": "synthetic"}
+
+    def item(name: str, attributes: dict[str, str]) -> Item:
+        sample = replace(demo_case(), sample_id=name, attributes=attributes)
+        return Item(name=name, read=lambda: (sample,))
+
+    items = [item("wrist", inside), item("breast", {**inside, "modality": "MG"}), item("told", {})]
+    known = measured()
+    best = float(model.predict([demo_case()])[0].detections.scores[0])
+    assert best >= 0.7
+    for confidence, expected in ((None, "finding"), (1.0, "none")):
+        out = tmp_path / "p.json"
+        write_predictions(model, items, out, keep=Filter(confidence=confidence), measured=known)
+        written = json.loads(out.read_text())
+        assert [image["answer"] for image in written["images"]] == [expected, "unknown", "unknown"]
+        points = {name: written["info"][name] for name in ("sensitive_point", "specific_point")}
+        assert points == {"sensitive_point": 0.1, "specific_point": 0.7}
+    write_predictions(model, items[:1], out, keep=Filter())
+    assert json.loads(out.read_text())["images"][0]["answer"] == "unknown"

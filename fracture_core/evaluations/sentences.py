@@ -8,7 +8,8 @@ from fracture_core.models.points import Counted, Measurements
 def sentence_of_negative(measured: Measurements, confidence: float) -> str:
     """What it is worth that nothing is found above a confidence; on test, where it was applied."""
     share, where = _sensitivity(measured, confidence)
-    beginning = "No finding above this operating point"
+    at_point = any(point.confidence == confidence for point in measured.points)
+    beginning = f"No finding above this {'operating point' if at_point else 'confidence'}"
     if not share.total:
         return f"{beginning}; its sensitivity is undefined: nothing to find in {where}."
     low, high = share.interval

@@ -11,13 +11,15 @@ from fracture_core.scope import Scope
 
 Task = Literal["detect", "segment", "classify"]
 CARD_FILE = "card.json"
+_RULE = r"^(max F1|(sensitivity ≥|specificity ≥|FP per image ≤) \d+(\.\d+)?)?$"
 
 
 class ModelCard(BaseModel):
     """One model. `needs_nms` tells whether overlapping candidates need merging at all;
-    `operating_points` names confidences that were chosen on validation · `scope` what images it was
-    made for, None = not stated, as on cards from before there were scopes and of weights from
-    elsewhere.
+    `operating_points` names confidences that were chosen on validation · `opening_point` is the
+    rule of the one that pages open at, such as "sensitivity ≥ 0.9"; "" = that of high sensitivity ·
+    `scope` what images it was made for, None = not stated, as on cards from before there were
+    scopes and of weights from elsewhere.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,6 +39,7 @@ class ModelCard(BaseModel):
     scope: Scope | None = None
     metrics: dict[str, float] = {}
     operating_points: dict[str, float] = {}
+    opening_point: str = Field(default="", pattern=_RULE)
     note: str = ""
     code_version: str = ""
 

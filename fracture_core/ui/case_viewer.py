@@ -19,6 +19,7 @@ from fracture_core.errors import ConfigError
 from fracture_core.matching import Rule
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.levels import LevelUnit, confidence_at
+from fracture_core.models.opening import UNMEASURED_CONFIDENCE, opening_of
 from fracture_core.models.points import Measurements, Point, tiers
 from fracture_core.scope import INSIDE, ScopeCheck
 from fracture_core.types import Detections, Prediction, Sample
@@ -28,11 +29,14 @@ Mode = Literal["together", "side_by_side"]
 What = int | Literal["image", "gate"]
 Unit = Literal["confidence"] | LevelUnit
 MOST_PANES = 4
+OPENING = "opening"
+"""A confidence in the address that nobody chose."""
 MOST_LEVEL: dict[Unit, float] = {"confidence": 8, "sensitivity": 1, "fp_per_image": 8}
 _KINDS: dict[type, str] = {
     bool: "0 or 1",
     int: "a whole number",
     float: "a number",
+    type(None): "a number",
     tuple: "confidence:nms, one for each model, with commas between",
 }
 _FOLDER = Path(__file__).parent / "viewer"
@@ -106,12 +110,12 @@ class ViewerState:
 
     In a `unit` other than confidence every measured model goes by the confidence at which it
     reaches the `level`, a share or a number of false positives; one that is not measured goes by
-    `confidence`. `own` is a (confidence, nms_iou) for each pane, in place of the ones for all;
-    empty means that all panes share one. `show_lacking` marks what others found in the pane of a
-    model that did not.
+    `confidence`. A confidence of None is one that nobody chose: each model goes by its opening one.
+    `own` is a (confidence, nms_iou) for each pane, in place of the ones for all; empty means that
+    all panes share one. `show_lacking` marks what others found in the pane of a model that did not.
     """
 
-    confidence: float = 0.5
+    confidence: float | None = None
     unit: Unit = "confidence"
     level: float = 0.9
     nms_iou: float = 0.5
@@ -126,12 +130,12 @@ class ViewerState:
     mask_opacity: float = 0.1
     map_opacity: float = 0.6
     show_lacking: bool = True
-    own: tuple[tuple[float, float], ...] = ()
+    own: tuple[tuple[float | None, float], ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("confidence", "nms_iou", "match_iou", "mask_opacity", "map_opacity"):
             value = getattr(self, name)
-            if not 0 <= value <= 1:
+            if value is not None and not 0 <= value <= 1:
                 raise ConfigError(name, expected="a number from 0 to 1", found=repr(value))
         if self.unit not in MOST_LEVEL:
             units = "confidence, sensitivity or fp_per_image"
@@ -141,7 +145,7 @@ class ViewerState:
             raise ConfigError(
                 "level", expected=f"a number from 0 to {most}", found=repr(self.level)
             )
-        if not all(0 <= value <= 1 for pair in self.own for value in pair):
+        if not all(0 <= value <= 1 for pair in self.own for value in pair if value is not None):
             raise ConfigError("own", expected="numbers from 0 to 1", found=repr(self.own))
         if self.rule not in ("iou", "centre"):
             raise ConfigError("rule", expected="iou or centre", found=repr(self.rule))
@@ -162,9 +166,10 @@ class ViewerState:
     @classmethod
     def from_query(cls, query: Mapping[str, str], default: Self | None = None) -> Self:
         """`default` with what the query says; ConfigError where a value makes no sense."""
-        base = default or cls()
+        plain = cls()
+        base = default or plain
         found: dict[str, Any] = {
-            name: _from_text(query_name, query[query_name], getattr(base, name))
+            name: _from_text(query_name, query[query_name], getattr(plain, name))
             for name, query_name in _QUERY_NAMES.items()
             if query_name in query
         }
@@ -175,10 +180,16 @@ class ViewerState:
         """Every name that `to_query` may use, so that a page can clear what is no longer there."""
         return tuple(_QUERY_NAMES.values())
 
-    def settings(self, measured: Measurements | None = None, pane: int = 0) -> tuple[float, float]:
-        """The confidence and NMS IoU that the pane of a model goes by."""
+    def settings(
+        self,
+        measured: Measurements | None = None,
+        pane: int = 0,
+        opening: float = UNMEASURED_CONFIDENCE,
+    ) -> tuple[float, float]:
+        """The confidence and NMS IoU that the pane of a model goes by, which opens at `opening`."""
         common = (self.confidence, self.nms_iou)
-        confidence, nms_iou = self.own[pane] if pane < len(self.own) else common
+        chosen, nms_iou = self.own[pane] if pane < len(self.own) else common
+        confidence = opening if chosen is None else chosen
         if measured is not None and self.unit != "confidence":
             found = confidence_at(measured, self.unit, self.level)
             confidence = found.confidence if found else confidence
@@ -314,7 +325,10 @@ def _reported(value: object, state: ViewerState, case_id: str, frames: int) -> V
     frame = min(int(value["frame"]), frames - 1) if value["case_id"] == case_id else 0
     names = {field.name for field in fields(ViewerState)}
     # JSON knows no tuples.
-    own = tuple((float(confidence), float(nms_iou)) for confidence, nms_iou in value["own"])
+    own = tuple(
+        (None if confidence is None else float(confidence), float(nms_iou))
+        for confidence, nms_iou in value["own"]
+    )
     return ViewerState(**{**{name: value[name] for name in names}, "frame": frame, "own": own})
 
 
@@ -358,6 +372,7 @@ def _pack_pane(pane: Pane, frames: int) -> Json:
         "needs_nms": pane.card.needs_nms,
         "warnings": list(pane.warnings),
         "measured": pane.measured and _pack_measured(pane.measured),
+        "opening": asdict(opening_of(pane.card, pane.measured)),
         "facts": list(pane.facts),
         "note": pane.note,
         "scope": asdict(pane.scope),
@@ -416,19 +431,25 @@ def _base64(array: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> str:
 
 def _as_text(value: object) -> str:
     if isinstance(value, tuple):
-        return ",".join(f"{confidence}:{nms_iou}" for confidence, nms_iou in value)
+        return ",".join(f"{_as_text(confidence)}:{nms_iou}" for confidence, nms_iou in value)
+    if value is None:
+        return OPENING
     return str(int(value)) if isinstance(value, bool) else str(value)
 
 
 def _from_text(name: str, text: str, like: object) -> object:
-    """The text as a value of the type of `like`."""
+    """The text as a value of the type of `like`; None is a number that may be left open."""
     try:
         if isinstance(like, bool):
             return {"0": False, "1": True}[text]
         if isinstance(like, tuple):
             pairs = [pair.split(":") for pair in text.split(",")] if text else []
-            return tuple((float(confidence), float(nms_iou)) for confidence, nms_iou in pairs)
-        return type(like)(text)  # type: ignore[call-arg]
+            return tuple((_confidence(chosen), float(nms_iou)) for chosen, nms_iou in pairs)
+        return _confidence(text) if like is None else type(like)(text)  # type: ignore[call-arg]
     except (KeyError, ValueError) as error:
         kind = _KINDS.get(type(like), "a word")
         raise ConfigError(f"?{name}=", expected=kind, found=repr(text)) from error
+
+
+def _confidence(text: str) -> float | None:
+    return None if text == OPENING else float(text)

@@ -123,7 +123,7 @@ def page() -> None:
     st.set_page_config(layout="wide", initial_sidebar_state="collapsed")
     st.html("<style>.stMainBlockContainer {padding: 3rem 1.5rem 1rem}</style>")
     st.session_state["runs"] = st.session_state.get("runs", 0) + 1
-    start = ViewerState.from_query(dict(st.query_params))
+    start = ViewerState.from_query(dict(st.query_params), ViewerState(confidence=0.5))
     state = case_viewer(**scene(st.query_params.get("scene", "three")), state=start, key="viewer")
     st.text(json.dumps({"runs": st.session_state["runs"]} | asdict(state)))
 

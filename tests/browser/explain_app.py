@@ -72,7 +72,7 @@ def page() -> None:
         case.samples,
         panes,
         classes,
-        ViewerState.from_query(dict(st.query_params)),
+        ViewerState.from_query(dict(st.query_params), ViewerState(confidence=0.5)),
         key="viewer",
         title=case.title,
         on_explain=explain,

@@ -335,4 +335,4 @@ def test_each_pane_s_score_has_its_own_evidence(show_many: Opener) -> None:
     assert row.locator("span").nth(4).get_attribute("title") == ""
     viewer.type_number("confidence", "0.95")
     viewer.page.mouse.move(2, 2)
-    viewer.until(lambda: evidence(viewer).startswith("A: No finding above this operating point"))
+    viewer.until(lambda: evidence(viewer).startswith("A: No finding above this confidence"))

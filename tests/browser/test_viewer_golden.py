@@ -58,7 +58,7 @@ LEVELS = """async ({cases, base}) => {
     const shown = (parts, state, pane, measured) => {
         const raw = {xyxy: new Float32Array(parts.xyxy), scores: new Float32Array(parts.scores),
             labels: new Int32Array(parts.labels)}
-        const settings = settingsOf(state, pane, measured)
+        const settings = settingsOf(state, pane, {measured, opening: {confidence: 0.5}})
         return nms(raw, above(raw, settings.confidence), settings.nms_iou).length
     }
     return cases.map(({measured, asked, candidates, state}) => ({
@@ -75,6 +75,12 @@ LEVELS = """async ({cases, base}) => {
         }),
         shown: [shown(candidates, state, 0, measured), shown(candidates, state, 1, null)],
     }))
+}"""
+
+ANSWERS = """async ({cases, base}) => {
+    const {answerOf} = await import(`${base}/answers.js`)
+    return cases.map(({score, sensitive, specific, confidence}) =>
+        answerOf(score, {sensitive, specific, confidence}))
 }"""
 
 WINDOWS = """async ({cases, base}) => {
@@ -133,6 +139,12 @@ def test_levels(ask) -> None:
     cases = golden("levels")
     for case, answer in zip(cases, ask(LEVELS, cases), strict=True):
         assert answer == case["expected"] | {"shown": case["shown"]}
+
+
+def test_answers(ask) -> None:
+    cases = golden("answers")
+    for case, answer in zip(cases, ask(ANSWERS, cases), strict=True):
+        assert answer == case["expected"], case
 
 
 def test_windows(ask) -> None:

@@ -22,7 +22,7 @@ def page() -> None:
     st.set_page_config(layout="wide", initial_sidebar_state="collapsed")
     st.html("<style>.stMainBlockContainer {padding: 3rem 1.5rem 1rem}</style>")
     st.session_state["runs"] = st.session_state.get("runs", 0) + 1
-    start = ViewerState.from_query(dict(st.query_params))
+    start = ViewerState.from_query(dict(st.query_params), ViewerState(confidence=0.5))
     if st.session_state.get("forced"):
         start = ViewerState(confidence=0.05)
     state = case_viewer(

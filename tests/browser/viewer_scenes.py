@@ -108,8 +108,15 @@ ROWS = (
 # Of the rows above one is solid in "tiers", and one dotted.
 MEASURED = {
     "measured": measured(),
+    "doubtful": measured(),
+    "faint": measured(),
+    "measured stack": measured(),
     "tiers": measured(points=(point("sensitivity ≥ 0.8", 4), point("specificity ≥ 0.95", 1))),
 }
+
+
+# Best scores of a doubt, and of no finding, by the points of `measured`.
+WEAKER = {"doubtful": ROWS[2:], "faint": ((10, 300, 90, 380, 0.05, 1),)}
 
 
 def many_rows(count: int, height: int, width: int) -> tuple:
@@ -142,7 +149,7 @@ def classifier_pane(sample: Sample, name: str) -> Pane:
 def scene(name: str, number: int) -> dict:
     height, width = 420, 560
     case = {"classes": CLASSES, "title": f"Case {number}"}
-    if name == "stack":
+    if name.endswith("stack"):
         samples = tuple(
             sample(f"slice{z}", 256, 256, z, ((60 + z, 60, 120, 120),) if z > 3 else ())
             for z in range(12)
@@ -152,7 +159,14 @@ def scene(name: str, number: int) -> dict:
         return {
             **case,
             "samples": samples,
-            "panes": [Pane(title="Stack", card=card(), predictions=predictions)],
+            "panes": [
+                Pane(
+                    title="Stack",
+                    card=card(),
+                    predictions=predictions,
+                    measured=MEASURED.get(name),
+                )
+            ],
         }
     if name == "many":
         height, width = 1500, 1200
@@ -171,7 +185,8 @@ def scene(name: str, number: int) -> dict:
         samples, rows = (sample(HOSTILE, height, width, 3, TRUTHS),), ROWS
         case = {"classes": (HOSTILE, "b"), "title": HOSTILE}
     else:
-        samples, rows = (sample(f"{name}{number}", height, width, number, TRUTHS),), ROWS
+        samples = (sample(f"{name}{number}", height, width, number, TRUTHS),)
+        rows = WEAKER.get(name, ROWS)
     if name.startswith("classifier"):
         return {**case, "samples": samples, "panes": [classifier_pane(samples[0], name)]}
     answer = prediction(samples[0].sample_id, rows, height, width, masks=name == "masks")

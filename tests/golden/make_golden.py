@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from fracture_core import boxes, masks
 from fracture_core.agreement import agree
 from fracture_core.matching import match
 from fracture_core.metrics.intervals import Proportion
+from fracture_core.models.case_answers import answer_of
 from fracture_core.models.levels import (
     confidence_at,
     evidence_for,
@@ -257,6 +259,15 @@ def level_cases() -> Iterator[dict[str, object]]:
         }
 
 
+def answer_cases() -> Iterator[dict[str, object]]:
+    """Every order of a score, two points and a confidence, equal and missing ones too."""
+    places = (None, 0.2, 0.5, 0.8)
+    for score, sensitive, specific, confidence in product(places, repeat=4):
+        asked = {"sensitive": sensitive, "specific": specific, "confidence": confidence}
+        found = answer_of(score, **asked)
+        yield {"score": score, **asked, "expected": asdict(found)}
+
+
 def window_cases() -> Iterator[dict[str, object]]:
     levels = np.arange(0, 65536, 397, dtype=np.uint16)
     for function in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
@@ -290,6 +301,7 @@ def main() -> None:
         "filter": filter_cases,
         "agreement": agreement_cases,
         "levels": level_cases,
+        "answers": answer_cases,
         "windows": window_cases,
         "masks": mask_cases,
     }

@@ -1,7 +1,7 @@
 /** The answer of a classifier: a score for every class of the whole picture, and no boxes. */
 
 import { element, setText } from "./elements.js"
-import { fixed, negativeWords } from "./measured_words.js"
+import { fixed, negativeWords, placeWords } from "./measured_words.js"
 
 const MOST_ROWS = 100
 const NOTE = "This model classifies the picture as a whole. It draws no boxes, so confidence, overlap merge and match do not apply."
@@ -55,11 +55,11 @@ export function classAccount(pane, answer, state) {
   return `${parts.join(" ")} ${knownWords(answer, state.show_truth)}`
 }
 
-/** On which side of the operating point in force the picture lies. */
+/** On which side of the confidence in force the picture lies. */
 function operatingWords(pane, { imageScore }, state) {
   const score = `image score ${imageScore.toFixed(2)}`
   if (imageScore < state.confidence) return negativeWords(pane, state, `this picture's ${score}`)
-  return `Its ${score} is at or above this operating point (${fixed(state.confidence)}).`
+  return `Its ${score} is at or above ${placeWords(pane.measured, state.confidence)} (${fixed(state.confidence)}).`
 }
 
 function knownWords({ known, right }, truthShown) {

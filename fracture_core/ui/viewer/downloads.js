@@ -1,6 +1,7 @@
 /** What can be taken away of a viewer: the shown findings, and the picture as it is seen. */
 
 import { bannerOf } from "./banner.js"
+import { answerIn } from "./answers.js"
 import { cocoOf, drawSheet, fileName, NOTICE, save } from "./exports.js"
 import { account } from "./findings.js"
 import { legendOf } from "./legend.js"
@@ -21,6 +22,7 @@ function sheet(viewer, pane) {
   const { active, content, explainer, frame, stage, state, title } = viewer
   const { length } = content.frames
   const map = explainer.mapOf({ model: active })
+  const answer = answerIn(pane, viewer.settings(active))
   const slice = length > 1 ? `, slice ${frame + 1} of ${length}` : ""
   return drawSheet(stage.picture, {
     window: stage.look.window,
@@ -32,6 +34,7 @@ function sheet(viewer, pane) {
     banner: bannerOf(pane) && `⚠ ${bannerOf(pane)}.`,
     lines: [
       `${title}${slice} · ${pane.title}`,
+      ...(answer ? [`${answer.sign} ${answer.words}.`] : []),
       account(pane, viewer.findings[active], viewer.settings(active)),
       ...(pane.measured ? [legendOf(pane.measured).map((line) => line.join(" ")).join(" · ")] : []),
       ...(map ? [map.words] : []),

@@ -1,6 +1,7 @@
 /** Files made in the browser: the shown findings as COCO JSON, the picture with overlays as PNG. */
 
 import { bannerHeight, bannerOf, drawBanner } from "./banner.js"
+import { answerIn, exportedAnswer } from "./answers.js"
 import { TABLE } from "./heatmap.js"
 import { findingsOf } from "./findings.js"
 import { pixelsOf } from "./masks.js"
@@ -47,6 +48,7 @@ export function cocoOf(content, pane, state) {
       model_id: pane.model_id,
       confidence: state.confidence,
       nms_iou: pane.needs_nms ? state.nms_iou : null,
+      answer: exportedAnswer(answerIn(pane, state)),
       date_created: new Date().toISOString(),
     },
     images: content.frames.map((frame, index) => ({

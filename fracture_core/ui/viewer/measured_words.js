@@ -1,6 +1,7 @@
 /** What was measured, in sentences: every figure with its unit, its interval and where it is from. */
 
 import { isStrange, NOT_MEASURED } from "./banner.js"
+import { opens } from "./thresholds.js"
 import { confidenceAt, evidenceFor, fpPerImageAt, levelAt, sensitivityAt, specificityAt, wilson } from "./measured.js"
 
 /** A confidence or a bound in as many digits as it was given, two at least. */
@@ -37,12 +38,17 @@ function worthOfNegative(measured, confidence) {
   return applied ?? { share: sensitivityAt(measured, confidence), where: placeOf(measured) }
 }
 
+/** What a confidence is called: an operating point only where it is one. */
+export function placeWords(measured, confidence) {
+  return pointNames(measured, confidence) ? "this operating point" : "this confidence"
+}
+
 /** What it is worth that nothing is shown: a negative is no more than that. */
 export function negativeWords(pane, state, best) {
-  if (isStrange(pane)) return `No finding above this operating point; ${NOT_MEASURED}; ${best}.`
+  if (isStrange(pane)) return `No finding above ${placeWords(pane.measured, state.confidence)}; ${NOT_MEASURED}; ${best}.`
   const { share, where } = worthOfNegative(pane.measured, state.confidence)
   const worth = share.total ? `measured sensitivity ${shareWords(share)} per ${pane.measured.unit} on ${where}${conditions(pane, state)}` : `its sensitivity is undefined: nothing to find in ${where}`
-  return `No finding above this operating point; ${worth}; ${best}.`
+  return `No finding above ${placeWords(pane.measured, state.confidence)}; ${worth}; ${best}.`
 }
 
 /** What a score is worth, told by the findings that were scored alike. */
@@ -73,12 +79,22 @@ export function settingWords(pane, state) {
   return `At ${image ? "image score" : "confidence"} ${fixed(confidence)} on ${placeOf(measured)}: ${parts.join(", ")}${conditions(pane, state)}.`
 }
 
-/** How a pane follows a dial that is not in raw confidence; empty where it is. */
-export function dialWords(pane, state, settings, imageScore) {
+/** Where a model opens, and why not where it should. */
+function openingWords({ opening, task }) {
+  const at = `starts at ${scoreName(task)} ${fixed(opening.confidence)}`
+  const rule = opening.rule ? `${at}, ${opening.rule}` : at
+  return opening.reason ? `${rule} (${opening.reason})` : rule
+}
+
+const scoreName = (task) => (task === "classify" ? "image score" : "confidence")
+
+/** How pane `n` follows a dial that is not in raw confidence, or where it opens; else empty. */
+export function dialWords(pane, state, n, settings, imageScore) {
+  if (opens(state, n)) return openingWords(pane)
   if (state.unit === "confidence") return ""
   const { measured } = pane
   const found = measured && confidenceAt(measured, state.unit, state.level)
-  const name = pane.task === "classify" ? "image score" : "confidence"
+  const name = scoreName(pane.task)
   const at = `${name} ${fixed(settings.confidence)}`
   if (!found) return `${measured ? "level undefined" : "not measured"}: raw ${at}`
   if (isStrange(pane)) return `${at}: ${NOT_MEASURED}`

@@ -17,10 +17,12 @@ export class PaneView {
     this.facts = element("span", { class: "pane-facts" })
     this.dial = element("span", { class: "pane-dial" })
     this.warnings = element("span", { class: "pane-warnings" })
+    this.answerWords = element("span")
+    this.answer = element("p", { class: "pane-answer", hidden: true }, this.answerWords)
     this.scores = element("div", { class: "pane-scores", hidden: true })
     this.note = element("p", { class: "pane-note", role: "status" })
     this.root = element("div", { class: "pane" }, this.picture, this.heatmap, this.overlay,
-      element("div", { class: "pane-head" }, this.letter, this.title, this.facts, this.dial, this.warnings, this.scores), this.note)
+      element("div", { class: "pane-head" }, this.letter, this.title, this.facts, this.warnings, this.answer, this.scores, this.dial), this.note)
     this.painter = new Painter()
     this.mapPainter = new Painter({ sheer: true })
     this.contexts = [this.picture, this.overlay, this.heatmap].map((canvas) => canvas.getContext("2d"))
@@ -64,6 +66,13 @@ export class PaneView {
   /** Where the dial takes this model. */
   tell(words) {
     setText(this.dial, words)
+  }
+
+  /** The answer to the case, {kind, sign, words}; null = there is none. */
+  showAnswer(answer) {
+    this.answer.hidden = !answer
+    this.answer.dataset.kind = answer?.kind ?? ""
+    setText(this.answerWords, answer ? `${answer.sign} ${answer.words}` : "")
   }
 
   showScores(scores) {

@@ -251,6 +251,11 @@ export class Stage {
     for (const pane of this.panes) pane.tell(wordsOf(pane.part))
   }
 
+  /** Show `answerIn(part)`, the answer to the case, at the head of every pane. */
+  answer(answerIn) {
+    for (const pane of this.panes) pane.showAnswer(answerIn(pane.part))
+  }
+
   /** Draw `marksOf(part)` in every pane; whether everything could be drawn in this frame. */
   mark(marksOf, { opacity, masks }) {
     const options = { opacity, masks, spacingMm: this.frame.spacing_mm }

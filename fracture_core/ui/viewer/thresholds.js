@@ -1,13 +1,22 @@
-/** Which settings a pane goes by: those for all, its own, or the confidence that reaches a level. */
+/**
+ * Which settings a pane goes by: those for all, its own, the confidence that reaches a level, or the
+ * one that its model opens at.
+ */
 
 import { confidenceAt, levelAt } from "./measured.js"
 
 const common = ({ confidence, nms_iou }) => [confidence, nms_iou]
 
-/** The state as the pane of a model sees it, which was `measured` or not (null). */
-export function settingsOf(state, pane, measured = null) {
-  const own = state.own[pane]
-  const settings = own ? { ...state, confidence: own[0], nms_iou: own[1] } : state
+/** Whether nobody chose the confidence of pane `n`: it is the one that its model opens at. */
+export function opens(state, n) {
+  const chosen = state.own[n] ? state.own[n][0] : state.confidence
+  return state.unit === "confidence" && chosen === null
+}
+
+/** The state as pane `n` sees it, whose model was `measured` or not (null) and has an `opening`. */
+export function settingsOf(state, n, { measured, opening }) {
+  const [chosen, nms_iou] = state.own[n] ?? common(state)
+  const settings = { ...state, confidence: chosen ?? opening.confidence, nms_iou }
   if (!measured || state.unit === "confidence") return settings
   const found = confidenceAt(measured, state.unit, state.level)
   return found ? { ...settings, confidence: found.confidence } : settings
@@ -25,13 +34,13 @@ export function placed(state, pane, part) {
 /** Settings of their own for all `panes`, beginning with those in force; or one set for all again. */
 export function toggledOwn(state, panes) {
   if (state.own.length) return { own: [] }
-  return { unit: "confidence", own: panes.map(({ measured }, n) => common(settingsOf(state, n, measured))) }
+  return { unit: "confidence", own: panes.map((pane, n) => common(settingsOf(state, n, pane))) }
 }
 
 /** One dial for all in this unit, beginning where the pane `n` stands. */
 export function inUnit(state, unit, panes, n) {
   const { measured } = panes[n]
-  const reached = measured && unit !== "confidence" ? levelAt(measured, unit, settingsOf(state, n, measured).confidence) : null
+  const reached = measured && unit !== "confidence" ? levelAt(measured, unit, settingsOf(state, n, panes[n]).confidence) : null
   return { unit, own: [], level: Math.min(reached ?? state.level, MOST_LEVEL[unit]) }
 }
 

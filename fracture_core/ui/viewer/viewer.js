@@ -1,6 +1,7 @@
 /** The viewer: holds the case and the state, judges and shows, and reports completed changes. */
 
 import { Banner } from "./banner.js"
+import { answerIn } from "./answers.js"
 import { Column } from "./column.js"
 import { commandsOf } from "./commands.js"
 import { compare, letterOf, placeIdOf } from "./comparison.js"
@@ -18,6 +19,7 @@ import { inUnit, placed, settingsOf, toggledOwn } from "./thresholds.js"
 import { Toolbar } from "./toolbar.js"
 
 const REPORT_FRAME_MILLISECONDS = 350
+const NO_MODEL = { measured: null, opening: { confidence: 0.5 } }
 const NEIGHBOURS = [1, -1, 2, -2]
 
 // Zoom and window outlive a viewer that Streamlit takes down and puts up again.
@@ -213,7 +215,7 @@ class Viewer {
 
   /** The state as pane `n` sees it. */
   settings(n) {
-    return settingsOf(this.state, n, this.content.panes[n]?.measured)
+    return settingsOf(this.state, n, this.content.panes[n] ?? NO_MODEL)
   }
 
   get mode() {
@@ -330,14 +332,16 @@ class Viewer {
     this.comparison = panes.length > 1 ? compare(panes, this.findings, this.state) : null
   }
 
-  /** Where the dial takes each model. */
+  /** Where the dial takes each model, and the answer to the case there. */
   tell() {
     const { panes } = this.content
-    const measured = panes.some((pane) => pane.measured)
-    const wordsOf = (n) => dialWords(panes[n], this.state, this.settings(n), panes[n].image_scores[this.frame])
-    this.stage.tell(({ model }) => (measured && model !== null ? wordsOf(model) : ""))
+    const wordsOf = (n) => dialWords(panes[n], this.state, n, this.settings(n), panes[n].image_scores[this.frame])
+    // A map of its own beside the picture says nothing new of the case.
+    const told = ({ model, what }) => model !== null && !what
+    this.stage.tell((part) => (told(part) ? wordsOf(part.model) : ""))
+    this.stage.answer((part) => (told(part) ? answerIn(panes[part.model], this.settings(part.model)) : null))
     this.legend.show(panes, this.active, panes.length > 1 ? letterOf(this.active) : "")
-    this.root.classList.toggle("measured", measured)
+    this.root.classList.toggle("measured", panes.some((pane) => pane.measured))
   }
 
   mark() {
