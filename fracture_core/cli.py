@@ -84,6 +84,13 @@ def evaluate(  # noqa: PLR0913, PLR0917
     one_class: Annotated[
         bool, typer.Option("--one-class", help="Every class counts as one finding.")
     ] = False,
+    is_a: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=CLASS, a class that counts as another; repeatable. By default "
+            "what was confirmed in the app; NAME= is no finding."
+        ),
+    ] = None,
     limit: Annotated[
         int | None, typer.Option(help="Only so many pictures, evenly spread.", min=1)
     ] = None,
@@ -107,6 +114,7 @@ def evaluate(  # noqa: PLR0913, PLR0917
     ] = False,
 ) -> None:
     """Predict a data set once and report every figure of it; run again with --resume to go on."""
+    from fracture_core.class_names import parse_table
     from fracture_core.evaluations import command
     from fracture_core.evaluations.command import Wishes
 
@@ -118,6 +126,7 @@ def evaluate(  # noqa: PLR0913, PLR0917
         "data": None if data is None else str(data.absolute()),
         "split": split,
         "one_class": one_class or None,
+        "is_a": parse_table(is_a) if is_a else None,
         "limit": limit,
     }
     judged: dict[str, object] = {

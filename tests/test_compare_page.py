@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from fracture_core import class_names
 from fracture_core.demo import demo_case
 from fracture_core.errors import WeightsError
 from fracture_core.models.fake import CARD, FakeModel
 from fracture_core.models.library import add_named
 from fracture_core.models.points import write_points
 from fracture_core.ui import comparing, predicting
-from fracture_core.ui.case_viewer import ViewerState
+from fracture_core.ui.case_viewer import ViewerState, _pack_case
 from fracture_core.ui.cases import Case
 from fracture_core.ui.comparing import carry_own, compare
 from tests.measurements import measured
@@ -99,7 +100,6 @@ def test_four_models_show_what_they_are(shown: list) -> None:
     assert "no class in common with model B and model C" in panes[0].warnings
     assert not shown[-1].comparable
     assert not app.session_state["comparing"].class_aware
-    assert len({pane.card.classes for pane in panes[:3]} | {shown[-1].case.classes}) == 1
 
 
 def test_no_model_is_no_error() -> None:
@@ -173,16 +173,32 @@ def test_each_pane_has_what_was_measured_of_its_model() -> None:
     assert found.panes[1].predictions[0] is not None
 
 
-def test_boxes_come_in_common_classes_whatever_each_model_calls_them() -> None:
+def test_each_model_keeps_its_classes_and_equal_names_count_as_one() -> None:
     case = small_case(CARD.classes[:5])
     turned = tuple(reversed(CARD.classes))
     found = compare([fake("a"), fake("b", *turned)], case)
-    first, second = (pane.predictions[0].detections for pane in found.panes)
-    # The fake model answers with the same numbers of classes, which mean others for the second.
-    assert (second.labels == len(turned) - 1 - first.labels).all()
-    assert found.panes[0].card.classes == found.panes[1].card.classes == found.case.classes
+    assert [pane.card.classes for pane in found.panes] == [CARD.classes, turned]
+    packed = _pack_case(case.samples, found.panes, case.classes, found.is_a)
+    first, second = (pane["groups"] for pane in packed["panes"])
+    assert second == tuple(reversed(first))
+    assert packed["groups"] == first[:5]
     assert found.comparable
     assert [pane.warnings for pane in found.panes] == [(), ()]
+
+
+def test_what_was_confirmed_of_classes_makes_models_comparable() -> None:
+    case = small_case(CARD.classes[:5])
+    cards = [fake("a"), fake("b", "fracture")]
+    assert not compare(cards, case).comparable
+    table = dict.fromkeys(CARD.classes, "fracture")
+    class_names.keep(CARD.classes, ["fracture"], table)
+    class_names.keep(["fracture"], CARD.classes[:5], table)
+    found = compare(cards, case)
+    assert found.comparable
+    assert [pane.warnings for pane in found.panes] == [(), ()]
+    packed = _pack_case(case.samples, found.panes, case.classes, found.is_a)
+    assert {*packed["groups"], *packed["panes"][0]["groups"]} == {*packed["panes"][1]["groups"]}
+    assert [pane["comparable"] for pane in packed["panes"]] == [True, True]
 
 
 def test_classes_that_differ_are_told() -> None:

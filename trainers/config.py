@@ -139,6 +139,8 @@ class TrainConfig(Phase):
     """The data set's classes when the run was made; training stops if they have changed."""
     merge_classes: str = ""
     """Every class counts as this one; empty = classes stay as they are."""
+    is_a: dict[str, str] = {}
+    """Classes that count as another, such as {"wrist positive": "fracture"}; empty = none does."""
     classify: Literal["class", "findings"] = "class"
     """Classifiers: by the picture's class, or whether there is any finding (healthy, fracture)."""
     normals: Annotated[float | None, Field(ge=0)] = None

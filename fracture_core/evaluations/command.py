@@ -17,7 +17,12 @@ from fracture_core.evaluations.report import Report
 from fracture_core.evaluations.report_files import write_csv, write_json
 from fracture_core.evaluations.report_text import as_text
 from fracture_core.evaluations.reporting import report_of
-from fracture_core.evaluations.running import check_evaluation, open_evaluation, run_evaluation
+from fracture_core.evaluations.running import (
+    check_evaluation,
+    open_evaluation,
+    run_evaluation,
+    with_kept_classes,
+)
 from fracture_core.evaluations.sentences import sentence_of_negative
 from fracture_core.evaluations.subgroups import with_subgroups
 from fracture_core.metrics.critical import FRACTURE10_PAIRS
@@ -40,8 +45,10 @@ def start(asked: Mapping[str, object], out: Path | None, wishes: Wishes) -> int:
     """In a new folder; the exit code, 1 where pictures were left out. None = not asked for."""
     if asked["model"] is None or asked["data"] is None:
         raise ConfigError("evaluate", expected="--model and --data, or --resume", found="neither")
-    config = EvaluateConfig.of(**_given(asked))
+    config = with_kept_classes(EvaluateConfig.of(**_given(asked)))
     check_evaluation(config)
+    for name, parent in config.is_a.items():
+        print(f"{name} counts as {parent or 'no finding'}", file=sys.stderr)
     run = new_evaluation(config, folder=out)
     print(run.path, file=sys.stderr)
     return _go_on(run, wishes)

@@ -14,8 +14,9 @@ class EvaluateConfig(BaseModel):
     """A model to ask, by library id or name, and a split of a data set to ask it about.
 
     `data` is an absolute path · `split` "all" is every picture · `one_class`: every class of model
-    and truth counts as one · `limit` takes so many pictures, evenly spread, None = all · `nms_iou`
-    and `match_iou` are those of the printed report: what is stored is raw.
+    and truth counts as one · `is_a` tells which classes count as another, as
+    `class_names.bring_together` reads it · `limit` takes so many pictures, evenly spread, None =
+    all · `nms_iou` and `match_iou` are those of the printed report: what is stored is raw.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -25,6 +26,7 @@ class EvaluateConfig(BaseModel):
     data: str = Field(min_length=1)
     split: str = "val"
     one_class: bool = False
+    is_a: dict[str, str] = {}
     limit: int | None = Field(default=None, ge=1)
     nms_iou: float = Field(default=0.5, ge=0, le=1)
     match_iou: float = Field(default=0.5, gt=0, le=1)

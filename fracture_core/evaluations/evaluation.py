@@ -24,8 +24,9 @@ class About(BaseModel):
     `classes` are the model's, then those only the truth knows · `model_classes` says how many are
     the model's · `healthy` is the class that means "nothing here", "" = there is none ·
     `data_stamp` tells one state of the data set from another · `one_class`: every class of model
-    and truth counts as one · `scope`: whether the model was made for these images, None = that was
-    not recorded yet.
+    and truth counts as one · `is_a` tells which classes counted as another · `kinds` are the data
+    set's own classes where several of them count as one, else none · `scope`: whether the model was
+    made for these images, None = that was not recorded yet.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,6 +48,8 @@ class About(BaseModel):
     created_utc: str
     code_version: str
     scope: ScopeCounts | None = None
+    is_a: dict[str, str] = {}
+    kinds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +59,7 @@ class Evaluation:
     `sample_ids`, `group_ids` (I), the patient or study · `raw` every candidate, nothing merged ·
     `truths` of the pictures that are `known` (I,), no others · `image_scores` (I,) ·
     `class_scores` (I, K) of a classifier, else None · `image_classes` (I,) int64, −1 = unknown ·
+    `truth_kinds` (T,) int64, which of `about.kinds` each truth is, None = none are kept ·
     `seconds` (I,) · `sizes_px` (I, 2) int64, height and width, None where nobody said ·
     `spacing_mm` (I, 2) float64 of rows and columns, nan where nobody said · `attributes` what is
     known of the pictures in words.
@@ -74,6 +78,7 @@ class Evaluation:
     sizes_px: Int64s | None = None
     spacing_mm: Float64s | None = None
     attributes: tuple[Attribute, ...] = ()
+    truth_kinds: Int64s | None = None
     _merged: dict[float, Columns] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -88,6 +93,9 @@ class Evaluation:
         for each in self.attributes:
             if len(each) != count:
                 raise ValueError(f"{each.name}: expected {count} pictures, got {len(each)}")
+        kinds = self.truth_kinds
+        if kinds is not None and len(kinds) != len(self.truths):
+            raise ValueError(f"truth_kinds: expected {len(self.truths)}, got {len(kinds)}")
 
     def __len__(self) -> int:
         return len(self.sample_ids)
@@ -126,6 +134,7 @@ class Evaluation:
     def pictures(self, kept: Bools) -> Self:
         """Only the marked (I,) pictures, in the same order."""
         where = np.flatnonzero(kept)
+        kinds = self.truth_kinds
         return replace(
             self,
             sample_ids=tuple(self.sample_ids[i] for i in where),
@@ -140,5 +149,6 @@ class Evaluation:
             sizes_px=None if self.sizes_px is None else self.sizes_px[kept],
             spacing_mm=None if self.spacing_mm is None else self.spacing_mm[kept],
             attributes=tuple(each.only(kept) for each in self.attributes),
+            truth_kinds=None if kinds is None else kinds[kept[self.truths.image]],
             _merged={},
         )

@@ -124,7 +124,7 @@ def load_evaluation(folder: Path) -> Evaluation:
     if not run.evaluation.is_file():
         raise _half_written(run)
     done = read_completed(run)
-    truths = read_truths(folder / TRUTHS)
+    truths = read_truths(folder / TRUTHS, kinds=len(done.about.kinds))
     answers = read_answers(folder / ANSWERS, truths.sizes_px)
     found = (len(answers), len(answers.raw))
     if found != (done.pictures, done.boxes):
@@ -146,6 +146,7 @@ def load_evaluation(folder: Path) -> Evaluation:
         group_ids=judged.group_ids,
         raw=answers.raw,
         truths=judged.boxes,
+        truth_kinds=judged.kinds,
         known=judged.known,
         image_scores=answers.image_scores,
         class_scores=scores if scores.shape[1] else None,

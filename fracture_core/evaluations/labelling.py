@@ -1,14 +1,17 @@
 """What a data set's annotations mean in the classes of a model."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from fracture_core import classes as class_names
+import numpy as np
+
+from fracture_core import class_names
+from fracture_core.class_names import NO_CLASS, IsA, bring_together
 from fracture_core.datasets import Dataset
 from fracture_core.errors import ConfigError
 from fracture_core.evaluations.evaluation import UNKNOWN_CLASS
 from fracture_core.models.cards import ModelCard
-from fracture_core.types import Detections, Sample
+from fracture_core.types import Detections, Int64s, Sample
 
 FINDING = "finding"
 """What the one class is called where the model tells several apart."""
@@ -17,8 +20,9 @@ FINDING = "finding"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Labelling:
     """`classes` are the model's, then those only the truth knows · `moved` says which of them each
-    of the data set's is, `answered` which each of the model's is · `healthy` "nothing here", "" =
-    there is none · `image_class` the class of a picture, −1 = unknown.
+    of the data set's is, `answered` which each of the model's is, −1 = no finding · `healthy`
+    "nothing here", "" = there is none · `image_class` the class of a picture, −1 = unknown ·
+    `kinds` the data set's own classes where several of them count as one, else none.
     """
 
     classes: tuple[str, ...]
@@ -27,18 +31,32 @@ class Labelling:
     answered: tuple[int, ...]
     healthy: str
     image_class: Callable[[Sample], int]
+    kinds: tuple[str, ...] = ()
 
     def truth(self, sample: Sample) -> Detections:
         """Its boxes in these classes; none where it is unknown."""
         return class_names.relabel(sample.truth or Detections.empty(), self.moved)
 
+    def truth_kinds(self, sample: Sample) -> Int64s:
+        """(n,) which of `kinds` each box of `truth` is."""
+        labels = (sample.truth or Detections.empty()).labels
+        return labels[np.asarray(self.moved, dtype=np.int64)[labels] != NO_CLASS]
 
-def label(card: ModelCard, dataset: Dataset, *, one_class: bool) -> Labelling:
+
+def label(
+    card: ModelCard, dataset: Dataset, *, one_class: bool, is_a: IsA | None = None
+) -> Labelling:
     """How to hold a model against a data set; raises ConfigError where they have nothing in
     common.
     """
+    found = _label(card, dataset, one_class=one_class, is_a=is_a or {})
+    several = len(set(found.moved)) < len(found.moved)
+    return replace(found, kinds=dataset.classes) if several else found
+
+
+def _label(card: ModelCard, dataset: Dataset, *, one_class: bool, is_a: IsA) -> Labelling:
     if card.task == "classify":
-        return _of_classifier(card, dataset, one_class=one_class)
+        return _of_classifier(card, dataset, one_class=one_class, is_a=is_a)
     if one_class:
         name = card.classes[0] if len(card.classes) == 1 else FINDING
         return Labelling(
@@ -49,21 +67,26 @@ def label(card: ModelCard, dataset: Dataset, *, one_class: bool) -> Labelling:
             healthy="",
             image_class=_unknown,
         )
-    if not class_names.shared(card.classes, dataset.classes):
+    if not bring_together(card.classes, dataset.classes, is_a=is_a).share:
         advice = "With one class (--one-class) every class of both counts as one finding."
         raise _nothing_in_common(card, dataset, advice)
-    return _by_name(card, dataset, healthy="", image_class=_unknown)
+    return _by_name(card, dataset, is_a, healthy="", image_class=_no_class)
 
 
-def _of_classifier(card: ModelCard, dataset: Dataset, *, one_class: bool) -> Labelling:
+def _of_classifier(card: ModelCard, dataset: Dataset, *, one_class: bool, is_a: IsA) -> Labelling:
     """By the classes of pictures, or by whether there is any finding."""
     healthy = str(card.architecture.get("healthy", ""))
     healthy = healthy if healthy in card.classes else ""
     others = [name for name in card.classes if name != healthy]
-    if not one_class and class_names.shared(others, dataset.classes):
-        names, moved = class_names.merge(card.classes, dataset.classes)
-        nothing = names.index(healthy) if healthy else UNKNOWN_CLASS
-        return _by_name(card, dataset, healthy, _named_class(moved, nothing))
+    # Its own class for nothing stays one; what else is no finding is of that class.
+    table = {name: parent for name, parent in is_a.items() if name != healthy}
+    if not one_class and bring_together(others, dataset.classes, is_a=table).share:
+
+        def by_name(moved: Sequence[int], names: Sequence[str]) -> Callable[[Sample], int]:
+            nothing = names.index(healthy) if healthy else UNKNOWN_CLASS
+            return _named_class([nothing if at == NO_CLASS else at for at in moved], nothing)
+
+        return _by_name(card, dataset, table, healthy, by_name)
     if healthy and (one_class or len(others) == 1):
         return _by_findings(card, dataset, healthy, others)
     advice = "Its classes can be told from any finding only where one of them means healthy."
@@ -73,16 +96,21 @@ def _of_classifier(card: ModelCard, dataset: Dataset, *, one_class: bool) -> Lab
 
 
 def _by_name(
-    card: ModelCard, dataset: Dataset, healthy: str, image_class: Callable[[Sample], int]
+    card: ModelCard,
+    dataset: Dataset,
+    is_a: IsA,
+    healthy: str,
+    image_class: Callable[[Sequence[int], Sequence[str]], Callable[[Sample], int]],
 ) -> Labelling:
-    names, moved = class_names.merge(card.classes, dataset.classes)
+    met = bring_together(card.classes, dataset.classes, is_a=is_a)
+    answered, moved = met.moved
     return Labelling(
-        classes=names,
-        model_classes=len(card.classes),
+        classes=met.names,
+        model_classes=len(set(answered) - {NO_CLASS}),
         moved=moved,
-        answered=tuple(range(len(card.classes))),
+        answered=answered,
         healthy=healthy,
-        image_class=image_class,
+        image_class=image_class(moved, met.names),
     )
 
 
@@ -120,7 +148,14 @@ def _unknown(_: Sample) -> int:
     return UNKNOWN_CLASS
 
 
+def _no_class(_moved: Sequence[int], _names: Sequence[str]) -> Callable[[Sample], int]:
+    return _unknown
+
+
 def _nothing_in_common(card: ModelCard, dataset: Dataset, advice: str) -> ConfigError:
+    proposed = class_names.propose(card.classes, dataset.classes)
+    if pairs := [f'--is-a "{name}={parent}"' for name, parent in proposed.items() if parent]:
+        advice = f"They may mean the same ({_listed(pairs)}). {advice}"
     return ConfigError(
         dataset.name,
         expected=f"a class of {card.title} ({_listed(card.classes)})",

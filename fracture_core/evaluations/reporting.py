@@ -147,6 +147,7 @@ def report_of(
     study rule or a critical pair that is none.
     """
     from fracture_core.evaluations.reporting_boxes import report_boxes
+    from fracture_core.evaluations.reporting_kinds import report_kinds
     from fracture_core.evaluations.reporting_pictures import report_classes, report_pictures
 
     if study_rule not in STUDY_RULES:
@@ -171,6 +172,7 @@ def report_of(
     else:
         report_boxes(draft, scored)
     report_pictures(draft, scored)
+    report_kinds(draft)
     draft.draw_intervals()
     return _finished(evaluation, draft)
 

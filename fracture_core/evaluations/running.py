@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
+from fracture_core import class_names
+from fracture_core.class_names import NO_CLASS, relabel
 from fracture_core.datasets import Dataset, open_dataset
 from fracture_core.errors import BadInput, ConfigError
 from fracture_core.evaluations.config import EvaluateConfig, read_config
@@ -43,7 +45,7 @@ from fracture_core.models.cards import ModelCard
 from fracture_core.models.fake import FakeModel
 from fracture_core.models.library import list_cards, open_model
 from fracture_core.runs import EVALUATION, RunFolder
-from fracture_core.types import Detections, Prediction, Sample
+from fracture_core.types import Prediction, Sample
 
 BATCH = 16
 PART_PICTURES = 512
@@ -74,7 +76,7 @@ def run_evaluation(
         dataset = open_dataset(Path(config.data))
         ids = ids_of(dataset, config)
         model = _open(config.model, dataset)
-        labelling = label(model.card, dataset, one_class=config.one_class)
+        labelling = label(model.card, dataset, one_class=config.one_class, is_a=config.is_a)
         about, truths, unreadable = _begin(run, config, dataset, model.card, labelling, ids)
         work = _Work(run, dataset, model, labelling, truths)
         if not work.go_on(progress, stop):
@@ -100,9 +102,21 @@ def check_evaluation(config: EvaluateConfig) -> None:
     ids = ids_of(dataset, config)
     known = {card.model_id: card for card in list_cards()}
     card = known.get(config.model) or open_model(config.model).card
-    labelling = label(_in_classes_of(card, dataset), dataset, one_class=config.one_class)
+    card = _in_classes_of(card, dataset)
+    labelling = label(card, dataset, one_class=config.one_class, is_a=config.is_a)
     if not any(_is_judged(dataset, each, labelling, card) for each in ids):
         raise _no_truth(dataset, config)
+
+
+def with_kept_classes(config: EvaluateConfig) -> EvaluateConfig:
+    """With what was confirmed of the model's and the data set's classes, unless it tells some."""
+    if config.is_a or config.one_class:
+        return config
+    known = {card.model_id: card for card in list_cards()}
+    card = known.get(config.model) or open_model(config.model).card
+    dataset = open_dataset(Path(config.data))
+    is_a = class_names.kept(_in_classes_of(card, dataset).classes, dataset.classes)
+    return config.model_copy(update={"is_a": is_a or {}})
 
 
 def ids_of(dataset: Dataset, config: EvaluateConfig) -> tuple[str, ...]:
@@ -186,6 +200,8 @@ def _begin(
         data_stamp=stamp,
         split=split_name(config.split),
         one_class=config.one_class,
+        is_a=config.is_a,
+        kinds=labelling.kinds,
         created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
         code_version=version("fracture-workbench"),
         scope=count_scope(card.scope, told),
@@ -204,8 +220,8 @@ def _unchanged(path: Path, now: About) -> About:
         before = About.model_validate_json(path.read_bytes())
     except ValidationError as error:
         raise ConfigError(path, expected="what it was started with", found="other text") from error
-    # One that was begun before scopes were recorded goes on as it was.
-    moments = {"created_utc": "", "code_version": ""}
+    # What was begun before scopes were recorded, or kinds kept, goes on without them.
+    moments = {"created_utc": "", "code_version": "", "kinds": before.kinds}
     if before.scope is None:
         now = now.model_copy(update={"scope": None})
     if before.model_copy(update=moments) != now.model_copy(update=moments):
@@ -249,6 +265,8 @@ def _collect(
         truths.boxes.append(truth)
         truths.spacing_mm.append(sample.spacing_mm or (np.nan, np.nan))
         truths.attributes.append(sample.attributes)
+        if labelling.kinds:
+            truths.kinds.append(labelling.truth_kinds(sample))
     return truths.build(), tuple(unreadable), stamp.hexdigest()
 
 
@@ -328,13 +346,12 @@ class _Work:
         moved = self._labelling.answered
         if moved == tuple(range(len(moved))):
             return found
-        boxes = found.detections
-        if len(boxes):
-            labels = [moved[each] for each in boxes.labels]
-            boxes = Detections.of(boxes.xyxy, boxes.scores, labels, boxes.masks)
+        boxes = relabel(found.detections, moved)
         scores = found.class_scores
         if scores is not None:
-            sums = np.bincount(moved, weights=scores, minlength=self._labelling.model_classes)
+            told = np.asarray(moved) != NO_CLASS
+            numbers, weights = np.asarray(moved)[told], scores[told]
+            sums = np.bincount(numbers, weights=weights, minlength=self._labelling.model_classes)
             scores = np.minimum(sums, 1.0).astype(np.float32)
         return replace(found, detections=boxes, class_scores=scores)
 

@@ -49,7 +49,7 @@ _TRUTHS = {
     "image_classes": ("<i2", 1),
 }
 # Evaluations from before these were stored have none.
-_KNOWN = {"spacing_mm": ("<f4", 2), **attributes.ARRAYS}
+_KNOWN = {"spacing_mm": ("<f4", 2), "kinds": ("<i2", 1), **attributes.ARRAYS}
 _ANSWERS = {
     **_BOXES,
     "positions": ("<i4", 1),
@@ -61,7 +61,9 @@ _ANSWERS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truths:
-    """Of all pictures asked for, as in `Evaluation`; `spacing_mm` is nan where nobody said."""
+    """Of all pictures asked for, as in `Evaluation`; `spacing_mm` is nan where nobody said, and
+    `kinds` (T,) are its `truth_kinds`.
+    """
 
     sample_ids: tuple[str, ...]
     group_ids: tuple[str, ...]
@@ -71,6 +73,7 @@ class Truths:
     boxes: Columns
     spacing_mm: Float64s
     attributes: tuple[Attribute, ...] = ()
+    kinds: Int64s | None = None
 
     def __len__(self) -> int:
         return len(self.sample_ids)
@@ -143,6 +146,7 @@ class TruthBuilder:
     boxes: list[Detections] = field(default_factory=list)
     spacing_mm: list[tuple[float, float]] = field(default_factory=list)
     attributes: list[Mapping[str, str]] = field(default_factory=list)
+    kinds: list[Int64s] = field(default_factory=list)
 
     def build(self) -> Truths:
         # Masks of all truths, or none: one data set can outline some pictures and others not.
@@ -157,6 +161,7 @@ class TruthBuilder:
             boxes=Columns.of(boxes),
             spacing_mm=np.array(self.spacing_mm, dtype=np.float64).reshape(-1, 2),
             attributes=columns_of(self.attributes),
+            kinds=np.concatenate(self.kinds) if self.kinds else None,
         )
 
 
@@ -177,12 +182,13 @@ def write_truths(truths: Truths, path: Path) -> None:
             "image_classes": truths.image_classes.astype("<i2"),
             "spacing_mm": truths.spacing_mm.astype("<f4"),
             **attributes.to_arrays(truths.attributes, len(truths)),
+            **({} if truths.kinds is None else {"kinds": truths.kinds.astype("<i2")}),
         },
     )
 
 
-def read_truths(path: Path) -> Truths:
-    """Raises ConfigError."""
+def read_truths(path: Path, *, kinds: int = 0) -> Truths:
+    """Of truths that are each one of so many `kinds`, 0 = none are kept; raises ConfigError."""
     arrays = read_arrays(path, _TRUTHS, _KNOWN)
     count = len(arrays["id_lengths"])
     _require(path, arrays, count, ("counts", "group_lengths", "known", "image_classes"))
@@ -202,6 +208,7 @@ def read_truths(path: Path) -> Truths:
         attributes=(
             attributes.from_arrays(path, arrays, count) if "attribute_codes" in arrays else ()
         ),
+        kinds=_as_kinds(path, arrays, kinds) if kinds else None,
     )
 
 
@@ -212,6 +219,14 @@ def _spacing(path: Path, arrays: dict[str, Array], count: int) -> Float64s:
     if spacing.shape != (count, 2) or (spacing <= 0).any():
         raise ConfigError(path, expected=f"the spacing of {count} pictures", found="others")
     return spacing
+
+
+def _as_kinds(path: Path, arrays: dict[str, Array], count: int) -> Int64s:
+    _require(path, arrays, len(arrays["labels"]), ("kinds",))
+    found: Int64s = arrays["kinds"].astype(np.int64)
+    if ((found < 0) | (found >= count)).any():
+        raise ConfigError(path, expected=f"kinds below {count}", found="others")
+    return found
 
 
 def write_answers(answers: Answers, path: Path) -> None:
@@ -266,6 +281,7 @@ def pick_truths(truths: Truths, positions: Int64s) -> Truths:
         boxes=truths.boxes.pictures(kept),
         spacing_mm=truths.spacing_mm[positions],
         attributes=tuple(each.only(kept) for each in truths.attributes),
+        kinds=None if truths.kinds is None else truths.kinds[kept[truths.boxes.image]],
     )
 
 

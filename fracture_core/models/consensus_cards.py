@@ -18,7 +18,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from fracture_core import classes
+from fracture_core.class_names import bring_together
 from fracture_core.errors import WeightsError
 from fracture_core.models.cards import ModelCard
 
@@ -156,15 +156,8 @@ def shared_classes(
 
     A model that classifies has none of them.
     """
-    names: tuple[str, ...] = ()
-    moved: list[tuple[int, ...]] = []
-    for card in cards:
-        if card.task == "classify":
-            moved.append(())
-            continue
-        names, places = classes.merge(names, card.classes)
-        moved.append(places)
-    return names, tuple(moved)
+    met = bring_together(*(() if card.task == "classify" else card.classes for card in cards))
+    return met.names, met.moved
 
 
 def consensuses_with(model_id: str, cards: Sequence[ModelCard]) -> tuple[ModelCard, ...]:

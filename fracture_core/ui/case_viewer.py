@@ -15,6 +15,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import streamlit as st
 
+from fracture_core.class_names import NO_CLASS, IsA, bring_together
 from fracture_core.errors import ConfigError
 from fracture_core.matching import Rule
 from fracture_core.models.cards import ModelCard
@@ -222,11 +223,13 @@ def case_viewer(  # noqa: PLR0913 (one call with names)
     on_explain: Callable[[Asked], None] | None = None,
     on_read: Callable[[], None] | None = None,
     explanations: Sequence[ExplanationLink] = (),
+    is_a: IsA | None = None,
 ) -> ViewerState:
     """Show one case, its samples being the frames, and return the state in force.
 
-    `classes` name the labels of the truth. A `state` other than the one given in the run before
-    takes effect in the browser; the same one leaves the reader's own settings alone. `on_step` is
+    `classes` name the labels of the truth; `is_a` tells which of them, and of the models', count as
+    another. A `state` other than the one given in the run before takes effect in the browser; the
+    same one leaves the reader's own settings alone. `on_step` is
     called with 1 or −1 when the reader asks for the next or previous case; without it the viewer
     offers no such step. `on_explain` is called when the reader asks for an explanation; the answers
     there are, or are on their way, are `explanations`. `on_read` is called when the reader wants a
@@ -238,7 +241,7 @@ def case_viewer(  # noqa: PLR0913 (one call with names)
     forced = _reconcile(key, state, case_id, len(samples))
     data = {
         "module": script_path("viewer.js"),
-        "case": share_case(_pack_case(samples, panes, classes)),
+        "case": share_case(_pack_case(samples, panes, classes, is_a)),
         "case_id": case_id,
         "key": key,
         "title": title,
@@ -337,15 +340,28 @@ def _case_id(samples: Sequence[Sample]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _pack_case(samples: Sequence[Sample], panes: Sequence[Pane], classes: Sequence[str]) -> Json:
+def _pack_case(
+    samples: Sequence[Sample], panes: Sequence[Pane], classes: Sequence[str], is_a: IsA | None
+) -> Json:
+    """Labels stay those of each list; "groups" tells which of them count as the same class."""
+    lists = [classes, *(pane.card.classes for pane in panes)]
+    groups, *of_panes = bring_together(*lists, is_a=is_a).moved
     return {
         "classes": list(classes),
-        "frames": [_pack_frame(sample) for sample in samples],
-        "panes": [_pack_pane(pane, len(samples)) for pane in panes],
+        "groups": groups,
+        "frames": [_pack_frame(sample, groups) for sample in samples],
+        "panes": [
+            _pack_pane(pane, len(samples))
+            | {"groups": own, "comparable": not groups or bool({*own} & {*groups} - {NO_CLASS})}
+            for pane, own in zip(panes, of_panes, strict=True)
+        ],
     }
 
 
-def _pack_frame(sample: Sample) -> Json:
+def _pack_frame(sample: Sample, groups: Sequence[int]) -> Json:
+    truth, label = sample.truth, sample.image_class
+    if truth is not None and NO_CLASS in groups:
+        truth = truth[np.flatnonzero(np.asarray(groups)[truth.labels] != NO_CLASS)]
     return {
         "id": sample.sample_id,
         "pixels": share_pixels(sample),
@@ -354,8 +370,9 @@ def _pack_frame(sample: Sample) -> Json:
         "spacing_mm": sample.spacing_mm,
         "windows": [asdict(window) for window in sample.windows],
         "scale": asdict(sample.scale),
-        "truth": _pack_detections(sample.truth),
-        "image_class": sample.image_class,
+        "truth": _pack_detections(truth),
+        "image_class": label,
+        "image_group": None if label is None else groups[label],
     }
 
 

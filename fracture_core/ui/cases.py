@@ -1,10 +1,9 @@
 """A case: what the reader has before them, one picture or a stack of slices."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from fracture_core import classes as class_names
 from fracture_core.attributes import common
 from fracture_core.types import Sample
 
@@ -63,18 +62,3 @@ class Case:
             samples=tuple(dataset[sample_id] for sample_id in sample_ids),
             classes=dataset.classes,
         )
-
-    def in_classes(self, names: Sequence[str]) -> Self:
-        """The case, boxes and image class, in a model's classes; the truth's others come after."""
-        merged, moved = class_names.merge(names, self.classes)
-        samples = tuple(_relabelled(sample, moved) for sample in self.samples)
-        return replace(self, samples=samples, classes=merged)
-
-
-def _relabelled(sample: Sample, moved: Sequence[int]) -> Sample:
-    truth, label = sample.truth, sample.image_class
-    return replace(
-        sample,
-        truth=None if truth is None else class_names.relabel(truth, moved),
-        image_class=None if label is None else moved[label],
-    )

@@ -1,12 +1,11 @@
 """Several models on one case: who they are, their answers one after another, and their panes."""
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import streamlit as st
 
-from fracture_core import classes as class_names
+from fracture_core.class_names import IsA, bring_together, kept_among
 from fracture_core.errors import ConfigError, WorkbenchError
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.library import points_of, weights_bytes
@@ -24,18 +23,23 @@ _MOST_NAMES = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """`case` and `panes` have their boxes in the same classes · `comparable`: any two of models and
-    truth have a class in common, so that classes can be held against each other at all.
+    """`is_a` tells which classes count as another · `comparable`: any two of models and truth have
+    a class in common, so that classes can be held against each other at all.
     """
 
     case: Case
     panes: tuple[Pane, ...]
+    is_a: IsA
     comparable: bool
 
 
 def compare(cards: Sequence[ModelCard], case: Case) -> Comparison:
-    """Predict with one model after another; one that fails has the reason in its pane."""
-    names = _all_classes(cards, case)
+    """Predict with one model after another; one that fails has the reason in its pane.
+
+    Raises ConfigError where what the reader confirmed of classes cannot be read.
+    """
+    lists = [card.classes for card in _detectors(cards)]
+    is_a = kept_among([*lists, case.classes])
     bar = st.empty()
     panes = []
     for n, card in enumerate(cards):
@@ -46,11 +50,10 @@ def compare(cards: Sequence[ModelCard], case: Case) -> Comparison:
             bar.progress(start + share / len(cards), words)
 
         pane = _pane(card, case, report)
-        panes.append(_in_classes(pane, names, _warnings(n, cards, case)))
+        panes.append(_with_warnings(pane, _warnings(n, cards, case, is_a)))
     bar.empty()
-    return Comparison(
-        case=case.in_classes(names), panes=tuple(panes), comparable=_comparable(cards, case)
-    )
+    comparable = bring_together(*lists, case.classes, is_a=is_a).share
+    return Comparison(case=case, panes=tuple(panes), is_a=is_a, comparable=comparable)
 
 
 def carry_own(state: ViewerState, before: Sequence[str], after: Sequence[str]) -> ViewerState:
@@ -122,39 +125,14 @@ def _detectors(cards: Sequence[ModelCard]) -> list[ModelCard]:
     return [card for card in cards if card.task != "classify"]
 
 
-def _all_classes(cards: Sequence[ModelCard], case: Case) -> tuple[str, ...]:
-    """The classes of all detectors in their order, then those only the truth knows."""
-    names: tuple[str, ...] = ()
-    for card in _detectors(cards):
-        names, _ = class_names.merge(names, card.classes)
-    return class_names.merge(names, case.classes)[0]
-
-
-def _in_classes(pane: Pane, names: tuple[str, ...], warnings: tuple[str, ...]) -> Pane:
-    """The pane with its boxes in common classes; a classifier keeps its own."""
+def _with_warnings(pane: Pane, warnings: tuple[str, ...]) -> Pane:
+    """A classifier's classes are never held against those of boxes."""
     if pane.card.task == "classify":
         return pane
-    _, moved = class_names.merge(names, pane.card.classes)
-    predictions = tuple(
-        one and replace(one, detections=class_names.relabel(one.detections, moved))
-        for one in pane.predictions
-    )
-    card = pane.card.model_copy(update={"classes": names})
-    warnings = (*pane.warnings, *warnings)
-    return replace(pane, card=card, predictions=predictions, warnings=warnings)
+    return replace(pane, warnings=(*pane.warnings, *warnings))
 
 
-def _shares(first: Sequence[str], second: Sequence[str]) -> bool:
-    """Whether two lists of classes can be held against each other; an empty one always can."""
-    return not first or not second or class_names.shared(first, second)
-
-
-def _comparable(cards: Sequence[ModelCard], case: Case) -> bool:
-    lists = [card.classes for card in _detectors(cards)] + [case.classes]
-    return all(_shares(first, second) for first, second in itertools.combinations(lists, 2))
-
-
-def _warnings(n: int, cards: Sequence[ModelCard], case: Case) -> tuple[str, ...]:
+def _warnings(n: int, cards: Sequence[ModelCard], case: Case, is_a: IsA) -> tuple[str, ...]:
     """What the reader must know of the classes of the n-th model."""
     own = cards[n].classes
     others = {
@@ -162,12 +140,10 @@ def _warnings(n: int, cards: Sequence[ModelCard], case: Case) -> tuple[str, ...]
         for k, card in enumerate(cards)
         if k != n and card.task != "classify"
     } | {"the truth": case.classes}
-    strangers = [name for name, classes in others.items() if not _shares(own, classes)]
-    merged = own
-    for classes in others.values():
-        if _shares(own, classes):
-            merged, _ = class_names.merge(merged, classes)
-    unknown = merged[len(own) :]
+    share = {name: bring_together(own, each, is_a=is_a).share for name, each in others.items()}
+    strangers = [name for name, known in share.items() if not known]
+    met = bring_together(own, *(others[name] for name in others if share[name]), is_a=is_a)
+    unknown = [name for at, name in enumerate(met.names) if at not in met.moved[0]]
     sentences = []
     if strangers:
         sentences.append(f"no class in common with {' and '.join(strangers)}")

@@ -8,11 +8,13 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from fracture_core import jobs
+from fracture_core.class_names import IsA
 from fracture_core.errors import ConfigError, WorkbenchError
 from fracture_core.evaluations import EvaluateConfig, list_evaluations, new_evaluation
 from fracture_core.evaluations.labelling import label
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.library import read_library
+from fracture_core.ui.class_table import choose_is_a
 from fracture_core.ui.dataset_choice import choose_dataset
 from fracture_core.ui.double_click import just_done, remember_done
 from fracture_core.ui.first_answer import first_choice
@@ -37,7 +39,8 @@ def new_evaluation_form(messages: DeltaGenerator) -> None:
     if dataset is None:
         return
     split, pictures = _choose_split(dataset)
-    one_class = _choose_one_class(card, dataset)
+    is_a = choose_is_a(_card_for(card, dataset).classes, dataset.classes)
+    one_class = _choose_one_class(card, dataset, is_a)
     limit = st.number_input(
         "At most so many pictures",
         1,
@@ -47,7 +50,7 @@ def new_evaluation_form(messages: DeltaGenerator) -> None:
         placeholder=f"all {pictures:,}",
         help="Evenly spread over the split. Empty means all.",
     )
-    problem = _problem(card, dataset, split, one_class)
+    problem = _problem(card, dataset, split, one_class, is_a)
     if problem:
         st.error(literal(problem), icon=":material/error:")
     config = EvaluateConfig(
@@ -55,6 +58,7 @@ def new_evaluation_form(messages: DeltaGenerator) -> None:
         data=str(dataset.path.absolute()),
         split=split,
         one_class=one_class,
+        is_a={} if one_class else is_a,
         limit=None if limit is None else int(limit),
     )
     # No callback: it would be given what the fields held before the click, and a field that is
@@ -136,12 +140,12 @@ def _choose_split(dataset: "Dataset") -> tuple[str, int]:
     return str(split), counts[str(split)]
 
 
-def _choose_one_class(card: ModelCard, dataset: "Dataset") -> bool:
+def _choose_one_class(card: ModelCard, dataset: "Dataset", is_a: IsA) -> bool:
     """Switched on, with a note, where it is the only way; the reader's own choice else."""
     card = _card_for(card, dataset)
-    apart = _refusal(card, dataset, one_class=False)
-    only_way = bool(apart) and not _refusal(card, dataset, one_class=True)
-    held = (card.model_id, str(dataset.path))
+    apart = _refusal(card, dataset, is_a, one_class=False)
+    only_way = bool(apart) and not _refusal(card, dataset, is_a, one_class=True)
+    held = (card.model_id, str(dataset.path), only_way)
     if st.session_state.get(f"{ONE_CLASS}:for") != held:
         st.session_state[f"{ONE_CLASS}:for"] = held
         st.session_state[ONE_CLASS] = only_way
@@ -155,19 +159,19 @@ def _choose_one_class(card: ModelCard, dataset: "Dataset") -> bool:
     return one_class
 
 
-def _problem(card: ModelCard, dataset: "Dataset", split: str, one_class: bool) -> str:
+def _problem(card: ModelCard, dataset: "Dataset", split: str, one_class: bool, is_a: IsA) -> str:
     """What is known to be wrong before anything is predicted; "" = nothing."""
     card = _card_for(card, dataset)
-    if refused := _refusal(card, dataset, one_class=one_class):
+    if refused := _refusal(card, dataset, is_a, one_class=one_class):
         return refused
     if _nothing_known(dataset, str(dataset.path), split):
         return f"{dataset.name}, {split}: no picture has a known truth to hold the answers against."
     return ""
 
 
-def _refusal(card: ModelCard, dataset: "Dataset", *, one_class: bool) -> str:
+def _refusal(card: ModelCard, dataset: "Dataset", is_a: IsA, *, one_class: bool) -> str:
     try:
-        label(card, dataset, one_class=one_class)
+        label(card, dataset, one_class=one_class, is_a=is_a)
     except ConfigError as error:
         return str(error).replace(" (--one-class)", "")
     return ""

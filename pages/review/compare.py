@@ -58,6 +58,7 @@ def _compare(comparison: Comparison) -> None:
         title=case.heading,
         on_step=step if len(st.session_state.case_list[1]) > 1 else None,
         on_read=partial(read_anyway, case),
+        is_a=comparison.is_a,
     )
     st.session_state[STATE] = state
     write_address(state, DEFAULT)

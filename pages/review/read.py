@@ -4,13 +4,14 @@ from functools import partial
 
 import streamlit as st
 
-from fracture_core import classes as class_names
+from fracture_core.class_names import IsA, bring_together
 from fracture_core.errors import ConfigError, WorkbenchError
 from fracture_core.models.library import points_of
 from fracture_core.models.points import Measurements
 from fracture_core.types import Prediction
 from fracture_core.ui.case_viewer import Asked, Pane, ViewerState, case_viewer
 from fracture_core.ui.cases import Case
+from fracture_core.ui.class_table import choose_is_a
 from fracture_core.ui.explaining import ask, known, offers_gate
 from fracture_core.ui.first_answer import known_answer
 from fracture_core.ui.model_choice import choose_model
@@ -51,9 +52,10 @@ def _measured() -> Measurements | None:
 
 
 @st.fragment
-def _read(case: Case, pane: Pane, comparable: bool) -> None:
+def _read(case: Case, pane: Pane, is_a: IsA) -> None:
     if st.session_state.pop("stepped", False):
         st.rerun()
+    comparable = bring_together(pane.card.classes, case.classes, is_a=is_a).share
     state = case_viewer(
         case.samples,
         [pane],
@@ -65,6 +67,7 @@ def _read(case: Case, pane: Pane, comparable: bool) -> None:
         on_explain=partial(_explain, case, pane),
         on_read=partial(read_anyway, case),
         explanations=known(case, [pane.card]),
+        is_a=is_a,
     )
     st.session_state[STATE] = state
     write_address(state, DEFAULT)
@@ -82,19 +85,18 @@ with st.sidebar:
         chosen = choose_case(messages)
     with model_part:
         card = card_for(choose_model(), chosen)
+        is_a = choose_is_a(card.classes, chosen.classes)
     show_warnings(chosen.warnings, messages)
 
 # Always there, so that a message that comes or goes does not mount the viewer anew.
 notes = st.container()
-case = chosen.in_classes(card.classes)
-scope = scope_of(card, case)
-comparable = not chosen.classes or class_names.shared(card.classes, chosen.classes)
+scope = scope_of(card, chosen)
 pane = Pane(
     title=card.title,
     card=card,
-    predictions=_answers(case),
+    predictions=_answers(chosen),
     measured=_measured(),
     has_gate=offers_gate(card),
     scope=scope,
 )
-_read(case, pane, comparable)
+_read(chosen, pane, is_a)

@@ -3,6 +3,7 @@
  * fracture_core/models/case_answers.py, and the sentence for it.
  */
 
+import { isStrange, NOT_MEASURED } from "./banner.js"
 import { fixed, pointNames } from "./measured_words.js"
 
 const SIGNS = { finding: "◆", doubt: "◐", none: "○", unknown: "–" }
@@ -44,8 +45,10 @@ function bestOf({ predictions, image_scores: imageScores, task }) {
 export function answerIn(pane, { confidence }) {
   const best = bestOf(pane)
   if (!best) return null
-  const sensitive = pane.measured?.dashed_above ?? null
-  const specific = pane.measured?.solid_above ?? null
+  // No point was measured on images like one outside the model's scope.
+  const measured = isStrange(pane) ? null : pane.measured
+  const sensitive = measured?.dashed_above ?? null
+  const specific = measured?.solid_above ?? null
   const answer = answerOf(best.score, { sensitive, specific, confidence })
   return { ...answer, ...best, sensitive, specific, sign: SIGNS[answer.kind], words: wordsOf(answer, { pane, best, sensitive, specific }) }
 }
@@ -60,7 +63,7 @@ function wordsOf({ kind, above, hidden }, { pane, best: { score, frame }, sensit
   if (kind === "finding") return `Finding: ${scored}, at or above ${at(specific)}`
   if (kind === "doubt") return `Doubt: ${scored}, from ${at(sensitive)} to below ${at(specific)}`
   if (kind === "none") return `No finding above ${at(above)}${score === null ? "" : `; ${bestWords(scored, hidden)}`}`
-  if (sensitive === null && specific === null) return "Finding, doubt or none cannot be told: this model's points are not measured"
+  if (sensitive === null && specific === null) return `Finding, doubt or none cannot be told: this model's points are ${isStrange(pane) ? NOT_MEASURED : "not measured"}`
   if (specific === null) return `${scored}, at or above ${at(sensitive)}: finding or doubt cannot be told, no specific point was measured`
   return `${scored}, below ${at(specific)}: doubt or none cannot be told, no sensitive point was measured`
 }

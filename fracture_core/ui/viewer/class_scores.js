@@ -4,6 +4,8 @@ import { element, setText } from "./elements.js"
 import { fixed, negativeWords, placeWords } from "./measured_words.js"
 
 const MOST_ROWS = 100
+// The group of a class that is no finding, as in fracture_core.class_names.
+const NO_CLASS = -1
 const NOTE = "This model classifies the picture as a whole. It draws no boxes, so confidence, overlap merge and match do not apply."
 const NO_PROBABILITY = "A score, not a probability."
 
@@ -12,15 +14,15 @@ const NO_PROBABILITY = "A score, not a probability."
  *
  * rows: {name, score, known: whether it is the known class}, best first · imageScore · known: the
  * name of the known class or null · right: whether the best is the known one, null = not judged.
- * A pane's labels and those of the truth count different lists: classes are told by their names.
+ * A pane's labels and those of the truth count different lists: classes are told by their groups.
  */
 export function classified(pane, frame, index, classes, showTruth) {
   const scores = pane.class_scores[index]
   if (!scores) return null
   const label = showTruth ? frame.image_class : null
   const known = label === null ? null : (classes[label] ?? `class ${label}`)
-  const named = scores.map((score, at) => ({ name: pane.classes[at] ?? `class ${at}`, score }))
-  const rows = named.map((row) => ({ ...row, known: known !== null && bare(row.name) === bare(known) }))
+  const isKnown = (at) => known !== null && (pane.groups[at] === frame.image_group || meansNothing(pane, at, frame))
+  const rows = scores.map((score, at) => ({ name: pane.classes[at] ?? `class ${at}`, score, known: isKnown(at) }))
   rows.sort((a, b) => b.score - a.score)
   return { rows, imageScore: pane.image_scores[index], known, right: known === null ? null : judged(rows, pane.healthy) }
 }
@@ -37,9 +39,9 @@ function judged(rows, healthy) {
   return rows.length === 2 ? true : null
 }
 
-/** Names are equal when they differ in case and outer blanks only, as in fracture_core.classes. */
-function bare(name) {
-  return name.trim().toLowerCase()
+/** Whether both the class and the picture's are the one that stands for no finding. */
+function meansNothing(pane, at, frame) {
+  return frame.image_group === NO_CLASS && pane.classes[at] === pane.healthy
 }
 
 /** The plain account. A class that means health is the model's word, never a finding of ours. */

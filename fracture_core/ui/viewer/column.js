@@ -7,7 +7,7 @@ import { Controls } from "./controls.js"
 import { element, icon, setText } from "./elements.js"
 import { Evidence, worthIn, worthOf } from "./evidence.js"
 import { ExplanationPanel } from "./explanation.js"
-import { account, classesAgree, tally } from "./findings.js"
+import { account, tally } from "./findings.js"
 import { Sharing } from "./sharing.js"
 import { FindingsTable } from "./table.js"
 
@@ -92,7 +92,7 @@ export class Column {
       active,
       needsNms: compared && !state.own.length ? compared.panes.some((one) => one.needs_nms) : pane.needs_nms,
       judged: findings.judged,
-      comparable: classesAgree(pane, classes),
+      comparable: pane.comparable,
     })
     const rows = compared ? placeRows(compared.comparison, compared.panes, classes) : tableRows(pane, findings, classes)
     return this.table.show(rows, lit, explaining.what === null ? null : `p${explaining.what}`, state)

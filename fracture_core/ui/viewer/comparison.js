@@ -1,6 +1,7 @@
 /** Several models on one frame: their places, the words for them, and the marks in each pane. */
 
 import { agree } from "./agreement.js"
+import { inGroups } from "./detections.js"
 import { findingMarks } from "./marks.js"
 import { TAGS } from "./overlay.js"
 
@@ -8,7 +9,7 @@ export const letterOf = (pane) => "ABCD"[pane]
 const MOST_LACKING_TAGS = 12
 // Of hundreds of findings only the best are told in words: more could not be read.
 const MOST_TAGS = 40
-const sameNames = (a, b) => a.length === b.length && a.every((name, n) => name === b[n])
+const shareClass = (a, b) => a.groups.some((group) => group >= 0 && b.groups.includes(group))
 
 /** What stands at the head of pane `n`: one letter a model, facts, a classifier's answer. */
 export function headOf(panes, n, frame, active) {
@@ -38,13 +39,13 @@ function truthOfRow({ kind, truth }) {
 export function compare(panes, findings, state) {
   const voices = takingPart(panes, findings)
   const models = voices.map((n) => ({
-    raw: findings[n].raw,
+    raw: inGroups(findings[n].raw),
     shown: findings[n].shown,
     truthOf: findings[n].rows.map(truthOfRow),
   }))
   const judged = voices.some((n) => findings[n].judged)
   const truths = judged ? findings[voices[0]].truth.count : 0
-  const alike = voices.every((n) => sameNames(panes[n].classes, panes[voices[0]].classes))
+  const alike = voices.every((a) => voices.every((b) => shareClass(panes[a], panes[b])))
   const options = { matchIou: state.match_iou, rule: state.rule, classAware: state.class_aware && alike }
   const agreed = agree(models, truths, options)
   const placeOf = panes.map(() => [])
@@ -53,9 +54,10 @@ export function compare(panes, findings, state) {
   return { voices, places, placeOf, foundBy, truth: findings[voices[0]]?.truth ?? null }
 }
 
-function named({ members, first, head, at, truth }, index, { panes, findings, voices, placeOf }) {
+function named({ members, first, at, truth }, index, { panes, findings, voices, placeOf }) {
   const scores = panes.map(() => null)
-  const place = { id: `g${voices[first]}.${at}`, number: index + 1, raw: head, at, label: head.labels[at], pane: voices[first], scores, truth }
+  const { raw } = findings[voices[first]]
+  const place = { id: `g${voices[first]}.${at}`, number: index + 1, raw, at, label: raw.labels[at], pane: voices[first], scores, truth }
   members.forEach((row, model) => {
     if (row < 0) return
     const n = voices[model]

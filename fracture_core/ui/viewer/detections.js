@@ -17,14 +17,23 @@ export function unpackDetections(packed) {
   }
 }
 
+/** With `groups`, what each label counts as in the classes that panes and truth have in common. */
+function grouped(packed, groups) {
+  const found = unpackDetections(packed)
+  return found && { ...found, groups: found.labels.map((label) => groups[label]) }
+}
+
+/** The same with their groups as labels, for whatever holds classes of two lists together. */
+export const inGroups = (detections) => ({ ...detections, labels: detections.groups })
+
 /** The case as Python packed it, every array decoded. */
 export function unpackCase(packed) {
   return {
     ...packed,
-    frames: packed.frames.map((frame) => ({ ...frame, truth: unpackDetections(frame.truth) })),
+    frames: packed.frames.map((frame) => ({ ...frame, truth: grouped(frame.truth, packed.groups) })),
     panes: packed.panes.map((pane) => ({
       ...pane,
-      predictions: pane.predictions.map(unpackDetections),
+      predictions: pane.predictions.map((one) => grouped(one, pane.groups)),
     })),
   }
 }

@@ -1,15 +1,9 @@
 /** What is shown of a pane's candidates at the present settings, and the words for it. */
 
 import { classAccount, classified } from "./class_scores.js"
+import { inGroups } from "./detections.js"
 import { above, kinds, match, nms } from "./filter.js"
 import { fixed, negativeWords } from "./measured_words.js"
-
-const sameNames = (a, b) => a.length === b.length && a.every((name, n) => name === b[n])
-
-/** Classes can be compared only where the model and the truth have the same. */
-export function classesAgree(pane, classes) {
-  return sameNames(pane.classes, classes)
-}
 
 /**
  * The findings of one pane on one frame.
@@ -27,12 +21,13 @@ export function findingsOf(pane, frame, classes, state) {
     return { raw, truth, judged, shown: [], rows: [], missed: [], below: 0, merged: 0, best: -1, answer: null }
   }
   const confident = above(raw, state.confidence)
-  const shown = nms(raw, confident, pane.needs_nms ? state.nms_iou : 1)
+  const told = inGroups(raw)
+  const shown = nms(told, confident, pane.needs_nms ? state.nms_iou : 1)
   const found = judged
-    ? match(raw, shown, truth, {
+    ? match(told, shown, inGroups(truth), {
         matchIou: state.match_iou,
         rule: state.rule,
-        classAware: state.class_aware && classesAgree(pane, classes),
+        classAware: state.class_aware && pane.comparable,
       })
     : null
   const named = found && kinds(found)

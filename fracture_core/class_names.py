@@ -1,0 +1,272 @@
+"""Lists of class names brought together: names that are equal, and names of which one is the other.
+
+A table of "is a" tells what a class also counts as: {"elbow positive": "fracture"}, or `NOTHING` of
+one that marks images without a finding. It is proposed from the names, confirmed by a reader and
+then kept for that pair of lists:
+
+    class_names.json    under `settings().home`
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from fracture_core.attributes import PART_OF, body_part
+from fracture_core.errors import ConfigError
+from fracture_core.settings import settings
+from fracture_core.types import Detections
+
+NOTHING = ""
+"""What a class is one of that is no finding."""
+NO_CLASS = -1
+NEGATIVE_NAMES = frozenset(
+    ["healthy", "normal", "no fracture", "not fractured", "non fractured", "no finding", "negative"]
+)
+"""Classes that stand for no finding."""
+KEPT_FILE = "class_names.json"
+VERSION = 1
+IsA = Mapping[str, str]
+
+_FRACTURE = frozenset(["fracture", "fractures", "fractured", "fx"])
+_KINDS = frozenset(
+    [
+        *("transverse", "oblique", "spiral", "comminuted", "greenstick", "avulsion", "hairline"),
+        *("impacted", "linear", "longitudinal", "segmental", "buckle", "torus", "stress"),
+        *("compression", "pathological", "intraarticular"),
+    ]
+)
+# Words that say no more of a fracture than that it is one of a kind.
+_FURTHER = frozenset(["displaced", "undisplaced", "nondisplaced", "dislocation", "bone"])
+_POSITIVE = "positive"
+
+
+# ---- names that are equal -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Together:
+    """`names` of all lists, each once · `moved` for each list, where each of its names went;
+    `NO_CLASS` = it is no finding.
+    """
+
+    names: tuple[str, ...]
+    moved: tuple[tuple[int, ...], ...]
+
+    @property
+    def share(self) -> bool:
+        """Whether any two lists with names in them have a class in common."""
+        held = [set(each) - {NO_CLASS} for each in self.moved if each]
+        pairs = ((a, b) for n, a in enumerate(held) for b in held[n + 1 :])
+        return all(a & b for a, b in pairs)
+
+
+def bring_together(*lists: Sequence[str], is_a: IsA | None = None) -> Together:
+    """All names of the first list, then those of the next that are new, and so on.
+
+    Names are equal when they differ in case and outer blanks only; a name of which `is_a` tells
+    something stands for what it is. Raises ConfigError for a table that goes round.
+
+        >>> bring_together(["fracture"], ["Wrist positive"], is_a={"wrist positive": "fracture"})
+        Together(names=('fracture',), moved=((0,), (0,)))
+    """
+    table = {_bare(name): parent for name, parent in (is_a or {}).items()}
+    names: list[str] = []
+    places: dict[str, int] = {NOTHING: NO_CLASS}
+
+    def place_of(name: str) -> int:
+        last = _last(name, table)
+        if _bare(last) not in places:
+            places[_bare(last)] = len(names)
+            names.append(last)
+        return places[_bare(last)]
+
+    moved = tuple(tuple(place_of(name) for name in each) for each in lists)
+    return Together(names=tuple(names), moved=moved)
+
+
+def relabel(found: Detections, moved: Sequence[int]) -> Detections:
+    """The same boxes with class k called `moved[k]`; those of `NO_CLASS` are left out."""
+    if len(found) == 0:
+        return found
+    labels = np.asarray(moved, dtype=np.int64)[found.labels]
+    if (labels == NO_CLASS).any():
+        kept = np.flatnonzero(labels != NO_CLASS)
+        found, labels = found[kept], labels[kept]
+    return Detections(xyxy=found.xyxy, scores=found.scores, labels=labels, masks=found.masks)
+
+
+def parse_table(lines: Sequence[str]) -> dict[str, str]:
+    """Of lines such as "wrist positive=fracture"; raises ConfigError."""
+    table: dict[str, str] = {}
+    for line in lines:
+        name, equals, parent = line.partition("=")
+        if not (name.strip() and equals) or table.get(_bare(name), parent) != parent:
+            raise ConfigError("is-a", expected="NAME=CLASS, each name once", found=repr(line))
+        table[name.strip()] = parent.strip()
+    return table
+
+
+def _last(name: str, table: Mapping[str, str]) -> str:
+    seen = [name]
+    while seen[-1] and _bare(seen[-1]) in table:
+        parent = table[_bare(seen[-1])]
+        if _bare(parent) in map(_bare, seen):
+            found = " is a ".join(repr(each) for each in (*seen, parent))
+            raise ConfigError("classes that mean the same", expected="no circle", found=found)
+        seen.append(parent)
+    return seen[-1]
+
+
+def _bare(name: str) -> str:
+    return name.strip().casefold()
+
+
+# ---- names of which one is the other ------------------------------------------------------------
+
+
+def propose(first: Sequence[str], second: Sequence[str]) -> dict[str, str]:
+    """What names of the two lists may mean in each other's, by rules that are shown, never applied
+    unasked: other forms of the same words, "fracture" in all its forms, kinds of fracture and body
+    parts with a fracture, and names of no finding. Of names that both lists have nothing is said.
+    """
+    both = {_bare(name) for name in first} & {_bare(name) for name in second}
+    ours, theirs = (
+        [name for name in names if _bare(name) not in both] for names in (first, second)
+    )
+    found = dict(_one_way(theirs, first))
+    return found | {
+        name: parent
+        for name, parent in _one_way(ours, second)
+        # Two words for one thing would go round.
+        if _bare(found.get(parent, NOTHING)) != _bare(name)
+    }
+
+
+def _one_way(names: Sequence[str], others: Sequence[str]) -> Iterator[tuple[str, str]]:
+    forms = {_form(other): other for other in reversed(others)}
+    general = next((other for other in others if _is_fracture(other)), None)
+    for name in names:
+        if _form(name) in forms:
+            yield name, forms[_form(name)]
+        elif _plain(name) in NEGATIVE_NAMES:
+            yield name, NOTHING
+        elif general is not None and (_is_fracture(name) or _is_kind(name)):
+            yield name, general
+
+
+def _is_fracture(name: str) -> bool:
+    """Whether it means any fracture."""
+    return set(_form(name)) - {"bone"} in ({word} for word in _FRACTURE)
+
+
+def _is_kind(name: str) -> bool:
+    """A fracture of some kind, or of some body part, or a body part that is positive."""
+    words = _plain(name).split()
+    told = {*words} & (_KINDS | _FRACTURE)
+    rest = [word for word in words if word not in _KINDS | _FRACTURE | _FURTHER | {_POSITIVE}]
+    where = body_part(" ".join(rest)) in PART_OF
+    if told:
+        return where or not rest
+    return where and _POSITIVE in words
+
+
+def _plain(name: str) -> str:
+    """Words in lower case with one blank between; "intra-articular" stays one."""
+    text = _bare(name).replace("intra-articular", "intraarticular").replace("non-", "non")
+    return " ".join(re.findall(r"[^\W_]+", text))
+
+
+def _form(name: str) -> tuple[str, ...]:
+    """Its words without the endings of many."""
+    return tuple(re.sub(r"(?<=[^s]{3})s$", "", word) for word in _plain(name).split())
+
+
+# ---- tables that a reader confirmed -------------------------------------------------------------
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class _Kept(_Strict):
+    first: tuple[str, ...]
+    second: tuple[str, ...]
+    is_a: dict[str, str]
+
+
+class _File(_Strict):
+    version: int = VERSION
+    tables: tuple[_Kept, ...] = ()
+
+
+def kept(first: Sequence[str], second: Sequence[str]) -> dict[str, str] | None:
+    """What a reader confirmed of these two lists, in either order, None = nothing yet.
+
+    An empty table says that nothing means the same. Raises ConfigError for a file of nonsense.
+    """
+    wanted = _pair(first, second)
+    tables = (each for each in _read().tables if _pair(each.first, each.second) == wanted)
+    return next((dict(each.is_a) for each in tables), None)
+
+
+def kept_among(lists: Sequence[Sequence[str]]) -> dict[str, str]:
+    """What was confirmed of any two of these lists; of two tables that differ the first counts."""
+    found: dict[str, str] = {}
+    for n, first in enumerate(lists):
+        for second in lists[n + 1 :]:
+            for name, parent in (kept(first, second) or {}).items():
+                found.setdefault(name, parent)
+    return found
+
+
+def keep(first: Sequence[str], second: Sequence[str], is_a: IsA) -> None:
+    """Remember what a reader confirmed; raises ConfigError for a table that goes round."""
+    bring_together(first, second, is_a=is_a)
+    others = _others(first, second)
+    _write((*others, _Kept(first=tuple(first), second=tuple(second), is_a=dict(is_a))))
+
+
+def forget(first: Sequence[str], second: Sequence[str]) -> None:
+    """As if it had never been confirmed."""
+    _write(_others(first, second))
+
+
+def _others(first: Sequence[str], second: Sequence[str]) -> tuple[_Kept, ...]:
+    wanted = _pair(first, second)
+    return tuple(each for each in _read().tables if _pair(each.first, each.second) != wanted)
+
+
+def _pair(first: Sequence[str], second: Sequence[str]) -> frozenset[frozenset[str]]:
+    return frozenset(frozenset(map(_bare, names)) for names in (first, second))
+
+
+def _read() -> _File:
+    path = settings().home / KEPT_FILE
+    if not path.is_file():
+        return _File()
+    try:
+        found = _File.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise ConfigError(
+            path,
+            expected="classes that mean the same",
+            found=f"{where}: {first['msg']}"[:200],
+            advice="Confirm them again, or delete the file.",
+        ) from error
+    if found.version != VERSION:
+        raise ConfigError(path, expected=f"version {VERSION}", found=str(found.version))
+    return found
+
+
+def _write(tables: tuple[_Kept, ...]) -> None:
+    """By rename."""
+    path = settings().home / KEPT_FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(_File(tables=tables).model_dump_json(indent=1) + "\n", encoding="utf-8")
+    part.replace(path)
