@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from fracture_core.types import Detections, Prediction, Sample
 from fracture_core.ui import explaining
-from fracture_core.ui.case_viewer import Asked, Pane, _checked
+from fracture_core.ui.case_viewer import Asked, Pane, _checked, _pack_case
 from fracture_core.ui.cases import Case
 from fracture_core.ui.explaining import ask, known, offers_gate
 from fracture_core.ui.routes import ROUTES
@@ -246,14 +246,14 @@ def test_what_is_not_there_cannot_be_asked_for(asked: dict, sample: Sample) -> N
         _checked(asked, panes, 1)
 
 
-def test_the_known_class_is_told_in_the_models_classes(sample: Sample) -> None:
+def test_known_classes_count_as_the_models_of_the_same_name(sample: Sample) -> None:
     labelled = replace(sample, image_class=1, truth=Detections.truth([ROWS[0][:4]], [0]))
-    case = Case(key="k", title="t", samples=(labelled,), classes=("Oblique", "spiral "))
-    merged = case.in_classes(CLASSES)
-    assert merged.classes == CLASSES
-    assert merged.samples[0].image_class == 0
-    assert merged.samples[0].truth is not None
-    assert merged.samples[0].truth.labels.tolist() == [1]
+    owner = card("classify").model_copy(update={"classes": CLASSES})
+    pane = Pane(title="A", card=owner, predictions=(None,))
+    packed = _pack_case([labelled], [pane], ("Oblique", "spiral "), None)
+    assert packed["panes"][0]["groups"] == (1, 0, 2)
+    assert (packed["groups"], packed["frames"][0]["image_group"]) == ((0, 1), 1)
+    assert packed["panes"][0]["comparable"]
 
 
 def test_a_classifier_needs_no_finding() -> None:

@@ -49,7 +49,8 @@ _TRUTHS = {
     "image_classes": ("<i2", 1),
 }
 # Evaluations from before these were stored have none.
-_KNOWN = {"spacing_mm": ("<f4", 2), "kinds": ("<i2", 1), **attributes.ARRAYS}
+_KNOWN = {"spacing_mm": ("<f4", 2), **attributes.ARRAYS}
+_KINDS = {"kinds": ("<i2", 1)}
 _ANSWERS = {
     **_BOXES,
     "positions": ("<i4", 1),
@@ -189,7 +190,7 @@ def write_truths(truths: Truths, path: Path) -> None:
 
 def read_truths(path: Path, *, kinds: int = 0) -> Truths:
     """Of truths that are each one of so many `kinds`, 0 = none are kept; raises ConfigError."""
-    arrays = read_arrays(path, _TRUTHS, _KNOWN)
+    arrays = read_arrays(path, _TRUTHS | _KINDS if kinds else _TRUTHS, _KNOWN)
     count = len(arrays["id_lengths"])
     _require(path, arrays, count, ("counts", "group_lengths", "known", "image_classes"))
     if arrays["sizes_px"].shape != (count, 2) or (arrays["sizes_px"] < 1).any():

@@ -3,11 +3,14 @@
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import streamlit as st
 
 from fracture_core.errors import ConfigError, WorkbenchError
+from fracture_core.models.library import list_cards
 from fracture_core.settings import settings
+from fracture_core.ui.class_table import choose_is_a
 from fracture_core.ui.double_click import just_done, remember_done
 from fracture_core.ui.job_list import duration
 from fracture_core.ui.text import literal
@@ -47,6 +50,17 @@ def try_config(recipe: Recipe, data: str, changes: Changes) -> TrainConfig | Non
     except ConfigError as error:
         st.error(literal(str(error)), icon=":material/error:")
         return None
+
+
+def classes_of_start(config: TrainConfig, classes: Sequence[str]) -> Changes:
+    """What was confirmed of the classes of the model that the network begins from, if it is one of
+    the library and the reader merges none otherwise.
+    """
+    card = next((each for each in list_cards() if each.model_id == config.start), None)
+    if card is None or config.is_a or config.merge_classes:
+        return {}
+    is_a = choose_is_a(card.classes, classes)
+    return {"is_a": is_a} if is_a else {}
 
 
 def look_before(recipe: Recipe, data: str, changes: Changes) -> bool:

@@ -5,6 +5,7 @@ import streamlit as st
 from fracture_core.ui.dataset_choice import choose_dataset
 from fracture_core.ui.launching import (
     choose_recipe,
+    classes_of_start,
     launch,
     look_before,
     take_from_address,
@@ -30,7 +31,9 @@ if dataset is None:
 
 data = str(dataset.path.absolute())
 with what:
-    if try_config(recipe, data, changes) is None:
+    config = try_config(recipe, data, changes)
+    if config is None:
         st.stop()
+    changes |= classes_of_start(config, dataset.classes)
     ready = look_before(recipe, data, changes)
     launch(recipe, data, changes, may_start=ready)

@@ -147,3 +147,12 @@ def test_another_model_opens_at_its_own_point_unless_the_reader_chose(
     reader.until(lambda: "confidence=0.33" in page.url)
     choose(first)
     assert reader.see(in_force) == 0.33
+
+
+def test_kinds_of_the_truth_match_the_class_that_they_count_as(show: Opener) -> None:
+    viewer = show("kinds")
+    assert viewer.root.get_by_label("same class").is_checked()
+    assert viewer.account.startswith("3 findings at or above confidence 0.50: 1 matches the truth")
+    assert [row[1] for row in viewer.rows] == ["fracture", "fracture", "fracture", "elbow positive"]
+    viewer.type_number("confidence", "0.3")
+    assert viewer.account.endswith("no truth missed.")

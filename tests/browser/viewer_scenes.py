@@ -1,5 +1,6 @@
 """Cases for the viewer to show in the browser tests, made with numpy."""
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -181,6 +182,13 @@ def scene(name: str, number: int) -> dict:
         samples, rows = (unreadable(height, width),), ROWS
     elif name == "unknown":
         samples, rows = (sample("unknown", height, width, 2, None),), ROWS
+    elif name == "kinds":
+        # The truths are of kinds that the model does not know.
+        found = sample("kinds", height, width, 1, TRUTHS)
+        samples = (replace(found, truth=Detections.truth(TRUTHS, [1, 0])),)
+        rows = ROWS
+        case["classes"] = ("elbow positive", "wrist positive")
+        case["is_a"] = dict.fromkeys(case["classes"], "fracture")
     elif name == "hostile":
         samples, rows = (sample(HOSTILE, height, width, 3, TRUTHS),), ROWS
         case = {"classes": (HOSTILE, "b"), "title": HOSTILE}
@@ -190,7 +198,8 @@ def scene(name: str, number: int) -> dict:
     if name.startswith("classifier"):
         return {**case, "samples": samples, "panes": [classifier_pane(samples[0], name)]}
     answer = prediction(samples[0].sample_id, rows, height, width, masks=name == "masks")
-    owner = card(tuple(case["classes"]), needs_nms=name != "detr")
+    names = CLASSES if name == "kinds" else tuple(case["classes"])
+    owner = card(names, needs_nms=name != "detr")
     title = HOSTILE if name == "hostile" else "Numpy model"
     known = MEASURED.get(name)
     panes = [Pane(title=title, card=owner, predictions=(answer,), measured=known)]
