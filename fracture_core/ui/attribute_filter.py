@@ -74,4 +74,5 @@ def marked(options: Mapping[str, tuple[str, Bools]], chosen: Sequence[str]) -> B
     for each in chosen:
         name, marks = options[each]
         by_attribute[name] = by_attribute.get(name, np.zeros_like(marks)) | marks
-    return np.logical_and.reduce(list(by_attribute.values()))
+    inside: Bools = np.logical_and.reduce(list(by_attribute.values()))
+    return inside

@@ -1,0 +1,55 @@
+"""Subgroups on the Metrics page in a real browser: they are counted where the dial stands."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from fracture_core.evaluations.attributes import Attribute
+from fracture_core.settings import settings
+from tests.browser.conftest import serving
+from tests.browser.evaluated import IDLE, PATIENCE_MS
+from tests.dial_evaluations import detector
+from tests.stored_evaluations import store
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Forty images with a lesion each, hits of many scores; hands and legs."""
+    home = tmp_path_factory.mktemp("home")
+    lesions = [(k, 0, 0) for k in range(40)]
+    found = [(k, 0, 0.95 - k / 50, 0) for k in range(40)]
+    parts = Attribute.from_texts("body part", ["hand", "leg"] * 20)
+    evaluation = detector(40, found, lesions, classes=("a",), model_classes=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FRACTURE_HOME", str(home))
+        settings.cache_clear()
+        store(replace(evaluation, attributes=(parts,)), "one")
+    settings.cache_clear()
+    with serving(ROOT / "streamlit_app.py", home) as address:
+        yield address
+
+
+def test_subgroups_follow_the_dial_and_the_address_keeps_the_attribute(
+    page: Page, address: str
+) -> None:
+    page.goto(f"{address}/metrics?evaluation=one&confidence=0.5")
+    page.get_by_role("tab", name="Subgroups").click(timeout=PATIENCE_MS)
+    at = page.locator(".st-key-subgroups_at")
+    expect(at.locator("input")).to_have_value(re.compile(r"the dial · 0\.\d+"), timeout=PATIENCE_MS)
+    page.locator(IDLE).wait_for(timeout=PATIENCE_MS)
+    before = at.locator("input").input_value()
+    number = page.locator(".dial-number")
+    number.fill("0.25")
+    number.press("Enter")
+    expect(at.locator("input")).not_to_have_value(before, timeout=PATIENCE_MS)
+    page.locator(IDLE).wait_for(timeout=PATIENCE_MS)
+    # A quarter of the forty, falling by 0.02 each from 0.95.
+    expect(at.locator("input")).to_have_value("the dial · 0.770")
+    expect(page.get_by_role("tab", name="Subgroups")).to_have_attribute("aria-selected", "true")
+    assert "by=body+part" in page.url
