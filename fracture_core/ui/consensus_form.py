@@ -11,8 +11,8 @@ from fracture_core.ui.model_adding import add_to_library
 from fracture_core.ui.model_choice import name_of
 
 _SCORES = {
-    "measured": "Worth on validation (PPV), where all were measured",
-    "raw": "As the models give them",
+    "measured": "As PPV, where measured",
+    "raw": "As they are",
 }
 
 
@@ -43,7 +43,14 @@ def make_consensus(library: Sequence[ModelCard]) -> None:
         title = st.text_input(
             "Title", help="Empty: how many models it is of.", key="consensus-title"
         )
-        scores = st.selectbox("Scores", list(_SCORES), format_func=lambda name: _SCORES[name])
+        scores = st.selectbox(
+            "Scores",
+            list(_SCORES),
+            format_func=lambda name: _SCORES[name],
+            help="A score of one model is not that of another: each is turned into the share of "
+            "findings scored like it that were right on validation (positive predictive value). "
+            "Where one model was not measured, all are taken as they are.",
+        )
         fusion_iou = st.number_input(
             "Fusion IoU",
             *(0.1, 0.95, Rule().fusion_iou, 0.05),
