@@ -188,7 +188,7 @@ def consensus(
     ] = "measured",
     gate: Annotated[
         float, typer.Option(help="Power of the classifiers' score that boxes are multiplied by.")
-    ] = 1.0,
+    ] = 0.5,
 ) -> None:
     """Join models of the library into one by weighted box fusion, and keep it there."""
     from fracture_core.models.consensus_making import Rule, Voice, add_consensus

@@ -86,6 +86,32 @@ def scope_of_images(told: Iterable[Mapping[str, str]]) -> Scope | None:
     )
 
 
+def shared_scope(scopes: Sequence[Scope | None]) -> Scope | None:
+    """What lies within all of several scopes; None where that is nothing, or one is not stated."""
+    stated = [scope for scope in scopes if scope is not None]
+    if not stated or len(stated) < len(scopes):
+        return None
+    views = [set(scope.views) for scope in stated if scope.views]
+    shared_views = set.intersection(*views) if views else set()
+    modalities = set.intersection(*(set(scope.modalities) for scope in stated))
+    origins = set.intersection(*(set(scope.origins) for scope in stated))
+    parts = {
+        part
+        for part in {each for scope in stated for each in scope.body_parts}
+        if all(any(is_part_of(part, whole) for whole in scope.body_parts) for scope in stated)
+    }
+    if not (modalities and parts and origins) or (views and not shared_views):
+        return None
+    ages = {scope.age_group for scope in stated}
+    return Scope(
+        modalities=tuple(sorted(modalities)),
+        body_parts=tuple(sorted(parts)),
+        views=tuple(sorted(shared_views)),
+        origins=tuple(sorted(origins)),
+        age_group=ages.pop() if len(ages) == 1 else "",
+    )
+
+
 def scope_words(scope: Scope | None) -> str:
     """A line for a page or a terminal."""
     if scope is None:

@@ -46,4 +46,7 @@ def test_a_family_reads_and_is_compared(family: str) -> None:
     app.switch_page("pages/review/compare.py").run()
     assert not app.exception
     assert not app.error
-    assert {"fake", card.model_id} <= set(app.multiselect[0].value)
+    chosen = set(app.multiselect[0].value)
+    assert card.model_id in chosen
+    # With a member or two beside it, there are enough models of one's own.
+    assert family == "consensus" or "fake" in chosen

@@ -20,6 +20,7 @@ from fracture_core.models.consensus import ConsensusModel
 from fracture_core.models.consensus_cards import ConsensusArchitecture, Member, shared_classes
 from fracture_core.models.consensus_making import Rule, Voice, add_consensus
 from fracture_core.models.points import write_points
+from fracture_core.scope import Scope
 from fracture_core.settings import settings
 from fracture_core.types import Detections, Heatmap, Prediction, Sample
 from tests.measurements import measured
@@ -258,7 +259,7 @@ def kept(card: ModelCard) -> ModelCard:
 @pytest.fixture
 def pair() -> ModelCard:
     """A consensus of two models of the library."""
-    kept(card_of("left")), kept(card_of("right"))
+    kept(card_of("left", note="For wrists alone.")), kept(card_of("right"))
     return add_consensus([Voice(model_id="left"), Voice(model_id="right")], title="Both")
 
 
@@ -275,8 +276,19 @@ def test_a_consensus_is_listed_with_what_its_members_know(pair: ModelCard) -> No
     assert pair in library.list_cards()
     assert (pair.title, pair.classes, pair.needs_nms) == ("Both", ("fracture",), False)
     assert pair.note.startswith("Weighted box fusion of Left; Right: IoU 0.55")
-    assert "scores as they are" in pair.note
+    assert pair.note.endswith("scores as they are. For wrists alone.")
     assert library.weights_bytes(pair) == len("left") + len("right")
+
+
+def test_its_scope_is_what_lies_within_all_of_its_members(home: Path) -> None:
+    facts = {"modalities": ("CR", "DX"), "origins": ("real", "synthetic")}
+    wide = Scope(body_parts=("hand", "leg"), **facts)
+    narrow = Scope(body_parts=("finger", "hip"), views=("frontal",), **facts)
+    for name, scope in (("wide", wide), ("narrow", narrow), ("old", None)):
+        kept(card_of(name, scope=scope))
+    made = add_consensus([Voice(model_id="wide"), Voice(model_id="narrow")])
+    assert made.scope == Scope(body_parts=("finger",), views=("frontal",), **facts)
+    assert add_consensus([Voice(model_id="wide"), Voice(model_id="old")]).scope is None
 
 
 def test_it_is_listed_without_torch(pair: ModelCard) -> None:

@@ -3,7 +3,7 @@
     "architecture": {
       "members": [{"model_id": "demo-yolo-detect", "weights_sha256": "2f1c…", "flipped": false,
                    "weight": 1.0, "ppv": [[0.2, 0.1], [0.8, 0.9]]}, …],
-      "fusion_iou": 0.55, "nms_iou": 0.5, "scores": "ppv", "gate": 1.0
+      "fusion_iou": 0.55, "nms_iou": 0.5, "scores": "ppv", "gate": 0.5
     }
 
 No weights lie beside such a card. Its `weights_sha256` is that of its architecture, so that
@@ -62,7 +62,7 @@ class ConsensusArchitecture(_Strict):
     fusion_iou: float = Field(default=0.55, ge=0.1, le=0.95)
     nms_iou: float = Field(default=0.5, ge=0.1, le=1)
     scores: Literal["raw", "ppv"] = "raw"
-    gate: float = Field(default=1.0, ge=0, le=4)
+    gate: float = Field(default=0.5, ge=0, le=4)
 
     @classmethod
     def of(cls, card: ModelCard) -> Self:

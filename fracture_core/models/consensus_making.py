@@ -20,6 +20,7 @@ from fracture_core.models.consensus_cards import (
 )
 from fracture_core.models.library import keep_card, list_cards, points_of
 from fracture_core.models.score_curves import ScoreCurve, ppv_curve
+from fracture_core.scope import shared_scope
 
 SCORES = ("measured", "raw", "ppv")
 _FLIPPED = "+flipped"
@@ -58,7 +59,7 @@ class Rule:
     fusion_iou: float = 0.55
     nms_iou: float = 0.5
     scores: str = "measured"
-    gate: float = 1.0
+    gate: float = 0.5
 
     def __post_init__(self) -> None:
         if self.scores not in SCORES:
@@ -125,6 +126,7 @@ def described(
         weights_sha256=architecture.sha256,
         training_data="; ".join(dict.fromkeys(card.training_data for card in cards)),
         training_licence="; ".join(dict.fromkeys(card.training_licence for card in cards)),
+        scope=shared_scope([card.scope for card in cards]),
         note=_note(architecture, cards),
         code_version=version("fracture-workbench"),
     )
@@ -205,7 +207,9 @@ def _note(architecture: ConsensusArchitecture, cards: Sequence[ModelCard]) -> st
         "raw": "the members' scores as they are",
         "ppv": "the members' scores turned into positive predictive values",
     }[architecture.scores]
-    return f"Weighted box fusion of {'; '.join(voices)}: IoU {architecture.fusion_iou:g}, {scores}."
+    how = f"Weighted box fusion of {'; '.join(voices)}: IoU {architecture.fusion_iou:g}, {scores}."
+    # What a member's own card warns of holds for the consensus too.
+    return " ".join(dict.fromkeys([how, *(card.note for card in cards if card.note)]))
 
 
 def read_consensus(file: Path) -> ConsensusArchitecture:
