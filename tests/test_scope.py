@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from fracture_core.attributes import PART_OF
 from fracture_core.models import fake
 from fracture_core.models.cards import ModelCard, read_card, write_card
-from fracture_core.scope import SYNTHETIC, Scope, check_scope
+from fracture_core.scope import SYNTHETIC, Scope, check_scope, scope_of_images, scope_words
 
 REAL = Scope(
     modalities=("CR", "DX"),
@@ -160,3 +160,34 @@ def test_every_shipped_model_states_its_scope() -> None:
     ]
     assert cards
     assert all(card.scope is not None for card in (*cards, fake.CARD))
+
+
+def test_a_training_s_scope_is_what_its_images_tell() -> None:
+    images = [
+        HAND | {"view": "frontal"},
+        {"modality": "CR", "body part": "leg, hip", "view": "lateral", "origin": "synthetic"},
+    ]
+    scope = scope_of_images(images)
+    assert scope == Scope(
+        modalities=("CR", "DX"),
+        body_parts=("hand", "hip", "leg"),
+        views=("frontal", "lateral"),
+        origins=("real", "synthetic"),
+    )
+    assert all(check_scope(scope, image).standing == "inside" for image in images)
+
+
+@pytest.mark.parametrize("images", [[], [HAND, {"modality": "DX"}], [HAND, {"body part": "leg"}]])
+def test_where_one_image_does_not_tell_the_scope_is_not_stated(images: list[dict]) -> None:
+    assert scope_of_images(images) is None
+
+
+def test_views_and_ages_are_stated_where_all_tell_them() -> None:
+    scope = scope_of_images([HAND | {"view": "frontal", "age group": "child"}, HAND])
+    assert scope is not None
+    assert (scope.views, scope.age_group) == ((), "")
+
+
+def test_a_scope_in_a_line() -> None:
+    assert scope_words(None) == "not stated"
+    assert scope_words(REAL) == "CR, DX · hand, leg, hip, shoulder · frontal, lateral · real"

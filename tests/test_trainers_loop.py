@@ -18,6 +18,7 @@ from fracture_core.models.cards import read_card
 from fracture_core.models.points import read_points
 from fracture_core.operating_points import RULES
 from fracture_core.runs import RunFolder, open_run
+from fracture_core.scope import SYNTHETIC
 from trainers import checkpoints, running
 from trainers.checkpoints import BEST, LAST, load_state
 from trainers.config import TrainConfig, write_config
@@ -184,6 +185,9 @@ def test_a_finished_run_is_a_model_with_a_card(demo, tmp_path):
     assert (card.model_id, card.classes) == ("gate", ("healthy", "fracture"))
     assert "test balanced_accuracy" in card.metrics
     assert "split 'train'" in card.training_data
+    assert card.scope.origins == ("synthetic",)
+    assert card.scope.modalities == ("DX",)
+    assert set(card.scope.body_parts) <= set(SYNTHETIC.body_parts)
     record = json.loads(run.evaluation.read_text())
     assert [point["rule"] for point in record["operating_points"]] == [
         "max F1",

@@ -1,0 +1,179 @@
+"""Images that a model was not made for, in a real browser: banner, button, whole screen, files."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.test_read import IDLE, ROOT, png, title, upload
+from tests.browser.viewer_page import ViewerPage
+from tests.dicom_files import dicom
+
+YELLOW = (240, 228, 66)
+NOT_MEASURED = "not measured on images like this"
+
+
+@pytest.fixture(scope="module")
+def app_address(serve: Callable[..., str]) -> str:
+    return serve(ROOT / "streamlit_app.py")
+
+
+def opened(page: Page, address: str, **query: str) -> ViewerPage:
+    pairs = "&".join(f"{name}={value}" for name, value in query.items())
+    return ViewerPage(page, f"{address}/?{pairs}")
+
+
+def banner(reader: ViewerPage) -> Locator:
+    return reader.root.locator(".banner")
+
+
+def hand_in(reader: ViewerPage, name: str, data: bytes) -> None:
+    upload(reader, (name, data))
+    reader.until(lambda: title(reader) == name, 60)
+    reader.page.locator(IDLE).wait_for()
+
+
+def read(reader: ViewerPage) -> None:
+    """Wait until every model has answered."""
+    every = "viewer => viewer.content.panes.every((pane) => pane.predictions[0])"
+    reader.until(lambda: reader.see(every), 60)
+    reader.page.locator(IDLE).wait_for()
+
+
+def button(reader: ViewerPage) -> Locator:
+    return banner(reader).get_by_role("button", name="Read it all the same")
+
+
+def of(modality: str, **elements: str) -> bytes:
+    """A made file: a bright ellipse on dark, as large as it need be."""
+    y, x = np.mgrid[0:300, 0:240]
+    inside = ((x - 120) / 90) ** 2 + ((y - 150) / 120) ** 2 < 1
+    noise = np.random.default_rng(1).integers(0, 300, (300, 240))
+    pixels = (600 + 2200 * inside + noise).astype(np.uint16)
+    return dicom(pixels, bits=12, Modality=modality, **elements)
+
+
+def yellow_rows(path: Path) -> int:
+    pixels = np.asarray(Image.open(path).convert("RGB"))
+    return int((pixels == YELLOW).all(axis=2)[:, 2].sum())
+
+
+def saved(reader: ViewerPage, name: str, path: Path) -> Path:
+    with reader.page.expect_download() as download:
+        reader.root.locator(f"[data-download={name}]").click()
+    download.value.save_as(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("mammogram", of("MG", BodyPartExamined="BREAST", ViewPosition="MLO"), "MG (mammogram)"),
+        ("orthopantomogram", of("PX"), "PX (panoramic radiograph of the jaws)"),
+        ("teeth", of("DX", BodyPartExamined="JAW"), "PX (panoramic radiograph of the jaws)"),
+        ("mr", of("MR", BodyPartExamined="KNEE"), "MR"),
+    ],
+)
+def test_other_kinds_of_image_are_not_read_until_confirmed(
+    page: Page, app_address: str, name: str, data: bytes, said: str
+) -> None:
+    reader = opened(page, app_address)
+    hand_in(reader, name, data)
+    expect(banner(reader)).to_contain_text(f"This model has never seen images like this: {said}")
+    expect(banner(reader)).to_contain_text("It has not been read.")
+    assert reader.see("viewer => viewer.content.panes[0].predictions") == [None]
+    assert reader.account == "Not read."
+    button(reader).click()
+    read(reader)
+    expect(button(reader)).to_be_hidden()
+    expect(banner(reader)).to_contain_text(said)
+    assert NOT_MEASURED in reader.root.locator(".column").inner_text()
+
+
+def test_the_banner_stays_in_whole_screen_and_in_every_file(
+    page: Page, app_address: str, tmp_path: Path
+) -> None:
+    reader = opened(page, app_address, model="fake")
+    hand_in(reader, "mammogram", of("MG"))
+    assert yellow_rows(saved(reader, "png", tmp_path / "unread.png")) > 20
+    button(reader).click()
+    read(reader)
+    assert yellow_rows(saved(reader, "png", tmp_path / "read.png")) > 20
+    coco = json.loads(saved(reader, "coco", tmp_path / "read.json").read_text())
+    assert "never seen images like this: MG (mammogram)" in coco["info"]["banner"]
+    reader.root.locator("[data-command=full]").click()
+    reader.until(lambda: page.evaluate("document.fullscreenElement !== null"))
+    assert page.evaluate(
+        "document.fullscreenElement.contains(document.querySelector('.banner'))"
+    ) or (reader.root.evaluate("root => root.getRootNode().fullscreenElement === root"))
+    expect(banner(reader)).to_be_visible()
+    box = banner(reader).bounding_box()
+    assert box
+    assert box["y"] >= 0
+    page.keyboard.press("Escape")
+
+
+def test_inside_its_scope_nothing_is_said(page: Page, app_address: str, tmp_path: Path) -> None:
+    reader = opened(page, app_address)
+    expect(banner(reader)).to_be_hidden()
+    assert NOT_MEASURED not in reader.root.locator(".column").inner_text()
+    assert yellow_rows(saved(reader, "png", tmp_path / "demo.png")) == 0
+    coco = json.loads(saved(reader, "coco", tmp_path / "demo.json").read_text())
+    assert "banner" not in coco["info"]
+
+
+def test_an_upload_without_tags_is_read_under_a_banner_that_the_reader_can_answer(
+    page: Page, app_address: str
+) -> None:
+    reader = opened(page, app_address, model="fake")
+    hand_in(reader, "wrist.png", png())
+    # Trained on synthetic images alone, the model has never seen a real one.
+    expect(banner(reader)).to_contain_text("real (it was trained on synthetic images alone)")
+    expect(button(reader)).to_be_hidden()
+    sidebar = page.get_by_test_id("stSidebar")
+    sidebar.get_by_label("Kind of image").click()
+    page.get_by_role("option", name="CT", exact=True).click()
+    expect(banner(reader)).to_contain_text("never seen images like this: CT")
+    expect(button(reader)).to_be_visible()
+
+
+def test_a_real_radiograph_with_a_fracture(page: Page, app_address: str, shared_data: Path) -> None:
+    folder = shared_data / "fracatlas"
+    content = json.loads((folder / "annotations" / "valid.json").read_text())
+    fractured = {each["image_id"] for each in content["annotations"]}
+    name = next(each["file_name"] for each in content["images"] if each["id"] in fractured)
+    reader = opened(page, app_address)
+    hand_in(reader, name, (folder / "images" / name).read_bytes())
+    read(reader)
+    expect(button(reader)).to_be_hidden()
+    # Nothing tells kind and body part, whatever the default model was made for.
+    expect(banner(reader)).to_be_visible()
+    sidebar = page.get_by_test_id("stSidebar")
+    for label, option in (("Kind of image", "radiograph"), ("Body part", "hand")):
+        sidebar.get_by_label(label).click()
+        page.get_by_role("option", name=option, exact=True).click()
+        page.locator(IDLE).wait_for()
+    expect(banner(reader)).not_to_contain_text("Nothing tells what this image shows")
+
+
+def test_compare_names_the_models_that_the_image_is_strange_to(
+    page: Page, app_address: str
+) -> None:
+    address = f"{app_address}/compare?models=fake&models=demo-resnet"
+    reader = ViewerPage(page, address)
+    hand_in(reader, "mammogram", of("MG"))
+    expect(banner(reader)).to_contain_text("A, B: This model has never seen")
+    assert reader.see("viewer => viewer.content.panes.map((pane) => pane.predictions[0])") == [
+        None,
+        None,
+    ]
+    expect(reader.root.locator(".pane-warnings").first).to_contain_text("not read")
+    button(reader).click()
+    reader.until(
+        lambda: reader.see("viewer => viewer.content.panes.every((pane) => pane.predictions[0])"),
+        60,
+    )
