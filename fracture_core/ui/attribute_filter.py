@@ -7,16 +7,14 @@ import streamlit as st
 
 from fracture_core.evaluations.attributes import Attribute, grouping
 from fracture_core.metrics.columns import Bools
-from fracture_core.types import Int64s
 
 KEY = "attributes"
 
 
-def choose_groups(attributes: Sequence[Attribute], cases: Int64s, width: int = 380) -> Bools | None:
+def choose_groups(attributes: Sequence[Attribute]) -> Bools | None:
     """(I,) the images of the groups that the reader chooses, None = all of them.
 
-    Of one attribute any of the chosen groups, of several attributes all. `cases` (I,) is how many
-    cases of what is shown each image has: each choice says how many there are.
+    Of one attribute any of the chosen groups, of several attributes all.
     """
     options = options_of(grouping(attributes)[0])
     if not options:
@@ -25,17 +23,16 @@ def choose_groups(attributes: Sequence[Attribute], cases: Int64s, width: int = 3
     # Set only where it must change: what is set anew forgets a click that is on its way.
     if KEY not in st.session_state or not set(held) <= options.keys():
         st.session_state[KEY] = [each for each in held if each in options]
-    counts = {each: int(cases[marks].sum()) for each, (_, marks) in options.items()}
     chosen = st.multiselect(
         "Only images of",
+        # No counts beside the names: the browser knows a choice by its words, and counts change.
         list(options),
-        format_func=lambda each: f"{each} ({counts[each]:,})",
         key=KEY,
         placeholder="any body part, view …",
-        width=width,
+        width=380,
         help="Several of one attribute: any of them; of several attributes: all of them.",
     )
-    # Streamlit's own binding would put the counts into the address.
+    # By hand: a name that Streamlit binds to a widget cannot be set by the page.
     if st.query_params.get_all(KEY) != chosen:
         st.query_params[KEY] = chosen
     return marked(options, chosen)
@@ -49,8 +46,7 @@ def choose_images(
     """
     if not attributes:
         return listed
-    shown = set(listed)
-    marks = choose_groups(attributes, np.array([each in shown for each in ids], dtype=np.int64))
+    marks = choose_groups(attributes)
     if marks is None:
         return listed
     inside = {each for each, kept in zip(ids, marks, strict=True) if kept}

@@ -276,8 +276,7 @@ def _choose_pictures(errors: CaseErrors, dataset: "Dataset | None") -> Bools | N
     ).strip()
     if part:
         kept &= np.fromiter((part in each for each in ids), dtype=np.bool_, count=len(ids))
-    cases = np.bincount(errors.image, minlength=len(ids))
-    groups = choose_groups(errors.evaluation.attributes, cases)
+    groups = choose_groups(errors.evaluation.attributes)
     if groups is not None:
         kept &= groups
     return None if kept.all() else kept

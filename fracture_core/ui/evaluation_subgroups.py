@@ -87,8 +87,8 @@ def show_subgroups(
     st.dataframe(_styled(breakdown, point.rule), hide_index=True, width="stretch", height="content")
     lesions = attribute.of == "lesion"
     st.caption(
-        f"Greyed: fewer than {FEWEST} cases, too few to compare. Intervals are 95 %: Wilson's for "
-        "shares, else of patients drawn anew."
+        f"Shown from confidence {point.confidence:.3f}. Greyed: fewer than {FEWEST} cases, too few "
+        "to compare. Intervals are 95 %: Wilson's for shares, else of patients drawn anew."
         + (" A false positive has no size, so lesions have a sensitivity alone." if lesions else "")
     )
     for sentence in weakest([breakdown], headlines(evaluation.about.task, point.rule)):
@@ -128,7 +128,6 @@ def _choose_point(points: Measurements | None) -> PointOfReport:
     chosen = st.selectbox(
         "At",
         list(confidences),
-        format_func=lambda rule: f"{rule} · {confidences[rule]:.3f}",
         key="subgroups_at",
         width=240,
     )
@@ -185,7 +184,7 @@ def _styled(breakdown: Breakdown, rule: str) -> "Styler":
     frame = pd.DataFrame(rows)
     plain_rows: list[dict[str, str]] = [{}] * (len(rows) - len(keys))
     greys = [*plain_rows, *(_greyed(groups, key) for key in keys)]
-    styles = pd.DataFrame([{name: grey.get(name, "") for name in frame} for grey in greys])
+    styles = pd.DataFrame([{name: grey.get(name, "") for name in rows[0]} for grey in greys])
     return frame.style.apply(lambda _: styles, axis=None)
 
 

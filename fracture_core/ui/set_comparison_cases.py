@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
 import streamlit as st
 
 from fracture_core.evaluations.contenders import Contender, Place, Unit
@@ -71,8 +70,7 @@ def _choose_images(
     """By what is known of them; an older evaluation knows nothing, and all are of the same."""
     evaluations = [each.contender.evaluation for each in entrants]
     attributes = next((each.attributes for each in evaluations if each.attributes), ())
-    images = np.concatenate([each.images for each in found.values()])
-    marks = choose_groups(attributes, np.bincount(images, minlength=len(evaluations[0])))
+    marks = choose_groups(attributes)
     if marks is None:
         return found
     return {kind: each.only(marks) for kind, each in found.items()}
