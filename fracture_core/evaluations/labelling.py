@@ -40,7 +40,8 @@ class Labelling:
     def truth_kinds(self, sample: Sample) -> Int64s:
         """(n,) which of `kinds` each box of `truth` is."""
         labels = (sample.truth or Detections.empty()).labels
-        return labels[np.asarray(self.moved, dtype=np.int64)[labels] != NO_CLASS]
+        kept: Int64s = labels[np.asarray(self.moved, dtype=np.int64)[labels] != NO_CLASS]
+        return kept
 
 
 def label(

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from fracture_core.evaluations.report import Unit
 from fracture_core.evaluations.reporting import Draft
 from fracture_core.metrics import greedy
 from fracture_core.metrics.columns import Bools
@@ -31,7 +32,7 @@ def report_kinds(draft: Draft) -> None:
                 marks = marks[np.unique(images, return_index=True)[1]]
             share = Proportion(count=int(marks.sum()), total=len(marks))
             if share.total:
-                unit = "image" if by_image else "lesion"
+                unit: Unit = "image" if by_image else "lesion"
                 draft.share(KINDS, f"sensitivity at {rule}", unit, share, how, name)
 
 

@@ -25,7 +25,7 @@ def choose_is_a(model: Sequence[str], truth: Sequence[str]) -> dict[str, str]:
     except ConfigError as error:
         st.warning(literal(str(error)), icon=":material/rule:")
         return {}
-    if model and truth and list(_apart(model, truth)):
+    if model and truth and any(True for _ in _apart(model, truth)):
         _show(model, truth, kept)
     return kept or {}
 
