@@ -2,28 +2,35 @@
 
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import BinaryIO, TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from fracture_core.errors import WeightsError
-from fracture_core.models.checkpoints import open_checkpoint
-from fracture_core.models.pickles import TensorRef
+from fracture_core.models.checkpoints.places import TensorPlace
+from fracture_core.models.checkpoints.process import read_contents
 
 State = Mapping[str, Tensor]
 T = TypeVar("T")
 
-# Averaged weights before the last ones.
-_NESTS = ("ema", "ema_state_dict", "model_ema", "model", "state_dict", "model_state_dict", "module")
 _PREFIXES = ("module.", "_orig_mod.", "model.", "detr.", "network.", "net.")
 _MOST_NESTED = 4
 _MOST_LISTED = 10
-_MOST_TENSORS = 50_000
 # Counters that do not take part in an answer.
 _COUNTERS = ".num_batches_tracked"
-_FETCH_AGAIN = "The file is damaged; fetch or save it again."
+_DTYPES = {
+    "float64": torch.float64,
+    "float32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+    "int64": torch.int64,
+    "int32": torch.int32,
+    "int16": torch.int16,
+    "int8": torch.int8,
+    "uint8": torch.uint8,
+    "bool": torch.bool,
+}
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -32,16 +39,37 @@ def read_state(path: Path) -> dict[str, Tensor]:
     In a checkpoint they may be nested under `ema`, `model`, `state_dict` and the like. Raises
     WeightsError; nothing in the file runs.
     """
-    if not path.is_file():
-        raise WeightsError(path, expected="a weights file", found="no such file")
-    if path.suffix.lower() == ".safetensors":
-        return _read_safetensors(path)
-    checkpoint = open_checkpoint(path)
-    refs = _tensor_refs(checkpoint.content, _MOST_NESTED)
-    if not refs:
-        found = f"a checkpoint without one ({_describe(checkpoint.content)})"
-        raise WeightsError(path, expected="a state dict", found=found)
-    return checkpoint.read_tensors(refs)
+    return read_tensors(path, read_contents(path, "state dict").places)
+
+
+def read_tensors(path: Path, places: Mapping[str, TensorPlace]) -> dict[str, Tensor]:
+    """Tensors on the CPU in the type they were saved in; those of one block share their memory.
+
+    Raises WeightsError where the file ends before a tensor does.
+    """
+    blocks: dict[tuple[int, int, str], Tensor] = {}
+    with path.open("rb") as file:
+        for place in places.values():
+            key = (place.start, place.length, place.dtype)
+            if key not in blocks:
+                blocks[key] = _read_block(file, place, path)
+    return {
+        name: blocks[place.start, place.length, place.dtype].as_strided(
+            place.size, place.stride, place.offset
+        )
+        if 0 not in place.size
+        else torch.empty(place.size, dtype=_DTYPES[place.dtype])
+        for name, place in places.items()
+    }
+
+
+def _read_block(file: BinaryIO, place: TensorPlace, path: Path) -> Tensor:
+    block = torch.empty(place.length, dtype=_DTYPES[place.dtype])
+    file.seek(place.start)
+    if place.length and file.readinto(block.view(torch.uint8).numpy()) < place.byte_count:
+        found = f"one that ends before byte {place.start + place.byte_count}"
+        raise WeightsError(path, expected="the file that was read before", found=found)
+    return block
 
 
 def unwrap(
@@ -65,8 +93,9 @@ def fit(
 ) -> None:
     """Copy `state` into `network`, every tensor of both accounted for.
 
-    Names are compared as `canonical` gives them. Tensors that the network ties to others may be
-    left out. Raises WeightsError, which lists what differs by name and shape.
+    Names are compared as `canonical` gives them, and numbers with a fraction take the place of
+    such only, of whatever precision. Tensors that the network ties to others may be left out.
+    Raises WeightsError, which lists what differs by name, shape and kind of numbers.
     """
     given = {canonical(name): tensor for name, tensor in state.items()}
     own: dict[str, list[Tensor]] = {}
@@ -88,7 +117,7 @@ def fit(
         for name, tensors in own.items()
         if name in given and given[name].shape != tensors[0].shape
     )
-    differing = [*reshaped, *missing, *surplus]
+    differing = [*reshaped, *_of_other_kind(given, own), *missing, *surplus]
     if differing:
         raise WeightsError(source, expected=_account(network), found=_listed(differing))
     _check_finite(given, own, source)
@@ -96,6 +125,19 @@ def fit(
         for name, tensors in own.items():
             for tensor in tensors if name in given else ():
                 tensor.copy_(given[name])
+
+
+def _of_other_kind(given: State, own: Mapping[str, list[Tensor]]) -> list[str]:
+    """A copy would round weights to whole numbers, or take whole numbers for weights."""
+    return [
+        f"{name} of {_kind(given[name])} instead of {_kind(tensors[0])}"
+        for name, tensors in own.items()
+        if name in given and given[name].is_floating_point() != tensors[0].is_floating_point()
+    ]
+
+
+def _kind(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def save_state(network: nn.Module, path: Path, *, half: bool = False) -> None:
@@ -126,41 +168,6 @@ def _halved(name: str, tensor: Tensor, path: Path) -> Tensor:
         expected = "weights in the range of float16, up to 65,504"
         raise WeightsError(path, expected=expected, found=found, advice="Save in full precision.")
     return halved
-
-
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            names = list(file.keys())
-            if len(names) > _MOST_TENSORS:
-                found = f"{len(names)} tensors"
-                raise WeightsError(path, expected=f"at most {_MOST_TENSORS} tensors", found=found)
-            return {name: file.get_tensor(name) for name in names}
-    except (SafetensorError, OSError, ValueError) as error:
-        found = f"one that cannot be read ({str(error)[:200]})"
-        raise WeightsError(
-            path, expected="a safetensors file", found=found, advice=_FETCH_AGAIN
-        ) from error
-
-
-def _tensor_refs(content: Any, depth: int) -> dict[str, TensorRef]:
-    """The state dict in a checkpoint's content, {} where there is none."""
-    if not isinstance(content, dict) or depth == 0:
-        return {}
-    for nest in _NESTS:
-        if found := _tensor_refs(content.get(nest), depth - 1):
-            return found
-    return {
-        name: value
-        for name, value in content.items()
-        if isinstance(name, str) and isinstance(value, TensorRef)
-    }
-
-
-def _describe(content: Any) -> str:
-    if not isinstance(content, dict):
-        return f"a {type(content).__name__}"
-    return f"keys: {', '.join(str(key)[:40] for key in list(content)[:8]) or 'none'}"
 
 
 def _stripped(names: Mapping[str, T]) -> list[Mapping[str, T]]:

@@ -14,6 +14,7 @@ import torch
 from fracture_core.boxes import Int64s
 from fracture_core.errors import WeightsError
 from fracture_core.models.cards import ModelCard
+from fracture_core.models.checkpoints.yolo import DEFAULT_INPUT_SIZE
 from fracture_core.models.letterbox import Letterbox
 from fracture_core.models.saving import save_model
 from fracture_core.models.yolo_architectures import (
@@ -29,7 +30,7 @@ from fracture_core.models.yolo_networks import (
     random_network,
     set_even_odds,
 )
-from fracture_core.models.yolo_weights import DEFAULT_INPUT_SIZE, read_yolo_weights
+from fracture_core.models.yolo_weights import read_yolo_weights
 from fracture_core.types import SCORE_FLOOR, Detections, Heatmap, Prediction, Sample
 
 # What one forward pass may hold: input pixels, so that large inputs make small batches.

@@ -35,14 +35,14 @@ def build_network(weights: YoloWeights) -> tuple[Any, Task]:
     Raises WeightsError for an architecture that is not a YOLO detector or segmenter, and for
     weights that do not fit it, listed by name and shape.
     """
-    path = weights.checkpoint.path
+    path = weights.path
     architecture = check_architecture(weights.architecture, path)
-    shapes = {name: ref.size for name, ref in weights.refs.items()}
+    shapes = {name: place.size for name, place in weights.places.items()}
     network = _network_for(architecture, shapes, weights.input_size, path)
     if len(weights.classes) != architecture["nc"]:
         found = f"{len(weights.classes)} names and {architecture['nc']} classes"
         raise WeightsError(path, expected="a name for every class", found=found)
-    network.load_state_dict(weights.read_tensors(), strict=True)
+    fit(network, weights.read_tensors(), path)
     return network, task_of(architecture)
 
 

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fracture_core.models.pickles import MalformedPickle, Storage, read_next_pickle
+from fracture_core.models.checkpoints.pickles import MalformedPickle, Storage, read_next_pickle
 
 MAGIC = b"\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
 _COUNT_BYTES = 8
+# Opcodes of what stands before the content, and of the keys behind it.
+_FEW, _MANY = 100, 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +37,15 @@ def read_old(
     """
     with path.open("rb") as file:
         stream = io.BytesIO(file.read(most_bytes))
-        read_next_pickle(stream)
-        read_next_pickle(stream)
-        machine, _ = read_next_pickle(stream)
+        read_next_pickle(stream, most=_FEW)
+        read_next_pickle(stream, most=_FEW)
+        machine, _ = read_next_pickle(stream, most=_FEW)
         if not isinstance(machine, dict) or machine.get("little_endian") is not True:
             raise MalformedPickle("numbers that are not little-endian")
         content, storages = read_next_pickle(stream)
-        keys, _ = read_next_pickle(stream)
-        if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(storages):
+        keys, _ = read_next_pickle(stream, most=_MANY)
+        listed = isinstance(keys, list) and all(isinstance(key, str) for key in keys)
+        if not listed or sorted(keys) != sorted(storages):
             raise MalformedPickle("blocks of numbers other than its tensors have")
         file.seek(stream.tell())
         places: dict[str, Place] = {}

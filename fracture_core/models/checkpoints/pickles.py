@@ -5,6 +5,10 @@ opcodes (`pickletools`) with a machine that can build plain values and *records*
 objects that keep only the name of the class and the state. Nothing is imported, nothing is called;
 tensors come out as references into the file. A name that a YOLO checkpoint has no use for is
 refused.
+
+What a pickle describes can be far larger than itself: a list that holds another one twice, and so
+on forty times, is 200 bytes. So values are counted as often as they are copied, no number is longer
+than `MAX_BITS`, and nothing is formatted, hashed or compared before its type is known.
 """
 
 import pickletools
@@ -13,7 +17,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-MAX_OPCODES = 3_000_000
+from fracture_core.models.checkpoints.limits import (
+    MAX_BITS,
+    MAX_COPIED,
+    MAX_DIMENSIONS,
+    MAX_KEY,
+    MAX_MARKS,
+    MAX_NAME,
+    MAX_NUMBER,
+    MAX_OPCODES,
+    printable,
+)
+
 _RECORD_CLASSES = re.compile(
     r"(torch\.nn\.modules|ultralytics(\.yolo)?\.(nn|utils))(\.\w+)*\.([A-Z]|v10)\w*", re.ASCII
 )
@@ -22,7 +37,7 @@ _INERT_CALLS = re.compile(
     r"numpy\.(core|_core)\.multiarray\.(scalar|_reconstruct)|numpy\.(dtype|ndarray)"
     r"|_codecs\.encode|types\.SimpleNamespace|torch\.(Size|device)"
     r"|(pathlib|pathlib\._local)\.(Pure)?(Posix|Windows)?Path"
-    r"|datetime\.(date|time|datetime|timedelta|timezone)",
+    r"|datetime\.(date|time|datetime|timedelta|timezone)|argparse\.Namespace",
     re.ASCII,
 )
 _SETS = frozenset(f"{m}.{n}" for m in ("builtins", "__builtin__") for n in ("set", "frozenset"))
@@ -34,14 +49,16 @@ _PARAMETERS = frozenset(
 _TENSOR = "torch._utils._rebuild_tensor_v2"
 _VALUES = re.compile(
     r"torch\.(float|bfloat|half|double|u?int|long|short|bool|complex)\d*"
-    r"|torch\.(Float|Double|Half|BFloat16|Long|Int|Short|Char|Byte|Bool)Storage"
+    r"|torch\.(Complex)?(Float|Double|Half|BFloat16|Long|Int|Short|Char|Byte|Bool)Storage"
     r"|(builtins|__builtin__)\.(int|float|str|bool|list|dict|tuple|complex|bytes|object)",
     re.ASCII,
 )
 
+_MOST_DIGITS = 20
+
 
 class ForbiddenName(Exception):
-    """The pickle asks for a name that no checkpoint needs; `str()` is that name."""
+    """The pickle asks for a name that no checkpoint needs; `str()` is that name, printable."""
 
 
 class MalformedPickle(Exception):
@@ -91,20 +108,24 @@ def read_pickle(data: bytes) -> Any:
     return content
 
 
-def read_next_pickle(data: bytes | BinaryIO) -> tuple[Any, dict[str, Storage]]:
-    """As `read_pickle`, and the blocks of numbers that it speaks of, by key.
+def read_next_pickle(
+    data: bytes | BinaryIO, *, most: int = MAX_OPCODES
+) -> tuple[Any, dict[str, Storage]]:
+    """As `read_pickle`, and the blocks of numbers that it speaks of, by key; `most` opcodes.
 
     A stream stands behind the pickle afterwards.
     """
     machine = _Machine()
     try:
         for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
-            if count > MAX_OPCODES:
-                raise MalformedPickle(f"more than {MAX_OPCODES} opcodes")
+            if count > most:
+                raise MalformedPickle(f"more than {most} opcodes")
             machine.step(opcode.name, argument)
         return machine.stack.pop(), machine.storages
-    except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
-        raise MalformedPickle(f"{type(error).__name__}: {error}") from error
+    except (ValueError, TypeError, OverflowError) as error:
+        raise MalformedPickle(printable(str(error), 200)) from error
+    except (IndexError, KeyError) as error:
+        raise MalformedPickle("opcodes that make no sense") from error
 
 
 @dataclass(slots=True)
@@ -113,10 +134,11 @@ class _Machine:
     marks: list[int] = field(default_factory=list)
     memo: dict[int, Any] = field(default_factory=dict)
     storages: dict[str, Storage] = field(default_factory=dict)
+    copied: int = 0
 
     def step(self, opcode: str, argument: Any) -> None:
         if opcode in _LITERALS:
-            self.stack.append(argument)
+            self.stack.append(_bounded(argument))
         elif opcode in _FRESH:
             self.stack.append(_FRESH[opcode]())
         elif opcode in _ACTIONS:
@@ -129,6 +151,15 @@ class _Machine:
         taken = self.stack[start:]
         del self.stack[start:]
         return taken
+
+    def copy(self, items: Any) -> list[Any]:
+        """The items of a list or tuple: the one way in which a few bytes could make many values."""
+        if type(items) not in (list, tuple):
+            raise TypeError(f"items out of a {type(items).__name__}")
+        self.copied += len(items)
+        if self.copied > MAX_COPIED:
+            raise ValueError(f"more than {MAX_COPIED} copied values")
+        return list(items)
 
     def pop(self, count: int) -> list[Any]:
         if count > len(self.stack):
@@ -174,7 +205,15 @@ _FRESH: dict[str, Callable[[], Any]] = {
 _IGNORED = frozenset({"PROTO", "FRAME", "STOP"})
 
 
+def _bounded(literal: Any) -> Any:
+    if type(literal) is int and literal.bit_length() > MAX_BITS:
+        raise ValueError(f"a whole number of {literal.bit_length()} bits")
+    return literal
+
+
 def _mark(machine: _Machine, _: Any) -> None:
+    if len(machine.marks) >= MAX_MARKS:
+        raise ValueError(f"more than {MAX_MARKS} marks in one another")
     machine.marks.append(len(machine.stack))
 
 
@@ -209,24 +248,32 @@ def _pairs(items: Sequence[Any]) -> dict[Any, Any]:
         # Hashing a deeply nested tuple would end the process.
         if not isinstance(key, str | int | float | bool | bytes | None):
             raise TypeError(f"a {type(key).__name__} as a key")
+        # Up to here numbers are their own hashes, so that none are made to collide.
+        if type(key) is int and not -MAX_KEY < key < MAX_KEY:
+            raise ValueError(f"a whole number of {key.bit_length()} bits as a key")
     return dict(zip(items[::2], items[1::2], strict=True))
 
 
-def _global(machine: _Machine, argument: Any) -> None:
+def _global(machine: _Machine, argument: str) -> None:
     module, _, name = argument.partition(" ")
-    machine.stack.append(_allowed(f"{module}.{name}"))
+    machine.stack.append(_allowed(module, name))
 
 
 def _stack_global(machine: _Machine, _: Any) -> None:
     module, name = machine.pop(2)
-    machine.stack.append(_allowed(f"{module}.{name}"))
+    machine.stack.append(_allowed(module, name))
 
 
-def _allowed(path: str) -> Name:
+def _allowed(module: Any, name: Any) -> Name:
+    if not (isinstance(module, str) and isinstance(name, str)):
+        raise ForbiddenName(f"{printable(module)} of {printable(name)} as a name")
+    if len(module) + len(name) > MAX_NAME:
+        raise ForbiddenName(f"{printable(module, 80)}… {printable(name, 80)}…")
+    path = f"{module}.{name}"
     known = path in _SETS | _GETATTR | _MAPPINGS | _PARAMETERS or path == _TENSOR
     patterns = (_RECORD_CLASSES, _INERT_CALLS, _VALUES)
     if not known and not any(pattern.fullmatch(path) for pattern in patterns):
-        raise ForbiddenName(path)
+        raise ForbiddenName(printable(path, MAX_NAME))
     return Name(path)
 
 
@@ -234,19 +281,20 @@ def _reduce(machine: _Machine, _: Any) -> None:
     function, arguments = machine.pop(2)
     if not isinstance(function, Name) or not isinstance(arguments, tuple):
         raise TypeError("a call of what is no function")
-    machine.stack.append(_result(function.path, arguments))
+    machine.stack.append(_result(machine, function.path, arguments))
 
 
-def _result(path: str, arguments: tuple[Any, ...]) -> Any:
+def _result(machine: _Machine, path: str, arguments: tuple[Any, ...]) -> Any:
     if path == _TENSOR:
         return _tensor(*arguments[:4])
     if path in _PARAMETERS:
         return arguments[0]
     if path in _MAPPINGS:
         items = arguments[0] if path == "collections.OrderedDict" and arguments else ()
-        return _pairs([part for key, value in items for part in (key, value)])
+        pairs = [machine.copy(item) for item in machine.copy(items)]
+        return _pairs([part for key, value in pairs for part in (key, value)])
     if path in _SETS:
-        return list(arguments[0]) if arguments else []
+        return machine.copy(arguments[0]) if arguments else []
     if path in _GETATTR:
         return _attribute(*arguments)
     if _INERT_CALLS.fullmatch(path) or (_RECORD_CLASSES.fullmatch(path) and not arguments):
@@ -256,25 +304,34 @@ def _result(path: str, arguments: tuple[Any, ...]) -> Any:
 
 def _attribute(owner: Any, name: Any) -> Record:
     """Older checkpoints name a head's `forward` this way; nothing else is needed."""
-    if not isinstance(owner, Name) or name not in ("forward", "forward_fuse"):
-        raise ForbiddenName(f"the attribute {str(name)[:40]!r} of {str(owner)[:80]}")
+    if not isinstance(owner, Name) or not isinstance(name, str):
+        raise ForbiddenName(f"an attribute, {printable(name)}, of a {type(owner).__name__}")
+    if name not in {"forward", "forward_fuse"}:
+        raise ForbiddenName(f"the attribute {printable(name)!r} of {owner.path}")
     return Record(f"{owner.path}.{name}")
 
 
 def _tensor(storage: Any, offset: Any, size: Any, stride: Any) -> TensorRef:
-    numbers = (offset, *size, *stride)
-    whole = all(type(number) is int and number >= 0 for number in numbers)
-    if not (isinstance(storage, Storage) and whole and len(size) == len(stride) <= 8):
+    shaped = all(
+        type(part) in (tuple, list) and len(part) <= MAX_DIMENSIONS for part in (size, stride)
+    )
+    if not (isinstance(storage, Storage) and shaped and len(size) == len(stride)):
+        raise ValueError("a tensor of impossible shape")
+    if not all(map(_is_count, (offset, *size, *stride))):
         raise ValueError("a tensor of impossible shape")
     return TensorRef(storage, offset, tuple(size), tuple(stride))
 
 
+def _is_count(number: Any) -> bool:
+    return type(number) is int and 0 <= number < MAX_NUMBER
+
+
 def _new_object(machine: _Machine, count: int) -> None:
     kind, *arguments = machine.pop(count)
-    if not isinstance(kind, Name):
+    if not isinstance(kind, Name) or not isinstance(arguments[0], tuple):
         raise TypeError("an object of what is no class")
     if not _RECORD_CLASSES.fullmatch(kind.path) or any(arguments):
-        machine.stack.append(_result(kind.path, arguments[0]))
+        machine.stack.append(_result(machine, kind.path, arguments[0]))
     else:
         machine.stack.append(Record(kind.path))
 
@@ -290,12 +347,15 @@ def _build(machine: _Machine, _: Any) -> None:
 
 def _persistent(machine: _Machine, _: Any) -> None:
     identity = machine.stack.pop()
+    if type(identity) is not tuple:
+        raise TypeError("a block of numbers that is described wrongly")
     # Before PyTorch 1.6 a sixth part told of views of blocks, which no state dict has.
     tag, kind, key, _location, numel, *view = identity
     valid = tag == "storage" and isinstance(kind, Name) and kind.path.endswith("Storage")
-    if not (valid and isinstance(key, str) and key.isdigit() and type(numel) is int):
+    named = isinstance(key, str) and key.isascii() and key.isdigit() and len(key) <= _MOST_DIGITS
+    if not (valid and named and _is_count(numel)):
         raise ValueError("a block of numbers that is described wrongly")
-    if view not in ([], [None]):
+    if len(view) > 1 or (view and view[0] is not None):
         raise ValueError("a view of a block of numbers")
     storage = Storage(kind.path.removeprefix("torch."), key, numel)
     if machine.storages.setdefault(key, storage) != storage:
