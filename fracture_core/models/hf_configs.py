@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from fracture_core.errors import WeightsError
@@ -20,6 +21,7 @@ _MOST_BYTES = 1 << 20
 _MOST_CLASSES = 10_000
 _MOST_PARAMETERS = 1_500_000_000
 _MOST_LAYERS = 64
+_MOST_NESTED = 16
 _MOST = 16_384
 _BACKBONES = {
     "resnet": "ResNetConfig",
@@ -94,6 +96,19 @@ def build_network(
     architecture: Architecture, config: Config, classes: int, source: str | Path
 ) -> nn.Module:
     """The network with new weights, sdpa attention where it has it; raises WeightsError."""
+    return _built(architecture, config, classes, source, hollow=False)
+
+
+def hollow_network(
+    architecture: Architecture, config: Config, classes: int, source: str | Path
+) -> nn.Module:
+    """As `build_network`, without memory: small files can describe large networks."""
+    return _built(architecture, config, classes, source, hollow=True)
+
+
+def _built(
+    architecture: Architecture, config: Config, classes: int, source: str | Path, *, hollow: bool
+) -> nn.Module:
     transformers = part("transformers")
     described = f"a configuration of {architecture.title} that can be built"
     try:
@@ -101,8 +116,9 @@ def build_network(
             **config, num_labels=classes, disable_custom_kernels=True
         )
         kind = getattr(transformers, architecture.network_class)
-        _check_size(kind, built, source)
-        network: nn.Module = kind(built)
+        network = _hollow(kind, built, source)
+        if not hollow:
+            network = kind(built)
     except WeightsError:
         raise
     except Exception as error:  # transformers raises whatever its parts raise
@@ -111,15 +127,14 @@ def build_network(
     return network
 
 
-def _check_size(kind: Any, built: Any, source: str | Path) -> None:
-    import torch
-
+def _hollow(kind: Any, built: Any, source: str | Path) -> nn.Module:
     with torch.device("meta"):
-        network = kind(built)
+        network: nn.Module = kind(built)
     count = sum(tensor.numel() for tensor in network.state_dict().values())
     if count > _MOST_PARAMETERS:
         expected = f"at most {_MOST_PARAMETERS:,} parameters"
         raise WeightsError(source, expected=expected, found=f"{count:,}")
+    return network
 
 
 def _checked_backbone(raw: Config, source: str | Path) -> Config:
@@ -217,7 +232,11 @@ def _class_names(id2label: object, path: Path) -> tuple[str, ...] | None:
     if set(id2label) != labels or len(id2label) > _MOST_CLASSES:
         found = f"the labels {', '.join(list(id2label)[:8])}"
         raise WeightsError(path, expected="id2label: classes from 0", found=found[:200])
-    return tuple(str(id2label[str(label)])[:100] for label in range(len(id2label)))
+    names = tuple(str(id2label[str(label)])[:100] for label in range(len(id2label)))
+    if not all(name.isprintable() for name in names):
+        found = "names that cannot be printed"
+        raise WeightsError(path, expected="id2label: names of classes", found=found)
+    return names
 
 
 def _read_json(path: Path) -> Config:
@@ -232,4 +251,20 @@ def _read_json(path: Path) -> Config:
         raise WeightsError(path, expected="JSON", found=f"none ({str(error)[:100]})") from error
     if not isinstance(raw, dict):
         raise WeightsError(path, expected="a JSON object", found=f"a {type(raw).__name__}")
+    if _is_deep(raw):
+        found = f"values in more than {_MOST_NESTED} others"
+        raise WeightsError(path, expected="a configuration", found=found)
     return raw
+
+
+def _is_deep(raw: object) -> bool:
+    level = [raw]
+    for _ in range(_MOST_NESTED):
+        level = [part for value in level for part in _parts(value)]
+    return bool(level)
+
+
+def _parts(value: object) -> list[object]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return list(value) if isinstance(value, list) else []

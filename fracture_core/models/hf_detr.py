@@ -8,6 +8,7 @@ so the network predicts with the fused kernel, and a twin that shares its tensor
 import copy
 import itertools
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,6 +30,7 @@ from fracture_core.models.hf_configs import (
     Described,
     build_network,
     checked_config,
+    hollow_network,
     read_config,
 )
 from fracture_core.models.hf_hub import WEIGHTS_FILE, fetch, is_hub_id
@@ -71,7 +73,7 @@ class HfDetrModel(QueryDetector):
         described, heads, note = _described(file, architecture, state)
         names = named_classes(classes or described.classes, heads, weights)
         card = _card(described, names, model_id=model_id, title=title, note=note)
-        fit(_network(card, file), state, weights, canonical=canonical)
+        fit(_network(card, file, build=hollow_network), state, weights, canonical=canonical)
         return card.model_copy(update={"weights_file": file.name})
 
     @classmethod
@@ -195,7 +197,12 @@ def _architecture(card: ModelCard) -> Architecture:
     return ARCHITECTURES[str(model_type)]
 
 
-def _network(card: ModelCard, source: str | Path) -> nn.Module:
+def _network(
+    card: ModelCard,
+    source: str | Path,
+    *,
+    build: Callable[[Architecture, Config, int, str | Path], nn.Module] = build_network,
+) -> nn.Module:
     architecture = _architecture(card)
     config = card.architecture.get("config")
     if not isinstance(config, dict):
@@ -203,7 +210,7 @@ def _network(card: ModelCard, source: str | Path) -> nn.Module:
     checked = checked_config(
         architecture, {**config, "model_type": architecture.model_type}, source
     )
-    return build_network(architecture, checked, len(card.classes), source)
+    return build(architecture, checked, len(card.classes), source)
 
 
 def _read(file: Path) -> tuple[Architecture, dict[str, Tensor]]:

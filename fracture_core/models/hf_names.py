@@ -6,7 +6,7 @@ DETRs carry timm's names for the backbone. Both sides of a comparison go through
 
 import re
 from collections.abc import Collection
-from functools import cache
+from functools import lru_cache
 
 from fracture_core.models.hf_architectures import ARCHITECTURES, Architecture
 
@@ -47,7 +47,7 @@ _RULES = tuple(
 )
 
 
-@cache
+@lru_cache(maxsize=50_000)
 def canonical(name: str) -> str:
     """A tensor's name in the one form that all versions of the library share here."""
     for pattern, replacement in _RULES:

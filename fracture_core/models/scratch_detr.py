@@ -70,7 +70,7 @@ class ScratchDetrModel(QueryDetector):
         state = _read(weights)
         architecture = _infer(state, weights)
         names = named_classes(classes, architecture.class_count, weights)
-        fit(_build(architecture, weights), state, weights)
+        fit(_hollow(architecture, weights), state, weights)
         note = "The number of heads and the input size are taken to be the usual ones."
         if architecture.two_stage:
             note += f" So are its {architecture.query_count} queries."
@@ -133,6 +133,12 @@ def _architecture(card: ModelCard) -> DetrArchitecture:
 
 def _build(architecture: DetrArchitecture, source: str | Path) -> Detr:
     """A network with new weights; raises WeightsError where it cannot or should not be built."""
+    _hollow(architecture, source)
+    return build_detr(architecture)
+
+
+def _hollow(architecture: DetrArchitecture, source: str | Path) -> Detr:
+    """A network without memory; raises WeightsError where it cannot or should not be built."""
     if architecture.in_channels != 3:
         raise WeightsError(source, expected="3 channels", found=str(architecture.in_channels))
     try:
@@ -142,7 +148,7 @@ def _build(architecture: DetrArchitecture, source: str | Path) -> Detr:
         if count > _MOST_PARAMETERS:
             expected = f"at most {_MOST_PARAMETERS:,} parameters"
             raise WeightsError(source, expected=expected, found=f"{count:,}")
-        return build_detr(architecture)
+        return hollow
     except (ConfigError, TypeError) as error:
         expected, found = "a DETR that can be built", str(error)[:200]
         raise WeightsError(source, expected=expected, found=found) from error

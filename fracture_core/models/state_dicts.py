@@ -1,8 +1,9 @@
 """State dicts from elsewhere: read without running anything, unwrapped, and fitted to a network."""
 
 from collections.abc import Callable, Collection, Mapping
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -63,7 +64,7 @@ def read_tensors(path: Path, places: Mapping[str, TensorPlace]) -> dict[str, Ten
     }
 
 
-def _read_block(file: BinaryIO, place: TensorPlace, path: Path) -> Tensor:
+def _read_block(file: BufferedReader, place: TensorPlace, path: Path) -> Tensor:
     block = torch.empty(place.length, dtype=_DTYPES[place.dtype])
     file.seek(place.start)
     if place.length and file.readinto(block.view(torch.uint8).numpy()) < place.byte_count:

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from fracture_core.models.checkpoints.limits import MAX_DIMENSIONS, MAX_NUMBER
+from fracture_core.models.checkpoints.limits import MAX_DIMENSIONS, MAX_EMPTY_SIDE, MAX_NUMBER
 
 ITEM_BYTES = {
     "float64": 8,
@@ -40,6 +40,9 @@ class TensorPlace:
         whole = all(type(number) is int and 0 <= number < MAX_NUMBER for number in numbers)
         if not whole or not len(self.size) == len(self.stride) <= MAX_DIMENSIONS:
             raise ValueError("a tensor of impossible shape")
+        # Nothing in the file stands behind the sides of an empty tensor.
+        if 0 in self.size and max(self.size) > MAX_EMPTY_SIDE:
+            raise ValueError("an empty tensor of impossible shape")
         furthest = sum((n - 1) * step for n, step in zip(self.size, self.stride, strict=True))
         inside = 0 in self.size or self.offset + furthest < self.length
         # A view may repeat numbers without end; a saved weight does not.

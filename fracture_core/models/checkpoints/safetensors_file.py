@@ -72,10 +72,8 @@ def _place(name: str, said: Any, first: int) -> TensorPlace:
     dtype = said.get("dtype")
     if dtype not in tuple(_DTYPES):
         raise _unknown_kind(name, dtype)
-    bounds, size = said.get("data_offsets"), said.get("shape")
-    lists = isinstance(bounds, list) and len(bounds) == 2 and isinstance(size, list)
-    numbers = [*bounds, *size] if lists and len(size) <= MAX_DIMENSIONS else [None]
-    if not all(type(number) is int for number in numbers) or bounds[0] > bounds[1]:
+    bounds, size = _whole_numbers(said.get("data_offsets")), _whole_numbers(said.get("shape"))
+    if bounds is None or size is None or len(bounds) != 2 or bounds[0] > bounds[1]:
         raise _damaged(f"{name} without a place and a shape")
     length, rest = divmod(bounds[1] - bounds[0], ITEM_BYTES[_DTYPES[dtype]])
     try:
@@ -84,14 +82,21 @@ def _place(name: str, said: Any, first: int) -> TensorPlace:
             start=first + bounds[0],
             length=length,
             offset=0,
-            size=tuple(size),
-            stride=contiguous(tuple(size)),
+            size=size,
+            stride=contiguous(size),
         )
     except ValueError as error:
         raise _damaged(f"{name}: {error}") from error
     if rest or place.number_count != length:
         raise _damaged(f"{name} of shape {place.size} in {bounds[1] - bounds[0]} bytes")
     return place
+
+
+def _whole_numbers(said: Any) -> tuple[int, ...] | None:
+    """Those of a short list, None where it is none."""
+    if not isinstance(said, list) or len(said) > MAX_DIMENSIONS:
+        return None
+    return tuple(said) if all(type(number) is int for number in said) else None
 
 
 def _check_whole(places: dict[str, TensorPlace], first: int, size: int) -> None:
