@@ -184,6 +184,7 @@ def _read_tensors(path: Path, config: TrainConfig) -> _Weights:
 def _take_over(network: Any, given: _Weights, classes: tuple[str, ...]) -> str:
     state = network.state_dict()
     scores = () if given.classes == classes else _score_names(network)
+    _check_kinds(given, state)
     taken = {
         name: tensor.float()
         for name, tensor in given.tensors.items()
@@ -194,6 +195,14 @@ def _take_over(network: Any, given: _Weights, classes: tuple[str, ...]) -> str:
         raise WeightsError(given.path, expected="weights of this architecture", found=found)
     network.load_state_dict(taken, strict=False)
     return f"{len(taken)} of {len(state)} tensors were taken over from {given.path.name}"
+
+
+def _check_kinds(given: _Weights, state: dict[str, torch.Tensor]) -> None:
+    """Raises WeightsError for whole numbers where weights are, and the other way round."""
+    for name, tensor in given.tensors.items():
+        if name in state and tensor.is_floating_point() != state[name].is_floating_point():
+            expected = f"{name} of {state[name].dtype}"
+            raise WeightsError(given.path, expected=expected, found=f"{tensor.dtype}")
 
 
 def _score_names(network: Any) -> tuple[str, ...]:
