@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 APP_STAMP := $(VENV)/.app-installed
 TEST_STAMP := $(VENV)/.test-installed
 
-.PHONY: help app setup setup-test test test-slow test-fast check format bench bench-train weights clean
+.PHONY: help app setup setup-test test test-slow test-fast check format fuzz bench bench-train weights clean
 
 help:
 	@echo "make app     install what the app needs and serve it"
 	@echo "make test    install what the tests need and run them, the browser included"
 	@echo "make test-slow   the tests of minutes: overfitting, kills at random, a Ray cluster"
 	@echo "make check   lint, types, import layers"
+	@echo "make fuzz    open thousands of damaged files, minutes"
 	@echo "make bench   measure speed and print a table"
 	@echo "make bench-train  measure training beside the published loops, minutes"
 	@echo "make weights train the demo models again on synthetic data, hours"
@@ -61,6 +62,9 @@ check: setup-test
 format: setup-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+fuzz: setup-test
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz
 
 bench: setup-test
 	$(BIN)/python -m benchmarks

@@ -67,7 +67,7 @@ def read_tensors(path: Path, places: Mapping[str, TensorPlace]) -> dict[str, Ten
 def _read_block(file: BufferedReader, place: TensorPlace, path: Path) -> Tensor:
     block = torch.empty(place.length, dtype=_DTYPES[place.dtype])
     file.seek(place.start)
-    if place.length and file.readinto(block.view(torch.uint8).numpy()) < place.byte_count:
+    if place.length and file.readinto(block.view(torch.uint8).numpy().data) < place.byte_count:
         found = f"one that ends before byte {place.start + place.byte_count}"
         raise WeightsError(path, expected="the file that was read before", found=found)
     return block
