@@ -99,10 +99,15 @@ FAMILIES: dict[str, str] = {
 }
 
 
-def family(name: str) -> Family:
-    """The family's class, imported on first use."""
+def check_family(name: str) -> None:
+    """Raises ConfigError for a family that is not known; imports nothing."""
     if name not in FAMILIES:
         raise ConfigError(name, expected=f"a model family ({', '.join(FAMILIES)})", found="none")
+
+
+def family(name: str) -> Family:
+    """The family's class, imported on first use."""
+    check_family(name)
     module, _, attribute = FAMILIES[name].partition(":")
     found: Family = getattr(importlib.import_module(module), attribute)
     return found

@@ -16,8 +16,9 @@ from pathlib import Path
 
 from fracture_core.errors import ConfigError, WeightsError
 from fracture_core.models import fake
-from fracture_core.models.base import Model, family
+from fracture_core.models.base import Model, check_family, family
 from fracture_core.models.cards import ModelCard, read_card, write_card
+from fracture_core.models.checkpoints.process import read_contents
 from fracture_core.models.consensus_cards import (
     FAMILY,
     ConsensusArchitecture,
@@ -37,7 +38,8 @@ BUILT_IN = (fake.CARD,)
 SHIPPED = Path(__file__).parents[1] / "weights"
 """Where the models lie that come with the package."""
 _MODEL_ID = re.compile(r"\w[\w.\-]{0,99}", re.ASCII)
-_FOLDER_FILES = ("config.json", "preprocessor_config.json", "model.safetensors")
+_FOLDER_WEIGHTS = "model.safetensors"
+_FOLDER_FILES = ("config.json", "preprocessor_config.json", _FOLDER_WEIGHTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,18 +109,24 @@ def add_model(
     The id is the file's name where none is given, with a number behind it where that is taken.
     Where anything fails the library is as before.
     """
-    adapter = family(family_name)
+    check_family(family_name)
     is_folder = file.is_dir() and family_name == "hf_detr"
     if not (file.is_file() or is_folder):
         found = "a folder" if file.is_dir() else "no such file"
         raise WeightsError(file, expected="a weights file", found=found)
     if family_name == FAMILY:
-        card = adapter.describe(file, model_id=FAMILY, title=title or "", classes=classes)
+        card = family(FAMILY).describe(file, model_id=FAMILY, title=title or "", classes=classes)
         return keep_card(card, model_id=model_id)
     chosen = _free_id(file, model_id)
     part = _new_folder("adding")
     try:
         copied = _copy_folder(file, part) if is_folder else _copy_file(file, part)
+        # First of all, as the family's library takes seconds to import.
+        read_contents(
+            copied / _FOLDER_WEIGHTS if is_folder else copied,
+            "yolo" if family_name == "yolo" else "state dict",
+        )
+        adapter = family(family_name)
         card = adapter.describe(copied, model_id=chosen, title=title or file.stem, classes=classes)
         weights = part / (card.weights_file if is_folder else copied.name)
         facts = {"weights_file": weights.name, "weights_sha256": hash_file(weights)}

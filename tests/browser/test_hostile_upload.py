@@ -40,13 +40,14 @@ def health_of(address: str) -> Iterator[list[float]]:
 
 def add(page: Page, file: Path, family: str) -> None:
     """Hand in a file and wait for the sentence about it."""
-    page.locator("input[type=file]").first.set_input_files(file, timeout=120_000)
+    page.locator("input[type=file]").first.set_input_files(file, timeout=300_000)
     expect(page.get_by_text(file.name, exact=True)).to_be_visible(timeout=60_000)
     page.get_by_role("combobox", name="Family").click()
     page.get_by_role("option", name=family, exact=True).click()
     page.get_by_test_id("stFormSubmitButton").first.get_by_role("button").click()
     sentence = page.get_by_test_id("stAlert").filter(has_text=f"{file.name}: expected")
-    expect(sentence).to_be_visible(timeout=120_000)
+    expect(sentence).to_be_visible(timeout=300_000)
+    print(file.name, family, time.monotonic())
 
 
 def test_the_server_goes_on_answering(
@@ -54,7 +55,7 @@ def test_the_server_goes_on_answering(
 ) -> None:
     address = serve(ROOT / "streamlit_app.py")
     page.goto(f"{address}/library")
-    families = [name for name in FAMILIES if name != "fake"]
+    families = [name for name in FAMILIES if name not in {"fake", "consensus"}]
     for number, family in enumerate(families):
         add(page, CHECKPOINTS[NAMES](tmp_path / f"a{number}"), family)
     # A family's library is imported by now; what is left is the file.
