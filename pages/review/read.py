@@ -27,11 +27,11 @@ DEFAULT = ViewerState()
 
 def _answers(case: Case) -> tuple[Prediction | None, ...]:
     """Raw answers for every frame, or none with a word about why, or none because held back."""
-    if scope.held_back:
-        return (None,) * len(case.samples)
     if kept := known_answer(card, case):
         return kept
     bar = notes.empty()
+    if scope.held_back:
+        return (None,) * len(case.samples)
     try:
         found = predict(card, case, lambda share: bar.progress(share, f"{card.title} is reading…"))
     except WorkbenchError as error:

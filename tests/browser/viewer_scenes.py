@@ -8,6 +8,7 @@ import numpy as np
 from fracture_core.errors import PictureError
 from fracture_core.masks import encode
 from fracture_core.models.cards import ModelCard
+from fracture_core.scope import INSIDE, ScopeCheck
 from fracture_core.types import Detections, Prediction, Sample, ValueScale, Window
 from fracture_core.ui.case_viewer import Pane
 from tests.measurements import measured, point
@@ -112,12 +113,19 @@ MEASURED = {
     "doubtful": measured(),
     "faint": measured(),
     "measured stack": measured(),
+    "strange": measured(),
     "tiers": measured(points=(point("sensitivity ≥ 0.8", 4), point("specificity ≥ 0.95", 1))),
 }
 
 
 # Best scores of a doubt, and of no finding, by the points of `measured`.
 WEAKER = {"doubtful": ROWS[2:], "faint": ((10, 300, 90, 380, 0.05, 1),)}
+# In "strange" the model was not made for the image.
+STRANGE = ScopeCheck(
+    standing="outside",
+    sentence="This model has never seen images like this: chest",
+    held_back=False,
+)
 
 
 def many_rows(count: int, height: int, width: int) -> tuple:
@@ -202,7 +210,8 @@ def scene(name: str, number: int) -> dict:
     owner = card(names, needs_nms=name != "detr")
     title = HOSTILE if name == "hostile" else "Numpy model"
     known = MEASURED.get(name)
-    panes = [Pane(title=title, card=owner, predictions=(answer,), measured=known)]
+    scope = STRANGE if name == "strange" else INSIDE
+    panes = [Pane(title=title, card=owner, predictions=(answer,), measured=known, scope=scope)]
     if name == "two":
         panes.append(Pane(title="Second", card=card(needs_nms=False), predictions=(answer,)))
     return {**case, "samples": samples, "panes": panes}
