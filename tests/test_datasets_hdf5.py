@@ -7,7 +7,9 @@ import h5py
 import numpy as np
 import pytest
 
+from fracture_core.conversion.rsna_file import Slice, write_rsna
 from fracture_core.datasets import open_dataset
+from fracture_core.datasets.rsna import NO_CHECKSUMS
 from fracture_core.errors import DatasetError
 
 ROWS, SIDE, SLOTS = 6, 64, 3
@@ -286,3 +288,96 @@ def test_a_damaged_header_is_refused(tmp_path: Path, offset: int) -> None:
     path.write_bytes(content)
     with pytest.raises(DatasetError, match=r"r\.h5: expected "):
         open_dataset(path)
+
+
+def test_every_value_of_a_written_file_is_under_a_checksum(tmp_path: Path) -> None:
+    path = rsna_file(tmp_path)
+    whole = path.read_bytes()
+    with h5py.File(path) as file:
+        places = [array.id.get_chunk_info(0).byte_offset for array in file.values()]
+    assert len(places) == 6
+    for at in places:
+        changed = bytearray(whole)
+        changed[at] ^= 1
+        path.write_bytes(changed)
+        with pytest.raises(DatasetError, match=r"r\.h5: expected an undamaged HDF5 file"):
+            open_dataset(path)["1/0"].pixels  # noqa: B018
+
+
+def rsna_file(folder: Path) -> Path:
+    image = np.random.default_rng(0).random((SIDE, SIDE), dtype=np.float32)
+    corners = np.array([[4, 5, 16, 17]], np.float32)
+    shared = {"xyxy": corners, "fractured": True, "split": "train", "study": "1"}
+    rows = [Slice(image=image, number=str(number), **shared) for number in range(3)]
+    write_rsna(rows, folder / "r.h5")
+    return folder / "r.h5"
+
+
+def test_a_written_file_says_nothing_of_checksums_and_others_do(tmp_path: Path) -> None:
+    assert "checksum" not in open_dataset(rsna_file(tmp_path)).found
+    assert NO_CHECKSUMS in open_dataset(write(tmp_path / "p.h5", arrays())).found
+
+
+def test_bytes_added_or_removed_are_noticed(tmp_path: Path) -> None:
+    path = write(tmp_path / "r.h5", arrays())
+    whole = path.read_bytes()
+    with h5py.File(path) as file:
+        middle = file["images"].id.get_offset() + 5000
+    path.write_bytes(whole + bytes(4))
+    with pytest.raises(DatasetError, match=rf"expected {len(whole):,} bytes, as its header says"):
+        open_dataset(path)
+    for changed in (
+        whole[:middle] + bytes(4) + whole[middle:],
+        whole[:middle] + whole[middle + 4 :],
+    ):
+        path.write_bytes(changed)
+        with pytest.raises(DatasetError):
+            open_dataset(path)
+
+
+@pytest.mark.parametrize("version", ["earliest", "v110"])
+def test_missing_chunks_are_noticed(tmp_path: Path, version: str) -> None:
+    content = arrays()
+    images = content.pop("images")
+    path = write(tmp_path / "r.h5", content)
+    with h5py.File(path, "a", libver=version) as file:
+        chunks = (2, SIDE, SIDE)
+        stored = file.create_dataset("images", images.shape, "f4", chunks=chunks)
+        stored[:2], stored[4:] = images[:2], images[4:]
+    with pytest.raises(DatasetError, match="expected 'images' in 3 chunks, found 2"):
+        open_dataset(path)
+    with h5py.File(path, "a") as file:
+        file["images"][2:4] = images[2:4]
+    assert len(open_dataset(path)) == ROWS
+
+
+def test_values_that_lie_over_others_are_noticed(tmp_path: Path) -> None:
+    path = write(tmp_path / "r.h5", arrays())
+    whole = path.read_bytes()
+    with h5py.File(path) as file:
+        labels, split = (file[key].id.get_offset() for key in ("labels", "split"))
+    address = labels.to_bytes(8, "little")
+    assert whole.count(address) == 1
+    path.write_bytes(whole.replace(address, split.to_bytes(8, "little")))
+    with pytest.raises(DatasetError, match="in their place, found over those of"):
+        open_dataset(path)
+
+
+def test_a_damaged_number_type_is_noticed(tmp_path: Path) -> None:
+    path = write(tmp_path / "r.h5", arrays())
+    whole = path.read_bytes()
+    # IEEE 754 single: exponent at bit 23 of 8 bits, mantissa at 0 of 23 bits, bias 127.
+    properties = bytes([23, 8, 0, 23]) + (127).to_bytes(4, "little")
+    assert properties in whole
+    path.write_bytes(whole.replace(properties, bytes([23, 8, 0, 23]) + (126).to_bytes(4, "little")))
+    with pytest.raises(DatasetError, match="of floating point numbers"):
+        open_dataset(path)
+
+
+def test_a_user_block_is_no_damage(tmp_path: Path) -> None:
+    path = tmp_path / "r.h5"
+    with h5py.File(path, "w", userblock_size=512) as file:
+        for key, value in arrays().items():
+            kind = h5py.string_dtype() if isinstance(value, list) else None
+            file.create_dataset(key, data=value, dtype=kind)
+    assert len(open_dataset(path)) == ROWS

@@ -267,3 +267,20 @@ def test_the_kept_header_reads_back():
     picture = open_picture(dicom(ramp(), bits=12, BodyPartExamined="HIP", ViewPosition="AP"))
     assert picture.tags["BodyPartExamined"] == "HIP"
     assert picture.tags["Rows"] == "16"
+
+
+@pytest.mark.parametrize("said", [b"1.2.840.10008.5.1.4..1.1.1", b"\x1b[2J Jane Doe, left hand.\0"])
+def test_a_damaged_class_is_not_repeated_in_the_message(said):
+    made = dataset(ramp(8, 8), bits=12)
+    del made.PixelData, made.Rows
+    data = as_file(made)
+    written = made.SOPClassUID.encode() + b"\0"
+    assert data.count(written) == 2
+    assert len(said) == len(written)
+    assert refusal(data.replace(written, said)).found == "a header whose SOP class is no UID"
+
+
+def test_a_deflated_file_cut_short_is_named():
+    data = as_file(dataset(ramp(), bits=12), DeflatedExplicitVRLittleEndian)
+    for end in (len(data) - 3, len(data) - 30):
+        assert refusal(data[:end]).found == "one that is cut short"

@@ -86,7 +86,7 @@ def decode(header: Header, name: str) -> Stored:
     shape = _shape(header, name)
     bits = _bits(header, name)
     if photometric not in GREY + COLOUR:
-        refuse(name, "a grey or colour picture", f"PhotometricInterpretation {photometric!r}")
+        refuse(name, "a grey or colour picture", f"PhotometricInterpretation {photometric[:16]!r}")
     check_frames(header, name, shape)
     grey, differs = _decoded(header.dataset, photometric, bits, name)
     if grey.size != np.prod(shape):
@@ -125,7 +125,7 @@ def _inflated(data: bytes, name: str) -> bytes:
 def _check_kind(header: Header, name: str) -> None:
     meta = getattr(header.dataset, "file_meta", Dataset())
     uid = header.text("SOPClassUID") or str(meta.get("MediaStorageSOPClassUID", ""))
-    kind = UID(uid).name or "a header without SOP class"
+    kind = _sop_class(uid)
     if kind.startswith(NOT_PICTURES):
         refuse(name, "a DICOM file with a picture in it", kind, "Choose an image series.")
     if any(keyword in header.dataset for keyword in PIXEL_DATA):
@@ -133,6 +133,13 @@ def _check_kind(header: Header, name: str) -> None:
     if "Image Storage" in kind or "Rows" in header.dataset:
         refuse(name, "pixel data", f"none in {kind}: the file is cut short or a header", ANEW)
     refuse(name, "a DICOM file with a picture in it", kind, "Choose an image series.")
+
+
+def _sop_class(uid: str) -> str:
+    """Words for a message, which must not repeat whatever a damaged header holds."""
+    if not uid:
+        return "a header without SOP class"
+    return UID(uid).name if UID(uid).is_valid else "a header whose SOP class is no UID"
 
 
 def _shape(header: Header, name: str) -> tuple[int, int, int]:
