@@ -56,7 +56,8 @@ def write_rsna(
             # Pixels are written; kept is what the columns need.
             rows.append(_without_image(each))
         if attributes is not None:
-            file.attrs["attributes"] = json.dumps(dict(attributes))
+            # As bytes it lies in a header under a checksum; as text it would not.
+            file.attrs["attributes"] = np.bytes_(json.dumps(dict(attributes)))
         file["images"].resize(len(rows), axis=0)
         columns = {
             "bboxes": np.stack([_box_rows(row.xyxy, corners) for row in rows]),

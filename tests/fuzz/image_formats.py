@@ -139,7 +139,7 @@ def _slices() -> list[Slice]:
 
 def _rsna(folder: Path) -> Path:
     path = folder / "slices.h5"
-    write_rsna(_slices(), path)
+    write_rsna(_slices(), path, attributes={"body part": "neck"})
     return path
 
 
