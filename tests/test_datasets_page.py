@@ -17,7 +17,7 @@ def demo(tmp_path_factory):
 
 
 def open_page(path) -> AppTest:
-    app = AppTest.from_file(PAGE, default_timeout=30)
+    app = AppTest.from_file(PAGE, default_timeout=120)
     app.query_params["path"] = str(path)
     return app.run()
 
@@ -25,12 +25,15 @@ def open_page(path) -> AppTest:
 def test_counts_are_those_of_the_data_set(demo):
     app = open_page(demo)
     assert not app.exception
-    pictures, boxes = (table.value for table in app.dataframe)
+    pictures, boxes, attributes = (table.value for table in app.dataframe)
     counts = open_dataset(demo).summary()
     assert dict(zip(pictures["Split"], pictures["Pictures"], strict=True)) == {
         split: each.pictures for split, each in counts.items()
     }
     assert boxes.set_index("Class")["train"].to_dict() == dict(counts["train"].boxes)
+    # Every demo image tells its body part, in more than one way; all else is the same of all.
+    assert set(attributes["Attribute"]) == {"body part"}
+    assert attributes["train"].sum() == counts["train"].pictures
 
 
 def test_pictures_link_to_read_and_say_what_is_there(demo):
@@ -56,7 +59,7 @@ def test_a_path_that_is_none_is_one_sentence(tmp_path):
 
 
 def test_without_a_path_the_page_says_what_to_do():
-    app = AppTest.from_file(PAGE, default_timeout=30).run()
+    app = AppTest.from_file(PAGE, default_timeout=120).run()
     assert "make the demo one" in app.info[0].value
 
 
