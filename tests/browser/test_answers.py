@@ -130,6 +130,8 @@ def test_another_model_opens_at_its_own_point_unless_the_reader_chose(
         if measured and card.task != "classify"
     ][:2]
     address = serve(FOLDER.parents[1] / "streamlit_app.py")
+    # The first real model is opened: torch takes its time on a busy machine.
+    page.set_default_timeout(120_000)
     reader = ViewerPage(page, f"{address}/?model={first.model_id}")
     in_force = "({state, content}) => state.confidence ?? content.panes[0].opening.confidence"
     assert reader.see(in_force) == at
