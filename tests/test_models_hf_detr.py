@@ -556,3 +556,31 @@ def test_evidence_differs_from_finding_to_finding(name: str) -> None:
     assert len(shown) > 1
     alike = np.corrcoef(shown)
     assert alike[np.triu_indices(len(shown), 1)].min() < 0.9
+
+
+class TestSmall:
+    """RT-DETR and D-FINE on MobileNetV2."""
+
+    @pytest.mark.parametrize("name", ["rt_detr:small", "rt_detr_v2:small", "d_fine:small"])
+    def test_it_is_small_and_answers_the_same_when_loaded(self, name: str, tmp_path: Path) -> None:
+        model = HfDetrModel.from_name(name)
+        assert 3e6 < sum(each.numel() for each in model.network.parameters()) < 5e6
+        card = model.card.model_copy(update={"input_size": 96})
+        model = HfDetrModel(card, model.network)
+        again = HfDetrModel.load(model.save(tmp_path), tmp_path)
+        one = sample(picture(100, 120))
+        first, second = (each.predict([one])[0].detections for each in (model, again))
+        np.testing.assert_array_equal(first.scores, second.scores)
+        assert len(first) > 20
+        assert model.explain(one, 0).values.shape == (100, 120)
+
+    def test_the_backbones_maps(self) -> None:
+        network: Any = HfDetrModel.from_name("rt_detr:small").network
+        maps = network.model.backbone.model(torch.zeros(1, 3, 64, 96)).feature_maps
+        assert [tuple(each.shape) for each in maps] == [
+            (1, 32, 8, 12), (1, 96, 4, 6), (1, 320, 2, 3)
+        ]  # fmt: skip
+
+    def test_others_have_no_small_one(self) -> None:
+        with pytest.raises(ConfigError, match=r"or rt_detr or rt_detr_v2 or d_fine with :small"):
+            HfDetrModel.from_name("detr:small")

@@ -24,6 +24,8 @@ GEOMETRY = {
     "shift": Augment(shift=0.2),
     "scale": Augment(scale=(0.6, 1.6)),
     "crop": Augment(crop=1, crop_least=0.5),
+    "crop around": Augment(crop=1, crop_least=0.5, around=1),
+    "all around": Augment(flip=0.5, degrees=15, scale=(0.9, 1.1), crop=0.7, around=0.5),
     "all": Augment(flip=0.5, flip_vertical=0.5, degrees=15, shift=0.1, scale=(0.9, 1.1), crop=0.5),
 }
 COLOURS = Augment(brightness=0.3, contrast=0.3, blur=0.7)
@@ -89,9 +91,9 @@ class TestGeometry:
             assert seen is not None
             # Corners of a turned rectangle are thin: they fade within a pixel of the original.
             zoom = 1.6 * max(inputs[0] / SIZE[0], inputs[1] / SIZE[1], 1)
-            if name in ("crop", "all"):
+            if name in ("crop", "crop around", "all", "all around"):
                 zoom *= 2
-            turns = name in ("degrees", "quarter turns", "all")
+            turns = name in ("degrees", "quarter turns", "all", "all around")
             within = 1 + zoom if turns else 0.51 + zoom / 2
             limits = np.array([*inputs[::-1], *inputs[::-1]])
             box = boxes[i, 0].numpy()
@@ -305,3 +307,61 @@ class TestSeeds:
         )
         flipped = (boxes[:, 0, 0] != BOX[0]).float().mean()
         assert 0.18 < flipped < 0.32
+
+
+class TestCropsAround:
+    """The box of `truth` is 28 × 16 in a picture of 48 × 64."""
+
+    def cut(self, seed: int, augment: Augment, count: int = 8) -> tuple[torch.Tensor, torch.Tensor]:
+        where = frames([SIZE] * count, [SIZE] * count)
+        _, found = augment_batch(augment, generator(seed), painted(count), where, truth(count))
+        return found
+
+    @settings(max_examples=20, deadline=None)
+    @given(seed=seeds)
+    def test_the_finding_lies_in_the_crop_whole(self, seed: int) -> None:
+        boxes, labels = self.cut(seed, Augment(crop=1, crop_least=0.5, around=1))
+        assert (labels[:, 0] == 3).all()
+        shares = (boxes[:, 0, 2:] - boxes[:, 0, :2]) / torch.tensor([64, 48])
+        # Enlarged to at most twice its size, and never cut: 28 / 64 and 16 / 48 of the picture.
+        assert (shares >= torch.tensor([28 / 64, 16 / 48]) - 1e-4).all()
+        assert (shares <= torch.tensor([28 / 64, 16 / 48]) * 2 + 1e-4).all()
+
+    @settings(max_examples=20, deadline=None)
+    @given(seed=seeds)
+    def test_a_finding_larger_than_the_crop_fills_it(self, seed: int) -> None:
+        augment = Augment(crop=1, crop_least=0.2, around=1)
+        boxes, labels = self.cut(seed, augment)
+        kept = labels[:, 0] == 3
+        # Those that lost three quarters of their area are dropped; the rest touch both sides.
+        wide = (boxes[kept, 0, 2] - boxes[kept, 0, 0]) / 64
+        high = (boxes[kept, 0, 3] - boxes[kept, 0, 1]) / 48
+        assert ((wide > 28 / 64 - 1e-4) & (high > 16 / 48 - 1e-4)).all()
+
+    def test_without_it_findings_are_missed_and_cut(self) -> None:
+        boxes, labels = self.cut(0, Augment(crop=1, crop_least=0.3), count=64)
+        around, _ = self.cut(0, Augment(crop=1, crop_least=0.3, around=1), count=64)
+        assert (labels[:, 0] == NOTHING).any()
+        assert not torch.equal(boxes, around)
+
+    def test_pictures_without_a_finding_are_cropped_as_before(self) -> None:
+        where, nothing = frames([SIZE] * 4, [SIZE] * 4), torch.full((4, 2), NOTHING)
+        raw = torch.randint(0, 255, (4, *SIZE), dtype=torch.uint8)
+        pixels = [
+            augment_batch(augment, generator(3), raw, where, (torch.zeros(4, 2, 4), nothing))[0]
+            for augment in (Augment(crop=1), Augment(crop=1, around=1))
+        ]
+        assert torch.equal(*pixels)
+
+    def test_each_of_two_findings_is_chosen_now_and_then(self) -> None:
+        count = 40
+        boxes = torch.tensor([[0.0, 0, 8, 8], [56, 40, 64, 48]]).expand(count, 2, 4)
+        where = frames([SIZE] * count, [SIZE] * count)
+        augment = Augment(crop=1, crop_least=0.3, around=1)
+        given_truth = boxes, torch.tensor([0, 1]).expand(count, 2)
+        _, (_, labels) = augment_batch(augment, generator(1), painted(count), where, given_truth)
+        assert set(labels[:, 0].tolist()) == {0, 1}
+
+    def test_it_asks_for_crops(self) -> None:
+        with pytest.raises(ValueError, match="around: expected crop above 0"):
+            Augment(around=0.5)

@@ -126,14 +126,21 @@ class StopAfter:
         return self.left <= 0
 
 
-def test_a_run_stopped_twice_in_the_middle_of_an_epoch_ends_as_one_that_was_not(demo, tmp_path):
-    straight = make_detector_run(demo, tmp_path / "straight")
+# An epoch is five steps, and three where it goes through 9 pictures with a finding and 3 without.
+LEARNING = {"ema": 0.9, "normals": 0.35, "augment.crop": 0.5, "augment.around": 0.8}
+
+
+@pytest.mark.parametrize(("changes", "steps"), [({}, 5), (LEARNING, 3)], ids=["plain", "averaged"])
+def test_a_run_stopped_twice_in_the_middle_of_an_epoch_ends_as_one_that_was_not(
+    changes, steps, demo, tmp_path
+):
+    straight = make_detector_run(demo, tmp_path / "straight", **changes)
     assert fit(straight)
-    broken = make_detector_run(demo, tmp_path / "broken")
-    assert not fit(broken, StopAfter(6))
+    broken = make_detector_run(demo, tmp_path / "broken", **changes)
+    assert not fit(broken, StopAfter(steps + 1))
     _, position = load_state(broken.checkpoints / LAST)
     assert (position.epoch, position.step) == (1, 1)
-    assert not fit(broken, StopAfter(9))
+    assert not fit(broken, StopAfter(2 * steps - 1))
     assert fit(broken)
     assert told(broken) == told(straight)
     assert len(told(straight)) == 4
@@ -227,6 +234,56 @@ def test_the_second_phase_goes_on_from_the_best(demo, tmp_path):
     assert_same_state(straight.checkpoints / LAST, broken.checkpoints / LAST)
     backbone = [name for name in first["trainee"] if name.startswith("network.backbone.layer4")]
     assert backbone
+
+
+def test_the_average_is_validated_and_kept_as_best(demo, tmp_path, monkeypatch):
+    # The last checkpoint stays that of the epoch.
+    monkeypatch.setattr(Loop, "_next_phase", lambda loop, _: setattr(loop._position, "phase", 1))
+    run = make_detector_run(demo, tmp_path / "run", epochs=1, ema=0.99, batch=64, lr=0.01)
+    loop = build_loop(run)
+    name = "class_head.weight"
+    before = loop._trainee.network.get_parameter(name).detach().clone()
+    with Journal(run) as journal:
+        assert loop.run(journal)
+    (best, _), (last, _) = (load_state(run.checkpoints / name) for name in (BEST, LAST))
+    after = last["trainee"][f"network.{name}"]
+    # After the one step that there was.
+    torch.testing.assert_close(best["trainee"][f"network.{name}"], (2 * before + 9 * after) / 11)
+    assert_equal(best["trainee"], last["average"]["averages"])
+    figure = told(run)[0]["val_loss"]
+    assert loop._validator.figures(loop._trainee)["loss"] != figure
+    loop.best()
+    assert loop._validator.figures(loop._trainee)["loss"] == figure
+
+
+def test_an_epoch_goes_through_all_findings_and_a_share_of_the_rest(demo, tmp_path):
+    run = make_detector_run(demo, tmp_path / "run", normals=0.35)
+    loop = build_loop(run)
+    found = {row for row in range(len(loop._train)) if loop._found[row]}
+    epochs = []
+    for epoch in range(6):
+        loop._position.epoch = epoch
+        epochs.append({int(row) for rows in loop._order() for row in rows})
+    normals = [rows - found for rows in epochs]
+    assert 0 < len(found) < len(loop._train)
+    assert all(found <= rows for rows in epochs)
+    assert {len(rows) for rows in normals} == {round(0.35 * len(found))}
+    assert len({frozenset(rows) for rows in normals}) > 1
+
+
+def test_balanced_classes_are_counted_as_they_are_drawn(demo, tmp_path, monkeypatch):
+    counted = []
+    monkeypatch.setattr(
+        "trainers.classification.ClassifierTrainee.set_class_counts",
+        lambda _trainee, counts: counted.append(counts),
+    )
+    monkeypatch.setattr("trainers.loop.Loop.run", lambda _loop, _journal: False)
+    for number, normals in enumerate((None, 0.5)):
+        asked = {**CLASSIFIER, "normals": normals, "class_weights": "balanced"}
+        train_run(make_run(tmp_path / f"run{number}", "r5-resnet", str(demo), asked))
+    (healthy, fractured), (fewer, same) = counted
+    assert same == fractured
+    assert fewer == min(healthy, round(fractured / 2))
 
 
 def test_patience_ends_a_phase(demo, tmp_path):

@@ -196,6 +196,38 @@ def test_packaged_weights_of_another_network_than_named(
         begun(name, "mobilenet_v2:IMAGENET1K", network_after=network)
 
 
+def test_packaged_weights_begin_the_backbone_of_a_small_rt_detr(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = "mobilenet_v2:IMAGENET1K"
+    wanted = install(start, tmp_path, monkeypatch)
+    trainee = begun("hf_detr", start, network_after={"name": "rt_detr:small", "num_queries": 30})
+    trunk = trainee.network.get_submodule("model.backbone.model.trunk")
+    assert all(torch.equal(t, wanted[key]) for key, t in trunk.state_dict().items())
+    assert len(trainee.stages()) == 5
+    # In the backbone they are fixed; those of the encoder learn.
+    assert any(isinstance(module, FixedNorm) for module in trunk.modules())
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in trunk.modules())
+    encoder = trainee.network.get_submodule("model.encoder")
+    assert any(isinstance(module, torch.nn.BatchNorm2d) for module in encoder.modules())
+    loss = trainee(make_batch())["loss"]
+    loss.backward()
+    assert loss.isfinite()
+    assert all(parameter.grad is not None for parameter in trunk.parameters())
+
+
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [
+        ("detr:tiny", "mobilenet_v2:IMAGENET1K"),
+        ("rt_detr:small", "efficientnet_lite0:IMAGENET1K"),
+    ],
+)
+def test_packaged_weights_of_another_backbone_than_transformers_has(name: str, start: str) -> None:
+    with pytest.raises(ConfigError, match="start: expected mobilenet_v2 weights, and a network"):
+        begun("hf_detr", start, network_after={"name": name})
+
+
 @pytest.mark.parametrize("kept_as", ["efficientnet_gate", "resnet", "faster_rcnn"])
 def test_detectors_begin_from_a_small_network_that_was_trained_here(kept_as: str) -> None:
     prefix, network = MOBILE[kept_as]

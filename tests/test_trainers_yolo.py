@@ -1,5 +1,6 @@
 """YOLO through Ultralytics' own trainer, on our data, with our checkpoints."""
 
+import copy
 import json
 import random
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from fracture_core.datasets import open_dataset
 from fracture_core.demo.layouts import write_demo
 from fracture_core.demo.samples import demo_samples
 from fracture_core.errors import ConfigError, DatasetError, TrainingError, WeightsError
+from fracture_core.models import quiet_ultralytics
 from fracture_core.models.base import Model, family
 from fracture_core.models.library import add_model
 from fracture_core.runs import RunFolder, new_run
@@ -23,13 +25,14 @@ from fracture_core.settings import settings
 from fracture_core.types import Detections
 from tests.yolo_files import CLASSES, save_checkpoint, yolo_network
 from trainers.checkpoints import load_state
-from trainers.config import TrainConfig, make_config
+from trainers.config import Augment, TrainConfig, make_config
 from trainers.figures import candidates, detector_figures, predict_all
 from trainers.journal import Journal
 from trainers.labelling import Labelling
 from trainers.packing import chosen_samples
 from trainers.running import make_run, train_run
 from trainers.yolo import fit
+from trainers.yolo.crops import cut
 from trainers.yolo.folder import write_folder
 from trainers.yolo.half_precision import compute_in_bfloat16
 from trainers.yolo.networks import build_start, layers_of
@@ -152,8 +155,13 @@ def test_threads_and_determinism_of_the_process_stay(data: Path, tmp_path: Path)
         # Its head has two losses that are weighed by the epoch.
         {"network": {"name": "yolo26n.yaml", "width": 0.125}, "augment": ROUGH},
         {"network": DETECT, "precision": "bfloat16", "device": "cpu"},
+        {
+            "network": {**SEGMENT, "mosaic": 0.5},
+            "augment": {**ROUGH, "crop": 0.5, "around": 0.8},
+            "ema": 0.9,
+        },
     ],
-    ids=["detect", "segment", "end to end", "bfloat16"],
+    ids=["detect", "segment", "end to end", "bfloat16", "crops"],
 )
 def test_stopped_and_resumed_is_the_same_bit_for_bit(
     data: Path, tmp_path: Path, changes: dict[str, Any]
@@ -553,6 +561,75 @@ def test_pictures_are_the_same_whatever_was_read_before(data: Path) -> None:
     assert torch.equal(read[0]["img"], read[1]["img"])
     assert torch.equal(read[0]["bboxes"], read[1]["bboxes"])
     assert torch.equal(read[0]["masks"], read[1]["masks"])
+
+
+def square(rings: list[list[tuple[float, float]]]) -> dict[str, Any]:
+    """A record of a picture of 100 × 80 pixels with these outlines, as Ultralytics makes it."""
+    part = quiet_ultralytics.part("ultralytics.utils.instance")
+    outlines = np.array(rings, dtype=np.float32)
+    boxes = np.concatenate([outlines.min(axis=1), outlines.max(axis=1)], axis=1)
+    given = part.Instances(boxes, outlines, bbox_format="xyxy", normalized=False)
+    given.normalize(100, 80)
+    labels = np.arange(len(rings), dtype=np.float32)[:, None]
+    return {"instances": given, "cls": labels, "im_file": "a.png"}
+
+
+def rectangle(left: float, top: float, right: float, bottom: float) -> list[tuple[float, float]]:
+    return [(left, top), (right, top), (right, bottom), (left, bottom)]
+
+
+def test_a_part_has_the_boxes_and_outlines_that_lie_in_it() -> None:
+    picture = np.zeros((80, 100), dtype=np.uint8)
+    picture[20:40, 30:60] = 255
+    found = square([rectangle(30, 20, 60, 40), rectangle(90, 70, 100, 80)])
+    seen = set()
+    for seed in range(30):
+        random.seed(seed)
+        augment = Augment(crop=1, crop_least=0.5, around=1)
+        part = cut(copy.deepcopy(found), picture, augment, 64)
+        assert max(part["img"].shape) == 64
+        assert part["img"].shape[2] == 1
+        assert part["resized_shape"] == part["img"].shape[:2]
+        inside = part["instances"]
+        assert len(part["cls"]) == len(inside.bboxes) == len(inside.segments) >= 1
+        seen.add(tuple(part["cls"][:, 0]))
+        if part["cls"][0, 0] != 0:
+            continue
+        inside.convert_bbox("xyxy")
+        inside.denormalize(*part["img"].shape[1::-1])
+        rows, columns = np.nonzero(part["img"][..., 0] > 127)
+        bright = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        np.testing.assert_allclose(inside.bboxes[0], bright, atol=1.5)
+        outline = inside.segments[0]
+        around = [*outline.min(axis=0), *outline.max(axis=0)]
+        np.testing.assert_allclose(around, inside.bboxes[0], atol=1e-3)
+    assert seen >= {(0,), (0, 1)}
+
+
+def test_an_object_that_is_cut_off_for_the_most_part_is_dropped() -> None:
+    found = square([rectangle(0, 0, 100, 4), rectangle(40, 30, 44, 34)])
+    labels = set()
+    for seed in range(40):
+        random.seed(seed)
+        augment = Augment(crop=1, crop_least=0.2)
+        part = cut(copy.deepcopy(found), np.zeros((80, 100), dtype=np.uint8), augment, 64)
+        labels |= {float(label) for label in part["cls"][:, 0]}
+        for box, label in zip(part["instances"].bboxes, part["cls"][:, 0], strict=True):
+            area = box[2] * box[3] * part["ori_shape"][0] * part["ori_shape"][1]
+            assert area >= 0.25 * (400 if label == 0 else 16) - 1
+    assert labels == {0, 1}
+
+
+def test_pictures_to_be_cut_are_stored_larger(data: Path) -> None:
+    augment = {"crop": 0.5, "crop_least": 0.75}
+    config = config_of(data, DETECT, input_size=96, augment=augment)
+    check_config(config)
+    folder = write_folder(config, open_dataset(data), "detect")
+    sizes = {}
+    for split in ("train", "val"):
+        with Image.open(next(folder.images(split).glob("*.png"))) as image:
+            sizes[split] = max(image.size)
+    assert sizes == {"train": 128, "val": 96}
 
 
 @pytest.fixture(scope="module")

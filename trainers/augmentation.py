@@ -10,7 +10,7 @@ from torch import Tensor
 from trainers import colours, geometry
 from trainers.colours import change_colours, draw_colours
 from trainers.config import Augment
-from trainers.geometry import Frames, draw_motion, move_boxes, move_pixels
+from trainers.geometry import Around, Frames, draw_motion, move_boxes, move_pixels
 
 UNCHANGED = Augment()
 # What a core's cache holds: on a CPU, batches are gone through in parts.
@@ -29,7 +29,11 @@ def augment_batch(
     """
     count = len(raw)
     uniform = torch.rand(count, geometry.DRAWS + colours.DRAWS, generator=generator)
-    motion = draw_motion(augment, uniform[:, : geometry.DRAWS], frames)
+    around = None
+    if augment.around > 0:
+        more = torch.rand(count, geometry.AROUND_DRAWS, generator=generator)
+        around = Around(more.double(), *truth)
+    motion = draw_motion(augment, uniform[:, : geometry.DRAWS], frames, around)
     change = draw_colours(augment, uniform[:, geometry.DRAWS :])
     boxes_xyxy, labels = move_boxes(motion, *truth, frames.inputs)
     pixels = torch.empty(count, *frames.canvas, device=raw.device)

@@ -58,9 +58,13 @@ class Augment(_Strict):
     """Probability of a random crop that is then enlarged to the full input."""
     crop_least: Annotated[float, Field(gt=0, le=1)] = 0.5
     """Least share of each side that a crop keeps."""
+    around: Share = 0.0
+    """Probability that a crop of a picture with a finding is laid around one."""
 
     @model_validator(mode="after")
     def _check_ranges(self) -> Self:
+        if self.around and not self.crop:
+            raise ValueError("around: expected crop above 0, which says how often there is a crop")
         for name in ("blur_sigma", "scale"):
             low, high = getattr(self, name)
             if not 0 < low <= high:
@@ -162,6 +166,9 @@ class TrainConfig(Phase):
     """Parts that a step's pictures are put through in; doubled when memory runs out."""
     second_phase: Phase | None = None
     """Goes on from the best checkpoint of the first phase."""
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Decay a step of an exponential moving average of the weights, which is what is validated and
+    kept as best; 0 = none. YOLO always has one; 0 = as Ultralytics has it, 0.9999."""
     augment: Augment = Augment()
     """What is changed at random in training pictures."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0

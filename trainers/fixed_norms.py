@@ -40,11 +40,15 @@ class FixedNorm(nn.Module):
         )
 
 
-def fix_norms(network: nn.Module) -> None:
-    """Put a `FixedNorm` with the same numbers in place of every batch norm of two dimensions."""
+def fix_norms(network: nn.Module, *, frozen_alone: bool = False) -> None:
+    """Put a `FixedNorm` with the same numbers in place of every batch norm of two dimensions.
+
+    With `frozen_alone` those that learn stay.
+    """
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):
-            if _is_batch_norm(child):
+            learns = isinstance(child, nn.BatchNorm2d)
+            if _is_batch_norm(child) and not (learns and frozen_alone):
                 setattr(parent, name, _fixed(child))
 
 

@@ -16,8 +16,10 @@ from trainers.config import Augment
 
 # A box that is moved out of the picture by more than three quarters is dropped.
 LEAST_SHARE_LEFT = 0.25
-# Uniform numbers that a picture's motion takes, in a fixed order.
+# Uniform numbers that a picture's motion takes, in a fixed order; those for crops around findings
+# are drawn apart, so that trainings without them see the numbers that they always saw.
 DRAWS = 11
+AROUND_DRAWS = 2
 
 
 class Frames(NamedTuple):
@@ -58,7 +60,19 @@ class Motion(NamedTuple):
         return Motion(matrices, mirrored, upside_down, self.is_free)
 
 
-def draw_motion(augment: Augment, uniform: Tensor, frames: Frames) -> Motion:
+class Around(NamedTuple):
+    """What crops around findings are drawn from: (B, AROUND_DRAWS) numbers in [0, 1), (B, M, 4)
+    boxes in packed pixels and (B, M) labels, objects first.
+    """
+
+    uniform: Tensor
+    boxes_xyxy: Tensor
+    labels: Tensor
+
+
+def draw_motion(
+    augment: Augment, uniform: Tensor, frames: Frames, around: Around | None = None
+) -> Motion:
     """From (B, DRAWS) numbers in [0, 1): enlarge, mirror, turn, scale and shift, then crop."""
     drawn = uniform.double().unbind(1)
     inputs = frames.inputs.double()
@@ -78,7 +92,10 @@ def draw_motion(augment: Augment, uniform: Tensor, frames: Frames) -> Motion:
         sides = augment.crop_least + (1 - augment.crop_least) * torch.stack(drawn[7:9], dim=1)
         sides[drawn[6] >= augment.crop] = 1
         places = torch.stack(drawn[9:11], dim=1)
-        matrices = _cropping(sides, (1 - sides) * places, size_xy) @ matrices
+        starts = (1 - sides) * places
+        if around is not None:
+            starts = _starts_around(augment, around, matrices, (sides, starts, places), size_xy)
+        matrices = _cropping(sides, starts, size_xy) @ matrices
     return Motion(matrices, mirrored, upside_down, is_free)
 
 
@@ -89,10 +106,7 @@ def move_boxes(
 
     Boxes of which less than LEAST_SHARE_LEFT of the area is left are dropped; objects first.
     """
-    corners = boxes_xyxy.double()[..., [[0, 1], [2, 1], [0, 3], [2, 3]]]
-    linear, offset = motion.matrices[:, None, :2, :2], motion.matrices[:, None, None, :2, 2]
-    corners = corners @ linear.mT + offset
-    low, high = corners.amin(dim=2), corners.amax(dim=2)
+    low, high = _moved(motion.matrices, boxes_xyxy)
     area = (high - low).prod(dim=2)
     limits = inputs.flip(1)[:, None].double()
     low, high = (side.clamp(min=0).minimum(limits) for side in (low, high))
@@ -104,6 +118,40 @@ def move_boxes(
     moved = moved.masked_fill(~kept[..., None], 0)
     moved = moved.gather(1, order[..., None].expand(-1, -1, 4))
     return moved, labels.masked_fill(~kept, NOTHING).gather(1, order)
+
+
+def _moved(matrices: Tensor, boxes_xyxy: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, M, 2) least and greatest corners of the boxes around (B, M, 4) boxes that are moved."""
+    corners = boxes_xyxy.double()[..., [[0, 1], [2, 1], [0, 3], [2, 3]]]
+    linear, offset = matrices[:, None, :2, :2], matrices[:, None, None, :2, 2]
+    corners = corners @ linear.mT + offset
+    return corners.amin(dim=2), corners.amax(dim=2)
+
+
+def _starts_around(
+    augment: Augment,
+    around: Around,
+    matrices: Tensor,
+    drawn: tuple[Tensor, Tensor, Tensor],
+    size_xy: Tensor,
+) -> Tensor:
+    """(B, 2) where crops begin, in shares of the picture, some of them moved onto a finding.
+
+    `drawn` are the shares of the sides that are kept, where the crops would begin otherwise, and
+    the numbers in [0, 1) that say where. A finding larger than the crop has its middle in the
+    crop's.
+    """
+    sides, starts, places = drawn
+    counts = (around.labels != NOTHING).sum(dim=1)
+    wanted = (around.uniform[:, 0] < augment.around) & (counts > 0)
+    chosen = (around.uniform[:, 1] * counts).long().clamp(max=around.labels.shape[1] - 1)
+    boxes_xyxy = around.boxes_xyxy[torch.arange(len(chosen)), chosen]
+    low, high = (each[:, 0] / size_xy for each in _moved(matrices, boxes_xyxy[:, None]))
+    least, most = (high - sides).clamp(min=0), low.minimum(1 - sides)
+    fitting = least + places * (most - least)
+    laid = torch.where(least <= most, fitting, (low + high - sides) / 2)
+    laid = laid.clamp(min=0).minimum(1 - sides)
+    return torch.where(wanted[:, None], laid, starts)
 
 
 def move_pixels(motion: Motion, raw: Tensor, frames: Frames) -> tuple[Tensor, Tensor | None]:

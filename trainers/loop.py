@@ -18,6 +18,7 @@ from torch import Tensor
 from fracture_core.errors import TrainingError
 from fracture_core.models.base import Model
 from fracture_core.runs import RunFolder
+from trainers.averaging import MovingAverage
 from trainers.batches import Batch
 from trainers.checkpoints import BEST, LAST, Position, State, load_state, save_state
 from trainers.config import Phase, TrainConfig
@@ -25,6 +26,7 @@ from trainers.journal import Journal
 from trainers.losses import RunningLosses
 from trainers.optimisers import LearningRate, build_optimiser
 from trainers.packed import Packed
+from trainers.sampling import has_finding, rows_of_epoch
 from trainers.seeds import generator_at, seed_everything, shuffled
 from trainers.sources import Source
 from trainers.trainee import Losses, Trainee
@@ -32,6 +34,7 @@ from trainers.validation import Validator
 
 # Keeps dropout from drawing the numbers that augmentation draws.
 _GLOBAL = 1
+_DRAWN = 2
 _PRECISIONS = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 
 
@@ -62,6 +65,11 @@ class Loop:
         self._validator = Validator(config, valid, device)
         self._trainee = self._prepare(trainee)
         self._position = Position(parts=config.accumulate)
+        self._average = MovingAverage(self._trainee, config.ema) if config.ema else None
+        self._found = torch.ones(len(train), dtype=torch.bool)
+        if config.normals is not None:
+            classifies = trainee.card.task == "classify"
+            self._found = has_finding(train, classifies=classifies)
 
     def run(self, journal: Journal) -> bool:
         """Train to the end, or until asked to stop; True = to the end."""
@@ -126,6 +134,8 @@ class Loop:
     def _next_phase(self, journal: Journal) -> None:
         state, best = load_state(self._run.checkpoints / BEST)
         self._trainee.load_state_dict(state["trainee"])
+        if self._average is not None:
+            self._average.restart()
         self._position = replace(
             self._position, phase=self._position.phase + 1, epoch=0, step=0, waited=0
         )
@@ -164,7 +174,10 @@ class Loop:
         """Rows of every step of this epoch."""
         position, config = self._position, self._config
         place = (position.phase, position.epoch)
-        order = list(torch.split(shuffled(len(self._train), config.seed, *place), config.batch))
+        drawn = generator_at(config.seed, *place, _DRAWN)
+        rows = rows_of_epoch(self._found, config.normals, drawn)
+        rows = rows[shuffled(len(rows), config.seed, *place)]
+        order = list(torch.split(rows, config.batch))
         # Batch norm cannot learn from one picture.
         return order[:-1] if len(order) > 1 and len(order[-1]) == 1 else order
 
@@ -220,6 +233,8 @@ class Loop:
             self._accelerator.clip_grad_norm_(self._trainee.parameters(), phase.clip_norm)
         self._optimiser.step()
         self._optimiser.zero_grad(set_to_none=True)
+        if self._average is not None:
+            self._average.update()
         return total
 
     def _close_epoch(self, phase: Phase, journal: Journal) -> None:
@@ -239,7 +254,8 @@ class Loop:
         facts = self._facts(phase, steps, means)
         facts |= {f"val_{name}": value for name, value in figures.items()}
         facts |= {"seconds": position.seconds, "validation_seconds": validated}
-        facts["pictures_per_second"] = len(self._train) / max(position.seconds, 1e-9)
+        count = sum(map(len, self._order()))
+        facts["pictures_per_second"] = count / max(position.seconds, 1e-9)
         self._rate.after_epoch(figures[phase.monitor])
         improved = phase.is_better(figures[phase.monitor], position.best)
         position.epoch += 1
@@ -260,7 +276,8 @@ class Loop:
         """Figures by the first process, for all of them: they decide together."""
         figures: list[dict[str, float]] = [{}]
         if self._accelerator.is_main_process:
-            figures = [self._validator.figures(self._trainee)]
+            with nullcontext() if self._average is None else self._average.in_place():
+                figures = [self._validator.figures(self._trainee)]
         broadcast_object_list(figures)
         return figures[0]
 
@@ -280,8 +297,12 @@ class Loop:
         if not self._accelerator.is_main_process:
             return
         scaler = self._accelerator.scaler
+        average = self._average
+        # The best one is a model, the last one a place to go on from.
+        averaged = average is not None and name == BEST
         state = {
-            "trainee": self._trainee.state_dict(),
+            "trainee": average.averages() if averaged else self._trainee.state_dict(),
+            "average": {} if average is None else average.state_dict(),
             "optimiser": self._optimiser.state_dict(),
             "schedule": self._rate.state_dict(),
             "scaler": scaler.state_dict() if scaler is not None else {},
@@ -292,6 +313,8 @@ class Loop:
         self._trainee.load_state_dict(state["trainee"])
         self._optimiser.load_state_dict(state["optimiser"])
         self._rate.load_state_dict(state["schedule"])
+        if self._average is not None:
+            self._average.load_state_dict(state["average"])
         if self._accelerator.scaler is not None:
             self._accelerator.scaler.load_state_dict(state["scaler"])
 

@@ -19,6 +19,8 @@ from trainers.journal import Journal
 from trainers.labelling import class_names
 from trainers.packing import pack_split
 from trainers.recipes import find_recipe
+from trainers.sampling import has_finding, rows_of_epoch
+from trainers.seeds import generator_at
 
 
 def make_run(path: Path, recipe: str, data: str, changes: dict[str, object]) -> RunFolder:
@@ -80,6 +82,9 @@ def _fit(
             journal.note(f"{name}: {packed.left_out} pictures of unknown truth are left out")
     if isinstance(trainee, ClassifierTrainee):
         known = train.truth.image_classes
+        if config.normals is not None:
+            found = has_finding(train, classifies=True)
+            known = known[rows_of_epoch(found, config.normals, generator_at(config.seed)).numpy()]
         trainee.set_class_counts(np.bincount(known, minlength=len(train.classes)).tolist())
     loop = Loop(config, trainee, train, valid, run, stop)
     return loop.best() if loop.run(journal) else None

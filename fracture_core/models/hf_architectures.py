@@ -150,6 +150,30 @@ _USUAL: Mapping[str, Config] = {
     "yolos": {"image_size": [800, 1344]},
 }
 
+MOBILE = "fracture_mobile"
+"""The model type of `fracture_core.models.hf_mobile`: MobileNetV2 as a backbone."""
+
+_SMALL_SIZE = 512
+_SMALL_HYBRID: Config = {
+    "backbone_config": {"model_type": MOBILE, **_THREE_STAGES},
+    "encoder_in_channels": [32, 96, 320],
+    "encoder_hidden_dim": 128,
+    "encoder_ffn_dim": 512,
+    "hidden_expansion": 0.5,
+    "d_model": 128,
+    "decoder_in_channels": [128, 128, 128],
+    "decoder_ffn_dim": 512,
+    "decoder_layers": 3,
+    "num_queries": 100,
+    "num_denoising": 50,
+}
+# A fifth to a tenth of the published sizes, for small data sets and for a CPU.
+_SMALL: Mapping[str, Config] = {
+    "rt_detr": _SMALL_HYBRID,
+    "rt_detr_v2": _SMALL_HYBRID,
+    "d_fine": {**_SMALL_HYBRID, "decoder_n_points": [3, 6, 3]},
+}
+
 _TINY_SIZE = 64
 _TINY_RESNET: Config = {
     "model_type": "resnet",
@@ -228,17 +252,21 @@ _TINY: Mapping[str, Config] = {
 def named_config(name: str) -> tuple[Architecture, Config, int]:
     """Architecture, config and input size of a name such as "detr:random" or "rt_detr:tiny".
 
-    "random" is the published size, "tiny" one for tests; both have random weights. Raises
-    ConfigError.
+    "random" is the published size, "tiny" one for tests, "small" one with MobileNetV2 that RT-DETR
+    and D-FINE have; all have random weights. Raises ConfigError.
     """
     model_type, _, size = name.partition(":")
-    if model_type not in ARCHITECTURES or size not in ("random", "tiny"):
+    known = model_type in (_SMALL if size == "small" else ARCHITECTURES)
+    if not known or size not in ("random", "small", "tiny"):
         raise ConfigError(
             name,
-            expected=f"a hub id, or {' or '.join(ARCHITECTURES)} with :random or :tiny behind it",
+            expected=f"a hub id, or {' or '.join(ARCHITECTURES)} with :random or :tiny behind it, "
+            f"or {' or '.join(_SMALL)} with :small",
             found="none of these",
         )
     architecture = ARCHITECTURES[model_type]
     if size == "tiny":
         return architecture, dict(_TINY[model_type]), _TINY_SIZE
+    if size == "small":
+        return architecture, dict(_SMALL[model_type]), _SMALL_SIZE
     return architecture, dict(_USUAL[model_type]), architecture.input_size

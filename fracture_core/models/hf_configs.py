@@ -1,5 +1,6 @@
 """Configurations from outside, checked before anything is built from them."""
 
+import importlib
 import json
 import re
 from collections.abc import Collection
@@ -12,7 +13,7 @@ from torch import nn
 
 from fracture_core.errors import WeightsError
 from fracture_core.models.detr_inputs import IMAGENET_MEAN, IMAGENET_STD
-from fracture_core.models.hf_architectures import ARCHITECTURES, Architecture, Config
+from fracture_core.models.hf_architectures import ARCHITECTURES, MOBILE, Architecture, Config
 from fracture_core.models.quiet_transformers import part
 
 CONFIG_FILE = "config.json"
@@ -143,6 +144,10 @@ def _checked_backbone(raw: Config, source: str | Path) -> Config:
         found = f"{backbone!r}"[:80]
         raise WeightsError(source, expected="backbone_config: an object", found=found)
     kind = str(backbone.get("model_type"))
+    if kind == MOBILE:
+        importlib.import_module("fracture_core.models.hf_mobile")
+        stages = backbone.get("out_features", backbone.get("_out_features"))
+        return {"model_type": MOBILE, "out_features": stages}
     if kind in _BACKBONES:
         own = _fields(_BACKBONES[kind])
         taken = {k: v for k, v in backbone.items() if k in own or k in _TAKEN_THOUGH}

@@ -33,7 +33,7 @@ def family_of(name: str) -> str:
     # A detector of transformers is "owner/model", or "architecture:random" for random weights.
     if _HUB_ID.fullmatch(name) and not Path(name).suffix:
         return "hf_detr"
-    if name.endswith((":random", ":tiny")):
+    if name.endswith((":random", ":small", ":tiny")):
         return "hf_detr"
     raise ConfigError(
         name,

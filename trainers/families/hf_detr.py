@@ -24,9 +24,11 @@ from fracture_core.models.hf_configs import build_network, checked_config
 from fracture_core.models.hf_detr import HfDetrModel
 from fracture_core.models.hf_hub import is_hub_id
 from fracture_core.models.hf_names import canonical
+from fracture_core.models.packaged import PACKAGED
 from fracture_core.models.quiet_transformers import part
 from fracture_core.models.seeds import drawn_from
 from fracture_core.nets.detr import DetrOutput
+from fracture_core.nets.mobile import MobileTrunk
 from trainers.batches import Batch
 from trainers.config import TrainConfig
 from trainers.families.hf_detr_pass import detr_output, yolos_output
@@ -34,7 +36,7 @@ from trainers.fixed_norms import fix_norms
 from trainers.networks import network_settings
 from trainers.pixels import Normalise, valid_where_padded
 from trainers.set_losses import build_criterion, set_losses
-from trainers.starts import Start, open_start, take_over, taken_from
+from trainers.starts import Start, begin_packaged, open_start, take_over, taken_from
 from trainers.trainee import Losses, Trainee
 from trainers.truths import set_targets, truth_a_picture
 
@@ -55,7 +57,7 @@ Pass = Callable[[Any, Tensor, Tensor | None], DetrOutput]
 
 
 class HfDetrTrainee(Trainee):
-    """A detector of transformers, its backbone's norms fixed as the library has them.
+    """A detector of transformers; norms are fixed where the library has them fixed, in backbones.
 
     Pictures that are smaller than their batch are masked, but for YOLOS, which has no mask.
     """
@@ -76,7 +78,7 @@ class HfDetrTrainee(Trainee):
         self._criterion = build_criterion(config, len(card.classes))
         auxiliary = bool(config.network.get("auxiliary_loss", True))
         self._pass = _pass_of(self._architecture, auxiliary=auxiliary)
-        fix_norms(network)
+        fix_norms(network, frozen_alone=True)
 
     @property
     def card(self) -> ModelCard:
@@ -101,6 +103,8 @@ class HfDetrTrainee(Trainee):
         for module in self.network.modules():
             if type(module).__name__.endswith("Backbone"):
                 backbone: Any = module
+                if isinstance(getattr(backbone, "trunk", None), MobileTrunk):
+                    return backbone.trunk.parts()
                 return [backbone.embedder, *backbone.encoder.stages]
         return []
 
@@ -122,7 +126,8 @@ class HfDetrTrainee(Trainee):
 
 def build(config: TrainConfig, classes: tuple[str, ...], model_id: str) -> HfDetrTrainee:
     """`start`: "" = random, of the size that `network.name` says, such as "detr:random" or
-    "detr:tiny"; a hub id; a model of the library, a folder of `save_pretrained` or a file.
+    "rt_detr:small"; packaged weights ("mobilenet_v2:IMAGENET1K") for the backbone of a small one;
+    a hub id; a model of the library, a folder of `save_pretrained` or a file.
 
     `network.auxiliary_loss` says whether every decoder layer is judged (true) or the last alone.
     """
@@ -137,7 +142,9 @@ def build(config: TrainConfig, classes: tuple[str, ...], model_id: str) -> HfDet
         facts.pop("longest_edge", None)
     network = _network(architecture, facts["config"], config.seed, len(classes))
     notes: tuple[str, ...] = ()
-    if start is not None:
+    if config.start in PACKAGED:
+        notes = begin_packaged(_trunk(network, config.start), config.start)
+    elif start is not None:
         notes = take_over(network, start, classes, heads=_CLASS_HEADS, canonical=canonical)
     card = ModelCard(
         model_id=model_id,
@@ -153,7 +160,7 @@ def build(config: TrainConfig, classes: tuple[str, ...], model_id: str) -> HfDet
 
 
 def _start(config: TrainConfig) -> Start | None:
-    if not config.start:
+    if not config.start or config.start in PACKAGED:
         return None
     if "name" in config.network:
         found = repr(config.network["name"])
@@ -161,6 +168,16 @@ def _start(config: TrainConfig) -> Start | None:
     if is_hub_id(config.start) and not Path(config.start).exists():
         return taken_from(HfDetrModel.from_name(config.start))
     return open_start(config.start, ("hf_detr",), names="a hub id")
+
+
+def _trunk(network: nn.Module, start: str) -> MobileTrunk:
+    """The small network in the backbone; ConfigError where it is another than the weights'."""
+    wanted = "mobilenet_v2"
+    for module in network.modules():
+        if isinstance(module, MobileTrunk) and start.startswith(f"{wanted}:"):
+            return module
+    expected = f"{wanted} weights, and a network.name such as rt_detr:small that has it"
+    raise ConfigError("start", expected=expected, found=repr(start))
 
 
 def _begun(config: TrainConfig, start: Start | None) -> tuple[Architecture, Config, int]:

@@ -1,16 +1,18 @@
 """Any data set as a folder that Ultralytics reads, kept in the cache and never in the data set.
 
-    FINGERPRINT/{train,val}/images/000000.png    grey, as shown, at most the training size
+    FINGERPRINT/{train,val}/images/000000.png    grey, as shown
     FINGERPRINT/{train,val}/labels/000000.txt    class and box, or class and polygon, in shares
     FINGERPRINT/index.json                       which picture is which
 
-Pictures are scaled as the model's adapter scales them, which is not how those of other families
-are packed. A folder's name follows from the pictures chosen, their truths and their files.
+Pictures are at most as large as the input, those to train on larger where parts of them are to
+fill the input. They are scaled as the model's adapter scales them, which is not how those of other
+families are packed. A folder's name follows from the pictures chosen, their truths and their files.
 """
 
 import errno
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -78,6 +80,7 @@ def write_folder(config: TrainConfig, dataset: Dataset, task: Task) -> YoloFolde
         labelling=Labelling.of(dataset, config),
         task=task,
         side_px=whole_strides(config.input_size),
+        train_side_px=whole_strides(_train_side_px(config)),
         reader=Reader(dataset=dataset, workers=os.cpu_count() or 1),
     )
     path = settings().cache / "yolo" / writer.fingerprint(splits)
@@ -93,12 +96,19 @@ def write_folder(config: TrainConfig, dataset: Dataset, task: Task) -> YoloFolde
     )
 
 
+def _train_side_px(config: TrainConfig) -> int:
+    """Large enough that the smallest crop fills the input."""
+    augment = config.augment
+    return math.ceil(config.input_size / (augment.crop_least if augment.crop else 1))
+
+
 def _write(writer: "_Writer", splits: Splits, path: Path) -> None:
     """All of it or nothing."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         for place, samples in splits.items():
-            writer.write(samples, part / place)
+            side_px = writer.train_side_px if place == TRAIN else writer.side_px
+            writer.write(samples, part / place, side_px)
         index = {place: [each.sample_id for each in samples] for place, samples in splits.items()}
         (part / _INDEX).write_text(json.dumps(index), encoding="utf-8")
         shutil.rmtree(path, ignore_errors=True)
@@ -118,25 +128,28 @@ class _Writer:
     labelling: Labelling
     task: Task
     side_px: int
+    train_side_px: int
     reader: Reader
 
     def fingerprint(self, splits: Splits) -> str:
         """Changes with everything that decides what is written."""
         digest = hashlib.blake2b(digest_size=16)
         digest.update(repr((_LAYOUT, self.task, self.side_px, self.labelling)).encode())
+        if self.train_side_px != self.side_px:
+            digest.update(repr(self.train_side_px).encode())
         for place, samples in splits.items():
             digest.update(place.encode())
             for part in _parts(samples, self.reader.dataset):
                 digest.update(part)
         return digest.hexdigest()
 
-    def write(self, samples: Sequence[Sample], folder: Path) -> None:
+    def write(self, samples: Sequence[Sample], folder: Path, side_px: int) -> None:
         """Raises DatasetError that names pictures which cannot be read."""
         for name in ("images", "labels"):
             (folder / name).mkdir(parents=True)
 
         def write_one(row: int, shown: Shown) -> Shown:
-            return self._write_one(samples[row], shown, folder, f"{row:06d}")
+            return self._write_one(samples[row], shown, side_px, folder, f"{row:06d}")
 
         blocks = self.reader.blocks(samples, write_one)
         pairs = zip(samples, (each for block in blocks for each in block), strict=True)
@@ -144,8 +157,10 @@ class _Writer:
             [(sample.sample_id, read) for sample, read in pairs if isinstance(read, BadInput)]
         )
 
-    def _write_one(self, sample: Sample, shown: Shown, folder: Path, stem: str) -> Shown:
-        small = _shrunk(shown, self.side_px)
+    def _write_one(
+        self, sample: Sample, shown: Shown, side_px: int, folder: Path, stem: str
+    ) -> Shown:
+        small = _shrunk(shown, side_px)
         write_png(small, folder / "images" / f"{stem}.png")
         truth = sample.truth or Detections.empty()
         labels = self.labelling.labels(sample)

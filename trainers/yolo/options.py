@@ -102,7 +102,7 @@ def whole_strides(side_px: int) -> int:
 
 def _refused(config: TrainConfig) -> Iterator[tuple[str, str]]:
     plain = Augment()
-    for name in ("contrast", "blur", "crop"):
+    for name in ("contrast", "blur"):
         if getattr(config.augment, name) != getattr(plain, name):
             yield f"augment.{name}", f"{getattr(plain, name)}"
     low, high = config.augment.scale

@@ -4,6 +4,7 @@ What it gives depends on the index and on the random numbers drawn, never on wha
 """
 
 import math
+import random
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +16,28 @@ from PIL import Image
 
 from fracture_core.errors import DatasetError
 from fracture_core.models import quiet_ultralytics
+from trainers.augmentation import UNCHANGED
+from trainers.config import Augment
+from trainers.sampling import rows_of_epoch
+from trainers.yolo.crops import cut
 
 _dataset = quiet_ultralytics.part("ultralytics.data.dataset")
 Array = npt.NDArray[Any]
 
 
 class Pictures(_dataset.YOLODataset):  # type: ignore[misc,name-defined]
-    """One split; see `trainers.yolo.folder`. With `draw` an epoch goes through a part of it."""
+    """One split; see `trainers.yolo.folder`. With `draw` an epoch goes through a part of it.
 
+    `crops` says how often a part of a picture is given in place of the whole.
+    """
+
+    crops: Augment = UNCHANGED
     _rows: list[int] | None = None
 
     def draw(self, normals: float, generator: torch.Generator) -> None:
         """Of the pictures without an object take `normals` for each picture with one, at random."""
-        there = [len(label["cls"]) > 0 for label in self.labels]
-        broken = [row for row, is_there in enumerate(there) if is_there]
-        whole = [row for row, is_there in enumerate(there) if not is_there]
-        drawn = torch.randperm(len(whole), generator=generator)[: round(normals * len(broken))]
-        self._rows = sorted([*broken, *(whole[row] for row in drawn)])
+        found = torch.tensor([len(label["cls"]) > 0 for label in self.labels])
+        self._rows = rows_of_epoch(found, normals, generator).tolist()
 
     def __len__(self) -> int:
         return len(self.labels) if self._rows is None else len(self._rows)
@@ -39,7 +45,10 @@ class Pictures(_dataset.YOLODataset):  # type: ignore[misc,name-defined]
     def get_image_and_label(self, index: int) -> dict[str, Any]:
         row = index if self._rows is None else self._rows[index]
         found: dict[str, Any] = super().get_image_and_label(row)
-        return found
+        # No number is drawn where there are no crops: trainings go on as they went before.
+        if not self.crops.crop or random.random() >= self.crops.crop:
+            return found
+        return cut(found, self._read(row), self.crops, self.imgsz)
 
     def get_img_files(self, img_path: str) -> list[str]:
         return sorted(str(path) for path in Path(img_path).glob("*.png"))
@@ -51,9 +60,7 @@ class Pictures(_dataset.YOLODataset):  # type: ignore[misc,name-defined]
         self, i: int, rect_mode: bool = True, resize_short: bool = False
     ) -> tuple[Array, tuple[int, int], tuple[int, int]]:
         """The picture with its longer side as long as the input's; its size before and after."""
-        picture = cv2.imread(self.im_files[i], self.cv2_flag)
-        if picture is None:
-            raise DatasetError(Path(self.im_files[i]), expected="a picture", found="a broken file")
+        picture = self._read(i)
         height, width = picture.shape[:2]
         ratio = self.imgsz / max(height, width)
         if ratio != 1:
@@ -62,6 +69,15 @@ class Pictures(_dataset.YOLODataset):  # type: ignore[misc,name-defined]
         if picture.ndim == 2:
             picture = picture[..., None]
         return picture, (height, width), (picture.shape[0], picture.shape[1])
+
+    def _read(self, row: int) -> Array:
+        """(H, W) or (H, W, C) as stored."""
+        picture: Array | None = cv2.imread(self.im_files[row], self.cv2_flag)
+        if picture is None:
+            raise DatasetError(
+                Path(self.im_files[row]), expected="a picture", found="a broken file"
+            )
+        return picture
 
     def build_transforms(self, hyp: Any) -> Any:
         # Mosaics then draw from all pictures, not from those read last: a resumed training has

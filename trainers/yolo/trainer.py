@@ -7,6 +7,7 @@ that training changes, in full precision: on a CPU a resumed training goes the s
 import math
 import random
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 
 from fracture_core.errors import TrainingError
 from fracture_core.models import quiet_ultralytics
+from trainers.averaging import decay_at
 from trainers.checkpoints import BEST, LAST, Position, load_state, save_state
 from trainers.seeds import generator_at
 from trainers.yolo.figures import read_figures
@@ -66,6 +68,7 @@ class _Ours(_engine.BaseTrainer):  # type: ignore[misc,name-defined]
             data=self.data,
         )
         if mode == "train":
+            pictures.crops = self._plan.config.augment
             self._draw_from(pictures, epoch=0)
         return pictures
 
@@ -150,6 +153,8 @@ class _Ours(_engine.BaseTrainer):  # type: ignore[misc,name-defined]
         # Here, because the averaged copy of the network that validates has been made by now.
         if self._plan.halves:
             compute_in_bfloat16(self._plan.network)
+        if decay := self._plan.config.ema:
+            self.ema.decay = partial(decay_at, decay)
         last = self._plan.checkpoints / LAST
         if not last.is_file():
             return
