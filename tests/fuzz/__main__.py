@@ -13,7 +13,7 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
-from tests.fuzz.formats import FORMATS
+from tests.fuzz.all_formats import ALL_FORMATS
 from tests.fuzz.running import FAULTS, Trial, try_mutants
 
 _MUTANTS = 3_000
@@ -38,7 +38,7 @@ def main() -> None:
 
 def _try(name: str, numbers: range, seed: int, work: Path, watched: Path) -> int:
     start, counts = time.monotonic(), Counter[str]()
-    for trial in try_mutants(FORMATS[name], name, numbers, seed, work / name, watched):
+    for trial in try_mutants(ALL_FORMATS[name], name, numbers, seed, work / name, watched):
         counts[trial.verdict] += 1
         if trial.verdict in FAULTS:
             _tell(name, trial)
@@ -54,12 +54,12 @@ def _tell(name: str, trial: Trial) -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz")
-    parser.add_argument("formats", nargs="*", choices=[*FORMATS, []], metavar="FORMAT")
+    parser.add_argument("formats", nargs="*", choices=[*ALL_FORMATS, []], metavar="FORMAT")
     parser.add_argument("--mutants", type=int, default=_MUTANTS, help="of all formats together")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", type=int, help="the mutant of this number alone")
     asked = parser.parse_args()
-    asked.formats = asked.formats or list(FORMATS)
+    asked.formats = asked.formats or list(ALL_FORMATS)
     return asked
 
 
