@@ -53,9 +53,42 @@ _YOLO: Settings = {
         "scale": [0.75, 1.25],
     },
 }
-_YOLO_CROPS: Settings = {**_YOLO, "input_size": 384, "epochs": 3, "lr": 1e-3, "monitor": "ap50"}
-_PLAIN: Settings = {"mosaic": 0.0, "momentum": 0.9}
-
+_PLAIN: Settings = {"momentum": 0.9, "mosaic": 0.0}
+_MIXED: Settings = {"momentum": 0.9, "mosaic": 0.5, "close_mosaic": 3}
+_YOLO_CROPS: Settings = {**_YOLO, "input_size": 384, "epochs": 1, "lr": 1e-3, "monitor": "ap50"}
+_YOLO_WHOLE: Settings = {
+    **_YOLO,
+    "input_size": 640,
+    "lr": 8e-4,
+    "normals": 0.8,
+    "monitor": "ap50",
+}
+_CLASSIFY: Settings = {
+    **_COMMON,
+    "classify": "findings",
+    "class_weights": "balanced",
+    "class_multipliers": {},
+    "focal_share": 0.0,
+    "input_size": 480,
+    "batch": 16,
+    "epochs": 7,
+    "lr": 6e-4,
+    "backbone_lr": 3e-4,
+    "weight_decay": 0.05,
+    "clip_norm": 2.0,
+    "normals": 1.0,
+    "ema": 0.99,
+    "monitor": "balanced_accuracy",
+    "augment": {
+        "flip": 0.5,
+        "flip_vertical": 0.5,
+        "brightness": 0.3,
+        "contrast": 0.3,
+        "degrees": 15.0,
+        "shift": 0.08,
+        "scale": [0.85, 1.2],
+    },
+}
 
 SHIPPED_MODELS: dict[str, ShippedModel] = {
     "crops-yolo-segment": ShippedModel(
@@ -66,12 +99,37 @@ SHIPPED_MODELS: dict[str, ShippedModel] = {
         settings={**_YOLO_CROPS, "network": {"name": "yolo11n-seg.yaml", **_PLAIN}},
         shipped=False,
     ),
-    "crops-yolo-detect": ShippedModel(
-        title="YOLO26n, on crops",
+    "yolo-segment": ShippedModel(
+        title="YOLO11n with outlines",
+        recipe="r5-yolo-segment",
+        data="radiographs",
+        begins_from="crops-yolo-segment",
+        settings={
+            **_YOLO_WHOLE,
+            "network": {"name": "yolo11n-seg.yaml", **_MIXED},
+            "epochs": 8,
+        },
+    ),
+    "yolo-detect": ShippedModel(
+        title="YOLO26n",
         recipe="r5-yolo-detect",
-        data="crops",
+        data="radiographs",
         pretrained="yolo26n-coco.safetensors",
-        settings={**_YOLO_CROPS, "network": {"name": "yolo26n.yaml", **_PLAIN}},
-        shipped=False,
+        settings={**_YOLO_WHOLE, "network": {"name": "yolo26n.yaml", **_MIXED}, "epochs": 9},
+    ),
+    "efficientnet-gate": ShippedModel(
+        title="EfficientNet-Lite0 with attention gate",
+        recipe="r4-efficientnet-gate",
+        data="radiographs",
+        pretrained="efficientnet_lite0:IMAGENET1K",
+        settings={
+            **_CLASSIFY,
+            "network": {
+                "name": "efficientnet_lite0",
+                "hidden_width": 128,
+                "dropout": 0.3,
+                "stochastic_depth": 0.1,
+            },
+        },
     ),
 }

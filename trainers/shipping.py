@@ -25,6 +25,7 @@ from fracture_core.models.library import SHIPPED
 from fracture_core.models.points import write_points
 from fracture_core.models.saving import copy_halved
 from fracture_core.runs import RunFolder, open_run
+from fracture_core.scope import Scope
 from trainers.mixed_data import leaking_images, write_mixed_data
 from trainers.running import make_run
 from trainers.shipped_models import SHIPPED_MODELS, ShippedModel
@@ -34,6 +35,12 @@ TRAINING_DATA = (
     "FracAtlas (Abedeen et al., Scientific Data 2023): 1,949 radiographs of hand, leg, hip and "
     "shoulder, near-duplicates of its validation images left out; synthetic radiographs of this "
     "package"
+)
+SCOPE = Scope(
+    modalities=("CR", "DX"),
+    # FracAtlas files images of elbow and forearm under hand and shoulder.
+    body_parts=("hand", "arm", "shoulder", "hip", "leg"),
+    origins=("real", "synthetic"),
 )
 LICENCE = "CC BY 4.0 (FracAtlas); none needed for the synthetic ones"
 
@@ -122,15 +129,15 @@ def _run_of(name: str, model: ShippedModel, workshop: Workshop) -> RunFolder:
     folder = workshop.run(name)
     if (folder / "config.json").is_file():
         return open_run(folder)
-    changes = dict(model.settings)
-    if model.begins_from:
-        changes["start"] = str(workshop.run(model.begins_from))
-    elif model.pretrained:
-        changes["start"] = _pretrained(model.pretrained, workshop)
+    changes = {**model.settings, "start": start_of(model, workshop)}
     return make_run(folder, model.recipe, str(workshop.data / model.data), changes)
 
 
-def _pretrained(name: str, workshop: Workshop) -> str:
+def start_of(model: ShippedModel, workshop: Workshop) -> str:
+    """What its training begins from; raises ConfigError where the file is missing."""
+    name = model.pretrained
+    if model.begins_from:
+        return str(workshop.run(model.begins_from))
     if not name.endswith(".safetensors"):
         return name
     file = workshop.pretrained / name
@@ -151,6 +158,7 @@ def ship(name: str, run: RunFolder, workshop: Workshop) -> str:
         "title": SHIPPED_MODELS[name].title,
         "training_data": TRAINING_DATA,
         "training_licence": LICENCE,
+        "scope": SCOPE,
         "metrics": {},
     }
     folder = SHIPPED / name
@@ -176,7 +184,7 @@ def _measured(card: ModelCard, folder: Path, workshop: Workshop) -> ModelCard:
         **_figures(REAL, report_of(real, intervals=False), card.task),
         **_figures(SYNTHETIC, report_of(synthetic, intervals=False), card.task),
     }
-    _check_goal(card, metrics)
+    check_goal(card, metrics)
     measured = measure_points(real)
     write_points(measured, card, folder)
     points = {p.rule: p.confidence for p in measured.points if p.confidence is not None}
@@ -199,7 +207,8 @@ def _figures(where: str, report: Report, task: Task) -> dict[str, float]:
     return {name: round(value, 4) for name, value in found.items()}
 
 
-def _check_goal(card: ModelCard, metrics: Mapping[str, float]) -> None:
+def check_goal(card: ModelCard, metrics: Mapping[str, float]) -> None:
+    """Raises TrainingError for a model that is too weak on synthetic images to be shipped."""
     name, least = GOALS[card.task]
     reached = metrics.get(f"{SYNTHETIC} {name}", 0.0)
     if reached < least:
