@@ -299,9 +299,11 @@ class Loop:
         scaler = self._accelerator.scaler
         average = self._average
         # The best one is a model, the last one a place to go on from.
-        averaged = average is not None and name == BEST
+        trainee = self._trainee.state_dict()
+        if average is not None and name == BEST:
+            trainee = average.averages()
         state = {
-            "trainee": average.averages() if averaged else self._trainee.state_dict(),
+            "trainee": trainee,
             "average": {} if average is None else average.state_dict(),
             "optimiser": self._optimiser.state_dict(),
             "schedule": self._rate.state_dict(),

@@ -103,8 +103,9 @@ class HfDetrTrainee(Trainee):
         for module in self.network.modules():
             if type(module).__name__.endswith("Backbone"):
                 backbone: Any = module
-                if isinstance(getattr(backbone, "trunk", None), MobileTrunk):
-                    return backbone.trunk.parts()
+                trunk = getattr(backbone, "trunk", None)
+                if isinstance(trunk, MobileTrunk):
+                    return trunk.parts()
                 return [backbone.embedder, *backbone.encoder.stages]
         return []
 
