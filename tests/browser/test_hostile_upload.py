@@ -47,7 +47,6 @@ def add(page: Page, file: Path, family: str) -> None:
     page.get_by_test_id("stFormSubmitButton").first.get_by_role("button").click()
     sentence = page.get_by_test_id("stAlert").filter(has_text=f"{file.name}: expected")
     expect(sentence).to_be_visible(timeout=300_000)
-    print(file.name, family, time.monotonic())
 
 
 def test_the_server_goes_on_answering(
