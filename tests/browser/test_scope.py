@@ -118,7 +118,9 @@ def test_the_banner_stays_in_whole_screen_and_in_every_file(
 
 def test_what_was_measured_elsewhere_is_not_claimed(page: Page, viewer_address: str) -> None:
     reader = ViewerPage(page, f"{viewer_address}/?scene=strange&confidence=0.97")
-    expect(banner(reader)).to_have_text("⚠ This model has never seen images like this: chest.")
+    expect(reader.root.locator(".banner-words")).to_have_text(
+        "⚠ This model has never seen images like this: chest."
+    )
     assert f"No finding above this operating point; {NOT_MEASURED}; best" in reader.account
     assert reader.root.locator(".evidence").inner_text() == f"At confidence 0.97: {NOT_MEASURED}."
     reader.type_number("confidence", "0.5")
@@ -173,16 +175,16 @@ def test_a_real_radiograph_with_a_fracture(page: Page, app_address: str, shared_
     expect(banner(reader)).not_to_contain_text("Nothing tells what this image shows")
 
 
-def test_compare_names_the_models_that_the_image_is_strange_to(
-    page: Page, app_address: str
+def test_of_several_models_each_is_named_that_the_image_is_strange_to(
+    page: Page, viewer_address: str
 ) -> None:
-    reader = ViewerPage(page, f"{app_address}/compare")
-    hand_in(reader, "mammogram", of("MG"))
-    expect(banner(reader)).to_contain_text("A, B: This model has never seen")
-    assert reader.see("viewer => viewer.content.panes.map((pane) => pane.predictions[0])") == [
-        None,
-        None,
-    ]
-    expect(reader.root.locator(".pane-warnings").first).to_contain_text("not read")
-    button(reader).click()
-    read(reader)
+    reader = ViewerPage(page, f"{viewer_address}/?scene=held")
+    expect(reader.root.locator(".banner-words p")).to_have_text(
+        [
+            "⚠ A: This model has never seen images like this: chest.",
+            "⚠ B: This model has never seen images like this: MG (mammogram).",
+            "B has not read it.",
+        ]
+    )
+    expect(button(reader)).to_be_visible()
+    expect(reader.root.locator(".pane-warnings").nth(1)).to_have_text("not read")

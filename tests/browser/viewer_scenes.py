@@ -128,6 +128,13 @@ STRANGE = ScopeCheck(
 )
 
 
+HELD = ScopeCheck(
+    standing="outside",
+    sentence="This model has never seen images like this: MG (mammogram)",
+    held_back=True,
+)
+
+
 def many_rows(count: int, height: int, width: int) -> tuple:
     rng = np.random.default_rng(5)
     corner = rng.uniform(0, 0.85, (count, 2)) * (width, height)
@@ -212,6 +219,9 @@ def scene(name: str, number: int) -> dict:
     known = MEASURED.get(name)
     scope = STRANGE if name == "strange" else INSIDE
     panes = [Pane(title=title, card=owner, predictions=(answer,), measured=known, scope=scope)]
+    if name == "held":
+        panes = [replace(panes[0], scope=STRANGE), replace(panes[0], scope=HELD)]
+        panes[1] = replace(panes[1], predictions=(None,), warnings=("not read",))
     if name == "two":
         panes.append(Pane(title="Second", card=card(needs_nms=False), predictions=(answer,)))
     return {**case, "samples": samples, "panes": panes}

@@ -21,6 +21,12 @@ function sentencesOf(panes) {
   return [...said]
 }
 
+/** Which models have not read it; `waiting` are their letters. */
+function unreadWords(panes, waiting) {
+  if (panes.length === 1) return "It has not been read."
+  return `${waiting.join(", ")} ${waiting.length === 1 ? "has" : "have"} not read it.`
+}
+
 export class Banner {
   /** `read()` is called when the reader wants an image read that was held back. */
   constructor(read) {
@@ -32,14 +38,14 @@ export class Banner {
 
   show(panes) {
     const said = sentencesOf(panes)
-    const waiting = panes.some((pane) => pane.scope?.held_back)
+    const waiting = panes.map((pane, n) => (pane.scope?.held_back ? letterOf(n) : "")).filter(Boolean)
     const text = JSON.stringify([said, waiting, panes.length])
     if (text === this.held) return
     this.held = text
     this.root.hidden = !said.length
-    this.button.hidden = !waiting
+    this.button.hidden = !waiting.length
     const line = ([words, letters]) => element("p", {}, `⚠ ${panes.length > 1 ? `${letters.join(", ")}: ` : ""}${words}.`)
-    const unread = waiting ? [element("p", { class: "banner-unread" }, "It has not been read.")] : []
+    const unread = waiting.length ? [element("p", { class: "banner-unread" }, unreadWords(panes, waiting))] : []
     this.words.replaceChildren(...said.map(line), ...unread)
   }
 }
