@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from fracture_core import boxes
+from fracture_core import boxes, importing
 from fracture_core.models.base import Model
 from fracture_core.types import Detections, Float32s, Heatmap, Prediction, Sample
 
@@ -179,7 +179,8 @@ def _fade(shown: _Grey, importance: Float32s, rng: np.random.Generator) -> Calla
     """The picture with a share of its cells blurred away, the most important first."""
     height, width = shown.shape
     # SciPy is imported on first use: the first page must not wait for it.
-    from scipy import ndimage
+    with importing.LOCK:
+        from scipy import ndimage
 
     blurred = ndimage.gaussian_filter(shown, sigma=max(shown.shape) / 20).astype(np.uint8)
     # Equals go in random order: row by row would favour the top of the picture.
@@ -230,6 +231,7 @@ def _randomised(
     first, second = _coarse(heatmap.values).ravel(), _coarse(other.values).ravel()
     if np.ptp(first) == 0 or np.ptp(second) == 0:
         return 0.0
-    from scipy import stats
+    with importing.LOCK:
+        from scipy import stats
 
     return float(stats.spearmanr(first, second).statistic)

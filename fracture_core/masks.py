@@ -1,12 +1,13 @@
 """Masks as COCO run-length codes: column by column, alternating runs of 0 and 1."""
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from fracture_core import importing
 
 Mask = npt.NDArray[np.bool_]
 Polygon = npt.NDArray[np.floating]
@@ -191,4 +192,4 @@ def _as_bytes(counts: str | bytes) -> bytes:
 
 def _coder() -> Any:
     # Imported on first use: it brings OpenCV, and most pictures have no mask.
-    return importlib.import_module("faster_coco_eval.core.mask")
+    return importing.load("faster_coco_eval.core.mask")

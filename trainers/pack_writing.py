@@ -11,6 +11,7 @@ from typing import IO
 
 import numpy as np
 
+from fracture_core import importing
 from fracture_core.errors import BadInput, ConfigError, DatasetError
 from fracture_core.settings import settings
 from fracture_core.types import Sample
@@ -48,7 +49,8 @@ def load_or_write(plan: Plan, reader: Reader, *, left_out: int) -> Packed:
 
     Raises DatasetError where a picture cannot be read, ConfigError where there is no room.
     """
-    from filelock import FileLock
+    with importing.LOCK:
+        from filelock import FileLock
 
     folder = settings().cache / "packed" / plan.fingerprint
     if found := load_packed(folder, left_out=left_out):
@@ -124,7 +126,8 @@ def _write(plan: Plan, reader: Reader, folder: Path) -> None:
 
 
 def _write_pixels(plan: Plan, reader: Reader, file: IO[bytes]) -> None:
-    from tqdm import tqdm
+    with importing.LOCK:
+        from tqdm import tqdm
 
     failed: list[tuple[str, BadInput]] = []
     row = 0
@@ -144,8 +147,9 @@ def resize(shown: Shown, size: tuple[int, int]) -> Shown:
     """(H, W) uint8 → `size`, smoothed where it shrinks, as the families' adapters do."""
     if shown.shape == size:
         return shown
-    import torch
-    from torchvision.transforms.v2 import functional
+    with importing.LOCK:
+        import torch
+        from torchvision.transforms.v2 import functional
 
     grey = torch.from_numpy(np.ascontiguousarray(shown))[None]
     resized: Shown = functional.resize(grey, list(size), antialias=True)[0].numpy()

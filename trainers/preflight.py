@@ -16,6 +16,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
+from fracture_core import importing
 from fracture_core.datasets import Dataset, open_dataset
 from fracture_core.errors import WorkbenchError
 from fracture_core.settings import settings
@@ -119,13 +120,15 @@ def _build(config: TrainConfig, classes: tuple[str, ...]) -> tuple[Callable[[], 
     device = torch.device("cuda" if on_gpu else "cpu")
     part = -(-config.batch // config.accumulate)
     if config.family == "yolo":
-        from trainers.yolo import build_checked
+        with importing.LOCK:
+            from trainers.yolo import build_checked
 
         network: nn.Module = build_checked(config, classes).network.to(device).train()
         side = -(-config.input_size // 32) * 32
         pixels = torch.rand(part, 3, side, side, device=device)
         return lambda: _sum(network(pixels)), network
-    from trainers.classification import ClassifierTrainee
+    with importing.LOCK:
+        from trainers.classification import ClassifierTrainee
 
     trainee = build_trainee(config, classes, "preflight").to(device)
     check_monitor(config, trainee.card)

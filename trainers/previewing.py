@@ -1,5 +1,6 @@
 """What a run that still goes has learnt so far."""
 
+from fracture_core import importing
 from fracture_core.datasets import open_dataset
 from fracture_core.models.base import Model
 from fracture_core.runs import RunFolder
@@ -16,8 +17,9 @@ def best_so_far(run: RunFolder) -> Model:
     config = read_config(run.config)
     state, _ = load_state(run.checkpoints / BEST)
     if config.family == "yolo":
-        from trainers.yolo.fitting import best_model
-        from trainers.yolo.networks import build_start
+        with importing.LOCK:
+            from trainers.yolo.fitting import best_model
+            from trainers.yolo.networks import build_start
 
         return best_model(config, build_start(config, config.classes), config.classes, run)
     trainee = build_trainee(config, config.classes, run.name)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fracture_core import importing
 from fracture_core.datasets import Dataset, open_dataset
 from fracture_core.errors import ConfigError
 from fracture_core.models.base import Model
@@ -67,8 +68,9 @@ def _fit(
     journal: Journal,
     stop: Callable[[], bool],
 ) -> Model | None:
-    from trainers.classification import ClassifierTrainee
-    from trainers.loop import Loop
+    with importing.LOCK:
+        from trainers.classification import ClassifierTrainee
+        from trainers.loop import Loop
 
     trainee = build_trainee(config, class_names(dataset, config), run.name)
     check_monitor(config, trainee.card)
@@ -97,6 +99,7 @@ def _fit_yolo(
     journal: Journal,
     stop: Callable[[], bool],
 ) -> Model | None:
-    from trainers.yolo import fit
+    with importing.LOCK:
+        from trainers.yolo import fit
 
     return fit(config, dataset, run, journal, stop)

@@ -3,6 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
+from fracture_core import importing
+
 Points = npt.NDArray[np.float64]
 _Mask = npt.NDArray[np.bool_]
 _STEPS = ((1, 0), (0, 1), (-1, 0), (0, -1))
@@ -28,7 +30,8 @@ def ring_of(mask: _Mask) -> Points:
 
 def _rings(mask: _Mask) -> list[Points]:
     """The outer edges of all parts, the one with most corners first."""
-    from scipy import ndimage
+    with importing.LOCK:
+        from scipy import ndimage
 
     named, count = ndimage.label(mask)
     filled = (ndimage.binary_fill_holes(named == part) for part in range(1, count + 1))

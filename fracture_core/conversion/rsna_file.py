@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from fracture_core import boxes
+from fracture_core import boxes, importing
 from fracture_core.boxes import Floats
 from fracture_core.conversion.splits import NAMES
 from fracture_core.types import Pixels
@@ -46,7 +46,8 @@ def write_rsna(
     """Boxes as xywh padded with −1, or where `corners` as xyxy padded with 0; `attributes` are what
     is known of all slices alike, None = what they are in the challenge.
     """
-    import h5py
+    with importing.LOCK:
+        import h5py
 
     rows: list[Slice] = []
     with h5py.File(path, "w", libver=("v110", "v110")) as file:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fracture_core import importing
 from fracture_core.errors import DatasetError
 
 CARD = "conversion.json"
@@ -50,7 +51,8 @@ class Workspace:
     @contextmanager
     def begin(self, plan: Mapping[str, object]) -> Iterator[None]:
         """Hold the folder; raises DatasetError where another run has it, or another plan."""
-        from filelock import FileLock, Timeout
+        with importing.LOCK:
+            from filelock import FileLock, Timeout
 
         self.check_destination()
         for folder in (self.result, self.spare, self._chunks):

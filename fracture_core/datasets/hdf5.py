@@ -6,7 +6,6 @@ Changed values are noticed in arrays that carry Fletcher-32 checksums, as all ha
 writes, and in others only where a value becomes impossible.
 """
 
-import importlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fracture_core import importing
 from fracture_core.errors import DatasetError
 
 _MAX_COLUMN_BYTES = 2**28
@@ -32,7 +32,7 @@ _END_AT = {0: 40, 1: 44, 2: 28, 3: 28}
 def open_hdf5(path: Path) -> Iterator[Any]:
     """An `h5py.File` for reading; raises DatasetError where the file is none or damaged."""
     # Imported on first use: most sessions never open one.
-    h5py = importlib.import_module("h5py")
+    h5py = importing.load("h5py")
     try:
         file = h5py.File(path, "r", locking="best-effort")
     except OSError as error:
@@ -53,7 +53,7 @@ def find_array(file: Any, path: Path, key: str, ndim: int, kinds: str) -> Any:
     It must lie in the file itself, have `ndim` dimensions and a dtype of one of NumPy's `kinds`
     ("O" = text of variable length), and no chunk over 256 MiB.
     """
-    h5py = importlib.import_module("h5py")
+    h5py = importing.load("h5py")
     if file.get(key, getlink=True) is None:
         keys = ", ".join(sorted(map(str, file))[:10]) or "no key at all"
         raise DatasetError(path, expected=f"the key '{key}'", found=keys)

@@ -3,8 +3,9 @@
 The names are imported on first use: the generator brings SciPy, and the demo case does not need it.
 """
 
-import importlib
 from typing import TYPE_CHECKING
+
+from fracture_core import importing
 
 if TYPE_CHECKING:
     from fracture_core.demo.case import demo_case
@@ -46,4 +47,4 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    return getattr(importing.load(f"{__name__}.{_MODULES[name]}"), name)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fracture_core import importing
 from fracture_core.attributes import SYNTHETIC_MAKER
 from fracture_core.demo.ct import HU_OFFSET, SLICE_MM
 from fracture_core.demo.samples import CT_SCALE, synthetic_uid
@@ -32,8 +33,9 @@ def write(samples: Iterable[Sample], folder: Path) -> None:
 
 
 def _radiograph(sample: Sample) -> Any:
-    from pydicom.dataset import Dataset
-    from pydicom.uid import DigitalXRayImageStorageForPresentation
+    with importing.LOCK:
+        from pydicom.dataset import Dataset
+        from pydicom.uid import DigitalXRayImageStorageForPresentation
 
     dataset = _common(sample, DigitalXRayImageStorageForPresentation, "DX", sample.group_id)
     dataset.ImageType = ["DERIVED", "PRIMARY", ""]
@@ -59,7 +61,8 @@ def _radiograph(sample: Sample) -> Any:
 
 
 def _ct_slice(sample: Sample) -> Any:
-    from pydicom.uid import CTImageStorage
+    with importing.LOCK:
+        from pydicom.uid import CTImageStorage
 
     number = int(sample.sample_id.rpartition("/")[2])
     dataset = _common(sample, CTImageStorage, "CT", sample.group_id)
@@ -89,8 +92,9 @@ def _ct_slice(sample: Sample) -> Any:
 
 
 def _common(sample: Sample, sop_class: str, modality: str, group: str) -> Any:
-    from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.uid import UID, ExplicitVRLittleEndian
+    with importing.LOCK:
+        from pydicom.dataset import Dataset, FileMetaDataset
+        from pydicom.uid import UID, ExplicitVRLittleEndian
 
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fracture_core import importing
 from fracture_core.evaluations.evaluation import Evaluation
 from fracture_core.evaluations.report import Figure, Report, Table, Unit
 from fracture_core.evaluations.reporting_boxes import FROC, POINTS
@@ -84,9 +85,10 @@ def _add_images(drawn: dict[str, _Draw], judged: Evaluation, report: Report) -> 
 
 def _save(draw: _Draw, stem: Path) -> list[Path]:
     # Without pyplot: no window, no state shared with other threads.
-    from matplotlib import rc_context
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure as Picture
+    with importing.LOCK:
+        from matplotlib import rc_context
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure as Picture
 
     written = []
     # Text stays text, and the same figures make the same file.

@@ -6,6 +6,7 @@ from math import nan
 
 import numpy as np
 
+from fracture_core import importing
 from fracture_core.errors import ConfigError
 from fracture_core.evaluations.evaluation import Evaluation
 from fracture_core.evaluations.measuring import Scored, score_all
@@ -146,9 +147,10 @@ def report_of(
     flatters them. AP, FROC and the areas under curves use all candidates. Raises ConfigError for a
     study rule or a critical pair that is none.
     """
-    from fracture_core.evaluations.reporting_boxes import report_boxes
-    from fracture_core.evaluations.reporting_kinds import report_kinds
-    from fracture_core.evaluations.reporting_pictures import report_classes, report_pictures
+    with importing.LOCK:
+        from fracture_core.evaluations.reporting_boxes import report_boxes
+        from fracture_core.evaluations.reporting_kinds import report_kinds
+        from fracture_core.evaluations.reporting_pictures import report_classes, report_pictures
 
     if study_rule not in STUDY_RULES:
         expected = f"one of {', '.join(STUDY_RULES)}"

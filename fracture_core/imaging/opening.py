@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from fracture_core import importing
 from fracture_core.errors import PictureError
 from fracture_core.imaging.picture import Picture
 from fracture_core.settings import settings
@@ -38,7 +39,8 @@ def open_picture(source: Source, name: str = "") -> Picture:
     name = name or (source.name if isinstance(source, Path) else "picture")
     data = _contents(source, name)
     # Imported on first use: the first page must not wait for pydicom.
-    from fracture_core.imaging import dicom, raster
+    with importing.LOCK:
+        from fracture_core.imaging import dicom, raster
 
     if not data:
         raise PictureError(name, expected=KNOWN, found="an empty file", advice="Copy it anew.")
@@ -56,7 +58,8 @@ def open_pictures(
 
     A file that cannot be read does not stop the others. `progress` gets the number of files done.
     """
-    from fracture_core.imaging.stacks import merge_slices
+    with importing.LOCK:
+        from fracture_core.imaging.stacks import merge_slices
 
     pictures, errors = [], []
     for done, (name, source) in enumerate(files, start=1):

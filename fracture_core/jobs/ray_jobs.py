@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
+from fracture_core import importing
 from fracture_core.errors import ConfigError
 from fracture_core.jobs.job import Job, State
 from fracture_core.jobs.locks import queue_lock
@@ -201,7 +202,8 @@ def _connect() -> "JobSubmissionClient":
         port = url.port or (443 if url.scheme == "https" else 80)
         socket.create_connection((url.hostname, port), _CONNECT_SECONDS).close()
     try:
-        from ray.job_submission import JobSubmissionClient
+        with importing.LOCK:
+            from ray.job_submission import JobSubmissionClient
     except ImportError as error:
         raise ConfigError(
             "FRACTURE_RUNNER",
@@ -231,7 +233,8 @@ def _spoken_plainly() -> Iterator[None]:
 
 
 def _ray_errors() -> type[Exception]:
-    from ray.exceptions import RayError
+    with importing.LOCK:
+        from ray.exceptions import RayError
 
     return cast(type[Exception], RayError)
 

@@ -1,8 +1,8 @@
 """What starts jobs. The verbs are those of Ray Jobs: submit, status, logs, stop, list."""
 
-from importlib import import_module
 from typing import Protocol, cast
 
+from fracture_core import importing
 from fracture_core.errors import ConfigError
 from fracture_core.jobs.job import State
 from fracture_core.jobs.records import Record
@@ -44,4 +44,4 @@ def find_runner(name: str) -> Runner:
     """Raises ConfigError for a name that is none."""
     if name not in _MODULES:
         raise ConfigError("runner", expected=f"one of {', '.join(_MODULES)}", found=repr(name))
-    return cast(Runner, import_module(_MODULES[name]))
+    return cast(Runner, importing.load(_MODULES[name]))

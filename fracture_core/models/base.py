@@ -1,10 +1,10 @@
 """What every model family offers, and the families there are."""
 
-import importlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from fracture_core import importing
 from fracture_core.errors import ConfigError
 from fracture_core.models.cards import ModelCard
 from fracture_core.types import Heatmap, Prediction, Sample
@@ -106,8 +106,8 @@ def check_family(name: str) -> None:
 
 
 def family(name: str) -> Family:
-    """The family's class, imported on first use."""
+    """The family's class, imported with its libraries on first use, by one thread at a time."""
     check_family(name)
     module, _, attribute = FAMILIES[name].partition(":")
-    found: Family = getattr(importlib.import_module(module), attribute)
+    found: Family = getattr(importing.load(module), attribute)
     return found

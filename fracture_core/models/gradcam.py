@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fracture_core import importing
+
 GRAD_CAM = "Grad-CAM"
 HIRES_CAM = "HiResCAM (Grad-CAM without averaging)"
 _UNUSED_IS_ZERO = {"allow_unused": True, "materialize_grads": True}
@@ -23,7 +25,8 @@ def grad_cam(score: Callable[..., Tensor], features: Tensor) -> Tensor:
 
     `score` computes a tensor of one element from the features; the map is in its unit.
     """
-    from captum.attr import LayerGradCam
+    with importing.LOCK:
+        from captum.attr import LayerGradCam
 
     cut, score_of, leaves = _cut_at(score, [features])
     maps = LayerGradCam(score_of, cut).attribute(
@@ -38,7 +41,8 @@ def hires_cam(score: Callable[..., Tensor], features: Sequence[Tensor]) -> list[
 
     `score` is as for `grad_cam`; features it does not depend on get a map of zeros.
     """
-    from captum.attr import LayerGradientXActivation
+    with importing.LOCK:
+        from captum.attr import LayerGradientXActivation
 
     cut, score_of, leaves = _cut_at(score, features)
     maps = LayerGradientXActivation(score_of, cut).attribute(leaves, grad_kwargs=_UNUSED_IS_ZERO)

@@ -1,6 +1,5 @@
 """Configurations from outside, checked before anything is built from them."""
 
-import importlib
 import json
 import re
 from collections.abc import Collection
@@ -11,10 +10,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from fracture_core import importing
 from fracture_core.errors import WeightsError
 from fracture_core.models.detr_inputs import IMAGENET_MEAN, IMAGENET_STD
 from fracture_core.models.hf_architectures import ARCHITECTURES, MOBILE, Architecture, Config
-from fracture_core.models.quiet_transformers import part
+from fracture_core.models.quiet_transformers import attribute
 
 CONFIG_FILE = "config.json"
 PROCESSOR_FILE = "preprocessor_config.json"
@@ -110,13 +110,12 @@ def hollow_network(
 def _built(
     architecture: Architecture, config: Config, classes: int, source: str | Path, *, hollow: bool
 ) -> nn.Module:
-    transformers = part("transformers")
     described = f"a configuration of {architecture.title} that can be built"
     try:
-        built = getattr(transformers, architecture.config_class)(
+        built = attribute(architecture.config_class)(
             **config, num_labels=classes, disable_custom_kernels=True
         )
-        kind = getattr(transformers, architecture.network_class)
+        kind = attribute(architecture.network_class)
         network = _hollow(kind, built, source)
         if not hollow:
             network = kind(built)
@@ -145,7 +144,7 @@ def _checked_backbone(raw: Config, source: str | Path) -> Config:
         raise WeightsError(source, expected="backbone_config: an object", found=found)
     kind = str(backbone.get("model_type"))
     if kind == MOBILE:
-        importlib.import_module("fracture_core.models.hf_mobile")
+        importing.load("fracture_core.models.hf_mobile")
         stages = backbone.get("out_features", backbone.get("_out_features"))
         return {"model_type": MOBILE, "out_features": stages}
     if kind in _BACKBONES:
@@ -181,7 +180,7 @@ def _levels(raw: Config) -> int:
 
 def _fields(config_class: str) -> Collection[str]:
     """What the class itself declares; what it inherits is about running, not about shape."""
-    kind = getattr(part("transformers"), config_class)
+    kind = attribute(config_class)
     return frozenset(vars(kind)["__annotations__"]) - {"disable_custom_kernels"}
 
 

@@ -4,11 +4,11 @@ They read their switches from the environment on import; one that is already set
 HF_HUB_OFFLINE and a user's own settings hold.
 """
 
-import importlib
-import importlib.util
 import os
-import threading
 from types import ModuleType
+from typing import Any
+
+from fracture_core import importing
 
 _ENVIRONMENT = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -17,13 +17,18 @@ _ENVIRONMENT = {
     "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
     "TRANSFORMERS_VERBOSITY": "error",
 }
-# Its modules load parts of each other on first use, which two threads may not do at once.
-_LOCK = threading.RLock()
 
 
 def part(name: str) -> ModuleType:
     """A module by its full name, such as "transformers" or "huggingface_hub.errors"."""
-    with _LOCK:
+    with importing.LOCK:
         for key, value in _ENVIRONMENT.items():
             os.environ.setdefault(key, value)
-        return importlib.import_module(name)
+        return importing.load(name)
+
+
+def attribute(name: str) -> Any:
+    """One of transformers' classes or functions; its module is imported when it is first asked."""
+    transformers = part("transformers")
+    with importing.LOCK:
+        return getattr(transformers, name)

@@ -4,7 +4,6 @@ By itself it looks up host names, sends usage events, fetches fonts, installs pa
 `torch.save`, and sets the process to one thread. Everything of it is reached through `part`.
 """
 
-import importlib
 import importlib.util
 import json
 import os
@@ -20,6 +19,7 @@ import cv2
 import numpy as np
 import torch
 
+from fracture_core import importing
 from fracture_core.settings import settings
 
 _ENVIRONMENT = {
@@ -33,15 +33,16 @@ _OFF = ("sync", "clearml", "comet", "dvc", "mlflow", "raytune", "tensorboard", "
 _MESSAGES = ("vscode_msg", "openvino_msg")
 _FONTS = ("Arial.ttf", "Arial.Unicode.ttf")
 _DETERMINISM = ("CUBLAS_WORKSPACE_CONFIG", "PYTHONHASHSEED")
-# Ultralytics keeps state in its classes while it builds a network: one build at a time.
+# Ultralytics keeps state in its classes while it builds a network: one build at a time. Who builds
+# may import; a module must not build on import, or the two locks could wait for each other.
 LOCK = threading.RLock()
 
 
 def part(name: str) -> ModuleType:
     """A module of Ultralytics by its full name, such as "ultralytics.nn.tasks"."""
-    with LOCK:
+    with importing.LOCK:
         _import_quietly()
-        return importlib.import_module(name)
+        return importing.load(name)
 
 
 @contextmanager
@@ -80,7 +81,7 @@ def _import_quietly() -> None:
     os.environ.update(_ENVIRONMENT, YOLO_CONFIG_DIR=str(folder))
     threads, cv_threads, save = torch.get_num_threads(), cv2.getNumThreads(), torch.save
     omp, printing = os.environ.get("OMP_NUM_THREADS"), np.get_printoptions()
-    importlib.import_module("ultralytics.utils")
+    importing.load("ultralytics.utils")
     torch.set_num_threads(threads)
     torch.set_printoptions(profile="default")  # type: ignore[no-untyped-call]
     torch.save = save

@@ -4,6 +4,7 @@ import statistics
 import time
 from dataclasses import dataclass
 
+from fracture_core import importing
 from fracture_core.models.base import Model
 from fracture_core.types import Sample
 
@@ -29,6 +30,7 @@ def measure(model: Model, sample: Sample, *, repeats: int = 5) -> Speed:
 
 
 def _device() -> str:
-    import torch
+    with importing.LOCK:
+        import torch
 
     return torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"

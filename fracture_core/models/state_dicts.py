@@ -8,6 +8,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from fracture_core import importing
 from fracture_core.errors import WeightsError
 from fracture_core.models.checkpoints.places import TensorPlace
 from fracture_core.models.checkpoints.process import read_contents
@@ -154,7 +155,8 @@ def save_state(network: nn.Module, path: Path, *, half: bool = False) -> None:
 
 def save_tensors(state: State, path: Path, *, half: bool = False) -> None:
     """As `save_state`, of tensors by name."""
-    from safetensors.torch import save_file
+    with importing.LOCK:
+        from safetensors.torch import save_file
 
     written = {name: _halved(name, t, path) if half else t for name, t in state.items()}
     save_file(written, path)

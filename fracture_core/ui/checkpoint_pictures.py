@@ -4,6 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from fracture_core import importing
 from fracture_core.errors import WorkbenchError
 from fracture_core.matching import match
 from fracture_core.runs import RunFolder
@@ -37,8 +38,9 @@ def show_checkpoint(run: RunFolder) -> None:
 @st.cache_data(max_entries=8, show_spinner="The checkpoint is reading…")
 def _read(path: str, stamp: int) -> tuple[tuple[Sample, ...], tuple[Detections, ...]]:
     """Samples in the classes of the model, and what it found, merged where that is needed."""
-    from trainers.config import read_config
-    from trainers.previewing import best_so_far, validation_samples
+    with importing.LOCK:
+        from trainers.config import read_config
+        from trainers.previewing import best_so_far, validation_samples
 
     run = RunFolder(path=Path(path))
     model, samples = best_so_far(run), validation_samples(run, _COUNT)

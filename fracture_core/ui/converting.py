@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from fracture_core import importing
 from fracture_core.errors import WorkbenchError
 from fracture_core.ui.text import literal
 
@@ -46,8 +47,9 @@ def _convert(
     seed: int,
     drop: list[str],
 ) -> None:
-    from fracture_core.conversion import Options, convert
-    from fracture_core.conversion.splits import parse_shares
+    with importing.LOCK:
+        from fracture_core.conversion import Options, convert
+        from fracture_core.conversion.splits import parse_shares
 
     bar = st.progress(0.0, "Converting; leave the page and it stops, send it again to go on.")
     told: list[str] = []

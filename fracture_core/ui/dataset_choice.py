@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from fracture_core import importing
 from fracture_core.errors import WorkbenchError
 from fracture_core.settings import settings
 from fracture_core.ui.text import literal
@@ -55,14 +56,16 @@ def _stamp(place: Path) -> int:
 
 @st.cache_resource(max_entries=4, show_spinner="Opening the data set…")
 def _opened(path: str, stamp: int) -> "Dataset":
-    from fracture_core.datasets import open_dataset
+    with importing.LOCK:
+        from fracture_core.datasets import open_dataset
 
     # The stamp is part of the key: a data set changed on disk is opened anew.
     return open_dataset(Path(path).expanduser())
 
 
 def _make_demo_dataset() -> None:
-    from fracture_core.demo.layouts import write_demo
+    with importing.LOCK:
+        from fracture_core.demo.layouts import write_demo
 
     folder = settings().home / "demo" / "coco"
     if not folder.exists():

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import streamlit as st
 
+from fracture_core import importing
 from fracture_core.errors import ConfigError
 from fracture_core.evaluations import Evaluation
 from fracture_core.evaluations.one_picture import Judging
@@ -50,7 +51,8 @@ def first_pairs(classes: Sequence[str]) -> tuple[Pair, ...]:
 
 
 def _choose_pairs(classes: tuple[str, ...]) -> list[Pair]:
-    import pandas as pd
+    with importing.LOCK:
+        import pandas as pd
 
     key = f"{_PAIRS}:{'|'.join(classes)}"
     # The table is given once; what is changed in it is kept by Streamlit.

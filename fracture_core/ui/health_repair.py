@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from fracture_core import importing
 from fracture_core.datasets.records import RecordedDataset
 from fracture_core.errors import WorkbenchError
 from fracture_core.health import HealthReport
@@ -31,8 +32,9 @@ def offer_repair(dataset: "Dataset", report: HealthReport) -> None:
 
 
 def _repair(dataset: "Dataset", report: HealthReport, folder: Path, shares: str, seed: int) -> None:
-    from fracture_core.health.command import said_of_copy
-    from fracture_core.health.repair import Repair, repair_dataset
+    with importing.LOCK:
+        from fracture_core.health.command import said_of_copy
+        from fracture_core.health.repair import Repair, repair_dataset
 
     if not isinstance(dataset, RecordedDataset):
         raise TypeError(f"dataset: expected records, got {type(dataset).__name__}")

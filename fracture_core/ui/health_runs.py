@@ -6,6 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from fracture_core import importing
 from fracture_core.errors import WorkbenchError
 from fracture_core.health import HealthReport, Limits, check_health
 
@@ -45,7 +46,8 @@ class HealthRun:
         self._stop.set()
 
     def _check(self) -> None:
-        from fracture_core.datasets import open_dataset
+        with importing.LOCK:
+            from fracture_core.datasets import open_dataset
 
         try:
             # Opened anew: a page holds a data set as it was before a file in a folder changed.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from fracture_core import importing
 from fracture_core.errors import ConfigError, WorkbenchError
 from fracture_core.models.library import list_cards
 from fracture_core.settings import settings
@@ -159,8 +160,9 @@ def take_from_address() -> None:
 
 
 def _launch(recipe: Recipe, data: str, changes: Changes, name: str) -> None:
-    from fracture_core.jobs import submit
-    from trainers.running import make_run
+    with importing.LOCK:
+        from fracture_core.jobs import submit
+        from trainers.running import make_run
 
     folder = settings().runs / name
     if folder.name != name:

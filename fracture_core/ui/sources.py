@@ -10,6 +10,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+from fracture_core import importing
 from fracture_core.demo.case import demo_case
 from fracture_core.demo.classes import CLASSES
 from fracture_core.errors import WorkbenchError
@@ -102,7 +103,8 @@ def _forget_upload() -> None:
 
 def _opened_upload(files: Sequence[UploadedFile]) -> "Opened":
     """The files of this session read once, however often the page runs."""
-    from fracture_core.imaging.opening import open_pictures
+    with importing.LOCK:
+        from fracture_core.imaging.opening import open_pictures
 
     ids = tuple(file.file_id for file in files)
     if st.session_state.get("upload_ids") != ids:

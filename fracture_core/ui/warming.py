@@ -1,11 +1,12 @@
 """What the first page needs, made ready while the browser is still loading."""
 
 import asyncio
-import importlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import streamlit as st
+
+from fracture_core import importing
 
 FIRST_PAGE = (
     "fracture_core.ui.case_viewer",
@@ -20,10 +21,11 @@ FIRST_PAGE = (
 def warm_up() -> None:
     """Import what the first page imports, and make the case it opens on as the browser gets it."""
     for name in FIRST_PAGE:
-        importlib.import_module(name)
-    from fracture_core.demo.answer import kept_answer
-    from fracture_core.demo.case import demo_case
-    from fracture_core.ui.routes import make_pixels
+        importing.load(name)
+    with importing.LOCK:
+        from fracture_core.demo.answer import kept_answer
+        from fracture_core.demo.case import demo_case
+        from fracture_core.ui.routes import make_pixels
 
     kept_answer()
     make_pixels(demo_case())

@@ -1,8 +1,8 @@
 """The families that the loop trains; YOLO goes through Ultralytics' own trainer."""
 
-import importlib
 from collections.abc import Callable
 
+from fracture_core import importing
 from fracture_core.errors import ConfigError
 from trainers.config import TrainConfig
 from trainers.trainee import Trainee
@@ -26,5 +26,5 @@ def build_trainee(config: TrainConfig, classes: tuple[str, ...], model_id: str) 
     if config.family not in BUILDERS:
         expected = f"a family that can be trained ({', '.join(BUILDERS)}, yolo)"
         raise ConfigError("family", expected=expected, found=repr(config.family))
-    build: Builder = importlib.import_module(BUILDERS[config.family]).build
+    build: Builder = importing.load(BUILDERS[config.family]).build
     return build(config, classes, model_id)

@@ -25,7 +25,7 @@ from fracture_core.models.hf_detr import HfDetrModel
 from fracture_core.models.hf_hub import is_hub_id
 from fracture_core.models.hf_names import canonical
 from fracture_core.models.packaged import PACKAGED
-from fracture_core.models.quiet_transformers import part
+from fracture_core.models.quiet_transformers import attribute
 from fracture_core.models.seeds import drawn_from
 from fracture_core.nets.detr import DetrOutput
 from fracture_core.nets.mobile import MobileTrunk
@@ -211,7 +211,7 @@ def _check_heads(built: Any) -> None:
 
 def _parameters(architecture: Architecture) -> list[str]:
     """Plain fields of the library's config that shape the network."""
-    kind = getattr(part("transformers"), architecture.config_class)
+    kind = attribute(architecture.config_class)
     plain = {
         name: getattr(kind, name, None)
         for name in vars(kind)["__annotations__"]
