@@ -6,6 +6,7 @@ import streamlit as st
 from starlette.middleware import Middleware
 from streamlit.runtime.pages_manager import PagesManager
 
+from fracture_core.ui.protection import Protection, refuse_open_server
 from fracture_core.ui.reading_room import ReadingRoom
 from fracture_core.ui.routes import ROUTES
 from fracture_core.ui.warming import warming
@@ -88,9 +89,10 @@ def serve_page() -> None:
 if st.runtime.exists():
     serve_page()
 else:
+    refuse_open_server()
     # A folder called pages makes Streamlit take the first run for an app without a site map: a
     # link to a page would end in "Page not found".
     PagesManager.uses_pages_directory = False
     # `streamlit run` finds this name in the source and serves it.
-    middleware = [Middleware(ReadingRoom)]
+    middleware = [Middleware(Protection), Middleware(ReadingRoom)]
     app = st.App(__file__, routes=ROUTES, middleware=middleware, lifespan=warming)

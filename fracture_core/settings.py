@@ -20,6 +20,11 @@ class Settings:
     `stop_seconds` (FRACTURE_STOP_SECONDS) before it is killed, and one that crashed is started
     again `retries` (FRACTURE_RETRIES) times. `ray_gpus` (FRACTURE_RAY_GPUS) are asked of a Ray
     cluster for each job that may use one.
+
+    The pages open data sets below `data_roots` alone (FRACTURE_DATA_ROOTS, folders separated as in
+    PATH; empty = by default). The server answers to `allowed_hosts` (FRACTURE_ALLOWED_HOSTS, with
+    commas) beside the local ones, and listens for other machines only with `allow_remote`
+    (FRACTURE_ALLOW_REMOTE: 0 or 1).
     """
 
     home: Path
@@ -28,6 +33,9 @@ class Settings:
     stop_seconds: int
     retries: int
     ray_gpus: int
+    data_roots: tuple[Path, ...]
+    allowed_hosts: tuple[str, ...]
+    allow_remote: bool
 
     @property
     def models(self) -> Path:
@@ -57,6 +65,9 @@ def settings() -> Settings:
         stop_seconds=_whole("FRACTURE_STOP_SECONDS", default=60, least=1),
         retries=_whole("FRACTURE_RETRIES", default=1, least=0),
         ray_gpus=_whole("FRACTURE_RAY_GPUS", default=1, least=0),
+        data_roots=_folders("FRACTURE_DATA_ROOTS"),
+        allowed_hosts=tuple(filter(None, os.environ.get("FRACTURE_ALLOWED_HOSTS", "").split(","))),
+        allow_remote=_one_of("FRACTURE_ALLOW_REMOTE", ("0", "1")) == "1",
     )
 
 
@@ -65,6 +76,11 @@ def _whole(name: str, *, default: int, least: int) -> int:
     if not text.isdecimal() or int(text) < least:
         raise ConfigError(name, expected=f"a whole number from {least}", found=repr(text))
     return int(text)
+
+
+def _folders(name: str) -> tuple[Path, ...]:
+    parts = filter(None, os.environ.get(name, "").split(os.pathsep))
+    return tuple(Path(part).expanduser().absolute() for part in parts)
 
 
 def _one_of(name: str, known: tuple[str, ...]) -> str:

@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import os
 import socket
 from pathlib import Path
 
@@ -27,6 +28,8 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
 
     folder = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("FRACTURE_HOME", str(folder))
+    roots = (tmp_path_factory.getbasetemp(), SHARED_DATA.parent)
+    monkeypatch.setenv("FRACTURE_DATA_ROOTS", os.pathsep.join(map(str, roots)))
     monkeypatch.setattr(library, "SHIPPED", folder / "shipped")
     settings.cache_clear()
     return folder

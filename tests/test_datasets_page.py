@@ -18,7 +18,7 @@ def demo(tmp_path_factory):
 
 def open_page(path) -> AppTest:
     app = AppTest.from_file(PAGE, default_timeout=120)
-    app.query_params["path"] = str(path)
+    app.session_state["path"] = app.session_state["path_agreed"] = str(path)
     return app.run()
 
 

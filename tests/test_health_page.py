@@ -35,7 +35,7 @@ def fresh():
 
 def open_page(path) -> AppTest:
     app = AppTest.from_file(PAGE, default_timeout=PATIENCE_SECONDS)
-    app.query_params["path"] = str(path)
+    app.session_state["path"] = app.session_state["path_agreed"] = str(path)
     return app.run()
 
 

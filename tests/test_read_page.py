@@ -126,12 +126,17 @@ def test_many_files_can_be_gone_through() -> None:
     assert app.session_state.case.samples[0].height == 60
 
 
+def agreed(app: AppTest) -> AppTest:
+    """After the reader let the page open what its address names."""
+    return next(each for each in app.button if each.label == "Open it").click().run()
+
+
 @pytest.mark.parametrize("layout", ["coco", "yolo", "hdf5"])
 def test_a_data_set_opens_with_its_truth(layout: str, tmp_path: Path) -> None:
     folder = tmp_path / "data"
     write_demo(folder, count=8, seed=1, format=layout)
     path = next(folder.glob("*.h5"), folder) if layout == "hdf5" else folder
-    app = opened(source="Data set", path=str(path))
+    app = agreed(opened(source="Data set", path=str(path)))
     assert not app.error
     case = app.session_state.case
     assert all(sample.truth is not None for sample in case.samples)
@@ -139,7 +144,7 @@ def test_a_data_set_opens_with_its_truth(layout: str, tmp_path: Path) -> None:
 
 
 def test_a_path_that_is_none_gets_a_sentence(tmp_path: Path) -> None:
-    app = opened(source="Data set", path=str(tmp_path / "absent"))
+    app = agreed(opened(source="Data set", path=str(tmp_path / "absent")))
     assert len(app.error) == 1
     assert app.session_state.case.title == "Demo case"
 

@@ -1,12 +1,12 @@
 """A data set written in another format, from the page."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from fracture_core import importing
 from fracture_core.errors import WorkbenchError
+from fracture_core.ui.data_roots import inside_roots
 from fracture_core.ui.text import literal
 
 if TYPE_CHECKING:
@@ -35,12 +35,12 @@ def offer_conversion(dataset: "Dataset") -> None:
             help="What the target cannot hold is refused unless it is named here.",
         )
         if st.form_submit_button("Convert", icon=":material/swap_horiz:") and folder:
-            _convert(dataset, Path(folder).expanduser(), to, side, shares, number, drop)
+            _convert(dataset, folder, to, side, shares, number, drop)
 
 
 def _convert(
     dataset: "Dataset",
-    folder: Path,
+    folder: str,
     to: str,
     side: int,
     shares: str,
@@ -67,7 +67,7 @@ def _convert(
         )
         made = convert(
             dataset.path,
-            folder,
+            inside_roots(folder),
             options,
             tell=told.append,
             progress=show,

@@ -9,12 +9,16 @@ from streamlit.delta_generator import DeltaGenerator
 from fracture_core import importing
 from fracture_core.errors import WorkbenchError
 from fracture_core.settings import settings
+from fracture_core.ui.data_roots import inside_roots
 from fracture_core.ui.text import literal
 
 if TYPE_CHECKING:
     from fracture_core.datasets import Dataset
 
 DEMO_COUNT = 60
+_AGREED = "path_agreed"
+# Paths that opened since the server started: a link to one of them tells and does nothing new.
+_KNOWN: set[str] = set()
 
 
 def choose_dataset(messages: DeltaGenerator, *, bound: bool = True) -> "Dataset | None":
@@ -28,10 +32,14 @@ def choose_dataset(messages: DeltaGenerator, *, bound: bool = True) -> "Dataset 
         bind="query-params" if bound else None,
         persist_state="session",
         placeholder="/path/to/data",
+        on_change=_agree_to_typed,
         help="An RSNA HDF5 file, a COCO JSON with its pictures, or a YOLO folder.",
     )
     if not path:
         st.button("Make a demo data set", on_click=_make_demo_dataset, icon=":material/add:")
+        return None
+    if path not in (*_KNOWN, st.session_state.get(_AGREED)):
+        _ask(path)
         return None
     try:
         return opened_dataset(path)
@@ -41,17 +49,43 @@ def choose_dataset(messages: DeltaGenerator, *, bound: bool = True) -> "Dataset 
 
 
 def opened_dataset(path: str) -> "Dataset":
-    """Opened once, and anew when it has changed on disk; raises DatasetError."""
-    return _opened(path, _stamp(Path(path).expanduser()))
+    """Opened once, and anew when it has changed on disk.
+
+    Raises DatasetError, also where it lies outside the data roots.
+    """
+    place = inside_roots(path)
+    try:
+        stamp = _stamp(place)
+    except OSError:
+        # Why it cannot be opened is said by who opens it.
+        stamp = 0
+    dataset = _opened(path, stamp)
+    _KNOWN.add(path)
+    return dataset
 
 
 def _stamp(place: Path) -> int:
     """Of the file or folder, and of the tables of attributes that lie with it."""
-    from fracture_core.datasets.attributes import TABLES
+    with importing.LOCK:
+        from fracture_core.datasets.attributes import TABLES
 
     folders = (place, place.parent, place.parent.parent)
     paths = (place, *(folder / name for folder in folders for name in TABLES))
     return sum(each.stat().st_mtime_ns for each in paths if each.exists())
+
+
+def _ask(path: str) -> None:
+    """A link must not make the server open whatever its writer likes."""
+    st.info(f"The address names this data set: {literal(path)}", icon=":material/link:")
+    st.button("Open it", on_click=_agree, args=(path,), icon=":material/folder_open:")
+
+
+def _agree(path: str) -> None:
+    st.session_state[_AGREED] = path
+
+
+def _agree_to_typed() -> None:
+    _agree(st.session_state.path)
 
 
 @st.cache_resource(max_entries=4, show_spinner="Opening the data set…")
@@ -72,3 +106,4 @@ def _make_demo_dataset() -> None:
         with st.spinner("Making the demo data set…"):
             write_demo(folder, count=DEMO_COUNT, seed=0, format="coco")
     st.session_state.path = str(folder)
+    _agree(str(folder))

@@ -1,6 +1,5 @@
 """A copy of a data set with splits that leak nothing, from the page."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -9,6 +8,7 @@ from fracture_core import importing
 from fracture_core.datasets.records import RecordedDataset
 from fracture_core.errors import WorkbenchError
 from fracture_core.health import HealthReport
+from fracture_core.ui.data_roots import inside_roots
 from fracture_core.ui.text import literal
 
 if TYPE_CHECKING:
@@ -28,10 +28,10 @@ def offer_repair(dataset: "Dataset", report: HealthReport) -> None:
         shares = cut.text_input("Train, val and test, in %", "70,15,15")
         seed = number.number_input("Seed of the cut", 0, value=0)
         if st.form_submit_button("Make the copy", icon=":material/healing:") and folder:
-            _repair(dataset, report, Path(folder).expanduser(), shares, seed)
+            _repair(dataset, report, folder, shares, seed)
 
 
-def _repair(dataset: "Dataset", report: HealthReport, folder: Path, shares: str, seed: int) -> None:
+def _repair(dataset: "Dataset", report: HealthReport, folder: str, shares: str, seed: int) -> None:
     with importing.LOCK:
         from fracture_core.health.command import said_of_copy
         from fracture_core.health.repair import Repair, repair_dataset
@@ -48,7 +48,7 @@ def _repair(dataset: "Dataset", report: HealthReport, folder: Path, shares: str,
         made = repair_dataset(
             dataset,
             report,
-            Repair.of(folder, shares, seed),
+            Repair.of(inside_roots(folder), shares, seed),
             tell=told.append,
             progress=show,
         )

@@ -12,6 +12,7 @@ from fracture_core.errors import ConfigError, WorkbenchError
 from fracture_core.models.library import list_cards
 from fracture_core.settings import settings
 from fracture_core.ui.class_table import choose_is_a
+from fracture_core.ui.data_roots import check_start
 from fracture_core.ui.double_click import just_done, remember_done
 from fracture_core.ui.job_list import duration
 from fracture_core.ui.text import literal
@@ -47,10 +48,12 @@ def choose_recipe() -> Recipe:
 def try_config(recipe: Recipe, data: str, changes: Changes) -> TrainConfig | None:
     """The config, or a sentence on the page about what is wrong with it."""
     try:
-        return recipe.config(data, changes)
-    except ConfigError as error:
+        config = recipe.config(data, changes)
+        check_start(config.start)
+    except WorkbenchError as error:
         st.error(literal(str(error)), icon=":material/error:")
         return None
+    return config
 
 
 def classes_of_start(config: TrainConfig, classes: Sequence[str]) -> Changes:

@@ -10,6 +10,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fracture_core.ui.chunks import missing_chunks
+from fracture_core.ui.protection import content_policy, inline_scripts
 from fracture_core.ui.routes import script_paths
 
 # Streamlit keeps the chosen theme under this key, one for each path; a choice of the reader's wins.
@@ -36,14 +37,16 @@ class ReadingRoom:
         if scope["type"] != "http" or _names_a_file(scope):
             await self.app(scope, receive, send)
             return
-        await self.app(_without_compression(scope), receive, _PageEditor(send))
+        host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
+        await self.app(_without_compression(scope), receive, _PageEditor(send, host))
 
 
 class _PageEditor:
     """Holds the start of a response back until it is known whether its body is the page."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, host: str) -> None:
         self.send = send
+        self.host = host
         self.start: Message | None = None
         self.body = b""
 
@@ -61,6 +64,9 @@ class _PageEditor:
         body = self.body.replace(b"</head>", _SCRIPT + _preloads(self.body) + b"</head>", 1)
         headers = [(k, v) for k, v in start["headers"] if k.lower() != b"content-length"]
         headers.append((b"content-length", str(len(body)).encode()))
+        # Named by their hashes: of inline scripts only those that are meant to be there may run.
+        policy = content_policy(self.host, inline_scripts(body))
+        headers.append((b"content-security-policy", policy.encode()))
         await self.send({**start, "headers": headers})
         await self.send({"type": "http.response.body", "body": body})
 

@@ -41,7 +41,8 @@ def serving(script: Path, home: Path, *options: str) -> Iterator[str]:
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "streamlit", "run", str(script), f"--server.port={port}"]
     command += ["--server.headless=true", "--server.fileWatcherType=none", *options]
-    environment = os.environ | {"FRACTURE_HOME": str(home)}
+    roots = os.pathsep.join((str(home.parent), str(REPOSITORY.parent / "shared")))
+    environment = os.environ | {"FRACTURE_HOME": str(home), "FRACTURE_DATA_ROOTS": roots}
     log = home / "server.log"
     with (
         log.open("wb") as output,

@@ -32,6 +32,7 @@ def test_faults_are_found_opened_and_repaired(
     page: Page, address: str, faulty: Path, tmp_path: Path
 ) -> None:
     page.goto(f"{address}/datasets?path={faulty}")
+    page.get_by_role("button", name="Open it").click(timeout=SLOW)
     page.get_by_role("tab", name="Health").click(timeout=SLOW)
     page.get_by_role("button", name="Check health").click()
     expect(page.get_by_role("button", name="Check again")).to_be_visible(timeout=SLOW)

@@ -68,6 +68,7 @@ def test_a_detector_is_trained_from_the_page_and_reads_a_case(
     page: Page, address: str, demo: Path
 ) -> None:
     page.goto(f"{address}/launch?path={demo}&recipe=r3-detr-scratch")
+    page.get_by_role("button", name="Open it").click(timeout=SLOW)
     page.locator(IDLE).wait_for()
     fill(page, "epochs", "30")
     fill(page, "input size", "64")
