@@ -9,6 +9,7 @@ from streamlit.runtime.pages_manager import PagesManager
 from fracture_core.ui.protection import Protection, refuse_open_server
 from fracture_core.ui.reading_room import ReadingRoom
 from fracture_core.ui.routes import ROUTES
+from fracture_core.ui.script_errors import say_in_a_sentence
 from fracture_core.ui.warming import warming
 
 RESEARCH_USE = "Research use only. Not a medical device. Not for clinical decisions."
@@ -95,4 +96,10 @@ else:
     PagesManager.uses_pages_directory = False
     # `streamlit run` finds this name in the source and serves it.
     middleware = [Middleware(Protection), Middleware(ReadingRoom)]
-    app = st.App(__file__, routes=ROUTES, middleware=middleware, lifespan=warming)
+    app = st.App(
+        __file__,
+        routes=ROUTES,
+        middleware=middleware,
+        lifespan=warming,
+        on_script_error=say_in_a_sentence,
+    )

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from fracture_core.errors import WorkbenchError
+from fracture_core.files import storage_error
 
 app = typer.Typer(
     help="Fracture workbench. Research use only, not a medical device.",
@@ -277,6 +278,9 @@ def main() -> None:
     """Run a command; what a person can put right is one sentence on stderr and exit code 2."""
     try:
         app()
-    except WorkbenchError as error:
-        print(error, file=sys.stderr)
+    except (WorkbenchError, OSError) as error:
+        told = error if isinstance(error, WorkbenchError) else storage_error(error)
+        if told is None:
+            raise
+        print(told, file=sys.stderr)
         sys.exit(2)

@@ -6,6 +6,7 @@
         ├── DatasetError    a data set, its annotations or its labels
         ├── WeightsError    a weights file or a model card
         ├── ConfigError     a setting, an option or an unknown name
+        │   └── StorageError    a place that cannot be read or written, a full disk
         └── TrainingError   a training that cannot go on
 
 Everything else that escapes is a bug and keeps its stack trace.
@@ -54,6 +55,10 @@ class WeightsError(BadInput):
 
 class ConfigError(BadInput):
     """A setting, option or name that is not known."""
+
+
+class StorageError(ConfigError):
+    """A place that a setting names and that is full, read-only or another's."""
 
 
 class TrainingError(BadInput):

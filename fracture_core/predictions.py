@@ -9,6 +9,7 @@ the model's classes, from 0.
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -127,7 +128,8 @@ def write_predictions(
         if writer.images:
             part.replace(out)
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
     return errors
 
 

@@ -17,7 +17,7 @@ An evaluation has answers in place of checkpoints and weights, and its evaluatio
 import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -25,6 +25,7 @@ from typing import Final, Literal
 from filelock import FileLock, Timeout
 
 from fracture_core.errors import ConfigError
+from fracture_core.files import storing
 
 Kind = Literal["training", "evaluation"]
 EVALUATION: Final = "evaluation"
@@ -162,8 +163,21 @@ def new_run(path: Path) -> RunFolder:
         raise ConfigError(
             path, expected="a folder that is new or empty", found=found, advice=advice
         )
-    path.mkdir(parents=True, exist_ok=True)
+    with storing(path):
+        path.mkdir(parents=True, exist_ok=True)
     return RunFolder(path=path)
+
+
+@contextmanager
+def beginning(path: Path) -> Iterator[RunFolder]:
+    """A new run folder to be filled; an empty one does not stay where that fails."""
+    run = new_run(path)
+    try:
+        yield run
+    except BaseException:
+        with suppress(OSError):
+            run.path.rmdir()
+        raise
 
 
 def open_run(path: Path) -> RunFolder:

@@ -24,7 +24,9 @@ class Settings:
     The pages open data sets below `data_roots` alone (FRACTURE_DATA_ROOTS, folders separated as in
     PATH; empty = by default). The server answers to `allowed_hosts` (FRACTURE_ALLOWED_HOSTS, with
     commas) beside the local ones, and listens for other machines only with `allow_remote`
-    (FRACTURE_ALLOW_REMOTE: 0 or 1).
+    (FRACTURE_ALLOW_REMOTE: 0 or 1). Of the data sets that trainings keep in the cache, the longest
+    unused are removed beyond `cache_gb` (FRACTURE_CACHE_GB) together, and any that was not used for
+    `cache_days` (FRACTURE_CACHE_DAYS).
     """
 
     home: Path
@@ -36,6 +38,8 @@ class Settings:
     data_roots: tuple[Path, ...]
     allowed_hosts: tuple[str, ...]
     allow_remote: bool
+    cache_gb: int
+    cache_days: int
 
     @property
     def models(self) -> Path:
@@ -67,6 +71,8 @@ def settings() -> Settings:
         ray_gpus=_whole("FRACTURE_RAY_GPUS", default=1, least=0),
         data_roots=_folders("FRACTURE_DATA_ROOTS"),
         allowed_hosts=tuple(filter(None, os.environ.get("FRACTURE_ALLOWED_HOSTS", "").split(","))),
+        cache_gb=_whole("FRACTURE_CACHE_GB", default=100, least=0),
+        cache_days=_whole("FRACTURE_CACHE_DAYS", default=30, least=1),
         allow_remote=_one_of("FRACTURE_ALLOW_REMOTE", ("0", "1")) == "1",
     )
 

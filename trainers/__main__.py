@@ -8,6 +8,7 @@ import typer
 import yaml
 
 from fracture_core.errors import ConfigError, WorkbenchError
+from fracture_core.files import storage_error
 
 if TYPE_CHECKING:
     from fracture_core.jobs import Job
@@ -199,8 +200,11 @@ def main() -> None:
     """Run a command; what a person can put right is one sentence on stderr and exit code 2."""
     try:
         app()
-    except WorkbenchError as error:
-        print(error, file=sys.stderr)
+    except (WorkbenchError, OSError) as error:
+        told = error if isinstance(error, WorkbenchError) else storage_error(error)
+        if told is None:
+            raise
+        print(told, file=sys.stderr)
         sys.exit(2)
 
 

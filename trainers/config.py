@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fracture_core.errors import ConfigError
+from fracture_core.files import write_text
 from fracture_core.scope import Scope
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -242,10 +243,8 @@ def make_config(values: dict[str, object], source: str) -> TrainConfig:
 
 
 def write_config(config: TrainConfig, path: Path) -> None:
-    """Write by rename."""
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(json.dumps(config.model_dump(mode="json"), indent=2) + "\n", encoding="utf-8")
-    part.replace(path)
+    """Write by rename; raises StorageError."""
+    write_text(path, json.dumps(config.model_dump(mode="json"), indent=2) + "\n")
 
 
 def _refused(source: str, error: ValidationError) -> ConfigError:

@@ -12,6 +12,7 @@ import numpy as np
 
 from fracture_core.datasets import Dataset
 from fracture_core.evaluations.measuring import Scored, Source, applied_to, measurements_of
+from fracture_core.files import write_text
 from fracture_core.metrics import greedy
 from fracture_core.metrics.columns import Columns
 from fracture_core.metrics.intervals import Proportion
@@ -83,9 +84,7 @@ def finish(
         "figures": tested.figures,
         "operating_points": [_point(point, tested.curve) for point in points],
     }
-    part = run.evaluation.with_name("evaluation.json.part")
-    part.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    part.replace(run.evaluation)
+    write_text(run.evaluation, json.dumps(record, indent=2) + "\n")
     measured = _measure(config, dataset, valid, None if tested is valid else tested)
     return _write(config, run, model, tested, split, points, measured)
 

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from tqdm import tqdm
 
+from fracture_core.files import write_text
 from fracture_core.runs import RunFolder
 
 STEP_SECONDS = 1.0
@@ -56,9 +57,7 @@ class Journal:
     def rewind(self, *, phase: int, epoch: int, step: int) -> None:
         """Forget what was written after a checkpoint: it is going to happen again."""
         kept = [line for line in self._run.read_metrics() if not _later(line, phase, epoch, step)]
-        part = self._run.metrics.with_name("metrics.jsonl.part")
-        part.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-        part.replace(self._run.metrics)
+        write_text(self._run.metrics, "".join(json.dumps(line) + "\n" for line in kept))
 
     def _say(self, text: str) -> None:
         if self._bar is not None:

@@ -13,8 +13,10 @@ import numpy as np
 
 from fracture_core import importing
 from fracture_core.errors import BadInput, ConfigError, DatasetError
+from fracture_core.files import storing, write_text
 from fracture_core.settings import settings
 from fracture_core.types import Sample
+from trainers.cache_limits import hold, make_room
 from trainers.packed import FACTS, PIXELS, TRUTH, Packed, Truth, load_packed
 from trainers.reading import Reader, Shown
 
@@ -53,20 +55,27 @@ def load_or_write(plan: Plan, reader: Reader, *, left_out: int) -> Packed:
         from filelock import FileLock
 
     folder = settings().cache / "packed" / plan.fingerprint
-    if found := load_packed(folder, left_out=left_out):
+    if found := _load(folder, left_out):
         return found
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    with storing(folder.parent):
+        folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):
         # Another process may have packed it meanwhile.
-        if found := load_packed(folder, left_out=left_out):
+        if found := _load(folder, left_out):
             return found
         if folder.exists():
             shutil.rmtree(folder)
+        make_room(int(np.prod(plan.shape)) + _SPARE_BYTES)
         _write_whole(plan, reader, folder)
-    packed = load_packed(folder, left_out=left_out)
+    packed = _load(folder, left_out)
     if packed is None:
         raise DatasetError(folder, expected="the pack just written", found="none")
     return packed
+
+
+def _load(folder: Path, left_out: int) -> Packed | None:
+    hold(folder)
+    return load_packed(folder, left_out=left_out)
 
 
 def _write_whole(plan: Plan, reader: Reader, folder: Path) -> None:
@@ -120,9 +129,7 @@ def _write(plan: Plan, reader: Reader, folder: Path) -> None:
         "groups": [each.group_id for each in plan.samples],
         "splits": [each.split for each in plan.samples],
     }
-    part = folder / f"{FACTS}.part"
-    part.write_text(json.dumps(facts), encoding="ascii")
-    part.replace(folder / FACTS)
+    write_text(folder / FACTS, json.dumps(facts))
 
 
 def _write_pixels(plan: Plan, reader: Reader, file: IO[bytes]) -> None:

@@ -10,7 +10,7 @@ from fracture_core.datasets import Dataset, open_dataset
 from fracture_core.errors import ConfigError
 from fracture_core.models.base import Model
 from fracture_core.models.cards import ModelCard
-from fracture_core.runs import RunFolder, new_run
+from fracture_core.runs import RunFolder, beginning
 from fracture_core.stopping import stop_on_signal
 from trainers.checks import check_classes, check_data, check_disk, check_machine, check_monitor
 from trainers.config import TrainConfig, read_config, write_config
@@ -31,8 +31,8 @@ def make_run(path: Path, recipe: str, data: str, changes: dict[str, object]) -> 
     classes = class_names(dataset, config)
     check_data(config, dataset)
     check_classes(config, classes)
-    run = new_run(path)
-    write_config(config.model_copy(update={"classes": classes}), run.config)
+    with beginning(path) as run:
+        write_config(config.model_copy(update={"classes": classes}), run.config)
     return run
 
 

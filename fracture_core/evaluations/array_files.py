@@ -14,17 +14,16 @@ import numpy as np
 import numpy.typing as npt
 
 from fracture_core.errors import ConfigError
+from fracture_core.files import replacing
 
 Array = npt.NDArray[Any]
 _HEADER_BYTES = 4_096
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
-    """By rename."""
-    part = path.with_name(f"{path.name}.part")
-    with part.open("wb") as file:
+    """By rename; raises StorageError."""
+    with replacing(path) as part, part.open("wb") as file:
         np.savez(file, allow_pickle=False, **dict(arrays))
-    part.replace(path)
 
 
 def read_arrays(

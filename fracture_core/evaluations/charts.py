@@ -13,6 +13,7 @@ from fracture_core import importing
 from fracture_core.evaluations.evaluation import Evaluation
 from fracture_core.evaluations.report import Figure, Report, Table, Unit
 from fracture_core.evaluations.reporting_boxes import FROC, POINTS
+from fracture_core.files import replacing
 from fracture_core.metrics import greedy
 from fracture_core.metrics.calibration import Reliability, reliability
 from fracture_core.metrics.columns import Float64s
@@ -100,10 +101,9 @@ def _save(draw: _Draw, stem: Path) -> list[Path]:
         draw(axes)
         for form in FORMATS:
             path = stem.with_name(f"{stem.name}.{form}")
-            part = path.with_name(f".{path.name}.part")
             facts = {"Date": None} if form == "svg" else None
-            picture.savefig(part, format=form, dpi=_DOTS_PER_INCH, metadata=facts)
-            part.replace(path)
+            with replacing(path) as part:
+                picture.savefig(part, format=form, dpi=_DOTS_PER_INCH, metadata=facts)
             written.append(path)
     return written
 

@@ -6,7 +6,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fracture_core.errors import ConfigError
-from fracture_core.evaluations.writing import write_text
+from fracture_core.files import write_text
 from fracture_core.runs import EVALUATION
 
 

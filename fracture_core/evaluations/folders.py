@@ -23,7 +23,7 @@ from fracture_core.errors import ConfigError, WorkbenchError
 from fracture_core.evaluations.config import EvaluateConfig, read_config, write_config
 from fracture_core.evaluations.evaluation import About, Evaluation
 from fracture_core.evaluations.storing import pick_truths, read_answers, read_truths
-from fracture_core.runs import EVALUATION, RunFolder, new_run
+from fracture_core.runs import EVALUATION, RunFolder, beginning
 from fracture_core.settings import settings
 
 VERSION = 1
@@ -80,8 +80,8 @@ def new_evaluation(
     if folder is None:
         free = name or next(each for each in _names(config) if not _is_taken(each))
         folder = settings().evaluations / free
-    run = new_run(folder)
-    write_config(config, run.config)
+    with beginning(folder) as run:
+        write_config(config, run.config)
     return run
 
 

@@ -9,7 +9,7 @@ from math import isfinite
 from pathlib import Path
 
 from fracture_core.evaluations.report import Figure, Report
-from fracture_core.evaluations.writing import write_text
+from fracture_core.files import write_text
 
 RESEARCH_USE = "Research use only. Not a medical device."
 

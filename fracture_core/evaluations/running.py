@@ -39,7 +39,7 @@ from fracture_core.evaluations.storing import (
     write_answers,
     write_truths,
 )
-from fracture_core.evaluations.writing import write_text
+from fracture_core.files import write_text
 from fracture_core.models.base import Model
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.fake import FakeModel

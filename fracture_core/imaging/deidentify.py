@@ -17,6 +17,8 @@ import re
 import secrets
 import tempfile
 import uuid
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +29,7 @@ from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian
 
 from fracture_core.attributes import SYNTHETIC_MAKER
 from fracture_core.errors import ConfigError, PictureError
+from fracture_core.files import storage_error
 from fracture_core.imaging.decoding import strictly
 from fracture_core.imaging.dicom_frames import make_decodable
 from fracture_core.imaging.header import Header
@@ -253,6 +256,8 @@ def _key() -> bytes:
             _create_key(path)
         key = path.read_bytes()
     except OSError as error:
+        if _is_passing(path, error):
+            return _new_key(path)
         raise ConfigError(
             str(path),
             expected="a place for the secret that UIDs are replaced with",
@@ -269,15 +274,41 @@ def _key() -> bytes:
     return key
 
 
+def passing_key_warning() -> str:
+    """What a reader is told where the secret could not be kept; "" where it was."""
+    _key()
+    path = settings().home / "uid.key"
+    if path.exists():
+        return ""
+    return (
+        f"The secret that UIDs are replaced with could not be kept in {path.parent}: after a "
+        "restart this file gets other UIDs, unless it can be written by then."
+    )
+
+
+@cache
+def _new_key(path: Path) -> bytes:
+    """Used until it can be written, and written then, so that the UIDs of a session agree."""
+    return secrets.token_bytes(_KEY_BYTES)
+
+
+def _is_passing(path: Path, error: OSError) -> bool:
+    """Whether a file must not be refused for this: there is no key yet, and no room for one."""
+    with suppress(OSError):
+        return storage_error(error) is not None and not path.exists()
+    return False
+
+
 def _create_key(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     # Written aside and linked: whoever comes second finds a whole key, and it is the first one's.
     handle, aside = tempfile.mkstemp(dir=path.parent, prefix=".uid-key-")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(secrets.token_bytes(_KEY_BYTES))
+            file.write(_new_key(path))
         os.link(aside, path)
     except FileExistsError:
         pass
     finally:
-        Path(aside).unlink()
+        with suppress(OSError):
+            Path(aside).unlink()

@@ -6,7 +6,12 @@ import numpy as np
 
 from fracture_core.imaging import places
 from fracture_core.imaging.decoding import strictly
-from fracture_core.imaging.deidentify import burned_in_warning, kept_tags, remap
+from fracture_core.imaging.deidentify import (
+    burned_in_warning,
+    kept_tags,
+    passing_key_warning,
+    remap,
+)
 from fracture_core.imaging.dicom_file import decode, parse
 from fracture_core.imaging.grey import to_grey
 from fracture_core.imaging.header import Header
@@ -41,7 +46,15 @@ def read_dicom(data: bytes, name: str) -> Picture:
         spacing_mm, source = _spacing(header, len(slices), notes)
         tags = kept_tags(header)
         study, series = header.text("StudyInstanceUID"), header.text("SeriesInstanceUID")
-        told = (burned_in_warning(header), _lossy(tags), *said, *notes, *_about_pixels(heard))
+        unkept = passing_key_warning() if study or series else ""
+        told = (
+            burned_in_warning(header),
+            _lossy(tags),
+            *said,
+            *notes,
+            *_about_pixels(heard),
+            unkept,
+        )
         return Picture(
             name=name,
             pixels=grey.pixels if order == sorted(order) else grey.pixels[np.asarray(order)],

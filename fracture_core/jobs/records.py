@@ -1,11 +1,11 @@
 """job.json: what was asked for. How it went stands in the other files of the run."""
 
-from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from fracture_core import files
 from fracture_core.errors import ConfigError
 
 Result = Literal["card.json", "evaluation.json"]
@@ -73,13 +73,9 @@ def write_record(record: Record, path: Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """By rename; raises ConfigError where that is not possible, and the old file stays."""
-    part = path.with_name(f"{path.name}.part")
     try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
+        files.write_text(path, text)
     except OSError as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
         found = error.strerror or type(error).__name__
         advice = "Make room on the disk, or give yourself the right to write there."
         raise ConfigError(

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fracture_core.errors import WeightsError
+from fracture_core.files import write_text
 from fracture_core.scope import Scope
 
 Task = Literal["detect", "segment", "classify"]
@@ -61,10 +62,9 @@ def read_card_file(path: Path) -> ModelCard:
 
 
 def write_card(card: ModelCard, folder: Path) -> None:
-    """Write the card last and by rename: a folder with a card is complete."""
-    part = folder / f"{CARD_FILE}.part"
-    part.write_text(json.dumps(card.model_dump(mode="json"), indent=2) + "\n", encoding="utf-8")
-    part.replace(folder / CARD_FILE)
+    """Write the card last and by rename: a folder with a card is complete. Raises StorageError."""
+    text = json.dumps(card.model_dump(mode="json"), indent=2) + "\n"
+    write_text(folder / CARD_FILE, text)
 
 
 def _first_line(error: ValidationError | UnicodeDecodeError) -> str:

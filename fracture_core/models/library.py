@@ -10,11 +10,13 @@ Nothing here imports torch: a card is read without its weights.
 import hashlib
 import re
 import shutil
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from fracture_core.errors import ConfigError, WeightsError
+from fracture_core.files import working_folder
 from fracture_core.models import fake
 from fracture_core.models.base import Model, check_family, family
 from fracture_core.models.cards import ModelCard, read_card, write_card
@@ -118,28 +120,25 @@ def add_model(
         card = family(FAMILY).describe(file, model_id=FAMILY, title=title or "", classes=classes)
         return keep_card(card, model_id=model_id)
     chosen = _free_id(file, model_id)
-    part = _new_folder("adding")
     try:
-        copied = _copy_folder(file, part) if is_folder else _copy_file(file, part)
-        # First of all, as the family's library takes seconds to import.
-        read_contents(
-            copied / _FOLDER_WEIGHTS if is_folder else copied,
-            "yolo" if family_name == "yolo" else "state dict",
-        )
-        adapter = family(family_name)
-        card = adapter.describe(copied, model_id=chosen, title=title or file.stem, classes=classes)
-        weights = part / (card.weights_file if is_folder else copied.name)
-        facts = {"weights_file": weights.name, "weights_sha256": hash_file(weights)}
-        card = card.model_copy(update=facts)
-        write_card(card, part)
-        part.rename(settings().models / chosen)
+        with _adding(chosen) as part:
+            copied = _copy_folder(file, part) if is_folder else _copy_file(file, part)
+            # First of all, as the family's library takes seconds to import.
+            read_contents(
+                copied / _FOLDER_WEIGHTS if is_folder else copied,
+                "yolo" if family_name == "yolo" else "state dict",
+            )
+            adapter, named = family(family_name), title or file.stem
+            card = adapter.describe(copied, model_id=chosen, title=named, classes=classes)
+            weights = part / (card.weights_file if is_folder else copied.name)
+            facts = {"weights_file": weights.name, "weights_sha256": hash_file(weights)}
+            card = card.model_copy(update=facts)
+            write_card(card, part)
     except WeightsError as error:
         # The message names the file that was handed in, not our copy of it.
         raise WeightsError(
             file, expected=error.expected, found=error.found, advice=error.advice
         ) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return card
 
 
@@ -147,15 +146,11 @@ def add_named(name: str, *, model_id: str | None = None, title: str | None = Non
     """Fetch a model by the name its family's library uses and keep it; as `add_model` raises."""
     model = family(family_of(name)).from_name(name)
     chosen = _free_id(Path(model.card.model_id), model_id)
-    part = _new_folder("adding")
-    try:
+    with _adding(chosen) as part:
         model.save(part)
         facts = {"model_id": chosen, "title": title or model.card.title}
         card = read_card(part).model_copy(update=facts)
         write_card(card, part)
-        part.rename(settings().models / chosen)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return card
 
 
@@ -165,12 +160,8 @@ def keep_card(card: ModelCard, *, model_id: str | None = None) -> ModelCard:
     The card's own id is the id where none is given, with a number behind it where that is taken.
     """
     kept = card.model_copy(update={"model_id": _free_id(Path(card.model_id), model_id)})
-    part = _new_folder("adding")
-    try:
+    with _adding(kept.model_id) as part:
         write_card(kept, part)
-        part.rename(settings().models / kept.model_id)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return kept
 
 
@@ -185,8 +176,7 @@ def add_folder(folder: Path, *, title: str | None = None) -> ModelCard:
         raise WeightsError(folder, expected="the weights that its card names", found="none")
     _check_hash(card, folder)
     chosen = _free_id(Path(card.model_id), None)
-    part = _new_folder("adding")
-    try:
+    with _adding(chosen) as part:
         shutil.copyfile(weights, part / card.weights_file)
         facts = {"model_id": chosen, "title": title or card.title}
         measured = read_beside(card, folder)
@@ -194,9 +184,6 @@ def add_folder(folder: Path, *, title: str | None = None) -> ModelCard:
         if measured is not None:
             write_points(measured.model_copy(update={"model_id": chosen}), card, part)
         write_card(card, part)
-        part.rename(settings().models / chosen)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return card
 
 
@@ -213,11 +200,10 @@ def rename_model(model_id: str, title: str) -> ModelCard:
 def delete_model(model_id: str) -> None:
     """Remove a model's folder; raises ConfigError for a built-in or unknown one."""
     folder = _folder_of(model_id)
-    forget_points(model_id)
     # Renamed first, so that no half-deleted folder is ever listed.
-    doomed = _new_folder("deleting")
-    folder.rename(doomed / model_id)
-    shutil.rmtree(doomed)
+    with working_folder(settings().models, "deleting") as doomed:
+        forget_points(model_id)
+        folder.rename(doomed / model_id)
 
 
 def can_delete(model_id: str) -> bool:
@@ -277,10 +263,12 @@ def _folder_of(model_id: str) -> Path:
     return folder
 
 
-def _new_folder(purpose: str) -> Path:
-    """A hidden folder beside the models, so that a rename puts it in place whole."""
-    settings().models.mkdir(parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(prefix=f".{purpose}-", dir=settings().models))
+@contextmanager
+def _adding(model_id: str) -> Iterator[Path]:
+    """A folder beside the models that becomes the model's when the block ends without an error."""
+    with working_folder(settings().models, "adding") as part:
+        yield part
+        part.rename(settings().models / model_id)
 
 
 def _built_in_ids() -> set[str]:

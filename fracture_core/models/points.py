@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fracture_core.errors import ConfigError
+from fracture_core.files import storing, write_text
 from fracture_core.metrics.intervals import Proportion
 from fracture_core.models.cards import ModelCard
 from fracture_core.settings import settings
@@ -152,12 +153,12 @@ def forget_points(model_id: str) -> None:
 
 
 def write_points(measured: Measurements, card: ModelCard, folder: Path | None = None) -> Path:
-    """Keep measurements in the model's `folder`, or under the home folder; by rename."""
+    """Keep measurements in the model's `folder`, or under the home folder; by rename; raises
+    StorageError."""
     path = folder / POINTS_FILE if folder else _own_place(card.model_id)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(measured.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    part.replace(path)
+    with storing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, measured.model_dump_json(indent=1) + "\n")
     return path
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from torch import nn
 
+from fracture_core.files import replacing
 from fracture_core.models.cards import ModelCard, write_card
 from fracture_core.models.library import hash_file
 from fracture_core.models.state_dicts import read_state, save_state, save_tensors
@@ -20,9 +21,9 @@ def save_model(
     weights beyond the range of float16 (±65,504).
     """
     folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f"{WEIGHTS_FILE}.part"
-    save_state(network, part, half=half)
-    return _complete(card, part, folder)
+    with replacing(folder / WEIGHTS_FILE) as part:
+        save_state(network, part, half=half)
+    return _complete(card, folder)
 
 
 def copy_halved(card: ModelCard, weights: Path, folder: Path) -> ModelCard:
@@ -31,13 +32,12 @@ def copy_halved(card: ModelCard, weights: Path, folder: Path) -> ModelCard:
     As `save_model` with `half`, without building the network.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f"{WEIGHTS_FILE}.part"
-    save_tensors(read_state(weights), part, half=True)
-    return _complete(card, part, folder)
+    with replacing(folder / WEIGHTS_FILE) as part:
+        save_tensors(read_state(weights), part, half=True)
+    return _complete(card, folder)
 
 
-def _complete(card: ModelCard, part: Path, folder: Path) -> ModelCard:
-    part.replace(folder / WEIGHTS_FILE)
+def _complete(card: ModelCard, folder: Path) -> ModelCard:
     facts = {
         "weights_file": WEIGHTS_FILE,
         "weights_sha256": hash_file(folder / WEIGHTS_FILE),

@@ -35,6 +35,7 @@ from fracture_core.models.cards import Task
 from fracture_core.models.letterbox import Letterbox
 from fracture_core.settings import settings
 from fracture_core.types import Detections, Sample
+from trainers.cache_limits import hold, make_room
 from trainers.checkpoints import disk_is_full
 from trainers.config import TrainConfig
 from trainers.labelling import Labelling
@@ -84,8 +85,11 @@ def write_folder(config: TrainConfig, dataset: Dataset, task: Task) -> YoloFolde
         reader=Reader(dataset=dataset, workers=os.cpu_count() or 1),
     )
     path = settings().cache / "yolo" / writer.fingerprint(splits)
+    hold(path)
     if not (path / _INDEX).is_file():
+        make_room()
         _write(writer, splits, path)
+        hold(path)
     return YoloFolder(
         path=path,
         classes=writer.labelling.classes,
