@@ -38,7 +38,8 @@ async (root, {steps, unit}) => {
     return {laidOut, framed}
 }"""
 PYTHON = """
-import json, resource, time
+import json, time
+from benchmarks.memory import peak_bytes
 from fracture_core.evaluations.dial import DialSetting, dial_table
 from tests.dial_evaluations import simulated
 evaluation = simulated(28_812, 100, classes=CLASSES)
@@ -51,8 +52,7 @@ for n in range(1_000):
     [tally[place].sensitivity.interval for tally in table.tallies]
     [sheet.matrix(place) for sheet in table.sheets]
 looked = (time.perf_counter() - start) / 1_000
-# Of Linux, in kilobytes.
-print(json.dumps([built, looked, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6]))
+print(json.dumps([built, looked, peak_bytes() / 1e9]))
 """
 
 

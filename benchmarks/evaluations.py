@@ -5,7 +5,6 @@ Each row runs in a process of its own, so that memory is its own, and the best o
 """
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.memory import peak_bytes
 from benchmarks.rows import Row
 from fracture_core.evaluations import About, Evaluation, load_evaluation, report_of
 from fracture_core.evaluations.folders import ANSWERS, TRUTHS, Completed
@@ -162,7 +162,7 @@ def _run(task: str, folder: Path) -> None:
         work()
         seconds.append(time.perf_counter() - start)
     # Kilobytes on Linux.
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    most = peak_bytes()
     print(json.dumps({"seconds": min(seconds), "bytes": most}))
 
 

@@ -12,7 +12,6 @@ import contextlib
 import gc
 import io
 import multiprocessing
-import resource
 import statistics
 import tempfile
 import time
@@ -23,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.memory import peak_bytes
 from benchmarks.rows import Row
 from fracture_core.boxes import xyxy_to_xywh
 from fracture_core.metrics import any_hit, coco, greedy
@@ -351,4 +351,4 @@ def _peak_gb() -> float:
     coco.evaluate_boxes(found, truths, 1)
     groups = [str(i % PATIENTS) for i in range(found.image_count)]
     bootstrap_all(groups, _statistics(found, truths), count=50)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return peak_bytes() / 2**30
