@@ -48,7 +48,7 @@ def cold_start(home: Path, *names: str) -> str:
         env=os.environ | {"FRACTURE_HOME": str(home), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     return ended.stdout + (ended.stderr if ended.returncode else "")

@@ -170,7 +170,8 @@ def test_a_crash_is_tried_again_once_and_is_told():
     job = finish(path)
     assert job.retries == 1
     (crash,) = job.attempts
-    assert (crash.state, crash.detail) == ("failed", "Killed by SIGKILL.")
+    assert crash.state == "failed"
+    assert crash.detail.startswith("Killed by SIGKILL.")
     assert jobs.logs(path) == "from step 0\nfrom step 5\n"
 
 

@@ -75,6 +75,8 @@ class Loop:
         """Train to the end, or until asked to stop; True = to the end."""
         self._start_trackers()
         self._resume(journal)
+        if self._config.channels_last and not self._channels_last:
+            journal.note("channels_last is not used: on a CPU it can end this network's process")
         while self._position.phase < len(self._config.phases):
             phase = self._config.phases[self._position.phase]
             while not _is_over(phase, self._position):
@@ -96,7 +98,10 @@ class Loop:
     def _prepare(self, trainee: Trainee) -> Trainee:
         device = self._accelerator.device
         trainee = trainee.to(device)
-        if self._config.channels_last:
+        self._channels_last = self._config.channels_last and (
+            trainee.channels_last_on_cpu or device.type != "cpu"
+        )
+        if self._channels_last:
             trainee.network.to(memory_format=torch.channels_last)
         if self._config.compile:
             trainee.compile_network()
@@ -247,8 +252,9 @@ class Loop:
         if phase.monitor not in figures:
             raise TrainingError(
                 "monitor",
-                expected=f"one of {', '.join(figures)} for this kind of network",
-                found=phase.monitor,
+                expected=f"a value of {phase.monitor} in epoch {position.epoch + 1}",
+                found=f"none (there are {', '.join(figures)})",
+                advice="The validation split may lack what it needs; choose another monitor.",
             )
         means = {name: value / max(1, steps) for name, value in position.sums.items()}
         facts = self._facts(phase, steps, means)

@@ -18,6 +18,15 @@ from fracture_core.settings import settings
 
 UNKNOWN = "unknown"
 """Stands in exit_code where nobody was there to see how it ended."""
+_CRASHED = (
+    " A library crashed, not the training itself: resume it; where it ends so again, set "
+    "channels_last=false or compile=false, or choose another device."
+)
+_WHAT_TO_TRY = {
+    signal.SIGKILL: " The system does so where memory runs out: with a smaller batch or input_size "
+    "a new run needs less.",
+    **dict.fromkeys((signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL), _CRASHED),
+}
 _Print = tuple[tuple[int, int], ...]
 _FILES: tuple[str, ...] = (
     "job.json",
@@ -181,8 +190,10 @@ def _how_it_ended(run: RunFolder, record: Record, code: int | None) -> tuple[Sta
 def _why(run: RunFolder, record: Record, code: int) -> str:
     if code == 0:
         return f"Ended as if all were well, but there is no {record.result}."
-    if code < 0:
-        return f"Killed by {_signal_name(-code)}.{_room(run.path)}"
+    # A shell between says 128 + the number.
+    number = -code if code < 0 else code - 128
+    if code < 0 or number in _WHAT_TO_TRY:
+        return f"Killed by {_signal_name(number)}.{_room(run.path)}{_WHAT_TO_TRY.get(number, '')}"
     return last_line(run) or f"Ended with exit code {code} and said nothing."
 
 
