@@ -97,7 +97,8 @@ def _images(file: Any, shape: tuple[int, ...], row: int) -> Any:
 
 def _texts(texts: list[str]) -> Any:
     """An array in HDF5's type of UTF-8 texts as long as the longest."""
-    import h5py
+    with importing.LOCK:
+        import h5py
 
     coded = [text.encode() for text in texts]
     return np.array(coded, dtype=h5py.string_dtype("utf-8", max(map(len, coded))))

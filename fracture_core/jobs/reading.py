@@ -22,7 +22,7 @@ _CRASHED = (
     " A library crashed, not the training itself: resume it; where it ends so again, set "
     "channels_last=false or compile=false, or choose another device."
 )
-_WHAT_TO_TRY = {
+_WHAT_TO_TRY: dict[int, str] = {
     signal.SIGKILL: " The system does so where memory runs out: with a smaller batch or input_size "
     "a new run needs less.",
     **dict.fromkeys((signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL), _CRASHED),

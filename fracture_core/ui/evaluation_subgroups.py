@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from fracture_core import importing
 from fracture_core.errors import ConfigError
 from fracture_core.evaluations import Evaluation, Figure, Listed
 from fracture_core.evaluations.attributes import Attribute
@@ -175,7 +176,8 @@ def _broken_down(
 def _styled(breakdown: Breakdown, rule: str) -> "Styler":
     """A row a figure, a column a group; what counts too few cases is grey."""
     # Streamlit has loaded it already.
-    import pandas as pd
+    with importing.LOCK:
+        import pandas as pd
 
     # A value can be called "all" too, but no value begins with a capital of ours.
     groups = (replace(breakdown.whole, name="All"), *breakdown.groups)

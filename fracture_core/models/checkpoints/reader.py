@@ -10,6 +10,7 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
+from fracture_core import importing
 from fracture_core.models.checkpoints import safetensors_file, state_dict, yolo
 from fracture_core.models.checkpoints.limits import Refusal
 from fracture_core.models.checkpoints.places import TensorPlace
@@ -52,7 +53,8 @@ def _rows(places: dict[str, TensorPlace]) -> dict[str, Any]:
 
 def _limit(seconds: int, memory_bytes: int) -> None:
     try:
-        import resource
+        with importing.LOCK:
+            import resource
     except ImportError:  # Windows has none; the time limit of `process` holds there as well
         return
     for what, most in (
