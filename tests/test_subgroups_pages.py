@@ -201,7 +201,7 @@ def with_table(tmp_path: Path) -> Path:
 
 def test_a_data_set_is_counted_and_filtered_by_attributes(with_table: Path) -> None:
     app = AppTest.from_file(DATASETS, default_timeout=60)
-    app.query_params["path"] = str(with_table)
+    app.session_state["path"] = app.session_state["path_agreed"] = str(with_table)
     checked(app.run())
     *_, counts = (table.value for table in app.dataframe)
     assert counts.to_dict("records") == [
