@@ -121,7 +121,7 @@ def test_what_was_measured_elsewhere_is_not_claimed(page: Page, viewer_address: 
     expect(reader.root.locator(".banner-words")).to_have_text(
         "⚠ This model has never seen images like this: chest."
     )
-    assert f"No finding above this operating point; {NOT_MEASURED}; best" in reader.account
+    assert f"No finding above this confidence; {NOT_MEASURED}; best" in reader.account
     assert reader.root.locator(".evidence").inner_text() == f"At confidence 0.97: {NOT_MEASURED}."
     reader.type_number("confidence", "0.5")
     reader.root.locator(".rows .row").first.hover()
