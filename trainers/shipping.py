@@ -38,8 +38,8 @@ TRAINING_DATA = (
 )
 SCOPE = Scope(
     modalities=("CR", "DX"),
-    # FracAtlas files images of elbow and forearm under hand and shoulder.
-    body_parts=("hand", "arm", "shoulder", "hip", "leg"),
+    # FracAtlas files forearms and elbows under hand, whole pelves under hip.
+    body_parts=("hand", "arm", "shoulder", "hip", "pelvis", "leg"),
     origins=("real", "synthetic"),
 )
 LICENCE = "CC BY 4.0 (FracAtlas); none needed for the synthetic ones"
