@@ -128,6 +128,7 @@ def test_dicom_of_one_picture_has_one_hash_in_every_encoding(shared_data: Path) 
     folder = shared_data / "dicom"
     names = [f"RG2_{code}.dcm" for code in ("UNC", "RLE", "JPLL", "JLSL", "J2KR")]
     lines, code = info(*(folder / name for name in names), folder / "RG2_JPLY.dcm")
-    assert code == 1
+    assert code == 0
     assert len({line["sha256"] for line in lines[:5]}) == 1
-    assert "1.2.840.10008.1.2.4.51" in lines[5]["error"]
+    # JPEG with 12 bits loses some of it.
+    assert lines[5]["sha256"] != lines[0]["sha256"]

@@ -411,7 +411,7 @@ def test_a_full_disk_is_a_sentence(monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", no_room)
-    with pytest.raises(ConfigError, match=r"found No space left on device\. Make room"):
+    with pytest.raises(ConfigError, match=r"found a full disk\. Make room"):
         jobs.submit(path, command=fake_command(path))
     assert jobs.list_jobs() == []
 

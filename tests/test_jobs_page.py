@@ -148,7 +148,7 @@ def test_a_disk_that_is_full_is_said_and_the_page_stays_up(demo, no_trainer, mon
 
 def open_launch(demo: Path) -> AppTest:
     app = AppTest.from_file(str(PAGES / "launch.py"), default_timeout=60)
-    app.session_state["path"] = str(demo)
+    app.session_state["path"] = app.session_state["path_agreed"] = str(demo)
     app.session_state["recipe"] = "r3-detr-scratch"
     return app.run()
 

@@ -187,9 +187,16 @@ def _in_order_of_places(answer: DetrOutput) -> DetrOutput:
     return answer._replace(boxes_cxcywh=answer.boxes_cxcywh.gather(1, order))
 
 
+def backbone_of(trunk: ResNet, depth: int = 4) -> Backbone:
+    stem = nn.Sequential(trunk.conv1, trunk.bn1, trunk.relu, trunk.maxpool)
+    layers = (trunk.layer1, trunk.layer2, trunk.layer3, trunk.layer4)
+    channels = [trunk.feature_channels // 2**halvings for halvings in (3, 2, 1, 0)]
+    return Backbone(stem, layers, channels, depth=depth)
+
+
 @pytest.mark.parametrize("norm_first", [False, True])
 def test_gradient_reaches_every_parameter(norm_first: bool) -> None:
-    backbone = Backbone(
+    backbone = backbone_of(
         ResNet(
             block="basic",
             depths=(1, 1, 1, 1),
@@ -282,14 +289,14 @@ def test_backbone_is_the_resnets_last_feature_map() -> None:
     torch.manual_seed(0)
     trunk = resnet("resnet18", class_count=2, width=4).eval()
     pixels = torch.randn(1, 3, 65, 40)
-    torch.testing.assert_close(Backbone(trunk)(pixels), trunk.features(pixels))
+    torch.testing.assert_close(backbone_of(trunk)(pixels), trunk.features(pixels))
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_a_shorter_backbone_stops_earlier(depth: int) -> None:
     torch.manual_seed(0)
     trunk = resnet("resnet50", class_count=2, width=4).eval()
-    backbone = Backbone(trunk, depth=depth)
+    backbone = backbone_of(trunk, depth=depth)
     pixels = torch.randn(1, 3, 64, 96)
     expected = trunk.maxpool(trunk.relu(trunk.bn1(trunk.conv1(pixels))))
     for stage in (trunk.layer1, trunk.layer2, trunk.layer3)[:depth]:

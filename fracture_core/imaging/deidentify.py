@@ -307,6 +307,8 @@ def _create_key(path: Path) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(_new_key(path))
         os.link(aside, path)
+        # Kept now: whoever deletes the file asks for another secret.
+        _new_key.cache_clear()
     except FileExistsError:
         pass
     finally:

@@ -123,11 +123,12 @@ def add_model(
     try:
         with _adding(chosen) as part:
             copied = _copy_folder(file, part) if is_folder else _copy_file(file, part)
-            # First of all, as the family's library takes seconds to import.
-            read_contents(
-                copied / _FOLDER_WEIGHTS if is_folder else copied,
-                "yolo" if family_name == "yolo" else "state dict",
-            )
+            # First of all, as the family's library takes seconds to import; one takes no file.
+            if family_name != "fake":
+                read_contents(
+                    copied / _FOLDER_WEIGHTS if is_folder else copied,
+                    "yolo" if family_name == "yolo" else "state dict",
+                )
             adapter, named = family(family_name), title or file.stem
             card = adapter.describe(copied, model_id=chosen, title=named, classes=classes)
             weights = part / (card.weights_file if is_folder else copied.name)

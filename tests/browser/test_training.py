@@ -49,7 +49,7 @@ def state(page: Page) -> str:
 def wait_for_state(page: Page, *names: str) -> None:
     listed = json.dumps(names)
     script = (
-        "[...document.querySelectorAll('[data-testid=stMarkdown] strong')]"
+        "() => [...document.querySelectorAll('[data-testid=stMarkdown] strong')]"
         f".some(each => {listed}.includes(each.innerText))"
     )
     page.wait_for_function(script, timeout=SLOW)
@@ -85,10 +85,10 @@ def test_a_detector_is_trained_from_the_page_and_reads_a_case(
     wait_for_state(page, "running")
 
     # The curve grows, also after the page was loaded anew.
-    page.wait_for_function(f"({POINTS})() > 3", timeout=SLOW)
+    page.wait_for_function(f"() => ({POINTS})() > 3", timeout=SLOW)
     page.reload()
     wait_for_state(page, "running")
-    page.wait_for_function(f"({POINTS})() > 7", timeout=SLOW)
+    page.wait_for_function(f"() => ({POINTS})() > 7", timeout=SLOW)
 
     act(page, "Stop")
     wait_for_state(page, "stopped")
@@ -100,7 +100,7 @@ def test_a_detector_is_trained_from_the_page_and_reads_a_case(
     assert page.get_by_text("r3-detr-scratch-2").count() == 0
 
     act(page, "Add-to-the-library")
-    page.wait_for_function("document.body.innerText.includes('is in the library as')", timeout=SLOW)
+    expect(page.get_by_text("is in the library as")).to_be_visible(timeout=SLOW)
     page.goto(f"{address}/?path={demo}&source=Data+set&model=r3-detr-scratch-1")
     page.locator(".viewer").wait_for(timeout=SLOW)
     expect(page.locator(".viewer")).to_contain_text("r3-detr-scratch-1", timeout=SLOW)
