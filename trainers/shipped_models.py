@@ -1,5 +1,6 @@
-"""The models that come with the package: one of each family, trained on real and synthetic
-radiographs (`trainers.mixed_data`), each from a pretrained network.
+"""The models that come with the package and were trained on real and synthetic radiographs
+(`trainers.mixed_data`), each from a pretrained network. Those of `trainers.demo_models` stand in
+for families that have none yet.
 
 Detectors learn on crops first, where a fracture is large and a step is cheap, then on whole images.
 """

@@ -18,7 +18,7 @@ from fracture_core.masks import Rle
 from fracture_core.models.library import open_model
 from fracture_core.types import Detections, Prediction
 
-MODEL = "demo-yolo-segment"
+MODEL = "yolo-segment"
 FILE = Path(__file__).with_name("answer.npz")
 
 
