@@ -62,7 +62,7 @@ def test_the_first_page_is_a_case_with_findings(page: Page, app_address: str) ->
     assert title(reader) == "Demo case"
     assert len(reader.rows) >= 2
     expect(reader.page.get_by_text("Research use only.")).to_be_visible()
-    expect(reader.page.get_by_text("Trained on synthetic data only")).to_be_visible()
+    expect(reader.page.get_by_text("chosen on FracAtlas")).to_be_visible()
     background = reader.page.evaluate(
         "getComputedStyle(document.querySelector('.stApp')).backgroundColor"
     )
