@@ -23,7 +23,7 @@ from fracture_core.evaluations import (
     run_evaluation,
 )
 from fracture_core.evaluations.reporting import Setting
-from fracture_core.evaluations.reporting_boxes import BOXES, FROC, MASKS
+from fracture_core.evaluations.reporting_boxes import BOXES, FROC, MASKS, rate_name
 from fracture_core.evaluations.reporting_pictures import RANKING
 from fracture_core.evaluations.subgroups import (
     Breakdown,
@@ -33,9 +33,10 @@ from fracture_core.evaluations.subgroups import (
     break_down,
     offered,
 )
-from fracture_core.metrics.froc import RATES, rate_name
+from fracture_core.metrics.froc import RATES
 from fracture_core.models.cards import ModelCard
-from fracture_core.models.library import list_cards, open_model
+from fracture_core.models.library import SHIPPED, list_cards
+from fracture_core.models.state_dicts import read_state
 from fracture_core.runs import RunFolder
 from fracture_core.settings import settings
 
@@ -62,8 +63,6 @@ def main(*parts: str) -> list[Row]:
 
 
 def _is_shipped(card: ModelCard) -> bool:
-    from fracture_core.models.library import SHIPPED
-
     return (SHIPPED / card.model_id).is_dir()
 
 
@@ -166,10 +165,11 @@ def _figure(report: Report, section: str, name: str, unit: str, of: str = "") ->
 
 
 def _parameters(card: ModelCard) -> str:
-    network = getattr(open_model(card.model_id), "network", None)
-    if network is None:
+    """Of the weights file, norms' statistics included; a consensus has none of its own."""
+    if not card.weights_file:
         return "—"
-    return f"{sum(each.numel() for each in network.parameters()) / 1e6:.1f} M"
+    state = read_state(SHIPPED / card.model_id / card.weights_file)
+    return f"{sum(each.numel() for each in state.values()) / 1e6:.1f} M"
 
 
 def _write_between(name: str, lines: Iterator[str]) -> None:
