@@ -366,7 +366,9 @@ class TestDamaged:
 
     @given(data=st.binary(max_size=200))
     @hypothesis_settings(
-        max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture]
+        max_examples=200,
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture],
     )
     def test_any_bytes_give_one_sentence(self, data: bytes, tmp_path: Path) -> None:
         for file in (pack(tmp_path / "a.pt", data), tmp_path / "b.pt"):

@@ -22,7 +22,7 @@ from fracture_core.jobs.processes import find_leader, find_trainers, kill_wrappe
 from fracture_core.settings import settings
 from tests.job_runs import fake_command, make_run, processes_of, submit_fake
 
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 90
 
 
 @pytest.fixture(autouse=True)
