@@ -5,9 +5,6 @@ takes long until a network trained from nothing comes upon it. What the ResNet h
 the backbones of Faster R-CNN and of DETR.
 """
 
-import shutil
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +17,7 @@ from fracture_core.scope import SYNTHETIC
 from trainers.demo_data import write_demo_data
 from trainers.demo_points import write_shipped_points
 from trainers.running import make_run
+from trainers.shipping import train_apart, write_whole
 
 NOTE = "Trained on synthetic data only, not for real radiographs."
 _TRAINING_DATA = "synthetic radiographs of this package (fracture_core.demo)"
@@ -250,17 +248,8 @@ def train_demo_models(work: Path, only: tuple[str, ...] = ()) -> list[str]:
             raise ConfigError("demo model", expected=expected, found=repr(name))
     data = work / "data"
     if not data.is_dir():
-        _write_whole(data)
+        write_whole(data, write_demo_data)
     return [line for name in names if (line := _make(name, work))]
-
-
-def _write_whole(data: Path) -> None:
-    """The folder appears when it is complete."""
-    part = data.with_name(".data.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    write_demo_data(part)
-    part.rename(data)
 
 
 def _make(name: str, work: Path) -> str:
@@ -269,17 +258,8 @@ def _make(name: str, work: Path) -> str:
         _make(model.begins_from, work)
     run = _run_of(name, work)
     if not run.card.is_file():
-        _train(run)
+        train_apart(run)
     return ship(name, run, work) if model.shipped else ""
-
-
-def _train(run: RunFolder) -> None:
-    """In a process of its own: Accelerate knows one precision a process."""
-    command = [sys.executable, "-m", "trainers", "train", str(run.path)]
-    done = subprocess.run(command, check=False)  # noqa: S603
-    if done.returncode or not run.card.is_file():
-        found = f"one that failed or was stopped (exit status {done.returncode})"
-        raise TrainingError(run.name, expected="a finished training", found=found)
 
 
 def _run_of(name: str, work: Path) -> RunFolder:

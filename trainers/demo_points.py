@@ -3,18 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
-from fracture_core.evaluations import (
-    EvaluateConfig,
-    Evaluation,
-    apply_points,
-    measure_points,
-    new_evaluation,
-    run_evaluation,
-)
+from fracture_core.evaluations import Evaluation, apply_points, measure_points
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.library import SHIPPED
 from fracture_core.models.points import write_points
-from fracture_core.runs import RunFolder
+from trainers.shipping import evaluate_shipped
 
 NAME = "synthetic radiographs"
 
@@ -27,14 +20,7 @@ def write_shipped_points(card: ModelCard, data: Path, work: Path) -> Path:
 
 
 def _evaluated(card: ModelCard, data: Path, split: str, work: Path) -> Evaluation:
-    """Weights that were trained anew are evaluated anew."""
-    folder = work / "evaluations" / f"{card.model_id}-{split}-{card.weights_sha256[:12]}"
-    run = RunFolder(path=folder)
-    if not run.config.is_file():
-        config = EvaluateConfig(model=card.model_id, data=str(data), split=split, one_class=True)
-        run = new_evaluation(config, folder=folder)
-    evaluation = run_evaluation(run.path)
-    assert evaluation is not None, "nobody asked it to stop"  # noqa: S101
+    evaluation = evaluate_shipped(card, data, split, work)
     # Readers know the folder's name as little as the folder.
     about = evaluation.about.model_copy(update={"data_name": NAME})
     return replace(evaluation, about=about)

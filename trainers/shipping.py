@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -98,13 +98,19 @@ def train_shipped_models(workshop: Workshop, only: tuple[str, ...] = ()) -> list
 
 
 def write_data(workshop: Workshop) -> None:
-    """The folder appears when it is complete."""
-    part = workshop.data.with_name(".data.part")
+    """Radiographs and crops, without the training images that validation has too."""
+    dataset = open_dataset(str(workshop.radiographs))
+    left_out = leaking_images(check_health(dataset))
+    write_whole(workshop.data, lambda part: write_mixed_data(part, dataset, left_out))
+
+
+def write_whole(folder: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a new folder, which appears under its name when it is complete."""
+    part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    dataset = open_dataset(str(workshop.radiographs))
-    write_mixed_data(part, dataset, leaking_images(check_health(dataset)))
-    part.rename(workshop.data)
+    write(part)
+    part.rename(folder)
 
 
 def _make(name: str, workshop: Workshop) -> str:
@@ -113,12 +119,15 @@ def _make(name: str, workshop: Workshop) -> str:
         _make(model.begins_from, workshop)
     run = _run_of(name, model, workshop)
     if not run.card.is_file():
-        _train(run)
+        train_apart(run)
     return ship(name, run, workshop) if model.shipped else ""
 
 
-def _train(run: RunFolder) -> None:
-    """In a process of its own: Accelerate knows one precision a process."""
+def train_apart(run: RunFolder) -> None:
+    """Train in a process of its own: Accelerate knows one precision a process.
+
+    Raises TrainingError for a training that failed or was stopped.
+    """
     command = [sys.executable, "-m", "trainers", "train", str(run.path)]
     done = subprocess.run(command, check=False)  # noqa: S603
     if done.returncode or not run.card.is_file():
@@ -178,8 +187,8 @@ def ship(name: str, run: RunFolder, workshop: Workshop) -> str:
 
 def _measured(card: ModelCard, folder: Path, workshop: Workshop) -> ModelCard:
     """Evaluate on both sets, write points and the card; raises TrainingError below the goal."""
-    real = _evaluated(card, workshop.radiographs, "val", workshop.work)
-    synthetic = _evaluated(card, workshop.data / "radiographs", "test", workshop.work)
+    real = evaluate_shipped(card, workshop.radiographs, "val", workshop.work)
+    synthetic = evaluate_shipped(card, workshop.data / "radiographs", "test", workshop.work)
     real = replace(real, about=real.about.model_copy(update={"data_name": "FracAtlas"}))
     metrics = {
         **_figures(REAL, report_of(real, intervals=False), card.task),
@@ -227,8 +236,11 @@ def check_goal(card: ModelCard, metrics: Mapping[str, float]) -> None:
         )
 
 
-def _evaluated(card: ModelCard, data: Path, split: str, work: Path) -> Evaluation:
-    """Weights that were trained anew are evaluated anew."""
+def evaluate_shipped(card: ModelCard, data: Path, split: str, work: Path) -> Evaluation:
+    """An ordinary evaluation below `work`; weights that were trained anew are evaluated anew.
+
+    Raises TrainingError for one that was stopped.
+    """
     folder = work / "evaluations" / f"{card.model_id}-{split}-{card.weights_sha256[:12]}"
     run = RunFolder(path=folder)
     if not run.config.is_file():
