@@ -5,6 +5,8 @@ one that marks images without a finding. It is proposed from the names, confirme
 then kept for that pair of lists:
 
     class_names.json    under `settings().home`
+
+Of its own synthetic images the package knows what their kinds are: nobody is asked.
 """
 
 import re
@@ -26,17 +28,16 @@ NEGATIVE_NAMES = frozenset(
     ["healthy", "normal", "no fracture", "not fractured", "non fractured", "no finding", "negative"]
 )
 """Classes that stand for no finding."""
+SYNTHETIC_KINDS = ("transverse", "oblique", "spiral", "comminuted", "greenstick")
+"""The kinds of fracture in this package's synthetic radiographs, in the order of their labels."""
 KEPT_FILE = "class_names.json"
 VERSION = 1
 IsA = Mapping[str, str]
 
 _FRACTURE = frozenset(["fracture", "fractures", "fractured", "fx"])
+_FURTHER_KINDS = "avulsion hairline impacted linear longitudinal segmental buckle torus stress"
 _KINDS = frozenset(
-    [
-        *("transverse", "oblique", "spiral", "comminuted", "greenstick", "avulsion", "hairline"),
-        *("impacted", "linear", "longitudinal", "segmental", "buckle", "torus", "stress"),
-        *("compression", "pathological", "intraarticular"),
-    ]
+    [*SYNTHETIC_KINDS, *_FURTHER_KINDS.split(), "compression", "pathological", "intraarticular"]
 )
 # Words that say no more of a fracture than that it is one of a kind.
 _FURTHER = frozenset(["displaced", "undisplaced", "nondisplaced", "dislocation", "bone"])
@@ -202,13 +203,21 @@ class _File(_Strict):
     tables: tuple[_Kept, ...] = ()
 
 
+_OF_THE_PACKAGE = tuple(
+    _Kept(first=SYNTHETIC_KINDS, second=others, is_a=dict.fromkeys(SYNTHETIC_KINDS, "fracture"))
+    for others in (("fracture",), ("healthy", "fracture"))
+)
+
+
 def kept(first: Sequence[str], second: Sequence[str]) -> dict[str, str] | None:
-    """What a reader confirmed of these two lists, in either order, None = nothing yet.
+    """What a reader confirmed of these two lists, in either order, or else what the package knows
+    of its own, None = nothing yet.
 
     An empty table says that nothing means the same. Raises ConfigError for a file of nonsense.
     """
     wanted = _pair(first, second)
-    tables = (each for each in _read().tables if _pair(each.first, each.second) == wanted)
+    known = (*_read().tables, *_OF_THE_PACKAGE)
+    tables = (each for each in known if _pair(each.first, each.second) == wanted)
     return next((dict(each.is_a) for each in tables), None)
 
 

@@ -141,6 +141,19 @@ def test_what_was_confirmed_is_kept_for_the_pair_in_either_order() -> None:
     assert kept(["fracture"], ["fractured"]) == {"fractured": "fracture"}
 
 
+@pytest.mark.parametrize("others", [["fracture"], ["healthy", "fracture"]])
+def test_of_its_own_kinds_the_package_asks_nobody_and_a_reader_may_say_otherwise(
+    others: list[str],
+) -> None:
+    own = dict.fromkeys(CLASSES, "fracture")
+    assert kept(others, CLASSES) == own
+    assert class_names.kept_among([others, CLASSES, ["implant"]]) == own
+    class_names.keep(others, CLASSES, {})
+    assert kept(CLASSES, others) == {}
+    class_names.forget(others, CLASSES)
+    assert kept(CLASSES, others) == own
+
+
 def test_a_table_that_goes_round_is_not_kept() -> None:
     with pytest.raises(ConfigError):
         class_names.keep(["a"], ["b"], {"a": "b", "b": "a"})

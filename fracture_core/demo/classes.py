@@ -2,7 +2,9 @@
 attributes.
 """
 
-CLASSES = ("transverse", "oblique", "spiral", "comminuted", "greenstick")
+from fracture_core.class_names import SYNTHETIC_KINDS as CLASSES
+
+__all__ = ["CLASSES", "radiograph_attributes"]
 
 
 def radiograph_attributes(body_part: str) -> dict[str, str]:
