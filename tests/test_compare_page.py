@@ -188,11 +188,11 @@ def test_each_model_keeps_its_classes_and_equal_names_count_as_one() -> None:
 
 def test_what_was_confirmed_of_classes_makes_models_comparable() -> None:
     case = small_case(CARD.classes[:5])
-    cards = [fake("a"), fake("b", "fracture")]
+    cards = [fake("a"), fake("b", "lesion")]
     assert not compare(cards, case).comparable
-    table = dict.fromkeys(CARD.classes, "fracture")
-    class_names.keep(CARD.classes, ["fracture"], table)
-    class_names.keep(["fracture"], CARD.classes[:5], table)
+    table = dict.fromkeys(CARD.classes, "lesion")
+    class_names.keep(CARD.classes, ["lesion"], table)
+    class_names.keep(["lesion"], CARD.classes[:5], table)
     found = compare(cards, case)
     assert found.comparable
     assert [pane.warnings for pane in found.panes] == [(), ()]

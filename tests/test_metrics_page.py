@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from fracture_core import class_names
 from fracture_core.demo.layouts import write_demo
 from fracture_core.evaluations import (
     EvaluateConfig,
@@ -172,7 +173,10 @@ def test_what_was_typed_last_counts_though_start_is_clicked_at_once(
     assert listed.pictures == 1
 
 
-def test_one_class_is_switched_on_where_no_name_is_shared(demo: Path) -> None:
+def test_one_class_is_switched_on_where_no_name_is_shared(
+    demo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(class_names, "_OF_THE_PACKAGE", ())
     add_folder(SHIPPED / "demo-yolo-detect")
     app = form(demo, "demo-yolo-detect")
     assert app.toggle(key="evaluation_one_class").value

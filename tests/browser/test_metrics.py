@@ -51,7 +51,9 @@ def open_form(page: Page, address: str, demo: Path) -> None:
 def press_start(page: Page, model: str, *, clicks: int = 1) -> None:
     choose(page, "evaluation_model", model)
     # The line moves the button down, away from under a click.
-    expect(page.get_by_text("Switched on: model and data set")).to_be_visible()
+    expect(page.get_by_text("Counted as: transverse → fracture")).to_be_visible()
+    page.locator(IDLE).wait_for()
+    page.locator(".st-key-evaluation_one_class").get_by_text("Every class").click()
     page.locator(IDLE).wait_for()
     # A button with help is there twice, once for touch.
     page.locator(".st-key-evaluation_start button:visible").first.click(click_count=clicks)
