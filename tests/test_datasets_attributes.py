@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from fracture_core.datasets import Dataset, open_dataset
 from fracture_core.datasets.attributes import MOST_VALUES
+from fracture_core.datasets.told import tell, told_file, told_of
+from fracture_core.errors import ConfigError
 from tests.test_datasets_coco import box, image, make_coco
 from tests.test_datasets_hdf5 import arrays, write
 from tests.test_datasets_yolo import make_yolo, warning
@@ -193,3 +195,27 @@ def test_fracatlas(shared_data: Path) -> None:
     assert counts == {"hand": 797, "leg": 1160, "hip": 88, "shoulder": 54}
     assert sum("," in part for part in told if part) == 256
     assert not [each for each in dataset.warnings if "table" in each]
+
+
+class TestToldOfTheWholeSet:
+    def test_it_counts_for_images_whose_table_does_not_say_it(self, tmp_path: Path) -> None:
+        dataset = coco(tmp_path, "file,modality,body part\n1.png,CT,\n2.png,,hand\n")
+        tell(dataset.path, {"Modality": "dx"})
+        told = open_dataset(tmp_path)
+        assert told["images/1.png"].attributes == {"modality": "CT"}
+        assert told["images/2.png"].attributes == {"modality": "DX", "body part": "hand"}
+        assert told.found.endswith("You told of it: modality DX.")
+
+    def test_it_is_forgotten_and_other_sets_are_not(self, tmp_path: Path) -> None:
+        first, second = (coco(tmp_path / name, "file,view\n1.png,AP\n") for name in "ab")
+        tell(first.path, {"modality": "DX"})
+        tell(second.path, {"modality": "CT"})
+        tell(first.path, {})
+        assert told_of(first.path) == {}
+        assert told_of(second.path) == {"modality": "CT"}
+
+    def test_a_file_of_nonsense_is_one_sentence(self, tmp_path: Path) -> None:
+        told_file().parent.mkdir(parents=True, exist_ok=True)
+        told_file().write_text('{"version": 1, "tell": 3}')
+        with pytest.raises(ConfigError, match=r"data_sets.json: expected what was told of data"):
+            coco(tmp_path, "file,view\n1.png,AP\n")

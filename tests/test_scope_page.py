@@ -1,5 +1,7 @@
 """Read and Compare: what the reader can tell of a case, and what is not read before they say so."""
 
+from pathlib import Path
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -9,7 +11,8 @@ from fracture_core.ui import case_viewer, comparing
 from fracture_core.ui.cases import Case
 from fracture_core.ui.scoping import _CONFIRMED, scope_of
 from tests.dicom_files import dicom, ramp
-from tests.test_read_page import opened, picture, upload
+from tests.test_datasets_coco import box, make_coco
+from tests.test_read_page import agreed, opened, picture, upload
 
 KIND, PART = "Kind of image", "Body part"
 REAL = Scope(modalities=("CR", "DX"), body_parts=("hand", "shoulder"), origins=("real",))
@@ -167,3 +170,24 @@ def test_slices_that_differ_tell_nothing_in_common() -> None:
     case = Case(key="k", title="t", samples=(one, other))
     assert "body part" not in case.attributes
     assert scope_of(CARD, case) == check_scope(CARD.scope, case.attributes)
+
+
+def test_the_kind_of_a_data_set_is_asked_once_for_all_its_images(
+    calls: list[int], shown: list[dict], tmp_path: Path
+) -> None:
+    make_coco(tmp_path, [box()])
+    (tmp_path / "views.csv").write_text("file,body_part\n1.png,hand\n2.png,hand\n")
+    app = agreed(opened(source="Data set", path=str(tmp_path)))
+    assert "the kind of image is not known" in shown[-1]["scope"]["sentence"]
+    assert labels(app) == [KIND]
+    choose(app, KIND, "radiograph")
+    assert shown[-1]["scope"]["sentence"] == ""
+    [titles] = [each for each in app.selectbox if each.key == "sample"]
+    titles.set_value("images/2.png").run()
+    assert shown[-1]["scope"]["sentence"] == ""
+    # Another session finds it told, and can take it back.
+    again = opened(source="Data set", path=str(tmp_path))
+    [box_] = [each for each in again.selectbox if each.label == KIND]
+    assert box_.value == "radiograph"
+    box_.set_value(None).run()
+    assert "the kind of image is not known" in shown[-1]["scope"]["sentence"]

@@ -8,6 +8,7 @@ from fracture_core.datasets.base import Dataset
 from fracture_core.datasets.coco import coco_root, find_coco_files, open_coco
 from fracture_core.datasets.records import RecordedDataset
 from fracture_core.datasets.rsna import open_rsna
+from fracture_core.datasets.told import join_told
 from fracture_core.datasets.yolo import find_data_file, looks_like_yolo, open_yolo
 from fracture_core.errors import DatasetError
 
@@ -22,16 +23,18 @@ def open_dataset(path: Path | str) -> Dataset:
     """Open a data set: a file or a folder; raises DatasetError.
 
     A folder with several formats is opened as HDF5, else COCO, else YOLO; name the JSON file or
-    data.yaml itself to choose. Tables of attributes in its folder are joined, see `attributes`.
+    data.yaml itself to choose. Tables of attributes in its folder are joined, see `attributes`, and
+    what a reader told of the whole set, see `told`.
     """
     path = Path(path)
     try:
         if path.is_dir():
-            return join_tables(_open_folder(path), path)
+            return join_told(join_tables(_open_folder(path), path))
         if path.is_file():
             dataset = _open_file(path)
             is_coco = dataset.format == "coco"
-            return join_tables(dataset, coco_root(path) if is_coco else path.parent)
+            folder = coco_root(path) if is_coco else path.parent
+            return join_told(join_tables(dataset, folder))
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise DatasetError(

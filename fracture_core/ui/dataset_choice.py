@@ -7,9 +7,10 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from fracture_core import importing
-from fracture_core.errors import WorkbenchError
+from fracture_core.errors import BadInput, WorkbenchError
 from fracture_core.settings import settings
 from fracture_core.ui.data_roots import inside_roots
+from fracture_core.ui.scoping import KINDS
 from fracture_core.ui.text import literal
 
 if TYPE_CHECKING:
@@ -42,10 +43,51 @@ def choose_dataset(messages: DeltaGenerator, *, bound: bool = True) -> "Dataset 
         _ask(path)
         return None
     try:
-        return opened_dataset(path)
+        dataset = opened_dataset(path)
+        _ask_kind(dataset)
     except WorkbenchError as error:
         messages.error(literal(str(error)), icon=":material/folder_off:")
         return None
+    return dataset
+
+
+def _ask_kind(dataset: "Dataset") -> None:
+    """What all its images are, where their files do not tell; kept for this data set."""
+    with importing.LOCK:
+        from fracture_core.datasets.told import told_of
+
+    told = told_of(dataset.path).get("modality", "")
+    if not told and _modality_of_first(dataset):
+        return
+    held = next((kind for kind, code in KINDS.items() if code == told), None)
+    key = f"kind_of_images:{dataset.path}"
+    st.session_state.setdefault(key, held)
+    st.selectbox(
+        "Kind of image",
+        list(KINDS),
+        index=None,
+        placeholder="Not known",
+        key=key,
+        on_change=_keep_kind,
+        args=(dataset.path, key),
+        help="Of all images of this data set, as its files do not tell. What the models were made "
+        "for is held against it. Kept.",
+    )
+
+
+def _modality_of_first(dataset: "Dataset") -> str:
+    try:
+        return dataset[next(iter(dataset))].attributes.get("modality", "")
+    except (BadInput, StopIteration):
+        return ""
+
+
+def _keep_kind(path: Path, key: str) -> None:
+    with importing.LOCK:
+        from fracture_core.datasets.told import tell
+
+    kind = st.session_state[key]
+    tell(path, {"modality": KINDS[kind]} if kind else {})
 
 
 def opened_dataset(path: str) -> "Dataset":
@@ -65,12 +107,13 @@ def opened_dataset(path: str) -> "Dataset":
 
 
 def _stamp(place: Path) -> int:
-    """Of the file or folder, and of the tables of attributes that lie with it."""
+    """Of the file or folder, of the tables of attributes that lie with it, and of what was told."""
     with importing.LOCK:
         from fracture_core.datasets.attributes import TABLES
+        from fracture_core.datasets.told import told_file
 
     folders = (place, place.parent, place.parent.parent)
-    paths = (place, *(folder / name for folder in folders for name in TABLES))
+    paths = (place, told_file(), *(folder / name for folder in folders for name in TABLES))
     return sum(each.stat().st_mtime_ns for each in paths if each.exists())
 
 

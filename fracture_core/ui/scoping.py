@@ -20,13 +20,15 @@ _BODY_PARTS = tuple(sorted(part for part in PART_OF if part not in _VAGUE))
 def ask_reader(case: Case) -> Case:
     """The case with what the reader tells of it, asked where the file does not tell.
 
-    Of uploads the body part can always be corrected. The choice is kept for the case as long as the
+    Of uploads the body part can always be corrected; what kind of images a data set holds is asked
+    for the whole of it, beside its path. The choice is kept for the case as long as the
     session lasts; where it contradicts the file, a sentence says which counts.
     """
     told = case.attributes
     chosen: dict[str, str] = {}
-    if not told.get("modality") and (kind := _choose("Kind of image", tuple(KINDS), case)):
-        chosen["modality"] = KINDS[kind]
+    if case.is_upload and not told.get("modality"):
+        kind = _choose("Kind of image", tuple(KINDS), case)
+        chosen |= {"modality": KINDS[kind]} if kind else {}
     part = told.get("body part", "")
     if (case.is_upload or not part or part in _VAGUE) and (
         region := _choose("Body part", _BODY_PARTS, case, part)

@@ -50,10 +50,14 @@ def choose_case(messages: DeltaGenerator) -> Case:
         chosen = _demo()
     held: Case = st.session_state.get("case") or _demo()
     # An equal case is kept as it is: the browser has its pixels already.
-    if chosen is not None and chosen.key != held.key:
+    if chosen is not None and _facts(chosen) != _facts(held):
         held = chosen
     st.session_state.case = held
     return ask_reader(held)
+
+
+def _facts(case: Case) -> tuple[str, dict[str, str]]:
+    return case.key, case.attributes
 
 
 def step(by: int) -> None:
