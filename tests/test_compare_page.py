@@ -1,5 +1,6 @@
 """The Compare page without a browser: whom it compares, what it says of each, what goes wrong."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +11,9 @@ from fracture_core import class_names
 from fracture_core.demo import demo_case
 from fracture_core.errors import WeightsError
 from fracture_core.models.fake import CARD, FakeModel
-from fracture_core.models.library import add_named
+from fracture_core.models.library import SHIPPED, add_named
 from fracture_core.models.points import write_points
+from fracture_core.settings import settings
 from fracture_core.ui import comparing, predicting
 from fracture_core.ui.case_viewer import ViewerState, _pack_case
 from fracture_core.ui.cases import Case
@@ -248,3 +250,16 @@ def test_senseless_thresholds_in_the_address_are_refused(text: str) -> None:
 def test_thresholds_of_their_own_survive_the_address() -> None:
     state = ViewerState(own=((0.1, 0.25), (1e-05, 1.0)), show_lacking=False)
     assert ViewerState.from_query(state.to_query()) == state
+
+
+def test_classes_are_confirmed_beside_the_models(
+    shown: list, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(class_names, "_OF_THE_PACKAGE", ())
+    shutil.copytree(SHIPPED / "yolo-segment", settings().models / "yolo-segment")
+    app = choose(opened(), "fake", "yolo-segment")
+    assert not shown[-1].comparable
+    next(each for each in app.button if each.label == "Keep").click().run()
+    assert not app.exception, app.exception
+    assert shown[-1].comparable
+    assert shown[-1].is_a == dict.fromkeys(CARD.classes[:5], "fracture")

@@ -15,10 +15,11 @@ _OWN = "a class of its own"
 _NO_FINDING = "no finding"
 
 
-def choose_is_a(model: Sequence[str], truth: Sequence[str]) -> dict[str, str]:
+def choose_is_a(model: Sequence[str], truth: Sequence[str], *, title: str = "") -> dict[str, str]:
     """What a reader confirmed of the two lists, nothing until then, with the means to do so.
 
-    Nothing is shown where every name of the one is a name of the other.
+    Nothing is shown where every name of the one is a name of the other. `title` names the model
+    where there are several.
     """
     try:
         kept = class_names.kept(model, truth)
@@ -26,20 +27,26 @@ def choose_is_a(model: Sequence[str], truth: Sequence[str]) -> dict[str, str]:
         st.warning(literal(str(error)), icon=":material/rule:")
         return {}
     if model and truth and any(True for _ in _apart(model, truth)):
-        _show(model, truth, kept)
+        _show(model, truth, kept, title)
     return kept or {}
 
 
-def _show(model: Sequence[str], truth: Sequence[str], kept: dict[str, str] | None) -> None:
+def _show(
+    model: Sequence[str], truth: Sequence[str], kept: dict[str, str] | None, title: str
+) -> None:
     proposed = class_names.propose(model, truth)
     met = bring_together(model, truth, is_a=kept)
     if kept is None and not proposed and met.share:
         return
-    st.caption(literal(_told(kept, proposed, share=met.share)))
-    label = "Classes that mean the same"
-    with st.popover(label, icon=":material/join_inner:", width="stretch"):
+    told = _told(kept, proposed, share=met.share)
+    st.caption(literal(f"{title}: {told}" if title else told))
+    label = f"Classes of {title}" if title else "Classes that mean the same"
+    with st.popover(literal(label), icon=":material/join_inner:", width="stretch"):
         _form(model, truth, proposed if kept is None else kept)
-        if kept is not None and st.button("Forget", icon=":material/undo:", width="stretch"):
+        key = f"forget:{hash((tuple(model), tuple(truth)))}"
+        if kept is not None and st.button(
+            "Forget", icon=":material/undo:", width="stretch", key=key
+        ):
             class_names.forget(model, truth)
             st.rerun()
 

@@ -1,11 +1,15 @@
 """Two to four models: on one case side by side, or over a whole data set."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
 import streamlit as st
 
+from fracture_core.models.cards import ModelCard
 from fracture_core.ui.case_viewer import ViewerState, case_viewer
+from fracture_core.ui.cases import Case
+from fracture_core.ui.class_table import choose_is_a
 from fracture_core.ui.comparing import Comparison, carry_own, compare
 from fracture_core.ui.comparison_choice import (
     FEWEST,
@@ -64,6 +68,13 @@ def _compare(comparison: Comparison) -> None:
     write_address(state, DEFAULT)
 
 
+def _confirm_classes(cards: Sequence[ModelCard], case: Case) -> None:
+    """Each model's classes beside those of the ground truth; models with the same ones are one."""
+    titles = {card.classes: card.title for card in reversed(cards)}
+    for classes, title in titles.items():
+        choose_is_a(classes, case.classes, title=title)
+
+
 def _one_case() -> None:
     """What they agree on, and what only some find."""
     with st.sidebar:
@@ -83,6 +94,7 @@ def _one_case() -> None:
                 st.info(literal(missing), icon=":material/inventory_2:")
             offer_more()
             show_notes(cards)
+            _confirm_classes(cards, chosen)
         show_warnings(chosen.warnings, messages)
     # Always there, so that a note that comes or goes does not mount the viewer anew.
     notes = st.container()
