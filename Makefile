@@ -15,7 +15,7 @@ help:
 	@echo "make fuzz    open thousands of damaged files, minutes"
 	@echo "make bench   measure speed and print a table"
 	@echo "make bench-train  measure training beside the published loops, minutes"
-	@echo "make weights train the demo models again on synthetic data, hours"
+	@echo "make weights RADIOGRAPHS=… PRETRAINED=…   train the models that come with the package, hours"
 	@echo "make setup   only install what the app needs"
 
 app: setup
@@ -73,7 +73,7 @@ bench-train: setup-test
 	$(BIN)/python -m benchmarks training
 
 weights: setup
-	$(BIN)/python -m trainers demo-models
+	$(BIN)/python -m trainers shipped-models --radiographs "$(RADIOGRAPHS)" --pretrained "$(PRETRAINED)"
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

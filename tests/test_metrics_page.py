@@ -177,8 +177,8 @@ def test_one_class_is_switched_on_where_no_name_is_shared(
     demo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(class_names, "_OF_THE_PACKAGE", ())
-    add_folder(SHIPPED / "demo-yolo-detect")
-    app = form(demo, "demo-yolo-detect")
+    add_folder(SHIPPED / "yolo-detect")
+    app = form(demo, "yolo-detect")
     assert app.toggle(key="evaluation_one_class").value
     assert "no class name in common" in texts(app)
     assert not app.button(key="evaluation_start").disabled
@@ -279,8 +279,8 @@ def test_the_report_has_units_numbers_and_intervals(evaluated: str) -> None:
 
 
 def test_a_classifier_has_critical_errors_and_no_match_iou(demo: Path) -> None:
-    add_folder(SHIPPED / "demo-resnet")
-    evaluate(demo, "demo-resnet", limit=4)
+    add_folder(SHIPPED / "resnet")
+    evaluate(demo, "resnet", limit=4)
     app = opened()
     assert not [each for each in app.number_input if each.key == "match"]
     assert "An image shows a finding" in texts(app)

@@ -6,7 +6,6 @@ import pytest
 from fracture_core import masks
 from fracture_core.health import Fault, HealthReport, Place, Severity
 from fracture_core.types import Detections, Sample
-from trainers.demo_data import held
 from trainers.mixed_data import (
     BROKEN,
     CROP_PX,
@@ -16,6 +15,7 @@ from trainers.mixed_data import (
     cutting_of,
     leaking_images,
 )
+from trainers.synthetic_data import held
 
 
 def radiograph(*, split: str = "train", fractured: bool = True, name: str = "IMG1") -> Sample:

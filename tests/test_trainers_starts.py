@@ -17,6 +17,9 @@ from fracture_core.models.state_dicts import save_state
 from fracture_core.settings import settings
 from tests.packaged_weights import install
 from tests.trainee_networks import CLASSES, TINY, build, make_batch
+from trainers.config import TrainConfig
+from trainers.families.faster_rcnn import build as build_faster_rcnn
+from trainers.families.resnet import build as build_resnet
 from trainers.fixed_norms import FixedNorm, fix_norms
 from trainers.trainee import Trainee
 
@@ -349,3 +352,27 @@ def test_fixed_norms_are_the_norms_they_replace() -> None:
     assert not list(network.parameters())
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert network(pixels.bfloat16()).dtype == torch.bfloat16
+
+
+def test_a_light_faster_rcnn_begins_from_a_resnet_of_other_classes() -> None:
+    config = TrainConfig(
+        family="resnet", data="", input_size=64, network={"name": "resnet18", "width": 8}
+    )
+    trunk = build_resnet(config, ("healthy", "fracture"), "patches")
+    trunk.wrap(trunk.network).save(settings().models / "patches")
+    light = TrainConfig(
+        family="faster_rcnn",
+        data="",
+        input_size=64,
+        start="patches",
+        network={"name": "fasterrcnn_light", "pyramid_width": 16},
+    )
+    trainee = build_faster_rcnn(light, CLASSES, "light")
+    own, given = trainee.network.backbone.body.state_dict(), trunk.network.state_dict()
+    assert set(given) - set(own) == {"fc.weight", "fc.bias"}
+    assert all(torch.equal(own[name], given[name]) for name in own)
+    shape = trainee.card.architecture["light"]
+    assert isinstance(shape, dict)
+    assert (shape["backbone_width"], shape["pyramid_width"]) == (8, 16)
+    assert "backbone begins from" in trainee.notes[0]
+    assert trainee.train()(make_batch())["loss"].isfinite()

@@ -97,20 +97,6 @@ def train(run_folder: RunArgument) -> None:
 
 
 @app.command()
-def demo_models(
-    work: Annotated[Path, typer.Option(help="Where data and runs are kept.")] = Path(
-        "runs/demo-models"
-    ),
-    only: Annotated[list[str] | None, typer.Option(help="Only this one; repeatable.")] = None,
-) -> None:
-    """Train the models that come with the package again, on synthetic data."""
-    from trainers.demo_models import train_demo_models
-
-    for line in train_demo_models(work.absolute(), tuple(only or ())):
-        print(line)
-
-
-@app.command()
 def shipped_models(
     radiographs: Annotated[Path, typer.Option(help="FracAtlas as COCO JSON.")],
     pretrained: Annotated[Path, typer.Option(help="Folder of pretrained weights.")],

@@ -22,7 +22,7 @@ from fracture_core.demo import yolo
 from fracture_core.demo.truths import box_of
 from fracture_core.health import HealthReport
 from fracture_core.types import Detections, Sample
-from trainers.demo_data import (
+from trainers.synthetic_data import (
     TEST_PICTURES,
     TEST_SEED,
     Pair,

@@ -13,7 +13,6 @@ from fracture_core.errors import ConfigError, TrainingError
 from fracture_core.evaluations import (
     EvaluateConfig,
     Evaluation,
-    Report,
     measure_points,
     new_evaluation,
     report_of,
@@ -21,6 +20,7 @@ from fracture_core.evaluations import (
 )
 from fracture_core.health import check_health
 from fracture_core.models.cards import ModelCard, Task, write_card
+from fracture_core.models.consensus_making import consensus_card
 from fracture_core.models.library import SHIPPED
 from fracture_core.models.points import write_points
 from fracture_core.models.saving import copy_halved
@@ -29,8 +29,18 @@ from fracture_core.runs import RunFolder, open_run
 from fracture_core.scope import Scope
 from trainers.mixed_data import leaking_images, write_mixed_data
 from trainers.running import make_run
-from trainers.shipped_models import SHIPPED_MODELS, ShippedModel
+from trainers.shipped_models import (
+    CONSENSUS,
+    CONSENSUS_TITLE,
+    RULE,
+    SHIPPED_MODELS,
+    VOICES,
+    Data,
+    ShippedModel,
+)
+from trainers.synthetic_data import write_synthetic_data
 
+_MIXED: tuple[Data, ...] = ("radiographs", "crops")
 REAL, SYNTHETIC = "FracAtlas valid", "synthetic"
 TRAINING_DATA = (
     "FracAtlas (Abedeen et al., Scientific Data 2023): 1,949 radiographs of hand, leg, hip and "
@@ -42,6 +52,10 @@ SCOPE = Scope(
     # FracAtlas files forearms and elbows under hand, whole pelves under hip.
     body_parts=("hand", "arm", "shoulder", "hip", "pelvis", "leg"),
     origins=("real", "synthetic"),
+)
+NOTE = (
+    "The best checkpoint and the operating points were chosen on FracAtlas's validation images, "
+    "which flatters the metrics measured on them."
 )
 LICENCE = "CC BY 4.0 (FracAtlas); none needed for the synthetic ones"
 
@@ -74,9 +88,9 @@ class Workshop:
     radiographs: Path
     pretrained: Path
 
-    @property
-    def data(self) -> Path:
-        return self.work / "data"
+    def data(self, kind: Data) -> Path:
+        """The folder of one of the sets that models are trained on."""
+        return self.work / ("data" if kind in _MIXED else "synthetic") / kind
 
     def run(self, name: str) -> Path:
         return self.work / "runs" / name
@@ -87,21 +101,28 @@ def train_shipped_models(workshop: Workshop, only: tuple[str, ...] = ()) -> list
 
     Raises ConfigError for a name that is none, TrainingError for a model that misses its goal.
     """
-    names = only or tuple(name for name, model in SHIPPED_MODELS.items() if model.shipped)
+    shipped = (name for name, model in SHIPPED_MODELS.items() if model.shipped)
+    names = only or (*shipped, CONSENSUS)
     for name in names:
-        if name not in SHIPPED_MODELS:
-            expected = f"one of {', '.join(SHIPPED_MODELS)}"
+        if name not in (*SHIPPED_MODELS, CONSENSUS):
+            expected = f"one of {', '.join((*SHIPPED_MODELS, CONSENSUS))}"
             raise ConfigError("shipped model", expected=expected, found=repr(name))
-    if not workshop.data.is_dir():
-        write_data(workshop)
     return [line for name in names if (line := _make(name, workshop))]
 
 
-def write_data(workshop: Workshop) -> None:
-    """Radiographs and crops, without the training images that validation has too."""
+def write_data(kind: Data, workshop: Workshop) -> None:
+    """A set and the one that is made with it, where they are not there yet; of FracAtlas without
+    the training images that validation has too.
+    """
+    folder = workshop.data(kind).parent
+    if folder.is_dir():
+        return
+    if kind not in _MIXED:
+        write_whole(folder, write_synthetic_data)
+        return
     dataset = open_dataset(str(workshop.radiographs))
     left_out = leaking_images(check_health(dataset))
-    write_whole(workshop.data, lambda part: write_mixed_data(part, dataset, left_out))
+    write_whole(folder, lambda part: write_mixed_data(part, dataset, left_out))
 
 
 def write_whole(folder: Path, write: Callable[[Path], None]) -> None:
@@ -114,6 +135,8 @@ def write_whole(folder: Path, write: Callable[[Path], None]) -> None:
 
 
 def _make(name: str, workshop: Workshop) -> str:
+    if name == CONSENSUS:
+        return ship_consensus(workshop)
     model = SHIPPED_MODELS[name]
     if model.begins_from:
         _make(model.begins_from, workshop)
@@ -140,7 +163,8 @@ def _run_of(name: str, model: ShippedModel, workshop: Workshop) -> RunFolder:
     if (folder / "config.json").is_file():
         return open_run(folder)
     changes = {**model.settings, "start": start_of(model, workshop)}
-    return make_run(folder, model.recipe, str(workshop.data / model.data), changes)
+    write_data(model.data, workshop)
+    return make_run(folder, model.recipe, str(workshop.data(model.data)), changes)
 
 
 def start_of(model: ShippedModel, workshop: Workshop) -> str:
@@ -173,46 +197,63 @@ def ship(name: str, run: RunFolder, workshop: Workshop) -> str:
     }
     folder = SHIPPED / name
     card = copy_halved(trained.model_copy(update=facts), run.path / trained.weights_file, folder)
+    line = _measure(card, folder, workshop)
+    if name == answer.MODEL:
+        answer.write_answer(answer.ask_for_answer(), answer.FILE)
+    return line
+
+
+def ship_consensus(workshop: Workshop) -> str:
+    """Put the consensus of models that are shipped among them, with its metrics and points."""
+    folder = SHIPPED / CONSENSUS
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    card = consensus_card(VOICES, RULE, model_id=CONSENSUS, title=CONSENSUS_TITLE)
+    write_card(card, folder)
+    return _measure(card, folder, workshop)
+
+
+def _measure(card: ModelCard, folder: Path, workshop: Workshop) -> str:
+    """Complete the card in a folder of the package and tell of it; a model below its goal goes."""
     try:
         card = _measured(card, folder, workshop)
     except TrainingError:
         shutil.rmtree(folder)
         raise
-    if name == answer.MODEL:
-        answer.write_answer(answer.ask_for_answer(), answer.FILE)
-    size = (folder / card.weights_file).stat().st_size / 1e6
+    size = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
     metrics = "  ".join(f"{metric} {value:.3f}" for metric, value in card.metrics.items())
-    return f"{name}  {size:.1f} MB  {metrics}"
+    return f"{card.model_id}  {size:.1f} MB  {metrics}"
 
 
 def _measured(card: ModelCard, folder: Path, workshop: Workshop) -> ModelCard:
     """Evaluate on both sets, write points and the card; raises TrainingError below the goal."""
     real = evaluate_shipped(card, workshop.radiographs, "val", workshop.work)
-    synthetic = evaluate_shipped(card, workshop.data / "radiographs", "test", workshop.work)
+    synthetic = evaluate_shipped(card, workshop.data("radiographs"), "test", workshop.work)
     real = replace(real, about=real.about.model_copy(update={"data_name": "FracAtlas"}))
     metrics = {
-        **_figures(REAL, report_of(real, intervals=False), card.task),
-        **_figures(SYNTHETIC, report_of(synthetic, intervals=False), card.task),
+        **metrics_of(REAL, real, card.task),
+        **metrics_of(SYNTHETIC, synthetic, card.task),
     }
     check_goal(card, metrics)
     measured = measure_points(real)
     write_points(measured, card, folder)
     points = {p.rule: p.confidence for p in measured.points if p.confidence is not None}
-    note = "The best checkpoint and the operating points were chosen on FracAtlas's validation "
-    note += "images, which flatters the metrics measured on them."
     facts = {
         "metrics": metrics,
         "operating_points": points,
         # Most of these models miss too many small fractures for a sensitivity of 0.9.
         "opening_point": HIGH_SPECIFICITY.name,
-        "note": note,
+        # That of a consensus tells its members' notes.
+        "note": card.note if NOTE in card.note else NOTE,
     }
     card = card.model_copy(update=facts)
     write_card(card, folder)
     return card
 
 
-def _figures(where: str, report: Report, task: Task) -> dict[str, float]:
+def metrics_of(where: str, evaluation: Evaluation, task: Task) -> dict[str, float]:
+    """What a card tells of the images `where`, by names such as "FracAtlas valid AP50"."""
+    report = report_of(evaluation, intervals=False)
     asked = (*_FIGURES[task], _RANKING)
     found = {
         f"{where} {'mask ' if 'masks' in section else ''}{name}": each.value

@@ -21,7 +21,7 @@ from tests.browser.evaluated import (
 )
 
 ROOT = Path(__file__).parents[2]
-MODELS = ("demo-faster-rcnn", "demo-yolo-detect")
+MODELS = ("faster-rcnn", "yolo-detect")
 
 
 @pytest.fixture(scope="module")

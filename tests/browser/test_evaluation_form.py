@@ -14,7 +14,7 @@ def test_a_form_being_filled_in_outlives_the_end_of_another_evaluation(
 ) -> None:
     demo = write_demo(tmp_path / "set", count=16, seed=2, size=(256, 256))
     open_form(page, serve(ROOT / "streamlit_app.py"), demo)
-    press_start(page, "Demo: YOLO11n")
+    press_start(page, "YOLO11n")
     limit = page.locator(".st-key-evaluation_limit input")
     expect(limit).to_be_hidden(timeout=30_000)
     page.get_by_text("New evaluation").click()

@@ -121,12 +121,12 @@ def test_two_models_are_evaluated_and_a_cell_leads_to_its_case(
     traffic = Traffic(page)
     open_form(page, address, demo)
     fill(page, "evaluation_limit", "10")
-    start(page, "Demo: YOLO11n", clicks=2)
+    start(page, "YOLO11n", clicks=2)
     # A double click made one job.
     expect(page.get_by_text(COUNTED)).to_have_text("Evaluation (1)")
     page.locator(IDLE).wait_for()
     page.get_by_text("New evaluation").click()
-    start(page, "Demo: light Faster R-CNN")
+    start(page, "Light Faster R-CNN on MobileNetV2")
     expect(page.get_by_text(COUNTED)).to_have_text("Evaluation (2)")
 
     page.locator(".dial[data-painted]").wait_for(timeout=SLOW)

@@ -1,12 +1,11 @@
-"""What the demo models are trained on: synthetic radiographs, and parts of them.
+"""Synthetic radiographs to learn on, and parts of them.
 
-    radiographs/   512 px high: fractures, some of the same bones intact, and demo pictures
-    crops/         204 px: the surroundings of each fracture, and some of them intact
+    synthetic/     512 px high: fractures, some of the same bones intact, and demo images
     patches/       102 px: each fracture, and the same place intact
 
-Training pictures come in pairs that differ by the fracture alone: what is to be found is all that
-tells them apart, so that little training finds it. Validation and test are demo pictures as
-anybody makes them, of other seeds.
+Training images come in pairs that differ by the fracture alone: what is to be found is all that
+tells them apart, so that little training finds it. Validation and test are demo images as anybody
+makes them, of other seeds.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -40,24 +39,21 @@ _Packed = list[tuple[str, Pixels, Detections | None]]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cutting:
     """Squares of `side_px` around each fracture, `count` of each; its middle lies up to
-    `off_centre` sides from theirs. Of every `intact_every`-th the same place intact is added.
+    `off_centre` sides from theirs, and the same places intact.
     """
 
     side_px: int
     off_centre: float
     count: int = 2
-    intact_every: int = 1
 
 
 PATCHES = Cutting(side_px=102, off_centre=0.18)
-CROPS = Cutting(side_px=204, off_centre=0.3, intact_every=4)
 
 
-def write_demo_data(folder: Path) -> None:
-    """Write all sets; about 15 minutes of one core, shared by all. The folder must be new."""
+def write_synthetic_data(folder: Path) -> None:
+    """Write both sets; about 15 minutes of one core, shared by all. The folder must be new."""
     pairs = make_pairs(TRAIN_PAIRS)
-    write_radiographs(folder / "radiographs", pairs, plain_pictures())
-    write_parts(folder / "crops", pairs, CROPS)
+    write_radiographs(folder / "synthetic", pairs, plain_pictures())
     write_parts(folder / "patches", pairs, PATCHES)
 
 
@@ -150,8 +146,7 @@ def _parts(pair: Pair, split: str, cutting: Cutting, rng: np.random.Generator) -
         centre = (xyxy[:2] + xyxy[2:]) / 2
         for turn in range(cutting.count):
             left, top = centre + (rng.uniform(-far, far, 2) - 0.5) * side
-            shown = pair if rng.integers(cutting.intact_every) == 0 else (broken,)
-            for sample in shown:
+            for sample in pair:
                 name = f"{sample.sample_id}-{index}-{turn}"
                 yield _cut(sample, int(left), int(top), side, name, split)
 
