@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.rows import Row
-from fracture_core.models.base import Model, family
+from fracture_core.models.base import Model
+from fracture_core.models.families import family
 from fracture_core.types import SCORE_FLOOR, Sample
 
 BATCH = 8

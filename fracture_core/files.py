@@ -5,6 +5,7 @@ file, and what was there before stays where the disk is full.
 """
 
 import errno
+import hashlib
 import re
 import shutil
 import tempfile
@@ -87,6 +88,12 @@ def write_text(path: Path, text: str) -> None:
     """Write UTF-8 by rename; raises StorageError, and the old file stays."""
     with replacing(path) as part:
         part.write_text(text, encoding="utf-8")
+
+
+def hash_file(path: Path) -> str:
+    """The sha256 of a file, as hexadecimal digits."""
+    with path.open("rb") as reader:
+        return hashlib.file_digest(reader, "sha256").hexdigest()
 
 
 @contextmanager

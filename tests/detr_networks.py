@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fracture_core.models.base import family
 from fracture_core.models.cards import ModelCard
+from fracture_core.models.families import family
 from fracture_core.models.hf_architectures import named_config
 from fracture_core.models.hf_detr import HfDetrModel
 from fracture_core.settings import settings

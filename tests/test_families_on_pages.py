@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from fracture_core.models.base import FAMILIES
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.consensus_making import Voice, add_consensus
+from fracture_core.models.families import FAMILIES
 from fracture_core.models.library import add_named
 
 APP = Path(__file__).parents[1] / "streamlit_app.py"

@@ -13,9 +13,9 @@ from safetensors.torch import save_file
 
 from fracture_core.errors import WeightsError
 from fracture_core.models import library
-from fracture_core.models.base import FAMILIES
 from fracture_core.models.checkpoints import process, yolo
 from fracture_core.models.checkpoints.process import Kind, read_contents
+from fracture_core.models.families import FAMILIES
 from fracture_core.models.state_dicts import fit, read_state
 from fracture_core.models.yolo_architectures import _CHECKS
 from fracture_core.settings import settings

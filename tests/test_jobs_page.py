@@ -9,8 +9,9 @@ from streamlit.testing.v1 import AppTest
 from fracture_core import jobs
 from fracture_core.demo import write_demo
 from fracture_core.errors import ConfigError
+from fracture_core.files import hash_file
 from fracture_core.models.cards import ModelCard, write_card
-from fracture_core.models.library import hash_file, list_cards
+from fracture_core.models.library import list_cards
 from fracture_core.settings import settings
 from trainers.checkpoints import disk_is_full
 from trainers.config import read_config

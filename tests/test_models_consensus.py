@@ -1,5 +1,6 @@
 """A consensus: how its members' answers become one, and what its card may say."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -77,7 +78,7 @@ def card_of(model_id: str, **facts: object) -> ModelCard:
         "classes": ("fracture",),
         "input_size": 320,
         "needs_nms": True,
-        "weights_sha256": library.hashlib.sha256(model_id.encode()).hexdigest(),
+        "weights_sha256": hashlib.sha256(model_id.encode()).hexdigest(),
     }
     return ModelCard.model_validate({"model_id": model_id, **usual, **facts})
 

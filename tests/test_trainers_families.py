@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from fracture_core.models.base import family
+from fracture_core.models.families import family
 from tests.trainee_networks import (
     CLASSES,
     DETECTORS,

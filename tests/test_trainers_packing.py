@@ -17,8 +17,8 @@ from fracture_core import masks
 from fracture_core.conversion.rsna_file import Slice, write_rsna
 from fracture_core.datasets import open_dataset
 from fracture_core.errors import ConfigError, DatasetError
-from fracture_core.models.base import family
 from fracture_core.models.detr_inputs import DetrInput
+from fracture_core.models.families import family
 from fracture_core.settings import settings
 from trainers import pack_writing
 from trainers.config import FINDINGS_CLASSES, TrainConfig, make_config

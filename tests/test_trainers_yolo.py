@@ -18,7 +18,8 @@ from fracture_core.demo.layouts import write_demo
 from fracture_core.demo.samples import demo_samples
 from fracture_core.errors import ConfigError, DatasetError, TrainingError, WeightsError
 from fracture_core.models import quiet_ultralytics
-from fracture_core.models.base import Model, family
+from fracture_core.models.base import Model
+from fracture_core.models.families import family
 from fracture_core.models.library import add_model
 from fracture_core.runs import RunFolder, new_run
 from fracture_core.settings import settings

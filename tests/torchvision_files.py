@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from fracture_core.models.base import family
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.classifier import classifier_card
 from fracture_core.models.efficientnet_gate import EfficientNetGateArchitecture
+from fracture_core.models.families import family
 from fracture_core.models.faster_rcnn_light import LightShape
 from fracture_core.models.faster_rcnn_networks import FasterRcnnArchitecture
 from fracture_core.models.resnet import ResNetArchitecture

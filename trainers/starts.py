@@ -7,9 +7,10 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from fracture_core.errors import ConfigError, WeightsError
-from fracture_core.models.base import Model, family
+from fracture_core.models.base import Model
 from fracture_core.models.cards import CARD_FILE, ModelCard, read_card
 from fracture_core.models.classifier import Classifier
+from fracture_core.models.families import family
 from fracture_core.models.faster_rcnn import FasterRcnnModel
 from fracture_core.models.hf_configs import CONFIG_FILE
 from fracture_core.models.library import list_cards, open_model

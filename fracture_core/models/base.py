@@ -1,23 +1,11 @@
-"""What every model family offers, and the families there are."""
+"""What every model family offers."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from fracture_core import importing
-from fracture_core.errors import ConfigError
 from fracture_core.models.cards import ModelCard
 from fracture_core.types import Heatmap, Prediction, Sample
-
-if TYPE_CHECKING:
-    from fracture_core.models.consensus import ConsensusModel
-    from fracture_core.models.efficientnet_gate import EfficientNetGateModel
-    from fracture_core.models.fake import FakeModel
-    from fracture_core.models.faster_rcnn import FasterRcnnModel
-    from fracture_core.models.hf_detr import HfDetrModel
-    from fracture_core.models.resnet import ResNetModel
-    from fracture_core.models.scratch_detr import ScratchDetrModel
-    from fracture_core.models.yolo import YoloModel
 
 
 class Model(Protocol):
@@ -73,41 +61,3 @@ class Family(Protocol):
         Raises ConfigError where the name is not known.
         """
         ...
-
-
-if TYPE_CHECKING:
-    _KEPT_BY: tuple[Family, ...] = (
-        ConsensusModel,
-        EfficientNetGateModel,
-        FakeModel,
-        FasterRcnnModel,
-        HfDetrModel,
-        ResNetModel,
-        ScratchDetrModel,
-        YoloModel,
-    )
-
-FAMILIES: dict[str, str] = {
-    "consensus": "fracture_core.models.consensus:ConsensusModel",
-    "efficientnet_gate": "fracture_core.models.efficientnet_gate:EfficientNetGateModel",
-    "fake": "fracture_core.models.fake:FakeModel",
-    "faster_rcnn": "fracture_core.models.faster_rcnn:FasterRcnnModel",
-    "resnet": "fracture_core.models.resnet:ResNetModel",
-    "yolo": "fracture_core.models.yolo:YoloModel",
-    "hf_detr": "fracture_core.models.hf_detr:HfDetrModel",
-    "scratch_detr": "fracture_core.models.scratch_detr:ScratchDetrModel",
-}
-
-
-def check_family(name: str) -> None:
-    """Raises ConfigError for a family that is not known; imports nothing."""
-    if name not in FAMILIES:
-        raise ConfigError(name, expected=f"a model family ({', '.join(FAMILIES)})", found="none")
-
-
-def family(name: str) -> Family:
-    """The family's class, imported with its libraries on first use, by one thread at a time."""
-    check_family(name)
-    module, _, attribute = FAMILIES[name].partition(":")
-    found: Family = getattr(importing.load(module), attribute)
-    return found

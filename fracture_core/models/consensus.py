@@ -19,7 +19,7 @@ from fracture_core import boxes, masks
 from fracture_core.boxes import Float64s, Int64s
 from fracture_core.errors import ConfigError, WeightsError
 from fracture_core.fusion import Candidates, fuse
-from fracture_core.models.base import Model
+from fracture_core.models.base import Family, Model
 from fracture_core.models.cards import ModelCard, write_card
 from fracture_core.models.consensus_cards import (
     ConsensusArchitecture,
@@ -244,3 +244,6 @@ class ConsensusModel:
 
 def _name(voice: _Voice) -> str:
     return f"{voice.model.card.title}{' (mirrored)' * voice.member.flipped}"
+
+
+ADAPTER: Family = ConsensusModel

@@ -11,6 +11,7 @@ from torch import Tensor
 from fracture_core.errors import WeightsError
 from fracture_core.models import gradcam
 from fracture_core.models.architectures import named_classes, shape_of, unknown_state
+from fracture_core.models.base import Family
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.classifier import (
     RANDOM_NOTE,
@@ -183,3 +184,6 @@ def _size_of(state: State, channels: int, weights: Path) -> str:
         expected = f"an EfficientNet ({', '.join(SIZES.values())})"
         raise WeightsError(weights, expected=expected, found=found)
     return size
+
+
+ADAPTER: Family = EfficientNetGateModel

@@ -15,6 +15,7 @@ import numpy as np
 from fracture_core import boxes, masks
 from fracture_core.boxes import Float64s
 from fracture_core.errors import ConfigError, WeightsError
+from fracture_core.models.base import Family
 from fracture_core.models.cards import ModelCard, write_card
 from fracture_core.scope import SYNTHETIC
 from fracture_core.types import Detections, Heatmap, Pixels, Prediction, Sample
@@ -202,3 +203,6 @@ def _ellipse(xyxy: Float64s, height: int, width: int) -> masks.Rle:
     across = ((np.arange(left, right) + 0.5 - x) / half_x) ** 2
     down = ((np.arange(top, bottom) + 0.5 - y) / half_y) ** 2
     return masks.from_crop(down[:, None] + across <= 1, left, top, height, width)
+
+
+ADAPTER: Family = FakeModel

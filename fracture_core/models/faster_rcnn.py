@@ -18,6 +18,7 @@ import torch
 
 from fracture_core.boxes import Int64s
 from fracture_core.models import faster_rcnn_stages, gradcam
+from fracture_core.models.base import Family
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.detr_inputs import batches_of_one_shape
 from fracture_core.models.faster_rcnn_networks import (
@@ -233,3 +234,6 @@ def _card(
         architecture=architecture.model_dump(mode="json"),
         note=note,
     )
+
+
+ADAPTER: Family = FasterRcnnModel

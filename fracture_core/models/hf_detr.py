@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from fracture_core.errors import WeightsError
 from fracture_core.models.architectures import named_classes
 from fracture_core.models.attention_maps import class_and_box_evidence
+from fracture_core.models.base import Family
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.hf_architectures import (
     ARCHITECTURES,
@@ -287,3 +288,6 @@ def _card(
 
 def _numbered(count: int) -> tuple[str, ...]:
     return tuple(f"class {label}" for label in range(count))
+
+
+ADAPTER: Family = HfDetrModel

@@ -7,7 +7,6 @@ Built in are the fake model and the models that come with the package, in folder
 Nothing here imports torch: a card is read without its weights.
 """
 
-import hashlib
 import re
 import shutil
 from collections.abc import Iterator
@@ -16,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fracture_core.errors import ConfigError, WeightsError
-from fracture_core.files import working_folder
+from fracture_core.files import hash_file, working_folder
 from fracture_core.models import fake
-from fracture_core.models.base import Model, check_family, family
+from fracture_core.models.base import Model
 from fracture_core.models.cards import ModelCard, read_card, write_card
 from fracture_core.models.checkpoints.process import read_contents
 from fracture_core.models.consensus_cards import (
@@ -26,6 +25,7 @@ from fracture_core.models.consensus_cards import (
     ConsensusArchitecture,
     check_members,
 )
+from fracture_core.models.families import check_family, family
 from fracture_core.models.names import family_of
 from fracture_core.models.points import (
     Measurements,
@@ -372,9 +372,3 @@ def _copy_folder(folder: Path, part: Path) -> Path:
         if (folder / name).is_file():
             shutil.copyfile(folder / name, part / name)
     return part
-
-
-def hash_file(path: Path) -> str:
-    """The sha256 of a file, as hexadecimal digits."""
-    with path.open("rb") as reader:
-        return hashlib.file_digest(reader, "sha256").hexdigest()

@@ -2,8 +2,8 @@
 
 from pydantic import BaseModel
 
-from fracture_core.models.base import FAMILIES
 from fracture_core.models.cards import ModelCard
+from fracture_core.models.families import FAMILIES
 from fracture_core.models.library import read_library
 
 

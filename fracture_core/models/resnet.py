@@ -10,6 +10,7 @@ from torch import Tensor
 from torchvision.models import get_model_weights
 
 from fracture_core.models.architectures import named_classes, shape_of, unknown_state
+from fracture_core.models.base import Family
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.classifier import (
     RANDOM_NOTE,
@@ -176,3 +177,6 @@ def _architecture_of(state: State, weights: Path, healthy: str) -> ResNetArchite
         width=shape_of(state, "conv1.weight", 4, weights)[0],
         healthy=healthy,
     )
+
+
+ADAPTER: Family = ResNetModel

@@ -4,9 +4,8 @@ from pathlib import Path
 
 from torch import nn
 
-from fracture_core.files import replacing
+from fracture_core.files import hash_file, replacing
 from fracture_core.models.cards import ModelCard, write_card
-from fracture_core.models.library import hash_file
 from fracture_core.models.state_dicts import read_state, save_state, save_tensors
 
 WEIGHTS_FILE = "weights.safetensors"

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from fracture_core.errors import ConfigError, WeightsError
 from fracture_core.models.architectures import named_classes, shape_of
+from fracture_core.models.base import Family
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.detr_inputs import DetrInput
 from fracture_core.models.query_detector import Cells, LookedFor, QueryAnswers, QueryDetector
@@ -233,3 +234,6 @@ def _card(
         architecture=dataclasses.asdict(architecture),
         note=note,
     )
+
+
+ADAPTER: Family = ScratchDetrModel

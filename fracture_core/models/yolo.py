@@ -13,6 +13,7 @@ import torch
 
 from fracture_core.boxes import Int64s
 from fracture_core.errors import WeightsError
+from fracture_core.models.base import Family
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.checkpoints.yolo import DEFAULT_INPUT_SIZE
 from fracture_core.models.letterbox import Letterbox
@@ -339,3 +340,6 @@ def _architecture(card: ModelCard) -> dict[str, Any]:
 def _account(network: Any) -> dict[str, object]:
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return {"layers": len(network.model), "parameters": parameters}
+
+
+ADAPTER: Family = YoloModel

@@ -7,9 +7,9 @@ from pathlib import Path
 import streamlit as st
 
 from fracture_core.errors import WorkbenchError
-from fracture_core.models.base import FAMILIES
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.consensus_cards import FAMILY as CONSENSUS
+from fracture_core.models.families import FAMILIES
 from fracture_core.models.library import add_model, add_named
 from fracture_core.models.names import EXAMPLES
 from fracture_core.ui.text import literal

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
-from fracture_core.models.base import FAMILIES
+from fracture_core.models.families import FAMILIES
 from tests.hostile_files import CHECKPOINTS
 
 ROOT = Path(__file__).parents[2]
