@@ -22,14 +22,11 @@ from fracture_core.evaluations import (
     report_of,
     run_evaluation,
 )
-from fracture_core.evaluations.reporting import Setting
+from fracture_core.evaluations.report import RANKING, Breakdown, Key, Subgroup
+from fracture_core.evaluations.report_draft import Setting
 from fracture_core.evaluations.reporting_boxes import BOXES, FROC, MASKS, rate_name
-from fracture_core.evaluations.reporting_pictures import RANKING
 from fracture_core.evaluations.subgroups import (
-    Breakdown,
-    Key,
     Measuring,
-    Subgroup,
     break_down,
     offered,
 )

@@ -20,13 +20,11 @@ from fracture_core.evaluations.attributes import (
     grouping,
     lesion_sizes,
 )
-from fracture_core.evaluations.report import PointOfReport
+from fracture_core.evaluations.report import FEWEST, Breakdown, PointOfReport
+from fracture_core.evaluations.report_draft import Setting
 from fracture_core.evaluations.report_files import write_csv, write_json
 from fracture_core.evaluations.report_text import WIDTH, as_text
-from fracture_core.evaluations.reporting import Setting
 from fracture_core.evaluations.subgroups import (
-    FEWEST,
-    Breakdown,
     Measuring,
     break_down,
     headlines,
@@ -155,7 +153,7 @@ def test_a_lesion_has_a_size_in_mm_and_as_a_share_of_its_image() -> None:
         sizes_px=np.array([[400, 100], [100, 100], [40, 20]]),
         spacing_mm=np.array([[0.1, 0.2], [2.0, 1.0], [np.nan, np.nan]]),
     )
-    mm, share = lesion_sizes(evaluation)
+    mm, share = lesion_sizes(evaluation.truths, evaluation.sizes_px, evaluation.spacing_mm)
     assert (mm.name, share.name) == (SIZE_MM, SIZE_SHARE)
     assert [mm.values[k] if k >= 0 else NOT_TOLD for k in mm.codes] == [
         "below 10 mm",
@@ -163,7 +161,7 @@ def test_a_lesion_has_a_size_in_mm_and_as_a_share_of_its_image() -> None:
         NOT_TOLD,
     ]
     assert [share.values[k] for k in share.codes] == ["below 5%", "10% to 20%", "20% and more"]
-    assert lesion_sizes(detector(1, [], [(0, 0, 0)])) == ()
+    assert lesion_sizes(detector(1, [], [(0, 0, 0)]).truths, None, None) == ()
 
 
 def test_lesions_by_size_have_a_sensitivity_against_the_false_positives_of_all() -> None:

@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from fracture_core.evaluations import Evaluation
 from fracture_core.evaluations.attributes import Attribute
 from fracture_core.evaluations.report import PointOfReport
-from fracture_core.evaluations.reporting import Setting
+from fracture_core.evaluations.report_draft import Setting
 from fracture_core.evaluations.subgroups import Measuring, break_down
 from fracture_core.metrics.intervals import wilson
 from fracture_core.ui.dataset_choice import opened_dataset

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 
@@ -17,11 +17,8 @@ from fracture_core.attributes import several
 from fracture_core.datasets.attributes import MOST_VALUES
 from fracture_core.errors import ConfigError
 from fracture_core.evaluations.array_files import Array, texts_of, texts_to_arrays
-from fracture_core.metrics.columns import Bools, Float64s
+from fracture_core.metrics.columns import Bools, Columns, Float64s
 from fracture_core.types import Int64s
-
-if TYPE_CHECKING:
-    from fracture_core.evaluations.evaluation import Evaluation
 
 NOT_TOLD, MIXED = "not told", "mixed"
 SIZE_MM, SIZE_SHARE = "lesion size in mm", "lesion size, share of the image"
@@ -105,18 +102,22 @@ def grouping(attributes: Sequence[Attribute]) -> tuple[tuple[Attribute, ...], tu
     return tuple(offered), tuple(sentences)
 
 
-def lesion_sizes(evaluation: "Evaluation") -> tuple[Attribute, ...]:
-    """Bands of the size of each of (M,) truths: in mm, and as a share of the image."""
-    truths = evaluation.truths
+def lesion_sizes(
+    truths: Columns, sizes_px: Int64s | None, spacing_mm: Float64s | None
+) -> tuple[Attribute, ...]:
+    """Bands of the size of each of (M,) truths: in mm, and as a share of the image.
+
+    `sizes_px` and `spacing_mm` (I, 2) are of the images, as in `Evaluation`.
+    """
     sides = (truths.xyxy[:, 2:] - truths.xyxy[:, :2]).astype(np.float64)
     found = []
-    if evaluation.spacing_mm is not None:
+    if spacing_mm is not None:
         # Spacing is of rows and columns, sides are of x and y.
-        long_mm = (sides * evaluation.spacing_mm[truths.image][:, ::-1]).max(axis=1, initial=0)
+        long_mm = (sides * spacing_mm[truths.image][:, ::-1]).max(axis=1, initial=0)
         if np.isfinite(long_mm).any():
             found.append(_banded(SIZE_MM, long_mm, MM_BANDS, "{:g} mm"))
-    if evaluation.sizes_px is not None:
-        share = sides.max(axis=1, initial=0) / evaluation.sizes_px[truths.image].max(axis=1)
+    if sizes_px is not None:
+        share = sides.max(axis=1, initial=0) / sizes_px[truths.image].max(axis=1)
         found.append(_banded(SIZE_SHARE, share, SHARE_BANDS, "{:.0%}"))
     return tuple(found)
 

@@ -2,15 +2,17 @@
 
 from dataclasses import dataclass
 from math import isnan, nan
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from fracture_core.evaluations.evaluation import About
 from fracture_core.evaluations.scoping import banner_of
 
-if TYPE_CHECKING:
-    from fracture_core.evaluations.subgroups import Breakdown
-
 Unit = Literal["lesion", "image", "study"]
+Key = tuple[str, str, Unit, str]
+RANKING = "Ranking"
+"""The section of areas under curves."""
+FEWEST = 10
+"""Cases of a subgroup, below which nothing is held against it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +61,45 @@ class PointOfReport:
     chosen_on: str
 
 
+def key_of(figure: Figure) -> Key:
+    """What tells a figure from the others of its group."""
+    return figure.section, figure.name, figure.unit, figure.of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subgroup:
+    """One group, or all: how many `images`, `studies`, `positives` (images with anything to find)
+    and `lesions` are in it, and its `figures`, named as in the report. Of a group of lesions,
+    images are those with such a lesion.
+    """
+
+    name: str
+    images: int
+    studies: int
+    positives: int
+    lesions: int
+    figures: tuple[Figure, ...]
+
+    def figure(self, key: Key) -> Figure | None:
+        """By section, name, unit and what it is of."""
+        return next((each for each in self.figures if key_of(each) == key), None)
+
+    def is_few(self, figure: Figure) -> bool:
+        """Whether it counts fewer than `FEWEST` cases: of an area under a curve, of each kind."""
+        if figure.section == RANKING:
+            return min(self.positives, self.images - self.positives) < FEWEST
+        return figure.n < FEWEST
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Breakdown:
+    """By one attribute: `whole` are all images, or all lesions, and `groups` its parts."""
+
+    attribute: str
+    whole: Subgroup
+    groups: tuple[Subgroup, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """`pictures` whose truth is known, of `asked` · `positives` and `negatives` of them with and
@@ -80,7 +121,7 @@ class Report:
     figures: tuple[Figure, ...]
     tables: tuple[Table, ...]
     notes: tuple[str, ...]
-    breakdowns: tuple["Breakdown", ...] = ()
+    breakdowns: tuple[Breakdown, ...] = ()
     weakest: tuple[str, ...] = ()
 
     @property

@@ -5,8 +5,16 @@ from collections.abc import Iterator, Sequence
 from math import isnan
 from typing import get_args
 
-from fracture_core.evaluations.report import Figure, Report, Table, Unit
-from fracture_core.evaluations.subgroups import FEWEST, Breakdown, Subgroup, headlines_of
+from fracture_core.evaluations.report import (
+    FEWEST,
+    Breakdown,
+    Figure,
+    Report,
+    Subgroup,
+    Table,
+    Unit,
+)
+from fracture_core.evaluations.subgroups import headlines_of
 
 WIDTH = 98
 UNDEFINED = "undefined"

@@ -9,7 +9,7 @@ import numpy as np
 from fracture_core.evaluations import resampling
 from fracture_core.evaluations.measuring import Scored
 from fracture_core.evaluations.report import Table, Unit
-from fracture_core.evaluations.reporting import Draft
+from fracture_core.evaluations.report_draft import Draft
 from fracture_core.evaluations.resampling import Statistic
 from fracture_core.metrics import any_hit, coco
 from fracture_core.metrics.average_precision import AveragePrecision

@@ -3,7 +3,7 @@
 import numpy as np
 
 from fracture_core.evaluations.report import Unit
-from fracture_core.evaluations.reporting import Draft
+from fracture_core.evaluations.report_draft import Draft
 from fracture_core.metrics import greedy
 from fracture_core.metrics.columns import Bools
 from fracture_core.metrics.intervals import Proportion

@@ -8,8 +8,8 @@ import numpy as np
 from fracture_core.evaluations import resampling
 from fracture_core.evaluations.evaluation import Evaluation
 from fracture_core.evaluations.measuring import Scored
-from fracture_core.evaluations.report import Table, Unit
-from fracture_core.evaluations.reporting import Draft
+from fracture_core.evaluations.report import RANKING, Table, Unit
+from fracture_core.evaluations.report_draft import Draft
 from fracture_core.evaluations.reporting_boxes import (
     CALIBRATION,
     POINTS,
@@ -25,7 +25,7 @@ from fracture_core.metrics.studies import study_positive, study_scores
 from fracture_core.metrics.weighted import Auc, ImageCounts
 from fracture_core.types import Int64s
 
-ACCURACY, CLASSES, RANKING = "Accuracy", "Classes", "Ranking"
+ACCURACY, CLASSES = "Accuracy", "Classes"
 MACRO, WEIGHTED = "macro average", "weighted average"
 
 

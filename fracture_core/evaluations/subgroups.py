@@ -17,8 +17,17 @@ import numpy as np
 from fracture_core.evaluations.attributes import Attribute, grouping, lesion_sizes
 from fracture_core.evaluations.evaluation import Evaluation
 from fracture_core.evaluations.measuring import score_all
-from fracture_core.evaluations.report import Figure, PointOfReport, Report, Unit
-from fracture_core.evaluations.reporting import Draft, Setting
+from fracture_core.evaluations.report import (
+    FEWEST,
+    RANKING,
+    Breakdown,
+    Figure,
+    Key,
+    PointOfReport,
+    Report,
+    Subgroup,
+)
+from fracture_core.evaluations.report_draft import Draft, Setting
 from fracture_core.evaluations.reporting_boxes import (
     BOXES,
     FROC,
@@ -30,7 +39,6 @@ from fracture_core.evaluations.reporting_boxes import (
     report_point,
 )
 from fracture_core.evaluations.reporting_pictures import (
-    RANKING,
     report_areas,
     report_calls,
     report_classes,
@@ -42,43 +50,7 @@ from fracture_core.metrics.intervals import Proportion
 from fracture_core.metrics.weighted import FrocSensitivity
 from fracture_core.types import Int64s
 
-FEWEST = 10
 ALL = "all"
-Key = tuple[str, str, Unit, str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subgroup:
-    """One group, or all: how many `images`, `studies`, `positives` (images with anything to find)
-    and `lesions` are in it, and its `figures`, named as in the report. Of a group of lesions,
-    images are those with such a lesion.
-    """
-
-    name: str
-    images: int
-    studies: int
-    positives: int
-    lesions: int
-    figures: tuple[Figure, ...]
-
-    def figure(self, key: Key) -> Figure | None:
-        """By section, name, unit and what it is of."""
-        return next((each for each in self.figures if key_of(each) == key), None)
-
-    def is_few(self, figure: Figure) -> bool:
-        """Whether it counts fewer than `FEWEST` cases: of an area under a curve, of each kind."""
-        if figure.section == RANKING:
-            return min(self.positives, self.images - self.positives) < FEWEST
-        return figure.n < FEWEST
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Breakdown:
-    """By one attribute: `whole` are all images, or all lesions, and `groups` its parts."""
-
-    attribute: str
-    whole: Subgroup
-    groups: tuple[Subgroup, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,11 +63,6 @@ class Measuring:
     intervals: bool = True
 
 
-def key_of(figure: Figure) -> Key:
-    """What tells a figure from the others of its group."""
-    return figure.section, figure.name, figure.unit, figure.of
-
-
 def offered(evaluation: Evaluation) -> tuple[tuple[Attribute, ...], tuple[str, ...]]:
     """Attributes that groups can be made by, and a sentence about each that has too many values.
 
@@ -104,7 +71,11 @@ def offered(evaluation: Evaluation) -> tuple[tuple[Attribute, ...], tuple[str, .
     known, sentences = grouping(evaluation.attributes)
     if evaluation.about.task == "classify":
         return known, sentences
-    sizes = tuple(each for each in lesion_sizes(evaluation) if len(each.groups) > 1)
+    sizes = tuple(
+        each
+        for each in lesion_sizes(evaluation.truths, evaluation.sizes_px, evaluation.spacing_mm)
+        if len(each.groups) > 1
+    )
     return (*known, *sizes), sentences
 
 

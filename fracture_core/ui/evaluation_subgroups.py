@@ -14,18 +14,13 @@ from fracture_core.errors import ConfigError
 from fracture_core.evaluations import Evaluation, Figure, Listed
 from fracture_core.evaluations.attributes import Attribute
 from fracture_core.evaluations.dial import DialSetting
-from fracture_core.evaluations.report import PointOfReport
-from fracture_core.evaluations.reporting import Setting
+from fracture_core.evaluations.report import FEWEST, Breakdown, Key, PointOfReport, Subgroup, key_of
+from fracture_core.evaluations.report_draft import Setting
 from fracture_core.evaluations.subgroups import (
-    FEWEST,
-    Breakdown,
-    Key,
     Measuring,
-    Subgroup,
     break_down,
     headlines,
     joined,
-    key_of,
     offered,
     weakest,
 )
