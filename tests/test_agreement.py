@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fracture_core.agreement import agree
 from fracture_core.matching import match
 from fracture_core.types import Detections
 from tests.strategies import SIZE, boxes_xyxy, detections, thresholds, truths
+from tests.support.agreement import agree
 
 rules = st.sampled_from(["iou", "centre"])
 teams = st.lists(detections(most=8), min_size=1, max_size=4)

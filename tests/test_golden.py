@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from fracture_core import boxes, masks
-from fracture_core.agreement import agree
 from fracture_core.masks import Rle
 from fracture_core.matching import match
 from fracture_core.metrics.intervals import Proportion
@@ -23,6 +22,7 @@ from fracture_core.models.levels import (
 from fracture_core.types import Detections, Window
 from fracture_core.ui.case_viewer import ViewerState
 from tests.measurements import measured
+from tests.support.agreement import agree
 
 FOLDER = Path(__file__).parent / "golden"
 

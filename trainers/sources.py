@@ -42,11 +42,6 @@ class Source:
     def __len__(self) -> int:
         return len(self.packed)
 
-    @property
-    def is_on_device(self) -> bool:
-        """Whether all pictures lie in the GPU's memory."""
-        return self._held is not None
-
     def batch(
         self, rows: Sequence[int], generator: torch.Generator, augment: Augment | None = None
     ) -> Batch:

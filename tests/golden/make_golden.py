@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 from fracture_core import boxes, masks
-from fracture_core.agreement import agree
 from fracture_core.matching import match
 from fracture_core.metrics.intervals import Proportion
 from fracture_core.models.case_answers import answer_of
@@ -31,6 +30,7 @@ from fracture_core.ui.case_viewer import ViewerState
 sys.path.append(str(Path(__file__).parents[2]))
 
 from tests.measurements import measured
+from tests.support.agreement import agree
 
 FOLDER = Path(__file__).parent
 SIZE = 400

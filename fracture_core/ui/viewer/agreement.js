@@ -1,6 +1,6 @@
 /**
  * Where several models agree: what they show, gathered into places by the rule of
- * fracture_core/agreement.py, bit for bit.
+ * tests/support/agreement.py, bit for bit.
  */
 
 import { centreInside, iou } from "./filter.js"
