@@ -20,7 +20,7 @@ from fracture_core.runs import RunFolder
 from trainers.classification import ClassifierTrainee
 from trainers.config import TrainConfig, read_config
 from trainers.families import build_trainee
-from trainers.labelling import class_names
+from trainers.label_map import class_names
 from trainers.loop import Loop
 from trainers.packed import Packed
 from trainers.packing import pack_split

@@ -4,7 +4,6 @@ Every distinct score is a candidate, not a grid of round numbers, so a rule is m
 data allow. A rule that cannot be met has no confidence and says why.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from math import nan
 from typing import Literal
@@ -181,11 +180,6 @@ def measure(curve: Curve, confidence: float) -> Measured:
         false_positives=wrong,
         images=curve.images,
     )
-
-
-def card_points(points: Iterable[OperatingPoint]) -> dict[str, float]:
-    """Name of the rule → confidence, as a model card holds them; rules not met are left out."""
-    return {point.rule.name: point.confidence for point in points if point.confidence is not None}
 
 
 # Where on the curve, or why nowhere.

@@ -8,7 +8,8 @@ stopped            it was asked to stop and stopped after a checkpoint
 job.json           when it was submitted, to whom, and how often it was started
 stopping           somebody asked it to stop
 exit_code          written last by whoever started it, when none of its processes is left
-weights.safetensors, evaluation.json, points.json
+weights.safetensors, points.json
+evaluations/       validation/ and test/: evaluations of the best checkpoint, which end the training
 card.json          written last, by rename: a folder with a card is a finished run and a model
 
 An evaluation has answers in place of checkpoints and weights, and its evaluation.json comes last.
@@ -105,6 +106,10 @@ class RunFolder:
     @property
     def evaluation(self) -> Path:
         return self.path / "evaluation.json"
+
+    @property
+    def evaluations(self) -> Path:
+        return self.path / "evaluations"
 
     @property
     def card(self) -> Path:

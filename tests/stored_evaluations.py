@@ -14,10 +14,10 @@ from fracture_core.settings import settings
 SIDE_PX = 400
 
 
-def store(evaluation: Evaluation, name: str) -> Path:
-    """A complete folder under the home folder, as one that was run."""
+def store(evaluation: Evaluation, name: str, place: Path | None = None) -> Path:
+    """A complete folder in `place`, as one that was run; by default under the home folder."""
     about, count = evaluation.about, len(evaluation)
-    run = new_run(settings().evaluations / name)
+    run = new_run((place or settings().evaluations) / name)
     config = EvaluateConfig(model=about.model_id, data=about.data, split=about.split)
     write_config(config, run.config)
     truths = Truths(

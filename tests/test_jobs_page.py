@@ -1,6 +1,8 @@
 """The pages that launch trainings and show the queue."""
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,8 @@ from fracture_core.files import hash_file
 from fracture_core.models.cards import ModelCard, write_card
 from fracture_core.models.library import list_cards
 from fracture_core.settings import settings
+from tests.dial_evaluations import simulated
+from tests.stored_evaluations import store
 from trainers.checkpoints import disk_is_full
 from trainers.config import read_config
 from trainers.recipes import find_recipe
@@ -20,6 +24,7 @@ from trainers.running import make_run
 
 APP = Path(__file__).parents[1] / "streamlit_app.py"
 PAGES = Path(__file__).parents[1] / "pages" / "train"
+OLD_RUNS = Path(__file__).parent / "old_runs"
 
 
 @pytest.fixture(scope="module")
@@ -106,8 +111,6 @@ def test_a_waiting_run_can_be_stopped_resumed_and_deleted(demo, no_trainer):
 
 
 def test_a_run_folder_deleted_under_the_page_is_gone_from_it(demo, no_trainer):
-    import shutil
-
     for name in ("one", "two"):
         finished_run(name, demo)
     app = open_jobs()
@@ -258,3 +261,34 @@ def test_a_run_is_made_among_the_others_only(demo, no_trainer, went, tmp_path):
     assert went == []
     assert not (tmp_path / "elsewhere").exists()
     assert not (settings().runs.parent / "elsewhere").exists()
+
+
+def test_a_finished_training_leads_to_its_metrics(demo, no_trainer):
+    folder = finished_run("first", demo)
+    for name, split in (("validation", "val"), ("test", "test")):
+        made = simulated(8, 4)
+        about = made.about.model_copy(update={"split": split})
+        store(replace(made, about=about), name, folder / "evaluations")
+    app = open_jobs()
+    assert not app.exception
+    links = [each.proto for each in app.get("page_link")]
+    assert [(each.label, each.query_string) for each in links] == [
+        ("Show its figures on val", "evaluation=first%2Fvalidation"),
+        ("Show its figures on test", "evaluation=first%2Ftest"),
+    ]
+    app.query_params["evaluation"] = "first/validation"
+    app.switch_page("pages/evaluate/metrics.py").run()
+    assert not app.exception
+    assert app.selectbox(key="evaluation").value == "first/validation"
+
+
+def test_a_training_of_before_tells_what_it_came_to(demo, no_trainer):
+    folder = finished_run("first", demo)
+    shutil.copy(OLD_RUNS / "gate" / "evaluation.json", folder)
+    app = open_jobs()
+    assert not app.exception
+    said = [each.value.replace("\\", "") for each in app.caption]
+    assert any(each.startswith("On 2 images of test: accuracy 0.500, bal") for each in said)
+    (folder / "evaluation.json").write_text("{}")
+    app.run()
+    assert "expected what a training came to" in app.error[0].value

@@ -2,19 +2,15 @@
 
 import math
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fracture_core.errors import ConfigError
 from fracture_core.metrics.intervals import wilson
-from fracture_core.models.cards import ModelCard
 from fracture_core.operating_points import (
     MAX_F1,
-    OperatingPoint,
     Rule,
-    card_points,
     choose,
     classifier_curve,
     detector_curve,
@@ -186,25 +182,3 @@ def test_a_bound_out_of_range_is_refused() -> None:
         Rule(aim="FP per image ≤", bound=math.nan)
     with pytest.raises(ValueError, match="finite numbers"):
         classifier_curve([0.5, math.nan], [True, False])
-
-
-def test_points_go_into_a_card_by_their_rule() -> None:
-    curve = classifier_curve(np.array([0.25, 0.75], np.float32), [False, True])
-    rules = (MAX_F1, Rule(aim="sensitivity ≥", bound=0.9), Rule(aim="FP per image ≤", bound=1))
-    points = [choose(curve, rule) for rule in rules]
-    unmet = OperatingPoint(
-        rule=Rule(aim="specificity ≥", bound=1), unit="image", confidence=None, measured=None
-    )
-    named = card_points([*points, unmet])
-    assert named == {"max F1": 0.75, "sensitivity ≥ 0.9": 0.75, "FP per image ≤ 1": 0.25}
-    card = ModelCard(
-        model_id="m",
-        title="M",
-        family="fake",
-        task="classify",
-        classes=("a",),
-        input_size=32,
-        needs_nms=False,
-        operating_points=named,
-    )
-    assert ModelCard.model_validate_json(card.model_dump_json()).operating_points == named

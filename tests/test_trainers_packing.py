@@ -22,7 +22,7 @@ from fracture_core.models.families import family
 from fracture_core.settings import settings
 from trainers import pack_writing
 from trainers.config import FINDINGS_CLASSES, TrainConfig, make_config
-from trainers.labelling import Labelling, class_names
+from trainers.label_map import class_names, label_map
 from trainers.packed import FACTS, PIXELS, TRUTH, Packed
 from trainers.packing import chosen_samples, pack, pack_split
 from trainers.reading import Reader
@@ -124,7 +124,7 @@ class TestContent:
 
     def test_masks_come_along(self, tmp_path: Path) -> None:
         dataset = open_dataset(write_yolo(tmp_path / "set", outlines=True))
-        labelling = Labelling.of(dataset, config())
+        labelling = label_map(dataset, config())
         packed = pack(dataset, dataset.ids, size_of=square, labelling=labelling, masks=True)
         truth = packed.samples()[2].truth
         assert truth is not None

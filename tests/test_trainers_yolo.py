@@ -17,6 +17,8 @@ from fracture_core.datasets import open_dataset
 from fracture_core.demo.layouts import write_demo
 from fracture_core.demo.samples import demo_samples
 from fracture_core.errors import ConfigError, DatasetError, TrainingError, WeightsError
+from fracture_core.evaluations.folders import look_at
+from fracture_core.metrics.summary import detector_metrics
 from fracture_core.models import quiet_ultralytics
 from fracture_core.models.base import Model
 from fracture_core.models.families import family
@@ -27,11 +29,11 @@ from fracture_core.types import Detections
 from tests.yolo_files import CLASSES, save_checkpoint, yolo_network
 from trainers.checkpoints import load_state
 from trainers.config import Augment, TrainConfig, make_config
-from trainers.figures import candidates, detector_figures, predict_all
 from trainers.journal import Journal
-from trainers.labelling import Labelling
+from trainers.label_map import label_map
 from trainers.packing import chosen_samples
 from trainers.running import make_run, train_run
+from trainers.validation import candidates, predict_all
 from trainers.yolo import fit
 from trainers.yolo.crops import cut
 from trainers.yolo.folder import write_folder
@@ -712,7 +714,7 @@ def test_a_run_from_recipe_to_card(
     assert card is not None
     assert card.family == "yolo"
     assert (run.path / card.weights_file).is_file()
-    assert run.evaluation.is_file()
+    assert look_at(run.evaluations / "validation").complete
 
 
 @pytest.mark.parametrize(
@@ -765,10 +767,13 @@ def test_eight_pictures_are_learnt_by_heart(
     samples = chosen_samples(dataset, config, "train")
     assert len(samples) == 8
     found = candidates(predict_all(model, samples), model.card, config.nms_iou)
-    labelling = Labelling.of(dataset, config)
+    labelling = label_map(dataset, config)
     truths = [
         Detections.truth(each.truth.xyxy, labelling.labels(each), each.truth.masks)
         for each in samples
         if each.truth is not None
     ]
-    assert detector_figures(found, truths, model.card, config)[monitor] >= 0.9
+    metrics = detector_metrics(
+        found, truths, 1, confidence=0.5, match_iou=0.5, masks=model.card.task == "segment"
+    )
+    assert metrics[monitor] >= 0.9

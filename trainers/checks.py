@@ -12,7 +12,7 @@ from fracture_core.models.cards import ModelCard
 from fracture_core.runs import RunFolder
 from trainers.checkpoints import disk_is_full
 from trainers.config import MONITORS, TrainConfig
-from trainers.labelling import CLASSIFIERS
+from trainers.label_map import CLASSIFIERS
 from trainers.trainee import Trainee
 
 # Weights and the optimiser's two moments in each of two checkpoints, and the weights once more.

@@ -19,11 +19,12 @@ from fracture_core.datasets import Dataset
 from fracture_core.datasets.findings import Finding
 from fracture_core.datasets.records import RecordedDataset
 from fracture_core.errors import ConfigError, DatasetError
+from fracture_core.evaluations.labelling import Labelling
 from fracture_core.masks import Rle
 from fracture_core.types import Sample
 from trainers.batches import NOTHING
 from trainers.config import TrainConfig
-from trainers.labelling import Labelling
+from trainers.label_map import label_map
 from trainers.pack_writing import Plan, load_or_write
 from trainers.packed import Packed, Truth
 from trainers.reading import Reader
@@ -38,7 +39,7 @@ def pack_split(dataset: Dataset, config: TrainConfig, split: str, size_of: SizeO
 
     `size_of` gives the network's input for a picture's height and width.
     """
-    labelling = Labelling.of(dataset, config)
+    labelling = label_map(dataset, config)
     return pack(
         dataset,
         _ids(dataset, split),
@@ -80,7 +81,7 @@ def pack(
 def chosen_samples(dataset: Dataset, config: TrainConfig, split: str) -> tuple[Sample, ...]:
     """The pictures of a split that `pack_split` packs, as they are; raises as it does."""
     reader = Reader(dataset=dataset, workers=_workers())
-    known = _known(reader, _ids(dataset, split), Labelling.of(dataset, config))
+    known = _known(reader, _ids(dataset, split), label_map(dataset, config))
     return tuple(_draw(known, config.limit, config.seed))
 
 

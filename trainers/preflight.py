@@ -30,7 +30,7 @@ from trainers.checks import (
 )
 from trainers.config import TrainConfig
 from trainers.families import build_trainee
-from trainers.labelling import CLASSIFIERS, class_names
+from trainers.label_map import CLASSIFIERS, class_names
 
 _STEPS = 3
 Level = Literal["ok", "warning", "error"]

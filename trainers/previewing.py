@@ -8,7 +8,7 @@ from fracture_core.types import Sample
 from trainers.checkpoints import BEST, load_state
 from trainers.config import read_config
 from trainers.families import build_trainee
-from trainers.labelling import Labelling
+from trainers.label_map import label_map
 from trainers.packing import chosen_samples
 
 
@@ -31,7 +31,7 @@ def validation_samples(run: RunFolder, count: int) -> tuple[Sample, ...]:
     """The first `count` pictures of the validation split that have a finding."""
     config = read_config(run.config)
     dataset = open_dataset(config.data)
-    labelling = Labelling.of(dataset, config)
+    labelling = label_map(dataset, config)
     samples = chosen_samples(dataset, config, config.valid_split)
     found = [each for each in samples if len(labelling.labels(each))]
     return tuple(found[:count])

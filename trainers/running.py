@@ -15,9 +15,9 @@ from fracture_core.stopping import stop_on_signal
 from trainers.checks import check_classes, check_data, check_disk, check_machine, check_monitor
 from trainers.config import TrainConfig, read_config, write_config
 from trainers.families import build_trainee
-from trainers.finishing import finish
+from trainers.finalise import finalise
 from trainers.journal import Journal
-from trainers.labelling import class_names
+from trainers.label_map import class_names
 from trainers.packing import pack_split
 from trainers.recipes import find_recipe
 from trainers.sampling import has_finding, rows_of_epoch
@@ -58,7 +58,7 @@ def train_run(run: RunFolder) -> ModelCard | None:
             if model is None:
                 run.stopped.touch()
                 return None
-            return finish(config, dataset, run, model, journal)
+            return finalise(config, dataset, run, model, journal)
 
 
 def _fit(

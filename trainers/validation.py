@@ -1,27 +1,27 @@
 """Validation after every epoch: the loss, and the project's own figures on the same pictures."""
 
 import copy
+from collections.abc import Sequence
 
+import numpy as np
 import torch
 
+from fracture_core.metrics.summary import Metrics, classifier_metrics, detector_metrics
+from fracture_core.models.base import Model
+from fracture_core.models.cards import ModelCard
+from fracture_core.types import Detections, Int64s, Prediction, Sample
 from trainers.config import TrainConfig
-from trainers.figures import (
-    Figures,
-    candidates,
-    classifier_figures,
-    detector_figures,
-    predict_all,
-)
 from trainers.packed import Packed
 from trainers.seeds import generator_at, seed_everything
 from trainers.sources import Source
 from trainers.trainee import Trainee
 
 _PLACE = 1_000_003
+_AT_A_TIME = 64
 
 
 class Validator:
-    """Figures of a network on packed pictures, which are what its adapter would make of them.
+    """Metrics of a network on packed pictures, which are what its adapter would make of them.
 
     Boxes are compared in packed pixels: scaling both sides alike changes no IoU.
     """
@@ -31,7 +31,7 @@ class Validator:
         self._source = Source(packed, device, on_device=config.data_on_device)
         self._packed = packed
 
-    def figures(self, trainee: Trainee) -> Figures:
+    def figures(self, trainee: Trainee) -> Metrics:
         """By name; the network is left in the mode it was in."""
         was_training = trainee.training
         trainee.eval()
@@ -51,13 +51,41 @@ class Validator:
             total += float(trainee(batch)["loss"]) * len(batch)
         return total / count
 
-    def _judge(self, trainee: Trainee) -> Figures:
+    def _judge(self, trainee: Trainee) -> Metrics:
         model = trainee.wrap(copy.deepcopy(trainee.network))
         samples = self._packed.samples()
         predictions = predict_all(model, samples)
         if model.card.task == "classify":
-            classes = self._packed.truth.image_classes.tolist()
-            return classifier_figures(predictions, classes, model.card)
-        found = candidates(predictions, model.card, self._config.nms_iou)
+            classes = self._packed.truth.image_classes
+            return classifier_metrics(classes, called(predictions), len(model.card.classes))
         truths = [sample.truth for sample in samples if sample.truth is not None]
-        return detector_figures(found, truths, model.card, self._config)
+        return detector_metrics(
+            candidates(predictions, model.card, self._config.nms_iou),
+            truths,
+            len(model.card.classes),
+            confidence=self._config.shown_confidence,
+            match_iou=self._config.match_iou,
+            masks=model.card.task == "segment",
+        )
+
+
+def predict_all(model: Model, samples: Sequence[Sample]) -> list[Prediction]:
+    """Raw answers to all samples, some at a time, so that not all pictures are in memory."""
+    found: list[Prediction] = []
+    for start in range(0, len(samples), _AT_A_TIME):
+        found += model.predict(samples[start : start + _AT_A_TIME])
+    return found
+
+
+def candidates(
+    predictions: Sequence[Prediction], card: ModelCard, nms_iou: float
+) -> list[Detections]:
+    """All of them, after NMS where the network's boxes need it."""
+    raw = [prediction.detections for prediction in predictions]
+    return [each.nms(nms_iou) for each in raw] if card.needs_nms else raw
+
+
+def called(predictions: Sequence[Prediction]) -> Int64s:
+    """(N,) the class of the highest score, of a classifier's answers to N pictures."""
+    scores = [each.class_scores for each in predictions if each.class_scores is not None]
+    return np.array([each.argmax() for each in scores], dtype=np.int64)

@@ -51,6 +51,11 @@ class About(BaseModel):
     is_a: dict[str, str] = {}
     kinds: tuple[str, ...] = ()
 
+    @property
+    def tells_findings(self) -> bool:
+        """Whether the model tells findings from none: a classifier needs a class for nothing."""
+        return self.task != "classify" or self.healthy in self.classes
+
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
@@ -117,7 +122,7 @@ class Evaluation:
     def positive(self) -> Bools:
         """(I,) whether there is anything to find; False where nothing is known."""
         if self.about.task == "classify":
-            if self.about.healthy not in self.about.classes:
+            if not self.about.tells_findings:
                 return np.zeros(len(self), dtype=np.bool_)
             healthy = self.about.classes.index(self.about.healthy)
             known, ill = self.image_classes != UNKNOWN_CLASS, self.image_classes != healthy
@@ -126,6 +131,14 @@ class Evaluation:
         marks = np.zeros(len(self), dtype=np.bool_)
         marks[self.truths.image] = True
         return marks
+
+    @property
+    def called(self) -> Int64s:
+        """(I,) the class with the highest score; ValueError for a model without such scores."""
+        if self.class_scores is None:
+            raise ValueError("class_scores: expected those of a classifier, got none")
+        best: Int64s = np.argmax(self.class_scores, axis=1).astype(np.int64)
+        return best
 
     def judged(self) -> Self:
         """Only the pictures of which the truth is known."""

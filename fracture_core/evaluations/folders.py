@@ -6,6 +6,8 @@ parts/              answers so far
 truths.npz answers.npz
 evaluation.json     written last, by rename: the evaluation is complete
 report.json, report.csv, figures/
+
+They lie under the home folder, or in the run folder of the training that ended with them.
 """
 
 import re
@@ -56,8 +58,9 @@ class Completed(BaseModel):
 class Listed:
     """An evaluation as it lies in a folder.
 
-    `config` None = unreadable · `about` None = not begun · `pictures` answered, 0 while it runs ·
-    `unreadable` how many pictures could not be read · `problem` why it cannot be used, or "".
+    `name` is the folder's, with the run's before it where a training made it · `config` None =
+    unreadable · `about` None = not begun · `pictures` answered, 0 while it runs · `unreadable` how
+    many pictures could not be read · `problem` why it cannot be used, or "".
     """
 
     folder: Path
@@ -68,6 +71,11 @@ class Listed:
     unreadable: int
     complete: bool
     problem: str
+
+    @property
+    def file_stem(self) -> str:
+        """How files of it are called."""
+        return self.name.replace("/", "-")
 
 
 def new_evaluation(
@@ -86,17 +94,36 @@ def new_evaluation(
 
 
 def list_evaluations() -> list[Listed]:
-    """All under the home folder, the latest first; never raises."""
+    """All under the home folder, those of trainings too, the latest first; never raises.
+
+    One that a training has not ended yet is the training's own affair.
+    """
+    folders = {each: each.name for each in _folders_in(settings().evaluations)}
+    for run in _folders_in(settings().runs):
+        folders |= _made_by(RunFolder(path=run))
+    return [look_at(each, folders[each]) for each in sorted(folders, key=_changed, reverse=True)]
+
+
+def evaluations_of(run: RunFolder) -> list[Listed]:
+    """The complete evaluations that a training ended with, in order; never raises."""
+    return [look_at(folder, name) for folder, name in _made_by(run).items()]
+
+
+def _made_by(run: RunFolder) -> dict[Path, str]:
+    folders = _folders_in(run.evaluations)
+    complete = [each for each in folders if RunFolder(path=each).evaluation.is_file()]
+    return {each: f"{run.name}/{each.name}" for each in sorted(complete, key=_changed)}
+
+
+def _folders_in(place: Path) -> list[Path]:
     try:
-        folders = [each for each in settings().evaluations.iterdir() if each.is_dir()]
+        return [each for each in place.iterdir() if each.name[0] != "." and each.is_dir()]
     except OSError:
         return []
-    visible = [each for each in folders if not each.name.startswith(".")]
-    return [look_at(each) for each in sorted(visible, key=_changed, reverse=True)]
 
 
-def look_at(folder: Path) -> Listed:
-    """One evaluation, without its answers; never raises."""
+def look_at(folder: Path, name: str = "") -> Listed:
+    """One evaluation, called after its folder or by `name`, without its answers; never raises."""
     run = RunFolder(path=folder)
     config, done, problem = None, None, ""
     try:
@@ -108,7 +135,7 @@ def look_at(folder: Path) -> Listed:
         problem = str(_half_written(run))
     return Listed(
         folder=folder,
-        name=folder.name,
+        name=name or folder.name,
         config=config,
         about=done.about if done else _begun(run),
         pictures=done.pictures if done else 0,

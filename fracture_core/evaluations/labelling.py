@@ -21,8 +21,9 @@ FINDING = "finding"
 class Labelling:
     """`classes` are the model's, then those only the truth knows · `moved` says which of them each
     of the data set's is, `answered` which each of the model's is, −1 = no finding · `healthy`
-    "nothing here", "" = there is none · `image_class` the class of a picture, −1 = unknown ·
-    `kinds` the data set's own classes where several of them count as one, else none.
+    "nothing here", "" = there is none · `image_class` the class of a picture, −1 = unknown, which
+    counts only where the model `classifies` pictures · `kinds` the data set's own classes where
+    several of them count as one, else none.
     """
 
     classes: tuple[str, ...]
@@ -31,7 +32,22 @@ class Labelling:
     answered: tuple[int, ...]
     healthy: str
     image_class: Callable[[Sample], int]
+    classifies: bool = False
     kinds: tuple[str, ...] = ()
+
+    def knows(self, sample: Sample) -> bool:
+        """Whether enough is known of a picture to learn from it, or to judge an answer by."""
+        if self.classifies:
+            return self.image_class(sample) != UNKNOWN_CLASS
+        return sample.truth is not None
+
+    def labels(self, sample: Sample) -> Int64s:
+        """(n,) which of these classes each of its boxes is, −1 = no finding; none where its truth
+        is unknown.
+        """
+        given = (sample.truth or Detections.empty()).labels
+        found: Int64s = np.asarray(self.moved, dtype=np.int64)[given]
+        return found
 
     def truth(self, sample: Sample) -> Detections:
         """Its boxes in these classes; none where it is unknown."""
@@ -39,8 +55,7 @@ class Labelling:
 
     def truth_kinds(self, sample: Sample) -> Int64s:
         """(n,) which of `kinds` each box of `truth` is."""
-        labels = (sample.truth or Detections.empty()).labels
-        kept: Int64s = labels[np.asarray(self.moved, dtype=np.int64)[labels] != NO_CLASS]
+        kept: Int64s = (sample.truth or Detections.empty()).labels[self.labels(sample) != NO_CLASS]
         return kept
 
 
@@ -57,7 +72,8 @@ def label(
 
 def _label(card: ModelCard, dataset: Dataset, *, one_class: bool, is_a: IsA) -> Labelling:
     if card.task == "classify":
-        return _of_classifier(card, dataset, one_class=one_class, is_a=is_a)
+        judged = _of_classifier(card, dataset, one_class=one_class, is_a=is_a)
+        return replace(judged, classifies=True)
     if one_class:
         name = card.classes[0] if len(card.classes) == 1 else FINDING
         return Labelling(
@@ -85,7 +101,7 @@ def _of_classifier(card: ModelCard, dataset: Dataset, *, one_class: bool, is_a: 
 
         def by_name(moved: Sequence[int], names: Sequence[str]) -> Callable[[Sample], int]:
             nothing = names.index(healthy) if healthy else UNKNOWN_CLASS
-            return _named_class([nothing if at == NO_CLASS else at for at in moved], nothing)
+            return by_named_class([nothing if at == NO_CLASS else at for at in moved], nothing)
 
         return _by_name(card, dataset, table, healthy, by_name)
     if healthy and (one_class or len(others) == 1):
@@ -128,11 +144,16 @@ def _by_findings(
         moved=(something,) * len(dataset.classes),
         answered=tuple(nothing if name == healthy else something for name in card.classes),
         healthy=healthy,
-        image_class=_named_class((something,) * len(dataset.classes), nothing),
+        image_class=by_named_class((something,) * len(dataset.classes), nothing),
     )
 
 
-def _named_class(moved: Sequence[int], nothing: int) -> Callable[[Sample], int]:
+def by_any_finding(sample: Sample) -> int:
+    """1 where its truth holds anything, 0 where nothing, −1 where it is unknown."""
+    return UNKNOWN_CLASS if sample.truth is None else int(len(sample.truth) > 0)
+
+
+def by_named_class(moved: Sequence[int], nothing: int) -> Callable[[Sample], int]:
     """By the picture's own class, or by its truth; `nothing` is the class of a picture without."""
 
     def find(sample: Sample) -> int:

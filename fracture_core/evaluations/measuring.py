@@ -42,20 +42,6 @@ class Scored:
     right: Bools
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """Whose answers to what, and how boxes were merged and matched."""
-
-    model_id: str
-    weights_sha256: str
-    data: str
-    data_stamp: str
-    split: str
-    nms_iou: float
-    match_iou: float
-    one_class: bool
-
-
 def measure_points(
     evaluation: Evaluation,
     rules: Sequence[Rule] = RULES,
@@ -67,34 +53,19 @@ def measure_points(
 
     Raises ConfigError for a classifier none of whose classes means that nothing is there.
     """
-    about = evaluation.about
-    source = Source(
+    about, scored = evaluation.about, score_all(evaluation, nms_iou, match_iou)
+    points = [choose(scored.curve, rule) for rule in rules]
+    chosen = [point.confidence for point in points if point.confidence is not None]
+    return Measurements(
         model_id=about.model_id,
         weights_sha256=about.weights_sha256,
         data=about.data_name,
         data_stamp=about.data_stamp,
         split=about.split,
+        unit=scored.curve.unit,
         nms_iou=nms_iou,
         match_iou=match_iou,
         one_class=about.one_class,
-    )
-    return measurements_of(source, score_all(evaluation, nms_iou, match_iou), rules)
-
-
-def measurements_of(source: Source, scored: Scored, rules: Sequence[Rule] = RULES) -> Measurements:
-    """All that is kept of a model beside its card."""
-    points = [choose(scored.curve, rule) for rule in rules]
-    chosen = [point.confidence for point in points if point.confidence is not None]
-    return Measurements(
-        model_id=source.model_id,
-        weights_sha256=source.weights_sha256,
-        data=source.data,
-        data_stamp=source.data_stamp,
-        split=source.split,
-        unit=scored.curve.unit,
-        nms_iou=source.nms_iou,
-        match_iou=source.match_iou,
-        one_class=source.one_class,
         created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
         code_version=version("fracture-workbench"),
         points=tuple(_point(point) for point in points),
@@ -111,11 +82,7 @@ def apply_points(measured: Measurements, evaluation: Evaluation) -> Measurements
     about = evaluation.about
     _refuse_others(measured, evaluation)
     curve = score_all(evaluation, measured.nms_iou, measured.match_iou).curve
-    return applied_to(measured, curve, f"{about.data_name}, split {about.split}")
-
-
-def applied_to(measured: Measurements, curve: Curve, where: str) -> Measurements:
-    """The same points, each with what it reaches on a curve of other pictures."""
+    where = f"{about.data_name}, split {about.split}"
     points = [
         point
         if point.confidence is None
@@ -132,7 +99,7 @@ def score_all(evaluation: Evaluation, nms_iou: float, match_iou: float) -> Score
     judged = evaluation.judged()
     about = evaluation.about
     if about.task == "classify":
-        if about.healthy not in about.classes:
+        if not about.tells_findings:
             raise ConfigError(
                 about.title,
                 expected="a class that means that nothing is there",
@@ -166,7 +133,7 @@ def _refuse_others(measured: Measurements, evaluation: Evaluation) -> None:
             expected=f"an evaluation with {words[measured.one_class]}, as they were chosen",
             found=words[about.one_class],
         )
-    # A training knows no stamp, only the name of its data.
+    # Trainings of before knew no stamp, only the name of their data.
     stamped = measured.data_stamp or measured.data
     if stamped in (about.data_stamp, about.data_name) and about.split == measured.split:
         raise ConfigError(

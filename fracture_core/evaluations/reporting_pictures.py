@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from fracture_core.evaluations import resampling
-from fracture_core.evaluations.evaluation import Evaluation
 from fracture_core.evaluations.measuring import Scored
 from fracture_core.evaluations.report import RANKING, Table, Unit
 from fracture_core.evaluations.report_draft import Draft
@@ -23,7 +22,6 @@ from fracture_core.metrics.intervals import Proportion
 from fracture_core.metrics.rates import precision_recall, roc
 from fracture_core.metrics.studies import study_positive, study_scores
 from fracture_core.metrics.weighted import Auc, ImageCounts
-from fracture_core.types import Int64s
 
 ACCURACY, CLASSES = "Accuracy", "Classes"
 MACRO, WEIGHTED = "macro average", "weighted average"
@@ -124,7 +122,7 @@ def _report_point(draft: Draft, whole: _Wholes, rule: str, confidence: float) ->
 def report_classes(draft: Draft) -> None:
     """The usual report of a classifier, its confusion and calibration."""
     evaluation = draft.evaluation
-    about, truth, called = evaluation.about, evaluation.image_classes, called_classes(evaluation)
+    about, truth, called = evaluation.about, evaluation.image_classes, evaluation.called
     found = report(truth, called, len(about.classes))
     how, images = "the class with the highest score", len(evaluation)
     right = Proportion(count=int((truth == called).sum()), total=images)
@@ -176,17 +174,7 @@ def _report_averages(draft: Draft, found: Report, how: str) -> None:
         (CLASSES, "F1", *facts) for facts in zip(names, supports, found.f1.tolist(), strict=True)
     ]
     first = len(draft.figures)
-    drawn = resampling.class_figures(
-        evaluation.image_classes, called_classes(evaluation), len(names)
-    )
+    drawn = resampling.class_figures(evaluation.image_classes, evaluation.called, len(names))
     draft.resample(range(first, first + len(values)), drawn)
     for section, name, of, n, value in values:
         draft.number(section, name, "image", n, value, how, of)
-
-
-def called_classes(evaluation: Evaluation) -> Int64s:
-    """(I,) the class with the highest score; ValueError for a model that has no such scores."""
-    if evaluation.class_scores is None:
-        raise ValueError("class_scores: expected those of a classifier, got none")
-    called: Int64s = np.argmax(evaluation.class_scores, axis=1).astype(np.int64)
-    return called

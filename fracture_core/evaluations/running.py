@@ -17,7 +17,7 @@ from fracture_core.class_names import NO_CLASS, relabel
 from fracture_core.datasets import Dataset, open_dataset
 from fracture_core.errors import BadInput, ConfigError
 from fracture_core.evaluations.config import EvaluateConfig, read_config
-from fracture_core.evaluations.evaluation import UNKNOWN_CLASS, About, Evaluation
+from fracture_core.evaluations.evaluation import About, Evaluation
 from fracture_core.evaluations.folders import (
     ANSWERS,
     PARTS,
@@ -76,14 +76,43 @@ def run_evaluation(
         dataset = open_dataset(Path(config.data))
         ids = ids_of(dataset, config)
         model = _open(config.model, dataset)
-        labelling = label(model.card, dataset, one_class=config.one_class, is_a=config.is_a)
-        about, truths, unreadable = _begin(run, config, dataset, model.card, labelling, ids)
-        work = _Work(run, dataset, model, labelling, truths)
-        if not work.go_on(progress, stop):
+        if not _answer(run, dataset, model, model.card, ids, progress, stop):
             run.stopped.touch()
             return None
-        _complete(run, about, truths, (*unreadable, *work.unreadable()))
     return load_evaluation(run.path)
+
+
+def evaluate_opened(
+    run: RunFolder, dataset: Dataset, model: Model, card: ModelCard, ids: Sequence[str]
+) -> Evaluation:
+    """The evaluation of a new folder, by a model and on a data set that are open already.
+
+    `card` is the one that the model is going to have, `ids` the pictures to ask about. Raises as
+    `run_evaluation`.
+    """
+    with run.claim():
+        _answer(run, dataset, model, card, ids)
+    return load_evaluation(run.path)
+
+
+def _answer(
+    run: RunFolder,
+    dataset: Dataset,
+    model: Model,
+    card: ModelCard,
+    ids: Sequence[str],
+    progress: Progress = lambda done, of: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> bool:
+    """To the end; False = asked to stop before."""
+    config = read_config(run.config)
+    labelling = label(card, dataset, one_class=config.one_class, is_a=config.is_a)
+    about, truths, unreadable = _begin(run, config, dataset, card, labelling, ids)
+    work = _Work(run, dataset, model, labelling, truths)
+    if not work.go_on(progress, stop):
+        return False
+    _complete(run, about, truths, (*unreadable, *work.unreadable()))
+    return True
 
 
 def open_evaluation(folder: Path) -> RunFolder:
@@ -104,7 +133,7 @@ def check_evaluation(config: EvaluateConfig) -> None:
     card = known.get(config.model) or open_model(config.model).card
     card = _in_classes_of(card, dataset)
     labelling = label(card, dataset, one_class=config.one_class, is_a=config.is_a)
-    if not any(_is_judged(dataset, each, labelling, card) for each in ids):
+    if not any(_is_judged(dataset, each, labelling) for each in ids):
         raise _no_truth(dataset, config)
 
 
@@ -157,14 +186,11 @@ def _in_classes_of(card: ModelCard, dataset: Dataset) -> ModelCard:
     return card
 
 
-def _is_judged(dataset: Dataset, sample_id: str, labelling: Labelling, card: ModelCard) -> bool:
+def _is_judged(dataset: Dataset, sample_id: str, labelling: Labelling) -> bool:
     try:
-        sample = dataset[sample_id]
+        return labelling.knows(dataset[sample_id])
     except BadInput:
         return False
-    if card.task == "classify":
-        return labelling.image_class(sample) != UNKNOWN_CLASS
-    return sample.truth is not None
 
 
 def _begin(
@@ -180,11 +206,8 @@ def _begin(
     truths, unreadable, stamp = _collect(dataset, labelling, ids, told)
     if not len(truths):
         raise _none_readable(dataset.name, unreadable)
-    known = truths.image_classes != UNKNOWN_CLASS
-    judged = known if card.task == "classify" else truths.known
-    if not judged.any():
+    if not truths.known.any():
         raise _no_truth(dataset, config)
-    truths = replace(truths, known=judged)
     about = About(
         model_id=card.model_id,
         title=card.title,
@@ -261,7 +284,7 @@ def _collect(
         truths.group_ids.append(sample.group_id)
         truths.sizes_px.append((sample.height, sample.width))
         truths.image_classes.append(labelling.image_class(sample))
-        truths.known.append(sample.truth is not None)
+        truths.known.append(labelling.knows(sample))
         truths.boxes.append(truth)
         truths.spacing_mm.append(sample.spacing_mm or (np.nan, np.nan))
         truths.attributes.append(sample.attributes)

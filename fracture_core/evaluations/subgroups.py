@@ -215,15 +215,14 @@ def _of_images(evaluation: Evaluation, name: str, kept: Bools, how: Measuring) -
     )
     about = part.about
     finds_boxes = about.task != "classify"
-    tells_findings = finds_boxes or about.healthy in about.classes
     if finds_boxes:
         scored = score_all(part, how.setting.nms_iou, how.setting.match_iou)
         for rule, confidence in draft.met_points:
             report_point(draft, scored, rule, confidence)
-    if tells_findings:
+    if about.tells_findings:
         report_calls(draft)
     if how.of_all:
-        _report_all(draft, finds_boxes=finds_boxes, tells_findings=tells_findings)
+        _report_all(draft, finds_boxes=finds_boxes)
     draft.draw_intervals()
     return Subgroup(
         name=name,
@@ -235,14 +234,14 @@ def _of_images(evaluation: Evaluation, name: str, kept: Bools, how: Measuring) -
     )
 
 
-def _report_all(draft: Draft, *, finds_boxes: bool, tells_findings: bool) -> None:
+def _report_all(draft: Draft, *, finds_boxes: bool) -> None:
     """What no confidence matters to."""
     if finds_boxes:
         report_average(draft)
         report_froc(draft)
     else:
         report_classes(draft)
-    if tells_findings:
+    if draft.evaluation.about.tells_findings:
         report_areas(draft)
 
 

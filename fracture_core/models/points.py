@@ -6,6 +6,7 @@
 The file under the home folder wins. Measurements of other weights than the card's do not count.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -109,6 +110,11 @@ class Measurements(_Strict):
         """The point of a rule by its name, None where there is none or it was not met."""
         found = (each for each in self.points if each.rule == rule and each.confidence is not None)
         return next(found, None)
+
+
+def card_points(points: Iterable[Point]) -> dict[str, float]:
+    """Name of the rule → confidence, as a model card holds them; rules not met are left out."""
+    return {point.rule: point.confidence for point in points if point.confidence is not None}
 
 
 def tiers(measured: Measurements) -> tuple[float | None, float | None]:

@@ -77,7 +77,7 @@ def _dial(
         path,
         _state_in_force(marks),
         key="dial-view",
-        name=listed.name,
+        name=listed.file_stem,
         marks=marks,
         on_cell=_keep_cell,
     )

@@ -38,7 +38,7 @@ def show_report(
         st.download_button(
             "Report as CSV",
             report_csv(report),
-            file_name=f"{listed.name}-report.csv",
+            file_name=f"{listed.file_stem}-report.csv",
             mime="text/csv",
             icon=":material/download:",
             on_click="ignore",

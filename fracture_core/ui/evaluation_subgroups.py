@@ -79,7 +79,7 @@ def show_subgroups(
         st.error(literal(str(error)), icon=":material/error:")
         return
     with download:
-        _offer_csv(breakdown, listed.name)
+        _offer_csv(breakdown, listed.file_stem)
     st.dataframe(_styled(breakdown, point.rule), hide_index=True, width="stretch", height="content")
     lesions = attribute.of == "lesion"
     st.caption(

@@ -6,6 +6,8 @@ import streamlit as st
 
 from fracture_core import jobs
 from fracture_core.errors import WorkbenchError
+from fracture_core.evaluations.earlier import read_earlier, sentence_of_earlier
+from fracture_core.evaluations.folders import evaluations_of
 from fracture_core.jobs import Job, State
 from fracture_core.models.library import add_folder
 from fracture_core.ui.job_list import ICONS, duration
@@ -74,6 +76,38 @@ def _do(act: Callable[[], object]) -> None:
 def _promote(job: Job) -> None:
     card = add_folder(job.run.path)
     st.session_state.job_word = f"{card.title} is in the library as {card.model_id}."
+
+
+def show_result(job: Job) -> None:
+    """Where the metrics of a job that succeeded are, and those of a training of before."""
+    if job.state is not State.SUCCEEDED:
+        return
+    if job.kind == "evaluation":
+        _link_metrics("Show its figures", job.name)
+        return
+    made = evaluations_of(job.run)
+    with st.container(horizontal=True):
+        for each in made:
+            split = each.about.split if each.about else each.name
+            _link_metrics(f"Show its figures on {literal(split)}", each.name)
+    if made:
+        return
+    try:
+        earlier = read_earlier(job.run)
+    except WorkbenchError as error:
+        st.error(literal(str(error)), icon=":material/error:")
+        return
+    if earlier is not None:
+        st.caption(literal(sentence_of_earlier(earlier)))
+
+
+def _link_metrics(label: str, name: str) -> None:
+    st.page_link(
+        "pages/evaluate/metrics.py",
+        label=label,
+        icon=":material/monitoring:",
+        query_params={"evaluation": name},
+    )
 
 
 def show_log(job: Job) -> None:

@@ -55,7 +55,7 @@ if not len(everything):
 chosen = choose_errors(everything, dataset)
 with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
     say_counts(chosen)
-    offer_csv(chosen, listed.name)
+    offer_csv(chosen, listed.file_stem)
 if not len(chosen):
     st.info("No error is of this kind.")
     st.stop()

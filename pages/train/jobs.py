@@ -7,7 +7,7 @@ from fracture_core.errors import WorkbenchError
 from fracture_core.ui.checkpoint_pictures import show_checkpoint
 from fracture_core.ui.curve_chart import curve_chart
 from fracture_core.ui.job_list import show_jobs
-from fracture_core.ui.job_view import offer_actions, show_log, show_state
+from fracture_core.ui.job_view import offer_actions, show_log, show_result, show_state
 from fracture_core.ui.run_curves import panels_of
 from fracture_core.ui.text import literal
 
@@ -43,19 +43,14 @@ def show(polls: bool, seen: list[list[jobs.Job]]) -> None:
     if job.kind == "evaluation":
         show_state(job)
         offer_actions(job)
-        if job.state is jobs.State.SUCCEEDED:
-            st.page_link(
-                "pages/evaluate/metrics.py",
-                label="Show its figures",
-                icon=":material/monitoring:",
-                query_params={"evaluation": job.name},
-            )
+        show_result(job)
         show_log(job)
         return
     others = [each.name for each in found if each.kind == "training" and each.name != name]
     compared = st.multiselect("Curves of", others, key="overlaid", placeholder="other runs as well")
     show_state(job)
     offer_actions(job)
+    show_result(job)
     runs = [by_name[each].run for each in (name, *compared)]
     curves, log, pictures = st.tabs(["Curves", "Log", "Pictures"])
     with curves:

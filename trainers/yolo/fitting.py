@@ -18,7 +18,7 @@ from trainers.checkpoints import BEST, LAST, Position, load_state
 from trainers.checks import check_disk, check_machine
 from trainers.config import TrainConfig
 from trainers.journal import Journal
-from trainers.labelling import class_names
+from trainers.label_map import class_names
 from trainers.yolo.figures import check_monitor
 from trainers.yolo.folder import write_folder
 from trainers.yolo.networks import Start, build_start, empty_network, layers_of

@@ -31,6 +31,7 @@ from fracture_core.conversion.yolo_files import ring_within
 from fracture_core.datasets import Dataset
 from fracture_core.datasets.records import RecordedDataset
 from fracture_core.errors import BadInput, DatasetError
+from fracture_core.evaluations.labelling import Labelling
 from fracture_core.models.cards import Task
 from fracture_core.models.letterbox import Letterbox
 from fracture_core.settings import settings
@@ -38,7 +39,7 @@ from fracture_core.types import Detections, Sample
 from trainers.cache_limits import hold, make_room
 from trainers.checkpoints import disk_is_full
 from trainers.config import TrainConfig
-from trainers.labelling import Labelling
+from trainers.label_map import label_map
 from trainers.packing import chosen_samples
 from trainers.reading import Reader, Shown
 from trainers.yolo.options import STRIDE, whole_strides
@@ -78,7 +79,7 @@ def write_folder(config: TrainConfig, dataset: Dataset, task: Task) -> YoloFolde
     for place, name in names.items():
         _check(splits[place], dataset, name, task)
     writer = _Writer(
-        labelling=Labelling.of(dataset, config),
+        labelling=label_map(dataset, config),
         task=task,
         side_px=whole_strides(config.input_size),
         train_side_px=whole_strides(_train_side_px(config)),
@@ -138,7 +139,8 @@ class _Writer:
     def fingerprint(self, splits: Splits) -> str:
         """Changes with everything that decides what is written."""
         digest = hashlib.blake2b(digest_size=16)
-        digest.update(repr((_LAYOUT, self.task, self.side_px, self.labelling)).encode())
+        classes = (self.labelling.classes, self.labelling.moved)
+        digest.update(repr((_LAYOUT, self.task, self.side_px, classes)).encode())
         if self.train_side_px != self.side_px:
             digest.update(repr(self.train_side_px).encode())
         for place, samples in splits.items():

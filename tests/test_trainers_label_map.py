@@ -6,7 +6,7 @@ import pytest
 
 from fracture_core.errors import ConfigError
 from trainers.config import TrainConfig
-from trainers.labelling import Labelling
+from trainers.label_map import label_map
 
 KINDS = ("wrist positive", "elbow positive", "metal")
 TABLE = {"Wrist positive": "fracture", "elbow positive": "fracture"}
@@ -24,12 +24,12 @@ def config(**asked: object) -> TrainConfig:
 
 
 def test_classes_that_count_as_another_are_learned_as_that_one() -> None:
-    found = Labelling.of(Named(), config(is_a=TABLE))
-    assert (found.classes, found.class_of) == (("fracture", "metal"), (0, 0, 1))
+    found = label_map(Named(), config(is_a=TABLE))
+    assert (found.classes, found.moved) == (("fracture", "metal"), (0, 0, 1))
 
 
 def test_a_start_of_the_same_meaning_gives_its_name_and_so_its_head() -> None:
-    found = Labelling.of(Named(("fractured",)), config(is_a={"fractured": "fracture"}))
+    found = label_map(Named(("fractured",)), config(is_a={"fractured": "fracture"}))
     assert found.classes == ("fracture",)
 
 
@@ -43,4 +43,4 @@ def test_a_start_of_the_same_meaning_gives_its_name_and_so_its_head() -> None:
 )
 def test_a_table_that_cannot_be_learned_from_is_refused(asked: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        Labelling.of(Named(), config(**asked))
+        label_map(Named(), config(**asked))

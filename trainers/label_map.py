@@ -1,0 +1,78 @@
+"""Which class of a run each class of its data set is, as its config asks."""
+
+from collections.abc import Callable
+
+from fracture_core.class_names import NO_CLASS, bring_together
+from fracture_core.datasets import Dataset
+from fracture_core.errors import ConfigError
+from fracture_core.evaluations.evaluation import UNKNOWN_CLASS
+from fracture_core.evaluations.labelling import Labelling, by_any_finding, by_named_class
+from fracture_core.types import Sample
+from trainers.config import FINDINGS_CLASSES, TrainConfig
+
+CLASSIFIERS = frozenset({"efficientnet_gate", "resnet"})
+
+
+def label_map(dataset: Dataset, config: TrainConfig) -> Labelling:
+    """What is learned; raises ConfigError where a classifier has fewer than two classes, and for a
+    table of classes that cannot be learned from.
+    """
+    is_classifier = config.family in CLASSIFIERS
+    if is_classifier and config.classify == "findings":
+        moved = (1,) * len(dataset.classes)
+        return _learned(FINDINGS_CLASSES, moved, by_any_finding, classifies=True)
+    classes, moved = _merged(dataset, config)
+    if is_classifier and len(classes) < 2:
+        raise ConfigError(
+            "classify",
+            expected="two classes or more to tell apart",
+            found=f"only '{', '.join(classes)}'",
+            advice="classify=findings tells pictures with a finding from those without.",
+        )
+    image_class = by_named_class(moved, UNKNOWN_CLASS)
+    return _learned(classes, moved, image_class, classifies=is_classifier)
+
+
+def class_names(dataset: Dataset, config: TrainConfig) -> tuple[str, ...]:
+    """The classes a run tells apart; raises ConfigError."""
+    return label_map(dataset, config).classes
+
+
+def counts_as_one(dataset: Dataset, config: TrainConfig) -> bool:
+    """Whether an evaluation of the run's model takes all classes of the data set for one."""
+    by_findings = config.family in CLASSIFIERS and config.classify == "findings"
+    return bool(config.merge_classes) or (by_findings and len(dataset.classes) > 1)
+
+
+def _learned(
+    classes: tuple[str, ...],
+    moved: tuple[int, ...],
+    image_class: Callable[[Sample], int],
+    *,
+    classifies: bool,
+) -> Labelling:
+    """In classes that are all the model's."""
+    return Labelling(
+        classes=classes,
+        model_classes=len(classes),
+        moved=moved,
+        answered=tuple(range(len(classes))),
+        healthy="",
+        image_class=image_class,
+        classifies=classifies,
+    )
+
+
+def _merged(dataset: Dataset, config: TrainConfig) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """The classes to learn, and which of them each of the data set's is."""
+    if config.merge_classes and config.is_a:
+        found = f"also merge_classes {config.merge_classes!r}"
+        raise ConfigError("is_a", expected="one way to merge classes", found=found)
+    if config.merge_classes:
+        return (config.merge_classes,), (0,) * len(dataset.classes)
+    met = bring_together(dataset.classes, is_a=config.is_a)
+    if NO_CLASS in met.moved[0]:
+        name = dataset.classes[met.moved[0].index(NO_CLASS)]
+        advice = "Leave its boxes out of the data set instead."
+        raise ConfigError("is_a", expected="a class", found=f"none for {name!r}", advice=advice)
+    return met.names, met.moved[0]
