@@ -23,13 +23,13 @@ from fracture_core.evaluations import (
     run_evaluation,
 )
 from fracture_core.evaluations.report import RANKING, Breakdown, Key, Subgroup
-from fracture_core.evaluations.report_draft import Setting
 from fracture_core.evaluations.reporting_boxes import BOXES, FROC, MASKS, rate_name
 from fracture_core.evaluations.subgroups import (
     Measuring,
     break_down,
     offered,
 )
+from fracture_core.matching import MatchConfig
 from fracture_core.metrics.froc import RATES
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.library import SHIPPED, list_cards
@@ -123,8 +123,7 @@ def _by_body_part(cards: Sequence[ModelCard], evaluations: dict[str, Evaluation]
 def _broken_down(evaluation: Evaluation) -> Breakdown | None:
     """By body part, where the data set tells it."""
     judged = evaluation.judged()
-    setting = Setting(nms_iou=0.5, match_iou=0.5, study_rule="max", critical_pairs=())
-    how = Measuring(setting=setting, points=())
+    how = Measuring(config=MatchConfig(), points=())
     for attribute in offered(judged)[0]:
         if attribute.name == "body part":
             return break_down(judged, attribute, how)

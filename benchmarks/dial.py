@@ -40,11 +40,12 @@ async (root, {steps, unit}) => {
 PYTHON = """
 import json, time
 from benchmarks.memory import peak_bytes
-from fracture_core.evaluations.dial import DialSetting, dial_table
+from fracture_core.evaluations.dial import dial_table
+from fracture_core.matching import MatchConfig
 from tests.dial_evaluations import simulated
 evaluation = simulated(28_812, 100, classes=CLASSES)
 start = time.perf_counter()
-table = dial_table(evaluation, DialSetting())
+table = dial_table(evaluation, MatchConfig())
 built = time.perf_counter() - start
 start = time.perf_counter()
 for n in range(1_000):

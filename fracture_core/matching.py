@@ -1,5 +1,6 @@
 """Detections held against the truth: greedy by score, one to one."""
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -8,6 +9,21 @@ from fracture_core import boxes
 from fracture_core.types import Detections, Match
 
 Rule = Literal["iou", "centre"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatchConfig:
+    """How predictions are held against the ground truth, whatever confidence they are shown from.
+
+    `nms_iou` from which on NMS suppresses a box, for models that need it · `match_iou` and
+    `class_aware` as in `match` · `study_rule`, one of `metrics.studies.STUDY_RULES`, makes one
+    score of those of a study's images.
+    """
+
+    nms_iou: float = 0.5
+    match_iou: float = 0.5
+    class_aware: bool = True
+    study_rule: str = "max"
 
 
 def match(

@@ -16,9 +16,8 @@ from fracture_core.metrics import greedy
 from fracture_core.metrics.columns import Pictures, pair_up
 from fracture_core.metrics.intervals import Proportion
 from fracture_core.metrics.sweeps import Sweep, count_above, distinct_falling
-from fracture_core.types import Int64s
+from fracture_core.types import Int64s, Unit
 
-Unit = Literal["lesion", "image"]
 Aim = Literal["max F1", "sensitivity ≥", "FP per image ≤", "specificity ≥"]
 
 
@@ -106,12 +105,10 @@ def detector_curve(
     counts = greedy.sweep(found, truths, match_iou=match_iou, class_aware=class_aware)
     healthy = np.ones(found.image_count, dtype=np.bool_)
     healthy[truths.image] = False
-    best = np.full(found.image_count, -1.0)
-    np.maximum.at(best, found.image, found.scores.astype(np.float64))
     return Curve(
         unit="lesion",
         sweep=counts,
-        false_alarms=count_above(best[healthy], counts.confidences),
+        false_alarms=count_above(found.best_scores(-1.0)[healthy], counts.confidences),
         positives=len(truths),
         negatives=int(healthy.sum()),
         images=found.image_count,

@@ -6,7 +6,7 @@ pixels are grey with 0 darkest. All arrays are read-only.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,8 @@ Float32s = npt.NDArray[np.float32]
 Int64s = npt.NDArray[np.int64]
 Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 Values = npt.NDArray[np.float32]
+Unit = Literal["lesion", "image", "study"]
+"""What a metric counts."""
 
 SCORE_FLOOR = 0.01
 MAX_CANDIDATES = 1_000

@@ -11,7 +11,8 @@ from streamlit.testing.v1 import AppTest
 
 from fracture_core.evaluations import list_evaluations
 from fracture_core.evaluations.comparison import draw_at_dial, draw_of_all, image_tests, lines
-from fracture_core.evaluations.contenders import Place, Setting, contender
+from fracture_core.evaluations.contenders import Place, contender
+from fracture_core.matching import MatchConfig
 from fracture_core.ui.set_comparison import Entrant
 from fracture_core.ui.set_comparison_table import HEADINGS, as_csv
 from tests.dial_evaluations import classifier, detector
@@ -193,8 +194,8 @@ def test_no_truth_is_said() -> None:
 def test_the_table_as_csv_has_a_row_for_each_figure_and_model() -> None:
     store(model("one", FIRST), "first")
     listed = list_evaluations()[0]
-    both = [contender(model("one", FIRST, title="=x"), Setting())]
-    both.append(contender(model("two", SECOND), Setting()))
+    both = [contender(model("one", FIRST, title="=x"), MatchConfig())]
+    both.append(contender(model("two", SECOND), MatchConfig()))
     places = [Place(confidence=0.8), Place(confidence=0.4)]
     entrants = [
         Entrant(letter=letter, listed=listed, contender=each)

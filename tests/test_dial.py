@@ -6,15 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fracture_core.evaluations.dial import (
-    DialSetting,
     cell_pictures,
     dial_table,
 )
+from fracture_core.matching import MatchConfig
 from fracture_core.metrics import greedy
 from fracture_core.metrics.cells import assign_cells
 from tests.dial_evaluations import classifier, detector, simulated
 
-SETTING = DialSetting()
+MATCH = MatchConfig()
 # Truths: a at 0 and b at 50 in picture 0, a at 0 in picture 1; picture 2 is healthy.
 TRUTHS = [(0, 0, 0), (0, 50, 1), (1, 0, 0)]
 FOUND = [
@@ -37,7 +37,7 @@ def at(table, confidence: float):
 
 
 def test_counts_of_a_detector_by_hand() -> None:
-    table = dial_table(detector(3, FOUND, TRUTHS), SETTING)
+    table = dial_table(detector(3, FOUND, TRUTHS), MATCH)
     lesions, images = table.tallies
     here = lesions[at(table, 0.6)]
     assert (here.true_positives, here.false_positives, here.missed) == (2, 2, 1)
@@ -53,8 +53,8 @@ def test_counts_of_a_detector_by_hand() -> None:
 
 
 def test_the_confusion_of_a_detector_by_hand() -> None:
-    findings, images = dial_table(detector(3, FOUND, TRUTHS), SETTING).sheets
-    table = dial_table(detector(3, FOUND, TRUTHS), SETTING)
+    findings, images = dial_table(detector(3, FOUND, TRUTHS), MATCH).sheets
+    table = dial_table(detector(3, FOUND, TRUTHS), MATCH)
     assert findings.rows == ("a", "b", "c", "spurious")
     assert findings.columns == ("a", "b", "c", "missed")
     assert findings.matrix(at(table, 0.3)).tolist() == [
@@ -73,14 +73,14 @@ def test_the_confusion_of_a_detector_by_hand() -> None:
 
 
 def test_classes_may_not_count() -> None:
-    blind = DialSetting(class_aware=False)
+    blind = MatchConfig(class_aware=False)
     table = dial_table(detector(3, FOUND, TRUTHS), blind)
     assert table.tallies[0][at(table, 0.6)].true_positives == 3
     assert table.by_class == ()
 
 
 def test_lesions_by_class() -> None:
-    table = dial_table(detector(3, FOUND, TRUTHS), SETTING)
+    table = dial_table(detector(3, FOUND, TRUTHS), MATCH)
     assert [tally.name for tally in table.by_class] == ["a", "b", "c"]
     counts = [
         (one.true_positives, one.false_positives, one.positives)
@@ -91,10 +91,10 @@ def test_lesions_by_class() -> None:
 
 def test_the_cases_of_a_cell() -> None:
     evaluation = detector(3, FOUND, TRUTHS)
-    findings, images = dial_table(evaluation, SETTING).sheets
+    findings, images = dial_table(evaluation, MATCH).sheets
 
     def cases(sheet, row: int, column: int, confidence: float) -> tuple[str, ...]:
-        return cell_pictures(evaluation, SETTING, sheet, (row, column), confidence)
+        return cell_pictures(evaluation, MATCH, sheet, (row, column), confidence)
 
     assert cases(findings, 0, 0, 0.3) == ("s0", "s1")
     assert cases(findings, 1, 2, 0.3) == ("s0",)
@@ -107,31 +107,31 @@ def test_the_cases_of_a_cell() -> None:
 def test_pictures_of_unknown_truth_do_not_count() -> None:
     known = [True, True, False]
     evaluation = detector(3, FOUND, TRUTHS, known=known)
-    table = dial_table(evaluation, SETTING)
+    table = dial_table(evaluation, MATCH)
     assert [tally.images for tally in table.tallies] == [2, 2]
     assert table.tallies[0][at(table, 0.6)].false_positives == 1
-    assert cell_pictures(evaluation, SETTING, table.sheets[0], (3, 0), 0.3) == ("s0", "s1")
+    assert cell_pictures(evaluation, MATCH, table.sheets[0], (3, 0), 0.3) == ("s0", "s1")
 
 
 def test_a_study_is_judged_by_its_rule() -> None:
     groups = ["p", "p", "q"]
-    best = dial_table(detector(3, FOUND, TRUTHS, groups=groups), SETTING)
+    best = dial_table(detector(3, FOUND, TRUTHS, groups=groups), MATCH)
     studies = best.tally("study")
     here = studies[at(best, 0.65)]
     assert (here.true_positives, here.false_positives) == (1, 1)
     assert (here.positives, here.negatives, here.images) == (1, 1, 2)
-    setting = DialSetting(study_rule="top-3 mean")
-    mean = dial_table(detector(3, FOUND, TRUTHS, groups=groups), setting)
+    config = MatchConfig(study_rule="top-3 mean")
+    mean = dial_table(detector(3, FOUND, TRUTHS, groups=groups), config)
     # The mean of 0.9 and 0.6.
     assert mean.tally("study")[at(mean, 0.75)].true_positives == 1
     assert mean.tally("study")[mean.place(0.76)].true_positives == 0
-    assert dial_table(detector(3, FOUND, TRUTHS), SETTING).tally("study") is None
+    assert dial_table(detector(3, FOUND, TRUTHS), MATCH).tally("study") is None
 
 
 def test_a_classifier_by_hand() -> None:
     scores = [[0.9, 0.06, 0.04], [0.2, 0.7, 0.1], [0.4, 0.3, 0.3], [0.6, 0.3, 0.1], [0.1, 0.8, 0.1]]
     evaluation = classifier(scores, [0, 1, 0, 2, -1])
-    table = dial_table(evaluation, SETTING)
+    table = dial_table(evaluation, MATCH)
     (images,) = table.tallies
     here = images[at(table, 0.5)]
     assert (here.true_positives, here.false_positives) == (1, 1)
@@ -141,12 +141,12 @@ def test_a_classifier_by_hand() -> None:
     # By the highest score, wherever the dial is.
     assert classes.matrix(0).tolist() == [[2, 0, 0], [0, 1, 0], [1, 0, 0]]
     assert classes.matrix(len(table.confidences) - 1).tolist() == classes.matrix(0).tolist()
-    assert cell_pictures(evaluation, SETTING, classes, (2, 0), 0.5) == ("s3",)
-    assert cell_pictures(evaluation, SETTING, shown, (1, 0), 0.5) == ("s2",)
+    assert cell_pictures(evaluation, MATCH, classes, (2, 0), 0.5) == ("s3",)
+    assert cell_pictures(evaluation, MATCH, shown, (1, 0), 0.5) == ("s2",)
 
 
 def test_without_a_class_for_nothing_only_classes_are_judged() -> None:
-    table = dial_table(classifier([[0.9, 0.06, 0.04]], [1], healthy=""), SETTING)
+    table = dial_table(classifier([[0.9, 0.06, 0.04]], [1], healthy=""), MATCH)
     assert table.tallies == ()
     assert table.reliability is None
     assert [sheet.name for sheet in table.sheets] == ["classes"]
@@ -154,7 +154,7 @@ def test_without_a_class_for_nothing_only_classes_are_judged() -> None:
 
 @pytest.mark.parametrize(("found", "truths"), [([], []), ([], [(0, 0, 0)]), ([(0, 0, 0.5, 0)], [])])
 def test_what_is_undefined_is_nan(found: list, truths: list) -> None:
-    table = dial_table(detector(1, found, truths), SETTING)
+    table = dial_table(detector(1, found, truths), MATCH)
     lesions, images = table.tallies
     here, whole = lesions[table.place(0.9)], images[table.place(0.9)]
     assert np.isnan(here.sensitivity.share) == (not truths)
@@ -179,7 +179,7 @@ TRUTH = st.tuples(st.integers(0, 3), st.integers(0, 30), st.integers(0, 2))
 @given(st.lists(ROW, max_size=12), st.lists(TRUTH, max_size=6), st.booleans())
 def test_every_knot_is_exact(found: list, truths: list, class_aware: bool) -> None:
     evaluation = detector(4, found, truths)
-    table = dial_table(evaluation, DialSetting(class_aware=class_aware))
+    table = dial_table(evaluation, MatchConfig(class_aware=class_aware))
     raw, truth = evaluation.raw, evaluation.truths
     cells = assign_cells(raw, truth)
     best = np.zeros(4)
@@ -200,8 +200,7 @@ def test_every_knot_is_exact(found: list, truths: list, class_aware: bool) -> No
 
 def test_many_candidates_have_few_knots_that_lie_densely() -> None:
     evaluation = simulated(2_000, 100, classes=3)
-    setting = DialSetting(also=(0.123456,))
-    table = dial_table(evaluation, setting)
+    table = dial_table(evaluation, MATCH, (0.123456,))
     assert len(table.confidences) <= 1_001
     assert table.confidences[table.place(0.123456)] == 0.123456
     lesions, images, studies = table.tallies
@@ -219,7 +218,7 @@ def test_many_candidates_have_few_knots_that_lie_densely() -> None:
 def test_merging_comes_before_counting() -> None:
     found = [(0, 0, 0.9, 0), (0, 1, 0.8, 0)]
     evaluation = detector(1, found, [(0, 0, 0)], needs_nms=True)
-    merged = dial_table(evaluation, DialSetting(nms_iou=0.5)).tallies[0]
-    raw = dial_table(evaluation, DialSetting(nms_iou=1.0)).tallies[0]
+    merged = dial_table(evaluation, MatchConfig(nms_iou=0.5)).tallies[0]
+    raw = dial_table(evaluation, MatchConfig(nms_iou=1.0)).tallies[0]
     assert merged[-1].false_positives == 0
     assert raw[-1].false_positives == 1

@@ -15,7 +15,8 @@ from streamlit.testing.v1 import AppTest
 from fracture_core.datasets import open_dataset
 from fracture_core.demo.layouts import write_demo
 from fracture_core.evaluations.costs import case_errors
-from fracture_core.evaluations.one_picture import Judging, judge_picture
+from fracture_core.evaluations.one_picture import judge_picture
+from fracture_core.matching import MatchConfig
 from fracture_core.ui.case_gallery import drawn_boxes
 from fracture_core.ui.case_links import compare_link, read_link
 from fracture_core.ui.case_pictures import HEIGHT_PX, WIDTH_PX, case_picture, window_around
@@ -198,7 +199,7 @@ def test_names_from_files_are_shown_as_they_are_and_do_nothing() -> None:
 
 def test_the_list_as_csv_begins_no_formula() -> None:
     evaluation = replace(detector(1, [], [(0, 0, 0)]), sample_ids=("=1+1",))
-    text = as_csv(case_errors(evaluation, Judging(confidence=0.5))).decode("utf-8-sig")
+    text = as_csv(case_errors(evaluation, MatchConfig(), 0.5)).decode("utf-8-sig")
     rows = list(csv.DictReader(io.StringIO(text)))
     assert rows[0]["case"] == "'=1+1"
     assert (rows[0]["kind"], rows[0]["score"], rows[0]["cost"]) == ("missed", "", "40")
@@ -215,15 +216,15 @@ def test_a_slice_opens_in_its_study() -> None:
     slices = ("1.2/0007", "1.2/0008", "1.2/0009", "1.20/0007")
     stack = SimpleNamespace(format="hdf5", splits={"train": (), "val": slices})
     about = ABOUT.model_copy(update={"data": "/stack.h5", "split": "all"})
-    link = read_link(about, stack, "1.2/0009", Judging(confidence=0.3))
+    link = read_link(about, stack, "1.2/0009", MatchConfig(), 0.3)
     asked = parse_qs(urlsplit(link).query)
     assert (asked["sample"], asked["slice"], asked["split"]) == (["1.2"], ["2"], ["val"])
 
 
 def test_compare_opens_with_every_model_at_its_own_confidence() -> None:
     abouts = [ABOUT, ABOUT.model_copy(update={"model_id": "n"})]
-    judgings = [Judging(confidence=0.3), Judging(confidence=0.7, nms_iou=0.4)]
-    link = compare_link(abouts, None, "a b&c", judgings)
+    configs = [MatchConfig(), MatchConfig(nms_iou=0.4)]
+    link = compare_link(abouts, None, "a b&c", configs, [0.3, 0.7])
     asked = parse_qs(urlsplit(link).query)
     assert urlsplit(link).path == "/compare"
     assert (asked["models"], asked["own"]) == (["m", "n"], ["0.3:0.5,0.7:0.4"])
@@ -234,13 +235,14 @@ def test_the_picture_is_cut_out_around_what_matters(demo: Path) -> None:
     dataset = open_dataset(demo)
     sample = next(dataset[each] for each in dataset.ids if len(dataset[each].truth or ()))
     evaluation = replace(detector(1, [], []), sample_ids=(sample.sample_id,))
-    assert judge_picture(evaluation, sample.sample_id, Judging(confidence=0.5)) == ()
+    assert judge_picture(evaluation, sample.sample_id, MatchConfig(), 0.5) == ()
     x1, y1, x2, y2 = (float(edge) for edge in sample.truth.xyxy[0])
     boxes = drawn_boxes(
         judge_picture(
             replace(evaluation, truths=truth_columns(x1, y1, x2, y2)),
             sample.sample_id,
-            Judging(confidence=0.5),
+            MatchConfig(),
+            0.5,
         ),
         ("a",),
     )

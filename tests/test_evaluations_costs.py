@@ -19,10 +19,11 @@ from fracture_core.evaluations.costs import (
     only,
     predicted_classes,
 )
-from fracture_core.evaluations.one_picture import Judging, judge_picture
+from fracture_core.evaluations.one_picture import judge_picture
+from fracture_core.matching import MatchConfig
 from tests.dial_evaluations import classifier, detector
 
-AT = Judging(confidence=0.5)
+MATCH = MatchConfig()
 
 
 def told(errors) -> list[tuple[str, str, float]]:
@@ -42,7 +43,7 @@ def test_a_picture_with_nothing_shown_costs_most_then_how_far_the_best_candidate
         [(0, 0, 0), (1, 0, 0), (1, 50, 0), (2, 0, 0), (2, 50, 0), (3, 0, 0)],
         classes=("a",),
     )
-    found = case_errors(evaluation, AT)
+    found = case_errors(evaluation, MATCH, 0.5)
     assert told(found) == [
         ("missed", "s0", 40.0),  # 10 × (1 + 1) × 2: no candidate at all
         ("missed", "s3", 30.0),  # 10 × (1 + 0.25 / 0.5) × 2
@@ -62,7 +63,7 @@ def test_spurious_findings_come_by_score_those_in_healthy_pictures_first() -> No
         [(0, 0, 0)],
         classes=("a",),
     )
-    assert told(case_errors(evaluation, AT)) == [
+    assert told(case_errors(evaluation, MATCH, 0.5)) == [
         ("spurious", "s2", 10.2),  # 3 × 1.7 × 2
         ("spurious", "s1", 9.6),
         ("spurious", "s0", 5.4),  # the picture has a truth, and shows something
@@ -83,7 +84,7 @@ def test_classes_places_and_duplicates_have_kinds_of_their_own() -> None:
         ],
         [(0, 0, 0), (1, 0, 0), (2, 0, 0), (3, 0, 0), (4, 0, 0)],
     )
-    found = by_name(case_errors(evaluation, AT))
+    found = by_name(case_errors(evaluation, MATCH, 0.5))
     assert [kind for kind, _, _ in told(found)] == [
         "wrong class",
         "wrong place",
@@ -94,23 +95,26 @@ def test_classes_places_and_duplicates_have_kinds_of_their_own() -> None:
     assert found.iou[0] == pytest.approx(8 / 12)
     assert found.iou[1] == pytest.approx(4 / 16)
     assert (found.label[0], found.true_label[0]) == (1, 0)
-    alike = case_errors(evaluation, replace(AT, class_aware=False))
+    alike = case_errors(evaluation, replace(MATCH, class_aware=False), 0.5)
     assert alike.counts()["wrong class"] == 0
 
 
 def test_nothing_is_an_error_where_everything_is_right_or_nothing_is_there() -> None:
     right = detector(2, [(0, 0, 0.9, 0)], [(0, 0, 0)])
-    assert len(case_errors(right, AT)) == 0
-    assert len(case_errors(detector(2, [], []), AT)) == 0
-    assert len(case_errors(detector(0, [], []), AT)) == 0
-    assert list(error_rows(case_errors(right, AT))) == []
+    assert len(case_errors(right, MATCH, 0.5)) == 0
+    assert len(case_errors(detector(2, [], []), MATCH, 0.5)) == 0
+    assert len(case_errors(detector(0, [], []), MATCH, 0.5)) == 0
+    assert list(error_rows(case_errors(right, MATCH, 0.5))) == []
 
 
 def test_costs_are_the_readers_to_choose() -> None:
     evaluation = detector(2, [(1, 0, 0.9, 0)], [(0, 0, 0)], classes=("a",))
-    assert [kind for kind, _, _ in told(case_errors(evaluation, AT))] == ["missed", "spurious"]
+    assert [kind for kind, _, _ in told(case_errors(evaluation, MATCH, 0.5))] == [
+        "missed",
+        "spurious",
+    ]
     free = Costs(missed=0.0)
-    assert told(case_errors(evaluation, AT, free))[0][0] == "spurious"
+    assert told(case_errors(evaluation, MATCH, 0.5, free))[0][0] == "spurious"
     with pytest.raises(ConfigError, match="missed"):
         Costs(missed=-1)
     with pytest.raises(ConfigError, match="critical"):
@@ -121,7 +125,7 @@ def test_filters_and_orders() -> None:
     evaluation = detector(
         3, [(0, 0, 0.6, 1), (1, 0, 0.9, 2), (2, 0, 0.7, 0)], [(0, 90, 0), (2, 0, 0), (2, 40, 2)]
     )
-    found = case_errors(evaluation, AT)
+    found = case_errors(evaluation, MATCH, 0.5)
     assert found.counts() == dict.fromkeys(KINDS, 0) | {"missed": 2, "spurious": 2}
     assert {kind for kind, _, _ in told(only(found, kinds=["spurious"]))} == {"spurious"}
     assert [case for _, case, _ in told(only(found, label=2))] == ["s2", "s1"]
@@ -134,7 +138,7 @@ def test_filters_and_orders() -> None:
 
 def test_rows_of_the_list_name_everything() -> None:
     evaluation = detector(1, [(0, 30, 0.75, 1)], [(0, 0, 0)])
-    rows = list(error_rows(case_errors(evaluation, AT)))
+    rows = list(error_rows(case_errors(evaluation, MATCH, 0.5)))
     missed, spurious = (dict(zip(HEADINGS, row, strict=True)) for row in rows)
     assert missed["kind"], missed["class"] == ("missed", "a")
     assert (missed["score"], missed["IoU"], missed["x2 px"]) == ("", "", "10")
@@ -153,11 +157,10 @@ def test_the_counts_are_those_of_the_pictures_one_by_one(seed: int, confidence: 
     ]
     truths = [(int(rng.integers(4)), float(rng.integers(40)), 0) for _ in range(5)]
     evaluation = detector(4, found, truths, classes=("a",))
-    at = replace(AT, confidence=confidence)
-    errors = case_errors(evaluation, at)
+    errors = case_errors(evaluation, MATCH, confidence)
     shown, missed = 0, 0
     for sample_id in evaluation.sample_ids:
-        boxes = judge_picture(evaluation, sample_id, at)
+        boxes = judge_picture(evaluation, sample_id, MATCH, confidence)
         kinds = [box.kind for box in boxes]
         shown += sum(kind in ("false positive", "duplicate") for kind in kinds)
         missed += kinds.count("missed")
@@ -181,17 +184,17 @@ def test_a_classifier_is_wrong_by_picture_the_surest_first() -> None:
         ],
         [0, 1, 2, 1, -1],
     ).judged()
-    found = case_errors(evaluation, AT)
+    found = case_errors(evaluation, MATCH, 0.5)
     assert told(found) == [
         ("missed", "s1", 38.0),  # 10 × 1.9 × 2
         ("spurious", "s0", 10.8),  # 3 × 1.8 × 2
         ("wrong class", "s2", 6.8),  # 4 × 1.7
     ]
     assert found.row.tolist() == [-1, -1, -1]
-    critical = case_errors(evaluation, AT, critical=[("b", "a")])
+    critical = case_errors(evaluation, MATCH, 0.5, critical=[("b", "a")])
     assert told(critical)[0] == ("wrong class", "s2", 68.0)
     with pytest.raises(ConfigError, match="critical"):
-        case_errors(evaluation, AT, critical=[("b", "nobody")])
+        case_errors(evaluation, MATCH, 0.5, critical=[("b", "nobody")])
 
 
 def test_what_a_picture_is_called_follows_the_confidence() -> None:
@@ -213,7 +216,7 @@ def test_a_picture_is_judged_as_the_viewer_shows_it() -> None:
         [(0, 0, 0), (0, 50, 0)],
         classes=("a",),
     )
-    boxes = judge_picture(evaluation, "s0", AT)
+    boxes = judge_picture(evaluation, "s0", MATCH, 0.5)
     assert [(box.kind, box.row) for box in boxes] == [
         ("truth", 0),
         ("missed", 1),
@@ -224,11 +227,11 @@ def test_a_picture_is_judged_as_the_viewer_shows_it() -> None:
     ]
     assert boxes[3].iou == pytest.approx(9 / 11)
     assert boxes[5].score == pytest.approx(0.4)
-    assert judge_picture(evaluation, "s1", AT) == ()
+    assert judge_picture(evaluation, "s1", MATCH, 0.5) == ()
     with pytest.raises(ValueError, match="not in"):
-        judge_picture(evaluation, "nobody", AT)
+        judge_picture(evaluation, "nobody", MATCH, 0.5)
 
 
 def test_where_the_truth_is_unknown_findings_are_neither_right_nor_wrong() -> None:
     evaluation = detector(1, [(0, 0, 0.9, 0)], [], known=[False])
-    assert [box.kind for box in judge_picture(evaluation, "s0", AT)] == ["finding"]
+    assert [box.kind for box in judge_picture(evaluation, "s0", MATCH, 0.5)] == ["finding"]

@@ -20,10 +20,17 @@ from fracture_core.models.library import (
     points_of,
     store_points,
 )
-from fracture_core.models.points import POINTS_FILE, read_points, tiers, write_points
+from fracture_core.models.points import (
+    POINTS_FILE,
+    Point,
+    card_points,
+    read_points,
+    tiers,
+    write_points,
+)
 from fracture_core.operating_points import RULES, Rule, classifier_curve, measure
 from tests.dial_evaluations import detector
-from tests.measurements import measured
+from tests.measurements import measured, point
 from tests.test_evaluations_report import FOUND, GROUPS, TRUTHS, classifier
 
 SHA = {"weights_sha256": "abc"}
@@ -269,3 +276,21 @@ def test_a_file_that_makes_no_sense_is_one_sentence(tmp_path, text):
     (tmp_path / "m" / POINTS_FILE).write_text(text)
     with pytest.raises(ConfigError, match=r"^points\.json: expected measurements"):
         read_points(card, tmp_path / "m")
+
+
+def test_points_go_into_a_card_by_their_rule() -> None:
+    unmet = Point(rule="specificity ≥ 1", unit="lesion", confidence=None, reason="never")
+    met = (point("max F1", 2), point("FP per image ≤ 1", 4))
+    named = card_points([*met, unmet])
+    assert named == {"max F1": 0.7, "FP per image ≤ 1": 0.3}
+    card = ModelCard(
+        model_id="m",
+        title="M",
+        family="fake",
+        task="classify",
+        classes=("a",),
+        input_size=32,
+        needs_nms=False,
+        operating_points=named,
+    )
+    assert ModelCard.model_validate_json(card.model_dump_json()).operating_points == named

@@ -21,7 +21,6 @@ from fracture_core.evaluations.attributes import (
     lesion_sizes,
 )
 from fracture_core.evaluations.report import FEWEST, Breakdown, PointOfReport
-from fracture_core.evaluations.report_draft import Setting
 from fracture_core.evaluations.report_files import write_csv, write_json
 from fracture_core.evaluations.report_text import WIDTH, as_text
 from fracture_core.evaluations.subgroups import (
@@ -32,6 +31,7 @@ from fracture_core.evaluations.subgroups import (
     weakest,
     with_subgroups,
 )
+from fracture_core.matching import MatchConfig
 from fracture_core.metrics.average_precision import AveragePrecision
 from fracture_core.metrics.intervals import wilson
 from tests.dial_evaluations import classifier, detector, simulated
@@ -48,8 +48,7 @@ def point(confidence: float = 0.5, rule: str = "mine") -> PointOfReport:
 
 
 def measuring(**more: object) -> Measuring:
-    setting = Setting(nms_iou=0.5, match_iou=0.5, study_rule="max", critical_pairs=())
-    return replace(Measuring(setting=setting, points=(point(),)), **more)
+    return replace(Measuring(config=MatchConfig(), points=(point(),)), **more)
 
 
 def told(evaluation: Evaluation, **columns: list[str]) -> Evaluation:

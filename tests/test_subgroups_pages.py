@@ -12,8 +12,8 @@ from streamlit.testing.v1 import AppTest
 from fracture_core.evaluations import Evaluation
 from fracture_core.evaluations.attributes import Attribute
 from fracture_core.evaluations.report import PointOfReport
-from fracture_core.evaluations.report_draft import Setting
 from fracture_core.evaluations.subgroups import Measuring, break_down
+from fracture_core.matching import MatchConfig
 from fracture_core.metrics.intervals import wilson
 from fracture_core.ui.dataset_choice import opened_dataset
 from fracture_core.ui.evaluation_subgroups import as_csv
@@ -123,7 +123,7 @@ def test_too_many_values_are_a_sentence_and_no_choice() -> None:
 def test_the_table_of_subgroups_as_csv_has_every_figure() -> None:
     evaluation = told(detector(4, FOUND, TRUTHS), view=["=frontal", "=frontal", "lateral", ""])
     how = Measuring(
-        setting=Setting(nms_iou=0.5, match_iou=0.5, study_rule="max", critical_pairs=()),
+        config=MatchConfig(),
         points=(PointOfReport(rule="mine", confidence=0.5, reason="", chosen_on=""),),
     )
     made = break_down(evaluation, evaluation.attributes[0], how)

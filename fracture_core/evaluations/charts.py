@@ -11,7 +11,7 @@ import numpy as np
 
 from fracture_core import importing
 from fracture_core.evaluations.evaluation import Evaluation
-from fracture_core.evaluations.report import Figure, Report, Table, Unit
+from fracture_core.evaluations.report import Figure, Report, Table
 from fracture_core.evaluations.reporting_boxes import FROC, POINTS
 from fracture_core.files import replacing
 from fracture_core.metrics import greedy
@@ -19,6 +19,7 @@ from fracture_core.metrics.calibration import Reliability, reliability
 from fracture_core.metrics.columns import Float64s
 from fracture_core.metrics.froc import RATES, froc
 from fracture_core.metrics.rates import precision_recall, roc
+from fracture_core.types import Unit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

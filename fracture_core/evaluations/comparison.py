@@ -9,7 +9,6 @@ import numpy as np
 from fracture_core.evaluations.contenders import (
     Contender,
     Place,
-    Unit,
 )
 from fracture_core.evaluations.evaluation import Evaluation
 from fracture_core.metrics.average_precision import AveragePrecision
@@ -18,7 +17,7 @@ from fracture_core.metrics.columns import Bools, Columns, Float64s
 from fracture_core.metrics.paired import Difference, McNemar, difference_of, mcnemar
 from fracture_core.metrics.studies import study_positive, study_scores
 from fracture_core.metrics.weighted import Auc, FrocSensitivity
-from fracture_core.types import Int64s
+from fracture_core.types import Int64s, Unit
 
 RESAMPLES = 1000
 # Of so many candidates a resample takes a hundredth of a second.
@@ -90,10 +89,10 @@ def draw_at_dial(one: Contender, confidence: float | None) -> Drawn:
 
 def draw_of_all(one: Contender) -> Drawn:
     """What counts all candidates."""
-    evaluation, setting = one.evaluation, one.setting
+    evaluation, config = one.evaluation, one.config
     groups, positive = evaluation.group_ids, evaluation.positive
     by_image = Auc.of(one.image_scores, positive)
-    studies = study_scores(one.image_scores, groups, setting.study_rule)
+    studies = study_scores(one.image_scores, groups, config.study_rule)
     by_study = Auc.of(studies.scores, study_positive(positive, groups))
     _, first = np.unique(np.asarray(groups), return_index=True)
     of_boxes = _box_statistics(one)
@@ -227,10 +226,10 @@ class _BoxFigures:
     """AP50, AP and the mean sensitivity of FROC, from weights."""
 
     def __init__(self, one: Contender) -> None:
-        truths, setting = one.evaluation.truths, one.setting
+        truths, config = one.evaluation.truths, one.config
         self._average = AveragePrecision.of(one.found, truths)
         self._froc = FrocSensitivity.of(
-            one.found, truths, match_iou=setting.match_iou, class_aware=setting.class_aware
+            one.found, truths, match_iou=config.match_iou, class_aware=config.class_aware
         )
 
     def __call__(self, weights: Float64s) -> Float64s:

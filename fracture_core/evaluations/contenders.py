@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from fracture_core.evaluations.evaluation import Evaluation
-from fracture_core.evaluations.one_picture import Judging
+from fracture_core.matching import MatchConfig
 from fracture_core.metrics import greedy
 from fracture_core.metrics.columns import Bools, Columns, Float64s
 from fracture_core.operating_points import (
@@ -17,20 +17,10 @@ from fracture_core.operating_points import (
     classifier_curve,
     detector_curve,
 )
+from fracture_core.types import Unit
 
-Unit = Literal["lesion", "image", "study"]
 DialKind = Literal["sensitivity", "FP per image", "own confidence"]
 FEWEST, MOST = 2, 4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
-    """How findings are merged and matched, and the score of a study."""
-
-    nms_iou: float = 0.5
-    match_iou: float = 0.5
-    class_aware: bool = True
-    study_rule: str = "max"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +33,7 @@ class Contender:
     """
 
     evaluation: Evaluation
-    setting: Setting
+    config: MatchConfig
     found: Columns
     right: Bools
     hit_scores: Float64s
@@ -59,14 +49,6 @@ class Contender:
         """Of lesions, or of whole images."""
         return self.lesions if unit == "lesion" else self.images
 
-    def judging(self, confidence: float) -> Judging:
-        return Judging(
-            confidence=confidence,
-            nms_iou=self.setting.nms_iou,
-            match_iou=self.setting.match_iou,
-            class_aware=self.setting.class_aware,
-        )
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
@@ -76,14 +58,14 @@ class Place:
     reason: str = ""
 
 
-def contender(evaluation: Evaluation, setting: Setting) -> Contender:
+def contender(evaluation: Evaluation, config: MatchConfig) -> Contender:
     """Of an evaluation such as `judged()` gives."""
     positive = evaluation.positive
     if evaluation.about.task == "classify":
-        scores = evaluation.image_scores.astype(np.float64)
+        scores = evaluation.scores(config.nms_iou)
         return Contender(
             evaluation=evaluation,
-            setting=setting,
+            config=config,
             found=evaluation.raw,
             right=np.zeros(len(evaluation.raw), dtype=np.bool_),
             hit_scores=np.empty(0),
@@ -91,17 +73,16 @@ def contender(evaluation: Evaluation, setting: Setting) -> Contender:
             lesions=None,
             images=classifier_curve(scores, positive),
         )
-    found, truths = evaluation.found(setting.nms_iou), evaluation.truths
-    match_iou, aware = setting.match_iou, setting.class_aware
+    found, truths = evaluation.found(config.nms_iou), evaluation.truths
+    match_iou, aware = config.match_iou, config.class_aware
     truth_row = greedy.assign_all(found, truths, match_iou, class_aware=aware)
     right = truth_row >= 0
     hit_scores = np.full(len(truths), -1.0)
     hit_scores[truth_row[right]] = found.scores[right]
-    best = np.zeros(len(evaluation))
-    np.maximum.at(best, found.image, found.scores.astype(np.float64))
+    best = evaluation.scores(config.nms_iou)
     return Contender(
         evaluation=evaluation,
-        setting=setting,
+        config=config,
         found=found,
         right=right,
         hit_scores=hit_scores,

@@ -17,7 +17,7 @@ import numpy as np
 
 from fracture_core.errors import ConfigError
 from fracture_core.evaluations.evaluation import UNKNOWN_CLASS, Evaluation
-from fracture_core.evaluations.one_picture import Judging
+from fracture_core.matching import MatchConfig
 from fracture_core.metrics.columns import Bools, Columns, Float64s
 from fracture_core.metrics.critical import critical_errors
 from fracture_core.metrics.error_types import TYPES, ErrorTypes, error_types
@@ -86,7 +86,8 @@ class CaseErrors:
     """
 
     evaluation: Evaluation
-    judging: Judging
+    config: MatchConfig
+    confidence: float
     kind: Int64s
     image: Int64s
     row: Int64s
@@ -127,7 +128,8 @@ _ARRAYS = (
 
 def case_errors(
     evaluation: Evaluation,
-    judging: Judging,
+    config: MatchConfig,
+    confidence: float,
     costs: Costs | None = None,
     critical: Sequence[Pair] = (),
 ) -> CaseErrors:
@@ -139,7 +141,7 @@ def case_errors(
     """
     chosen = costs or Costs()
     make = _of_classifier if evaluation.about.task == "classify" else _of_detector
-    found = make(evaluation, judging)
+    found = make(evaluation, config, confidence)
     cost = _costs(found, chosen) * _critical_factor(found, critical, chosen.critical)
     # Equal costs in the order of pictures.
     order = np.lexsort((found.image, -cost))
@@ -202,10 +204,10 @@ HEADINGS = (
 def error_rows(errors: CaseErrors) -> Iterator[tuple[str, ...]]:
     """A row of text each, under `HEADINGS`; empty where there is no such thing."""
     evaluation, names = errors.evaluation, (*errors.evaluation.about.classes, "")
-    found = evaluation.found(errors.judging.nms_iou)
+    found = evaluation.found(errors.config.nms_iou)
     setting = tuple(
         f"{value:.9g}"
-        for value in (errors.judging.confidence, errors.judging.nms_iou, errors.judging.match_iou)
+        for value in (errors.confidence, errors.config.nms_iou, errors.config.match_iou)
     )
     for i in range(len(errors)):
         image, row, kind = int(errors.image[i]), int(errors.row[i]), int(errors.kind[i])
@@ -247,13 +249,13 @@ def predicted_classes(evaluation: Evaluation, confidence: float) -> Int64s:
 # ---- detectors ----------------------------------------------------------------------------------
 
 
-def _of_detector(evaluation: Evaluation, judging: Judging) -> CaseErrors:
-    found, truths = evaluation.found(judging.nms_iou), evaluation.truths
+def _of_detector(evaluation: Evaluation, config: MatchConfig, confidence: float) -> CaseErrors:
+    found, truths = evaluation.found(config.nms_iou), evaluation.truths
     types = error_types(
-        _comparable(found, judging),
-        _comparable(truths, judging),
-        judging.confidence,
-        match_iou=judging.match_iou,
+        _comparable(found, config),
+        _comparable(truths, config),
+        confidence,
+        match_iou=config.match_iou,
     )
     positive = evaluation.positive
     shown = np.zeros(len(evaluation), dtype=np.bool_)
@@ -261,12 +263,13 @@ def _of_detector(evaluation: Evaluation, judging: Judging) -> CaseErrors:
     wrong = np.flatnonzero(types.kind != 0)
     rows, near = types.rows[wrong], types.truth_row[wrong]
     missed = np.flatnonzero(types.missed)
-    best, best_iou = _best_below(found, truths, judging, types)
+    best, best_iou = _best_below(found, truths, config, confidence, types)
     kind_of = np.array([_OF_TYPE.get(name, SPURIOUS) for name in TYPES])
     images = np.concatenate([truths.image[missed], found.image[rows]])
     return CaseErrors(
         evaluation=evaluation,
-        judging=judging,
+        config=config,
+        confidence=confidence,
         kind=np.concatenate([np.full(len(missed), MISSED), kind_of[types.kind[wrong]]]),
         image=images,
         row=np.concatenate([missed, rows]),
@@ -280,15 +283,15 @@ def _of_detector(evaluation: Evaluation, judging: Judging) -> CaseErrors:
     )
 
 
-def _comparable(columns: Columns, judging: Judging) -> Columns:
+def _comparable(columns: Columns, config: MatchConfig) -> Columns:
     """All of one class where classes do not count."""
-    if judging.class_aware:
+    if config.class_aware:
         return columns
     return replace(columns, labels=np.zeros(len(columns), dtype=np.int64))
 
 
 def _best_below(
-    found: Columns, truths: Columns, judging: Judging, types: ErrorTypes
+    found: Columns, truths: Columns, config: MatchConfig, confidence: float, types: ErrorTypes
 ) -> tuple[Float64s, Float64s]:
     """(M,) of each missed truth the best score of a candidate that would match it were it shown,
     and its IoU; nan where there is none.
@@ -298,12 +301,12 @@ def _best_below(
     ill[truths.image[types.missed]] = True
     # Only the pictures with a missed truth.
     rows = np.flatnonzero(ill[found.image])
-    some = _comparable(found.rows(ill[found.image]), judging)
+    some = _comparable(found.rows(ill[found.image]), config)
     pairs = box_pairs(
-        some, _comparable(truths, judging), judging.match_iou, class_aware=judging.class_aware
+        some, _comparable(truths, config), config.match_iou, class_aware=config.class_aware
     )
     scores = found.scores[rows[pairs.found]].astype(np.float64)
-    hidden = np.flatnonzero((scores < judging.confidence) & types.missed[pairs.truth])
+    hidden = np.flatnonzero((scores < confidence) & types.missed[pairs.truth])
     # Rising, so that the best is written last.
     order = hidden[np.argsort(scores[hidden], kind="stable")]
     best[pairs.truth[order]], iou[pairs.truth[order]] = scores[order], pairs.iou[order]
@@ -326,9 +329,9 @@ def _iou_with(found: Columns, rows: Int64s, truths: Columns, near: Int64s) -> Fl
 # ---- classifiers --------------------------------------------------------------------------------
 
 
-def _of_classifier(evaluation: Evaluation, judging: Judging) -> CaseErrors:
+def _of_classifier(evaluation: Evaluation, config: MatchConfig, confidence: float) -> CaseErrors:
     """Pictures that are called something else than they are."""
-    called, true = predicted_classes(evaluation, judging.confidence), evaluation.image_classes
+    called, true = predicted_classes(evaluation, confidence), evaluation.image_classes
     wrong = np.flatnonzero((called != true) & (true != UNKNOWN_CLASS))
     names, healthy = evaluation.about.classes, evaluation.about.healthy
     nothing = names.index(healthy) if healthy in names else UNKNOWN_CLASS
@@ -340,7 +343,8 @@ def _of_classifier(evaluation: Evaluation, judging: Judging) -> CaseErrors:
     given = np.zeros((0, 1)) if scores is None else scores.astype(np.float64)
     return CaseErrors(
         evaluation=evaluation,
-        judging=judging,
+        config=config,
+        confidence=confidence,
         kind=kind,
         image=wrong,
         row=none,
@@ -360,7 +364,7 @@ def _of_classifier(evaluation: Evaluation, judging: Judging) -> CaseErrors:
 def _costs(errors: CaseErrors, costs: Costs) -> Float64s:
     sure = np.nan_to_num(errors.score)
     if errors.evaluation.about.task != "classify":
-        confidence = max(errors.judging.confidence, np.finfo(np.float64).tiny)
+        confidence = max(errors.confidence, np.finfo(np.float64).tiny)
         below = np.clip((confidence - sure) / confidence, 0, 1)
         sure = np.where(errors.kind == MISSED, below, sure)
     base: Float64s = np.array(costs.by_kind)[errors.kind] * (1 + sure)

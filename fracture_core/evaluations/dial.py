@@ -13,34 +13,21 @@ import numpy as np
 import numpy.typing as npt
 
 from fracture_core.evaluations.evaluation import Evaluation
+from fracture_core.matching import MatchConfig
 from fracture_core.metrics import greedy
 from fracture_core.metrics.calibration import Reliability, reliability
 from fracture_core.metrics.cells import Cells, assign_cells
 from fracture_core.metrics.columns import Bools, Columns, Float64s
 from fracture_core.metrics.intervals import Proportion
-from fracture_core.metrics.studies import STUDY_RULES, study_positive, study_scores
-from fracture_core.types import Int64s
+from fracture_core.metrics.studies import study_positive, study_scores
+from fracture_core.types import Int64s, Unit
 
-Unit = Literal["lesion", "image", "study"]
 BINS = 10
 GRID = 200
 _OF_HITS, _OF_WRONG, _OF_PICTURES = 260, 260, 60
 MISSED, SPURIOUS = "missed", "spurious"
 WITH_TRUTH, WITHOUT_TRUTH = "with a truth", "without a truth"
 SHOWN, NOT_SHOWN = "finding shown", "none shown"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DialSetting:
-    """What the counts are made with; `study_rule` is one of `metrics.studies.STUDY_RULES`, `also`
-    are confidences at which there must be a knot.
-    """
-
-    nms_iou: float = 0.5
-    match_iou: float = 0.5
-    class_aware: bool = True
-    study_rule: str = STUDY_RULES[0]
-    also: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,25 +146,27 @@ class DialTable:
         return next((each for each in self.tallies if each.unit == unit), None)
 
 
-def dial_table(evaluation: Evaluation, setting: DialSetting) -> DialTable:
-    """Of the pictures whose truth is known."""
+def dial_table(
+    evaluation: Evaluation, config: MatchConfig, also: Sequence[float] = ()
+) -> DialTable:
+    """Of the pictures whose truth is known; at the confidences `also` there is a knot, too."""
     judge = _of_classifier if evaluation.about.task == "classify" else _of_detector
-    return judge(evaluation.judged(), setting)
+    return judge(evaluation.judged(), config, also)
 
 
 def cell_pictures(
-    evaluation: Evaluation, setting: DialSetting, sheet: Sheet, cell: tuple[int, int], at: float
+    evaluation: Evaluation, config: MatchConfig, sheet: Sheet, cell: tuple[int, int], at: float
 ) -> tuple[str, ...]:
     """The samples of one cell of a sheet, (row, column), at a confidence."""
     row, column = cell
     judged = evaluation.judged()
     if sheet.name == "findings":
-        cells = assign_cells(judged.found(setting.nms_iou), judged.truths, setting.match_iou)
+        cells = assign_cells(judged.found(config.nms_iou), judged.truths, config.match_iou)
         where = cells.images(at, row, column, len(evaluation.about.classes))
     elif sheet.name == "classes":
-        where = np.flatnonzero((judged.image_classes == row) & (_called(judged) == column))
+        where = np.flatnonzero((judged.image_classes == row) & (judged.called == column))
     else:
-        shown = _image_scores(judged, setting) >= at
+        shown = judged.scores(config.nms_iou) >= at
         where = np.flatnonzero((judged.positive == (row == 0)) & (shown == (column == 0)))
     return tuple(judged.sample_ids[i] for i in where)
 
@@ -185,21 +174,21 @@ def cell_pictures(
 # ---- detectors ----------------------------------------------------------------------------------
 
 
-def _of_detector(evaluation: Evaluation, setting: DialSetting) -> DialTable:
-    found, truths = evaluation.found(setting.nms_iou), evaluation.truths
-    right = greedy.match_all(found, truths, setting.match_iou, class_aware=setting.class_aware)
-    scores, studies = _image_scores(evaluation, setting), _studies(evaluation, setting)
+def _of_detector(evaluation: Evaluation, config: MatchConfig, also: Sequence[float]) -> DialTable:
+    found, truths = evaluation.found(config.nms_iou), evaluation.truths
+    right = greedy.match_all(found, truths, config.match_iou, class_aware=config.class_aware)
+    scores, studies = evaluation.scores(config.nms_iou), _studies(evaluation, config)
     pictures = [scores, studies[0]] if studies else [scores]
-    knots = _knots(found.scores[right], found.scores[~right], pictures, setting.also)
+    knots = _knots(found.scores[right], found.scores[~right], pictures, also)
     knots = knots[knots > 0]
     first = _first_shown(found.scores, knots)
     lesions = _lesions(evaluation, first, right, len(knots))
-    cells = assign_cells(found, truths, setting.match_iou)
+    cells = assign_cells(found, truths, config.match_iou)
     return DialTable(
         confidences=knots,
         tallies=(lesions, *_whole_pictures(evaluation, scores, studies, knots)),
         by_class=_by_class(evaluation, found, first, right, len(knots))
-        if setting.class_aware
+        if config.class_aware
         else (),
         sheets=(
             _findings_sheet(evaluation, found, cells, first, len(knots)),
@@ -273,10 +262,10 @@ def _findings_sheet(
 # ---- classifiers --------------------------------------------------------------------------------
 
 
-def _of_classifier(evaluation: Evaluation, setting: DialSetting) -> DialTable:
+def _of_classifier(evaluation: Evaluation, config: MatchConfig, also: Sequence[float]) -> DialTable:
     classes = _classes_sheet(evaluation)
-    scores = _image_scores(evaluation, setting)
-    if evaluation.about.healthy not in evaluation.about.classes:
+    scores = evaluation.scores(config.nms_iou)
+    if not evaluation.about.tells_findings:
         return DialTable(
             confidences=np.array([1.0]),
             tallies=(),
@@ -284,9 +273,9 @@ def _of_classifier(evaluation: Evaluation, setting: DialSetting) -> DialTable:
             sheets=(classes,),
             reliability=None,
         )
-    positive, studies = evaluation.positive, _studies(evaluation, setting)
+    positive, studies = evaluation.positive, _studies(evaluation, config)
     pictures = [studies[0]] if studies else []
-    knots = _knots(scores[positive], scores[~positive], pictures, setting.also)
+    knots = _knots(scores[positive], scores[~positive], pictures, also)
     return DialTable(
         confidences=knots,
         tallies=tuple(_whole_pictures(evaluation, scores, studies, knots)),
@@ -296,17 +285,10 @@ def _of_classifier(evaluation: Evaluation, setting: DialSetting) -> DialTable:
     )
 
 
-def _called(evaluation: Evaluation) -> Int64s:
-    """(I,) the class with the highest score."""
-    if evaluation.class_scores is None:
-        raise ValueError("class_scores: expected those of a classifier, got none")
-    return np.asarray(np.argmax(evaluation.class_scores, axis=1), dtype=np.int64)
-
-
 def _classes_sheet(evaluation: Evaluation) -> Sheet:
     names = evaluation.about.classes
     side = len(names)
-    places = evaluation.image_classes * side + _called(evaluation)
+    places = evaluation.image_classes * side + evaluation.called
     whole = np.bincount(places, minlength=side * side)
     ever = np.flatnonzero(whole)
     return Sheet(
@@ -322,22 +304,12 @@ def _classes_sheet(evaluation: Evaluation) -> Sheet:
 # ---- pictures and studies -----------------------------------------------------------------------
 
 
-def _image_scores(evaluation: Evaluation, setting: DialSetting) -> Float64s:
-    """(I,) a classifier's own, else the best candidate's, 0 where there is none."""
-    if evaluation.about.task == "classify":
-        return evaluation.image_scores.astype(np.float64)
-    found = evaluation.found(setting.nms_iou)
-    best = np.zeros(len(evaluation))
-    np.maximum.at(best, found.image, found.scores.astype(np.float64))
-    return best
-
-
-def _studies(evaluation: Evaluation, setting: DialSetting) -> tuple[Float64s, Bools] | None:
+def _studies(evaluation: Evaluation, config: MatchConfig) -> tuple[Float64s, Bools] | None:
     """Scores and truths of studies; None where each is of one image, or of unknown name."""
     groups = evaluation.group_ids
     if len(set(groups)) == len(groups):
         return None
-    scores = study_scores(_image_scores(evaluation, setting), groups, setting.study_rule).scores
+    scores = study_scores(evaluation.scores(config.nms_iou), groups, config.study_rule).scores
     return scores, study_positive(evaluation.positive, groups)
 
 

@@ -13,10 +13,10 @@ from typing import Literal
 
 import numpy as np
 
-from fracture_core.evaluations.contenders import Contender, Unit
+from fracture_core.evaluations.contenders import Contender
 from fracture_core.metrics.columns import Bools, Float64s
 from fracture_core.metrics.pairs import box_pairs
-from fracture_core.types import Int64s
+from fracture_core.types import Int64s, Unit
 
 DisputeKind = Literal["only A hits", "only B hits", "only A is spurious", "only B is spurious"]
 DISPUTES: tuple[DisputeKind, ...] = (
@@ -96,7 +96,7 @@ def _spurious_alone(
     beside = other.found.rows(other.found.scores.astype(np.float64) >= theirs)
     alone = np.ones(len(rows), dtype=np.bool_)
     spurious = one.found.rows(shown & ~one.right)
-    pairs = box_pairs(spurious, beside, one.setting.match_iou, class_aware=False)
+    pairs = box_pairs(spurious, beside, one.config.match_iou, class_aware=False)
     alone[pairs.found] = False
     rows = rows[alone]
     amounts = _above(one.found.scores[rows].astype(np.float64), ours)

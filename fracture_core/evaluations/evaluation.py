@@ -118,6 +118,12 @@ class Evaluation:
             self._merged[nms_iou] = found
         return found
 
+    def scores(self, nms_iou: float) -> Float64s:
+        """(I,) of each picture: a classifier's own, else its best candidate's, 0 = none."""
+        if self.about.task == "classify":
+            return self.image_scores.astype(np.float64)
+        return self.found(nms_iou).best_scores(0.0)
+
     @cached_property
     def positive(self) -> Bools:
         """(I,) whether there is anything to find; False where nothing is known."""

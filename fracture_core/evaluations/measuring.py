@@ -106,7 +106,7 @@ def score_all(evaluation: Evaluation, nms_iou: float, match_iou: float) -> Score
                 found=f"only {', '.join(about.classes)[:200]}",
                 advice="Operating points are of models that tell findings from none.",
             )
-        scores = judged.image_scores.astype(np.float64)
+        scores = judged.scores(nms_iou)
         curve = classifier_curve(scores, judged.positive)
         return Scored(curve=curve, scores=scores, right=judged.positive)
     found = judged.found(nms_iou)

@@ -7,23 +7,13 @@ import numpy as np
 
 from fracture_core import boxes
 from fracture_core.evaluations.evaluation import Evaluation
-from fracture_core.matching import match
+from fracture_core.matching import MatchConfig, match
 from fracture_core.metrics.columns import Columns
 from fracture_core.types import Detections
 
 BoxKind = Literal[
     "truth", "missed", "true positive", "false positive", "duplicate", "finding", "candidate"
 ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judging:
-    """What is shown, and by which rule it is right; `class_aware` as in `matching.match`."""
-
-    confidence: float
-    nms_iou: float = 0.5
-    match_iou: float = 0.5
-    class_aware: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,17 +37,17 @@ class JudgedBox:
 
 
 def judge_picture(
-    evaluation: Evaluation, sample_id: str, judging: Judging
+    evaluation: Evaluation, sample_id: str, config: MatchConfig, confidence: float
 ) -> tuple[JudgedBox, ...]:
     """Truths first, then the shown findings, the best first; ValueError for an unknown picture.
 
     For each missed truth that has one, the best candidate below the confidence comes last.
     """
     place = evaluation.sample_ids.index(sample_id)
-    found, found_start = _of_picture(evaluation.found(judging.nms_iou), place)
+    found, found_start = _of_picture(evaluation.found(config.nms_iou), place)
     truth, truth_start = _of_picture(evaluation.truths, place)
-    shown = found.above(judging.confidence)
-    judged = match(shown, truth, judging.match_iou, class_aware=judging.class_aware)
+    shown = found.above(confidence)
+    judged = match(shown, truth, config.match_iou, class_aware=config.class_aware)
     missed = set(judged.missed.tolist())
     known = bool(evaluation.known[place])
     made = [
@@ -68,7 +58,7 @@ def judge_picture(
         _box(shown, i, kind if known else "finding", float(judged.iou[i]), found_start)
         for i, kind in enumerate(judged.kinds)
     ]
-    for i in _best_below(found, truth, sorted(missed), judging):
+    for i in _best_below(found, truth, sorted(missed), config, confidence):
         overlap = float(boxes.iou(found.xyxy[[i]], truth.xyxy).max())
         made.append(_box(found, i, "candidate", overlap, found_start))
     return tuple(made)
@@ -95,15 +85,19 @@ def _box(found: Detections, i: int, kind: str, iou: float, start: int) -> Judged
 
 
 def _best_below(
-    found: Detections, truth: Detections, missed: list[int], judging: Judging
+    found: Detections,
+    truth: Detections,
+    missed: list[int],
+    config: MatchConfig,
+    confidence: float,
 ) -> list[int]:
     """Of each missed truth the best scored candidate that satisfies the rule but is not shown."""
-    hidden = np.flatnonzero(found.scores.astype(np.float64) < judging.confidence)
+    hidden = np.flatnonzero(found.scores.astype(np.float64) < confidence)
     if not (len(hidden) and missed):
         return []
     overlap = boxes.iou(found.xyxy[hidden], truth.xyxy[missed])
-    enough = (overlap >= judging.match_iou) & (overlap > 0)
-    if judging.class_aware:
+    enough = (overlap >= config.match_iou) & (overlap > 0)
+    if config.class_aware:
         enough &= found.labels[hidden][:, None] == truth.labels[missed][None, :]
     # Scores fall, so the first that is near enough is the best.
     firsts = {int(hidden[np.argmax(near)]) for near in enough.T if near.any()}

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fracture_core.evaluations.contenders import Contender, Unit
+from fracture_core.evaluations.contenders import Contender
 from fracture_core.metrics.columns import Float64s
-from fracture_core.types import Int64s
+from fracture_core.types import Int64s, Unit
 
 MOST_POINTS = 400
 MOST_FP = 8.0

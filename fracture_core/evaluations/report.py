@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 from math import isnan, nan
-from typing import Literal
 
 from fracture_core.evaluations.evaluation import About
 from fracture_core.evaluations.scoping import banner_of
+from fracture_core.types import Unit
 
-Unit = Literal["lesion", "image", "study"]
 Key = tuple[str, str, Unit, str]
 RANKING = "Ranking"
 """The section of areas under curves."""

@@ -7,25 +7,17 @@ from math import nan
 import numpy as np
 
 from fracture_core.evaluations.evaluation import Evaluation
-from fracture_core.evaluations.report import Figure, PointOfReport, Table, Unit
+from fracture_core.evaluations.report import Figure, PointOfReport, Table
 from fracture_core.evaluations.resampling import Statistic
+from fracture_core.matching import MatchConfig
 from fracture_core.metrics.bootstrap import bootstrap_all
 from fracture_core.metrics.columns import Columns, Float64s
 from fracture_core.metrics.intervals import Proportion
+from fracture_core.types import Unit
 
 # Where no operating point can be chosen, as the pages begin.
 _OTHERWISE = 0.5
 Pair = tuple[str, str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
-    """What a report is made with."""
-
-    nms_iou: float
-    match_iou: float
-    study_rule: str
-    critical_pairs: tuple[Pair, ...]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,9 +25,10 @@ class Draft:
     """What the parts of a report are written into; of judged pictures alone."""
 
     evaluation: Evaluation
-    setting: Setting
+    config: MatchConfig
     found: Columns
     intervals: bool
+    critical_pairs: tuple[Pair, ...] = ()
     points: tuple[PointOfReport, ...] = ()
     figures: list[Figure] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
@@ -46,8 +39,8 @@ class Draft:
     def box_rule(self) -> str:
         about = self.evaluation.about
         classes = "one class" if about.one_class else "by class"
-        merged = f", merged above IoU {self.setting.nms_iou:g}" if about.needs_nms else ""
-        return f"IoU ≥ {self.setting.match_iou:g}, {classes}{merged}"
+        merged = f", merged above IoU {self.config.nms_iou:g}" if about.needs_nms else ""
+        return f"IoU ≥ {self.config.match_iou:g}, {classes}{merged}"
 
     @property
     def met_points(self) -> list[tuple[str, float]]:

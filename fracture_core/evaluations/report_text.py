@@ -12,9 +12,9 @@ from fracture_core.evaluations.report import (
     Report,
     Subgroup,
     Table,
-    Unit,
 )
 from fracture_core.evaluations.subgroups import headlines_of
+from fracture_core.types import Unit
 
 WIDTH = 98
 UNDEFINED = "undefined"

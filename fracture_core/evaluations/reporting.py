@@ -10,7 +10,8 @@ from fracture_core.errors import ConfigError
 from fracture_core.evaluations.evaluation import Evaluation
 from fracture_core.evaluations.measuring import Scored, score_all
 from fracture_core.evaluations.report import PointOfReport, Report
-from fracture_core.evaluations.report_draft import Draft, Pair, Setting
+from fracture_core.evaluations.report_draft import Draft, Pair
+from fracture_core.matching import MatchConfig
 from fracture_core.metrics.studies import STUDY_RULES
 from fracture_core.models.points import Measurements
 from fracture_core.operating_points import RULES, choose
@@ -44,12 +45,8 @@ def report_of(
     judged = evaluation.judged()
     draft = Draft(
         evaluation=judged,
-        setting=Setting(
-            nms_iou=nms_iou,
-            match_iou=match_iou,
-            study_rule=study_rule,
-            critical_pairs=tuple(critical_pairs),
-        ),
+        config=MatchConfig(nms_iou=nms_iou, match_iou=match_iou, study_rule=study_rule),
+        critical_pairs=tuple(critical_pairs),
         found=judged.found(nms_iou),
         intervals=intervals,
     )
@@ -68,7 +65,7 @@ def report_of(
 def _scored(draft: Draft) -> Scored | None:
     """None for a classifier none of whose classes means that nothing is there."""
     try:
-        return score_all(draft.evaluation, draft.setting.nms_iou, draft.setting.match_iou)
+        return score_all(draft.evaluation, draft.config.nms_iou, draft.config.match_iou)
     except ConfigError as error:
         draft.notes.append(str(error))
         return None
@@ -104,7 +101,7 @@ def _points(
 
 
 def _finished(evaluation: Evaluation, draft: Draft) -> Report:
-    judged, setting = draft.evaluation, draft.setting
+    judged, config = draft.evaluation, draft.config
     for point in draft.points:
         if point.reason:
             draft.notes.append(f"No operating point for {point.rule}: {point.reason}.")
@@ -113,9 +110,9 @@ def _finished(evaluation: Evaluation, draft: Draft) -> Report:
         draft.notes.append(f"{left_out:,} pictures of unknown truth are left out.")
     return Report(
         about=evaluation.about,
-        nms_iou=setting.nms_iou,
-        match_iou=setting.match_iou,
-        study_rule=setting.study_rule,
+        nms_iou=config.nms_iou,
+        match_iou=config.match_iou,
+        study_rule=config.study_rule,
         asked=len(evaluation),
         pictures=len(judged),
         studies=len(set(judged.group_ids)),

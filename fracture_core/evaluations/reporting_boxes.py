@@ -8,7 +8,7 @@ import numpy as np
 
 from fracture_core.evaluations import resampling
 from fracture_core.evaluations.measuring import Scored
-from fracture_core.evaluations.report import Table, Unit
+from fracture_core.evaluations.report import Table
 from fracture_core.evaluations.report_draft import Draft
 from fracture_core.evaluations.resampling import Statistic
 from fracture_core.metrics import any_hit, coco
@@ -22,7 +22,7 @@ from fracture_core.metrics.froc import RATES, froc
 from fracture_core.metrics.intervals import Proportion
 from fracture_core.metrics.weighted import FrocSensitivity, ImageCounts
 from fracture_core.operating_points import measure
-from fracture_core.types import Int64s
+from fracture_core.types import Int64s, Unit
 
 BOXES, MASKS = "COCO, boxes", "COCO, masks"
 POINTS, FROC, CALIBRATION, CRITICAL = "Operating points", "FROC", "Calibration", "Critical errors"
@@ -119,20 +119,20 @@ def report_point(draft: Draft, scored: Scored, rule: str, confidence: float) -> 
     how = f"confidence ≥ {confidence:.3f}, {draft.box_rule}"
     draft.share(POINTS, "sensitivity", "lesion", at.sensitivity, how, rule)
     draft.share(POINTS, "precision", "lesion", at.precision, how, rule)
-    counts = ImageCounts.of_findings(found, truths, confidence, match_iou=draft.setting.match_iou)
+    counts = ImageCounts.of_findings(found, truths, confidence, match_iou=draft.config.match_iou)
     f1 = counts.f1(np.ones(at.images))
     draft.number(POINTS, "F1", "lesion", len(truths), f1, how, rule, counts.f1)
     rate, drawn = at.fp_per_image, counts.fp_per_image
     draft.number(POINTS, "FP per image", "image", at.images, rate, how, rule, drawn)
-    beyond = f"confidence ≥ {confidence:.3f}, any box with IoU > {draft.setting.match_iou:g}"
-    any_ = any_hit.count(found, truths, confidence, draft.setting.match_iou)
+    beyond = f"confidence ≥ {confidence:.3f}, any box with IoU > {draft.config.match_iou:g}"
+    any_ = any_hit.count(found, truths, confidence, draft.config.match_iou)
     hits, wrong, missed = any_.true_positives, any_.false_positives, any_.false_negatives
     for name, total in (("any-hit precision", hits + wrong), ("any-hit recall", hits + missed)):
         share = Proportion(count=hits, total=total)
         draft.share(POINTS, name, "image", share, beyond, rule)
-    drawn = resampling.any_hits(found, truths, confidence, draft.setting.match_iou).f1
+    drawn = resampling.any_hits(found, truths, confidence, draft.config.match_iou).f1
     draft.number(POINTS, "any-hit F1", "image", hits + missed, any_.f1, beyond, rule, drawn)
-    dual = any_hit.dual_metrics(found, truths, confidence, draft.setting.match_iou)
+    dual = any_hit.dual_metrics(found, truths, confidence, draft.config.match_iou)
     right = int(np.trace(dual.images.confusion))
     called = Proportion(count=right, total=at.images)
     draft.share(
@@ -143,12 +143,12 @@ def report_point(draft: Draft, scored: Scored, rule: str, confidence: float) -> 
 
 def report_froc(draft: Draft) -> None:
     """Sensitivity at each of `RATES` false positives per image, and the mean of these."""
-    curve = froc(draft.found, draft.evaluation.truths, match_iou=draft.setting.match_iou)
+    curve = froc(draft.found, draft.evaluation.truths, match_iou=draft.config.match_iou)
     how = f"all candidates, {draft.box_rule}"
     values = [*curve.sensitivity_at().tolist(), curve.mean_sensitivity]
     names = [*(rate_name(rate) for rate in RATES), "mean of these"]
     weighted = FrocSensitivity.of(
-        draft.found, draft.evaluation.truths, match_iou=draft.setting.match_iou
+        draft.found, draft.evaluation.truths, match_iou=draft.config.match_iou
     )
     first = len(draft.figures)
     draft.resample(range(first, first + len(names)), lambda weights: and_mean(weighted(weights)))
@@ -182,8 +182,8 @@ def _report_calibration(draft: Draft, scored: Scored) -> None:
 def _report_errors(draft: Draft) -> None:
     rule, confidence = draft.main_point
     found, truths = draft.found, draft.evaluation.truths
-    how = f"at {rule}, confidence ≥ {confidence:.3f}, match IoU {draft.setting.match_iou:g}"
-    counts = error_types(found, truths, confidence, match_iou=draft.setting.match_iou).counts()
+    how = f"at {rule}, confidence ≥ {confidence:.3f}, match IoU {draft.config.match_iou:g}"
+    counts = error_types(found, truths, confidence, match_iou=draft.config.match_iou).counts()
     kinds = (*TYPES, MISSED)
     draft.tables.append(
         Table(
@@ -196,7 +196,7 @@ def _report_errors(draft: Draft) -> None:
         )
     )
     classes = draft.evaluation.about.classes
-    cells = assign_cells(found, truths, draft.setting.match_iou)
+    cells = assign_cells(found, truths, draft.config.match_iou)
     draft.tables.append(
         Table(
             title="Confusion",
@@ -224,7 +224,7 @@ def report_critical(
 ) -> None:
     """Those of the pairs asked for, as shares of the true class."""
     unit: Unit = "image" if draft.evaluation.about.task == "classify" else "lesion"
-    for error in critical_errors(truth, read, names, draft.setting.critical_pairs):
+    for error in critical_errors(truth, read, names, draft.critical_pairs):
         name = f"{error.pair[0]} read as {error.pair[1]}"
         draft.share(CRITICAL, name, unit, error.share, how)
 

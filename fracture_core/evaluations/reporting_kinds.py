@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from fracture_core.evaluations.report import Unit
 from fracture_core.evaluations.report_draft import Draft
 from fracture_core.metrics import greedy
 from fracture_core.metrics.columns import Bools
 from fracture_core.metrics.intervals import Proportion
+from fracture_core.types import Unit
 
 KINDS = "By kind of the ground truth"
 
@@ -38,7 +38,7 @@ def report_kinds(draft: Draft) -> None:
 
 def _matched(draft: Draft, confidence: float) -> Bools:
     """(T,) whether each truth is matched by what is shown."""
-    taken = greedy.assign_all(draft.found, draft.evaluation.truths, draft.setting.match_iou)
+    taken = greedy.assign_all(draft.found, draft.evaluation.truths, draft.config.match_iou)
     shown = taken[(taken >= 0) & (draft.found.scores >= confidence)]
     marks = np.zeros(len(draft.evaluation.truths), dtype=np.bool_)
     marks[shown] = True

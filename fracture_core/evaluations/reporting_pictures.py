@@ -7,7 +7,7 @@ import numpy as np
 
 from fracture_core.evaluations import resampling
 from fracture_core.evaluations.measuring import Scored
-from fracture_core.evaluations.report import RANKING, Table, Unit
+from fracture_core.evaluations.report import RANKING, Table
 from fracture_core.evaluations.report_draft import Draft
 from fracture_core.evaluations.reporting_boxes import (
     CALIBRATION,
@@ -22,6 +22,7 @@ from fracture_core.metrics.intervals import Proportion
 from fracture_core.metrics.rates import precision_recall, roc
 from fracture_core.metrics.studies import study_positive, study_scores
 from fracture_core.metrics.weighted import Auc, ImageCounts
+from fracture_core.types import Unit
 
 ACCURACY, CLASSES = "Accuracy", "Classes"
 MACRO, WEIGHTED = "macro average", "weighted average"
@@ -74,12 +75,9 @@ def report_areas(draft: Draft) -> None:
 
 
 def _wholes(draft: Draft) -> list[_Wholes]:
-    evaluation, rule = draft.evaluation, draft.setting.study_rule
+    evaluation, rule = draft.evaluation, draft.config.study_rule
     classifies = evaluation.about.task == "classify"
-    scores = evaluation.image_scores.astype(np.float64)
-    if not classifies:
-        scores = np.zeros(len(evaluation))
-        np.maximum.at(scores, draft.found.image, draft.found.scores.astype(np.float64))
+    scores = evaluation.scores(draft.config.nms_iou)
     images = _Wholes(
         unit="image",
         scores=scores,

@@ -27,7 +27,7 @@ from fracture_core.evaluations.report import (
     Report,
     Subgroup,
 )
-from fracture_core.evaluations.report_draft import Draft, Setting
+from fracture_core.evaluations.report_draft import Draft
 from fracture_core.evaluations.reporting_boxes import (
     BOXES,
     FROC,
@@ -43,6 +43,7 @@ from fracture_core.evaluations.reporting_pictures import (
     report_calls,
     report_classes,
 )
+from fracture_core.matching import MatchConfig
 from fracture_core.metrics import greedy
 from fracture_core.metrics.columns import Bools, Columns
 from fracture_core.metrics.froc import RATES
@@ -57,7 +58,7 @@ ALL = "all"
 class Measuring:
     """How groups are measured: at which `points`, and `of_all`: figures of all candidates too."""
 
-    setting: Setting
+    config: MatchConfig
     points: tuple[PointOfReport, ...]
     of_all: bool = True
     intervals: bool = True
@@ -98,11 +99,8 @@ def with_subgroups(report: Report, evaluation: Evaluation, *, intervals: bool = 
     """
     judged = evaluation.judged()
     how = Measuring(
-        setting=Setting(
-            nms_iou=report.nms_iou,
-            match_iou=report.match_iou,
-            study_rule=report.study_rule,
-            critical_pairs=(),
+        config=MatchConfig(
+            nms_iou=report.nms_iou, match_iou=report.match_iou, study_rule=report.study_rule
         ),
         points=report.points,
         intervals=intervals,
@@ -208,15 +206,15 @@ def _of_images(evaluation: Evaluation, name: str, kept: Bools, how: Measuring) -
     part = evaluation.pictures(kept)
     draft = Draft(
         evaluation=part,
-        setting=how.setting,
-        found=evaluation.found(how.setting.nms_iou).pictures(kept),
+        config=how.config,
+        found=evaluation.found(how.config.nms_iou).pictures(kept),
         intervals=how.intervals,
         points=how.points,
     )
     about = part.about
     finds_boxes = about.task != "classify"
     if finds_boxes:
-        scored = score_all(part, how.setting.nms_iou, how.setting.match_iou)
+        scored = score_all(part, how.config.nms_iou, how.config.match_iou)
         for rule, confidence in draft.met_points:
             report_point(draft, scored, rule, confidence)
     if about.tells_findings:
@@ -250,9 +248,9 @@ def _report_all(draft: Draft, *, finds_boxes: bool) -> None:
 
 def _of_lesions(evaluation: Evaluation, name: str, kept: Bools, how: Measuring) -> Subgroup:
     """The marked (M,) truths of all images."""
-    found, truths = evaluation.found(how.setting.nms_iou), evaluation.truths
-    truth_row = greedy.assign_all(found, truths, how.setting.match_iou)
-    draft = Draft(evaluation=evaluation, setting=how.setting, found=found, intervals=how.intervals)
+    found, truths = evaluation.found(how.config.nms_iou), evaluation.truths
+    truth_row = greedy.assign_all(found, truths, how.config.match_iou)
+    draft = Draft(evaluation=evaluation, config=how.config, found=found, intervals=how.intervals)
     hits = np.flatnonzero((truth_row >= 0) & kept[truth_row])
     scores, total = found.scores[hits].astype(np.float64), int(kept.sum())
     for point in how.points:

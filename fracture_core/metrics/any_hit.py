@@ -34,7 +34,7 @@ def dual_metrics(
 ) -> DualMetrics:
     """Both at one confidence."""
     found, truths = pair_up(found, truths)
-    fractured, shown = _has_any(truths), _best_scores(found) >= confidence
+    fractured, shown = _has_any(truths), found.best_scores(-1.0) >= confidence
     pairs = _hits(found, truths, match_iou)
     hit = pairs.truth[found.scores[pairs.found].astype(np.float64) >= confidence]
     return DualMetrics(
@@ -58,7 +58,7 @@ def sweep(
     """
     found, truths = pair_up(found, truths)
     at = distinct_falling(found.scores) if confidences is None else np.asarray(confidences, float)
-    fractured, best = _has_any(truths), _best_scores(found)
+    fractured, best = _has_any(truths), found.best_scores(-1.0)
     best_hit = _best_hits(found, truths, match_iou)
     hits = count_above(best_hit[fractured], at)
     return Sweep(
@@ -81,14 +81,6 @@ def _has_any(columns: Columns) -> Bools:
     marks = np.zeros(columns.image_count, dtype=np.bool_)
     marks[columns.image] = True
     return marks
-
-
-def _best_scores(found: Columns) -> Float64s:
-    """(I,) the best score of each picture, −1 where nothing was found."""
-    best, bounds = np.full(found.image_count, -1.0), found.bounds()
-    some = np.flatnonzero(np.diff(bounds))
-    best[some] = found.scores[bounds[some]]
-    return best
 
 
 def _best_hits(found: Columns, truths: Columns, match_iou: float) -> Float64s:

@@ -93,6 +93,13 @@ class Columns:
         filled: Int64s = np.minimum.accumulate(bounds[::-1])[::-1]
         return filled
 
+    def best_scores(self, without: float) -> Float64s:
+        """(I,) float64 the score of each picture's best candidate, `without` where it has none."""
+        best, bounds = np.full(self.image_count, without), self.bounds()
+        some = np.flatnonzero(np.diff(bounds))
+        best[some] = self.scores[bounds[some]]
+        return best
+
     def areas(self) -> Float64s:
         """(N,) square pixels: of the masks where there are any, as in COCO, else of the boxes."""
         if self.masks:

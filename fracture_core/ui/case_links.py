@@ -7,20 +7,26 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from fracture_core.evaluations import About
-from fracture_core.evaluations.one_picture import Judging
+from fracture_core.matching import MatchConfig
 
 if TYPE_CHECKING:
     from fracture_core.datasets import Dataset
 
 
-def read_link(about: About, dataset: "Dataset | None", sample_id: str, judging: Judging) -> str:
+def read_link(
+    about: About,
+    dataset: "Dataset | None",
+    sample_id: str,
+    config: MatchConfig,
+    confidence: float,
+) -> str:
     """Read with the model, confidence and overlaps; without a data set the slice is not known."""
     asked = {
         **_case(about, dataset, sample_id),
         "model": about.model_id,
-        "confidence": f"{judging.confidence:.9g}",
-        "nms": f"{judging.nms_iou:g}",
-        **_matching(about, judging),
+        "confidence": f"{confidence:.9g}",
+        "nms": f"{config.nms_iou:g}",
+        **_matching(about, config),
     }
     return f"{_page('')}?{urlencode(asked)}"
 
@@ -29,15 +35,19 @@ def compare_link(
     abouts: Sequence[About],
     dataset: "Dataset | None",
     sample_id: str,
-    judgings: Sequence[Judging],
+    configs: Sequence[MatchConfig],
+    confidences: Sequence[float],
 ) -> str:
     """Compare with two to four models, each at its own confidence and NMS IoU."""
-    own = ",".join(f"{each.confidence:.9g}:{each.nms_iou:g}" for each in judgings)
+    own = ",".join(
+        f"{confidence:.9g}:{config.nms_iou:g}"
+        for config, confidence in zip(configs, confidences, strict=True)
+    )
     asked = [
         *_case(abouts[0], dataset, sample_id).items(),
         *(("models", about.model_id) for about in abouts),
         ("own", own),
-        *_matching(abouts[0], judgings[0]).items(),
+        *_matching(abouts[0], configs[0]).items(),
     ]
     return f"{_page('compare')}?{urlencode(asked)}"
 
@@ -63,9 +73,9 @@ def _split_of(dataset: "Dataset", asked: str, sample_id: str) -> str:
     return next((name for name, ids in dataset.splits.items() if sample_id in ids), asked)
 
 
-def _matching(about: About, judging: Judging) -> dict[str, str]:
-    same_class = judging.class_aware and not about.one_class
-    return {"match": f"{judging.match_iou:g}", "same_class": str(int(same_class))}
+def _matching(about: About, config: MatchConfig) -> dict[str, str]:
+    same_class = config.class_aware and not about.one_class
+    return {"match": f"{config.match_iou:g}", "same_class": str(int(same_class))}
 
 
 def _page(name: str) -> str:

@@ -24,8 +24,8 @@ from fracture_core.evaluations.costs import (
     error_rows,
     only,
 )
-from fracture_core.evaluations.dial import DialSetting
-from fracture_core.evaluations.one_picture import JudgedBox, Judging, judge_picture
+from fracture_core.evaluations.one_picture import JudgedBox, judge_picture
+from fracture_core.matching import MatchConfig
 from fracture_core.metrics.columns import Bools
 from fracture_core.models.points import Measurements
 from fracture_core.ui.attribute_filter import choose_groups
@@ -178,29 +178,25 @@ def _errors(
     _evaluation: Evaluation,
     folder: str,
     stamp: int,
-    judging: Judging,
+    config: MatchConfig,
+    confidence: float,
     costs: Costs,
     critical: tuple[Pair, ...],
 ) -> CaseErrors:
-    return case_errors(_evaluation, judging, costs, critical)
+    return case_errors(_evaluation, config, confidence, costs, critical)
 
 
 def errors_at(
     listed: Listed,
     evaluation: Evaluation,
-    setting: DialSetting,
+    config: MatchConfig,
     confidence: float,
     costs: Costs,
     critical: tuple[Pair, ...],
 ) -> CaseErrors:
     """All of them, the costliest first; kept by setting."""
-    judging = Judging(
-        confidence=confidence,
-        nms_iou=setting.nms_iou,
-        match_iou=setting.match_iou,
-        class_aware=setting.class_aware,
-    )
-    return _errors(evaluation, str(listed.folder), stamp_of(listed), judging, costs, critical)
+    identity = str(listed.folder), stamp_of(listed)
+    return _errors(evaluation, *identity, config, confidence, costs, critical)
 
 
 def choose_errors(errors: CaseErrors, dataset: "Dataset | None") -> CaseErrors:
@@ -300,19 +296,19 @@ def say_counts(errors: CaseErrors) -> None:
 
 def entry_of(errors: CaseErrors, place: int, dataset: "Dataset | None") -> Entry:
     """The card of one error."""
-    evaluation, judging = errors.evaluation, errors.judging
+    evaluation, config = errors.evaluation, errors.config
     about = evaluation.about
     sample_id = evaluation.sample_ids[int(errors.image[place])]
     boxes: tuple[JudgedBox, ...] = ()
     if about.task != "classify":
-        boxes = judge_picture(evaluation, sample_id, judging)
+        boxes = judge_picture(evaluation, sample_id, config, errors.confidence)
     return Entry(
         sample_id=sample_id,
         boxes=drawn_boxes(boxes, about.classes),
         focus=_focus(errors, place, boxes),
         title=_title(errors, place),
         lines=(_score_line(errors, place), _why(errors, place)),
-        link=read_link(about, dataset, sample_id, judging),
+        link=read_link(about, dataset, sample_id, config, errors.confidence),
     )
 
 

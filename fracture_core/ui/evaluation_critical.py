@@ -8,7 +8,7 @@ import streamlit as st
 from fracture_core import importing
 from fracture_core.errors import ConfigError
 from fracture_core.evaluations import Evaluation
-from fracture_core.evaluations.one_picture import Judging
+from fracture_core.matching import MatchConfig
 from fracture_core.metrics.critical import FRACTURE10_PAIRS, CriticalError, critical_errors
 from fracture_core.ui.case_gallery import Entry, case_gallery, gallery_dataset
 from fracture_core.ui.case_links import read_link
@@ -93,7 +93,6 @@ def _show_cases(judged: Evaluation, errors: Sequence[CriticalError]) -> None:
     chosen = st.selectbox("Cases of", names, key="critical_shown")
     error = happened[names.index(chosen)]
     dataset = gallery_dataset(judged.about.data)
-    judging = Judging(confidence=0.5)
 
     def entry_of(row: int) -> Entry:
         sample_id = judged.sample_ids[row]
@@ -101,7 +100,7 @@ def _show_cases(judged: Evaluation, errors: Sequence[CriticalError]) -> None:
             sample_id=sample_id,
             title=chosen,
             lines=(f"best score of the image {float(judged.image_scores[row]):.3f}",),
-            link=read_link(judged.about, dataset, sample_id, judging),
+            link=read_link(judged.about, dataset, sample_id, MatchConfig(), 0.5),
         )
 
     case_gallery(dataset, error.rows.tolist(), entry_of, key="critical_page")

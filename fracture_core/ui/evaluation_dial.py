@@ -1,6 +1,5 @@
 """The dial of an evaluation on its page, and the cases of a clicked cell below it."""
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -8,13 +7,13 @@ import streamlit as st
 from fracture_core.errors import ConfigError
 from fracture_core.evaluations import Evaluation, Listed
 from fracture_core.evaluations.dial import (
-    DialSetting,
     DialTable,
     Sheet,
     cell_pictures,
     dial_table,
 )
-from fracture_core.evaluations.one_picture import JudgedBox, Judging, judge_picture
+from fracture_core.evaluations.one_picture import JudgedBox, judge_picture
+from fracture_core.matching import MatchConfig
 from fracture_core.models.points import Measurements
 from fracture_core.ui.attribute_filter import choose_images
 from fracture_core.ui.case_gallery import Entry, case_gallery, drawn_boxes, gallery_dataset
@@ -34,13 +33,13 @@ SUBGROUPS = "Subgroups"
 
 
 def show_dial(
-    listed: Listed, evaluation: Evaluation, setting: DialSetting, points: Measurements | None
+    listed: Listed, evaluation: Evaluation, config: MatchConfig, points: Measurements | None
 ) -> None:
     """In a fragment: what is reported on release runs again only this."""
     marks = marks_of(points)
-    setting = replace(setting, also=tuple(mark.confidence for mark in marks))
-    table, path = _shared(evaluation, str(listed.folder), stamp_of(listed), setting)
-    _dial(listed, evaluation, setting, table, path, marks)
+    also = tuple(mark.confidence for mark in marks)
+    table, path = _shared(evaluation, str(listed.folder), stamp_of(listed), config, also)
+    _dial(listed, evaluation, config, table, path, marks)
 
 
 def marks_of(points: Measurements | None) -> tuple[Mark, ...]:
@@ -56,18 +55,18 @@ def marks_of(points: Measurements | None) -> tuple[Mark, ...]:
 
 @st.cache_resource(max_entries=12, show_spinner="Counting…")
 def _shared(
-    _evaluation: Evaluation, folder: str, stamp: int, setting: DialSetting
+    _evaluation: Evaluation, folder: str, stamp: int, config: MatchConfig, also: tuple[float, ...]
 ) -> tuple[DialTable, str]:
     """The table, and where the browser finds it."""
-    table = dial_table(_evaluation, setting)
-    return table, share_table(packed(table, setting.study_rule))
+    table = dial_table(_evaluation, config, also)
+    return table, share_table(packed(table, config.study_rule))
 
 
 @st.fragment
 def _dial(
     listed: Listed,
     evaluation: Evaluation,
-    setting: DialSetting,
+    config: MatchConfig,
     table: DialTable,
     path: str,
     marks: tuple[Mark, ...],
@@ -90,7 +89,7 @@ def _dial(
         st.rerun()
     held: tuple[str, Cell] | None = st.session_state.get(CELL)
     if held is not None and held[0] == listed.name:
-        _show_cell(listed, evaluation, setting, table, held[1])
+        _show_cell(listed, evaluation, config, table, held[1])
     elif table.sheets:
         st.caption("A click on a cell of a confusion matrix lists its cases here.")
 
@@ -119,38 +118,31 @@ def _cases(
     _sheet: Sheet,
     folder: str,
     stamp: int,
-    setting: DialSetting,
+    config: MatchConfig,
     cell: Cell,
 ) -> tuple[str, ...]:
-    return cell_pictures(_evaluation, setting, _sheet, (cell.row, cell.column), cell.confidence)
+    return cell_pictures(_evaluation, config, _sheet, (cell.row, cell.column), cell.confidence)
 
 
 def _show_cell(
-    listed: Listed, evaluation: Evaluation, setting: DialSetting, table: DialTable, cell: Cell
+    listed: Listed, evaluation: Evaluation, config: MatchConfig, table: DialTable, cell: Cell
 ) -> None:
     """The cases of a cell, each a link that opens it in Read with this model and confidence."""
     sheet = next((each for each in table.sheets if each.name == cell.sheet), None)
     if sheet is None or cell.row >= len(sheet.rows) or cell.column >= len(sheet.columns):
         return
-    where = (cell.row, cell.column)
-    found = _cases(evaluation, sheet, str(listed.folder), stamp_of(listed), setting, cell)
+    found = _cases(evaluation, sheet, str(listed.folder), stamp_of(listed), config, cell)
     at = "" if cell.sheet == "classes" else f" at confidence ≥ {cell.confidence:.3f}"
     truth, shown = literal(sheet.rows[cell.row]), literal(sheet.columns[cell.column])
     count = f"{len(found):,} {'picture' if len(found) == 1 else 'pictures'}"
     st.markdown(f"**{count}** · truth **{truth}**, found **{shown}**{at}")
     found = choose_images(evaluation.attributes, evaluation.sample_ids, found)
-    judging = Judging(
-        confidence=cell.confidence,
-        nms_iou=setting.nms_iou,
-        match_iou=setting.match_iou,
-        class_aware=setting.class_aware,
-    )
     dataset = gallery_dataset(evaluation.about.data)
     with st.container(key="cell-cases"):
         case_gallery(
             dataset,
             found,
-            lambda sample_id: _entry(evaluation, dataset, judging, sheet, where, sample_id),
+            lambda sample_id: _entry(evaluation, dataset, config, sheet, cell, sample_id),
             key="cell_page",
         )
 
@@ -158,24 +150,24 @@ def _show_cell(
 def _entry(
     evaluation: Evaluation,
     dataset: "Dataset | None",
-    judging: Judging,
+    config: MatchConfig,
     sheet: Sheet,
-    cell: tuple[int, int],
+    cell: Cell,
     sample_id: str,
 ) -> Entry:
     """Cut out around the boxes that make a picture belong to the cell."""
     about = evaluation.about
     boxes: tuple[JudgedBox, ...] = ()
     if about.task != "classify":
-        boxes = judge_picture(evaluation, sample_id, judging)
+        boxes = judge_picture(evaluation, sample_id, config, cell.confidence)
     score = float(evaluation.image_scores[evaluation.sample_ids.index(sample_id)])
     return Entry(
         sample_id=sample_id,
         boxes=drawn_boxes(boxes, about.classes),
-        focus=_focus(boxes, *cell) if sheet.name == "findings" else (),
-        title=f"{sheet.rows[cell[0]]} → {sheet.columns[cell[1]]}",
+        focus=_focus(boxes, cell.row, cell.column) if sheet.name == "findings" else (),
+        title=f"{sheet.rows[cell.row]} → {sheet.columns[cell.column]}",
         lines=(f"best score of the image {score:.3f}",),
-        link=read_link(about, dataset, sample_id, judging),
+        link=read_link(about, dataset, sample_id, config, cell.confidence),
     )
 
 

@@ -8,7 +8,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from fracture_core.errors import ConfigError, WorkbenchError
 from fracture_core.evaluations import Evaluation, Listed, apply_points, measure_points
-from fracture_core.evaluations.dial import DialSetting
+from fracture_core.matching import MatchConfig
 from fracture_core.metrics.intervals import Proportion
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.library import points_of, read_library, store_points
@@ -27,7 +27,7 @@ _FIRST_BOUNDS: dict[Aim, float] = {
 
 
 def points_for(
-    listed: Listed, evaluation: Evaluation, setting: DialSetting, messages: DeltaGenerator
+    listed: Listed, evaluation: Evaluation, config: MatchConfig, messages: DeltaGenerator
 ) -> Measurements | None:
     """Those stored with the model where they fit, else those of the usual rules on this evaluation;
     None where neither makes sense.
@@ -35,10 +35,10 @@ def points_for(
     stored = stored_points(evaluation, messages)
     if stored is not None:
         return stored
-    return _try_measured(listed, evaluation, setting, RULES)
+    return _try_measured(listed, evaluation, config, RULES)
 
 
-def show_points(listed: Listed, evaluation: Evaluation, setting: DialSetting) -> None:
+def show_points(listed: Listed, evaluation: Evaluation, config: MatchConfig) -> None:
     """What is stored, and what could be."""
     about = evaluation.about
     stored = stored_points(evaluation, st.container())
@@ -58,7 +58,7 @@ def show_points(listed: Listed, evaluation: Evaluation, setting: DialSetting) ->
         )
     rules = _choose_rules(about.task == "classify")
     try:
-        measured = _measured(evaluation, *_identity(listed), setting, rules)
+        measured = _measured(evaluation, *_identity(listed), config, rules)
     except ConfigError as error:
         st.error(literal(str(error)), icon=":material/error:")
         return
@@ -88,16 +88,16 @@ def _identity(listed: Listed) -> tuple[str, int]:
 
 @st.cache_data(max_entries=32, show_spinner="Choosing operating points…")
 def _measured(
-    _evaluation: Evaluation, folder: str, stamp: int, setting: DialSetting, rules: tuple[Rule, ...]
+    _evaluation: Evaluation, folder: str, stamp: int, config: MatchConfig, rules: tuple[Rule, ...]
 ) -> Measurements:
-    return measure_points(_evaluation, rules, nms_iou=setting.nms_iou, match_iou=setting.match_iou)
+    return measure_points(_evaluation, rules, nms_iou=config.nms_iou, match_iou=config.match_iou)
 
 
 def _try_measured(
-    listed: Listed, evaluation: Evaluation, setting: DialSetting, rules: tuple[Rule, ...]
+    listed: Listed, evaluation: Evaluation, config: MatchConfig, rules: tuple[Rule, ...]
 ) -> Measurements | None:
     try:
-        return _measured(evaluation, *_identity(listed), setting, rules)
+        return _measured(evaluation, *_identity(listed), config, rules)
     except ConfigError:
         # A classifier without a class for nothing: the tab of operating points says so.
         return None

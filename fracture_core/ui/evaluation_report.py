@@ -9,9 +9,9 @@ import streamlit as st
 
 from fracture_core.errors import ConfigError
 from fracture_core.evaluations import Evaluation, Listed
-from fracture_core.evaluations.dial import DialSetting
 from fracture_core.evaluations.report import Figure, PointOfReport, Report, Table
 from fracture_core.evaluations.reporting import report_of
+from fracture_core.matching import MatchConfig
 from fracture_core.models.points import Measurements
 from fracture_core.ui.evaluation_choice import stamp_of
 from fracture_core.ui.text import literal
@@ -21,11 +21,11 @@ _HEADINGS = ("section", "figure", "of", "unit", "n", "value", "low", "high", "ru
 
 
 def show_report(
-    listed: Listed, evaluation: Evaluation, setting: DialSetting, points: Measurements | None
+    listed: Listed, evaluation: Evaluation, config: MatchConfig, points: Measurements | None
 ) -> None:
     """Every figure with its unit, its n, its interval and its rule."""
     try:
-        report = _report(evaluation, str(listed.folder), stamp_of(listed), setting, points)
+        report = _report(evaluation, str(listed.folder), stamp_of(listed), config, points)
     except ConfigError as error:
         st.error(literal(str(error)), icon=":material/error:")
         return
@@ -88,14 +88,14 @@ def _report(
     _evaluation: Evaluation,
     folder: str,
     stamp: int,
-    setting: DialSetting,
+    config: MatchConfig,
     points: Measurements | None,
 ) -> Report:
     return report_of(
         _evaluation,
-        nms_iou=setting.nms_iou,
-        match_iou=setting.match_iou,
-        study_rule=setting.study_rule,
+        nms_iou=config.nms_iou,
+        match_iou=config.match_iou,
+        study_rule=config.study_rule,
         measured=points,
     )
 

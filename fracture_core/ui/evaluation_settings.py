@@ -3,7 +3,7 @@
 import streamlit as st
 
 from fracture_core.evaluations import About, Evaluation
-from fracture_core.evaluations.dial import DialSetting
+from fracture_core.matching import MatchConfig
 from fracture_core.metrics.studies import STUDY_RULES
 
 NMS_HELP = (
@@ -16,11 +16,11 @@ MATCH_HELP = (
 )
 
 
-def choose_setting(evaluation: Evaluation) -> DialSetting:
+def choose_match_config(evaluation: Evaluation) -> MatchConfig:
     """Two different overlaps under their own names, whether classes count, and studies."""
     about = evaluation.about
     if about.task == "classify":
-        return DialSetting(study_rule=_choose_study_rule(evaluation))
+        return MatchConfig(study_rule=_choose_study_rule(evaluation))
     nms_iou = st.number_input(
         "Overlap merge (NMS IoU)",
         0.0,
@@ -54,7 +54,7 @@ def choose_setting(evaluation: Evaluation) -> DialSetting:
             persist_state="session",
             help="Off: a finding may match a truth of any class. The confusion matrix never asks.",
         )
-    return DialSetting(
+    return MatchConfig(
         nms_iou=float(nms_iou or 0.0),
         match_iou=float(match_iou or 0.5),
         class_aware=class_aware,
@@ -62,15 +62,15 @@ def choose_setting(evaluation: Evaluation) -> DialSetting:
     )
 
 
-def rule_of(setting: DialSetting, about: About) -> str:
+def rule_of(config: MatchConfig, about: About) -> str:
     """How findings are judged, in words."""
     if about.task == "classify":
         return "An image shows a finding where its score is at least the confidence."
-    merged = f"merged above an NMS IoU of {setting.nms_iou:g}" if about.needs_nms else "not merged"
-    same = "of the same class " if setting.class_aware and len(about.classes) > 1 else ""
+    merged = f"merged above an NMS IoU of {config.nms_iou:g}" if about.needs_nms else "not merged"
+    same = "of the same class " if config.class_aware and len(about.classes) > 1 else ""
     return (
         f"Findings are {merged}; one is right where its IoU with a truth {same}is "
-        f"≥ {setting.match_iou:g}, greedily by score, one to one."
+        f"≥ {config.match_iou:g}, greedily by score, one to one."
     )
 
 

@@ -13,9 +13,7 @@ from fracture_core import importing
 from fracture_core.errors import ConfigError
 from fracture_core.evaluations import Evaluation, Figure, Listed
 from fracture_core.evaluations.attributes import Attribute
-from fracture_core.evaluations.dial import DialSetting
 from fracture_core.evaluations.report import FEWEST, Breakdown, Key, PointOfReport, Subgroup, key_of
-from fracture_core.evaluations.report_draft import Setting
 from fracture_core.evaluations.subgroups import (
     Measuring,
     break_down,
@@ -24,6 +22,7 @@ from fracture_core.evaluations.subgroups import (
     offered,
     weakest,
 )
+from fracture_core.matching import MatchConfig
 from fracture_core.models.points import Measurements
 from fracture_core.ui.dial_view import DialState
 from fracture_core.ui.error_gallery import judged_evaluation
@@ -59,7 +58,7 @@ _HEADINGS = (
 
 
 def show_subgroups(
-    listed: Listed, evaluation: Evaluation, setting: DialSetting, points: Measurements | None
+    listed: Listed, evaluation: Evaluation, config: MatchConfig, points: Measurements | None
 ) -> None:
     """Every metric by one attribute, at the dial or an operating point."""
     judged = judged_evaluation(listed)
@@ -74,7 +73,7 @@ def show_subgroups(
         point = _choose_point(points)
         download = st.container()
     try:
-        breakdown = _measured(listed, judged, attribute, setting, point)
+        breakdown = _measured(listed, judged, attribute, config, point)
     except ConfigError as error:
         st.error(literal(str(error)), icon=":material/error:")
         return
@@ -139,19 +138,13 @@ def _measured(
     listed: Listed,
     judged: Evaluation,
     attribute: Attribute,
-    setting: DialSetting,
+    config: MatchConfig,
     point: PointOfReport,
 ) -> Breakdown:
     """What follows the dial is cheap; the rest is measured once."""
     identity = str(listed.folder), stamp_of(listed)
-    made = Setting(
-        nms_iou=setting.nms_iou,
-        match_iou=setting.match_iou,
-        study_rule=setting.study_rule,
-        critical_pairs=(),
-    )
-    at = Measuring(setting=made, points=(point,), of_all=False)
-    of_all = Measuring(setting=made, points=())
+    at = Measuring(config=config, points=(point,), of_all=False)
+    of_all = Measuring(config=config, points=())
     return joined(
         _broken_down(judged, attribute, *identity, attribute.name, at),
         _broken_down(judged, attribute, *identity, attribute.name, of_all),

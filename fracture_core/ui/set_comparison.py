@@ -17,15 +17,14 @@ from fracture_core.evaluations.contenders import (
     Contender,
     DialKind,
     Place,
-    Setting,
-    Unit,
     common_unit,
     contender,
     place_at,
 )
-from fracture_core.evaluations.dial import DialSetting
+from fracture_core.matching import MatchConfig
 from fracture_core.metrics.studies import STUDY_RULES
 from fracture_core.models.points import Measurements
+from fracture_core.types import Unit
 from fracture_core.ui.comparing import LETTERS
 from fracture_core.ui.evaluation_choice import stamp_of, title_of
 from fracture_core.ui.evaluation_points import points_for
@@ -132,13 +131,13 @@ def _is_rival(one: Listed, other: Listed) -> bool:
 
 
 def judge_all(
-    listed: Sequence[Listed], setting: Setting, messages: DeltaGenerator
+    listed: Sequence[Listed], config: MatchConfig, messages: DeltaGenerator
 ) -> list[Entrant]:
     """Each judged once a setting; those that answered to other pictures are refused."""
     entrants: list[Entrant] = []
     for each in listed:
         try:
-            found = _contender(*_identity(each), setting)
+            found = _contender(*_identity(each), config)
         except WorkbenchError as error:
             messages.error(literal(str(error)), icon=":material/broken_image:")
             continue
@@ -162,18 +161,18 @@ def _judged(folder: str, stamp: int) -> Evaluation:
 
 
 @st.cache_resource(max_entries=12, show_spinner="Matching…")
-def _contender(folder: str, stamp: int, setting: Setting) -> Contender:
-    return contender(_judged(folder, stamp), setting)
+def _contender(folder: str, stamp: int, config: MatchConfig) -> Contender:
+    return contender(_judged(folder, stamp), config)
 
 
 @st.cache_resource(max_entries=24, show_spinner="Drawing intervals…")
-def _of_all(_one: Contender, folder: str, stamp: int, setting: Setting) -> Drawn:
+def _of_all(_one: Contender, folder: str, stamp: int, config: MatchConfig) -> Drawn:
     return draw_of_all(_one)
 
 
 @st.cache_resource(max_entries=256, show_spinner="Drawing intervals…")
 def _at_dial(
-    _one: Contender, folder: str, stamp: int, setting: Setting, confidence: float | None
+    _one: Contender, folder: str, stamp: int, config: MatchConfig, confidence: float | None
 ) -> Drawn:
     return draw_at_dial(_one, confidence)
 
@@ -181,19 +180,19 @@ def _at_dial(
 def drawn_of_all(entrant: Entrant) -> Drawn:
     """Figures of all candidates, with intervals; kept by setting."""
     one = entrant.contender
-    return _of_all(one, *_identity(entrant.listed), one.setting)
+    return _of_all(one, *_identity(entrant.listed), one.config)
 
 
 def drawn_at(entrant: Entrant, place: Place) -> Drawn:
     """Figures at a confidence, with intervals; kept by setting and confidence."""
     one = entrant.contender
-    return _at_dial(one, *_identity(entrant.listed), one.setting, place.confidence)
+    return _at_dial(one, *_identity(entrant.listed), one.config, place.confidence)
 
 
 # ---- setting ------------------------------------------------------------------------------------
 
 
-def choose_set_setting(listed: Sequence[Listed]) -> Setting:
+def choose_set_match_config(listed: Sequence[Listed]) -> MatchConfig:
     """Overlaps and classes for all models alike."""
     classes = {name for each in listed if each.about for name in each.about.classes}
     nms_iou = st.number_input(
@@ -214,7 +213,7 @@ def choose_set_setting(listed: Sequence[Listed]) -> Setting:
         key="set_study",
         help="How the scores of its images become one.",
     )
-    return Setting(
+    return MatchConfig(
         nms_iou=float(nms_iou),
         match_iou=float(match_iou),
         class_aware=same_class,
@@ -318,13 +317,8 @@ def _own_places(entrants: Sequence[Entrant]) -> tuple[Place, ...]:
 
 def _points(entrant: Entrant) -> Measurements | None:
     one = entrant.contender
-    setting = DialSetting(
-        nms_iou=one.setting.nms_iou,
-        match_iou=one.setting.match_iou,
-        class_aware=one.setting.class_aware,
-    )
     try:
-        return points_for(entrant.listed, one.evaluation, setting, st.container())
+        return points_for(entrant.listed, one.evaluation, one.config, st.container())
     except ConfigError as error:
         st.warning(literal(str(error)), icon=":material/rule:")
         return None

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from fracture_core.evaluations.contenders import Contender, Place, Unit
+from fracture_core.evaluations.contenders import Contender, Place
 from fracture_core.evaluations.disagreement import DISPUTES, DisputeKind, Disputes, disputes
 from fracture_core.evaluations.one_picture import JudgedBox, judge_picture
+from fracture_core.types import Unit
 from fracture_core.ui.attribute_filter import choose_groups
 from fracture_core.ui.case_gallery import (
     Entry,
@@ -111,10 +112,7 @@ def _entry(
     sample_id = evaluation.sample_ids[image]
     boxes, focus = _boxes(entrants, places, pair, chosen, place)
     # A dial that puts a model nowhere shows nothing of it.
-    judgings = [
-        each.contender.judging(1.0 if at.confidence is None else at.confidence)
-        for each, at in zip(entrants, places, strict=True)
-    ]
+    confidences = [1.0 if at.confidence is None else at.confidence for at in places]
     words = _words(chosen.kind, entrants[pair[0]].letter, entrants[pair[1]].letter)
     return Entry(
         sample_id=sample_id,
@@ -126,7 +124,11 @@ def _entry(
             f"disagreement {chosen.amounts[place]:.2f}",
         ),
         link=compare_link(
-            [each.contender.evaluation.about for each in entrants], dataset, sample_id, judgings
+            [each.contender.evaluation.about for each in entrants],
+            dataset,
+            sample_id,
+            [each.contender.config for each in entrants],
+            confidences,
         ),
     )
 
@@ -173,7 +175,7 @@ def _boxes(
 
 def _judged(one: Contender, place: Place, image: int) -> tuple[JudgedBox, ...]:
     confidence = place.confidence if place.confidence is not None else 1.0
-    return judge_picture(one.evaluation, one.evaluation.sample_ids[image], one.judging(confidence))
+    return judge_picture(one.evaluation, one.evaluation.sample_ids[image], one.config, confidence)
 
 
 def _lettered(box: JudgedBox, drawn: DrawnBox, letter: str) -> DrawnBox:

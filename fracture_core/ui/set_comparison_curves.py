@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from fracture_core.evaluations.contenders import Contender, Place, Unit
+from fracture_core.evaluations.contenders import Contender, Place
 from fracture_core.evaluations.overlays import (
     MOST_FP,
     Overlay,
@@ -14,6 +14,7 @@ from fracture_core.evaluations.overlays import (
 )
 from fracture_core.operating_points import Curve as Counted
 from fracture_core.operating_points import measure
+from fracture_core.types import Unit
 from fracture_core.ui.curve_chart import Curve, Panel, curve_chart
 from fracture_core.ui.set_comparison import Entrant
 

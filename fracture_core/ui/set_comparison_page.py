@@ -9,7 +9,7 @@ from fracture_core.ui.set_comparison import (
     Entrant,
     choose_evaluations,
     choose_places,
-    choose_set_setting,
+    choose_set_match_config,
     judge_all,
 )
 from fracture_core.ui.set_comparison_cases import show_disagreements
@@ -26,9 +26,9 @@ def compare_over_set(sidebar: DeltaGenerator) -> None:
     messages = st.container()
     with sidebar:
         listed = choose_evaluations(messages)
-        setting = choose_set_setting(listed)
+        config = choose_set_match_config(listed)
     if len(listed) >= FEWEST:
-        entrants = judge_all(listed, setting, messages)
+        entrants = judge_all(listed, config, messages)
     if len(listed) < FEWEST or len(entrants) < FEWEST:
         st.info(
             "A comparison needs two to four finished evaluations of the same pictures: choose them "

@@ -18,7 +18,7 @@ from fracture_core.ui.error_gallery import (
 from fracture_core.ui.evaluation_banner import show_banner
 from fracture_core.ui.evaluation_choice import choose_evaluation
 from fracture_core.ui.evaluation_points import points_for
-from fracture_core.ui.evaluation_settings import choose_setting, rule_of
+from fracture_core.ui.evaluation_settings import choose_match_config, rule_of
 from fracture_core.ui.text import literal
 
 st.header("Errors", anchor=False)
@@ -41,14 +41,14 @@ if not len(evaluation):
     st.stop()
 
 with st.sidebar:
-    setting = choose_setting(evaluation)
-    confidence = choose_confidence(points_for(listed, evaluation, setting, messages))
+    config = choose_match_config(evaluation)
+    confidence = choose_confidence(points_for(listed, evaluation, config, messages))
     critical = choose_critical(evaluation.about)
     costs = choose_costs()
 show_banner(evaluation.about)
-st.caption(literal(f"{rule_of(setting, evaluation.about)} Shown from confidence {confidence:.3f}."))
+st.caption(literal(f"{rule_of(config, evaluation.about)} Shown from confidence {confidence:.3f}."))
 dataset = gallery_dataset(evaluation.about.data)
-everything = errors_at(listed, evaluation, setting, confidence, costs, critical)
+everything = errors_at(listed, evaluation, config, confidence, costs, critical)
 if not len(everything):
     st.success("No errors at this setting.", icon=":material/check:")
     st.stop()

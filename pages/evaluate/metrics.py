@@ -9,7 +9,7 @@ from fracture_core.ui.evaluation_critical import show_critical
 from fracture_core.ui.evaluation_dial import SUBGROUPS, show_dial
 from fracture_core.ui.evaluation_points import points_for, show_points, stored_points
 from fracture_core.ui.evaluation_report import show_report
-from fracture_core.ui.evaluation_settings import choose_setting, rule_of
+from fracture_core.ui.evaluation_settings import choose_match_config, rule_of
 from fracture_core.ui.evaluation_subgroups import show_subgroups
 from fracture_core.ui.text import literal
 
@@ -30,11 +30,11 @@ except WorkbenchError as error:
     st.stop()
 
 with st.sidebar:
-    setting = choose_setting(evaluation)
+    config = choose_match_config(evaluation)
 show_banner(evaluation.about)
-st.caption(literal(rule_of(setting, evaluation.about)))
-points = points_for(listed, evaluation, setting, messages)
-show_dial(listed, evaluation, setting, points)
+st.caption(literal(rule_of(config, evaluation.about)))
+points = points_for(listed, evaluation, config, messages)
+show_dial(listed, evaluation, config, points)
 
 names = ["Operating points", "Report", SUBGROUPS]
 if evaluation.about.task == "classify":
@@ -43,13 +43,13 @@ tabs = dict(zip(names, st.tabs(names, on_change="rerun", key="evaluation_tab"), 
 # What a hidden tab holds is not measured.
 with tabs["Operating points"] as tab:
     if tab.open:
-        show_points(listed, evaluation, setting)
+        show_points(listed, evaluation, config)
 with tabs["Report"] as tab:
     if tab.open:
-        show_report(listed, evaluation, setting, stored_points(evaluation, messages))
+        show_report(listed, evaluation, config, stored_points(evaluation, messages))
 with tabs[SUBGROUPS] as tab:
     if tab.open:
-        show_subgroups(listed, evaluation, setting, points)
+        show_subgroups(listed, evaluation, config, points)
 if "Critical errors" in tabs:
     with tabs["Critical errors"] as tab:
         if tab.open:

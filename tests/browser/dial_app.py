@@ -9,7 +9,8 @@ import streamlit as st
 
 sys.path.append(str(Path(__file__).parents[2]))
 
-from fracture_core.evaluations.dial import DialSetting, DialTable, dial_table
+from fracture_core.evaluations.dial import DialTable, dial_table
+from fracture_core.matching import MatchConfig
 from fracture_core.ui.dial_view import Cell, DialState, Mark, dial, packed
 from fracture_core.ui.routes import ROUTES, share_table
 from tests.dial_evaluations import classifier, detector, simulated
@@ -28,7 +29,7 @@ SCENES = {
 
 @st.cache_resource
 def table_of(scene: str) -> tuple[DialTable, str]:
-    table = dial_table(SCENES[scene](), DialSetting(also=tuple(m.confidence for m in MARKS)))
+    table = dial_table(SCENES[scene](), MatchConfig(), tuple(m.confidence for m in MARKS))
     return table, share_table(packed(table, "max"))
 
 

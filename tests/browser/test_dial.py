@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from fracture_core.evaluations.dial import DialSetting, DialTable, dial_table
+from fracture_core.evaluations.dial import DialTable, dial_table
+from fracture_core.matching import MatchConfig
 from tests.browser.dial_app import MARKS, SCENES
 
 PLACE = "root => root.dial.place"
@@ -123,8 +124,7 @@ def test_numbers_are_those_of_python(opened, scene: str) -> None:
     dial = opened(scene)
     module = dial.page.evaluate("performance.getEntriesByType('resource').map((e) => e.name)")
     path = next(url for url in module if url.endswith("/dial.js"))
-    setting = DialSetting(also=tuple(mark.confidence for mark in MARKS))
-    table = dial_table(SCENES[scene](), setting)
+    table = dial_table(SCENES[scene](), MatchConfig(), tuple(mark.confidence for mark in MARKS))
     assert dial.root.evaluate("root => root.dial.table.confidences.length") == len(
         table.confidences
     )

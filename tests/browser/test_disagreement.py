@@ -9,8 +9,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from fracture_core.demo import write_demo
-from fracture_core.evaluations.contenders import Contender, Setting, contender, place_at
+from fracture_core.evaluations.contenders import Contender, contender, place_at
 from fracture_core.evaluations.disagreement import disputes
+from fracture_core.matching import MatchConfig
 from tests.browser.conftest import serving
 from tests.browser.evaluated import (
     PATIENCE_MS,
@@ -43,7 +44,7 @@ def test_both_sides_of_a_disagreement_open_with_each_model_at_its_own_confidence
 ) -> None:
     for model in MODELS:
         evaluate(folder, model, one_class=True)
-    both = [contender(evaluation(folder, model), Setting()) for model in MODELS]
+    both = [contender(evaluation(folder, model), MatchConfig()) for model in MODELS]
     level = level_of_dispute(both)
     names = "&".join(f"evaluations={model}" for model in MODELS)
     page.goto(f"{address}/compare?view=Over+a+data+set&{names}")
