@@ -2,7 +2,9 @@
 
 import gzip
 import json
+import re
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,13 +16,14 @@ from fracture_core.types import Sample
 from fracture_core.ui.routes import (
     ROUTES,
     Shelf,
-    dial_path,
-    script_path,
-    script_paths,
+    module_path,
     share_case,
     share_pixels,
     share_table,
+    viewer_paths,
 )
+
+UI = Path(__file__).parents[1] / "fracture_core" / "ui"
 
 
 @pytest.fixture
@@ -85,9 +88,28 @@ def test_unknown_tokens_and_modules_are_not_found(client: TestClient) -> None:
 
 
 def test_modules_are_scripts(client: TestClient) -> None:
-    answer = client.get(script_path("filter.js"))
+    answer = client.get(module_path("viewer", "filter.js"))
     assert answer.headers["content-type"].startswith("text/javascript")
     assert "export function nms" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("part", "first"), [("viewer", "viewer.js"), ("dial", "dial.js"), ("curves", "curves.js")]
+)
+def test_a_component_is_served_every_module_that_it_imports(
+    client: TestClient, part: str, first: str
+) -> None:
+    known: set[str] = set()
+    waiting = {first}
+    while waiting:
+        name = waiting.pop()
+        known.add(name)
+        answer = client.get(module_path(part, name))
+        assert answer.status_code == 200, name
+        waiting |= set(re.findall(r'from "\./([\w.]+)"', answer.text)) - known
+    assert {path.name for path in (UI / part).glob("*.js")} <= known
+    # It travels with the page.
+    assert client.get(module_path(part, "mount.js")).status_code == 404
 
 
 def test_tables_are_json_and_equal_ones_share_a_url(client: TestClient) -> None:
@@ -99,10 +121,10 @@ def test_tables_are_json_and_equal_ones_share_a_url(client: TestClient) -> None:
 
 def test_the_modules_of_the_dial_are_not_loaded_with_the_first_page(client: TestClient) -> None:
     for name in ("dial.js", "elements.js"):
-        answer = client.get(dial_path(name))
+        answer = client.get(module_path("dial", name))
         assert answer.headers["content-type"].startswith("text/javascript")
-    assert client.get(dial_path("passwd")).status_code == 404
-    assert not [path for path in script_paths() if "/dial/" in path]
+    assert client.get(module_path("dial", "passwd")).status_code == 404
+    assert not [path for path in viewer_paths() if "/dial/" in path]
 
 
 def test_a_full_shelf_makes_dropped_bytes_again_and_forgets_old_entries() -> None:

@@ -24,7 +24,8 @@ from fracture_core.models.opening import UNMEASURED_CONFIDENCE, opening_of
 from fracture_core.models.points import Measurements, Point, tiers
 from fracture_core.scope import INSIDE, ScopeCheck
 from fracture_core.types import Detections, Prediction, Sample
-from fracture_core.ui.routes import Json, script_path, share_case, share_pixels
+from fracture_core.ui.component import Handshake, component, nothing
+from fracture_core.ui.routes import Json, module_path, share_case, share_pixels
 
 Mode = Literal["together", "side_by_side"]
 What = int | Literal["image", "gate"]
@@ -60,11 +61,7 @@ _QUERY_NAMES = {
     "own": "own",
 }
 
-_MOUNT = st.components.v2.component(
-    "case_viewer",
-    js=(_FOLDER / "mount.js").read_text(encoding="utf-8"),
-    css=(_FOLDER / "viewer.css").read_text(encoding="utf-8"),
-)
+_MOUNT = component("case_viewer", _FOLDER / "viewer.css")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,9 +235,9 @@ def case_viewer(  # noqa: PLR0913 (one call with names)
     if not samples or len(panes) > MOST_PANES:
         raise ValueError(f"expected samples and at most {MOST_PANES} panes")
     case_id = _case_id(samples)
-    forced = _reconcile(key, state, case_id, len(samples))
+    handshake = Handshake(key, state, lambda value: _reported(value, state, case_id, len(samples)))
     data = {
-        "module": script_path("viewer.js"),
+        "module": module_path("viewer", "viewer.js"),
         "case": share_case(_pack_case(samples, panes, classes, is_a)),
         "case_id": case_id,
         "key": key,
@@ -248,7 +245,7 @@ def case_viewer(  # noqa: PLR0913 (one call with names)
         "steps": on_step is not None,
         "explains": on_explain is not None,
         "explanations": [asdict(one.asked) | {"path": one.path} for one in explanations],
-        "forced": forced,
+        "forced": handshake.force(),
     }
 
     def step() -> None:
@@ -269,14 +266,12 @@ def case_viewer(  # noqa: PLR0913 (one call with names)
         key=key,
         # In a list, because Streamlit imports pandas to look for tables in a mapping.
         data=[data],
-        on_state_change=on_change or _nothing,
+        on_state_change=on_change or nothing,
         on_step_change=step,
         on_explain_change=explain,
         on_read_change=read,
     )
-    told = _reported(result.get("state"), state, case_id, len(samples))
-    st.session_state[f"{key}:given"]["told"] = told
-    return told
+    return handshake.take(result)
 
 
 def _checked(asked: Mapping[str, Any], panes: Sequence[Pane], frames: int) -> Asked:
@@ -289,36 +284,6 @@ def _checked(asked: Mapping[str, Any], panes: Sequence[Pane], frames: int) -> As
     if what not in ("image", "gate") and not 0 <= what < found:
         raise ValueError(f"asked: no finding {what} of {found}")
     return Asked(pane=pane, frame=frame, what=what)
-
-
-def _nothing() -> None:
-    """Streamlit keeps only the state that has a callback."""
-
-
-def _reconcile(key: str, state: ViewerState, case_id: str, frames: int) -> Json:
-    """What the browser must take over; its number rises when the page asks for another state."""
-    store = f"{key}:given"
-    held = st.session_state.get(store)
-    if held is None:
-        held = {"given": state, "id": 1, "state": asdict(state)}
-    # What was returned in the run before comes back while the reader is further already.
-    elif state not in (
-        held["given"],
-        held.get("told"),
-        _reported(_value(key), state, case_id, frames),
-    ):
-        held = {"given": state, "id": held["id"] + 1, "state": asdict(state)}
-        if _value(key) is not None:
-            st.session_state[key]["state"] = None
-    else:
-        held = {**held, "given": state}
-    st.session_state[store] = held
-    return {"id": held["id"], "state": held["state"]}
-
-
-def _value(key: str) -> object:
-    held = st.session_state.get(key)
-    return None if held is None else held.get("state")
 
 
 def _reported(value: object, state: ViewerState, case_id: str, frames: int) -> ViewerState:

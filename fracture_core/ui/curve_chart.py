@@ -5,20 +5,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-import streamlit as st
-
-from fracture_core.ui.routes import plotly_path
+from fracture_core.ui.component import component
+from fracture_core.ui.routes import module_path, plotly_path
 
 _FOLDER = Path(__file__).parent / "curves"
-_MOUNT = st.components.v2.component(
-    "curves",
-    js=(_FOLDER / "curves.js").read_text(encoding="utf-8"),
-    css=(_FOLDER / "curves.css").read_text(encoding="utf-8"),
-    # Without a shadow root: plotly puts its styles into the document.
-    isolate_styles=False,
-)
-
-
+# Without a shadow root: plotly puts its styles into the document.
+_MOUNT = component("curves", _FOLDER / "curves.css", isolate_styles=False)
 Dash = Literal["solid", "dot"]
 
 
@@ -54,6 +46,7 @@ def curve_chart(panels: Sequence[Panel], *, key: str, name: str = "curves") -> N
         key=key,
         data=[
             {
+                "module": module_path("curves", "curves.js"),
                 "plotly": plotly_path(),
                 "panels": [asdict(each) for each in panels],
                 "name": name,

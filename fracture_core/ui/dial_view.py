@@ -18,19 +18,15 @@ import streamlit as st
 from fracture_core.errors import ConfigError
 from fracture_core.evaluations.dial import DialTable, Sheet, Tally
 from fracture_core.metrics.calibration import Reliability
-from fracture_core.ui.routes import Json, dial_path, plotly_path
+from fracture_core.ui.component import Handshake, component, nothing
+from fracture_core.ui.routes import Json, module_path, plotly_path
 
 DialUnit = Literal["sensitivity", "fp", "specificity", "confidence"]
 UNITS: tuple[DialUnit, ...] = ("sensitivity", "fp", "specificity", "confidence")
 _FOLDER = Path(__file__).parent / "dial"
 
-_MOUNT = st.components.v2.component(
-    "dial",
-    js=(_FOLDER / "mount.js").read_text(encoding="utf-8"),
-    css=(_FOLDER / "dial.css").read_text(encoding="utf-8"),
-    # Without a shadow root: Plotly puts its styles into the document.
-    isolate_styles=False,
-)
+# Without a shadow root: Plotly puts its styles into the document.
+_MOUNT = component("dial", _FOLDER / "dial.css", isolate_styles=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,12 +90,13 @@ def dial(
     A `state` other than the one given in the run before takes effect in the browser; the same one
     leaves the reader's own alone. `on_cell` runs before the script, as Streamlit's callbacks do.
     """
+    handshake = Handshake(key, state, lambda value: _reported(value, state))
     data = {
-        "module": dial_path("dial.js"),
+        "module": module_path("dial", "dial.js"),
         "plotly": plotly_path(),
         "table": path,
         "name": name,
-        "forced": _reconcile(key, state),
+        "forced": handshake.force(),
         "points": [asdict(mark) for mark in marks],
     }
 
@@ -112,12 +109,10 @@ def dial(
         key=key,
         # In a list, because Streamlit imports pandas to look for tables in a mapping.
         data=[data],
-        on_state_change=_nothing,
+        on_state_change=nothing,
         on_cell_change=clicked,
     )
-    told = _reported(result.get("state"), state)
-    st.session_state[f"{key}:given"]["told"] = told
-    return told
+    return handshake.take(result)
 
 
 def packed(table: DialTable, study_rule: str) -> Json:
@@ -183,10 +178,6 @@ def _number(text: str) -> float:
     return value
 
 
-def _nothing() -> None:
-    """Streamlit keeps only the state that has a callback."""
-
-
 def _checked(asked: Mapping[str, Any], sheets: Sequence[Sheet]) -> Cell:
     """What the browser asked for; ValueError where there is no such cell."""
     cell = Cell(
@@ -201,28 +192,6 @@ def _checked(asked: Mapping[str, Any], sheets: Sequence[Sheet]) -> Cell:
     if not (0 <= cell.row < len(sheet.rows) and 0 <= cell.column < len(sheet.columns)):
         raise ValueError(f"cell: no cell {cell.row}, {cell.column} of {cell.sheet}")
     return cell
-
-
-def _reconcile(key: str, state: DialState) -> Json:
-    """What the browser must take over; its number rises when the page asks for another state."""
-    store = f"{key}:given"
-    held = st.session_state.get(store)
-    if held is None:
-        held = {"given": state, "id": 1, "state": asdict(state)}
-    # What was returned in the run before comes back while the reader is further already.
-    elif state not in (held["given"], held.get("told"), _reported(_value(key), state)):
-        held = {"given": state, "id": held["id"] + 1, "state": asdict(state)}
-        if _value(key) is not None:
-            st.session_state[key]["state"] = None
-    else:
-        held = {**held, "given": state}
-    st.session_state[store] = held
-    return {"id": held["id"], "state": held["state"]}
-
-
-def _value(key: str) -> object:
-    held = st.session_state.get(key)
-    return None if held is None else held.get("state")
 
 
 def _reported(value: object, state: DialState) -> DialState:

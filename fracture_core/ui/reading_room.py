@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fracture_core.ui.chunks import missing_chunks
 from fracture_core.ui.protection import content_policy, inline_scripts
-from fracture_core.ui.routes import script_paths
+from fracture_core.ui.routes import viewer_paths
 
 # Streamlit keeps the chosen theme under this key, one for each path; a choice of the reader's wins.
 _SCRIPT = b"""<script>
@@ -74,7 +74,7 @@ class _PageEditor:
 def _preloads(page: bytes) -> bytes:
     """Links to what the page does not name itself, with the paths that its scripts use."""
     chunks = (f"./static/js/{name}" for name in missing_chunks(page))
-    paths = [*chunks, *script_paths()]
+    paths = [*chunks, *viewer_paths()]
     return "".join(f'<link rel="modulepreload" href="{path}">' for path in paths).encode()
 
 

@@ -30,8 +30,13 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 1_000_000_000
 MOST_ENTRIES = 5_000
-_SCRIPTS = Path(__file__).parent / "viewer"
-_DIAL_SCRIPTS = Path(__file__).parent / "dial"
+_FOLDER = Path(__file__).parent
+# What each component's own modules import of the shared ones.
+_SHARED = {
+    "viewer": ("component.js", "elements.js", "intervals.js"),
+    "dial": ("component.js", "elements.js", "intervals.js", "plotly.js"),
+    "curves": ("plotly.js",),
+}
 
 Json = dict[str, object]
 
@@ -151,20 +156,17 @@ def share_picture(identity: Hashable, make: Callable[[], bytes]) -> str:
     return _path(f"pictures/{_CUTOUTS.share(identity, make)}")
 
 
-def script_path(name: str) -> str:
-    """The URL path of one of the viewer's modules; it changes with their content."""
-    return _path(f"viewer/{_VERSION}/{name}")
+def module_path(part: str, name: str) -> str:
+    """The URL path of a module of a component: "viewer", "dial" or "curves".
+
+    It changes with the content of any of the component's modules.
+    """
+    return _path(f"{part}/{_version(part)}/{name}")
 
 
-def script_paths() -> list[str]:
+def viewer_paths() -> list[str]:
     """The URL paths of all modules that the viewer imports."""
-    names = sorted(path.name for path in _SCRIPTS.glob("*.js"))
-    return [script_path(name) for name in names if name != "mount.js"]
-
-
-def dial_path(name: str) -> str:
-    """The URL path of one of the dial's modules; it changes with their content."""
-    return _path(f"dial/{_dial_version()}/{name}")
+    return [module_path("viewer", name) for name in _modules("viewer")]
 
 
 def _pixel_token(sample: "Sample") -> str:
@@ -212,16 +214,8 @@ def _serve_shelf(shelf: Shelf, request: Request, media_type: str) -> Response:
     return _answer(request, packed, media_type)
 
 
-def _serve_script(request: Request) -> Response:
-    return _serve_module(request, _MODULES)
-
-
-def _serve_dial_script(request: Request) -> Response:
-    return _serve_module(request, _dial_modules())
-
-
-def _serve_module(request: Request, modules: dict[str, bytes]) -> Response:
-    packed = modules.get(request.path_params["name"])
+def _serve_module(part: str, request: Request) -> Response:
+    packed = _modules(part).get(request.path_params["name"])
     if packed is None:
         return PlainTextResponse("No such module.", 404)
     return _answer(request, packed, "text/javascript")
@@ -289,27 +283,17 @@ def _serve_plotly(request: Request) -> Response:
     return _answer(request, _plotly(), "text/javascript")
 
 
-def _modules(*paths: Path) -> dict[str, bytes]:
-    return {path.name: gzip.compress(path.read_bytes(), 6, mtime=0) for path in sorted(paths)}
-
-
-def _version(modules: dict[str, bytes]) -> str:
-    return hashlib.sha256(b"".join(modules.values())).hexdigest()[:16]
-
-
-_MODULES = _modules(*_SCRIPTS.glob("*.js"))
-_VERSION = _version(_MODULES)
+@cache
+def _modules(part: str) -> dict[str, bytes]:
+    """By name; packed when first asked for: the first page does without most."""
+    paths = [*(_FOLDER / part).glob("*.js"), *(_FOLDER / "shared" / n for n in _SHARED[part])]
+    by_name = sorted(paths, key=lambda path: path.name)
+    return {path.name: gzip.compress(path.read_bytes(), 6, mtime=0) for path in by_name}
 
 
 @cache
-def _dial_modules() -> dict[str, bytes]:
-    """Packed when first asked for: the first page does without. One module is the viewer's."""
-    return _modules(*_DIAL_SCRIPTS.glob("*.js"), _SCRIPTS / "elements.js")
-
-
-@cache
-def _dial_version() -> str:
-    return _version(_dial_modules())
+def _version(part: str) -> str:
+    return hashlib.sha256(b"".join(_modules(part).values())).hexdigest()[:16]
 
 
 ROUTES = [
@@ -319,7 +303,9 @@ ROUTES = [
     Route(_path("tables/{token}"), _serve_table),
     Route(_path("maps/{token}"), _serve_map),
     Route(_path("pictures/{token}"), _serve_picture),
-    Route(_path("viewer/{version}/{name}"), _serve_script),
-    Route(_path("dial/{version}/{name}"), _serve_dial_script),
     Route(_path("plotly/{version}.js"), _serve_plotly),
+    *(
+        Route(_path(f"{part}/{{version}}/{{name}}"), partial(_serve_module, part))
+        for part in _SHARED
+    ),
 ]

@@ -52,8 +52,9 @@ AGREEMENT = """async ({cases, base}) => {
 LEVELS = """async ({cases, base}) => {
     const {above, nms} = await import(`${base}/filter.js`)
     const {settingsOf} = await import(`${base}/thresholds.js`)
-    const {confidenceAt, evidenceFor, fpPerImageAt, sensitivityAt, specificityAt, wilson} =
+    const {confidenceAt, evidenceFor, fpPerImageAt, sensitivityAt, specificityAt} =
         await import(`${base}/measured.js`)
+    const {wilson} = await import(`${base}/intervals.js`)
     const counted = ({count, total}) => [count, total, wilson(count, total)]
     const shown = (parts, state, pane, measured) => {
         const raw = {xyxy: new Float32Array(parts.xyxy), scores: new Float32Array(parts.scores),

@@ -1,24 +1,9 @@
 // Curves that keep the reader's zoom while they grow. Streamlit's own chart is mounted anew with
 // every change; here plotly is asked to go on with the chart it has.
-const loads = new Map()
+import { plotlyOf } from "./plotly.js"
+
 const charts = new WeakMap()
 const configs = new WeakMap()
-
-function load(url) {
-  if (!loads.has(url)) {
-    loads.set(
-      url,
-      new Promise((resolve, reject) => {
-        const script = document.createElement("script")
-        script.src = new URL(url, window.location.origin).href
-        script.onload = () => resolve(window.Plotly)
-        script.onerror = () => reject(new Error("plotly could not be loaded"))
-        document.head.append(script)
-      }),
-    )
-  }
-  return loads.get(url)
-}
 
 // Okabe and Ito (2008), told apart by eyes of all kinds; the dash tells train from validation.
 const COLOURS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442"]
@@ -126,9 +111,7 @@ function styleOf(element) {
   }
 }
 
-export default function (component) {
-  const { parentElement } = component
-  const [data] = component.data
+export function mount({ parentElement, data }) {
   let box = charts.get(parentElement)
   if (!box) {
     box = document.createElement("div")
@@ -139,7 +122,7 @@ export default function (component) {
   box.dataset.points = String(
     data.panels.reduce((sum, panel) => sum + panel.curves.reduce((n, one) => n + one.x.length, 0), 0),
   )
-  load(data.plotly).then(
+  plotlyOf(data.plotly).then(
     (plotly) =>
       plotly.react(
         box,

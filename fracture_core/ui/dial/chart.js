@@ -3,26 +3,8 @@
 import { element, setText } from "./elements.js"
 import { save, saveCsv } from "./files.js"
 
-const loads = new Map()
 const HEIGHT = 290
 const ORANGE = "#d55e00"
-
-/** Plotly, which this server carries. */
-export function plotlyOf(url) {
-  if (!loads.has(url)) {
-    loads.set(
-      url,
-      new Promise((resolve, reject) => {
-        const script = document.createElement("script")
-        script.src = new URL(url, window.location.origin).href
-        script.onload = () => resolve(window.Plotly)
-        script.onerror = () => reject(new Error("Plotly could not be loaded"))
-        document.head.append(script)
-      }),
-    )
-  }
-  return loads.get(url)
-}
 
 const PAPER = { text: "#1a1a1a", grid: "#dddddd", paper: "#ffffff", font: "sans-serif" }
 

@@ -1,12 +1,14 @@
 /** The dial: one confidence, read in the reader's unit, that moves every curve, count and matrix. */
 
 import { Cards } from "./cards.js"
-import { Chart, plotlyOf, savePicture } from "./chart.js"
+import { Chart, savePicture } from "./chart.js"
 import { ClassTable } from "./class_table.js"
+import { Handshake, mountOf } from "./component.js"
 import { chartsOf } from "./curves.js"
 import { element } from "./elements.js"
 import { saveCsv } from "./files.js"
 import { Matrix } from "./matrix.js"
+import { plotlyOf } from "./plotly.js"
 import { Slider } from "./slider.js"
 import { placeOf, tableOf } from "./table.js"
 import { unitsOf } from "./units.js"
@@ -18,6 +20,7 @@ class Dial {
       commit: (wait) => this.commit(wait),
       choose: (name) => this.choose(name),
     })
+    this.handshake = new Handshake()
     this.cards = new Cards()
     this.classes = new ClassTable()
     this.grid = element("div", { class: "dial-grid" })
@@ -37,12 +40,9 @@ class Dial {
   receive(component) {
     this.component = component
     const { data } = component
-    const forced = data.forced.id !== this.forced
-    if (forced) {
-      this.forced = data.forced.id
-      this.state = { ...data.forced.state }
-      this.reported = JSON.stringify(this.state)
-    }
+    const asked = this.handshake.asked(data.forced)
+    const forced = asked !== null
+    if (forced) this.state = asked
     if (data.table !== this.url) this.open(data)
     else if (this.table) {
       const points = JSON.stringify(data.points)
@@ -160,10 +160,7 @@ class Dial {
   }
 
   report() {
-    const text = JSON.stringify(this.state)
-    if (text === this.reported) return
-    this.reported = text
-    this.component.setStateValue("state", { ...this.state })
+    this.handshake.tell(this.component, this.state)
   }
 
   // ---- matrices ----------------------------------------------------------------------------
@@ -199,16 +196,5 @@ class Dial {
   }
 }
 
-const dials = new WeakMap()
-
 /** Put up the dial under a component's root, or hand new data to the one that is there. */
-export function mount(component) {
-  const { parentElement } = component
-  const dial = dials.get(parentElement) ?? new Dial(parentElement)
-  dials.set(parentElement, dial)
-  dial.receive(component)
-  return () => {
-    dials.delete(parentElement)
-    dial.close()
-  }
-}
+export const mount = mountOf(Dial)

@@ -1,17 +1,13 @@
 /** Figures of counts, by the rules of `fracture_core.metrics.intervals` and `evaluations.dial`. */
 
-// The normal quantile of 0.975.
-const Z = 1.959963984540054
+import { wilson } from "./intervals.js"
+
 export const UNDEFINED = "undefined"
 
 /** {count, total, share, low, high}: a share with Wilson's 95 % interval; NaN of nothing. */
 export function proportion(count, total) {
-  if (total === 0) return { count, total, share: NaN, low: NaN, high: NaN }
-  const share = count / total
-  const shrink = 1 + (Z * Z) / total
-  const centre = (share + (Z * Z) / (2 * total)) / shrink
-  const half = (Z * Math.sqrt((share * (1 - share)) / total + (Z * Z) / (4 * total * total))) / shrink
-  return { count, total, share, low: count === 0 ? 0 : centre - half, high: count === total ? 1 : centre + half }
+  const [low, high] = wilson(count, total) ?? [NaN, NaN]
+  return { count, total, share: total === 0 ? NaN : count / total, low, high }
 }
 
 /** All that a tally says at one knot. */

@@ -1,20 +1,7 @@
 /**
  * What was measured of a model on a split: its share of hits at a confidence, the confidence of a
- * level, the worth of a score. The rules of fracture_core/models/levels.py and metrics/intervals.py.
+ * level, the worth of a score. The rules of fracture_core/models/levels.py.
  */
-
-// Of a 95 % interval.
-const Z = 1.9599639845400536
-
-/** Ends of Wilson's 95 % interval of `count` out of `total`; null, undefined, where `total` is 0. */
-export function wilson(count, total) {
-  if (total === 0) return null
-  const share = count / total
-  const shrink = 1 + (Z * Z) / total
-  const centre = (share + (Z * Z) / (2 * total)) / shrink
-  const half = (Z * Math.sqrt((share * (1 - share)) / total + (Z * Z) / (4 * total * total))) / shrink
-  return [count === 0 ? 0 : centre - half, count === total ? 1 : centre + half]
-}
 
 /** How many of the falling `confidences` are at least `confidence`, or above it. */
 function countAbove(confidences, confidence, included) {

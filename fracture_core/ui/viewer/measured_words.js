@@ -2,7 +2,8 @@
 
 import { isStrange, NOT_MEASURED } from "./banner.js"
 import { opens } from "./thresholds.js"
-import { confidenceAt, evidenceFor, fpPerImageAt, levelAt, sensitivityAt, specificityAt, wilson } from "./measured.js"
+import { wilson } from "./intervals.js"
+import { confidenceAt, evidenceFor, fpPerImageAt, levelAt, sensitivityAt, specificityAt } from "./measured.js"
 
 /** A confidence or a bound in as many digits as it was given, two at least. */
 export function fixed(value, digits = 2) {

@@ -4,6 +4,7 @@ import { Banner } from "./banner.js"
 import { answerIn } from "./answers.js"
 import { Column } from "./column.js"
 import { commandsOf } from "./commands.js"
+import { Handshake, mountOf } from "./component.js"
 import { compare, letterOf, placeIdOf } from "./comparison.js"
 import { download } from "./downloads.js"
 import { element, setText } from "./elements.js"
@@ -27,6 +28,7 @@ const looks = new Map()
 
 class Viewer {
   constructor(parent) {
+    this.handshake = new Handshake()
     this.content = null
     this.frame = -1
     this.active = 0
@@ -101,21 +103,15 @@ class Viewer {
     const { data } = component
     this.title = data.title
     this.steps = data.steps
-    const forced = data.forced.id !== this.forced
-    if (forced) this.obey(data.forced)
+    const asked = this.handshake.asked(data.forced)
+    const forced = asked !== null
+    if (forced) this.state = asked
     if (data.case !== this.caseUrl) this.open(data, forced)
     else if (this.content) {
       if (forced) this.wantFrame()
       this.explainer.receive(data)
     }
     this.touch("layout")
-  }
-
-  /** Take over a state that the page asks for. */
-  obey({ id, state }) {
-    this.forced = id
-    this.state = { ...state }
-    this.reported = JSON.stringify(this.state)
   }
 
   async open({ case: url, case_id: caseId, key }, keepFrame) {
@@ -201,10 +197,7 @@ class Viewer {
 
   /** Tell Python, once a change is complete and only where something differs. */
   commit() {
-    const text = JSON.stringify(this.state)
-    if (text === this.reported) return
-    this.reported = text
-    this.component.setStateValue("state", { ...this.state, case_id: this.caseId })
+    this.handshake.tell(this.component, this.state, { case_id: this.caseId })
   }
 
   set(part) {
@@ -386,16 +379,5 @@ class Viewer {
   }
 }
 
-const viewers = new WeakMap()
-
 /** Put up the viewer under a component's root, or hand new data to the one that is there. */
-export function mount(component) {
-  const { parentElement } = component
-  const viewer = viewers.get(parentElement) ?? new Viewer(parentElement)
-  viewers.set(parentElement, viewer)
-  viewer.receive(component)
-  return () => {
-    viewers.delete(parentElement)
-    viewer.close()
-  }
-}
+export const mount = mountOf(Viewer)
