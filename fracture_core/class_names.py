@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fracture_core.attributes import PART_OF, body_part
 from fracture_core.errors import ConfigError
+from fracture_core.files import make_folder, write_text
 from fracture_core.settings import settings
 from fracture_core.types import Detections
 
@@ -273,9 +274,6 @@ def _read() -> _File:
 
 
 def _write(tables: tuple[_Kept, ...]) -> None:
-    """By rename."""
-    path = settings().home / KEPT_FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(_File(tables=tables).model_dump_json(indent=1) + "\n", encoding="utf-8")
-    part.replace(path)
+    """By rename; raises StorageError."""
+    make_folder(settings().home)
+    write_text(settings().home / KEPT_FILE, _File(tables=tables).model_dump_json(indent=1) + "\n")

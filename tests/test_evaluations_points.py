@@ -11,12 +11,12 @@ from fracture_core.evaluations import (
     sentence_of_negative,
     sentence_of_score,
 )
+from fracture_core.files import hash_file
 from fracture_core.models import library
 from fracture_core.models.cards import ModelCard, write_card
 from fracture_core.models.library import (
     add_folder,
     delete_model,
-    hash_file,
     points_of,
     store_points,
 )

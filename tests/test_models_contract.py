@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from fracture_core import masks
+from fracture_core.files import hash_file
 from fracture_core.models import library
 from fracture_core.models.base import Model, family
 from fracture_core.models.cards import CARD_FILE, ModelCard, read_card
@@ -249,7 +250,7 @@ def test_saved_and_loaded_it_answers_the_same(
     assert_identical(model.predict(samples[:1])[0], again.predict(samples[:1])[0])
     if card.weights_file:
         assert card.weights_file.endswith(".safetensors")
-        assert card.weights_sha256 == library.hash_file(tmp_path / "saved" / card.weights_file)
+        assert card.weights_sha256 == hash_file(tmp_path / "saved" / card.weights_file)
 
 
 def indices(model: Model, one: Sample) -> list[int | None]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fracture_core.errors import ConfigError, TrainingError
+from fracture_core.files import making_folder
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.library import SHIPPED
 from fracture_core.models.saving import copy_halved
@@ -17,7 +18,7 @@ from fracture_core.scope import SYNTHETIC
 from trainers.demo_data import write_demo_data
 from trainers.demo_points import write_shipped_points
 from trainers.running import make_run
-from trainers.shipping import train_apart, write_whole
+from trainers.shipping import train_apart
 
 NOTE = "Trained on synthetic data only, not for real radiographs."
 _TRAINING_DATA = "synthetic radiographs of this package (fracture_core.demo)"
@@ -248,7 +249,8 @@ def train_demo_models(work: Path, only: tuple[str, ...] = ()) -> list[str]:
             raise ConfigError("demo model", expected=expected, found=repr(name))
     data = work / "data"
     if not data.is_dir():
-        write_whole(data, write_demo_data)
+        with making_folder(data) as part:
+            write_demo_data(part)
     return [line for name in names if (line := _make(name, work))]
 
 

@@ -1,7 +1,6 @@
 """The end of a run: operating points on validation, one evaluation, the card last."""
 
 import json
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -12,7 +11,7 @@ import numpy as np
 
 from fracture_core.datasets import Dataset
 from fracture_core.evaluations.measuring import Scored, Source, applied_to, measurements_of
-from fracture_core.files import write_text
+from fracture_core.files import working_folder, write_text
 from fracture_core.metrics import greedy
 from fracture_core.metrics.columns import Columns
 from fracture_core.metrics.intervals import Proportion
@@ -200,9 +199,9 @@ def _write(
     measured: Measurements | None,
 ) -> ModelCard:
     """The weights beside the card, which comes last: then the run is a model of the library."""
-    with tempfile.TemporaryDirectory(dir=run.path, prefix=".model-") as part:
-        saved = model.save(Path(part))
-        (Path(part) / saved.weights_file).replace(run.path / saved.weights_file)
+    with working_folder(run.path, "model") as part:
+        saved = model.save(part)
+        (part / saved.weights_file).replace(run.path / saved.weights_file)
     data = Path(config.data).name
     card = saved.model_copy(
         update={

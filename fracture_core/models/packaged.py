@@ -4,7 +4,6 @@ They are starts for a training. Of each package one file is read, as any weights
 of it is imported.
 """
 
-import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from torchvision.models import get_model_weights
 
 from fracture_core.errors import WeightsError
+from fracture_core.files import hash_file
 from fracture_core.models.state_dicts import read_state
 from fracture_core.nets.mobile import MOBILES
 
@@ -46,7 +46,7 @@ class PackagedWeights:
         if not path.is_file():
             expected = f"{self.file} in the package {self.package}"
             raise WeightsError(self.network, expected=expected, found="none", advice=advice)
-        if hashlib.sha256(path.read_bytes()).hexdigest() != self.sha256:
+        if hash_file(path) != self.sha256:
             expected = f"the file of {self.package} as published"
             raise WeightsError(path, expected=expected, found="another one", advice=advice)
         return path

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 
 from fracture_core.errors import ConfigError, WeightsError
+from fracture_core.files import hash_file
 from fracture_core.models.cards import CARD_FILE, ModelCard, Task, read_card
-from fracture_core.models.library import hash_file, read_library
+from fracture_core.models.library import read_library
 from fracture_core.models.state_dicts import read_state
 from fracture_core.models.yolo_architectures import (
     check_architecture,
