@@ -132,7 +132,7 @@ def _bare(name: str) -> str:
 def is_negative(name: str) -> bool:
     """Whether a class stands for no finding, however it is written.
 
-        is_negative("No findings"), is_negative("non-fractured")  # True, True
+    is_negative("No findings"), is_negative("non-fractured")  # True, True
     """
     words = " ".join(_form(name))
     return re.sub(r"\bnon ", "non", words) in NEGATIVE_NAMES

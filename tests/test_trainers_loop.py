@@ -1,11 +1,13 @@
 """The loop: the same weights however often it is interrupted, and a clear end otherwise."""
 
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
 import time
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -23,11 +25,13 @@ from trainers import checkpoints, running
 from trainers.checkpoints import BEST, LAST, load_state
 from trainers.config import TrainConfig, write_config
 from trainers.families import build_trainee
+from trainers.figures import defined
 from trainers.journal import Journal
 from trainers.labelling import class_names
 from trainers.loop import Loop
 from trainers.packing import pack_split
 from trainers.running import make_run, train_run
+from trainers.validation import Validator
 
 DETECTOR = {
     "start": "",
@@ -290,6 +294,52 @@ def test_patience_ends_a_phase(demo, tmp_path):
     run = make_detector_run(demo, tmp_path / "run", epochs=50, patience=2, min_delta=1e6)
     assert fit(run)
     assert [line["best"] for line in told(run)] == [True, False, False]
+
+
+def without_values(monkeypatch, *epochs: int) -> None:
+    """Validation finds no loss in these epochs, counted from 1."""
+    whole, counted = Validator.figures, count(1)
+
+    def figures(self, trainee):
+        found = whole(self, trainee)
+        return {**found, "loss": math.nan} if next(counted) in epochs else found
+
+    monkeypatch.setattr(Validator, "figures", lambda *given: defined(figures(*given)))
+
+
+def notes(run: RunFolder) -> list[str]:
+    return [str(line["text"]) for line in run.read_metrics() if line["kind"] == "note"]
+
+
+def test_an_epoch_whose_monitor_has_no_value_is_a_note_and_the_run_goes_on(
+    demo, tmp_path, monkeypatch
+):
+    without_values(monkeypatch, 1, 3)
+    run = make_detector_run(demo, tmp_path / "run", epochs=3, schedule="plateau")
+    loop = build_loop(run)
+    with Journal(run) as journal:
+        assert loop.run(journal)
+    said = [each for each in notes(run) if "no value" in each]
+    assert [each.partition(",")[0] for each in said] == [
+        "epoch 1 has no value of loss",
+        "epoch 3 has no value of loss",
+    ]
+    assert "there are ap, ap50" in said[0]
+    # The first with a value is the best, as 0 would be and nothing would not.
+    assert [line["best"] for line in told(run)] == [False, True, False]
+    position = load_state(run.checkpoints / LAST)[1]
+    assert position.best_epoch == 2
+    assert load_state(run.checkpoints / BEST)[1].epochs_done == 2
+    assert position.best == told(run)[1]["val_loss"]
+
+
+def test_without_any_value_the_last_weights_are_kept_and_patience_ends(demo, tmp_path, monkeypatch):
+    without_values(monkeypatch, *range(1, 9))
+    run = make_detector_run(demo, tmp_path / "run", epochs=8, patience=2)
+    assert train_run(run) is not None
+    assert len(told(run)) == 2
+    assert len([each for each in notes(run) if "no value of loss" in each]) == 2
+    assert load_state(run.checkpoints / BEST)[1].epochs_done == 2
 
 
 def test_a_loss_that_is_no_number_names_the_pictures(demo, tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ import torch
 
 from fracture_core.errors import ConfigError, StorageError
 from fracture_core.files import make_folder, replacing
+from trainers.config import Phase
 
 LAST, BEST = "last.pt", "best.pt"
 State = dict[str, Any]
@@ -19,8 +20,9 @@ class Position:
     """Where a training stands.
 
     `phase`, `epoch` and `step` count what is done: steps of the epoch under way · `parts` that a
-    batch is put through in · `best` figure and the epoch (over all phases) it was reached in ·
-    `waited` epochs without a better one · `sums` of the losses of this epoch, by name.
+    batch is put through in · `best` figure, None = no epoch had one, and the epoch (over all
+    phases) whose weights are kept for it · `waited` epochs without a better one · `sums` of the
+    losses of this epoch, by name.
 
     All random numbers of a step follow from the seed and this position, so no generator's state
     has to be kept.
@@ -36,6 +38,24 @@ class Position:
     epochs_done: int = 0
     seconds: float = 0.0
     sums: dict[str, float] = field(default_factory=dict)
+
+    def close_epoch(self, phase: Phase, figure: float | None) -> bool:
+        """Count an epoch; whether it is the best so far by its watched figure, None = it has none.
+
+        Until an epoch has one the last epoch's weights are kept, as there has to be a model.
+        """
+        is_best = figure is not None and phase.is_better(figure, self.best)
+        self.epoch += 1
+        self.epochs_done += 1
+        self.waited = 0 if is_best else self.waited + 1
+        if is_best or self.best is None:
+            self.best, self.best_epoch = figure, self.epochs_done
+        return is_best
+
+    @property
+    def keeps_last(self) -> bool:
+        """Whether the weights to keep are those of the epoch that was closed last."""
+        return self.best_epoch == self.epochs_done
 
 
 def save_state(state: State, position: Position, path: Path) -> None:

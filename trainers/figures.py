@@ -51,7 +51,7 @@ def detector_figures(
     }
     dual = any_hit.dual_metrics(found, truths, at, overlap)
     figures |= {"image_accuracy": dual.images.accuracy, "found_boxes": dual.boxes.share}
-    return _defined(figures)
+    return defined(figures)
 
 
 def classifier_figures(
@@ -61,7 +61,7 @@ def classifier_figures(
     scores = [each.class_scores for each in predictions if each.class_scores is not None]
     chosen = np.array([int(each.argmax()) for each in scores], dtype=np.int64)
     found = classification.report(np.array(classes, dtype=np.int64), chosen, len(card.classes))
-    return _defined(
+    return defined(
         {
             "accuracy": found.accuracy,
             "balanced_accuracy": found.balanced_accuracy,
@@ -71,6 +71,6 @@ def classifier_figures(
     )
 
 
-def _defined(figures: Figures) -> Figures:
+def defined(figures: Figures) -> Figures:
     """Without the shares of nothing, such as the precision where nothing was shown."""
     return {name: float(value) for name, value in figures.items() if math.isfinite(value)}

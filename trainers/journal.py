@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from collections.abc import Iterable
 from typing import Any, Self
 
 from tqdm import tqdm
@@ -37,6 +38,14 @@ class Journal:
         """Something a person should know."""
         self.write({"kind": "note", "text": text})
         self._say(text)
+
+    def no_value(self, monitor: str, epoch: int, there: Iterable[str]) -> None:
+        """The watched figure is not among those of an epoch, such as a precision of nothing."""
+        self.note(
+            f"epoch {epoch} has no value of {monitor}, by which the best one is told (there are "
+            f"{', '.join(there)}): it counts as no better one. Where that stays so, choose another "
+            "monitor, or a validation split that has what it needs."
+        )
 
     def step(self, line: Line) -> None:
         """Where an epoch stands; to the file at most once a second."""

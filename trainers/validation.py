@@ -9,6 +9,7 @@ from trainers.figures import (
     Figures,
     candidates,
     classifier_figures,
+    defined,
     detector_figures,
     predict_all,
 )
@@ -32,10 +33,10 @@ class Validator:
         self._packed = packed
 
     def figures(self, trainee: Trainee) -> Figures:
-        """By name; the network is left in the mode it was in."""
+        """Those that are numbers, by name; the network is left in the mode it was in."""
         was_training = trainee.training
         trainee.eval()
-        found = {"loss": self._loss(trainee), **self._judge(trainee)}
+        found = defined({"loss": self._loss(trainee)}) | self._judge(trainee)
         trainee.train(was_training)
         return found
 
