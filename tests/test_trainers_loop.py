@@ -2,11 +2,11 @@
 
 import json
 import math
-import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
@@ -59,6 +59,16 @@ CLASSIFIER = {
 }
 # What a second run of the same steps cannot repeat.
 TIMES = ("time", "seconds", "validation_seconds", "pictures_per_second")
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch) -> Iterator[None]:
+    """Here and in processes that are started: sums in another number of threads round otherwise."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +166,8 @@ def test_a_run_killed_and_resumed_ends_as_one_that_was_not(demo, tmp_path):
     straight = make_detector_run(demo, tmp_path / "straight")
     train_run(straight)
     killed = make_detector_run(demo, tmp_path / "killed")
-    kill_after_epochs(killed, 2)
+    kill_in_the_third_epoch(killed)
+    assert len(told(killed)) == 2
     assert not killed.card.exists()
     train_run(killed)
     assert told(killed) == told(straight)
@@ -165,13 +176,25 @@ def test_a_run_killed_and_resumed_ends_as_one_that_was_not(demo, tmp_path):
     assert one.metrics == two.metrics
 
 
-def kill_after_epochs(run: RunFolder, epochs: int) -> None:
-    command = [sys.executable, "-m", "trainers", "train", str(run.path)]
-    with subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL) as process:
-        while len(told(run)) < epochs:
-            assert process.poll() is None
-            time.sleep(0.02)
-        os.killpg(process.pid, signal.SIGKILL)
+KILLED = """
+import os, signal, sys
+from trainers.__main__ import main
+from trainers.journal import Journal
+step = Journal.step
+def step_and_die(self, line):
+    step(self, line)
+    if (line["epoch"], line["step"]) == (3, 2):
+        os.kill(os.getpid(), signal.SIGKILL)
+Journal.step = step_and_die
+main()
+"""
+
+
+def kill_in_the_third_epoch(run: RunFolder) -> None:
+    """In a process of its own, at the same step on every machine."""
+    command = [sys.executable, "-c", KILLED, "train", str(run.path)]
+    done = subprocess.run(command, stderr=subprocess.DEVNULL, check=False)
+    assert done.returncode == -signal.SIGKILL
 
 
 def test_sigterm_checkpoints_and_exits_cleanly(demo, tmp_path):

@@ -1,7 +1,7 @@
 """The loop: one for a CPU, a GPU, several GPUs and machines.
 
 Every random number of a step follows from the seed and the step's place, so a run that was killed
-and resumed goes the same way as one that was not: on a CPU bit for bit.
+and resumed goes the same way as one that was not: on a CPU, in as many threads, bit for bit.
 """
 
 import copy
