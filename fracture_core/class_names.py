@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fracture_core.attributes import PART_OF, body_part
 from fracture_core.errors import ConfigError
+from fracture_core.files import make_folder, write_text
 from fracture_core.settings import settings
 from fracture_core.types import Detections
 
@@ -25,9 +26,9 @@ NOTHING = ""
 """What a class is one of that is no finding."""
 NO_CLASS = -1
 NEGATIVE_NAMES = frozenset(
-    ["healthy", "normal", "no fracture", "not fractured", "non fractured", "no finding", "negative"]
+    ["healthy", "normal", "negative", "no finding", "no fracture", "not fractured", "nonfractured"]
 )
-"""Classes that stand for no finding."""
+"""Classes that stand for no finding, as `is_negative` compares them."""
 SYNTHETIC_KINDS = ("transverse", "oblique", "spiral", "comminuted", "greenstick")
 """The kinds of fracture in this package's synthetic radiographs, in the order of their labels."""
 KEPT_FILE = "class_names.json"
@@ -125,6 +126,24 @@ def _bare(name: str) -> str:
     return name.strip().casefold()
 
 
+# ---- names that say that nothing was found ------------------------------------------------------
+
+
+def is_negative(name: str) -> bool:
+    """Whether a class stands for no finding, however it is written.
+
+    is_negative("No findings"), is_negative("non-fractured")  # True, True
+    """
+    words = " ".join(_form(name))
+    return re.sub(r"\bnon ", "non", words) in NEGATIVE_NAMES
+
+
+def negative_among(classes: Sequence[str]) -> str:
+    """The one class that stands for no finding, "" where none or several do."""
+    found = [name for name in classes if is_negative(name)]
+    return found[0] if len(found) == 1 else ""
+
+
 # ---- names of which one is the other ------------------------------------------------------------
 
 
@@ -152,7 +171,7 @@ def _one_way(names: Sequence[str], others: Sequence[str]) -> Iterator[tuple[str,
     for name in names:
         if _form(name) in forms:
             yield name, forms[_form(name)]
-        elif _plain(name) in NEGATIVE_NAMES:
+        elif is_negative(name):
             yield name, NOTHING
         elif general is not None and (_is_fracture(name) or _is_kind(name)):
             yield name, general
@@ -273,9 +292,6 @@ def _read() -> _File:
 
 
 def _write(tables: tuple[_Kept, ...]) -> None:
-    """By rename."""
-    path = settings().home / KEPT_FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(_File(tables=tables).model_dump_json(indent=1) + "\n", encoding="utf-8")
-    part.replace(path)
+    """By rename; raises StorageError."""
+    make_folder(settings().home)
+    write_text(settings().home / KEPT_FILE, _File(tables=tables).model_dump_json(indent=1) + "\n")

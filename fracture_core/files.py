@@ -1,15 +1,21 @@
 """Files that are whole or not there, and one sentence where the disk refuses.
 
 What is written lies beside its place until it is whole, and is renamed then: nobody meets half a
-file, and what was there before stays where the disk is full.
+file, and what was there before stays where the disk is full. A file is on the disk (fsync) before
+it is renamed, so that a loss of power leaves the old or the new one, and an error that a network
+disk tells late still finds the old one in its place; that takes some milliseconds a file. Files of
+a folder that is made as a whole can be made again and are left to the system.
 """
 
 import errno
+import glob
 import hashlib
+import os
 import re
 import shutil
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -34,7 +40,15 @@ _REFUSALS = {
 # Libraries in Rust tell of the system's errors in words alone.
 _IN_WORDS = re.compile(r"\(os error (\d+)\)")
 _LEFT_AFTER_SECONDS = 60.0
+# Nobody writes to one file for so long without a change.
+_PART_LEFT_AFTER_SECONDS = 3_600.0
 _LOCK = ".lock"
+
+
+def hash_file(path: Path) -> str:
+    """The SHA-256 of a file, as 64 hexadecimal digits."""
+    with path.open("rb") as reader:
+        return hashlib.file_digest(reader, "sha256").hexdigest()
 
 
 def storage_error(error: Exception, place: Path | None = None) -> StorageError | None:
@@ -71,17 +85,25 @@ def replacing(path: Path) -> Iterator[Path]:
         with replacing(run.config) as part:
             part.write_text(text)
 
-    Where the block fails nothing is left of it and `path` is as before. Raises StorageError.
+    Where the block fails, or wrote nothing, nothing is left of it and `path` is as before. Several
+    processes may write the same file: the last one's stays. Raises StorageError.
     """
-    part = path.with_name(f"{path.name}.part")
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     with storing(path):
+        _remove_abandoned_parts(path)
         try:
             yield part
-            part.replace(path)
-        except BaseException:
+            if part.exists():
+                _sync(part)
+                part.replace(path)
+        except OSError as error:
+            if error.filename == str(part):
+                # Nobody knows the name beside it.
+                error.filename = str(path)
+            raise
+        finally:
             with suppress(OSError):
                 part.unlink(missing_ok=True)
-            raise
 
 
 def write_text(path: Path, text: str) -> None:
@@ -90,10 +112,63 @@ def write_text(path: Path, text: str) -> None:
         part.write_text(text, encoding="utf-8")
 
 
-def hash_file(path: Path) -> str:
-    """The sha256 of a file, as hexadecimal digits."""
-    with path.open("rb") as reader:
-        return hashlib.file_digest(reader, "sha256").hexdigest()
+def write_once(path: Path, content: bytes) -> None:
+    """Write a file unless it is there: of several who write at once, the first one's stays.
+
+    Raises StorageError.
+    """
+    with replacing(path) as part:
+        part.touch(mode=0o600)
+        part.write_bytes(content)
+        _sync(part)
+        with suppress(FileExistsError):
+            os.link(part, path)
+        part.unlink()
+
+
+def append_line(path: Path, text: str) -> None:
+    """Write one more line at the end of a UTF-8 file; raises StorageError, and it is as before."""
+    with storing(path), path.open("ab", buffering=0) as file:
+        before, left = file.tell(), f"{text}\n".encode()
+        try:
+            while left:
+                left = left[file.write(left) :]
+        except OSError:
+            os.truncate(path, before)
+            raise
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those that it lies in, unless it is there; raises StorageError."""
+    with storing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def making_folder(folder: Path) -> Iterator[Path]:
+    """A place where a folder is filled; it takes the place of `folder` when the block ends.
+
+    `folder` is not there yet, or empty. Where the block fails nothing is left. Raises StorageError.
+    """
+    with working_folder(folder.parent, "adding") as part:
+        yield part
+        part.rename(folder)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder: out of sight at once, so that nobody meets half of it.
+
+    Needs no room, as it may be what makes room. What is left where that was killed is removed by
+    the next that is removed. Raises StorageError.
+    """
+    hidden = folder.with_name(f".deleting-{uuid.uuid4().hex}")
+    with storing(folder):
+        folder.rename(hidden)
+        shutil.rmtree(hidden)
+    for left in folder.parent.glob(".deleting-*"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_ctime > _PART_LEFT_AFTER_SECONDS:
+                shutil.rmtree(left)
 
 
 @contextmanager
@@ -131,3 +206,20 @@ def _remove_abandoned(parent: Path, purpose: str) -> None:
                 continue
             with FileLock(folder / _LOCK, timeout=0):
                 shutil.rmtree(folder)
+
+
+def _remove_abandoned_parts(path: Path) -> None:
+    """What processes that were killed left of the same file."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        # Another process may remove it at the same time.
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > _PART_LEFT_AFTER_SECONDS:
+                left.unlink()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -9,7 +9,6 @@ the model's classes, from 0.
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -19,6 +18,7 @@ from typing import TextIO
 from fracture_core import boxes
 from fracture_core.datasets import Dataset, is_dataset, open_dataset
 from fracture_core.errors import BadInput, ConfigError, PictureError
+from fracture_core.files import replacing
 from fracture_core.imaging.opening import open_picture
 from fracture_core.models.base import Model
 from fracture_core.models.cards import ModelCard
@@ -110,13 +110,12 @@ def write_predictions(
     What was `measured` of the model, None = nothing, answers each image by finding, doubt or none;
     "unknown" where it cannot, or does not lie in the model's scope. `progress` gets how many of the
     items are behind. Nothing is written where no item was usable. Raises ConfigError where `out`
-    cannot be written.
+    cannot be written, or the disk becomes full.
     """
     if out.is_dir() or not out.absolute().parent.is_dir():
         raise ConfigError(str(out), expected="a file in a folder that exists", found="none")
-    part = out.with_name(f".{out.name}.part")
     errors: list[BadInput] = []
-    try:
+    with replacing(out) as part:
         with part.open("w", encoding="utf-8") as file:
             writer = _Writer(file, model.card, keep, measured)
             for done in _counted(predict_items(model, items), items, progress):
@@ -125,11 +124,8 @@ def write_predictions(
                 else:
                     errors.append(done)
             writer.finish()
-        if writer.images:
-            part.replace(out)
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
+        if not writer.images:
+            part.unlink()
     return errors
 
 

@@ -5,7 +5,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fracture_core import class_names
-from fracture_core.class_names import NO_CLASS, NOTHING, bring_together, kept, propose, relabel
+from fracture_core.class_names import (
+    NO_CLASS,
+    NOTHING,
+    bring_together,
+    is_negative,
+    kept,
+    negative_among,
+    propose,
+    relabel,
+)
+from fracture_core.conversion.limits import limits_of
+from fracture_core.datasets import doubts
+from fracture_core.datasets.records import warn_of_doubts
+from fracture_core.datasets.tally import Tally
 from fracture_core.demo.classes import CLASSES
 from fracture_core.errors import ConfigError
 from fracture_core.types import Detections
@@ -165,3 +178,40 @@ def test_a_kept_file_of_nonsense_is_said(home, text: str) -> None:
     (home / "class_names.json").write_text(text)
     with pytest.raises(ConfigError, match=r"class_names\.json: expected"):
         kept(["a"], ["b"])
+
+
+# ---- names that say that nothing was found ------------------------------------------------------
+
+NEGATIVE = [
+    *("healthy", "Healthy", "normal", "Normal ", "negative", "Negative"),
+    *("No finding", "no findings", "NO_FINDING", "no fracture", "no_fracture", "No-Fractures"),
+    *("not fractured", "Not_fractured", "Non_fractured", "non-fractured", "nonfractured"),
+]
+NOT_NEGATIVE = ["fracture", "abnormal", "unhealthy", "", "bones", "finding", "no", "non"]
+
+
+@pytest.mark.parametrize("name", NEGATIVE)
+def test_a_negative_name_means_the_same_everywhere(name: str) -> None:
+    assert is_negative(name)
+    assert negative_among(("fracture", name)) == name
+    assert propose(["fracture"], [name]) == {name: NOTHING}
+    tally = Tally()
+    warn_of_doubts({}, ("fracture", name), tally)
+    assert tally.sentences() == (f"{doubts.HEALTHY_CLASS}: 1 ({name}).",)
+    (limit,) = limits_of([], ("fracture", name), "hdf5", frozenset())
+    assert limit.sentence.split(";")[1] == f" boxes of {name!r} mark none"
+
+
+@pytest.mark.parametrize("name", NOT_NEGATIVE)
+def test_other_names_mean_a_finding_everywhere(name: str) -> None:
+    assert not is_negative(name)
+    assert negative_among(("metal", name)) == ""
+    assert propose(["metal"], [name]) == {}
+    tally = Tally()
+    warn_of_doubts({}, ("metal", name), tally)
+    assert tally.sentences() == ()
+
+
+def test_of_several_negative_names_none_is_the_one() -> None:
+    assert negative_among(("normal", "healthy")) == ""
+    assert negative_among(()) == ""

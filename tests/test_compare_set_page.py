@@ -142,9 +142,38 @@ def test_the_dial_moves_and_names_its_unit(two: None) -> None:
 
 def test_the_reference_turns_the_differences(two: None) -> None:
     app = opened("first", "second", set_level="0.5")
-    app.selectbox(key="set_reference").set_value(1)
+    app.selectbox(key="set_reference").set_value("second")
     checked(app.run())
     assert "A − B" in figures(app)["AP50", "lesion"]
+
+
+def test_the_reference_stays_the_same_model_when_another_is_taken_away(two: None) -> None:
+    store(model("three", SECOND), "third")
+    app = opened("first", "second", "third", set_level="0.5")
+    app.selectbox(key="set_reference").set_value("second")
+    checked(app.run())
+    app.button_group(key="against").set_value("third")
+    checked(app.run())
+    assert app.selectbox(key="set_reference").options[1] == "B · Model two"
+    app.multiselect(key="evaluations").set_value(["second", "third"])
+    reference = checked(app.run()).selectbox(key="set_reference")
+    # The letters have moved on.
+    assert reference.options == ["A · Model two", "B · Model three"]
+    assert reference.value == "second"
+    app.multiselect(key="evaluations").set_value(["second", "third", "first"])
+    assert checked(app.run()).selectbox(key="set_reference").value == "second"
+    assert app.button_group(key="against").options == ["B · Model three", "C · Model one"]
+    assert app.button_group(key="against").value == "third"
+
+
+def test_the_kind_of_case_stays_when_its_count_changes(two: None) -> None:
+    app = opened("first", "second", set_level="0.5")
+    app.button_group(key="dispute").set_value("only B hits")
+    before = checked(app.run()).button_group(key="dispute").options
+    app.slider(key="set_slider").set_value(0.25)
+    kinds = checked(app.run()).button_group(key="dispute")
+    assert kinds.options != before
+    assert kinds.value == "only B hits"
 
 
 def test_disagreements_lead_to_the_case_with_each_model_s_own_confidence(two: None) -> None:

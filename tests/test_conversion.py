@@ -22,7 +22,7 @@ from fracture_core.datasets.findings import Finding
 from fracture_core.datasets.layout import group_of
 from fracture_core.demo import CT_CLASSES, coco, rsna, yolo
 from fracture_core.demo.samples import demo_studies
-from fracture_core.errors import ConfigError, DatasetError
+from fracture_core.errors import ConfigError, DatasetError, StorageError
 from fracture_core.types import Sample
 
 SIDE = 96
@@ -407,7 +407,7 @@ def test_a_full_disk_is_a_sentence_and_what_is_done_is_kept(
         real(pixels, path)  # type: ignore[arg-type]
 
     monkeypatch.setattr(targets, "write_png", fail)
-    with pytest.raises(DatasetError, match="found a full disk") as error:
+    with pytest.raises(StorageError, match="found a full disk") as error:
         convert(sources["hdf5"], tmp_path / "out", options("coco"))
     assert "run the same command again" in str(error.value)
     assert not (tmp_path / "out").exists()

@@ -131,11 +131,51 @@ def test_filters_have_counts_and_the_setting_moves_the_list() -> None:
 def test_it_begins_at_an_operating_point_unless_the_address_names_a_confidence() -> None:
     store(detector(4, FOUND, TRUTHS), "one")
     app = opened(evaluation="one")
-    assert app.selectbox(key="at").value.startswith("max F1 · ")
+    assert app.selectbox(key="at").value == "max F1"
     assert app.number_input(key="confidence").disabled
     own = opened(evaluation="one", confidence="0.25")
     assert own.selectbox(key="at").value == "own confidence"
     assert own.number_input(key="confidence").value == 0.25
+
+
+def test_the_class_chosen_stays_when_the_counts_beside_the_names_change() -> None:
+    store(detector(4, FOUND, TRUTHS), "one")
+    app = opened(evaluation="one", confidence="0.5")
+    app.selectbox(key="class").set_value(0)
+    before = checked(app.run()).selectbox(key="class").options
+    app.number_input(key="confidence").set_value(0.3)
+    chosen = checked(app.run()).selectbox(key="class")
+    assert (before[1], chosen.options[1]) == ("a (2)", "a (1)")
+    assert chosen.value == 0
+    assert titles(app) == ["Wrong class: a taken for b"]
+    # The reader's last click counts where the counts change with it.
+    app.selectbox(key="class").set_value(1)
+    app.number_input(key="confidence").set_value(0.5)
+    assert checked(app.run()).selectbox(key="class").value == 1
+
+
+def test_the_kinds_chosen_stay_when_their_counts_change() -> None:
+    store(detector(4, FOUND, TRUTHS), "one")
+    app = opened(evaluation="one", confidence="0.5")
+    app.button_group(key="kinds").set_value(["missed"])
+    assert len(titles(checked(app.run()))) == 2
+    app.number_input(key="confidence").set_value(0.3)
+    assert titles(checked(app.run())) == ["Missed finding: b"]
+    assert app.button_group(key="kinds").value == ["missed"]
+
+
+def test_the_operating_point_chosen_stays_when_its_confidence_changes() -> None:
+    # At a match IoU of 0.9 the finding of 0.5 is spurious too, the fifth in four pictures.
+    spurious = [(3, 60 * place, 0.4, 0) for place in range(4)]
+    found = [(0, 0, 0.9, 0), (1, 2, 0.5, 0), (2, 0, 0.7, 0), *spurious]
+    store(detector(4, found, [(0, 0, 0), (1, 0, 0), (2, 0, 0)]), "one")
+    app = opened(evaluation="one")
+    app.selectbox(key="at").set_value("FP per image ≤ 1")
+    assert "FP per image ≤ 1 · 0.400" in checked(app.run()).selectbox(key="at").options
+    app.number_input(key="match").set_value(0.9)
+    chosen = checked(app.run()).selectbox(key="at")
+    assert "FP per image ≤ 1 · 0.500" in chosen.options
+    assert chosen.value == "FP per image ≤ 1"
 
 
 def test_the_address_keeps_the_kinds_and_other_pages_go_on_with_theirs() -> None:

@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,18 @@ from filelock import FileLock
 
 from fracture_core import files
 from fracture_core.errors import StorageError, WeightsError
-from fracture_core.files import replacing, storage_error, storing, working_folder, write_text
+from fracture_core.files import (
+    append_line,
+    hash_file,
+    making_folder,
+    remove_folder,
+    replacing,
+    storage_error,
+    storing,
+    working_folder,
+    write_once,
+    write_text,
+)
 
 
 @pytest.fixture
@@ -72,6 +84,95 @@ def test_a_block_that_fails_leaves_nothing_and_keeps_its_own_error(tmp_path: Pat
     with pytest.raises(ZeroDivisionError):
         fail()
     assert not list(tmp_path.iterdir())
+
+
+def test_a_block_that_writes_nothing_leaves_the_old_file(tmp_path: Path) -> None:
+    write_text(tmp_path / "a", "old")
+    with replacing(tmp_path / "a"):
+        pass
+    assert (tmp_path / "a").read_text() == "old"
+
+
+def test_of_two_who_write_at_once_nobody_meets_half_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    texts = {letter: letter * 200_000 for letter in "abcd"}
+    met: set[str] = set()
+
+    def write(text: str) -> None:
+        for _ in range(5):
+            write_text(path, text)
+            met.add(path.read_text())
+
+    threads = [threading.Thread(target=write, args=(text,)) for text in texts.values()]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert met <= set(texts.values())
+    assert [each.name for each in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_part_that_a_killed_process_left_is_removed_by_the_next_write(tmp_path: Path) -> None:
+    old, young, others = (tmp_path / f".{name}.part" for name in ("a[1].x", "a[1].y", "b.x"))
+    for part in (old, young, others):
+        part.write_text("half")
+    an_hour_ago = time.time() - 3_700
+    for part in (old, others):
+        os.utime(part, (an_hour_ago, an_hour_ago))
+    write_text(tmp_path / "a[1]", "whole")
+    assert {each.name for each in tmp_path.iterdir()} == {"a[1]", young.name, others.name}
+
+
+def test_the_file_and_not_the_place_beside_it_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StorageError) as told, replacing(tmp_path / "a.json") as part:
+        raise OSError(errno.EROFS, "Read-only file system", str(part))
+    assert str(told.value).startswith(f"{tmp_path / 'a.json'}: expected a place")
+
+
+def test_the_hash_of_a_file_is_its_sha256(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    # FIPS 180-2, appendix B.1.
+    known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert hash_file(tmp_path / "a") == known
+
+
+def test_of_several_who_write_once_the_first_stays(tmp_path: Path) -> None:
+    write_once(tmp_path / "key", b"first")
+    write_once(tmp_path / "key", b"second")
+    assert (tmp_path / "key").read_bytes() == b"first"
+    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
+    assert [each.name for each in tmp_path.iterdir()] == ["key"]
+
+
+def test_a_line_is_appended_whole_or_not_at_all(full: Path) -> None:
+    path = full / "lines"
+    append_line(path, "é")
+    filler = fill(full, leaving=4_096)
+    with pytest.raises(StorageError, match=r"lines: expected room on the disk"):
+        append_line(path, "x" * 20_000)
+    assert path.read_text() == "é\n"
+    filler.unlink()
+    append_line(path, "b")
+    assert path.read_text() == "é\nb\n"
+
+
+def test_a_folder_appears_when_it_is_whole(tmp_path: Path) -> None:
+    place = tmp_path / "new" / "folder"
+    with making_folder(place) as part:
+        (part / "a").write_text("a")
+        assert not place.exists()
+    assert [each.name for each in place.iterdir()] == ["a"]
+    with pytest.raises(ZeroDivisionError), making_folder(tmp_path / "other"):
+        raise ZeroDivisionError
+    assert [each.name for each in tmp_path.iterdir()] == ["new"]
+
+
+def test_a_folder_is_removed_on_a_full_disk_as_that_makes_room(full: Path) -> None:
+    (full / "folder").mkdir()
+    (full / "folder" / "a").write_text("a")
+    fill(full)
+    remove_folder(full / "folder")
+    assert [each.name for each in full.iterdir()] == ["filler"]
 
 
 @pytest.mark.parametrize(

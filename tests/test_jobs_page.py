@@ -10,14 +10,13 @@ from streamlit.testing.v1 import AppTest
 
 from fracture_core import jobs
 from fracture_core.demo import write_demo
-from fracture_core.errors import ConfigError
+from fracture_core.errors import ConfigError, StorageError
 from fracture_core.files import hash_file
 from fracture_core.models.cards import ModelCard, write_card
 from fracture_core.models.library import list_cards
 from fracture_core.settings import settings
 from tests.dial_evaluations import simulated
 from tests.stored_evaluations import store
-from trainers.checkpoints import disk_is_full
 from trainers.config import read_config
 from trainers.recipes import find_recipe
 from trainers.running import make_run
@@ -141,7 +140,8 @@ def test_a_disk_that_is_full_is_said_and_the_page_stays_up(demo, no_trainer, mon
     finished_run("first", demo)
 
     def fill() -> None:
-        raise disk_is_full(settings().runs / "first" / "job.json")
+        place = str(settings().runs / "first" / "job.json")
+        raise StorageError(place, expected="room on the disk", found="a full disk")
 
     monkeypatch.setattr(jobs, "tend", fill)
     app = open_jobs()

@@ -13,7 +13,6 @@ from safetensors.torch import save_file
 from torchvision.models import get_model
 
 from fracture_core.errors import ConfigError, WeightsError
-from fracture_core.models.classifier import healthy_among
 from fracture_core.models.efficientnet_gate import SIZES, EfficientNetGateModel
 from fracture_core.models.resnet import ResNetModel
 from fracture_core.nets.efficientnet_gate import EFFICIENTNETS, EfficientNetGate
@@ -95,20 +94,6 @@ class TestScores:
     def test_blank_pictures(self, model: Any, level: int) -> None:
         blank = sample(np.full((80, 70), level, dtype=np.uint8))
         assert np.isfinite(model.predict([blank])[0].class_scores).all()
-
-
-@pytest.mark.parametrize(
-    ("classes", "healthy"),
-    [
-        (("Comminuted", "Healthy"), "Healthy"),
-        (("no_fracture", "fracture"), "no_fracture"),
-        (("wrist", "elbow"), ""),
-        (("normal", "healthy"), ""),
-        (("abnormal", "fracture"), ""),
-    ],
-)
-def test_the_healthy_class_is_known_by_its_name(classes: tuple[str, ...], healthy: str) -> None:
-    assert healthy_among(classes) == healthy
 
 
 class TestWeights:

@@ -1,11 +1,13 @@
 """The loop: the same weights however often it is interrupted, and a clear end otherwise."""
 
 import json
-import os
+import math
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from fracture_core.datasets import open_dataset
 from fracture_core.demo import write_demo
 from fracture_core.errors import ConfigError, TrainingError
 from fracture_core.evaluations import load_evaluation
+from fracture_core.metrics.summary import defined
 from fracture_core.models.cards import read_card
 from fracture_core.models.points import read_points
 from fracture_core.operating_points import RULES
@@ -29,6 +32,7 @@ from trainers.label_map import class_names
 from trainers.loop import Loop
 from trainers.packing import pack_split
 from trainers.running import make_run, train_run
+from trainers.validation import Validator
 
 DETECTOR = {
     "start": "",
@@ -56,6 +60,16 @@ CLASSIFIER = {
 }
 # What a second run of the same steps cannot repeat.
 TIMES = ("time", "seconds", "validation_seconds", "pictures_per_second")
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch) -> Iterator[None]:
+    """Here and in processes that are started: sums in another number of threads round otherwise."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +167,8 @@ def test_a_run_killed_and_resumed_ends_as_one_that_was_not(demo, tmp_path):
     straight = make_detector_run(demo, tmp_path / "straight")
     train_run(straight)
     killed = make_detector_run(demo, tmp_path / "killed")
-    kill_after_epochs(killed, 2)
+    kill_in_the_third_epoch(killed)
+    assert len(told(killed)) == 2
     assert not killed.card.exists()
     train_run(killed)
     assert told(killed) == told(straight)
@@ -162,13 +177,25 @@ def test_a_run_killed_and_resumed_ends_as_one_that_was_not(demo, tmp_path):
     assert one.metrics == two.metrics
 
 
-def kill_after_epochs(run: RunFolder, epochs: int) -> None:
-    command = [sys.executable, "-m", "trainers", "train", str(run.path)]
-    with subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL) as process:
-        while len(told(run)) < epochs:
-            assert process.poll() is None
-            time.sleep(0.02)
-        os.killpg(process.pid, signal.SIGKILL)
+KILLED = """
+import os, signal, sys
+from trainers.__main__ import main
+from trainers.journal import Journal
+step = Journal.step
+def step_and_die(self, line):
+    step(self, line)
+    if (line["epoch"], line["step"]) == (3, 2):
+        os.kill(os.getpid(), signal.SIGKILL)
+Journal.step = step_and_die
+main()
+"""
+
+
+def kill_in_the_third_epoch(run: RunFolder) -> None:
+    """In a process of its own, at the same step on every machine."""
+    command = [sys.executable, "-c", KILLED, "train", str(run.path)]
+    done = subprocess.run(command, stderr=subprocess.DEVNULL, check=False)
+    assert done.returncode == -signal.SIGKILL
 
 
 def test_sigterm_checkpoints_and_exits_cleanly(demo, tmp_path):
@@ -286,6 +313,52 @@ def test_patience_ends_a_phase(demo, tmp_path):
     run = make_detector_run(demo, tmp_path / "run", epochs=50, patience=2, min_delta=1e6)
     assert fit(run)
     assert [line["best"] for line in told(run)] == [True, False, False]
+
+
+def without_values(monkeypatch, *epochs: int) -> None:
+    """Validation finds no loss in these epochs, counted from 1."""
+    whole, counted = Validator.figures, count(1)
+
+    def figures(self, trainee):
+        found = whole(self, trainee)
+        return {**found, "loss": math.nan} if next(counted) in epochs else found
+
+    monkeypatch.setattr(Validator, "figures", lambda *given: defined(figures(*given)))
+
+
+def notes(run: RunFolder) -> list[str]:
+    return [str(line["text"]) for line in run.read_metrics() if line["kind"] == "note"]
+
+
+def test_an_epoch_whose_monitor_has_no_value_is_a_note_and_the_run_goes_on(
+    demo, tmp_path, monkeypatch
+):
+    without_values(monkeypatch, 1, 3)
+    run = make_detector_run(demo, tmp_path / "run", epochs=3, schedule="plateau")
+    loop = build_loop(run)
+    with Journal(run) as journal:
+        assert loop.run(journal)
+    said = [each for each in notes(run) if "no value" in each]
+    assert [each.partition(",")[0] for each in said] == [
+        "epoch 1 has no value of loss",
+        "epoch 3 has no value of loss",
+    ]
+    assert "there are ap, ap50" in said[0]
+    # The first with a value is the best, as 0 would be and nothing would not.
+    assert [line["best"] for line in told(run)] == [False, True, False]
+    position = load_state(run.checkpoints / LAST)[1]
+    assert position.best_epoch == 2
+    assert load_state(run.checkpoints / BEST)[1].epochs_done == 2
+    assert position.best == told(run)[1]["val_loss"]
+
+
+def test_without_any_value_the_last_weights_are_kept_and_patience_ends(demo, tmp_path, monkeypatch):
+    without_values(monkeypatch, *range(1, 9))
+    run = make_detector_run(demo, tmp_path / "run", epochs=8, patience=2)
+    assert train_run(run) is not None
+    assert len(told(run)) == 2
+    assert len([each for each in notes(run) if "no value of loss" in each]) == 2
+    assert load_state(run.checkpoints / BEST)[1].epochs_done == 2
 
 
 def test_a_loss_that_is_no_number_names_the_pictures(demo, tmp_path, monkeypatch):

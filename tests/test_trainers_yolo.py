@@ -226,6 +226,23 @@ def test_a_validation_loss_beyond_all_numbers_is_told_as_unknown(
     epochs = [line for line in run.read_metrics() if line["kind"] == "epoch"]
     assert [line["val_loss"] is None for line in epochs] == [True, False]
     assert load_state(run.checkpoints / "last.pt")[1].best_epoch == 2
+    told = [str(line["text"]) for line in run.read_metrics() if line["kind"] == "note"]
+    (said,) = [each for each in told if "no value" in each]
+    assert said.startswith("epoch 1 has no value of loss, by which the best one is told (there are")
+
+
+def test_without_any_value_of_the_monitor_there_is_a_model_in_the_end(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = pytest.importorskip("trainers.yolo.trainer")
+    figures = trainer.read_figures
+    nothing = {"metrics/mAP50(B)": float("nan")}
+    monkeypatch.setattr(trainer, "read_figures", lambda m: figures({**m, **nothing}))
+    run = new_run(tmp_path / "run")
+    assert train(config_of(data, DETECT, epochs=9, patience=2, monitor="ap50"), run) is not None
+    told = [str(line["text"]) for line in run.read_metrics() if line["kind"] == "note"]
+    assert len([each for each in told if "no value of ap50" in each]) == 2
+    assert load_state(run.checkpoints / "best.pt")[1].epochs_done == 2
 
 
 def test_other_seeds_give_other_weights(data: Path, tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from fracture_core.errors import StorageError
+from fracture_core.files import remove_folder
 from fracture_core.settings import settings
 
 KINDS = ("packed", "yolo")
@@ -94,11 +96,8 @@ def _remove(folder: Path) -> bool:
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Out of sight at once: what is left of it by a crash is no half data set under its name.
-        hidden = folder.with_name(f".removed-{folder.name.lstrip('.')}")
-        folder.rename(hidden)
-        shutil.rmtree(hidden)
-    except OSError:
+        remove_folder(folder)
+    except (OSError, StorageError):
         return False
     else:
         return True

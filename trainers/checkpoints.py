@@ -1,6 +1,5 @@
 """The state of a training on disk, written so that a kill at any moment leaves a whole one."""
 
-import errno
 import shutil
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -8,7 +7,9 @@ from typing import Any
 
 import torch
 
-from fracture_core.errors import ConfigError
+from fracture_core.errors import ConfigError, StorageError
+from fracture_core.files import make_folder, replacing
+from trainers.config import Phase
 
 LAST, BEST = "last.pt", "best.pt"
 State = dict[str, Any]
@@ -19,8 +20,9 @@ class Position:
     """Where a training stands.
 
     `phase`, `epoch` and `step` count what is done: steps of the epoch under way · `parts` that a
-    batch is put through in · `best` figure and the epoch (over all phases) it was reached in ·
-    `waited` epochs without a better one · `sums` of the losses of this epoch, by name.
+    batch is put through in · `best` figure, None = no epoch had one, and the epoch (over all
+    phases) whose weights are kept for it · `waited` epochs without a better one · `sums` of the
+    losses of this epoch, by name.
 
     All random numbers of a step follow from the seed and this position, so no generator's state
     has to be kept.
@@ -37,20 +39,36 @@ class Position:
     seconds: float = 0.0
     sums: dict[str, float] = field(default_factory=dict)
 
+    def close_epoch(self, phase: Phase, figure: float | None) -> bool:
+        """Count an epoch; whether it is the best so far by its watched figure, None = it has none.
+
+        Until an epoch has one the last epoch's weights are kept, as there has to be a model.
+        """
+        is_best = figure is not None and phase.is_better(figure, self.best)
+        self.epoch += 1
+        self.epochs_done += 1
+        self.waited = 0 if is_best else self.waited + 1
+        if is_best or self.best is None:
+            self.best, self.best_epoch = figure, self.epochs_done
+        return is_best
+
+    @property
+    def keeps_last(self) -> bool:
+        """Whether the weights to keep are those of the epoch that was closed last."""
+        return self.best_epoch == self.epochs_done
+
 
 def save_state(state: State, position: Position, path: Path) -> None:
-    """Write by rename; raises ConfigError where the disk is full, and the old file stays."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    try:
-        torch.save({**state, "position": asdict(position)}, part)
-    except (OSError, RuntimeError) as error:
-        part.unlink(missing_ok=True)
-        # torch reports a write that failed as a RuntimeError of its own.
-        if _is_full(error, path):
-            raise disk_is_full(path) from error
-        raise
-    part.replace(path)
+    """Write by rename; raises StorageError where the disk is full, and the old file stays."""
+    make_folder(path.parent)
+    with replacing(path) as part, part.open("wb") as file:
+        try:
+            torch.save({**state, "position": asdict(position)}, file)
+        except RuntimeError as error:
+            # torch reports a write that failed as an error of its own.
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from error
+            raise
 
 
 def load_state(path: Path) -> tuple[State, Position]:
@@ -69,18 +87,13 @@ def load_state(path: Path) -> tuple[State, Position]:
         ) from error
 
 
-def disk_is_full(path: Path) -> ConfigError:
-    """The error for a disk that ran full."""
+def check_room(path: Path, needed_bytes: int) -> None:
+    """Raises StorageError where a file beside `path` of that size would not fit."""
     free = shutil.disk_usage(path.parent).free
-    return ConfigError(
-        path,
-        expected="room on the disk",
-        found=f"{free / 1e6:.0f} MB free",
-        advice="Make room and run it again: it goes on from the last checkpoint.",
-    )
-
-
-def _is_full(error: Exception, path: Path) -> bool:
-    if isinstance(error, OSError):
-        return error.errno == errno.ENOSPC
-    return shutil.disk_usage(path.parent).free < 1 << 20
+    if free < needed_bytes:
+        raise StorageError(
+            path,
+            expected=f"room on the disk for {needed_bytes / 1e6:.0f} MB",
+            found=f"{free / 1e6:.0f} MB free",
+            advice="Make room and run it again: it goes on from the last checkpoint.",
+        )

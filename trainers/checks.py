@@ -1,6 +1,5 @@
 """What can be known to be wrong before a training starts."""
 
-import shutil
 from collections.abc import Mapping
 
 import torch
@@ -10,7 +9,7 @@ from fracture_core.datasets.base import SplitCounts
 from fracture_core.errors import ConfigError, DatasetError
 from fracture_core.models.cards import ModelCard
 from fracture_core.runs import RunFolder
-from trainers.checkpoints import disk_is_full
+from trainers.checkpoints import check_room
 from trainers.config import MONITORS, TrainConfig
 from trainers.label_map import CLASSIFIERS
 from trainers.trainee import Trainee
@@ -80,10 +79,9 @@ def check_monitor(config: TrainConfig, card: ModelCard) -> None:
 
 
 def check_disk(run: RunFolder, trainee: Trainee) -> None:
-    """Raises ConfigError where the checkpoints will not fit."""
+    """Raises StorageError where the checkpoints will not fit."""
     needed = checkpoint_bytes(sum(each.numel() for each in trainee.parameters()))
-    if shutil.disk_usage(run.path).free < needed + _SPARE_BYTES:
-        raise disk_is_full(run.checkpoints)
+    check_room(run.checkpoints, needed + _SPARE_BYTES)
 
 
 def checkpoint_bytes(parameters: int) -> int:

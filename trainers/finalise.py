@@ -6,7 +6,6 @@ points.json, card.json
 """
 
 import shutil
-import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from fracture_core.datasets import Dataset
 from fracture_core.evaluations import EvaluateConfig, Evaluation, apply_points, measure_points
 from fracture_core.evaluations.folders import new_evaluation
 from fracture_core.evaluations.running import evaluate_opened
+from fracture_core.files import working_folder
 from fracture_core.metrics.summary import Metrics, classifier_metrics, detector_metrics
 from fracture_core.models.base import Model
 from fracture_core.models.cards import ModelCard, write_card
@@ -63,9 +63,9 @@ def _scope(config: TrainConfig, dataset: Dataset, journal: Journal) -> Scope | N
 
 def _save(config: TrainConfig, run: RunFolder, model: Model, scope: Scope | None) -> ModelCard:
     """Put the weights in their place; the card as it is before anything is measured."""
-    with tempfile.TemporaryDirectory(dir=run.path, prefix=".model-") as part:
-        saved = model.save(Path(part))
-        (Path(part) / saved.weights_file).replace(run.path / saved.weights_file)
+    with working_folder(run.path, "model") as part:
+        saved = model.save(part)
+        (part / saved.weights_file).replace(run.path / saved.weights_file)
     return saved.model_copy(
         update={
             "model_id": run.name,

@@ -3,11 +3,12 @@
 import json
 import sys
 import time
+from collections.abc import Iterable
 from typing import Any, Self
 
 from tqdm import tqdm
 
-from fracture_core.files import write_text
+from fracture_core.files import append_line, write_text
 from fracture_core.runs import RunFolder
 
 STEP_SECONDS = 1.0
@@ -15,7 +16,7 @@ Line = dict[str, object]
 
 
 class Journal:
-    """Appends to metrics.jsonl. A line is whole or not there: it is written at once and flushed."""
+    """Appends to metrics.jsonl; a line is whole or not there."""
 
     def __init__(self, run: RunFolder) -> None:
         self._run = run
@@ -29,15 +30,22 @@ class Journal:
         self._close_bar()
 
     def write(self, line: Line) -> None:
-        """Append one line; "time" is added."""
+        """Append one line; "time" is added. Raises StorageError."""
         text = json.dumps({**line, "time": round(time.time(), 3)}, allow_nan=False)
-        with self._run.metrics.open("a", encoding="utf-8") as file:
-            file.write(text + "\n")
+        append_line(self._run.metrics, text)
 
     def note(self, text: str) -> None:
         """Something a person should know."""
         self.write({"kind": "note", "text": text})
         self._say(text)
+
+    def no_value(self, monitor: str, epoch: int, there: Iterable[str]) -> None:
+        """The watched figure is not among those of an epoch, such as a precision of nothing."""
+        self.note(
+            f"epoch {epoch} has no value of {monitor}, by which the best one is told (there are "
+            f"{', '.join(there)}): it counts as no better one. Where that stays so, choose another "
+            "monitor, or a validation split that has what it needs."
+        )
 
     def step(self, line: Line) -> None:
         """Where an epoch stands; to the file at most once a second."""

@@ -1,7 +1,7 @@
 """The loop: one for a CPU, a GPU, several GPUs and machines.
 
 Every random number of a step follows from the seed and the step's place, so a run that was killed
-and resumed goes the same way as one that was not: on a CPU bit for bit.
+and resumed goes the same way as one that was not: on a CPU, in as many threads, bit for bit.
 """
 
 import copy
@@ -249,33 +249,25 @@ class Loop:
         began = time.monotonic()
         figures = self._validate()
         validated = time.monotonic() - began
-        if phase.monitor not in figures:
-            raise TrainingError(
-                "monitor",
-                expected=f"a value of {phase.monitor} in epoch {position.epoch + 1}",
-                found=f"none (there are {', '.join(figures)})",
-                advice="The validation split may lack what it needs; choose another monitor.",
-            )
         means = {name: value / max(1, steps) for name, value in position.sums.items()}
         facts = self._facts(phase, steps, means)
         facts |= {f"val_{name}": value for name, value in figures.items()}
         facts |= {"seconds": position.seconds, "validation_seconds": validated}
         count = sum(map(len, self._order()))
         facts["pictures_per_second"] = count / max(position.seconds, 1e-9)
-        self._rate.after_epoch(figures[phase.monitor])
-        improved = phase.is_better(figures[phase.monitor], position.best)
-        position.epoch += 1
-        position.epochs_done += 1
+        figure = figures.get(phase.monitor)
+        self._rate.after_epoch(figure)
+        improved = position.close_epoch(phase, figure)
         position.step, position.seconds = 0, 0.0
         position.sums = {}
-        position.waited = 0 if improved else position.waited + 1
-        if improved:
-            position.best, position.best_epoch = figures[phase.monitor], position.epochs_done
+        if position.keeps_last:
             # Before the last one: killed in between, the epoch is done again and this with it.
             self._save(BEST)
         self._save(LAST)
         if self._accelerator.is_main_process:
             journal.epoch({**facts, "best": improved})
+            if figure is None:
+                journal.no_value(phase.monitor, position.epoch, figures)
             self._accelerator.log(_numbers(facts), step=position.epochs_done)
 
     def _validate(self) -> dict[str, float]:

@@ -51,12 +51,13 @@ class LearningRate:
             share = min(1.0, (steps_done + 1) / (self._phase.warmup_steps or 1))
             group["lr"] = rate * share
 
-    def after_epoch(self, monitored: float) -> None:
-        """Go on to the next epoch's rates."""
+    def after_epoch(self, monitored: float | None) -> None:
+        """Go on to the next epoch's rates; a plateau ignores an epoch that has no figure, None."""
         for group, rate in zip(self._optimiser.param_groups, self._rates(), strict=True):
             group["lr"] = rate
         if isinstance(self._schedule, ReduceLROnPlateau):
-            self._schedule.step(monitored)
+            if monitored is not None:
+                self._schedule.step(monitored)
         else:
             self._schedule.step()
         self._remember()

@@ -1,8 +1,6 @@
 """Packs on disk: written whole or not at all, by one process at a time."""
 
-import errno
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +10,8 @@ from typing import IO
 import numpy as np
 
 from fracture_core import importing
-from fracture_core.errors import BadInput, ConfigError, DatasetError
-from fracture_core.files import storing, write_text
+from fracture_core.errors import BadInput, DatasetError, StorageError
+from fracture_core.files import make_folder, making_folder, remove_folder, storing, write_text
 from fracture_core.settings import settings
 from fracture_core.types import Sample
 from trainers.cache_limits import hold, make_room
@@ -49,7 +47,7 @@ class Plan:
 def load_or_write(plan: Plan, reader: Reader, *, left_out: int) -> Packed:
     """The pack from the cache, written first where it is absent, half-written or damaged.
 
-    Raises DatasetError where a picture cannot be read, ConfigError where there is no room.
+    Raises DatasetError where a picture cannot be read, StorageError where there is no room.
     """
     with importing.LOCK:
         from filelock import FileLock
@@ -57,14 +55,13 @@ def load_or_write(plan: Plan, reader: Reader, *, left_out: int) -> Packed:
     folder = settings().cache / "packed" / plan.fingerprint
     if found := _load(folder, left_out):
         return found
-    with storing(folder.parent):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_suffix(".lock")):
+    make_folder(folder.parent)
+    with storing(folder.parent), FileLock(folder.with_suffix(".lock")):
         # Another process may have packed it meanwhile.
         if found := _load(folder, left_out):
             return found
         if folder.exists():
-            shutil.rmtree(folder)
+            remove_folder(folder)
         make_room(int(np.prod(plan.shape)) + _SPARE_BYTES)
         _write_whole(plan, reader, folder)
     packed = _load(folder, left_out)
@@ -81,35 +78,25 @@ def _load(folder: Path, left_out: int) -> Packed | None:
 def _write_whole(plan: Plan, reader: Reader, folder: Path) -> None:
     """All of it or nothing."""
     _check_room(plan, folder.parent)
-    folder.mkdir()
     try:
-        _write(plan, reader, folder)
-    except OSError as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise _no_room(plan, "a disk that became full") from error
-        raise
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+        with making_folder(folder) as part:
+            _write(plan, reader, part)
+    except StorageError as error:
+        raise _refused(error.expected, error.found) from error
 
 
 def _check_room(plan: Plan, folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if free < np.prod(plan.shape) + _SPARE_BYTES:
-        raise _no_room(plan, f"{free / 1e9:,.1f} GB free")
+        needed = (np.prod(plan.shape) + _SPARE_BYTES) / 1e9
+        expected = f"{needed:,.1f} GB free for the pictures"
+        raise _refused(expected, f"{free / 1e9:,.1f} GB free")
 
 
-def _no_room(plan: Plan, found: str) -> ConfigError:
-    return ConfigError(
-        settings().cache / "packed",
-        expected=f"{(np.prod(plan.shape) + _SPARE_BYTES) / 1e9:,.1f} GB free for the pictures",
-        found=found,
-        advice=(
-            f"Everything in {settings().cache / 'packed'} may be removed; "
-            "FRACTURE_HOME puts it elsewhere."
-        ),
-    )
+def _refused(expected: str, found: str) -> StorageError:
+    place = settings().cache / "packed"
+    advice = f"Everything in {place} may be removed; FRACTURE_HOME puts it elsewhere."
+    return StorageError(place, expected=expected, found=found, advice=advice)
 
 
 def _write(plan: Plan, reader: Reader, folder: Path) -> None:
@@ -118,8 +105,6 @@ def _write(plan: Plan, reader: Reader, folder: Path) -> None:
         np.lib.format.write_array_header_1_0(file, header)
         # Not through a memory map: on a full disk that kills the process.
         _write_pixels(plan, reader, file)
-        file.flush()
-        os.fsync(file.fileno())
     plan.truth.save(folder / TRUTH)
     facts = {
         "fingerprint": plan.fingerprint,

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
+from fracture_core.class_names import negative_among
 from fracture_core.errors import ConfigError
-from fracture_core.models.classifier import healthy_among
 from trainers.batches import NOTHING
 from trainers.packed import Packed
 
@@ -16,7 +16,7 @@ def has_finding(packed: Packed, *, classifies: bool) -> Tensor:
     """
     if not classifies:
         return torch.from_numpy((packed.truth.labels != NOTHING).any(axis=1))
-    negative = healthy_among(packed.classes)
+    negative = negative_among(packed.classes)
     if not negative:
         expected = "none, as no class stands for an image without a finding"
         raise ConfigError("normals", expected=expected, found=", ".join(packed.classes)[:200])

@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from fracture_core.evaluations import (
     report_of,
     run_evaluation,
 )
+from fracture_core.files import making_folder
 from fracture_core.health import check_health
 from fracture_core.models.cards import ModelCard, Task, write_card
 from fracture_core.models.consensus_making import consensus_card
@@ -118,20 +119,13 @@ def write_data(kind: Data, workshop: Workshop) -> None:
     if folder.is_dir():
         return
     if kind not in _MIXED:
-        write_whole(folder, write_synthetic_data)
+        with making_folder(folder) as part:
+            write_synthetic_data(part)
         return
     dataset = open_dataset(str(workshop.radiographs))
     left_out = leaking_images(check_health(dataset))
-    write_whole(folder, lambda part: write_mixed_data(part, dataset, left_out))
-
-
-def write_whole(folder: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a new folder, which appears under its name when it is complete."""
-    part = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    write(part)
-    part.rename(folder)
+    with making_folder(folder) as part:
+        write_mixed_data(part, dataset, left_out)
 
 
 def _make(name: str, workshop: Workshop) -> str:

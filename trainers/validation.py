@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from fracture_core.metrics.summary import Metrics, classifier_metrics, detector_metrics
+from fracture_core.metrics.summary import Metrics, classifier_metrics, defined, detector_metrics
 from fracture_core.models.base import Model
 from fracture_core.models.cards import ModelCard
 from fracture_core.types import Detections, Int64s, Prediction, Sample
@@ -32,10 +32,10 @@ class Validator:
         self._packed = packed
 
     def figures(self, trainee: Trainee) -> Metrics:
-        """By name; the network is left in the mode it was in."""
+        """Those that are numbers, by name; the network is left in the mode it was in."""
         was_training = trainee.training
         trainee.eval()
-        found = {"loss": self._loss(trainee), **self._judge(trainee)}
+        found = defined({"loss": self._loss(trainee)}) | self._judge(trainee)
         trainee.train(was_training)
         return found
 

@@ -4,7 +4,6 @@ Boxes, polygons, masks, classes, splits, groups and the difference between unkno
 go along as far as the target can hold them; what it cannot is told before anything is written.
 """
 
-import errno
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,9 +20,11 @@ from fracture_core.conversion.processes import work_through
 from fracture_core.conversion.sources import fingerprint, read_source
 from fracture_core.conversion.targets import Coco, Hdf5, Places, Row, Target, Yolo
 from fracture_core.conversion.workspace import Workspace
-from fracture_core.errors import DatasetError
+from fracture_core.errors import DatasetError, StorageError
+from fracture_core.files import storing
 
 HDF5_SUFFIXES = frozenset({".h5", ".hdf5"})
+_GO_ON = "Put it right and run the same command again: what is done is kept."
 Tell = Callable[[str], None]
 Progress = Callable[[int, int], None]
 
@@ -201,19 +202,18 @@ def _free_bytes(place: Path) -> int:
 
 @contextmanager
 def _clear_errors(destination: Path) -> Iterator[None]:
-    """What the disk refuses, in a sentence."""
+    """What the disk refuses, in a sentence that says how to go on."""
     try:
-        yield
+        with storing(destination):
+            yield
+    except StorageError as error:
+        raise StorageError(
+            error.name, expected=error.expected, found=error.found, advice=_GO_ON
+        ) from error
     except OSError as error:
-        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        reason = (
-            "a full disk"
-            if is_full
-            else f"{(error.strerror or type(error).__name__).lower()}: {error.filename}"
-        )
         raise DatasetError(
             destination,
             expected="a place that can be written",
-            found=reason,
-            advice="Put it right and run the same command again: what is done is kept.",
+            found=f"{(error.strerror or type(error).__name__).lower()}: {error.filename}",
+            advice=_GO_ON,
         ) from error

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fracture_core import masks
+from fracture_core.class_names import is_negative
 from fracture_core.conversion.items import Findings, Item
 from fracture_core.conversion.rsna_file import MOST_BOXES
 from fracture_core.datasets.coco_outlines import bounds_of
 from fracture_core.datasets.findings import Finding
-from fracture_core.datasets.records import WORDS_FOR_HEALTHY
 from fracture_core.datasets.rsna import CLASSES
 from fracture_core.datasets.tally import counted, quoted
 from fracture_core.errors import DatasetError
@@ -81,9 +81,9 @@ def _hdf5_limits(items: Sequence[Item], classes: Sequence[str]) -> list[Limit]:
     found = []
     if outlined := sum(f.outline is not None for findings in known for f in findings):
         found.append(_note(f"{counted(outlined, 'mask')} left out: HDF5 holds boxes only."))
-    if len(classes) > 1 or any(map(_is_healthy, classes)):
+    if len(classes) > 1 or any(map(is_negative, classes)):
         names = ", ".join(map(quoted, classes[:12]))
-        healthy = [name for name in classes if _is_healthy(name)]
+        healthy = [name for name in classes if is_negative(name)]
         also = f"; boxes of {', '.join(map(quoted, healthy))} mark none" if healthy else ""
         sentence = f"{counted(len(classes), 'class', 'classes')} ({names}) become 'fracture'{also}"
         found.append(_limit("classes", sentence))
@@ -137,12 +137,8 @@ def _note(sentence: str) -> Limit:
     return Limit(drop="", sentence=sentence)
 
 
-def _is_healthy(name: str) -> bool:
-    return name.strip().lower() in WORDS_FOR_HEALTHY
-
-
 def _healthy_labels(classes: Sequence[str]) -> frozenset[int]:
-    return frozenset(label for label, name in enumerate(classes) if _is_healthy(name))
+    return frozenset(label for label, name in enumerate(classes) if is_negative(name))
 
 
 def _is_untold(item: Item, healthy: frozenset[int]) -> bool:

@@ -6,8 +6,6 @@ that a conversion killed at any moment goes on where it was.
 """
 
 import json
-import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from typing import Any
 
 from fracture_core import importing
 from fracture_core.errors import DatasetError
+from fracture_core.files import make_folder, remove_folder, write_text
 
 CARD = "conversion.json"
 _AGAIN = "Run the same command again to continue it, or remove that folder to begin anew."
@@ -56,7 +55,7 @@ class Workspace:
 
         self.check_destination()
         for folder in (self.result, self.spare, self._chunks):
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
         try:
             with FileLock(self.folder / "lock", timeout=0):
                 self._check_plan(plan)
@@ -101,7 +100,7 @@ class Workspace:
             if self.destination.exists():
                 self.destination.rmdir()
             self.result.rename(self.destination)
-        shutil.rmtree(self.folder)
+        remove_folder(self.folder)
 
     @property
     def _chunks(self) -> Path:
@@ -129,7 +128,5 @@ class Workspace:
 
 
 def write_json(path: Path, content: Mapping[str, object]) -> None:
-    """Written beside its place and renamed: there whole, or not at all."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_text(json.dumps(content, ensure_ascii=False, indent=1), encoding="utf-8")
-    part.replace(path)
+    """There whole, or not at all; raises StorageError."""
+    write_text(path, json.dumps(content, ensure_ascii=False, indent=1))

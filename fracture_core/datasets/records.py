@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
 
+from fracture_core.class_names import is_negative
 from fracture_core.datasets import doubts
 from fracture_core.datasets.base import Format, SplitCounts
 from fracture_core.datasets.doubts import Doubt
@@ -15,7 +16,6 @@ from fracture_core.errors import DatasetError
 from fracture_core.types import Sample
 
 _SPLIT_ORDER = ("train", "val", "test")
-WORDS_FOR_HEALTHY = frozenset({"healthy", "normal", "no fracture", "not fractured", "negative"})
 
 
 class Record(Protocol):
@@ -96,7 +96,7 @@ def warn_of_doubts(records: Mapping[str, Record], classes: Sequence[str], tally:
         if len(names) > 1:
             tally.add(doubts.GROUP_IN_SPLITS, f"{group} ({_listed(names)})")
     for name in classes:
-        if name.lower() in WORDS_FOR_HEALTHY:
+        if is_negative(name):
             tally.add(doubts.HEALTHY_CLASS, name)
     for name, count in Counter(classes).items():
         if count > 1:

@@ -1,7 +1,6 @@
 """Demo data sets on disk, in each format that can be read back."""
 
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Literal, get_args
@@ -12,6 +11,7 @@ from fracture_core.demo import coco, dicom, rsna, yolo
 from fracture_core.demo.classes import CLASSES
 from fracture_core.demo.samples import SLICES, demo_sample, demo_study
 from fracture_core.errors import ConfigError, DatasetError
+from fracture_core.files import making_folder
 from fracture_core.types import Sample
 
 Format = Literal["coco", "yolo", "hdf5", "dicom"]
@@ -91,13 +91,6 @@ def _write_whole(folder: Path, write: Callable[[Path], None]) -> Path:
             found=found,
             advice="Nothing was written; choose another folder.",
         )
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    # Beside the folder: a rename does not cross file systems.
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as held:
-        part = Path(held) / "part"
-        part.mkdir()
+    with making_folder(folder) as part:
         write(part)
-        if folder.exists():
-            folder.rmdir()
-        part.rename(folder)
     return folder

@@ -11,8 +11,6 @@ They lie under the home folder, or in the run folder of the training that ended 
 """
 
 import re
-import shutil
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -25,6 +23,7 @@ from fracture_core.errors import ConfigError, WorkbenchError
 from fracture_core.evaluations.config import EvaluateConfig, read_config, write_config
 from fracture_core.evaluations.evaluation import About, Evaluation
 from fracture_core.evaluations.storing import pick_truths, read_answers, read_truths
+from fracture_core.files import remove_folder
 from fracture_core.runs import EVALUATION, RunFolder, beginning
 from fracture_core.settings import settings
 
@@ -194,9 +193,7 @@ def delete_evaluation(folder: Path) -> None:
     if run.kind != EVALUATION:
         raise ConfigError(folder, expected="an evaluation", found="none")
     with run.claim():
-        hidden = folder.with_name(f".deleted-{uuid.uuid4().hex}")
-        folder.rename(hidden)
-    shutil.rmtree(hidden)
+        remove_folder(folder)
 
 
 def read_completed(run: RunFolder) -> Completed:

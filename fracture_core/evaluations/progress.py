@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Self
 
+from fracture_core.files import append_line
 from fracture_core.runs import RunFolder
 
 _SECONDS = 1.0
@@ -44,5 +45,4 @@ class ProgressLines:
 
     def _write(self, line: dict[str, object]) -> None:
         text = json.dumps({**line, "time": round(time.time(), 3)})
-        with self._run.metrics.open("a", encoding="utf-8") as file:
-            file.write(text + "\n")
+        append_line(self._run.metrics, text)

@@ -10,6 +10,7 @@ from fracture_core.datasets import open_dataset
 from fracture_core.datasets.records import RecordedDataset
 from fracture_core.datasets.tally import counted
 from fracture_core.errors import ConfigError
+from fracture_core.files import write_text
 from fracture_core.health.checking import check_health
 from fracture_core.health.repair import Repair, repair_dataset
 from fracture_core.health.report import Fault, HealthReport, Place, Severity
@@ -77,7 +78,7 @@ def _write(path: Path | None, text: str) -> None:
     if path is None:
         return
     try:
-        path.write_text(text, encoding="utf-8")
+        write_text(path, text)
     except OSError as error:
         raise ConfigError(
             path, expected="a file that can be written", found=(error.strerror or "none").lower()

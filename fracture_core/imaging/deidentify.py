@@ -12,12 +12,9 @@ of the header and is left as it is.
 import copy
 import hashlib
 import hmac
-import os
 import re
 import secrets
-import tempfile
 import uuid
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -28,8 +25,8 @@ from pydicom.sequence import Sequence
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian
 
 from fracture_core.attributes import SYNTHETIC_MAKER
-from fracture_core.errors import ConfigError, PictureError
-from fracture_core.files import storage_error
+from fracture_core.errors import ConfigError, PictureError, StorageError
+from fracture_core.files import make_folder, write_once
 from fracture_core.imaging.decoding import strictly
 from fracture_core.imaging.dicom_frames import make_decodable
 from fracture_core.imaging.header import Header
@@ -255,9 +252,12 @@ def _key() -> bytes:
         if not path.exists():
             _create_key(path)
         key = path.read_bytes()
+    except StorageError:
+        if path.exists():
+            raise
+        # A picture is not refused because there is no key yet and no room for one.
+        return _new_key(path)
     except OSError as error:
-        if _is_passing(path, error):
-            return _new_key(path)
         raise ConfigError(
             str(path),
             expected="a place for the secret that UIDs are replaced with",
@@ -292,25 +292,9 @@ def _new_key(path: Path) -> bytes:
     return secrets.token_bytes(_KEY_BYTES)
 
 
-def _is_passing(path: Path, error: OSError) -> bool:
-    """Whether a file must not be refused for this: there is no key yet, and no room for one."""
-    with suppress(OSError):
-        return storage_error(error) is not None and not path.exists()
-    return False
-
-
 def _create_key(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Written aside and linked: whoever comes second finds a whole key, and it is the first one's.
-    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=".uid-key-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(_new_key(path))
-        os.link(aside, path)
-        # Kept now: whoever deletes the file asks for another secret.
-        _new_key.cache_clear()
-    except FileExistsError:
-        pass
-    finally:
-        with suppress(OSError):
-            Path(aside).unlink()
+    make_folder(path.parent)
+    # Whoever comes second finds a whole key, and it is the first one's.
+    write_once(path, _new_key(path))
+    # Kept now: whoever deletes the file asks for another secret.
+    _new_key.cache_clear()

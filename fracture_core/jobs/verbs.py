@@ -1,15 +1,14 @@
 """What people do with jobs. Each of these may be called twice, or by two apps at once."""
 
-import shutil
 import sys
 import time
-import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 from fracture_core.errors import ConfigError
+from fracture_core.files import remove_folder
 from fracture_core.jobs.job import Job, State
 from fracture_core.jobs.locks import is_held, queue_lock
 from fracture_core.jobs.logs import TAIL_BYTES, read_tail
@@ -256,7 +255,4 @@ def _remove(run: RunFolder) -> None:
     if folder.is_symlink():
         folder = folder.resolve()
         run.path.unlink()
-    # Out of the list at once; what a crash leaves of it is hidden.
-    hidden = folder.with_name(f".deleted-{uuid.uuid4().hex}")
-    folder.rename(hidden)
-    shutil.rmtree(hidden)
+    remove_folder(folder)

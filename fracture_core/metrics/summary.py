@@ -42,13 +42,13 @@ def detector_metrics(
     }
     dual = any_hit.dual_metrics(found, truths, confidence, match_iou)
     metrics |= {"image_accuracy": dual.images.accuracy, "found_boxes": dual.boxes.share}
-    return _defined(metrics)
+    return defined(metrics)
 
 
 def classifier_metrics(classes: Int64s, called: Int64s, class_count: int) -> Metrics:
     """(N,) true classes and (N,) classes called → accuracies, and F1 averaged over classes."""
     found = classification.report(classes, called, class_count)
-    return _defined(
+    return defined(
         {
             "accuracy": found.accuracy,
             "balanced_accuracy": found.balanced_accuracy,
@@ -58,5 +58,6 @@ def classifier_metrics(classes: Int64s, called: Int64s, class_count: int) -> Met
     )
 
 
-def _defined(metrics: Metrics) -> Metrics:
+def defined(metrics: Metrics) -> Metrics:
+    """Without the shares of nothing, such as the precision where nothing was shown."""
     return {name: float(value) for name, value in metrics.items() if math.isfinite(value)}

@@ -29,9 +29,6 @@ _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
 _PIXELS_A_PASS = {"cpu": 32 * 224 * 224, "cuda": 256 * 224 * 224}
 _SAMPLES_AT_A_TIME = 256
-_HEALTHY_NAMES = frozenset(
-    ["healthy", "normal", "no fracture", "not fractured", "non fractured", "no finding", "negative"]
-)
 
 
 class ClassifierArchitecture(Architecture):
@@ -170,15 +167,6 @@ def _healthy_label(card: ModelCard, healthy: str) -> int | None:
         expected = f"healthy: one of its classes ({', '.join(card.classes)[:200]})"
         raise WeightsError(card.model_id, expected=expected, found=repr(healthy))
     return card.classes.index(healthy)
-
-
-def healthy_among(classes: tuple[str, ...]) -> str:
-    """The one class whose name says that nothing was found, "" where none or several do."""
-    plain = {
-        name: " ".join(name.lower().replace("-", " ").replace("_", " ").split()) for name in classes
-    }
-    found = [name for name, words in plain.items() if words in _HEALTHY_NAMES]
-    return found[0] if len(found) == 1 else ""
 
 
 def classifier_card(

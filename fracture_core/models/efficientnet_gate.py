@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from fracture_core.class_names import negative_among
 from fracture_core.errors import WeightsError
 from fracture_core.models import gradcam
 from fracture_core.models.architectures import named_classes, shape_of, unknown_state
@@ -18,7 +19,6 @@ from fracture_core.models.classifier import (
     Classifier,
     ClassifierArchitecture,
     classifier_card,
-    healthy_among,
 )
 from fracture_core.models.packaged import known_weights, load_packaged
 from fracture_core.models.seeds import drawn_from
@@ -77,7 +77,7 @@ class EfficientNetGateModel(Classifier):
         state = _read(weights)
         count = shape_of(state, _CLASSES, 2, weights)[0]
         classes = named_classes(classes, count, weights)
-        architecture = _architecture_of(state, weights, healthy_among(classes))
+        architecture = _architecture_of(state, weights, negative_among(classes))
         with torch.device("meta"):
             fit(_build(architecture, class_count=count), state, weights)
         family = "efficientnet_gate"

@@ -9,13 +9,12 @@ Nothing here imports torch: a card is read without its weights.
 
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from fracture_core.errors import ConfigError, WeightsError
-from fracture_core.files import hash_file, working_folder
+from fracture_core.files import hash_file, making_folder, remove_folder, storing
 from fracture_core.models import fake
 from fracture_core.models.base import Model
 from fracture_core.models.cards import ModelCard, read_card, write_card
@@ -121,7 +120,7 @@ def add_model(
         return keep_card(card, model_id=model_id)
     chosen = _free_id(file, model_id)
     try:
-        with _adding(chosen) as part:
+        with _new_folder(chosen) as part:
             copied = _copy_folder(file, part) if is_folder else _copy_file(file, part)
             # First of all, as the family's library takes seconds to import; one takes no file.
             if family_name != "fake":
@@ -147,7 +146,7 @@ def add_named(name: str, *, model_id: str | None = None, title: str | None = Non
     """Fetch a model by the name its family's library uses and keep it; as `add_model` raises."""
     model = family(family_of(name)).from_name(name)
     chosen = _free_id(Path(model.card.model_id), model_id)
-    with _adding(chosen) as part:
+    with _new_folder(chosen) as part:
         model.save(part)
         facts = {"model_id": chosen, "title": title or model.card.title}
         card = read_card(part).model_copy(update=facts)
@@ -161,7 +160,7 @@ def keep_card(card: ModelCard, *, model_id: str | None = None) -> ModelCard:
     The card's own id is the id where none is given, with a number behind it where that is taken.
     """
     kept = card.model_copy(update={"model_id": _free_id(Path(card.model_id), model_id)})
-    with _adding(kept.model_id) as part:
+    with _new_folder(kept.model_id) as part:
         write_card(kept, part)
     return kept
 
@@ -177,7 +176,7 @@ def add_folder(folder: Path, *, title: str | None = None) -> ModelCard:
         raise WeightsError(folder, expected="the weights that its card names", found="none")
     _check_hash(card, folder)
     chosen = _free_id(Path(card.model_id), None)
-    with _adding(chosen) as part:
+    with _new_folder(chosen) as part:
         shutil.copyfile(weights, part / card.weights_file)
         facts = {"model_id": chosen, "title": title or card.title}
         measured = read_beside(card, folder)
@@ -201,10 +200,9 @@ def rename_model(model_id: str, title: str) -> ModelCard:
 def delete_model(model_id: str) -> None:
     """Remove a model's folder; raises ConfigError for a built-in or unknown one."""
     folder = _folder_of(model_id)
-    # Renamed first, so that no half-deleted folder is ever listed.
-    with working_folder(settings().models, "deleting") as doomed:
+    with storing(folder):
         forget_points(model_id)
-        folder.rename(doomed / model_id)
+    remove_folder(folder)
 
 
 def can_delete(model_id: str) -> bool:
@@ -264,12 +262,9 @@ def _folder_of(model_id: str) -> Path:
     return folder
 
 
-@contextmanager
-def _adding(model_id: str) -> Iterator[Path]:
-    """A folder beside the models that becomes the model's when the block ends without an error."""
-    with working_folder(settings().models, "adding") as part:
-        yield part
-        part.rename(settings().models / model_id)
+def _new_folder(model_id: str) -> AbstractContextManager[Path]:
+    """A folder to be filled, which becomes the model's when the block ends without an error."""
+    return making_folder(settings().models / model_id)
 
 
 def _built_in_ids() -> set[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fracture_core.errors import ConfigError
-from fracture_core.files import storing, write_text
+from fracture_core.files import make_folder, write_text
 from fracture_core.metrics.intervals import Proportion
 from fracture_core.models.cards import ModelCard
 from fracture_core.settings import settings
@@ -162,8 +162,7 @@ def write_points(measured: Measurements, card: ModelCard, folder: Path | None = 
     """Keep measurements in the model's `folder`, or under the home folder; by rename; raises
     StorageError."""
     path = folder / POINTS_FILE if folder else _own_place(card.model_id)
-    with storing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     write_text(path, measured.model_dump_json(indent=1) + "\n")
     return path
 

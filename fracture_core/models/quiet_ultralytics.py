@@ -4,11 +4,13 @@ By itself it looks up host names, sends usage events, fetches fonts, installs pa
 `torch.save`, and sets the process to one thread. Everything of it is reached through `part`.
 """
 
+import atexit
 import importlib.util
 import json
 import os
 import shutil
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +22,8 @@ import numpy as np
 import torch
 
 from fracture_core import importing
+from fracture_core.errors import StorageError
+from fracture_core.files import make_folder, replacing, write_text
 from fracture_core.settings import settings
 
 _ENVIRONMENT = {
@@ -76,8 +80,7 @@ def training(device: torch.device) -> Iterator[None]:
 def _import_quietly() -> None:
     if "ultralytics.utils" in sys.modules:
         return
-    folder = settings().cache / "ultralytics"
-    _prepare(folder / "Ultralytics")
+    folder = _config_folder()
     os.environ.update(_ENVIRONMENT, YOLO_CONFIG_DIR=str(folder))
     threads, cv_threads, save = torch.get_num_threads(), cv2.getNumThreads(), torch.save
     omp, printing = os.environ.get("OMP_NUM_THREADS"), np.get_printoptions()
@@ -91,18 +94,35 @@ def _import_quietly() -> None:
         os.environ.pop("OMP_NUM_THREADS", None)
 
 
+def _config_folder() -> Path:
+    """Under the home folder; one for this process alone where nothing can be written there.
+
+    Nothing in it is worth keeping, so no model is refused for the disk.
+    """
+    kept = settings().cache / "ultralytics"
+    try:
+        _prepare(kept / "Ultralytics")
+    except StorageError:
+        passing = Path(tempfile.mkdtemp(prefix="ultralytics-"))
+        atexit.register(shutil.rmtree, passing, ignore_errors=True)
+        _prepare(passing / "Ultralytics")
+        return passing
+    return kept
+
+
 def _prepare(folder: Path) -> None:
     """The settings that Ultralytics finds, and the fonts that it would fetch."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     off = dict.fromkeys((*_OFF, *_MESSAGES), False)
     folders = {
         name: str(folder.parent / name) for name in ("datasets_dir", "weights_dir", "runs_dir")
     }
     text = json.dumps({**off, **folders, "api_key": "", "openai_api_key": ""})
-    (folder / "settings.json").write_text(text, encoding="utf-8")
+    write_text(folder / "settings.json", text)
     for name in _FONTS:
         if not (folder / name).is_file():
-            shutil.copyfile(_free_font(), folder / name)
+            with replacing(folder / name) as aside:
+                shutil.copyfile(_free_font(), aside)
 
 
 def _free_font() -> Path:

@@ -9,6 +9,7 @@ from pydantic import model_validator
 from torch import Tensor
 from torchvision.models import get_model_weights
 
+from fracture_core.class_names import negative_among
 from fracture_core.models.architectures import named_classes, shape_of, unknown_state
 from fracture_core.models.base import Family
 from fracture_core.models.cards import ModelCard
@@ -17,7 +18,6 @@ from fracture_core.models.classifier import (
     Classifier,
     ClassifierArchitecture,
     classifier_card,
-    healthy_among,
 )
 from fracture_core.models.packaged import known_weights, load_packaged
 from fracture_core.models.seeds import drawn_from
@@ -78,7 +78,7 @@ class ResNetModel(Classifier):
         state = _read(weights)
         count = shape_of(state, "fc.weight", 2, weights)[0]
         classes = named_classes(classes, count, weights)
-        architecture = _architecture_of(state, weights, healthy_among(classes))
+        architecture = _architecture_of(state, weights, negative_among(classes))
         with torch.device("meta"):
             fit(_build(architecture, class_count=count), state, weights)
         return classifier_card("resnet", architecture, classes, model_id=model_id, title=title)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from torch import nn
 
-from fracture_core.files import hash_file, replacing
+from fracture_core.files import hash_file, make_folder, replacing
 from fracture_core.models.cards import ModelCard, write_card
 from fracture_core.models.state_dicts import read_state, save_state, save_tensors
 
@@ -19,7 +19,7 @@ def save_model(
     `half` writes float16, half the size; it is read back as float32. Raises WeightsError for
     weights beyond the range of float16 (±65,504).
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with replacing(folder / WEIGHTS_FILE) as part:
         save_state(network, part, half=half)
     return _complete(card, folder)
@@ -30,7 +30,7 @@ def copy_halved(card: ModelCard, weights: Path, folder: Path) -> ModelCard:
 
     As `save_model` with `half`, without building the network.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with replacing(folder / WEIGHTS_FILE) as part:
         save_tensors(read_state(weights), part, half=True)
     return _complete(card, folder)

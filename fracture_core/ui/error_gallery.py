@@ -32,6 +32,7 @@ from fracture_core.ui.attribute_filter import choose_groups
 from fracture_core.ui.case_gallery import Entry, drawn_boxes
 from fracture_core.ui.case_links import read_link
 from fracture_core.ui.evaluation_choice import opened_evaluation, stamp_of
+from fracture_core.ui.kept_choice import keep_choice
 from fracture_core.ui.set_comparison_table import plain
 from fracture_core.ui.text import literal
 
@@ -84,10 +85,14 @@ def _judged(folder: str, stamp: int, _listed: Listed) -> Evaluation:
 def choose_confidence(points: Measurements | None) -> float:
     """One of the operating points, or a number of the reader's own; both are in the address."""
     named = {
-        f"{point.rule} · {point.confidence:.3f}": point.confidence
+        point.rule: point.confidence
         for point in (points.points if points else ())
         if point.confidence is not None
     }
+
+    def words(rule: str) -> str:
+        return rule if rule == OWN else f"{rule} · {named[rule]:.3f}"
+
     held = st.session_state.get("at")
     if held is not None and held not in (OWN, *named):
         st.session_state.pop("at")
@@ -95,10 +100,13 @@ def choose_confidence(points: Measurements | None) -> float:
     start = 0 if CONFIDENCE in st.query_params or not named else 1
     if CONFIDENCE not in st.session_state:
         st.session_state[CONFIDENCE] = _of_address()
+    options = [OWN, *named]
+    keep_choice("at", options, words)
     chosen = st.selectbox(
         "Operating point",
-        [OWN, *named],
+        options,
         index=start,
+        format_func=words,
         key="at",
         help="Confidences chosen by rule on validation, or any other.",
     )
@@ -207,11 +215,16 @@ def choose_errors(errors: CaseErrors, dataset: "Dataset | None") -> CaseErrors:
     # Set only where it must change: what is set anew forgets a click that is on its way.
     if "kinds" not in st.session_state or not set(held) <= set(kinds):
         st.session_state.kinds = [kind for kind in held if kind in kinds]
+
+    def words(kind: str) -> str:
+        return f"{kind} {counts[kind]:,}"
+
+    keep_choice("kinds", kinds, words)
     chosen = st.pills(
         "Kind of error",
         kinds,
         selection_mode="multi",
-        format_func=lambda kind: f"{kind} {counts[kind]:,}",
+        format_func=words,
         key="kinds",
         help="None chosen: all of them. A truth that a finding of the wrong class or place points "
         "at is listed once, with that finding.",
@@ -245,10 +258,16 @@ def _choose_class(errors: CaseErrors) -> int | None:
     counts = [
         int(((errors.label == k) | (errors.true_label == k)).sum()) for k in range(len(names))
     ]
+
+    def words(label: int) -> str:
+        return ALL_CLASSES if label < 0 else f"{names[label]} ({counts[label]:,})"
+
+    options = [-1, *range(len(names))]
+    keep_choice("class", options, words)
     chosen = st.selectbox(
         "Class, found or true",
-        [-1, *range(len(names))],
-        format_func=lambda k: ALL_CLASSES if k < 0 else f"{names[k]} ({counts[k]:,})",
+        options,
+        format_func=words,
         key="class",
         width=210,
     )

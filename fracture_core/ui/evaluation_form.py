@@ -12,8 +12,10 @@ from fracture_core.class_names import IsA
 from fracture_core.errors import ConfigError, WorkbenchError
 from fracture_core.evaluations import EvaluateConfig, list_evaluations, new_evaluation
 from fracture_core.evaluations.labelling import label
+from fracture_core.jobs.locks import is_held
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.library import read_library
+from fracture_core.runs import RunFolder
 from fracture_core.ui.class_table import choose_is_a
 from fracture_core.ui.dataset_choice import choose_dataset
 from fracture_core.ui.double_click import just_done, remember_done
@@ -88,7 +90,7 @@ def start(config: EvaluateConfig) -> None:
     """
     if _is_under_way(config):
         return
-    run = new_evaluation(config)
+    run = _left_over(config) or new_evaluation(config)
     command = (sys.executable, "-m", "fracture_core", "evaluate", "--resume", str(run.path))
     jobs.submit(run.path, command=command)
     st.session_state[AWAITED] = run.name
@@ -108,6 +110,16 @@ def _is_under_way(config: EvaluateConfig) -> bool:
                 st.session_state[AWAITED] = each.name
                 return True
     return False
+
+
+def _left_over(config: EvaluateConfig) -> RunFolder | None:
+    """One that was made for the same and never reached the queue, as where the disk was full."""
+    for each in list_evaluations():
+        if each.config == config and not each.complete:
+            run = RunFolder(path=each.folder)
+            if jobs.read_job(run) is None and not is_held(run.trainer_lock):
+                return run
+    return None
 
 
 def _choose_model() -> ModelCard:

@@ -20,6 +20,7 @@ from fracture_core.ui.case_gallery import (
 )
 from fracture_core.ui.case_links import compare_link
 from fracture_core.ui.case_pictures import DrawnBox
+from fracture_core.ui.kept_choice import keep_choice
 from fracture_core.ui.set_comparison import Entrant
 
 if TYPE_CHECKING:
@@ -38,13 +39,17 @@ def show_disagreements(
         return
     everything = disputes(first.contender, second.contender, (at[0], at[1]), unit)
     found = _choose_images(entrants, everything)
-    words = {kind: _words(kind, first.letter, second.letter) for kind in DISPUTES}
+
+    def words(kind: DisputeKind) -> str:
+        return f"{_words(kind, first.letter, second.letter)} ({len(found[kind]):,})"
+
+    keep_choice("dispute", DISPUTES, words)
     kind: DisputeKind = st.segmented_control(
         "Cases",
         DISPUTES,
         default=next((each for each in DISPUTES if len(found[each])), DISPUTES[0]),
         required=True,
-        format_func=lambda each: f"{words[each]} ({len(found[each]):,})",
+        format_func=words,
         key="dispute",
     )
     chosen = found[kind]
@@ -79,18 +84,26 @@ def _choose_images(
 
 def _choose_pair(entrants: Sequence[Entrant], reference: int) -> tuple[int, int]:
     """The only two there are, or two of them."""
-    others = [n for n in range(len(entrants)) if n != reference]
+    others = {each.listed.name: n for n, each in enumerate(entrants) if n != reference}
     if len(others) == 1:
         return (0, 1)
+
+    def words(name: str) -> str:
+        return entrants[others[name]].title
+
+    names = list(others)
+    if st.session_state.get("against") not in names:
+        st.session_state.pop("against", None)
+    keep_choice("against", names, words)
     chosen = st.segmented_control(
         f"Against {entrants[reference].title}",
-        others,
-        default=others[0],
+        names,
+        default=names[0],
         required=True,
-        format_func=lambda n: entrants[n].title,
+        format_func=words,
         key="against",
     )
-    other = chosen if chosen in others else others[0]
+    other = others[chosen]
     return (min(reference, other), max(reference, other))
 
 

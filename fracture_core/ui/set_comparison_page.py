@@ -5,6 +5,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from fracture_core.evaluations.contenders import FEWEST
 from fracture_core.ui.evaluation_banner import show_banner
+from fracture_core.ui.kept_choice import keep_choice
 from fracture_core.ui.set_comparison import (
     Entrant,
     choose_evaluations,
@@ -46,14 +47,23 @@ def compare_over_set(sidebar: DeltaGenerator) -> None:
 
 
 def _choose_reference(entrants: list[Entrant]) -> int:
+    places = {each.listed.name: n for n, each in enumerate(entrants)}
+
+    def words(name: str) -> str:
+        return entrants[places[name]].title
+
+    names = list(places)
+    if st.session_state.get("set_reference") not in names:
+        st.session_state.pop("set_reference", None)
+    keep_choice("set_reference", names, words)
     chosen = st.selectbox(
         "Reference",
-        range(len(entrants)),
-        format_func=lambda n: entrants[n].title,
+        names,
+        format_func=words,
         key="set_reference",
         help="The model that the others are tested against.",
     )
-    return int(chosen)
+    return places[chosen]
 
 
 @st.fragment

@@ -56,3 +56,27 @@ def test_the_costliest_missed_finding_opens_in_read(page: Page, address: str, fo
     assert page.locator(".viewer").evaluate("root => root.caseViewer.state.confidence") == 0.9
     assert asked["sample"][0] in evaluation(folder, "fake").sample_ids
     expect(page.get_by_text(asked["sample"][0].rpartition("/")[2]).first).to_be_visible()
+
+
+def test_a_class_stays_chosen_while_the_counts_beside_the_names_change(
+    page: Page, address: str, folder: Path
+) -> None:
+    if not (folder / "evaluations" / "fake").is_dir():
+        evaluate(folder, "fake", one_class=False)
+    page.goto(f"{address}/errors?evaluation=fake&confidence=0.9")
+    shown = page.locator(".st-key-class input")
+    shown.wait_for(timeout=PATIENCE_MS)
+    page.locator(IDLE).wait_for()
+    shown.click()
+    page.get_by_role("option", name=re.compile(r"^oblique \(\d+\)$")).click()
+    expect(shown).to_have_value(re.compile(r"^oblique \(\d+\)$"))
+    page.locator(IDLE).wait_for()
+    labels = [shown.input_value()]
+    for confidence in ("0.5", "0.3", "0.1"):
+        page.locator(".st-key-confidence input").fill(confidence)
+        page.locator(".st-key-confidence input").press("Enter")
+        expect(page).to_have_url(re.compile(f"confidence={confidence}"), timeout=PATIENCE_MS)
+        page.locator(IDLE).wait_for()
+        expect(shown).to_have_value(re.compile(r"^oblique \(\d+\)$"))
+        labels.append(shown.input_value())
+    assert len(set(labels)) > 2, "its count changes, and is shown"

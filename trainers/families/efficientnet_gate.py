@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from fracture_core.class_names import negative_among
 from fracture_core.models.cards import ModelCard
-from fracture_core.models.classifier import healthy_among
 from fracture_core.models.efficientnet_gate import (
     EfficientNetGateArchitecture,
     EfficientNetGateModel,
@@ -55,7 +55,7 @@ def build(config: TrainConfig, classes: tuple[str, ...], model_id: str) -> Effic
     if config.start and not imagenet:
         start = open_start(config.start, ("efficientnet_gate",), names="IMAGENET1K_V1")
     known: dict[str, object] = {"name": name} if start is None else dict(start.card.architecture)
-    facts = {"weights": imagenet, "seed": config.seed, "healthy": healthy_among(classes)}
+    facts = {"weights": imagenet, "seed": config.seed, "healthy": negative_among(classes)}
     architecture = checked(EfficientNetGateArchitecture, {**known, **given, **facts})
     network = build_network(architecture, class_count=len(classes)).requires_grad_(True)
     notes = () if start is None else take_over(network, start, classes, heads=("head.4.",))

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from fracture_core.class_names import negative_among
 from fracture_core.models.cards import ModelCard
-from fracture_core.models.classifier import healthy_among
 from fracture_core.models.packaged import known_weights
 from fracture_core.models.resnet import CLASSIFIERS, ResNetArchitecture, ResNetModel, build_network
 from fracture_core.nets.limits import check_name
@@ -84,5 +84,5 @@ def _architecture(
         check_name("network.name", name, CLASSIFIERS)
         known["block"], known["depths"] = RESNETS.get(name, (None, None))
         known["name"] = name
-    facts = {"weights": "", "seed": config.seed, "healthy": healthy_among(classes)}
+    facts = {"weights": "", "seed": config.seed, "healthy": negative_among(classes)}
     return checked(ResNetArchitecture, {**known, **given, **facts})

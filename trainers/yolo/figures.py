@@ -1,9 +1,9 @@
 """What Ultralytics' validation finds, by our names, and which epoch is the best by it."""
 
-import math
 from collections.abc import Mapping
 
 from fracture_core.errors import ConfigError
+from fracture_core.metrics.summary import defined
 from fracture_core.models.cards import Task
 from trainers.config import TrainConfig
 
@@ -28,8 +28,8 @@ def check_monitor(config: TrainConfig, task: Task) -> None:
 def read_figures(metrics: Mapping[str, float]) -> dict[str, float]:
     """The figures that can be watched, by our names; the loss is that of validation.
 
-    Norms that have seen few batches can drive it beyond all numbers; then it is infinite.
+    What is no number is left out: norms that have seen few batches can drive the loss beyond all.
     """
     found = {name: float(metrics[key]) for name, key in _FIGURES.items() if key in metrics}
     loss = float(sum(value for key, value in metrics.items() if key.startswith("val/")))
-    return {**found, "loss": loss if math.isfinite(loss) else math.inf}
+    return defined({**found, "loss": loss})

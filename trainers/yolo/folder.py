@@ -9,12 +9,10 @@ fill the input. They are scaled as the model's adapter scales them, which is not
 families are packed. A folder's name follows from the pictures chosen, their truths and their files.
 """
 
-import errno
 import hashlib
 import json
 import math
 import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,12 +30,12 @@ from fracture_core.datasets import Dataset
 from fracture_core.datasets.records import RecordedDataset
 from fracture_core.errors import BadInput, DatasetError
 from fracture_core.evaluations.labelling import Labelling
+from fracture_core.files import making_folder, remove_folder
 from fracture_core.models.cards import Task
 from fracture_core.models.letterbox import Letterbox
 from fracture_core.settings import settings
 from fracture_core.types import Detections, Sample
 from trainers.cache_limits import hold, make_room
-from trainers.checkpoints import disk_is_full
 from trainers.config import TrainConfig
 from trainers.label_map import label_map
 from trainers.packing import chosen_samples
@@ -109,21 +107,14 @@ def _train_side_px(config: TrainConfig) -> int:
 
 def _write(writer: "_Writer", splits: Splits, path: Path) -> None:
     """All of it or nothing."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with making_folder(path) as part:
         for place, samples in splits.items():
             side_px = writer.train_side_px if place == TRAIN else writer.side_px
             writer.write(samples, part / place, side_px)
         index = {place: [each.sample_id for each in samples] for place, samples in splits.items()}
         (part / _INDEX).write_text(json.dumps(index), encoding="utf-8")
-        shutil.rmtree(path, ignore_errors=True)
-        part.rename(path)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise disk_is_full(part) from error
-        raise
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+        if path.exists():
+            remove_folder(path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

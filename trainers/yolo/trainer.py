@@ -4,7 +4,6 @@ Every random number of an epoch follows from the seed and the epoch, and a check
 that training changes, in full precision: on a CPU a resumed training goes the same way bit for bit.
 """
 
-import math
 import random
 import time
 from functools import partial
@@ -128,23 +127,18 @@ class _Ours(_engine.BaseTrainer):  # type: ignore[misc,name-defined]
         metrics: dict[str, float] = self.validator(self)
         metrics.pop("fitness", None)
         self._figures = read_figures(metrics)
-        return metrics, self._figures[self._plan.config.monitor]
+        # Ultralytics' own idea of the best one decides nothing here.
+        return metrics, self._figures.get(self._plan.config.monitor, 0.0)
 
     def save_model(self) -> bool:
         """Close the epoch: count it, decide whether it is the best, and write checkpoints."""
         config, position = self._plan.config, self._position
-        figure = self._figures[config.monitor]
-        self._is_best = config.is_better(figure, position.best)
-        position.epoch += 1
-        position.epochs_done += 1
-        position.waited = 0 if self._is_best else position.waited + 1
-        if self._is_best:
-            position.best, position.best_epoch = figure, position.epochs_done
+        self._is_best = position.close_epoch(config, self._figures.get(config.monitor))
         is_out_of_patience = 0 < config.patience <= position.waited
         self.stop = is_out_of_patience or position.epoch >= config.epochs
         position.phase = int(self.stop)
         # The best first: killed in between, the epoch is done again and this with it.
-        for name in (BEST, LAST) if self._is_best else (LAST,):
+        for name in (BEST, LAST) if position.keeps_last else (LAST,):
             save_state(self._state(), position, self._plan.checkpoints / name)
         return True
 
@@ -228,11 +222,12 @@ class _Ours(_engine.BaseTrainer):  # type: ignore[misc,name-defined]
     def _tell_epoch(self) -> None:
         config = self._plan.config
         facts: dict[str, object] = dict(self._figures)
-        loss = facts.pop("loss")
-        facts["val_loss"] = None if loss == math.inf else loss
+        facts["val_loss"] = facts.pop("loss", None)
         seconds = round(time.monotonic() - self._began, 3)
         line = {**self._place(), **facts, "lr": self.lr["lr/pg0"], "seconds": seconds}
         self._plan.journal.epoch({**line, "best": self._is_best})
+        if config.monitor not in self._figures:
+            self._plan.journal.no_value(config.monitor, self._position.epoch, self._figures)
         if config.patience and self._position.waited >= config.patience:
             self._plan.journal.note(
                 f"stopped early: {config.patience} epochs without a better {config.monitor}"
