@@ -29,7 +29,7 @@ from tests.dicom_files import dicom
 from tests.measurements import measured
 
 APP = Path(__file__).parents[1] / "streamlit_app.py"
-RESNET = library.SHIPPED / "demo-resnet"
+RESNET = library.SHIPPED / "resnet"
 PIXELS = np.arange(64, dtype=np.uint16).reshape(8, 8)
 REFUSALS = {"full": "a full disk", "read-only": "a read-only file system"}
 SMALL = (
