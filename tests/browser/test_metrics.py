@@ -126,7 +126,7 @@ def test_two_models_are_evaluated_and_a_cell_leads_to_its_case(
     expect(page.get_by_text(COUNTED)).to_have_text("Evaluation (1)")
     page.locator(IDLE).wait_for()
     page.get_by_text("New evaluation").click()
-    start(page, "Light Faster R-CNN on MobileNetV2")
+    start(page, "Demo: light Faster R-CNN")
     expect(page.get_by_text(COUNTED)).to_have_text("Evaluation (2)")
 
     page.locator(".dial[data-painted]").wait_for(timeout=SLOW)
