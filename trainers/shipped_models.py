@@ -362,7 +362,8 @@ model of the same family that was trained on synthetic images alone, and says so
 """
 NOT_YET = ("rt-detr",)
 """Models of the table that are not trained, and for which nothing stands in."""
-CONSENSUS = "consensus"
+CONSENSUS = "shipped-consensus"
+"""Not the name that a consensus of a reader's own gets first."""
 CONSENSUS_TITLE = "Consensus of the shipped models"
 VOICES = (
     Voice(model_id="yolo-segment"),
