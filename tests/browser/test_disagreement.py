@@ -22,7 +22,7 @@ from tests.browser.evaluated import (
 )
 
 ROOT = Path(__file__).parents[2]
-MODELS = ("demo-faster-rcnn", "yolo-detect")
+MODELS = ("demo-faster-rcnn", "demo-detr")
 
 
 @pytest.fixture(scope="module")
