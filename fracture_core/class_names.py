@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fracture_core.attributes import PART_OF, body_part
-from fracture_core.errors import ConfigError
+from fracture_core.errors import ConfigError, first_fault
 from fracture_core.files import make_folder, write_text
 from fracture_core.settings import settings
 from fracture_core.types import Detections
@@ -278,12 +278,10 @@ def _read() -> _File:
     try:
         found = _File.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise ConfigError(
             path,
             expected="classes that mean the same",
-            found=f"{where}: {first['msg']}"[:200],
+            found=first_fault(error),
             advice="Confirm them again, or delete the file.",
         ) from error
     if found.version != VERSION:

@@ -13,6 +13,10 @@ Everything else that escapes is a bug and keeps its stack trace.
 """
 
 from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class WorkbenchError(Exception):
@@ -20,7 +24,10 @@ class WorkbenchError(Exception):
 
 
 class BadInput(WorkbenchError):
-    """Input that cannot be used; reads "NAME: expected E, found F. ADVICE"."""
+    """Input that cannot be used; reads "NAME: expected E, found F. ADVICE".
+
+    What files tell of themselves can stand in it: what cannot be printed is shown as an escape.
+    """
 
     def __init__(
         self, name: str | PurePath, *, expected: str, found: str, advice: str = ""
@@ -30,11 +37,24 @@ class BadInput(WorkbenchError):
         self.found = found
         self.advice = advice
         sentence = f"{self.name}: expected {expected}, found {found}."
-        super().__init__(f"{sentence} {advice}".rstrip())
+        super().__init__(_printable(f"{sentence} {advice}".rstrip()))
 
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword-only arguments are lost by the default pickling, and errors cross process borders.
         return _rebuild, (type(self), self.name, self.expected, self.found, self.advice)
+
+
+def _printable(text: str) -> str:
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )
+
+
+def first_fault(error: "ValidationError", whole: str = "the file") -> str:
+    """The first thing that is wrong with stored data, after where it stands or else `whole`."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"]) or whole
+    return f"{where}: {first['msg']}"[:200]
 
 
 def _rebuild(kind: type[BadInput], name: str, expected: str, found: str, advice: str) -> BadInput:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from fracture_core import files
 from fracture_core.attributes import in_words
 from fracture_core.datasets.records import RecordedDataset
-from fracture_core.errors import ConfigError
+from fracture_core.errors import ConfigError, first_fault
 from fracture_core.settings import settings
 
 TOLD_FILE = "data_sets.json"
@@ -71,12 +71,10 @@ def _read() -> _File:
     try:
         found = _File.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise ConfigError(
             path,
             expected="what was told of data sets",
-            found=f"{where}: {first['msg']}"[:200],
+            found=first_fault(error),
             advice="Tell it again, or delete the file.",
         ) from error
     if found.version != VERSION:

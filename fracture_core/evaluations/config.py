@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from fracture_core.errors import ConfigError
+from fracture_core.errors import ConfigError, first_fault
 from fracture_core.files import write_text
 from fracture_core.runs import EVALUATION
 
@@ -53,10 +53,7 @@ def read_config(path: Path) -> EvaluateConfig:
         found = error.strerror or type(error).__name__
         raise ConfigError(path, expected=expected, found=found) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        found = f"{where}: {first['msg']}"[:200]
-        raise ConfigError(path, expected=expected, found=found) from error
+        raise ConfigError(path, expected=expected, found=first_fault(error)) from error
 
 
 def write_config(config: EvaluateConfig, path: Path) -> None:

@@ -5,7 +5,7 @@ Metrics alone: the predictions were not kept, so that nothing of it can be shown
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from fracture_core.errors import ConfigError
+from fracture_core.errors import ConfigError, first_fault
 from fracture_core.runs import RunFolder
 
 
@@ -30,12 +30,8 @@ def read_earlier(run: RunFolder) -> EarlierEvaluation | None:
     except FileNotFoundError:
         return None
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        found = f"{where}: {first['msg']}"[:200]
-        raise ConfigError(
-            run.evaluation, expected="what a training came to", found=found
-        ) from error
+        expected = "what a training came to"
+        raise ConfigError(run.evaluation, expected=expected, found=first_fault(error)) from error
 
 
 def sentence_of_earlier(found: EarlierEvaluation) -> str:

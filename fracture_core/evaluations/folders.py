@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from fracture_core.errors import ConfigError, WorkbenchError
+from fracture_core.errors import ConfigError, WorkbenchError, first_fault
 from fracture_core.evaluations.config import EvaluateConfig, read_config, write_config
 from fracture_core.evaluations.evaluation import About, Evaluation
 from fracture_core.evaluations.storing import pick_truths, read_answers, read_truths
@@ -204,12 +204,10 @@ def read_completed(run: RunFolder) -> Completed:
         found = error.strerror or type(error).__name__
         raise ConfigError(run.path, expected="an evaluation", found=found) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise ConfigError(
             run.evaluation,
             expected="what an evaluation came to",
-            found=f"{where}: {first['msg']}"[:200],
+            found=first_fault(error),
             advice="Evaluate again.",
         ) from error
     if done.version != VERSION:

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fracture_core import files
-from fracture_core.errors import ConfigError
+from fracture_core.errors import ConfigError, first_fault
 
 Result = Literal["card.json", "evaluation.json"]
 CARD: Result = "card.json"
@@ -58,11 +58,8 @@ def read_record(path: Path) -> Record:
         found = error.strerror or type(error).__name__
         raise ConfigError(path, expected="the record of a job", found=found) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        found = f"{where}: {first['msg']}" if where else first["msg"]
         raise ConfigError(
-            path, expected="the record of a job", found=found[:200], advice=advice
+            path, expected="the record of a job", found=first_fault(error), advice=advice
         ) from error
 
 

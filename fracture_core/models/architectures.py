@@ -7,7 +7,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
-from fracture_core.errors import WeightsError
+from fracture_core.errors import WeightsError, first_fault
 from fracture_core.models.cards import ModelCard
 
 
@@ -29,9 +29,7 @@ class Architecture(BaseModel):
         try:
             return cls.model_validate(card.architecture)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            found = f"{where}: {first['msg']}"
+            found = first_fault(error, "architecture")
             expected = "a card with the architecture of its network"
             raise WeightsError(card.model_id, expected=expected, found=found) from error
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from fracture_core.errors import WeightsError
+from fracture_core.errors import WeightsError, first_fault
 from fracture_core.files import write_text
 from fracture_core.scope import Scope
 
@@ -70,6 +70,4 @@ def write_card(card: ModelCard, folder: Path) -> None:
 def _first_line(error: ValidationError | UnicodeDecodeError) -> str:
     if isinstance(error, UnicodeDecodeError):
         return "bytes that are not UTF-8"
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"]) or "the file"
-    return f"{where}: {first['msg']}"
+    return first_fault(error)

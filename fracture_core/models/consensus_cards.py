@@ -19,7 +19,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fracture_core.class_names import bring_together
-from fracture_core.errors import WeightsError
+from fracture_core.errors import WeightsError, first_fault
 from fracture_core.models.cards import ModelCard
 
 FAMILY = "consensus"
@@ -71,9 +71,7 @@ class ConsensusArchitecture(_Strict):
             # As JSON: it is strict about numbers and takes lists for tuples.
             return cls.model_validate_json(json.dumps(card.architecture))
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "architecture"
-            found = f"{where}: {first['msg']}"[:200]
+            found = first_fault(error, "architecture")
             expected = "a card that names the members of a consensus"
             raise WeightsError(card.model_id, expected=expected, found=found) from error
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from fracture_core.errors import ConfigError
+from fracture_core.errors import ConfigError, first_fault
 from fracture_core.files import make_folder, write_text
 from fracture_core.metrics.intervals import Proportion
 from fracture_core.models.cards import ModelCard
@@ -182,12 +182,9 @@ def _read(path: Path) -> Measurements:
     try:
         found = Measurements.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
         advice = "Evaluate the model again, or delete the file."
-        found_words = f"{where}: {first['msg']}"[:200]
         raise ConfigError(
-            path, expected="measurements", found=found_words, advice=advice
+            path, expected="measurements", found=first_fault(error), advice=advice
         ) from error
     if found.version != VERSION:
         raise ConfigError(
