@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from fracture_core.errors import DatasetError
+from fracture_core.errors import DatasetError, WorkbenchError
 from fracture_core.settings import settings
 from tests.fuzz import running
 from tests.fuzz.all_formats import ALL_FORMATS
@@ -49,7 +49,7 @@ def fail(_: bytes) -> str:
 
 
 def refuse_unprintably(_: bytes) -> str:
-    raise DatasetError("a", expected="b", found="\x1b[2J")
+    raise WorkbenchError("\x1b[2J")
 
 
 def fill(_: bytes) -> str:

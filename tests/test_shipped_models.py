@@ -20,17 +20,12 @@ from fracture_core.models import library
 from fracture_core.models.base import Model
 from fracture_core.models.cards import ModelCard, read_card
 from fracture_core.models.library import SHIPPED
+from fracture_core.scope import SYNTHETIC
 from fracture_core.types import Detections, Sample
 from tests.test_synthetic_data import HELD_OUT_SEED
 from trainers import shipping
 from trainers.recipes import find_recipe
-from trainers.shipped_models import (
-    CONSENSUS,
-    NOT_YET,
-    SHIPPED_MODELS,
-    STAND_INS,
-    ShippedModel,
-)
+from trainers.shipped_models import CONSENSUS, SHIPPED_MODELS, ShippedModel
 from trainers.shipping import (
     Workshop,
     check_goal,
@@ -43,7 +38,23 @@ from trainers.shipping import (
 HELD_OUT_IMAGES = 150
 MOST_BYTES = 60_000_000
 LEAST = {"detect": ("ap50", 0.8), "segment": ("mask_ap50", 0.7), "classify": ("balanced", 0.8)}
+SYNTHETIC_ONLY = [n for n, model in SHIPPED_MODELS.items() if model.shipped and model.is_synthetic]
 IDS = sorted(folder.name for folder in SHIPPED.iterdir()) if SHIPPED.is_dir() else []
+
+
+TINY = ShippedModel(
+    title="Tiny",
+    recipe="r5-resnet",
+    data="radiographs",
+    settings={
+        "classify": "findings",
+        "network": {"name": "resnet18", "width": 4},
+        "input_size": 32,
+        "epochs": 1,
+        "batch": 8,
+        "monitor": "loss",
+    },
+)
 
 
 @pytest.fixture
@@ -105,7 +116,7 @@ def card(task: str) -> ModelCard:
 def test_each_model_of_the_table_has_settings_that_its_recipe_takes(name: str) -> None:
     model = SHIPPED_MODELS[name]
     config = find_recipe(model.recipe).config("data", {**model.settings, "start": "x"})
-    assert config.precision == "bfloat16"
+    assert model.is_synthetic or config.precision == "bfloat16"
     before = list(SHIPPED_MODELS)[: list(SHIPPED_MODELS).index(name)]
     assert model.begins_from in ("", *before)
     assert not (model.begins_from and model.pretrained)
@@ -113,14 +124,14 @@ def test_each_model_of_the_table_has_settings_that_its_recipe_takes(name: str) -
 
 def test_what_is_shipped_is_of_the_table() -> None:
     shipped = {name for name, model in SHIPPED_MODELS.items() if model.shipped}
-    assert set(IDS) == (shipped - {*STAND_INS.values(), *NOT_YET}) | {*STAND_INS, CONSENSUS}
+    assert set(IDS) == {*shipped, CONSENSUS}
 
 
-@pytest.mark.parametrize("model_id", STAND_INS)
-def test_a_model_that_stands_in_says_what_it_is_not_for(shipped: None, model_id: str) -> None:
+@pytest.mark.parametrize("model_id", SYNTHETIC_ONLY)
+def test_a_model_of_synthetic_images_says_what_it_is_not_for(shipped: None, model_id: str) -> None:
     card = read_card(SHIPPED / model_id)
     assert card in library.list_cards()
-    assert "synthetic data only, not for real radiographs" in card.note
+    assert card.note == shipping.SYNTHETIC_NOTE
     assert card.title.startswith("Demo")
 
 
@@ -144,7 +155,8 @@ def test_a_model_begins_from_another_run_a_file_or_a_packaged_backbone(tmp_path:
     file.touch()
     assert start_of(SHIPPED_MODELS["crops-yolo-segment"], place) == str(file)
     assert start_of(SHIPPED_MODELS["yolo-segment"], place) == str(place.run("crops-yolo-segment"))
-    assert start_of(SHIPPED_MODELS["efficientnet-gate"], place) == "efficientnet_lite0:IMAGENET1K"
+    assert start_of(SHIPPED_MODELS["resnet"], place) == "mobilenet_v2:IMAGENET1K"
+    assert start_of(SHIPPED_MODELS["patches-resnet"], place) == ""
 
 
 @pytest.mark.parametrize(
@@ -162,7 +174,7 @@ def test_a_model_that_misses_its_goal_on_synthetic_images_is_not_shipped(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model_id", [name for name in IDS if name not in STAND_INS])
+@pytest.mark.parametrize("model_id", [name for name in IDS if name not in SYNTHETIC_ONLY])
 def test_evaluate_reproduces_the_metrics_of_its_card(
     shipped: None, model_id: str, shared_data: Path, tmp_path: Path
 ) -> None:
@@ -179,21 +191,10 @@ def test_one_after_another_in_different_precisions(
     for module in (shipping, library):
         monkeypatch.setattr(module, "SHIPPED", tmp_path / "weights")
     monkeypatch.setattr(shipping, "GOALS", {"classify": ("balanced accuracy", 0.0)})
-    common = {"input_size": 32, "epochs": 1, "batch": 8, "monitor": "loss"}
-    first = ShippedModel(
-        title="First",
-        recipe="r5-resnet",
-        data="radiographs",
-        settings={
-            **common,
-            "classify": "findings",
-            "network": {"name": "resnet18", "width": 4},
-            "precision": "bfloat16",
-        },
-        shipped=False,
-    )
-    settings = {**first.settings, "network": {}, "precision": "float32"}
-    second = replace(first, title="Second", settings=settings, begins_from="a", shipped=True)
+    half = {**TINY.settings, "precision": "bfloat16"}
+    first = replace(TINY, title="First", settings=half, shipped=False)
+    settings = {**TINY.settings, "network": {}, "precision": "float32"}
+    second = replace(TINY, title="Second", settings=settings, begins_from="a")
     monkeypatch.setattr(shipping, "SHIPPED_MODELS", {"a": first, "b": second})
     place = workshop(tmp_path)
     write_demo(place.data("radiographs"), count=20, size=(128, 128), format="yolo")
@@ -213,22 +214,34 @@ def test_one_after_another_in_different_precisions(
     assert {"FracAtlas valid ROC AUC", "synthetic balanced accuracy"} <= set(card.metrics)
 
 
+def test_one_of_synthetic_images_alone_says_so_and_is_tested_on_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (shipping, library):
+        monkeypatch.setattr(module, "SHIPPED", tmp_path / "weights")
+    monkeypatch.setattr(shipping, "GOALS", {"classify": ("balanced accuracy", 0.0)})
+    demo = replace(TINY, title="Demo", data="synthetic")
+    monkeypatch.setattr(shipping, "SHIPPED_MODELS", {"demo": demo})
+    place = workshop(tmp_path)
+    write_demo(place.data("synthetic"), count=20, size=(128, 128), format="yolo")
+    train_shipped_models(place, ("demo",))
+    card = library.open_model("demo").card
+    assert (card.note, card.scope) == (shipping.SYNTHETIC_NOTE, SYNTHETIC)
+    assert not any(name.startswith(shipping.REAL) for name in card.metrics)
+    measured = library.points_of(card)
+    assert measured is not None
+    assert (measured.split, measured.data) == ("val", "synthetic radiographs")
+    met = [point for point in measured.points if point.confidence is not None]
+    assert {point.applied_to for point in met} == {"synthetic radiographs, split test"}
+
+
 def test_a_model_that_misses_its_goal_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (shipping, library):
         monkeypatch.setattr(module, "SHIPPED", tmp_path / "weights")
     monkeypatch.setattr(shipping, "GOALS", {"classify": ("balanced accuracy", 1.1)})
-    settings = {
-        "classify": "findings",
-        "network": {"name": "resnet18", "width": 4},
-        "input_size": 32,
-        "epochs": 1,
-        "batch": 8,
-        "monitor": "loss",
-    }
-    weak = ShippedModel(title="Weak", recipe="r5-resnet", data="radiographs", settings=settings)
-    monkeypatch.setattr(shipping, "SHIPPED_MODELS", {"weak": weak})
+    monkeypatch.setattr(shipping, "SHIPPED_MODELS", {"weak": TINY})
     place = workshop(tmp_path)
     write_demo(place.data("radiographs"), count=20, size=(128, 128), format="yolo")
     write_demo(place.radiographs, count=20, seed=1, size=(128, 128), format="coco")

@@ -20,6 +20,7 @@ from fracture_core.models.base import Model
 from fracture_core.runs import RunFolder
 from trainers.averaging import MovingAverage
 from trainers.batches import Batch
+from trainers.channels_last import takes_channels_last
 from trainers.checkpoints import BEST, LAST, Position, State, load_state, save_state
 from trainers.config import Phase, TrainConfig
 from trainers.journal import Journal
@@ -98,8 +99,8 @@ class Loop:
     def _prepare(self, trainee: Trainee) -> Trainee:
         device = self._accelerator.device
         trainee = trainee.to(device)
-        self._channels_last = self._config.channels_last and (
-            trainee.channels_last_on_cpu or device.type != "cpu"
+        self._channels_last = self._config.channels_last and takes_channels_last(
+            trainee.network, device
         )
         if self._channels_last:
             trainee.network.to(memory_format=torch.channels_last)

@@ -19,8 +19,6 @@ class Trainee(nn.Module, ABC):
     """
 
     network: nn.Module
-    channels_last_on_cpu: bool = True
-    """Whether its backward pass can be trusted with channels last on a CPU."""
     notes: tuple[str, ...] = ()
     """What was decided when it was built and a person may want to know, a sentence each."""
 

@@ -62,9 +62,6 @@ class HfDetrTrainee(Trainee):
     Pictures that are smaller than their batch are masked, but for YOLOS, which has no mask.
     """
 
-    # With channels last and an unfrozen backbone oneDNN has ended the process with a double free.
-    channels_last_on_cpu = False
-
     def __init__(
         self, config: TrainConfig, card: ModelCard, network: Any, notes: tuple[str, ...]
     ) -> None:

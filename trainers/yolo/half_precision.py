@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trainers.channels_last import takes_channels_last
+
 
 def compute_in_bfloat16(network: Any) -> None:
     """Let a network of Ultralytics compute its layers in bfloat16 and answer in float32.
@@ -12,7 +14,8 @@ def compute_in_bfloat16(network: Any) -> None:
     Losses and boxes are then computed in float32: a coordinate of hundreds of pixels has no room in
     the 8 bits of a bfloat16. The convolutions take the layout that a CPU computes fastest.
     """
-    network.to(memory_format=torch.channels_last)
+    if takes_channels_last(network, torch.device("cpu")):
+        network.to(memory_format=torch.channels_last)
     forward = network._predict_once
 
     def predict_once(pixels: Tensor, *given: Any, **named: Any) -> Any:
