@@ -111,7 +111,8 @@ class TestRaw:
         samples = [sample(picture(*shape)) for shape in ((64, 64), (40, 200), (64, 64), (90, 90))]
         for one, together in zip(samples, model.predict(samples), strict=True):
             alone = model.predict([one])[0].detections
-            np.testing.assert_allclose(alone.scores, together.detections.scores, atol=1e-5)
+            # Sums of another order: float32 through a whole network.
+            np.testing.assert_allclose(alone.scores, together.detections.scores, atol=1e-4)
 
     @pytest.mark.parametrize("shape", [(1, 1), (1, 4000), (4000, 1), (7, 3)])
     def test_strips_and_dots(self, model: FasterRcnnModel, shape: tuple[int, int]) -> None:

@@ -376,3 +376,18 @@ def test_a_light_faster_rcnn_begins_from_a_resnet_of_other_classes() -> None:
     assert (shape["backbone_width"], shape["pyramid_width"]) == (8, 16)
     assert "backbone begins from" in trainee.notes[0]
     assert trainee.train()(make_batch())["loss"].isfinite()
+
+
+def test_a_gate_begins_from_the_features_of_a_classifier_with_the_same_small_network() -> None:
+    state = kept(build("resnet", network=None, network_after={"name": "mobilenet_v2"}))
+    trainee = begun("efficientnet_gate", "first", network_after={})
+    own = trainee.network.get_submodule("extractor").state_dict()
+    assert all(torch.equal(own[name], state[f"extractor.{name}"]) for name in own)
+    assert trainee.card.architecture["name"] == "mobilenet_v2"
+    assert "The backbone begins from" in trainee.notes[0]
+
+
+def test_a_gate_does_not_begin_from_a_classifier_of_another_network() -> None:
+    kept(build("resnet"))
+    with pytest.raises(ConfigError, match=r"start: expected a model of this family, or one of"):
+        begun("efficientnet_gate", "first")

@@ -5,12 +5,11 @@ smoothed where it shrinks, as Pillow and torchvision do; the aspect is not kept)
 three channels, normalised as ImageNet is.
 """
 
-import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -18,17 +17,14 @@ from torch.nn import functional
 
 from fracture_core.errors import WeightsError
 from fracture_core.models import gradcam
+from fracture_core.models.adapter import RANDOM_FACTS, Adapter, Answer
 from fracture_core.models.architectures import Architecture
 from fracture_core.models.cards import ModelCard
-from fracture_core.models.saving import save_model
-from fracture_core.types import Detections, Heatmap, Prediction, Sample
+from fracture_core.types import Detections, Heatmap, Sample
 
-RANDOM_NOTE = "Random weights: this network has learned nothing and finds nothing."
 DEFAULT_INPUT_SIZE = 224
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
-_PIXELS_A_PASS = {"cpu": 32 * 224 * 224, "cuda": 256 * 224 * 224}
-_SAMPLES_AT_A_TIME = 256
 
 
 class ClassifierArchitecture(Architecture):
@@ -47,14 +43,18 @@ class _Prepared:
     sample_id: str
     placed: Tensor
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.placed.shape)
 
-class Classifier(ABC):
-    """A network with `features` and `classify`, and its card; frozen, safe for many threads."""
+
+class Classifier(Adapter[_Prepared, Tensor]):
+    """A network with `features` and `classify`, and its card."""
+
+    _pixels_a_pass: ClassVar = {"cpu": 32 * 224 * 224, "cuda": 256 * 224 * 224}
 
     def __init__(self, card: ModelCard, network: Any) -> None:
-        self._card = card
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._network = network.to(self._device).eval().requires_grad_(False)
+        super().__init__(card, network)
         mean = torch.tensor(_IMAGENET_MEAN, device=self._device).view(3, 1, 1)
         std = torch.tensor(_IMAGENET_STD, device=self._device).view(3, 1, 1)
         # (grey / 255 − mean) / std in one pass.
@@ -73,36 +73,11 @@ class Classifier(ABC):
     def _logits(self, features: Tensor) -> Tensor:
         """(B, C, h, w) → (B, K)."""
 
-    @property
-    def card(self) -> ModelCard:
-        return self._card
-
-    @property
-    def network(self) -> Any:
-        """The frozen network itself; copy it before changing it."""
-        return self._network
-
-    def save(self, folder: Path) -> ModelCard:
-        """Write safetensors and the card into a folder; returns the card as written."""
-        return save_model(self._card, self._network, folder)
-
     def randomised(self, seed: int) -> Self:
         """The same architecture with weights drawn anew."""
         drawn = self._architecture.model_copy(update={"weights": "", "seed": seed})
-        facts = {
-            "architecture": drawn.model_dump(mode="json"),
-            "weights_file": "",
-            "weights_sha256": "",
-            "note": RANDOM_NOTE,
-        }
+        facts = {"architecture": drawn.model_dump(mode="json"), **RANDOM_FACTS}
         return self.load(self._card.model_copy(update=facts), Path())
-
-    def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
-        most = max(1, _PIXELS_A_PASS[self._device.type] // self._card.input_size**2)
-        found: list[Prediction] = []
-        for start in range(0, len(samples), most):
-            found += self._predict_batch(samples[start : start + most])
-        return found
 
     def explain(self, sample: Sample, index: int | None) -> Heatmap:
         """Grad-CAM of the last feature map on a class's score before softmax.
@@ -119,16 +94,6 @@ class Classifier(ABC):
         values = gradcam.over_picture(cells, sample.height, sample.width)
         target = f"{self._card.classes[label]}, score {scores[label]:.2f}"
         return Heatmap.of(values, gradcam.GRAD_CAM, target)
-
-    def _predict_batch(self, samples: Sequence[Sample]) -> list[Prediction]:
-        prepared = [self._prepare(sample) for sample in samples]
-        start = time.perf_counter()
-        scores = self._forward(prepared)
-        seconds = (time.perf_counter() - start) / len(prepared)
-        return [
-            self._to_prediction(one, row, seconds)
-            for one, row in zip(prepared, scores, strict=True)
-        ]
 
     def _prepare(self, sample: Sample) -> _Prepared:
         grey = torch.from_numpy(sample.shown())[None, None]
@@ -147,17 +112,20 @@ class Classifier(ABC):
         features = self._network.features(self._pixels(batch))
         return self._logits(features).softmax(dim=1).cpu()
 
-    def _to_prediction(self, prepared: _Prepared, scores: Tensor, seconds: float) -> Prediction:
-        healthy = self._healthy
-        image_score = scores.max() if healthy is None else 1 - scores[healthy]
-        return Prediction(
-            model_id=self._card.model_id,
-            sample_id=prepared.sample_id,
-            detections=Detections.empty(),
-            class_scores=scores.numpy(),
-            image_score=float(image_score.clamp(0, 1)),
-            seconds=seconds,
-        )
+    def _to_answers(self, raw: Tensor, batch: Sequence[_Prepared]) -> list[Answer]:
+        return [
+            Answer(
+                detections=Detections.empty(),
+                image_score=self._image_score(scores),
+                class_scores=scores.numpy(),
+            )
+            for scores in raw
+        ]
+
+    def _image_score(self, scores: Tensor) -> float:
+        label = self._healthy
+        score = scores.max() if label is None else 1 - scores[label]
+        return float(score.clamp(0, 1))
 
 
 def _healthy_label(card: ModelCard, healthy: str) -> int | None:

@@ -1,6 +1,5 @@
-"""How a picture becomes the input of a DETR-like network, and how many fit in one pass."""
+"""How a picture becomes the input of a DETR-like network."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,20 +55,3 @@ class DetrInput:
         mean = grey.new_tensor(IMAGENET_MEAN, dtype=torch.float32).view(1, 3, 1, 1)
         std = grey.new_tensor(IMAGENET_STD, dtype=torch.float32).view(1, 3, 1, 1)
         return (grey.float() - mean * 255) / (std * 255)
-
-
-def batches_of_one_shape(
-    shapes: Sequence[tuple[int, ...]], *, most_pixels: int
-) -> Iterator[list[int]]:
-    """Positions in batches of one input shape (…, h, w), at most `most_pixels` each.
-
-    Pictures of different shapes are never padded to a common one: a ResNet sees how far it is
-    padded, so an answer would depend on the neighbours in the batch.
-    """
-    same: dict[tuple[int, ...], list[int]] = {}
-    for position, shape in enumerate(shapes):
-        same.setdefault(shape, []).append(position)
-    for shape, positions in same.items():
-        most = max(1, most_pixels // (shape[-2] * shape[-1]))
-        for start in range(0, len(positions), most):
-            yield positions[start : start + most]

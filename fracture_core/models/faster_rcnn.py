@@ -6,7 +6,6 @@ limit of 1,000 proposals (150 in the 320 variant, 300 in the light one): they ar
 network.
 """
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +17,9 @@ import torch
 
 from fracture_core.boxes import Int64s
 from fracture_core.models import faster_rcnn_stages, gradcam
+from fracture_core.models.adapter import RANDOM_FACTS, RANDOM_NOTE, Detector
 from fracture_core.models.base import Family
 from fracture_core.models.cards import ModelCard
-from fracture_core.models.detr_inputs import batches_of_one_shape
 from fracture_core.models.faster_rcnn_networks import (
     INPUT_SIZES,
     FasterRcnnArchitecture,
@@ -30,15 +29,7 @@ from fracture_core.models.faster_rcnn_networks import (
     load_network,
 )
 from fracture_core.models.faster_rcnn_stages import Candidates
-from fracture_core.models.saving import save_model
-from fracture_core.types import Detections, Heatmap, Prediction, Sample
-
-# What one forward pass may hold: input pixels, so that large inputs make small batches.
-_PIXELS_A_PASS = {"cpu": 8 * 800 * 1333, "cuda": 32 * 800 * 1333}
-_SAMPLES_AT_A_TIME = 64
-# A picture as a whole is explained by this many of its best candidates.
-_MOST_EXPLAINED = 100
-_RANDOM_NOTE = "Random weights: this network has learned nothing and finds nothing."
+from fracture_core.types import Detections, Heatmap, Sample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,15 +40,17 @@ class _Prepared:
     shown: npt.NDArray[np.uint8]
     size: tuple[int, int]
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.size
 
-class FasterRcnnModel:
-    """A Faster R-CNN with its card; frozen, in eval mode, safe for many threads."""
+
+class FasterRcnnModel(Detector[_Prepared, list[Candidates]]):
+    """A Faster R-CNN with its card."""
 
     def __init__(self, card: ModelCard, network: Any) -> None:
-        self._card = card
+        super().__init__(card, network)
         self._architecture = FasterRcnnArchitecture.of(card)
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._network = network.to(self._device)
 
     @classmethod
     def load(cls, card: ModelCard, folder: Path) -> Self:
@@ -94,7 +87,7 @@ class FasterRcnnModel:
         card = _card(architecture, classes, model_id=model_id, title=name, note="")
         facts: dict[str, object] = {
             "title": f"{name} (random weights)",
-            "note": _RANDOM_NOTE,
+            "note": RANDOM_NOTE,
             "training_data": "none",
             "training_licence": "none",
         }
@@ -103,35 +96,11 @@ class FasterRcnnModel:
             facts = {"training_data": "COCO train2017", "training_licence": licence}
         return cls.load(card.model_copy(update=facts), Path())
 
-    @property
-    def card(self) -> ModelCard:
-        return self._card
-
-    @property
-    def network(self) -> Any:
-        """The frozen network itself; copy it before changing it."""
-        return self._network
-
-    def save(self, folder: Path) -> ModelCard:
-        """Write safetensors and the card into a folder; returns the card as written."""
-        return save_model(self._card, self._network, folder)
-
     def randomised(self, seed: int) -> "FasterRcnnModel":
         """The same architecture with weights drawn anew."""
         drawn = self._architecture.model_copy(update={"weights": "", "seed": seed})
-        facts = {
-            "architecture": drawn.model_dump(mode="json"),
-            "weights_file": "",
-            "weights_sha256": "",
-            "note": _RANDOM_NOTE,
-        }
+        facts = {"architecture": drawn.model_dump(mode="json"), **RANDOM_FACTS}
         return FasterRcnnModel.load(self._card.model_copy(update=facts), Path())
-
-    def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
-        found: list[Prediction] = []
-        for start in range(0, len(samples), _SAMPLES_AT_A_TIME):
-            found += self._predict_some(samples[start : start + _SAMPLES_AT_A_TIME])
-        return found
 
     def explain(self, sample: Sample, index: int | None) -> Heatmap:
         """HiResCAM on the class score of one finding, before softmax, at the pyramid's levels.
@@ -145,38 +114,11 @@ class FasterRcnnModel:
             features = faster_rcnn_stages.extract(self._network, shown, prepared.size)
             candidates = faster_rcnn_stages.classify(self._network, features)[0]
         found, kept = self._ordered(candidates, prepared)
-        if index is not None and not 0 <= index < len(found):
-            raise IndexError(f"index: expected a finding below {len(found)}, got {index}")
-        chosen = kept[:_MOST_EXPLAINED] if index is None else kept[index : index + 1]
+        chosen = kept[self._explained(found, index)]
         picked = candidates[torch.from_numpy(chosen).to(self._device)]
         evidence = faster_rcnn_stages.explain(self._network, features, picked)
         values = gradcam.over_picture(evidence, sample.height, sample.width)
         return Heatmap.of(values, gradcam.HIRES_CAM, self._target(found, index))
-
-    def _predict_some(self, samples: Sequence[Sample]) -> list[Prediction]:
-        prepared = [self._prepare(sample) for sample in samples]
-        answers: dict[int, Prediction] = {}
-        shapes = [one.size for one in prepared]
-        most = _PIXELS_A_PASS[self._device.type]
-        for batch in batches_of_one_shape(shapes, most_pixels=most):
-            found = self._predict_batch([prepared[i] for i in batch])
-            answers.update(zip(batch, found, strict=True))
-        return [answers[i] for i in range(len(prepared))]
-
-    def _predict_batch(self, batch: list[_Prepared]) -> list[Prediction]:
-        start = time.perf_counter()
-        found = self._to_detections(self._forward(batch), batch)
-        seconds = (time.perf_counter() - start) / len(batch)
-        return [
-            Prediction(
-                model_id=self._card.model_id,
-                sample_id=prepared.sample_id,
-                detections=detections,
-                image_score=float(detections.scores.max(initial=0)),
-                seconds=seconds,
-            )
-            for prepared, detections in zip(batch, found, strict=True)
-        ]
 
     def _prepare(self, sample: Sample) -> _Prepared:
         sides = sample.height, sample.width
@@ -186,14 +128,16 @@ class FasterRcnnModel:
         return _Prepared(sample_id=sample.sample_id, shown=sample.shown(), size=(height, width))
 
     @torch.inference_mode()
-    def _forward(self, batch: list[_Prepared]) -> list[Candidates]:
+    def _forward(self, batch: Sequence[_Prepared]) -> list[Candidates]:
         """All candidates of pictures that are scaled to one size."""
         shown = [one.shown for one in batch]
         features = faster_rcnn_stages.extract(self._network, shown, batch[0].size)
         return faster_rcnn_stages.classify(self._network, features)
 
-    def _to_detections(self, raw: list[Candidates], batch: list[_Prepared]) -> list[Detections]:
-        return [self._ordered(one, prepared)[0] for one, prepared in zip(raw, batch, strict=True)]
+    def _to_detections(
+        self, raw: list[Candidates], batch: Sequence[_Prepared]
+    ) -> list[tuple[Detections, Int64s]]:
+        return [self._ordered(one, prepared) for one, prepared in zip(raw, batch, strict=True)]
 
     def _ordered(self, raw: Candidates, prepared: _Prepared) -> tuple[Detections, Int64s]:
         """One picture's findings, and the candidate that gave each."""
@@ -207,12 +151,6 @@ class FasterRcnnModel:
             height=height,
             width=width,
         )
-
-    def _target(self, found: Detections, index: int | None) -> str:
-        if index is None:
-            return f"the {min(len(found), _MOST_EXPLAINED)} best findings, each by its score"
-        name = self._card.classes[found.labels[index]]
-        return f"{name}, score {found.scores[index]:.2f}"
 
 
 def _card(

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from fracture_core.errors import WeightsError
+from fracture_core.models.adapter import RANDOM_NOTE
 from fracture_core.models.architectures import named_classes
 from fracture_core.models.attention_maps import class_and_box_evidence
 from fracture_core.models.base import Family
@@ -101,7 +102,7 @@ class HfDetrModel(QueryDetector):
             _numbered(_RANDOM_CLASSES),
             model_id=name.replace(":", "-"),
             title=f"{architecture.title} (random weights)",
-            note="Random weights: this network has learned nothing and finds nothing.",
+            note=RANDOM_NOTE,
         )
         facts = {"training_data": "none", "training_licence": "none"}
         return cls._drawn(card.model_copy(update=facts), seed=0)
@@ -116,7 +117,7 @@ class HfDetrModel(QueryDetector):
         return self._drawn(self._card, seed)
 
     @torch.no_grad()  # not inference_mode: transformers caches tensors that evidence needs later
-    def _forward(self, pixels: Tensor) -> QueryAnswers:
+    def _run(self, pixels: Tensor) -> QueryAnswers:
         return self._answers(self._network(pixels))
 
     def _answers(self, output: Any) -> QueryAnswers:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fracture_core.errors import ConfigError, WeightsError
+from fracture_core.models.adapter import RANDOM_NOTE
 from fracture_core.models.architectures import named_classes, shape_of
 from fracture_core.models.base import Family
 from fracture_core.models.cards import ModelCard
@@ -88,7 +89,7 @@ class ScratchDetrModel(QueryDetector):
             tuple(f"class {label}" for label in range(_RANDOM_CLASSES)),
             model_id=name.replace(":", "-"),
             title="DETR from scratch (random weights)",
-            note="Random weights: this network has learned nothing and finds nothing.",
+            note=RANDOM_NOTE,
         )
         facts = {
             "input_size": input_size,
@@ -107,7 +108,7 @@ class ScratchDetrModel(QueryDetector):
         return self._drawn(self._card, seed)
 
     @torch.inference_mode()
-    def _forward(self, pixels: Tensor) -> QueryAnswers:
+    def _run(self, pixels: Tensor) -> QueryAnswers:
         output = self._network(pixels)
         return QueryAnswers.softmax(output.logits, output.boxes_cxcywh)
 

@@ -1,11 +1,10 @@
 """The YOLO family: detectors and segmenters of Ultralytics, raw."""
 
 import threading
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +12,7 @@ import torch
 
 from fracture_core.boxes import Int64s
 from fracture_core.errors import WeightsError
+from fracture_core.models.adapter import RANDOM_FACTS, RANDOM_NOTE, Detector
 from fracture_core.models.base import Family
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.checkpoints.yolo import DEFAULT_INPUT_SIZE
@@ -32,14 +32,7 @@ from fracture_core.models.yolo_networks import (
     set_even_odds,
 )
 from fracture_core.models.yolo_weights import read_yolo_weights
-from fracture_core.types import SCORE_FLOOR, Detections, Heatmap, Prediction, Sample
-
-# What one forward pass may hold: input pixels, so that large inputs make small batches.
-_PIXELS_A_PASS = {"cpu": 4 * 640 * 640, "cuda": 32 * 640 * 640}
-_SAMPLES_AT_A_TIME = 64
-# An image as a whole is explained by this many of its best candidates.
-_MOST_EXPLAINED = 100
-_RANDOM_NOTE = "Random weights: this network has learned nothing and finds nothing."
+from fracture_core.types import SCORE_FLOOR, Detections, Heatmap, Sample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +42,10 @@ class _Prepared:
     sample_id: str
     placed: npt.NDArray[np.uint8]
     letterbox: Letterbox
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.placed.shape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,14 +63,14 @@ class _Raw:
     prototypes: torch.Tensor | None
 
 
-class YoloModel:
+class YoloModel(Detector[_Prepared, list[_Raw]]):
     """A YOLO network with its card. The forward pass is one at a time, for all threads."""
 
+    _pixels_a_pass: ClassVar = {"cpu": 4 * 640 * 640, "cuda": 32 * 640 * 640}
+
     def __init__(self, card: ModelCard, network: Any) -> None:
-        self._card = card
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         # Fused as Ultralytics does before it predicts.
-        self._network = network.to(self._device).fuse(verbose=False).eval().requires_grad_(False)
+        super().__init__(card, network.fuse(verbose=False))
         self._stride = max(32, int(self._network.stride.max()))
         # The head keeps the grid of the last input in itself.
         self._lock = threading.Lock()
@@ -124,7 +121,7 @@ class YoloModel:
             architecture={"yaml": name, **_account(network)},
             training_data="none",
             training_licence="none",
-            note=_RANDOM_NOTE,
+            note=RANDOM_NOTE,
         )
         return cls(card, network)
 
@@ -133,9 +130,7 @@ class YoloModel:
 
         Ultralytics begins with odds so low that a network which learned nothing finds nothing.
         """
-        card = self._card.model_copy(
-            update={"weights_file": "", "weights_sha256": "", "note": _RANDOM_NOTE}
-        )
+        card = self._card.model_copy(update=RANDOM_FACTS)
         architecture = check_architecture(self._network.yaml, Path(card.model_id))
         network = random_network(
             architecture, Path(card.model_id), input_size=card.input_size, seed=seed
@@ -153,71 +148,19 @@ class YoloModel:
         source = Path(self._card.model_id)
         return {"yaml": check_architecture(self._network.yaml, source), **_account(self._network)}
 
-    @property
-    def card(self) -> ModelCard:
-        return self._card
-
-    def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
-        found: list[Prediction] = []
-        for start in range(0, len(samples), _SAMPLES_AT_A_TIME):
-            prepared = [self._prepare(s) for s in samples[start : start + _SAMPLES_AT_A_TIME]]
-            answers: dict[int, Prediction] = {}
-            for batch in self._batches(prepared):
-                found_there = self._predict_batch([prepared[i] for i in batch])
-                answers.update(zip(batch, found_there, strict=True))
-            found += [answers[i] for i in range(len(prepared))]
-        return found
-
     def explain(self, sample: Sample, index: int | None) -> Heatmap:
         """See `yolo_explanations`; None: the best findings together, each weighted by its score."""
         prepared = self._prepare(sample)
         output, answers = self._run(self._pixels([prepared]))
         raw = self._read(output, answers)[0]
         found, kept = self._ordered(raw, prepared.letterbox)
-        if index is not None and not 0 <= index < len(found):
-            raise IndexError(f"index: expected one of {len(found)} findings, got {index}")
-        chosen = kept[:_MOST_EXPLAINED] if index is None else kept[index : index + 1]
-        rows = torch.from_numpy(chosen).to(self._device)
+        rows = torch.from_numpy(kept[self._explained(found, index)]).to(self._device)
         candidates = Candidates(
             anchors=raw.anchors[rows], labels=raw.labels[rows], weights=raw.scores[rows]
         )
         maps = evidence(self._network.model[-1], answers["feats"], candidates)
         values = over_picture(maps, prepared.letterbox)
         return Heatmap.of(values, METHOD, self._target(found, index))
-
-    def _target(self, found: Detections, index: int | None) -> str:
-        if index is None:
-            return f"the {min(len(found), _MOST_EXPLAINED)} best findings, weighted by their scores"
-        name = self._card.classes[found.labels[index]]
-        return f"finding {index + 1}, {name}, score {found.scores[index]:.2f}"
-
-    def _batches(self, prepared: list[_Prepared]) -> Iterator[list[int]]:
-        """Positions in batches of one input shape, so that a sample's answer never depends on
-        its neighbours.
-        """
-        shapes: dict[tuple[int, ...], list[int]] = {}
-        for position, one in enumerate(prepared):
-            shapes.setdefault(one.placed.shape, []).append(position)
-        for (height, width), positions in shapes.items():
-            most = max(1, _PIXELS_A_PASS[self._device.type] // (height * width))
-            for start in range(0, len(positions), most):
-                yield positions[start : start + most]
-
-    def _predict_batch(self, batch: list[_Prepared]) -> list[Prediction]:
-        start = time.perf_counter()
-        raw = self._forward(self._pixels(batch))
-        found = [self._to_detections(r, p.letterbox) for r, p in zip(raw, batch, strict=True)]
-        seconds = (time.perf_counter() - start) / len(batch)
-        return [
-            Prediction(
-                model_id=self._card.model_id,
-                sample_id=prepared.sample_id,
-                detections=detections,
-                image_score=float(detections.scores.max(initial=0)),
-                seconds=seconds,
-            )
-            for prepared, detections in zip(batch, found, strict=True)
-        ]
 
     def _prepare(self, sample: Sample) -> _Prepared:
         letterbox = Letterbox.fit(
@@ -231,14 +174,14 @@ class YoloModel:
         """The card's size, rounded up to whole strides."""
         return -(-self._card.input_size // self._stride) * self._stride
 
-    def _pixels(self, batch: list[_Prepared]) -> torch.Tensor:
+    def _pixels(self, batch: Sequence[_Prepared]) -> torch.Tensor:
         """(B, C, h, w) in [0, 1]."""
         grey = torch.from_numpy(np.stack([one.placed for one in batch])).to(self._device)
         channels = self._network.yaml["channels"]
         return (grey.float() / 255)[:, None].expand(-1, channels, -1, -1).contiguous()
 
-    def _forward(self, pixels: torch.Tensor) -> list[_Raw]:
-        return self._read(*self._run(pixels))
+    def _forward(self, batch: Sequence[_Prepared]) -> list[_Raw]:
+        return self._read(*self._run(self._pixels(batch)))
 
     @torch.no_grad()
     def _run(self, pixels: torch.Tensor) -> tuple[Any, dict[str, Any]]:
@@ -292,13 +235,24 @@ class YoloModel:
             prototypes=prototypes,
         )
 
-    def _to_detections(self, raw: _Raw, letterbox: Letterbox) -> Detections:
-        found, kept = self._ordered(raw, letterbox)
+    def _to_detections(
+        self, raw: list[_Raw], batch: Sequence[_Prepared]
+    ) -> list[tuple[Detections, Int64s]]:
+        return [
+            self._outlined(*self._ordered(one, prepared.letterbox), one, prepared.letterbox)
+            for one, prepared in zip(raw, batch, strict=True)
+        ]
+
+    def _outlined(
+        self, found: Detections, kept: Int64s, raw: _Raw, letterbox: Letterbox
+    ) -> tuple[Detections, Int64s]:
+        """The findings with their masks, where the network has any."""
         if raw.prototypes is None:
-            return found
+            return found, kept
         coefficients = raw.coefficients[torch.from_numpy(kept).to(raw.coefficients.device)]
-        codes = decode_masks(raw.prototypes, coefficients, found.xyxy, letterbox)
-        return Detections(xyxy=found.xyxy, scores=found.scores, labels=found.labels, masks=codes)
+        return replace(
+            found, masks=decode_masks(raw.prototypes, coefficients, found.xyxy, letterbox)
+        ), kept
 
     def _ordered(self, raw: _Raw, letterbox: Letterbox) -> tuple[Detections, Int64s]:
         """Findings without masks, and the candidate that gave each."""

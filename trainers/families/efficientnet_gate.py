@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from fracture_core.class_names import negative_among
+from fracture_core.errors import ConfigError
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.efficientnet_gate import (
     EfficientNetGateArchitecture,
@@ -14,11 +15,18 @@ from fracture_core.models.efficientnet_gate import (
 from fracture_core.models.packaged import known_weights
 from fracture_core.nets.efficientnet_gate import GATED, EfficientNetGate
 from fracture_core.nets.limits import check_name
-from fracture_core.nets.mobile import MobileTrunk
+from fracture_core.nets.mobile import MOBILES, MobileTrunk
 from trainers.classification import ClassifierTrainee, stages_by_stride
 from trainers.config import TrainConfig
 from trainers.networks import checked, network_settings
-from trainers.starts import Start, open_start, packaged_name, take_over
+from trainers.starts import (
+    Start,
+    begin_trunk,
+    mobile_in,
+    open_start,
+    packaged_name,
+    take_over,
+)
 
 _KNOWN = ("name", "reduction", "hidden_width", "dropout", "stochastic_depth")
 _DEFAULT = "efficientnet_b4"
@@ -44,7 +52,8 @@ class EfficientNetGateTrainee(ClassifierTrainee):
 
 def build(config: TrainConfig, classes: tuple[str, ...], model_id: str) -> EfficientNetGateTrainee:
     """`start`: "" = random; torchvision's weights by their name for the features, or packaged
-    ones ("efficientnet_lite0:IMAGENET1K"); a model of the library or a file.
+    ones ("efficientnet_lite0:IMAGENET1K"); a model of the library or a file, of the ResNet family
+    the features of one with the same small network.
     """
     given = network_settings(config, _KNOWN)
     start_name = packaged_name(config.start, given, "name")
@@ -53,12 +62,12 @@ def build(config: TrainConfig, classes: tuple[str, ...], model_id: str) -> Effic
     imagenet = start_name if start_name in known_weights(name) else ""
     start: Start | None = None
     if config.start and not imagenet:
-        start = open_start(config.start, ("efficientnet_gate",), names="IMAGENET1K_V1")
-    known: dict[str, object] = {"name": name} if start is None else dict(start.card.architecture)
+        start = open_start(config.start, ("efficientnet_gate", "resnet"), names="IMAGENET1K_V1")
+    known = {"name": name} if start is None else _known(start)
     facts = {"weights": imagenet, "seed": config.seed, "healthy": negative_among(classes)}
     architecture = checked(EfficientNetGateArchitecture, {**known, **given, **facts})
     network = build_network(architecture, class_count=len(classes)).requires_grad_(True)
-    notes = () if start is None else take_over(network, start, classes, heads=("head.4.",))
+    notes = () if start is None else _begin(network, start, classes)
     card = ModelCard(
         model_id=model_id,
         title=f"EfficientNet with attention gate, {architecture.name}",
@@ -70,3 +79,20 @@ def build(config: TrainConfig, classes: tuple[str, ...], model_id: str) -> Effic
         architecture=architecture.model_copy(update={"weights": ""}).model_dump(mode="json"),
     )
     return EfficientNetGateTrainee(config, card, network, notes)
+
+
+def _known(start: Start) -> dict[str, object]:
+    """What the start settles of the architecture; ConfigError for features of another network."""
+    if start.card.family == "efficientnet_gate":
+        return dict(start.card.architecture)
+    name = mobile_in(start)
+    if name is None:
+        expected = f"a model of this family, or one of {', '.join(MOBILES)}"
+        raise ConfigError("start", expected=expected, found=f"a {start.card.architecture['name']}")
+    return {"name": name}
+
+
+def _begin(network: EfficientNetGate, start: Start, classes: tuple[str, ...]) -> tuple[str, ...]:
+    if start.card.family == "efficientnet_gate":
+        return take_over(network, start, classes, heads=("head.4.",))
+    return begin_trunk(network.extractor, start, classes, "extractor.")
