@@ -9,7 +9,7 @@ from fracture_core.models.fake import CARD, FakeModel
 from fracture_core.scope import Scope, check_scope
 from fracture_core.ui import case_viewer, comparing
 from fracture_core.ui.cases import Case
-from fracture_core.ui.scoping import _CONFIRMED, scope_of
+from fracture_core.ui.scoping import CONFIRMED, scope_of
 from tests.dicom_files import dicom, ramp
 from tests.test_datasets_coco import box, make_coco
 from tests.test_read_page import agreed, opened, picture, upload
@@ -75,7 +75,7 @@ def test_another_modality_is_not_read_until_the_reader_says_so(
     assert f"never seen images like this: {code}" in shown[-1]["scope"]["sentence"]
     assert shown[-1]["predictions"] == [None]
     # As the button in the viewer does.
-    app.session_state[_CONFIRMED] = {app.session_state.case.key}
+    app.session_state[CONFIRMED.key] = frozenset({app.session_state.case.key})
     app.run()
     assert calls == [1]
     assert not shown[-1]["scope"]["held_back"]

@@ -11,13 +11,15 @@ from fracture_core.errors import BadInput, WorkbenchError
 from fracture_core.settings import settings
 from fracture_core.ui.data_roots import inside_roots
 from fracture_core.ui.scoping import KINDS
+from fracture_core.ui.session import Slot
 from fracture_core.ui.text import literal
 
 if TYPE_CHECKING:
     from fracture_core.datasets import Dataset
 
 DEMO_COUNT = 60
-_AGREED = "path_agreed"
+_AGREED: Slot[str] = Slot("path_agreed", "")
+"""The path that the reader, not only the address, wants opened."""
 # Paths that opened since the server started: a link to one of them tells and does nothing new.
 _KNOWN: set[str] = set()
 
@@ -39,7 +41,7 @@ def choose_dataset(messages: DeltaGenerator, *, bound: bool = True) -> "Dataset 
     if not path:
         st.button("Make a demo data set", on_click=_make_demo_dataset, icon=":material/add:")
         return None
-    if path not in (*_KNOWN, st.session_state.get(_AGREED)):
+    if path not in (*_KNOWN, _AGREED.get()):
         _ask(path)
         return None
     try:
@@ -124,7 +126,7 @@ def _ask(path: str) -> None:
 
 
 def _agree(path: str) -> None:
-    st.session_state[_AGREED] = path
+    _AGREED.set(path)
 
 
 def _agree_to_typed() -> None:

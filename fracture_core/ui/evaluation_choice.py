@@ -18,11 +18,14 @@ from fracture_core.evaluations import (
 from fracture_core.evaluations.config import EvaluateConfig
 from fracture_core.jobs import Job, State
 from fracture_core.runs import RunFolder
-from fracture_core.ui.evaluation_form import AWAITED, new_evaluation_form
+from fracture_core.ui.evaluation_form import new_evaluation_form
 from fracture_core.ui.job_list import ICONS
+from fracture_core.ui.session import AWAITED, Slot
 from fracture_core.ui.text import literal
 
 REFRESH_SECONDS = 1.5
+_KEPT: Slot[str] = Slot("evaluation_kept", "")
+"""Why an evaluation could not be deleted."""
 
 
 def choose_evaluation(messages: DeltaGenerator, key: str = "evaluation") -> Listed | None:
@@ -97,8 +100,8 @@ def _opened(folder: str, stamp: int) -> Evaluation:
 
 def _take_finished(key: str, done: dict[str, Listed]) -> None:
     """What the reader has started is shown as soon as it is there."""
-    if st.session_state.get(AWAITED) in done:
-        st.session_state[key] = st.session_state.pop(AWAITED)
+    if AWAITED.get() in done:
+        st.session_state[key] = AWAITED.take()
 
 
 def _explain_missing(
@@ -120,7 +123,7 @@ def _explain_missing(
 
 
 def _offer_delete(listed: Listed, key: str) -> None:
-    if error := st.session_state.pop("evaluation_kept", ""):
+    if error := _KEPT.take():
         st.error(literal(error), icon=":material/error:")
     with st.popover("Delete", icon=":material/delete:"):
         st.write(f"Delete **{literal(title_of(listed))}**? Its answers cannot be had back.")
@@ -140,7 +143,7 @@ def _delete(listed: Listed, key: str) -> None:
         else:
             jobs.delete(listed.folder)
     except WorkbenchError as error:
-        st.session_state.evaluation_kept = str(error)
+        _KEPT.set(str(error))
         return
     # Nobody misses what was deleted here.
     st.session_state.pop(key, None)
@@ -170,7 +173,7 @@ def _show_under_way(polls: bool) -> None:
     except WorkbenchError as error:
         st.error(literal(str(error)), icon=":material/error:")
     listed = list_evaluations()
-    if st.session_state.get(AWAITED) in {each.name for each in listed if each.complete}:
+    if AWAITED.get() in {each.name for each in listed if each.complete}:
         st.rerun()
     under_way = [each for each in listed if not each.complete]
     if any(_is_moving(each) for each in under_way) != polls:

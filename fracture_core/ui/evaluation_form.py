@@ -21,12 +21,12 @@ from fracture_core.ui.dataset_choice import choose_dataset
 from fracture_core.ui.double_click import just_done, remember_done
 from fracture_core.ui.first_answer import first_choice
 from fracture_core.ui.model_choice import name_of
+from fracture_core.ui.session import AWAITED, forget_unless_in
 from fracture_core.ui.text import literal
 
 if TYPE_CHECKING:
     from fracture_core.datasets import Dataset
 
-AWAITED = "evaluation_awaited"
 """Under this key of the session is the name of the one that was started last."""
 ALL = "all"
 ONE_CLASS = "evaluation_one_class"
@@ -93,7 +93,7 @@ def start(config: EvaluateConfig) -> None:
     run = _left_over(config) or new_evaluation(config)
     command = (sys.executable, "-m", "fracture_core", "evaluate", "--resume", str(run.path))
     jobs.submit(run.path, command=command)
-    st.session_state[AWAITED] = run.name
+    AWAITED.set(run.name)
     remember_done(_STARTED, config)
 
 
@@ -107,7 +107,7 @@ def _is_under_way(config: EvaluateConfig) -> bool:
             except ConfigError:
                 continue
             if not job.state.is_over:
-                st.session_state[AWAITED] = each.name
+                AWAITED.set(each.name)
                 return True
     return False
 
@@ -125,8 +125,7 @@ def _left_over(config: EvaluateConfig) -> RunFolder | None:
 def _choose_model() -> ModelCard:
     library = read_library()
     cards = {card.model_id: card for card in library.cards}
-    if st.session_state.get("evaluation_model") not in cards:
-        st.session_state.pop("evaluation_model", None)
+    forget_unless_in("evaluation_model", cards)
     model_id = st.selectbox(
         "Model",
         list(cards),

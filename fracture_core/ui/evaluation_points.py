@@ -15,10 +15,12 @@ from fracture_core.models.library import points_of, read_library, store_points
 from fracture_core.models.points import Measurements, Point, Reached
 from fracture_core.operating_points import RULES, Aim, Rule
 from fracture_core.ui.evaluation_choice import stamp_of
+from fracture_core.ui.session import Slot
 from fracture_core.ui.text import literal
 
 UNDEFINED = "undefined"
-_RULES = "evaluation_rules"
+_RULES: Slot[tuple[Rule, ...]] = Slot("evaluation_rules", RULES)
+_NOTE: Slot[str] = Slot("points_note", "")
 _FIRST_BOUNDS: dict[Aim, float] = {
     "sensitivity ≥": 0.9,
     "FP per image ≤": 0.5,
@@ -75,8 +77,8 @@ def show_points(listed: Listed, evaluation: Evaluation, config: MatchConfig) -> 
     )
     if clicked and can_store:
         _store(measured, about.title)
-    if word := st.session_state.pop("points_word", ""):
-        st.toast(literal(word), icon=":material/flag:")
+    if note := _NOTE.take():
+        st.toast(literal(note), icon=":material/flag:")
 
 
 # ---- measuring ----------------------------------------------------------------------------------
@@ -127,9 +129,9 @@ def stored_points(evaluation: Evaluation, messages: DeltaGenerator) -> Measureme
 def _store(measured: Measurements, title: str) -> None:
     try:
         store_points(measured)
-        st.session_state.points_word = f"Stored with {title}."
+        _NOTE.set(f"Stored with {title}.")
     except (WorkbenchError, OSError) as error:
-        st.session_state.points_word = f"Not stored: {error}"
+        _NOTE.set(f"Not stored: {error}")
     st.rerun()
 
 
@@ -137,7 +139,7 @@ def _store(measured: Measurements, title: str) -> None:
 
 
 def _choose_rules(classifies: bool) -> tuple[Rule, ...]:
-    held: tuple[Rule, ...] = st.session_state.setdefault(_RULES, RULES)
+    held = _RULES.get()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         aims = [aim for aim in get_args(Aim) if not (classifies and aim == "FP per image ≤")]
         aim: Aim = st.selectbox("Rule", aims, key="rule_aim", width=190)
@@ -155,7 +157,7 @@ def _choose_rules(classifies: bool) -> tuple[Rule, ...]:
         rule = Rule(aim=aim, bound=0.0 if aim == "max F1" else float(bound or 0.0))
         known = rule in held
         if st.button("Add", icon=":material/add:", disabled=known) and not known:
-            st.session_state[_RULES] = (*held, rule)
+            _RULES.set((*held, rule))
             st.rerun()
         st.button("Usual rules", icon=":material/restart_alt:", on_click=_reset)
     names = [each.name for each in held]
@@ -169,7 +171,7 @@ def _key(names: Sequence[str]) -> str:
 
 
 def _reset() -> None:
-    st.session_state[_RULES] = RULES
+    _RULES.set(RULES)
 
 
 # ---- tables -------------------------------------------------------------------------------------

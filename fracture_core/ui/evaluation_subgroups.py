@@ -28,6 +28,7 @@ from fracture_core.ui.dial_view import DialState
 from fracture_core.ui.error_gallery import judged_evaluation
 from fracture_core.ui.evaluation_choice import stamp_of
 from fracture_core.ui.evaluation_dial import STATE
+from fracture_core.ui.session import forget_unless_in
 from fracture_core.ui.set_comparison_table import plain
 from fracture_core.ui.text import literal
 
@@ -118,8 +119,7 @@ def _choose_point(points: Measurements | None) -> PointOfReport:
     for point in points.points if points else ():
         if point.confidence is not None:
             confidences[point.rule] = point.confidence
-    if st.session_state.get("subgroups_at") not in confidences:
-        st.session_state.pop("subgroups_at", None)
+    forget_unless_in("subgroups_at", confidences)
     chosen = st.selectbox(
         "At",
         list(confidences),

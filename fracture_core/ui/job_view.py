@@ -11,9 +11,13 @@ from fracture_core.evaluations.folders import evaluations_of
 from fracture_core.jobs import Job, State
 from fracture_core.models.library import add_folder
 from fracture_core.ui.job_list import ICONS, duration
+from fracture_core.ui.session import Slot
 from fracture_core.ui.text import literal
 
 _LOG_LINES = 40
+
+_ERROR: Slot[str] = Slot("job_error", "")
+_NOTE: Slot[str] = Slot("job_note", "")
 
 
 def show_state(job: Job) -> None:
@@ -33,10 +37,10 @@ def show_state(job: Job) -> None:
 
 def offer_actions(job: Job) -> None:
     """The verbs that this state allows, and what came of the last one."""
-    if error := st.session_state.pop("job_error", ""):
+    if error := _ERROR.take():
         st.error(literal(error), icon=":material/error:")
-    if word := st.session_state.pop("job_word", ""):
-        st.toast(literal(word), icon=":material/inventory_2:")
+    if note := _NOTE.take():
+        st.toast(literal(note), icon=":material/inventory_2:")
     with st.container(horizontal=True):
         if not job.state.is_over and job.state is not State.STOPPING:
             _button("Stop", "stop", job, lambda: jobs.stop(job.run.path))
@@ -70,12 +74,12 @@ def _do(act: Callable[[], object]) -> None:
     try:
         act()
     except WorkbenchError as error:
-        st.session_state.job_error = str(error)
+        _ERROR.set(str(error))
 
 
 def _promote(job: Job) -> None:
     card = add_folder(job.run.path)
-    st.session_state.job_word = f"{card.title} is in the library as {card.model_id}."
+    _NOTE.set(f"{card.title} is in the library as {card.model_id}.")
 
 
 def show_result(job: Job) -> None:

@@ -12,6 +12,7 @@ from fracture_core.models.consensus_cards import FAMILY as CONSENSUS
 from fracture_core.models.families import FAMILIES
 from fracture_core.models.library import add_model, add_named
 from fracture_core.models.names import EXAMPLES
+from fracture_core.ui.session import ADDED_MODEL
 from fracture_core.ui.text import literal
 
 FROM_FILES = tuple(name for name in FAMILIES if name != "fake")
@@ -73,6 +74,6 @@ def add_to_library(act: Callable[[], ModelCard]) -> None:
         except WorkbenchError as error:
             st.error(literal(str(error)), icon=":material/gpp_bad:")
             return
-    st.session_state.model_added = card.model_id
+    ADDED_MODEL.set(card.model_id)
     st.toast(f"Added {literal(card.title)}", icon=":material/check:")
     st.rerun()

@@ -7,21 +7,21 @@ import streamlit as st
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.library import read_library
 from fracture_core.ui.first_answer import first_choice
+from fracture_core.ui.session import ADDED_MODEL, Slot, forget_unless_in
 from fracture_core.ui.text import literal
 
-_IN_ADDRESS = "model_in_address"
+_IN_ADDRESS: Slot[str] = Slot("model_in_address", "")
 
 
 def choose_model() -> ModelCard:
     """Let the reader choose in the sidebar."""
     library = read_library()
     cards = {card.model_id: card for card in library.cards}
-    if added := st.session_state.pop("model_added", None):
+    if added := ADDED_MODEL.take():
         st.session_state.model = added
     _take_from_address(cards)
     # A model that is gone since the address was written must not break the page.
-    if st.session_state.get("model") not in cards:
-        st.session_state.pop("model", None)
+    forget_unless_in("model", cards)
     first = first_choice(cards.values())
     model_id = st.selectbox(
         "Model",
@@ -44,7 +44,7 @@ def choose_model() -> ModelCard:
 def _take_from_address(cards: Mapping[str, ModelCard]) -> None:
     """A link names a model by its id; what this page has put there itself is no news."""
     named = st.query_params.get("model")
-    if named in cards and named != st.session_state.get(_IN_ADDRESS):
+    if named in cards and named != _IN_ADDRESS.get():
         st.session_state.model = named
 
 
@@ -54,7 +54,7 @@ def _put_into_address(model_id: str, *, first: str) -> None:
         st.query_params.pop("model", None)
     elif st.query_params.get("model") != model_id:
         st.query_params["model"] = model_id
-    st.session_state[_IN_ADDRESS] = model_id
+    _IN_ADDRESS.set(model_id)
 
 
 def name_of(card: ModelCard, cards: Iterable[ModelCard]) -> str:

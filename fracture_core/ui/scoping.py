@@ -9,10 +9,12 @@ from fracture_core.attributes import PART_OF, merged
 from fracture_core.models.cards import ModelCard
 from fracture_core.scope import ScopeCheck, check_scope
 from fracture_core.ui.cases import Case
+from fracture_core.ui.session import STEPPED, Slot
 from fracture_core.ui.text import literal
 
 KINDS = {"radiograph": "DX", "CT": "CT", "other": "OT"}
-_CONFIRMED = "read_anyway"
+CONFIRMED: Slot[frozenset[str]] = Slot("read_anyway", frozenset())
+"""The keys of the cases that the reader wants read outside a model's scope."""
 _VAGUE = ("extremity", "upper extremity", "lower extremity")
 _BODY_PARTS = tuple(sorted(part for part in PART_OF if part not in _VAGUE))
 
@@ -65,11 +67,11 @@ def _with_choice(case: Case, chosen: Mapping[str, str]) -> Case:
 def scope_of(card: ModelCard, case: Case) -> ScopeCheck:
     """How a case stands to a model's scope; held back only until the reader wants it read."""
     check = check_scope(card.scope, case.attributes)
-    confirmed = case.key in st.session_state.get(_CONFIRMED, ())
+    confirmed = case.key in CONFIRMED.get()
     return replace(check, held_back=check.held_back and not confirmed)
 
 
 def read_anyway(case: Case) -> None:
     """The reader wants this case read, by every model; a callback."""
-    st.session_state[_CONFIRMED] = {*st.session_state.get(_CONFIRMED, ()), case.key}
-    st.session_state.stepped = True
+    CONFIRMED.set(CONFIRMED.get() | {case.key})
+    STEPPED.set(True)

@@ -21,6 +21,7 @@ from fracture_core.ui.case_gallery import (
 from fracture_core.ui.case_links import compare_link
 from fracture_core.ui.case_pictures import DrawnBox
 from fracture_core.ui.kept_choice import keep_choice
+from fracture_core.ui.session import forget_unless_in
 from fracture_core.ui.set_comparison import Entrant
 
 if TYPE_CHECKING:
@@ -92,8 +93,7 @@ def _choose_pair(entrants: Sequence[Entrant], reference: int) -> tuple[int, int]
         return entrants[others[name]].title
 
     names = list(others)
-    if st.session_state.get("against") not in names:
-        st.session_state.pop("against", None)
+    forget_unless_in("against", names)
     keep_choice("against", names, words)
     chosen = st.segmented_control(
         f"Against {entrants[reference].title}",

@@ -6,6 +6,7 @@ from streamlit.delta_generator import DeltaGenerator
 from fracture_core.evaluations.contenders import FEWEST
 from fracture_core.ui.evaluation_banner import show_banner
 from fracture_core.ui.kept_choice import keep_choice
+from fracture_core.ui.session import forget_unless_in
 from fracture_core.ui.set_comparison import (
     Entrant,
     choose_evaluations,
@@ -53,8 +54,7 @@ def _choose_reference(entrants: list[Entrant]) -> int:
         return entrants[places[name]].title
 
     names = list(places)
-    if st.session_state.get("set_reference") not in names:
-        st.session_state.pop("set_reference", None)
+    forget_unless_in("set_reference", names)
     keep_choice("set_reference", names, words)
     chosen = st.selectbox(
         "Reference",

@@ -18,6 +18,7 @@ from fracture_core.ui.cases import Case
 from fracture_core.ui.dataset_choice import choose_dataset
 from fracture_core.ui.first_answer import DEMO_KEY
 from fracture_core.ui.scoping import ask_reader
+from fracture_core.ui.session import CASE, CASE_LIST, STEPPED, UPLOAD, UPLOAD_IDS, forget_unless_in
 from fracture_core.ui.text import literal
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def choose_case(messages: DeltaGenerator) -> Case:
 
     What could not be read is said in `messages`; what nothing tells of the case, the reader can.
     """
-    st.session_state.case_list = ("", ())
+    CASE_LIST.set(("", ()))
     source = st.segmented_control(
         "Case from",
         SOURCES,
@@ -48,11 +49,11 @@ def choose_case(messages: DeltaGenerator) -> Case:
         chosen = _from_dataset(messages)
     else:
         chosen = _demo()
-    held: Case = st.session_state.get("case") or _demo()
+    held = CASE.get() or _demo()
     # An equal case is kept as it is: the browser has its pixels already.
     if chosen is not None and _facts(chosen) != _facts(held):
         held = chosen
-    st.session_state.case = held
+    CASE.set(held)
     return ask_reader(held)
 
 
@@ -62,11 +63,11 @@ def _facts(case: Case) -> tuple[str, dict[str, str]]:
 
 def step(by: int) -> None:
     """Go `by` cases further in the list the reader chose from; a callback."""
-    key, titles = st.session_state.get("case_list", ("", ()))
+    key, titles = CASE_LIST.get()
     if titles:
         place = titles.index(st.session_state[key]) + by
         st.session_state[key] = titles[min(max(place, 0), len(titles) - 1)]
-        st.session_state.stepped = True
+        STEPPED.set(True)
 
 
 @st.cache_resource(show_spinner="Making the demo case…")
@@ -89,7 +90,7 @@ def _upload(messages: DeltaGenerator) -> Case | None:
         "DICOM is de-identified on import. Nothing leaves this machine.",
     )
     # Another page has an uploader of its own, empty at first: what was read stays.
-    opened = _opened_upload(files) if files else st.session_state.get("upload")
+    opened = _opened_upload(files) if files else UPLOAD.get()
     if opened is None:
         return None
     for error in opened.errors:
@@ -101,8 +102,8 @@ def _upload(messages: DeltaGenerator) -> Case | None:
 
 
 def _forget_upload() -> None:
-    st.session_state.upload = None
-    st.session_state.upload_ids = None
+    UPLOAD.set(None)
+    UPLOAD_IDS.set(None)
 
 
 def _opened_upload(files: Sequence[UploadedFile]) -> "Opened":
@@ -111,11 +112,12 @@ def _opened_upload(files: Sequence[UploadedFile]) -> "Opened":
         from fracture_core.imaging.opening import open_pictures
 
     ids = tuple(file.file_id for file in files)
-    if st.session_state.get("upload_ids") != ids:
+    opened = UPLOAD.get()
+    if opened is None or UPLOAD_IDS.get() != ids:
         with st.spinner("Reading…"):
-            st.session_state.upload = open_pictures([(f.name, f.getvalue()) for f in files])
-        st.session_state.upload_ids = ids
-    opened: Opened = st.session_state.upload
+            opened = open_pictures([(f.name, f.getvalue()) for f in files])
+        UPLOAD.set(opened)
+        UPLOAD_IDS.set(ids)
     return opened
 
 
@@ -173,9 +175,8 @@ def _cases(dataset: "Dataset", split: str) -> dict[str, list[str]]:
 
 def _choose_title(label: str, titles: list[str], *, key: str, bound: bool = False) -> str:
     """A list to choose from, which the viewer's keys for next and previous move as well."""
-    if st.session_state.get(key) not in titles:
-        st.session_state.pop(key, None)
-    st.session_state.case_list = (key, titles)
+    forget_unless_in(key, titles)
+    CASE_LIST.set((key, tuple(titles)))
     return st.selectbox(
         f"{label} ({len(titles):,})",
         titles,

@@ -20,6 +20,7 @@ from fracture_core.ui.comparison_choice import (
 )
 from fracture_core.ui.predicting import card_for
 from fracture_core.ui.scoping import read_anyway
+from fracture_core.ui.session import CASE_LIST, STEPPED, Slot
 from fracture_core.ui.set_comparison_page import compare_over_set
 from fracture_core.ui.sources import choose_case, show_warnings, step
 from fracture_core.ui.text import literal
@@ -28,12 +29,15 @@ from fracture_core.ui.viewing import state_in_force, write_address
 STATE = "comparing"
 DEFAULT = ViewerState()
 ONE_CASE, DATA_SET = "One case", "Over a data set"
+_MISSING: Slot[str] = Slot("pair_missing", "")
+_COMPARED: Slot[list[str]] = Slot("compared", [])
+"""The models of the last run, by place."""
 
 
 def _show_scratch_beside_tuned() -> None:
     missing = choose_scratch_and_tuned()
     if missing:
-        st.session_state.pair_missing = missing
+        _MISSING.set(missing)
     else:
         state = st.session_state.get(STATE, DEFAULT)
         st.session_state[STATE] = replace(state, mode="side_by_side", show_truth=True)
@@ -42,14 +46,14 @@ def _show_scratch_beside_tuned() -> None:
 def _follow_models(state: ViewerState, comparison: Comparison) -> ViewerState:
     """Settings of their own go with their models, not with their places."""
     now = [pane.card.model_id for pane in comparison.panes]
-    before = st.session_state.get("compared", now)
-    st.session_state.compared = now
+    before = _COMPARED.get() or now
+    _COMPARED.set(now)
     return carry_own(state, before, now)
 
 
 @st.fragment
 def _compare(comparison: Comparison) -> None:
-    if st.session_state.pop("stepped", False):
+    if STEPPED.take():
         st.rerun()
     state = state_in_force(STATE, comparable=comparison.comparable, default=DEFAULT)
     case = comparison.case
@@ -60,7 +64,7 @@ def _compare(comparison: Comparison) -> None:
         _follow_models(state, comparison),
         key="comparison",
         title=case.heading,
-        on_step=step if len(st.session_state.case_list[1]) > 1 else None,
+        on_step=step if len(CASE_LIST.get()[1]) > 1 else None,
         on_read=partial(read_anyway, case),
         is_a=comparison.is_a,
     )
@@ -90,7 +94,7 @@ def _one_case() -> None:
                 width="stretch",
                 help="The first of each in the library, with the truth beside them.",
             )
-            if missing := st.session_state.pop("pair_missing", None):
+            if missing := _MISSING.take():
                 st.info(literal(missing), icon=":material/inventory_2:")
             offer_more()
             show_notes(cards)

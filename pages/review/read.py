@@ -17,6 +17,7 @@ from fracture_core.ui.first_answer import known_answer
 from fracture_core.ui.model_choice import choose_model
 from fracture_core.ui.predicting import card_for, predict
 from fracture_core.ui.scoping import read_anyway, scope_of
+from fracture_core.ui.session import CASE_LIST, STEPPED
 from fracture_core.ui.sources import choose_case, show_warnings, step
 from fracture_core.ui.text import literal
 from fracture_core.ui.viewing import state_in_force, write_address
@@ -53,7 +54,7 @@ def _measured() -> Measurements | None:
 
 @st.fragment
 def _read(case: Case, pane: Pane, is_a: IsA) -> None:
-    if st.session_state.pop("stepped", False):
+    if STEPPED.take():
         st.rerun()
     comparable = bring_together(pane.card.classes, case.classes, is_a=is_a).share
     state = case_viewer(
@@ -63,7 +64,7 @@ def _read(case: Case, pane: Pane, is_a: IsA) -> None:
         state_in_force(STATE, comparable=comparable, default=DEFAULT),
         key="reading",
         title=case.heading,
-        on_step=step if len(st.session_state.case_list[1]) > 1 else None,
+        on_step=step if len(CASE_LIST.get()[1]) > 1 else None,
         on_explain=partial(_explain, case, pane),
         on_read=partial(read_anyway, case),
         explanations=known(case, [pane.card]),
