@@ -15,7 +15,7 @@ from fracture_core.errors import WeightsError
 from fracture_core.models import library
 from fracture_core.models.checkpoints import process, yolo
 from fracture_core.models.checkpoints.process import Kind, read_contents
-from fracture_core.models.families import FAMILIES
+from fracture_core.models.families import installed
 from fracture_core.models.state_dicts import fit, read_state
 from fracture_core.models.yolo_architectures import _CHECKS
 from fracture_core.settings import settings
@@ -23,7 +23,7 @@ from tests.hostile_files import CHECKPOINTS, NETWORKS, SAFETENSORS, pack
 from tests.torchvision_files import resnet
 
 ROOT = Path(__file__).parents[1]
-WEIGHT_FAMILIES = sorted(name for name in FAMILIES if name not in {"fake", "consensus"})
+WEIGHT_FAMILIES = sorted(name for name in installed().families if name not in {"fake", "consensus"})
 # Of the reader's own time, which others who want the processor do not lengthen.
 MOST_SECONDS = 3.0
 

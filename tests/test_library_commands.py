@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from fracture_core.cli import app
 from fracture_core.errors import ConfigError, WeightsError
 from fracture_core.models import library
-from fracture_core.models.names import EXAMPLES, family_of
+from fracture_core.models.families import family_of, installed
 from fracture_core.models.speed import measure
 from tests.yolo_files import picture, sample, save_checkpoint, yolo_network
 
@@ -75,10 +75,16 @@ def test_the_built_in_model_stays() -> None:
         library.rename_model("fake", "Real")
 
 
-FAMILIES_OF_EXAMPLES = ["hf_detr", "faster_rcnn", "efficientnet_gate", "resnet", "yolo"]
-
-
-@pytest.mark.parametrize(("name", "family"), list(zip(EXAMPLES, FAMILIES_OF_EXAMPLES, strict=True)))
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [
+        *((each.example, each.name) for each in installed().families.values() if each.example),
+        ("scratch:random", "scratch_detr"),
+        ("facebook/detr-resnet-50", "hf_detr"),
+        ("rt_detr:tiny", "hf_detr"),
+        ("YOLO11N.YML", "yolo"),
+    ],
+)
 def test_every_kind_of_name_has_its_family(name: str, family: str) -> None:
     assert family_of(name) == family
 

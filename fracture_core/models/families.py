@@ -1,32 +1,136 @@
-"""The model families there are, each in a module that is imported on first use.
+"""The model families there are, each declared here and imported on first use.
 
-A family's module declares its class, which keeps `Family`, as `ADAPTER`.
+A family of another package comes in by its entry point in the group `fracture_core.families`, which
+names a `ModelFamily` (see `fracture_core.extensions`).
 """
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
 
 from fracture_core import importing
 from fracture_core.errors import ConfigError
+from fracture_core.extensions import load_extensions
 from fracture_core.models.base import Family
 
-FAMILIES: dict[str, str] = {
-    "consensus": "fracture_core.models.consensus",
-    "efficientnet_gate": "fracture_core.models.efficientnet_gate",
-    "fake": "fracture_core.models.fake",
-    "faster_rcnn": "fracture_core.models.faster_rcnn",
-    "resnet": "fracture_core.models.resnet",
-    "yolo": "fracture_core.models.yolo",
-    "hf_detr": "fracture_core.models.hf_detr",
-    "scratch_detr": "fracture_core.models.scratch_detr",
-}
+GROUP = "fracture_core.families"
 
 
-def check_family(name: str) -> None:
-    """Raises ConfigError for a family that is not known; imports nothing."""
-    if name not in FAMILIES:
-        raise ConfigError(name, expected=f"a model family ({', '.join(FAMILIES)})", found="none")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFamily:
+    """One family, told without importing it.
+
+    `name` as cards have it · `module` declares the class, which keeps `Family`, as `ADAPTER` ·
+    `names` a pattern of the whole names that its `from_name` takes, "" = none · `example` one of
+    them · `takes_files` whether its `describe` makes a card of a weights file · `has_gate` whether
+    it offers `explain_gate` · `trainer` the module whose `build` makes what the training loop
+    trains, "" = the loop does not train it.
+    """
+
+    name: str
+    module: str
+    names: str = ""
+    example: str = ""
+    takes_files: bool = True
+    has_gate: bool = False
+    trainer: str = ""
+
+
+_OURS: tuple[ModelFamily, ...] = (
+    ModelFamily(name="consensus", module="fracture_core.models.consensus"),
+    ModelFamily(
+        name="efficientnet_gate",
+        module="fracture_core.models.efficientnet_gate",
+        names=r"efficientnet_.*",
+        example="efficientnet_b4:IMAGENET1K_V1",
+        has_gate=True,
+        trainer="trainers.families.efficientnet_gate",
+    ),
+    ModelFamily(name="fake", module="fracture_core.models.fake", takes_files=False),
+    ModelFamily(
+        name="faster_rcnn",
+        module="fracture_core.models.faster_rcnn",
+        names=r"fasterrcnn_.*",
+        example="fasterrcnn_resnet50_fpn:COCO_V1",
+        trainer="trainers.families.faster_rcnn",
+    ),
+    ModelFamily(
+        name="resnet",
+        module="fracture_core.models.resnet",
+        names=r"resnet.*",
+        example="resnet50:IMAGENET1K_V2",
+        trainer="trainers.families.resnet",
+    ),
+    ModelFamily(
+        name="yolo",
+        module="fracture_core.models.yolo",
+        names=r"(?i:.*\.ya?ml)",
+        example="yolo11n.yaml",
+    ),
+    ModelFamily(
+        name="scratch_detr",
+        module="fracture_core.models.scratch_detr",
+        names=r"scratch:.*",
+        example="scratch:tiny",
+        trainer="trainers.families.scratch_detr",
+    ),
+    ModelFamily(
+        name="hf_detr",
+        module="fracture_core.models.hf_detr",
+        # "owner/model" on the hub, "architecture:random" for random weights.
+        names=r"(?a:\w[\w.\-]*/\w[\w\-]*)|.*:(random|small|tiny)",
+        example="facebook/detr-resnet-50",
+        trainer="trainers.families.hf_detr",
+    ),
+)
+"""In the order in which names are tried."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installed:
+    """All families by name, our own first · `broken` a sentence of each that cannot be loaded."""
+
+    families: Mapping[str, ModelFamily]
+    broken: tuple[str, ...]
+
+
+@cache
+def installed() -> Installed:
+    """Our families and those of other packages; looked for once a process."""
+    ours = {each.name: each for each in _OURS}
+    others = load_extensions(GROUP, ModelFamily, ours)
+    families = ours | {each.name: each for each in others.found}
+    return Installed(families=families, broken=others.broken)
+
+
+def find_family(name: str) -> ModelFamily:
+    """The declaration of a family; raises ConfigError for one that is not known."""
+    families = installed().families
+    if name not in families:
+        raise ConfigError(name, expected=f"a model family ({', '.join(families)})", found="none")
+    return families[name]
 
 
 def family(name: str) -> Family:
     """The family's class, imported with its libraries on first use, by one thread at a time."""
-    check_family(name)
-    found: Family = importing.load(FAMILIES[name]).ADAPTER
+    found: Family = importing.load(find_family(name).module).ADAPTER
     return found
+
+
+def examples() -> tuple[str, ...]:
+    """Names that are neither in the library nor a file, one of each kind."""
+    return tuple(each.example for each in installed().families.values() if each.example)
+
+
+def family_of(name: str) -> str:
+    """The family that knows a name; ConfigError where none does."""
+    for each in installed().families.values():
+        if each.names and re.fullmatch(each.names, name):
+            return each.name
+    raise ConfigError(
+        name,
+        expected="a model of the library, a .pt file or a known name",
+        found="none of these",
+        advice=f"Names look like {', '.join(examples())}.",
+    )

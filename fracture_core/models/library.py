@@ -24,8 +24,7 @@ from fracture_core.models.consensus_cards import (
     ConsensusArchitecture,
     check_members,
 )
-from fracture_core.models.families import check_family, family
-from fracture_core.models.names import family_of
+from fracture_core.models.families import family, family_of, find_family
 from fracture_core.models.points import (
     Measurements,
     forget_points,
@@ -110,7 +109,7 @@ def add_model(
     The id is the file's name where none is given, with a number behind it where that is taken.
     Where anything fails the library is as before.
     """
-    check_family(family_name)
+    find_family(family_name)
     is_folder = file.is_dir() and family_name == "hf_detr"
     if not (file.is_file() or is_folder):
         found = "a folder" if file.is_dir() else "no such file"

@@ -3,12 +3,12 @@
 from pydantic import BaseModel
 
 from fracture_core.models.cards import ModelCard
-from fracture_core.models.families import FAMILIES
+from fracture_core.models.families import installed
 from fracture_core.models.library import read_library
 
 
 class Listing(BaseModel):
-    """`broken` says of each unusable folder what is wrong with it."""
+    """`broken` says of each unusable folder, and of each unusable package, what is wrong."""
 
     families: tuple[str, ...]
     models: tuple[ModelCard, ...]
@@ -17,11 +17,11 @@ class Listing(BaseModel):
 
 def listing() -> Listing:
     """What the library holds now."""
-    library = read_library()
+    library, found = read_library(), installed()
     return Listing(
-        families=tuple(FAMILIES),
+        families=tuple(found.families),
         models=library.cards,
-        broken=tuple(str(error) for error in library.broken),
+        broken=(*(str(error) for error in library.broken), *found.broken),
     )
 
 

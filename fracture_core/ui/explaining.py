@@ -21,6 +21,7 @@ from fracture_core.errors import WorkbenchError
 from fracture_core.explanations import Explanation, Faithfulness, explain
 from fracture_core.models.base import Model
 from fracture_core.models.cards import ModelCard
+from fracture_core.models.families import installed
 from fracture_core.types import Heatmap, Prediction, Sample
 from fracture_core.ui.case_viewer import Asked, ExplanationLink, What
 from fracture_core.ui.cases import Case
@@ -30,7 +31,6 @@ from fracture_core.ui.routes import Json, share_answer, share_map
 MOST_KEPT = 150
 MOST_WAITING = 8
 SEED = 0
-_GATED_FAMILIES = ("efficientnet_gate",)
 _ONE_AT_A_TIME = threading.Lock()
 _LOG = logging.getLogger(__name__)
 
@@ -146,7 +146,8 @@ def _answers() -> _Answers:
 
 def offers_gate(card: ModelCard) -> bool:
     """Whether a model has an attention gate to show beside its map."""
-    return card.family in _GATED_FAMILIES
+    known = installed().families.get(card.family)
+    return known is not None and known.has_gate
 
 
 def ask(

@@ -9,13 +9,10 @@ import streamlit as st
 from fracture_core.errors import WorkbenchError
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.consensus_cards import FAMILY as CONSENSUS
-from fracture_core.models.families import FAMILIES
+from fracture_core.models.families import examples, installed
 from fracture_core.models.library import add_model, add_named
-from fracture_core.models.names import EXAMPLES
 from fracture_core.ui.session import ADDED_MODEL
 from fracture_core.ui.text import literal
-
-FROM_FILES = tuple(name for name in FAMILIES if name != "fake")
 
 
 def add_from_file() -> None:
@@ -30,7 +27,8 @@ def add_from_file() -> None:
             "whose members are here. Only tensors and the architecture are read; nothing is "
             "executed.",
         )
-        family_name = st.selectbox("Family", FROM_FILES, index=FROM_FILES.index("yolo"))
+        families = [each.name for each in installed().families.values() if each.takes_files]
+        family_name = st.selectbox("Family", families, index=families.index("yolo"))
         names = st.text_input(
             "Classes, separated by commas", help="Empty: as the file says, or numbered."
         )
@@ -59,8 +57,8 @@ def add_from_name() -> None:
     """A form for a name such as a hub id."""
     st.caption("Weights come from the local cache, or are fetched once where there is a network.")
     with st.form("add-name", border=False):
-        name = st.text_input("Name", placeholder=EXAMPLES[0])
-        st.caption("Such as " + ", ".join(f"`{example}`" for example in EXAMPLES))
+        name = st.text_input("Name", placeholder=examples()[0])
+        st.caption("Such as " + ", ".join(f"`{example}`" for example in examples()))
         sent = st.form_submit_button("Add", icon=":material/add:", type="primary")
     if sent and name.strip():
         add_to_library(lambda: add_named(name.strip()))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
-from fracture_core.models.families import FAMILIES
+from fracture_core.models.families import installed
 from tests.hostile_files import CHECKPOINTS
 
 ROOT = Path(__file__).parents[2]
@@ -54,7 +54,7 @@ def test_the_server_goes_on_answering(
 ) -> None:
     address = serve(ROOT / "streamlit_app.py")
     page.goto(f"{address}/library")
-    families = [name for name in FAMILIES if name not in {"fake", "consensus"}]
+    families = [name for name in installed().families if name not in {"fake", "consensus"}]
     for number, family in enumerate(families):
         add(page, CHECKPOINTS[NAMES](tmp_path / f"a{number}"), family)
     # A family's library is imported by now; what is left is the file.
