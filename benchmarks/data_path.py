@@ -26,7 +26,8 @@ from benchmarks.rows import Row
 from fracture_core.datasets import open_dataset
 from fracture_core.demo.layouts import write_demo
 from fracture_core.settings import settings
-from trainers.config import Augment, make_config
+from trainers.config import Augment
+from trainers.config_files import make_config
 from trainers.packed import Packed
 from trainers.packing import pack_split
 from trainers.sources import Source

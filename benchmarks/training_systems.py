@@ -18,7 +18,8 @@ from benchmarks.training_data import write_pictures, write_slices
 from fracture_core.datasets import open_dataset
 from fracture_core.runs import RunFolder
 from trainers.classification import ClassifierTrainee
-from trainers.config import TrainConfig, read_config
+from trainers.config import TrainConfig
+from trainers.config_files import read_config
 from trainers.families import build_trainee
 from trainers.label_map import class_names
 from trainers.loop import Loop
@@ -35,7 +36,7 @@ Changes = Mapping[str, object]
 _ALWAYS: Mapping[str, Changes] = {
     "R1": {"start": "", "network.auxiliary_loss": False},
     "R2": {"start": "", "second_phase": None},
-    "R4": {"start": "", "class_multipliers": {}},
+    "R4": {"start": "", "classification.class_multipliers": {}},
 }
 _RECIPES = {
     "R1": "r1-detr",

@@ -15,10 +15,12 @@ from fracture_core.files import hash_file
 from fracture_core.models.cards import ModelCard, write_card
 from fracture_core.models.library import list_cards
 from fracture_core.settings import settings
+from fracture_core.ui.training_network import name_of
+from fracture_core.ui.training_settings import BASIC, grouped, settings_of
 from tests.dial_evaluations import simulated
 from tests.stored_evaluations import store
-from trainers.config import read_config
-from trainers.recipes import find_recipe
+from trainers.config_files import read_config
+from trainers.recipes import RECIPES, find_recipe
 from trainers.running import make_run
 
 APP = Path(__file__).parents[1] / "streamlit_app.py"
@@ -150,39 +152,109 @@ def test_a_disk_that_is_full_is_said_and_the_page_stays_up(demo, no_trainer, mon
     assert app.dataframe[0].value["State"].tolist() == ["succeeded"]
 
 
-def open_launch(demo: Path) -> AppTest:
+def open_launch(demo: Path, recipe: str = "r3-detr-scratch") -> AppTest:
     app = AppTest.from_file(str(PAGES / "launch.py"), default_timeout=60)
     app.session_state["path"] = app.session_state["path_agreed"] = str(demo)
-    app.session_state["recipe"] = "r3-detr-scratch"
+    app.session_state["recipe"] = recipe
     return app.run()
 
 
 def test_the_dials_begin_where_the_recipe_does(demo):
     app = open_launch(demo)
     assert not app.exception
-    assert by_label(app.number_input, "epochs").value == 100
-    assert by_label(app.text_input, "lr").value == "0.0001"
-    assert by_label(app.text_input, "scale").value == "[0.6, 1.0]"
+    assert by_label(app.number_input, "Epochs").value == 100
+    assert by_label(app.text_input, "Learning rate").value == "0.0001"
+    assert by_label(app.text_input, "Scale").value == "[0.6, 1.0]"
+    assert by_label(app.number_input, "Queries").value == 4
     assert by_label(app.button, "Start training").disabled
 
 
-def test_every_setting_has_a_dial_with_its_help(demo):
-    from trainers.config import TrainConfig
+def dials(app: AppTest) -> set[str]:
+    return {
+        each.label for each in (*app.number_input, *app.text_input, *app.selectbox, *app.toggle)
+    }
 
-    app = open_launch(demo)
-    shown = [*app.number_input, *app.text_input, *app.selectbox, *app.toggle]
-    labels = {each.label for each in shown}
-    hidden = {"recipe", "family", "data", "classes", "augment", "second_phase", "start"}
-    wanted = {name.replace("_", " ") for name in set(TrainConfig.model_fields) - hidden}
-    assert wanted <= labels
-    assert by_label(app.number_input, "patience").help
+
+def headings(app: AppTest) -> list[str]:
+    return [each.value.strip("*") for each in app.markdown if each.value.startswith("**")]
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_setting_of_the_family_stands_under_one_heading(recipe):
+    config = find_recipe(recipe).config("", {})
+    placed = [name for members in grouped(config).values() for name in members]
+    assert len(placed) == len(set(placed))
+    elsewhere = {"recipe", "family", "data", "classes", "start", *BASIC, name_of(config)}
+    elsewhere |= set(config.unused) | {"second_phase"}
+    assert set(placed) | elsewhere == set(settings_of(config)) | elsewhere
+    assert not set(placed) & elsewhere
+
+
+@pytest.mark.parametrize(
+    ("recipe", "own", "foreign"),
+    [
+        ("r3-detr-scratch", {"No-object weight", "GIoU weight", "Queries"}, {"NMS IoU", "Mosaic"}),
+        ("r5-yolo-detect", {"NMS IoU", "Mosaic", "DFL weight"}, {"No-object weight", "Fused"}),
+        ("r5-resnet", {"Class multipliers", "Focal gamma (γ)"}, {"Match IoU", "L1 weight"}),
+        ("r2-faster-rcnn", {"NMS IoU", "Finest anchors (px)"}, {"Focal share", "Queries"}),
+        ("r1-detr", {"L1 weight", "Auxiliary losses"}, {"NMS IoU", "Class multipliers"}),
+    ],
+)
+def test_only_what_the_recipes_family_has_is_shown(demo, recipe, own, foreign):
+    app = open_launch(demo, recipe)
+    assert not app.exception
+    assert own <= dials(app)
+    assert not foreign & dials(app)
+    assert headings(app)[:2] == ["Data", "Network"]
+    assert all(each.help for each in app.number_input)
 
 
 def test_a_setting_that_cannot_be_is_said_at_once(demo):
     app = open_launch(demo)
-    by_label(app.text_input, "monitor").set_value("auc").run()
-    assert "monitor" in app.error[0].value
+    by_label(app.text_input, "Scale").set_value("[2, 1]").run()
+    assert "scale" in app.error[0].value
     assert not [each for each in app.button if each.label == "Start training"]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "network", "before", "after"),
+    [
+        ("r3-detr-scratch", "resnet18", "IMAGENET1K_V2", "IMAGENET1K_V1"),
+        ("r3-detr-scratch", "resnet101", "IMAGENET1K_V2", "IMAGENET1K_V2"),
+        ("r3-detr-scratch", "mobilenet_v2", "IMAGENET1K_V2", "mobilenet_v2:IMAGENET1K"),
+        ("r4-efficientnet-gate", "efficientnet_b0", "IMAGENET1K_V1", "IMAGENET1K_V1"),
+        ("r2-faster-rcnn", "fasterrcnn_light", "COCO_V1", "efficientnet_lite0:IMAGENET1K"),
+        ("r5-yolo-detect", "yolo11n.yaml", "yolov8x.pt", "yolo11n.pt"),
+        ("r5-yolo-segment", "yolo11s-seg.yaml", "yolov8n-seg.pt", "yolo11s-seg.pt"),
+        ("r5-resnet", "resnet18", "", ""),
+        ("r1-detr", "rt_detr:small", "facebook/detr-resnet-50", "mobilenet_v2:IMAGENET1K"),
+    ],
+)
+def test_the_start_follows_the_network(demo, recipe, network, before, after):
+    app = open_launch(demo, recipe)
+    assert by_label(app.selectbox, "Begin from").value == before
+    by_label(app.selectbox, "Network").set_value(network).run()
+    assert not app.exception
+    assert not app.error
+    assert by_label(app.selectbox, "Begin from").value == after
+
+
+def test_the_start_follows_the_recipe(demo):
+    app = open_launch(demo)
+    by_label(app.selectbox, "Recipe").set_value("r5-yolo-detect").run()
+    assert by_label(app.selectbox, "Begin from").value == "yolov8x.pt"
+    by_label(app.selectbox, "Recipe").set_value("r1-detr").run()
+    assert by_label(app.selectbox, "Begin from").value == "facebook/detr-resnet-50"
+
+
+def test_a_start_of_ones_own_stays_when_the_network_changes(demo):
+    app = open_launch(demo)
+    # Typed in: the test's selectbox takes options only.
+    app.session_state["r3-detr-scratch-start"] = "models/own"
+    app.run()
+    by_label(app.selectbox, "Network").set_value("resnet18").run()
+    assert not app.exception
+    assert by_label(app.selectbox, "Begin from").value == "models/own"
 
 
 @pytest.fixture
@@ -199,7 +271,7 @@ def went(monkeypatch):
 
 def test_a_start_makes_one_run_with_the_settings_of_the_page(demo, no_trainer, went):
     app = open_launch(demo)
-    by_label(app.number_input, "epochs").set_value(7).run()
+    by_label(app.number_input, "Epochs").set_value(7).run()
     by_label(app.button, "Check before the start").click().run()
     by_label(app.button, "Start training").click().run()
     assert not app.exception
@@ -213,14 +285,14 @@ def test_a_start_makes_one_run_with_the_settings_of_the_page(demo, no_trainer, w
     assert [job.name for job in jobs.list_jobs()] == [run.name]
     assert went == ["pages/train/jobs.py"] * 2
     # What was checked is not what is asked for any more.
-    by_label(app.number_input, "epochs").set_value(8).run()
+    by_label(app.number_input, "Epochs").set_value(8).run()
     assert by_label(app.button, "Start training").disabled
 
 
 def test_what_was_typed_last_counts_though_start_is_clicked_at_once(demo, no_trainer, went):
     app = open_launch(demo)
     by_label(app.button, "Check before the start").click().run()
-    by_label(app.number_input, "epochs").set_value(8)
+    by_label(app.number_input, "Epochs").set_value(8)
     by_label(app.button, "Start training").click().run()
     # It was checked with other settings.
     assert not list(settings().runs.glob("r3*"))

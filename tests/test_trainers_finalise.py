@@ -22,8 +22,9 @@ from fracture_core.runs import RunFolder, new_run
 from fracture_core.settings import settings
 from fracture_core.types import Detections, Prediction, Sample
 from tests.trainee_networks import build
-from trainers.config import TrainConfig, make_config
-from trainers.config import read_config as read_train_config
+from trainers.config import TrainConfig
+from trainers.config_files import make_config
+from trainers.config_files import read_config as read_train_config
 from trainers.finalise import finalise
 from trainers.journal import Journal
 from trainers.label_map import counts_as_one, label_map

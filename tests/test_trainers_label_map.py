@@ -6,6 +6,7 @@ import pytest
 
 from fracture_core.errors import ConfigError
 from trainers.config import TrainConfig
+from trainers.family_configs import FasterRcnnConfig
 from trainers.label_map import label_map
 
 KINDS = ("wrist positive", "elbow positive", "metal")
@@ -20,7 +21,7 @@ class Named:
 
 
 def config(**asked: object) -> TrainConfig:
-    return TrainConfig.model_validate({"family": "faster_rcnn", "data": "d", "epochs": 1, **asked})
+    return FasterRcnnConfig.model_validate({"data": "d", "epochs": 1, **asked})
 
 
 def test_classes_that_count_as_another_are_learned_as_that_one() -> None:

@@ -25,7 +25,7 @@ from fracture_core.runs import RunFolder, open_run
 from fracture_core.scope import SYNTHETIC
 from trainers import checkpoints, running
 from trainers.checkpoints import BEST, LAST, load_state
-from trainers.config import TrainConfig, write_config
+from trainers.config_files import write_config
 from trainers.families import build_trainee
 from trainers.journal import Journal
 from trainers.label_map import class_names
@@ -83,7 +83,7 @@ def make_detector_run(demo: Path, path: Path, **changes: object) -> RunFolder:
 
 
 def build_loop(run: RunFolder, stop=lambda: False) -> Loop:
-    from trainers.config import read_config
+    from trainers.config_files import read_config
 
     config = read_config(run.config)
     dataset = open_dataset(config.data)
@@ -469,11 +469,11 @@ def test_what_cannot_work_is_known_before_training(changes, words, demo, tmp_pat
 
 
 def test_classes_that_have_changed_are_known_before_training(demo, tmp_path):
-    from trainers.config import read_config
+    from trainers.config_files import read_config
 
     run = make_detector_run(demo, tmp_path / "run")
     config = read_config(run.config).model_copy(update={"classes": ("wrist",)})
-    write_config(TrainConfig.model_validate(config.model_dump()), run.config)
+    write_config(type(config).model_validate(config.model_dump()), run.config)
     with pytest.raises(Exception, match=r"made for \(wrist\), found fracture"):
         train_run(run)
 

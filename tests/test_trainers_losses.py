@@ -13,7 +13,7 @@ from fracture_core.models.hf_architectures import ARCHITECTURES
 from tests.trainee_networks import CLASSES, DETECTORS, build, make_batch, without_truth
 from trainers.batches import NOTHING, Batch
 from trainers.classification import ClassifierTrainee, HybridLoss
-from trainers.config import make_config
+from trainers.config_files import make_config
 from trainers.families import build_trainee
 from trainers.trainee import Trainee
 

@@ -21,7 +21,8 @@ from fracture_core.models.detr_inputs import DetrInput
 from fracture_core.models.families import family
 from fracture_core.settings import settings
 from trainers import pack_writing
-from trainers.config import FINDINGS_CLASSES, TrainConfig, make_config
+from trainers.config import FINDINGS_CLASSES, TrainConfig
+from trainers.config_files import make_config
 from trainers.label_map import class_names, label_map
 from trainers.packed import FACTS, PIXELS, TRUTH, Packed
 from trainers.packing import chosen_samples, pack, pack_split

@@ -17,10 +17,11 @@ from fracture_core.models.state_dicts import save_state
 from fracture_core.settings import settings
 from tests.packaged_weights import install
 from tests.trainee_networks import CLASSES, TINY, build, make_batch
-from trainers.config import TrainConfig
 from trainers.families.faster_rcnn import build as build_faster_rcnn
 from trainers.families.resnet import build as build_resnet
+from trainers.family_configs import FasterRcnnConfig, ResNetConfig
 from trainers.fixed_norms import FixedNorm, fix_norms
+from trainers.networks import FasterRcnnNetwork, ResNetNetwork
 from trainers.trainee import Trainee
 
 HEADS = {
@@ -263,7 +264,7 @@ def test_anchors_of_the_light_faster_rcnn() -> None:
     assert isinstance(light, dict)
     assert light["anchor_sizes_px"] == [12, 24, 48]
     assert trainee(make_batch())["loss"].isfinite()
-    with pytest.raises(ConfigError, match=r"network\.levels: expected a whole number from 1 to 4"):
+    with pytest.raises(ConfigError, match=r"network\.levels: .* less than or equal to 4"):
         build("faster_rcnn", network={"levels": 5})
 
 
@@ -355,17 +356,15 @@ def test_fixed_norms_are_the_norms_they_replace() -> None:
 
 
 def test_a_light_faster_rcnn_begins_from_a_resnet_of_other_classes() -> None:
-    config = TrainConfig(
-        family="resnet", data="", input_size=64, network={"name": "resnet18", "width": 8}
-    )
+    network = ResNetNetwork(name="resnet18", width=8)
+    config = ResNetConfig(data="", input_size=64, network=network)
     trunk = build_resnet(config, ("healthy", "fracture"), "patches")
     trunk.wrap(trunk.network).save(settings().models / "patches")
-    light = TrainConfig(
-        family="faster_rcnn",
+    light = FasterRcnnConfig(
         data="",
         input_size=64,
         start="patches",
-        network={"name": "fasterrcnn_light", "pyramid_width": 16},
+        network=FasterRcnnNetwork(name="fasterrcnn_light", pyramid_width=16),
     )
     trainee = build_faster_rcnn(light, CLASSES, "light")
     own, given = trainee.network.backbone.body.state_dict(), trunk.network.state_dict()

@@ -28,7 +28,9 @@ from fracture_core.settings import settings
 from fracture_core.types import Detections
 from tests.yolo_files import CLASSES, save_checkpoint, yolo_network
 from trainers.checkpoints import load_state
-from trainers.config import Augment, TrainConfig, make_config
+from trainers.config import Augment
+from trainers.config_files import make_config
+from trainers.family_configs import YoloConfig
 from trainers.journal import Journal
 from trainers.label_map import label_map
 from trainers.packing import chosen_samples
@@ -57,13 +59,15 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_demo(folder, count=12, seed=1, format="yolo", size=(160, 192))
 
 
-def config_of(data: Path, network: dict[str, Any], **changes: Any) -> TrainConfig:
+def config_of(data: Path, network: dict[str, Any], **changes: Any) -> YoloConfig:
     few = {"input_size": 96, "epochs": 2, "batch": 4, "monitor": "loss", "valid_split": "train"}
     values = {"family": "yolo", "data": str(data), "network": network, **few, **changes}
-    return make_config(values, "a test")
+    config = make_config(values, "a test")
+    assert isinstance(config, YoloConfig)
+    return config
 
 
-def train(config: TrainConfig, run: RunFolder, stop: Callable[[], bool] = bool) -> Model | None:
+def train(config: YoloConfig, run: RunFolder, stop: Callable[[], bool] = bool) -> Model | None:
     with Journal(run) as journal:
         return fit(config, open_dataset(Path(config.data)), run, journal, stop)
 
@@ -347,8 +351,9 @@ def _spoil_forward(monkeypatch: pytest.MonkeyPatch, *, at: int, make: Callable[[
             {"network": {**DETECT, "mosaics": 1.0}},
             r"network\.mosaics: .* There are: name, .*mosaic",
         ),
-        ({"network": {**DETECT, "mosaic": 3.0}}, "values that Ultralytics takes"),
-        ({"network": {**DETECT, "box": "big"}}, "values that Ultralytics takes"),
+        ({"network": {**DETECT, "mosaic": 3.0}}, r"network\.mosaic: .* less than or equal to 1"),
+        ({"network": {**DETECT, "box": "big"}}, r"network\.box: .* valid number"),
+        ({"lr": 2.0}, "values that Ultralytics takes"),
         ({"network": {"name": "yolov8n-pose.yaml"}}, "detects or segments"),
         ({"network": {"name": "yolov99.yaml"}}, "an architecture of Ultralytics"),
         ({"network": {}}, r"network\.name: expected an architecture"),

@@ -7,7 +7,8 @@ import torch
 
 from fracture_core.types import Sample
 from trainers.batches import NOTHING, Batch
-from trainers.config import TrainConfig, make_config
+from trainers.config import TrainConfig
+from trainers.config_files import make_config
 from trainers.families import build_trainee
 from trainers.trainee import Trainee
 

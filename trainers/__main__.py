@@ -19,7 +19,7 @@ RecipeOption = Annotated[str, typer.Option(help="One of `python -m trainers reci
 DataOption = Annotated[Path, typer.Option(help="The data set: a file or a folder.")]
 ChangeOption = Annotated[
     list[str] | None,
-    typer.Option("--set", help="key=value, such as epochs=5 or augment.flip=0.5; repeatable."),
+    typer.Option("--set", help="key=value, such as epochs=5 or network.width=32; repeatable."),
 ]
 
 

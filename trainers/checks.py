@@ -7,11 +7,10 @@ import torch
 from fracture_core.datasets import Dataset
 from fracture_core.datasets.base import SplitCounts
 from fracture_core.errors import ConfigError, DatasetError
-from fracture_core.models.cards import ModelCard
 from fracture_core.runs import RunFolder
 from trainers.checkpoints import check_room
-from trainers.config import MONITORS, TrainConfig
-from trainers.label_map import CLASSIFIERS
+from trainers.config import TrainConfig
+from trainers.family_configs import ClassifierConfig
 from trainers.trainee import Trainee
 
 # Weights and the optimiser's two moments in each of two checkpoints, and the weights once more.
@@ -35,7 +34,7 @@ def check_data(config: TrainConfig, dataset: Dataset) -> None:
     counts = dataset.summary()
     for name in (config.train_split, config.valid_split):
         _check_split(dataset, counts, name)
-    if config.family in CLASSIFIERS:
+    if isinstance(config, ClassifierConfig):
         return
     for name, use in ((config.train_split, "learns from"), (config.valid_split, "is judged by")):
         if sum(counts[name].boxes.values()) == 0:
@@ -55,26 +54,23 @@ def check_classes(config: TrainConfig, classes: tuple[str, ...]) -> None:
             found=", ".join(classes),
             advice="Make a new run for the data set as it is now.",
         )
-    unknown = set(config.class_multipliers) - set(classes)
+    if not isinstance(config, ClassifierConfig):
+        return
+    unknown = set(config.classification.class_multipliers) - set(classes)
     if unknown:
         raise ConfigError(
-            "class_multipliers",
+            "classification.class_multipliers",
             expected=f"names of classes ({', '.join(classes)})",
             found=", ".join(sorted(unknown)),
-            advice="Without any: --set 'class_multipliers={}'.",
+            advice="Without any: --set 'classification.class_multipliers={}'.",
         )
 
 
-def check_monitor(config: TrainConfig, card: ModelCard) -> None:
+def check_monitor(config: TrainConfig) -> None:
     """Raises ConfigError where the watched figure does not exist for this kind of network."""
-    classifies = {"accuracy", "balanced_accuracy", "macro_f1", "weighted_f1"}
-    masks = {"mask_ap", "mask_ap50"}
-    usable = set(MONITORS) - classifies - (set() if card.task == "segment" else masks)
-    if card.task == "classify":
-        usable = classifies | {"loss"}
     for phase in config.phases:
-        if phase.monitor not in usable:
-            expected = f"one of {', '.join(sorted(usable))} for {card.family}"
+        if phase.monitor not in config.monitors:
+            expected = f"one of {', '.join(sorted(config.monitors))} for {config.family}"
             raise ConfigError("monitor", expected=expected, found=phase.monitor)
 
 

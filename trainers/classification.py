@@ -10,7 +10,7 @@ from torch.nn import functional
 from fracture_core.errors import ConfigError
 from fracture_core.models.cards import ModelCard
 from trainers.batches import NOTHING, Batch
-from trainers.config import TrainConfig
+from trainers.family_configs import ClassifierConfig
 from trainers.pixels import Normalise
 from trainers.trainee import Losses, Trainee
 
@@ -64,21 +64,22 @@ class ClassifierTrainee(Trainee):
     """
 
     def __init__(
-        self, config: TrainConfig, card: ModelCard, network: nn.Module, notes: tuple[str, ...]
+        self, config: ClassifierConfig, card: ModelCard, network: nn.Module, notes: tuple[str, ...]
     ) -> None:
         super().__init__()
         self.network = network
         self.notes = notes
         self._card = card
-        self._balanced = config.class_weights == "balanced"
-        self._multipliers = _multipliers(config.class_multipliers, card.classes)
+        asked = config.classification
+        self._balanced = asked.class_weights == "balanced"
+        self._multipliers = _multipliers(asked.class_multipliers, card.classes)
         self._counted = False
         self._normalise = Normalise()
         self._loss = HybridLoss(
             self._multipliers.clone(),
-            focal_share=config.focal_share,
-            focal_gamma=config.focal_gamma,
-            focal_of=config.focal_of,
+            focal_share=asked.focal_share,
+            focal_gamma=asked.focal_gamma,
+            focal_of=asked.focal_of,
         )
 
     @property
@@ -131,13 +132,14 @@ def stages_by_stride(layers: Sequence[nn.Module]) -> list[nn.Module]:
 
 
 def _multipliers(by_name: dict[str, float], classes: tuple[str, ...]) -> Tensor:
+    where = "classification.class_multipliers"
     for name, factor in by_name.items():
         if name not in classes:
             expected = f"one of the classes ({', '.join(classes)})"
-            raise ConfigError("class_multipliers", expected=expected, found=repr(name))
+            raise ConfigError(where, expected=expected, found=repr(name))
         if not 0 <= factor < float("inf"):
             expected = "a finite factor of at least 0"
-            raise ConfigError(f"class_multipliers.{name}", expected=expected, found=f"{factor}")
+            raise ConfigError(f"{where}.{name}", expected=expected, found=f"{factor}")
     return torch.tensor([by_name.get(name, 1.0) for name in classes])
 
 

@@ -1,17 +1,12 @@
-"""Everything that decides a training run, as `config.json` in its folder keeps it."""
+"""What every training is told; `trainers.family_configs` has what a family is told besides."""
 
-import json
-from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from fracture_core.errors import ConfigError
-from fracture_core.files import write_text
 from fracture_core.scope import Scope
+from trainers.networks import Network, Share
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Scalar = bool | int | float | str
 FINDINGS_CLASSES = ("healthy", "fracture")
 
 # What can be watched, and whether more of it is better.
@@ -30,11 +25,13 @@ MONITORS: dict[str, bool] = {
 }
 
 
-class _Strict(BaseModel):
+class Settings(BaseModel):
+    """A group of settings, of which unknown ones are refused."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
-class Augment(_Strict):
+class Augment(Settings):
     """What is changed at random in a training picture; boxes and masks move along."""
 
     flip: Share = 0.0
@@ -73,7 +70,7 @@ class Augment(_Strict):
         return self
 
 
-class Phase(_Strict):
+class Phase(Settings):
     """How one phase of a training goes."""
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 10
@@ -122,7 +119,15 @@ class Phase(_Strict):
 
 
 class TrainConfig(Phase):
-    """A training run: its data, its network, its first phase and what follows."""
+    """A training run: its data, its network, its first phase and what follows.
+
+    It is the common part: a run has the config of its family.
+    """
+
+    monitors: ClassVar[tuple[str, ...]] = tuple(MONITORS)
+    """The figures that the family's validation gives."""
+    unused: ClassVar[tuple[str, ...]] = ()
+    """Common settings, by dotted name, that the family has no use for."""
 
     recipe: str = ""
     """The recipe it was made from."""
@@ -146,8 +151,6 @@ class TrainConfig(Phase):
     """Every class counts as this one; empty = classes stay as they are."""
     is_a: dict[str, str] = {}
     """Classes that count as another, such as {"wrist positive": "fracture"}; empty = none does."""
-    classify: Literal["class", "findings"] = "class"
-    """Classifiers: by the picture's class, or whether there is any finding (healthy, fracture)."""
     normals: Annotated[float | None, Field(ge=0)] = None
     """Pictures without a finding per picture with one, drawn anew each epoch; none = all."""
     limit: Annotated[int, Field(ge=0)] = 0
@@ -156,7 +159,7 @@ class TrainConfig(Phase):
     start: str = ""
     """What the network begins from, such as COCO_V1, IMAGENET1K_V2, a hub id, a model of the
     library or a weights file; empty = random weights."""
-    network: dict[str, Scalar] = {}
+    network: Network = Network()
     """Parameters of the architecture, by the names on the model card."""
     input_size: Annotated[int, Field(ge=32, le=4096)] = 640
     """Pixels of the input, as on the model card."""
@@ -175,32 +178,10 @@ class TrainConfig(Phase):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """The same seed, data and machine give the same weights."""
 
-    class_weights: Literal["equal", "balanced"] = "equal"
-    """Classifiers: balanced weighs every class by its rarity."""
-    class_multipliers: dict[str, float] = {}
-    """Classifiers: further factors of single classes; names of no class are refused."""
-    focal_share: Share = 0.0
-    """Classifiers: share of the focal term in the loss, the rest is cross-entropy."""
-    focal_gamma: Annotated[float, Field(ge=0)] = 2.0
-    """Classifiers: exponent of the focal term."""
-    focal_of: Literal["sample", "batch"] = "sample"
-    """Classifiers: the focal term of each picture, or, as R4 published it, of the batch's mean."""
-    class_weight: Annotated[float, Field(ge=0)] = 1.0
-    """Set losses: weight of the cross-entropy."""
-    l1_weight: Annotated[float, Field(ge=0)] = 5.0
-    """Set losses: weight of the L1 distance."""
-    giou_weight: Annotated[float, Field(ge=0)] = 2.0
-    """Set losses: weight of the generalised IoU."""
-    no_object_weight: Annotated[float, Field(ge=0)] = 0.1
-    """Set losses: weight of the class "no object"."""
-
     shown_confidence: Share = 0.5
     """Validation figures that need a threshold take this one."""
     match_iou: Share = 0.5
     """Validation figures that match boxes ask for this IoU."""
-
-    nms_iou: Share = 0.5
-    """Boxes of networks that need it are merged at this IoU before they are judged."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where it runs; auto = a GPU if there is one."""
@@ -221,48 +202,7 @@ class TrainConfig(Phase):
     def phases(self) -> tuple[Phase, ...]:
         return (self,) if self.second_phase is None else (self, self.second_phase)
 
-
-def read_config(path: Path) -> TrainConfig:
-    """The config in a file; raises ConfigError, also for unknown keys."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(path, expected="a training config", found=str(error)[:200]) from error
-    try:
-        return TrainConfig.model_validate_json(text)
-    except ValidationError as error:
-        raise _refused(str(path.name), error) from error
-
-
-def make_config(values: dict[str, object], source: str) -> TrainConfig:
-    """A config from plain values; raises ConfigError named after `source`."""
-    try:
-        return TrainConfig.model_validate(values)
-    except ValidationError as error:
-        raise _refused(source, error) from error
-
-
-def write_config(config: TrainConfig, path: Path) -> None:
-    """Write by rename; raises StorageError."""
-    write_text(path, json.dumps(config.model_dump(mode="json"), indent=2) + "\n")
-
-
-def _refused(source: str, error: ValidationError) -> ConfigError:
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"]) or "the file"
-    if first["type"] == "extra_forbidden":
-        known = _fields_at(first["loc"])
-        return ConfigError(
-            where, expected="a setting of a training", found="none of that name", advice=known
-        )
-    return ConfigError(where, expected=f"a valid setting in {source}", found=first["msg"])
-
-
-def _fields_at(location: tuple[int | str, ...]) -> str:
-    nested: dict[str, type[BaseModel]] = {
-        "augment": Augment,
-        "second_phase": Phase,
-        "scope": Scope,
-    }
-    owner = nested.get(str(location[0]), TrainConfig)
-    return f"There are: {', '.join(owner.model_fields)}."
+    @property
+    def merged_at(self) -> float:
+        """The NMS IoU that boxes are merged at before they are judged, where they are merged."""
+        return 0.5

@@ -95,7 +95,7 @@ def _evaluate(
         one_class=counts_as_one(dataset, config),
         is_a=config.is_a,
         limit=config.limit or None,
-        nms_iou=config.nms_iou,
+        nms_iou=config.merged_at,
         match_iou=config.match_iou,
     )
     ids = dataset.splits[split]
@@ -108,7 +108,7 @@ def _measure(valid: Evaluation, config: TrainConfig, journal: Journal) -> Measur
     """Operating points; None where no score means that something is there."""
     if not valid.about.tells_findings:
         return None
-    measured = measure_points(valid, nms_iou=config.nms_iou, match_iou=config.match_iou)
+    measured = measure_points(valid, nms_iou=config.merged_at, match_iou=config.match_iou)
     for point in measured.points:
         if point.reason:
             journal.note(f"no operating point for {point.rule}: {point.reason}")
@@ -139,7 +139,7 @@ def _metrics(judged: Evaluation, config: TrainConfig) -> Metrics:
     if about.task == "classify":
         return classifier_metrics(judged.image_classes, judged.called, len(about.classes))
     return detector_metrics(
-        judged.found(config.nms_iou),
+        judged.found(config.merged_at),
         judged.truths,
         len(about.classes),
         confidence=config.shown_confidence,

@@ -9,25 +9,24 @@ from fracture_core.evaluations.evaluation import UNKNOWN_CLASS
 from fracture_core.evaluations.labelling import Labelling, by_any_finding, by_named_class
 from fracture_core.types import Sample
 from trainers.config import FINDINGS_CLASSES, TrainConfig
-
-CLASSIFIERS = frozenset({"efficientnet_gate", "resnet"})
+from trainers.family_configs import ClassifierConfig
 
 
 def label_map(dataset: Dataset, config: TrainConfig) -> Labelling:
     """What is learned; raises ConfigError where a classifier has fewer than two classes, and for a
     table of classes that cannot be learned from.
     """
-    is_classifier = config.family in CLASSIFIERS
-    if is_classifier and config.classify == "findings":
+    is_classifier = isinstance(config, ClassifierConfig)
+    if _by_findings(config):
         moved = (1,) * len(dataset.classes)
         return _learned(FINDINGS_CLASSES, moved, by_any_finding, classifies=True)
     classes, moved = _merged(dataset, config)
     if is_classifier and len(classes) < 2:
         raise ConfigError(
-            "classify",
+            "classification.classify",
             expected="two classes or more to tell apart",
             found=f"only '{', '.join(classes)}'",
-            advice="classify=findings tells pictures with a finding from those without.",
+            advice="With classify=findings pictures with a finding are told from those without.",
         )
     image_class = by_named_class(moved, UNKNOWN_CLASS)
     return _learned(classes, moved, image_class, classifies=is_classifier)
@@ -40,8 +39,11 @@ def class_names(dataset: Dataset, config: TrainConfig) -> tuple[str, ...]:
 
 def counts_as_one(dataset: Dataset, config: TrainConfig) -> bool:
     """Whether an evaluation of the run's model takes all classes of the data set for one."""
-    by_findings = config.family in CLASSIFIERS and config.classify == "findings"
-    return bool(config.merge_classes) or (by_findings and len(dataset.classes) > 1)
+    return bool(config.merge_classes) or (_by_findings(config) and len(dataset.classes) > 1)
+
+
+def _by_findings(config: TrainConfig) -> bool:
+    return isinstance(config, ClassifierConfig) and config.classification.classify == "findings"
 
 
 def _learned(

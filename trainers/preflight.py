@@ -30,7 +30,8 @@ from trainers.checks import (
 )
 from trainers.config import TrainConfig
 from trainers.families import build_trainee
-from trainers.label_map import CLASSIFIERS, class_names
+from trainers.family_configs import ClassifierConfig, YoloConfig
+from trainers.label_map import class_names
 
 _STEPS = 3
 Level = Literal["ok", "warning", "error"]
@@ -104,7 +105,7 @@ def _about_data(config: TrainConfig, dataset: Dataset) -> list[Finding]:
         if split.unknown:
             left_out = f"{name}: {split.unknown:,} pictures of unknown truth will be left out."
             findings.append(Finding(level="warning", text=left_out))
-        if config.family not in CLASSIFIERS and not split.empty:
+        if not isinstance(config, ClassifierConfig) and not split.empty:
             text = f"{name}: every picture has a finding; false alarms cannot be measured on it."
             findings.append(Finding(level="warning", text=text))
     if not counts.get(config.test_split):
@@ -119,7 +120,7 @@ def _build(config: TrainConfig, classes: tuple[str, ...]) -> tuple[Callable[[], 
     on_gpu = config.device != "cpu" and torch.cuda.is_available()
     device = torch.device("cuda" if on_gpu else "cpu")
     part = -(-config.batch // config.accumulate)
-    if config.family == "yolo":
+    if isinstance(config, YoloConfig):
         with importing.LOCK:
             from trainers.yolo import build_checked
 
@@ -131,7 +132,7 @@ def _build(config: TrainConfig, classes: tuple[str, ...]) -> tuple[Callable[[], 
         from trainers.classification import ClassifierTrainee
 
     trainee = build_trainee(config, classes, "preflight").to(device)
-    check_monitor(config, trainee.card)
+    check_monitor(config)
     trainee.freeze(config.frozen_stages)
     trainee.train()
     if isinstance(trainee, ClassifierTrainee):

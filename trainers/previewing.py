@@ -6,8 +6,9 @@ from fracture_core.models.base import Model
 from fracture_core.runs import RunFolder
 from fracture_core.types import Sample
 from trainers.checkpoints import BEST, load_state
-from trainers.config import read_config
+from trainers.config_files import read_config
 from trainers.families import build_trainee
+from trainers.family_configs import YoloConfig
 from trainers.label_map import label_map
 from trainers.packing import chosen_samples
 
@@ -16,7 +17,7 @@ def best_so_far(run: RunFolder) -> Model:
     """The model of the best checkpoint; raises ConfigError where there is none yet."""
     config = read_config(run.config)
     state, _ = load_state(run.checkpoints / BEST)
-    if config.family == "yolo":
+    if isinstance(config, YoloConfig):
         with importing.LOCK:
             from trainers.yolo.fitting import best_model
             from trainers.yolo.networks import build_start

@@ -7,12 +7,13 @@ published, `mended` says how; a name that ends in "-as-published" keeps the flaw
 from dataclasses import dataclass
 
 from fracture_core.errors import ConfigError
-from trainers.config import TrainConfig, make_config
+from trainers.config import TrainConfig
+from trainers.config_files import make_config
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """`settings` are those of `TrainConfig` that differ from its defaults."""
+    """`settings` are those that differ from the defaults of the family's config."""
 
     name: str
     summary: str
@@ -20,10 +21,8 @@ class Recipe:
     mended: str = ""
 
     def config(self, data: str, changes: dict[str, object]) -> TrainConfig:
-        """The config for a data set, with changes by (dotted) name; raises ConfigError."""
-        values: dict[str, object] = {**_copied(self.settings), "recipe": self.name, "data": data}
-        for name, value in changes.items():
-            _set(values, name, value)
+        """The config for a data set, with changes by dotted or flat name; raises ConfigError."""
+        values = {**self.settings, "recipe": self.name, "data": data, **changes}
         return make_config(values, f"the recipe {self.name}")
 
 
@@ -70,10 +69,12 @@ _R4: dict[str, object] = {
     "monitor": "accuracy",
     "patience": 7,
     "min_delta": 0.001,
-    "class_weights": "balanced",
-    "class_multipliers": _R4_MULTIPLIERS,
-    "focal_share": 0.6,
-    "focal_gamma": 2.0,
+    "classification": {
+        "class_weights": "balanced",
+        "class_multipliers": _R4_MULTIPLIERS,
+        "focal_share": 0.6,
+        "focal_gamma": 2.0,
+    },
     "augment": {
         "flip": 0.5,
         "flip_vertical": 0.5,
@@ -199,7 +200,7 @@ RECIPES: dict[str, Recipe] = {
         Recipe(
             name="r4-efficientnet-gate-as-published",
             summary="As r4-efficientnet-gate, with the focal term of the batch's mean loss",
-            settings={**_R4, "focal_of": "batch"},
+            settings={**_R4, "classification.focal_of": "batch"},
         ),
         Recipe(
             name="r5-resnet",
@@ -248,20 +249,3 @@ def find_recipe(name: str) -> Recipe:
     if name not in RECIPES:
         raise ConfigError("recipe", expected=f"one of {', '.join(RECIPES)}", found=repr(name))
     return RECIPES[name]
-
-
-def _copied(settings: dict[str, object]) -> dict[str, object]:
-    return {
-        name: dict(value) if isinstance(value, dict) else value for name, value in settings.items()
-    }
-
-
-def _set(values: dict[str, object], dotted: str, value: object) -> None:
-    """`augment.flip` sets one setting of a group; the group's others stay."""
-    *groups, last = dotted.split(".")
-    for group in groups:
-        inner = values.setdefault(group, {})
-        if not isinstance(inner, dict):
-            raise ConfigError(dotted, expected="a group of settings before the dot", found=group)
-        values = inner
-    values[last] = value

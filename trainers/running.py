@@ -13,8 +13,10 @@ from fracture_core.models.cards import ModelCard
 from fracture_core.runs import RunFolder, beginning
 from fracture_core.stopping import stop_on_signal
 from trainers.checks import check_classes, check_data, check_disk, check_machine, check_monitor
-from trainers.config import TrainConfig, read_config, write_config
+from trainers.config import TrainConfig
+from trainers.config_files import read_config, write_config
 from trainers.families import build_trainee
+from trainers.family_configs import YoloConfig
 from trainers.finalise import finalise
 from trainers.journal import Journal
 from trainers.label_map import class_names
@@ -53,8 +55,10 @@ def train_run(run: RunFolder) -> ModelCard | None:
         check_classes(config, class_names(dataset, config))
         run.stopped.unlink(missing_ok=True)
         with Journal(run) as journal, stop_on_signal() as stop:
-            fit = _fit_yolo if config.family == "yolo" else _fit
-            model = fit(config, dataset, run, journal, stop)
+            if isinstance(config, YoloConfig):
+                model = _fit_yolo(config, dataset, run, journal, stop)
+            else:
+                model = _fit(config, dataset, run, journal, stop)
             if model is None:
                 run.stopped.touch()
                 return None
@@ -73,7 +77,7 @@ def _fit(
         from trainers.loop import Loop
 
     trainee = build_trainee(config, class_names(dataset, config), run.name)
-    check_monitor(config, trainee.card)
+    check_monitor(config)
     check_disk(run, trainee)
     for note in trainee.notes:
         journal.note(note)
@@ -93,7 +97,7 @@ def _fit(
 
 
 def _fit_yolo(
-    config: TrainConfig,
+    config: YoloConfig,
     dataset: Dataset,
     run: RunFolder,
     journal: Journal,

@@ -2,22 +2,22 @@
 
 from fracture_core.nets.criterion import SetCriterion, SetLoss
 from fracture_core.nets.hungarian import HungarianMatcher
-from trainers.config import TrainConfig
+from trainers.family_configs import SetLossWeights
 from trainers.trainee import Losses
 
 
-def build_criterion(config: TrainConfig, class_count: int) -> SetCriterion:
+def build_criterion(weights: SetLossWeights, class_count: int) -> SetCriterion:
     """The weights of the loss are those of the assignment's costs, too, as in DETR."""
     matcher = HungarianMatcher(
-        class_cost=config.class_weight, l1_cost=config.l1_weight, giou_cost=config.giou_weight
+        class_cost=weights.class_weight, l1_cost=weights.l1_weight, giou_cost=weights.giou_weight
     )
     return SetCriterion(
         class_count=class_count,
         matcher=matcher,
-        no_object_weight=config.no_object_weight,
-        class_weight=config.class_weight,
-        l1_weight=config.l1_weight,
-        giou_weight=config.giou_weight,
+        no_object_weight=weights.no_object_weight,
+        class_weight=weights.class_weight,
+        l1_weight=weights.l1_weight,
+        giou_weight=weights.giou_weight,
     )
 
 

@@ -81,9 +81,9 @@ _DEMO: Settings = {
 }
 _DEMO_CLASSIFY: Settings = {
     **_DEMO,
-    "classify": "findings",
-    "class_weights": "balanced",
-    "class_multipliers": {},
+    "classification.classify": "findings",
+    "classification.class_weights": "balanced",
+    "classification.class_multipliers": {},
     "batch": 32,
     "weight_decay": 0.05,
     "clip_norm": 2.0,
@@ -144,10 +144,10 @@ SHIPPED_MODELS: dict[str, ShippedModel] = {
         pretrained="mobilenet_v2:IMAGENET1K",
         settings={
             **_COMMON,
-            "classify": "findings",
-            "class_weights": "balanced",
-            "class_multipliers": {},
-            "focal_share": 0.0,
+            "classification.classify": "findings",
+            "classification.class_weights": "balanced",
+            "classification.class_multipliers": {},
+            "classification.focal_share": 0.0,
             "input_size": 448,
             "batch": 16,
             "epochs": 5,
@@ -227,7 +227,7 @@ SHIPPED_MODELS: dict[str, ShippedModel] = {
             "lr": 5e-4,
             "frozen_stages": 2,
             # Of 400 cells hardly one is an object.
-            "no_object_weight": 0.05,
+            "set_loss.no_object_weight": 0.05,
         },
         shipped=False,
     ),
@@ -236,7 +236,7 @@ SHIPPED_MODELS: dict[str, ShippedModel] = {
         recipe="r3-detr-scratch",
         data="synthetic",
         begins_from="first-detr",
-        settings={**_DEMO_DETR, "epochs": 5, "no_object_weight": 0.1},
+        settings={**_DEMO_DETR, "epochs": 5, "set_loss.no_object_weight": 0.1},
         shipped=False,
     ),
     "demo-detr": ShippedModel(
@@ -245,7 +245,7 @@ SHIPPED_MODELS: dict[str, ShippedModel] = {
         data="synthetic",
         begins_from="second-detr",
         # At 0.1 more that is wrong scores above 0.5 (F1 on test 0.68, here 0.76).
-        settings={**_DEMO_DETR, "epochs": 14, "no_object_weight": 0.25},
+        settings={**_DEMO_DETR, "epochs": 14, "set_loss.no_object_weight": 0.25},
     ),
     "patches-efficientnet": ShippedModel(
         title="EfficientNet-B0 with gate on patches",
@@ -263,7 +263,7 @@ SHIPPED_MODELS: dict[str, ShippedModel] = {
             "precision": "float32",
             # At 64 px it does not come upon the line.
             "input_size": 96,
-            "focal_share": 0.0,
+            "classification.focal_share": 0.0,
             "epochs": 3,
             "lr": 1e-3,
         },

@@ -19,7 +19,7 @@ from fracture_core.models.query_detector import QueryDetector
 from fracture_core.models.state_dicts import fit, read_state
 from fracture_core.nets.mobile import MOBILES
 from fracture_core.settings import settings
-from trainers.config import Scalar
+from trainers.networks import Scalar
 
 # The last layer of each family, and how many of its rows are no class.
 _CLASS_ROWS = {

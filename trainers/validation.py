@@ -60,7 +60,7 @@ class Validator:
             return classifier_metrics(classes, called(predictions), len(model.card.classes))
         truths = [sample.truth for sample in samples if sample.truth is not None]
         return detector_metrics(
-            candidates(predictions, model.card, self._config.nms_iou),
+            candidates(predictions, model.card, self._config.merged_at),
             truths,
             len(model.card.classes),
             confidence=self._config.shown_confidence,

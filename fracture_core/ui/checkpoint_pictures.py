@@ -39,13 +39,13 @@ def show_checkpoint(run: RunFolder) -> None:
 def _read(path: str, stamp: int) -> tuple[tuple[Sample, ...], tuple[Detections, ...]]:
     """Samples in the classes of the model, and what it found, merged where that is needed."""
     with importing.LOCK:
-        from trainers.config import read_config
+        from trainers.config_files import read_config
         from trainers.previewing import best_so_far, validation_samples
 
     run = RunFolder(path=Path(path))
     model, samples = best_so_far(run), validation_samples(run, _COUNT)
     raw = [each.detections for each in model.predict(samples)]
-    nms_iou = read_config(run.config).nms_iou
+    nms_iou = read_config(run.config).merged_at
     return samples, tuple(each.nms(nms_iou) if model.card.needs_nms else each for each in raw)
 
 

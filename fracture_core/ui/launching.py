@@ -16,7 +16,7 @@ from fracture_core.ui.data_roots import check_start
 from fracture_core.ui.double_click import just_done, remember_done
 from fracture_core.ui.job_list import duration
 from fracture_core.ui.text import literal
-from fracture_core.ui.training_settings import Changes
+from fracture_core.ui.training_network import Changes
 from trainers.config import TrainConfig
 from trainers.recipes import RECIPES, Recipe, find_recipe
 

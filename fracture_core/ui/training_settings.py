@@ -1,7 +1,9 @@
-"""Dials for a training: those that matter, and all others, made from what `TrainConfig` says."""
+"""Dials for a training: those that matter, and all that its family has, in groups."""
 
 import json
-from typing import Any, Literal, get_args, get_origin
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, get_args
 
 import streamlit as st
 import yaml
@@ -9,32 +11,56 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from fracture_core.ui.text import literal
-from trainers.config import Augment, Phase, TrainConfig
+from fracture_core.ui.training_network import Changes, choose_network, name_of
+from fracture_core.ui.training_words import GROUPS, label_of, open_of, option_of
+from trainers.config import Settings, TrainConfig
+from trainers.networks import Network, choices
 
-Changes = dict[str, object]
-
-# What "size" means for a family, the smallest first.
-SIZES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "efficientnet_gate": ("network.name", tuple(f"efficientnet_b{size}" for size in range(8))),
-    "faster_rcnn": (
-        "network.name",
-        (
-            "fasterrcnn_light",
-            "fasterrcnn_mobilenet_v3_large_320_fpn",
-            "fasterrcnn_mobilenet_v3_large_fpn",
-            "fasterrcnn_resnet50_fpn",
-            "fasterrcnn_resnet50_fpn_v2",
-        ),
-    ),
-    "hf_detr": ("start", ("facebook/detr-resnet-50", "facebook/detr-resnet-101")),
-    "resnet": ("network.name", ("resnet18", "resnet34", "resnet50", "resnet101")),
-    "scratch_detr": ("network.backbone", ("resnet18", "resnet34", "resnet50")),
-}
-_YOLO_SIZES = "nsmlx"
+BASIC = ("epochs", "batch", "input_size", "lr", "device")
 # Set elsewhere on the page, or not for a person to set.
-_HIDDEN = frozenset({"recipe", "family", "data", "classes"})
-_BASIC = ("epochs", "batch", "input_size", "lr", "device")
-_NESTED: dict[str, type[BaseModel]] = {"augment": Augment, "second_phase": Phase}
+_HIDDEN = frozenset({"recipe", "family", "data", "classes", "start", "second_phase", *BASIC})
+_FINE = frozenset({"ema", "norm_eps", "perspective", "warmup_bias_lr", "weight_decay"})
+_COLUMNS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One setting by its dotted name, with what the recipe has for it and its widget's key."""
+
+    dotted: str
+    key: str
+    field: FieldInfo
+    now: Any
+
+    @property
+    def kinds(self) -> tuple[Any, ...]:
+        """The types of its values, None among them where it may be left open."""
+        return get_args(self.field.annotation) or (self.field.annotation,)
+
+    @property
+    def low(self) -> Any:
+        return next((m.ge for m in self.field.metadata if hasattr(m, "ge")), None)
+
+    @property
+    def high(self) -> Any:
+        bounds = [getattr(m, "le", getattr(m, "lt", None)) for m in self.field.metadata]
+        return next((bound for bound in bounds if bound is not None), None)
+
+    @property
+    def is_coarse(self) -> bool:
+        """Whether a share's steps are twentieths; others are typed, such as 1e-4."""
+        fine = self.dotted.rpartition(".")[2] in _FINE
+        return not fine and float in self.kinds and (self.low, self.high) == (0, 1)
+
+    @property
+    def help(self) -> str:
+        return literal(self.field.description or "")
+
+    @property
+    def usual(self) -> str:
+        """What stands where it is left open."""
+        extra = self.field.json_schema_extra
+        return open_of(self.dotted, extra["usual"] if isinstance(extra, dict) else None)
 
 
 def choose_settings(config: TrainConfig) -> Changes:
@@ -42,108 +68,127 @@ def choose_settings(config: TrainConfig) -> Changes:
 
     `config` is the recipe's own; its values are where every dial begins.
     """
-    changes: Changes = {}
-    size, start = st.columns(2)
-    with size:
-        changes |= _choose_size(config)
-    with start:
-        changes |= _choose_start(config)
-    for column, name in zip(st.columns(len(_BASIC)), _BASIC, strict=True):
+    changes = choose_network(config)
+    known = settings_of(config)
+    for column, name in zip(st.columns(len(BASIC)), BASIC, strict=True):
         with column:
-            changes |= _dial(name, TrainConfig.model_fields[name], getattr(config, name), config)
+            changes |= _dial(known[name], config)
     with st.expander("All settings"):
-        changes |= _all_settings(config)
-    # A group as a whole comes before a single setting of it.
-    return dict(sorted(changes.items(), key=lambda change: "." in change[0]))
-
-
-def _choose_size(config: TrainConfig) -> Changes:
-    dotted, names = _sizes_of(config)
-    now = config.start if dotted == "start" else str(config.network.get(dotted.split(".")[1], ""))
-    names = names if now in names or not now else (now, *names)
-    chosen = st.selectbox(
-        "Network",
-        names,
-        index=names.index(now) if now in names else 0,
-        key=f"{config.recipe}-size",
-        help="The smallest first. Larger ones learn more, slower, from more data.",
-    )
-    return {dotted: chosen} if chosen != now else {}
-
-
-def _sizes_of(config: TrainConfig) -> tuple[str, tuple[str, ...]]:
-    if config.family != "yolo":
-        return SIZES[config.family]
-    kind = "-seg" if "-seg" in str(config.network.get("name")) else ""
-    versions = ("yolov8", "yolo11")
-    names = tuple(f"{each}{size}{kind}.yaml" for each in versions for size in _YOLO_SIZES)
-    return "network.name", names
-
-
-def _choose_start(config: TrainConfig) -> Changes:
-    if config.family == "hf_detr":
-        name = "detr:random"
-        random = st.toggle("Random weights", key=f"{config.recipe}-random")
-        return {"start": "", "network.name": name} if random else {}
-    given = st.text_input(
-        "Begin from",
-        config.start,
-        key=f"{config.recipe}-start",
-        placeholder="random weights",
-        help=TrainConfig.model_fields["start"].description,
-    )
-    return {"start": given} if given != config.start else {}
-
-
-def _all_settings(config: TrainConfig) -> Changes:
-    changes: Changes = {}
-    plain = [name for name in TrainConfig.model_fields if name not in {*_HIDDEN, *_BASIC, "start"}]
-    columns = st.columns(3)
-    for place, name in enumerate(name for name in plain if name not in _NESTED):
-        with columns[place % 3]:
-            field = TrainConfig.model_fields[name]
-            changes |= _dial(name, field, getattr(config, name), config)
-    for name, kind in _NESTED.items():
-        values = getattr(config, name)
-        if values is None:
-            continue
-        st.markdown(f"**{name.replace('_', ' ').capitalize()}**")
-        columns = st.columns(3)
-        for place, (inner, field) in enumerate(kind.model_fields.items()):
-            with columns[place % 3]:
-                changes |= _dial(f"{name}.{inner}", field, getattr(values, inner), config)
+        for heading, names in grouped(config).items():
+            st.markdown(f"**{heading}**")
+            for first in range(0, len(names), _COLUMNS):
+                columns = st.columns(_COLUMNS, vertical_alignment="bottom")
+                for column, name in zip(columns, names[first:], strict=False):
+                    with column:
+                        changes |= _dial(known[name], config)
     return changes
 
 
-def _dial(dotted: str, field: FieldInfo, now: Any, config: TrainConfig) -> Changes:
+def settings_of(config: TrainConfig) -> dict[str, Setting]:
+    """All settings of a config by their dotted names, those of sections after each other."""
+    return {each.dotted: each for each in _settings(config, "", config.recipe)}
+
+
+def grouped(config: TrainConfig) -> dict[str, list[str]]:
+    """The settings that apply to a config's family, by the headings they stand under."""
+    idle = {*_HIDDEN, *config.unused, name_of(config)}
+    names = [name for name in settings_of(config) if name not in idle]
+    placed = {name for members in GROUPS.values() for name in members}
+    groups = {heading: _members(names, of, placed) for heading, of in GROUPS.items()}
+    return {heading: members for heading, members in groups.items() if members}
+
+
+def _settings(group: BaseModel, prefix: str, recipe: str) -> Iterator[Setting]:
+    for name, field in type(group).model_fields.items():
+        value = getattr(group, name)
+        if isinstance(value, Settings | Network):
+            yield from _settings(value, f"{prefix}{name}.", recipe)
+        else:
+            dotted = f"{prefix}{name}"
+            yield Setting(dotted=dotted, key=f"{recipe}-{dotted}", field=field, now=value)
+
+
+def _members(names: list[str], of: tuple[str, ...], placed: set[str]) -> list[str]:
+    found = []
+    for one in of:
+        found += [name for name in names if name == one]
+        found += [name for name in names if name.startswith(f"{one}.") and name not in placed]
+    return found
+
+
+def _dial(setting: Setting, config: TrainConfig) -> Changes:
     """One setting as the widget that its type asks for; nothing where it stays as it is."""
-    label = dotted.rpartition(".")[2].replace("_", " ")
-    key, words = f"{config.recipe}-{dotted}", literal(field.description or "")
-    if field.annotation is bool:
-        value: object = st.toggle(label, bool(now), key=key, help=words)
-    elif get_origin(field.annotation) is Literal:
-        options = get_args(field.annotation)
-        value = st.selectbox(label, options, options.index(now), key=key, help=words)
-    elif field.annotation is int:
-        value = st.number_input(label, value=int(now), step=1, key=key, help=words)
+    options = _options(setting, config)
+    if setting.field.annotation is bool:
+        value: object = st.toggle(
+            label_of(setting.dotted), bool(setting.now), key=setting.key, help=setting.help
+        )
+    elif options:
+        value = _choose(setting, options)
+    elif int in setting.kinds:
+        value = _number(setting, 1, "%d")
+    elif setting.is_coarse:
+        value = _number(setting, 0.05, "%g")
     else:
-        shown = _as_text(now)
-        text = st.text_input(label, shown, key=key, help=words)
-        return _read_text(dotted, text, shown, now)
-    return {dotted: value} if value != now else {}
+        return _type(setting)
+    return {setting.dotted: value} if value != setting.now else {}
 
 
-def _read_text(dotted: str, text: str, shown: str, now: Any) -> Changes:
+def _options(setting: Setting, config: TrainConfig) -> tuple[object, ...]:
+    if setting.dotted.endswith("monitor"):
+        return config.monitors
+    known = (True, False) if bool in setting.kinds else choices(setting.field.annotation)
+    return (None, *known) if known and type(None) in setting.kinds else known
+
+
+def _choose(setting: Setting, options: tuple[object, ...]) -> object:
+    return st.selectbox(
+        label_of(setting.dotted),
+        options,
+        index=options.index(setting.now),
+        format_func=lambda value: setting.usual if value is None else option_of(value),
+        key=setting.key,
+        help=setting.help,
+    )
+
+
+def _number(setting: Setting, step: float, form: str) -> object:
+    kind = type(step)
+    low, high = (None if bound is None else kind(bound) for bound in (setting.low, setting.high))
+    return st.number_input(
+        label_of(setting.dotted),
+        value=None if setting.now is None else kind(setting.now),
+        min_value=low,
+        max_value=high,
+        step=step,
+        format=form,
+        placeholder=setting.usual,
+        key=setting.key,
+        help=setting.help,
+    )
+
+
+def _type(setting: Setting) -> Changes:
     """Numbers such as 1e-4, lists and groups, as they stand in a config file."""
-    if text == shown:
+    before = _as_text(setting.now)
+    open_to_none = type(None) in setting.kinds
+    placeholder = setting.usual if open_to_none else None
+    text = st.text_input(
+        label_of(setting.dotted),
+        before,
+        key=setting.key,
+        help=setting.help,
+        placeholder=placeholder,
+    )
+    if text == before:
         return {}
-    if isinstance(now, str):
-        return {dotted: text}
+    if isinstance(setting.now, str):
+        return {setting.dotted: text}
     try:
-        return {dotted: _number(text)}
+        return {setting.dotted: _parsed(text)}
     except yaml.YAMLError:
         # Refused with the setting's name where the config is made.
-        return {dotted: text}
+        return {setting.dotted: text}
 
 
 def _as_text(value: Any) -> str:
@@ -154,7 +199,7 @@ def _as_text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _number(text: str) -> object:
+def _parsed(text: str) -> object:
     """YAML takes 1e-4 for a word."""
     try:
         return float(text)

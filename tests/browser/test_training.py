@@ -12,14 +12,12 @@ from fracture_core.demo import write_demo
 ROOT = Path(__file__).parents[2]
 IDLE = "[data-testid=stApp][data-test-script-state=notRunning]"
 NETWORK = {
-    "backbone": "resnet18",
-    "backbone_width": 8,
-    "query_count": 4,
-    "encoder_depth": 1,
-    "decoder_depth": 1,
-    "width": 16,
-    "head_count": 2,
-    "feedforward_width": 16,
+    "Backbone width": 8,
+    "Width": 16,
+    "Attention heads": 2,
+    "Encoder depth": 1,
+    "Decoder depth": 1,
+    "Feed-forward width": 16,
 }
 POINTS = "() => Number(document.querySelector('.curves')?.dataset.points ?? 0)"
 SLOW = 60_000
@@ -39,6 +37,12 @@ def fill(page: Page, label: str, value: str) -> None:
     box = page.get_by_label(label, exact=True).first
     box.fill(value)
     box.press("Enter")
+    page.locator(IDLE).wait_for()
+
+
+def choose(page: Page, label: str, option: str) -> None:
+    page.get_by_role("combobox", name=label).first.click()
+    page.get_by_role("option", name=option, exact=True).click()
     page.locator(IDLE).wait_for()
 
 
@@ -70,12 +74,14 @@ def test_a_detector_is_trained_from_the_page_and_reads_a_case(
     page.goto(f"{address}/launch?path={demo}&recipe=r3-detr-scratch")
     page.get_by_role("button", name="Open it").click(timeout=SLOW)
     page.locator(IDLE).wait_for()
-    fill(page, "epochs", "30")
-    fill(page, "input size", "64")
-    fill(page, "Begin from", "")
+    fill(page, "Epochs", "30")
+    fill(page, "Input size (px)", "64")
+    choose(page, "Network", "resnet18")
+    choose(page, "Begin from", "Random weights")
     page.get_by_text("All settings", exact=True).click()
-    fill(page, "network", json.dumps(NETWORK))
-    fill(page, "monitor", "loss")
+    for label, value in NETWORK.items():
+        fill(page, label, str(value))
+    choose(page, "Monitor", "Loss")
     start = page.get_by_role("button", name="Start training")
     expect(start).to_be_disabled()
     press(page, "Check before the start")

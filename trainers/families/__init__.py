@@ -1,13 +1,15 @@
 """The families that the loop trains; YOLO goes through Ultralytics' own trainer."""
 
 from collections.abc import Callable
+from typing import Any
 
 from fracture_core import importing
 from fracture_core.errors import ConfigError
 from trainers.config import TrainConfig
 from trainers.trainee import Trainee
 
-Builder = Callable[[TrainConfig, tuple[str, ...], str], Trainee]
+# The first is the config of the family.
+Builder = Callable[[Any, tuple[str, ...], str], Trainee]
 
 BUILDERS: dict[str, str] = {
     "efficientnet_gate": "trainers.families.efficientnet_gate",

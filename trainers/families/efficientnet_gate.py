@@ -13,12 +13,11 @@ from fracture_core.models.efficientnet_gate import (
     build_network,
 )
 from fracture_core.models.packaged import known_weights
-from fracture_core.nets.efficientnet_gate import GATED, EfficientNetGate
-from fracture_core.nets.limits import check_name
+from fracture_core.nets.efficientnet_gate import EfficientNetGate
 from fracture_core.nets.mobile import MOBILES, MobileTrunk
 from trainers.classification import ClassifierTrainee, stages_by_stride
-from trainers.config import TrainConfig
-from trainers.networks import checked, network_settings
+from trainers.family_configs import EfficientNetGateConfig
+from trainers.networks import checked
 from trainers.starts import (
     Start,
     begin_trunk,
@@ -27,9 +26,6 @@ from trainers.starts import (
     packaged_name,
     take_over,
 )
-
-_KNOWN = ("name", "reduction", "hidden_width", "dropout", "stochastic_depth")
-_DEFAULT = "efficientnet_b4"
 
 
 class EfficientNetGateTrainee(ClassifierTrainee):
@@ -50,15 +46,16 @@ class EfficientNetGateTrainee(ClassifierTrainee):
         return logits
 
 
-def build(config: TrainConfig, classes: tuple[str, ...], model_id: str) -> EfficientNetGateTrainee:
+def build(
+    config: EfficientNetGateConfig, classes: tuple[str, ...], model_id: str
+) -> EfficientNetGateTrainee:
     """`start`: "" = random; torchvision's weights by their name for the features, or packaged
     ones ("efficientnet_lite0:IMAGENET1K"); a model of the library or a file, of the ResNet family
     the features of one with the same small network.
     """
-    given = network_settings(config, _KNOWN)
+    given = config.network.given()
     start_name = packaged_name(config.start, given, "name")
-    name = str(given.get("name", _DEFAULT))
-    check_name("network.name", name, GATED)
+    name = str(given.get("name", config.network.usual("name")))
     imagenet = start_name if start_name in known_weights(name) else ""
     start: Start | None = None
     if config.start and not imagenet:

@@ -19,12 +19,12 @@ from fracture_core.models.faster_rcnn_networks import (
     build_network,
 )
 from fracture_core.models.packaged import PACKAGED
-from fracture_core.nets.limits import check_name, check_whole
+from fracture_core.nets.limits import check_name
 from trainers.batches import Batch
 from trainers.classification import stages_by_stride
-from trainers.config import Scalar, TrainConfig
+from trainers.family_configs import FasterRcnnConfig
 from trainers.fixed_norms import fix_norms
-from trainers.networks import checked, network_settings
+from trainers.networks import FasterRcnnNetwork, Scalar, checked
 from trainers.pixels import Normalise, valid_pixels
 from trainers.starts import (
     Start,
@@ -39,11 +39,9 @@ from trainers.starts import (
 from trainers.trainee import Losses, Trainee
 from trainers.truths import truth_a_picture
 
-_DEFAULT = "fasterrcnn_resnet50_fpn"
 _NORMS_TRAINED = "fasterrcnn_resnet50_fpn_v2"
 _LIGHT_SHAPE = ("backbone", "backbone_width", "pyramid_width", "head_width")
 _ANCHORS = ("levels", "anchor_px")
-_KNOWN = ("name", "max_size", "norm_eps", *_LIGHT_SHAPE, *_ANCHORS)
 _PARTS = {
     "loss_objectness": "objectness",
     "loss_rpn_box_reg": "proposal_box",
@@ -130,7 +128,7 @@ class FasterRcnnTrainee(Trainee):
         return functional.pad(pixels, (0, -width % self._stride, 0, -height % self._stride))
 
 
-def build(config: TrainConfig, classes: tuple[str, ...], model_id: str) -> FasterRcnnTrainee:
+def build(config: FasterRcnnConfig, classes: tuple[str, ...], model_id: str) -> FasterRcnnTrainee:
     """`start`: "" = random; torchvision's weights by their name, such as COCO_V1; a model of the
     library or a file. The light network's backbone begins from a ResNet, or from a small network
     of a classifier or of a package ("mobilenet_v2:IMAGENET1K").
@@ -138,13 +136,14 @@ def build(config: TrainConfig, classes: tuple[str, ...], model_id: str) -> Faste
     `network.levels` are those of the light network's pyramid, the last of stride 32, and
     `network.anchor_px` is the size of the finest level's anchors, doubled from level to level.
     """
-    given = network_settings(config, _KNOWN)
+    given = config.network.given()
+    name = str(given.get("name", config.network.usual("name")))
     packaged = config.start if config.start in PACKAGED else ""
     if packaged:
-        check_name("network.name", str(given.get("name", _DEFAULT)), (LIGHT,))
+        check_name("network.name", name, (LIGHT,))
         packaged_name(packaged, given, "backbone")
-    start = None if packaged else _start(config.start, str(given.get("name", _DEFAULT)))
-    architecture = _architecture(config, start, given)
+    start = None if packaged else _start(config.start, name)
+    architecture = _architecture(config, start, name, given)
     count, size = len(classes), config.input_size
     network = build_network(architecture, class_count=count, min_size=size).requires_grad_(True)
     if packaged:
@@ -168,7 +167,6 @@ def build(config: TrainConfig, classes: tuple[str, ...], model_id: str) -> Faste
 def _start(ref: str, name: str) -> Start | None:
     if not ref:
         return None
-    check_name("network.name", name, INPUT_SIZES)
     if name != LIGHT and ref in get_model_weights(name).__members__:
         return taken_from(FasterRcnnModel.from_name(f"{name}:{ref}"))
     others = ("resnet", "efficientnet_gate") if name == LIGHT else ()
@@ -186,16 +184,14 @@ def _begin(network: Any, start: Start | None, classes: tuple[str, ...]) -> tuple
 
 
 def _architecture(
-    config: TrainConfig, start: Start | None, given: dict[str, Scalar]
+    config: FasterRcnnConfig, start: Start | None, name: str, given: dict[str, Scalar]
 ) -> FasterRcnnArchitecture:
-    name = str(given.get("name", _DEFAULT))
-    check_name("network.name", name, INPUT_SIZES)
     known = _known(name, start)
     shape: dict[str, object]
     shape = {key: value for key, value in given.items() if key in _LIGHT_SHAPE}
     plain = {key: value for key, value in given.items() if key not in (*_LIGHT_SHAPE, *_ANCHORS)}
     if any(key in given for key in _ANCHORS):
-        shape["anchor_sizes_px"] = _anchor_sizes(given)
+        shape["anchor_sizes_px"] = _anchor_sizes(config.network)
     if shape or (name == LIGHT and "light" not in known):
         known["light"] = checked(LightShape, {**(known.get("light") or {}), **shape})
     usual, longest = INPUT_SIZES[known["name"]]
@@ -204,11 +200,10 @@ def _architecture(
     return checked(FasterRcnnArchitecture, {**known, **plain, **facts})
 
 
-def _anchor_sizes(given: dict[str, Scalar]) -> tuple[int, ...]:
-    levels, finest = given.get("levels", 4), given.get("anchor_px", 16)
-    check_whole("network.levels", levels, 1, 4)
-    check_whole("network.anchor_px", finest, 1, 1024)
-    return tuple(int(finest) * 2**level for level in range(int(levels)))
+def _anchor_sizes(network: FasterRcnnNetwork) -> tuple[int, ...]:
+    levels = network.levels or network.usual("levels")
+    finest = network.anchor_px or network.usual("anchor_px")
+    return tuple(finest * 2**level for level in range(levels))
 
 
 def _known(name: str, start: Start | None) -> dict[str, Any]:

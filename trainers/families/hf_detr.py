@@ -5,7 +5,7 @@ other architectures with the loss that transformers has for them.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,20 +30,17 @@ from fracture_core.models.seeds import drawn_from
 from fracture_core.nets.detr import DetrOutput
 from fracture_core.nets.mobile import MobileTrunk
 from trainers.batches import Batch
-from trainers.config import TrainConfig
 from trainers.families.hf_detr_pass import detr_output, yolos_output
+from trainers.family_configs import HfDetrConfig, SetLossWeights
 from trainers.fixed_norms import fix_norms
-from trainers.networks import network_settings
 from trainers.pixels import Normalise, valid_where_padded
 from trainers.set_losses import build_criterion, set_losses
 from trainers.starts import Start, begin_packaged, open_start, take_over, taken_from
 from trainers.trainee import Losses, Trainee
 from trainers.truths import set_targets, truth_a_picture
 
-_DEFAULT = "detr:random"
 _OWN_SETTINGS = ("name", "longest_edge", "auxiliary_loss")
-_SET_LOSS_SETTINGS = ("class_weight", "l1_weight", "giou_weight", "no_object_weight")
-# What the loss weighs is set by the config's own fields.
+# What the loss weighs is set by the config's section.
 _OF_THE_LOSS = re.compile(r".*_(cost|coefficient)|auxiliary_loss")
 _CLASS_HEADS = (
     "class_labels_classifier.",
@@ -63,7 +60,7 @@ class HfDetrTrainee(Trainee):
     """
 
     def __init__(
-        self, config: TrainConfig, card: ModelCard, network: Any, notes: tuple[str, ...]
+        self, config: HfDetrConfig, card: ModelCard, network: Any, notes: tuple[str, ...]
     ) -> None:
         super().__init__()
         self.network: Any = network
@@ -75,8 +72,8 @@ class HfDetrTrainee(Trainee):
             card.input_size, facts.get("longest_edge"), facts.get("normalises")
         )
         self._normalise = Normalise(standardise=self._input.normalises)
-        self._criterion = build_criterion(config, len(card.classes))
-        auxiliary = bool(config.network.get("auxiliary_loss", True))
+        self._criterion = build_criterion(config.set_loss, len(card.classes))
+        auxiliary = config.network.auxiliary_loss is not False
         self._pass = _pass_of(self._architecture, auxiliary=auxiliary)
         fix_norms(network, frozen_alone=True)
 
@@ -125,7 +122,7 @@ class HfDetrTrainee(Trainee):
         return {"loss": answer.loss.float(), **plain}
 
 
-def build(config: TrainConfig, classes: tuple[str, ...], model_id: str) -> HfDetrTrainee:
+def build(config: HfDetrConfig, classes: tuple[str, ...], model_id: str) -> HfDetrTrainee:
     """`start`: "" = random, of the size that `network.name` says, such as "detr:random" or
     "rt_detr:small"; packaged weights ("mobilenet_v2:IMAGENET1K") for the backbone of a small one;
     a hub id; a model of the library, a folder of `save_pretrained` or a file.
@@ -134,7 +131,8 @@ def build(config: TrainConfig, classes: tuple[str, ...], model_id: str) -> HfDet
     """
     start = _start(config)
     architecture, facts, input_size = _begun(config, start)
-    settings = network_settings(config, (*_OWN_SETTINGS, *_parameters(architecture)))
+    settings = config.network.given()
+    _check_parameters(settings, architecture)
     _check_loss_settings(config, architecture)
     facts["config"] |= {k: v for k, v in settings.items() if k not in _OWN_SETTINGS}
     if "longest_edge" in settings:
@@ -160,11 +158,11 @@ def build(config: TrainConfig, classes: tuple[str, ...], model_id: str) -> HfDet
     return HfDetrTrainee(config, card, network, notes)
 
 
-def _start(config: TrainConfig) -> Start | None:
+def _start(config: HfDetrConfig) -> Start | None:
     if not config.start or config.start in PACKAGED:
         return None
-    if "name" in config.network:
-        found = repr(config.network["name"])
+    if config.network.name is not None:
+        found = repr(config.network.name)
         raise ConfigError("network.name", expected="none beside a start", found=found)
     if is_hub_id(config.start) and not Path(config.start).exists():
         return taken_from(HfDetrModel.from_name(config.start))
@@ -181,10 +179,11 @@ def _trunk(network: nn.Module, start: str) -> MobileTrunk:
     raise ConfigError("start", expected=expected, found=repr(start))
 
 
-def _begun(config: TrainConfig, start: Start | None) -> tuple[Architecture, Config, int]:
+def _begun(config: HfDetrConfig, start: Start | None) -> tuple[Architecture, Config, int]:
     """The architecture, what a card says of it, and the usual size of its input."""
     if start is None:
-        architecture, found, size = named_config(str(config.network.get("name", _DEFAULT)))
+        name = config.network.name or config.network.usual("name")
+        architecture, found, size = named_config(name)
         return architecture, {"model_type": architecture.model_type, "config": found}, size
     facts: Config = dict(start.card.architecture)
     facts["config"] = dict(facts["config"])
@@ -222,21 +221,33 @@ def _parameters(architecture: Architecture) -> list[str]:
     return [name for name in taken if name in plain and (own_loss or not _is_of_loss(name))]
 
 
-def _check_loss_settings(config: TrainConfig, architecture: Architecture) -> None:
+def _check_parameters(given: Iterable[str], architecture: Architecture) -> None:
+    known = (*_OWN_SETTINGS, *_parameters(architecture))
+    for name in given:
+        if name not in known:
+            raise ConfigError(
+                f"network.{name}",
+                expected=f"a parameter of {architecture.title}",
+                found="none of that name",
+                advice=f"There are: {', '.join(known)}.",
+            )
+
+
+def _check_loss_settings(config: HfDetrConfig, architecture: Architecture) -> None:
     if _has_set_loss(architecture):
         return
-    for name in _SET_LOSS_SETTINGS:
-        usual = TrainConfig.model_fields[name].default
-        if getattr(config, name) != usual:
+    for name, value in config.set_loss.model_dump().items():
+        usual = SetLossWeights.model_fields[name].default
+        if value != usual:
             raise ConfigError(
-                name,
+                f"set_loss.{name}",
                 expected=f"its default ({usual}), as {architecture.title} has a loss of its own",
-                found=str(getattr(config, name)),
+                found=str(value),
                 advice="Weigh that by parameters of the network.",
             )
-    if "auxiliary_loss" in config.network:
+    if config.network.auxiliary_loss is not None:
         expected = f"none for {architecture.title}, which always judges every layer"
-        found = str(config.network["auxiliary_loss"])
+        found = str(config.network.auxiliary_loss)
         raise ConfigError("network.auxiliary_loss", expected=expected, found=found)
 
 

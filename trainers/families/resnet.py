@@ -7,16 +7,13 @@ from torch import Tensor, nn
 from fracture_core.class_names import negative_among
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.packaged import known_weights
-from fracture_core.models.resnet import CLASSIFIERS, ResNetArchitecture, ResNetModel, build_network
-from fracture_core.nets.limits import check_name
+from fracture_core.models.resnet import ResNetArchitecture, ResNetModel, build_network
 from fracture_core.nets.mobile import MobileClassifier
 from fracture_core.nets.resnet import RESNETS, ResNet
 from trainers.classification import ClassifierTrainee
-from trainers.config import TrainConfig
-from trainers.networks import checked, network_settings
+from trainers.family_configs import ResNetConfig
+from trainers.networks import Scalar, checked
 from trainers.starts import Start, open_start, packaged_name, take_over, taken_from
-
-_KNOWN = ("name", "width")
 
 
 class ResNetTrainee(ClassifierTrainee):
@@ -39,13 +36,13 @@ class ResNetTrainee(ClassifierTrainee):
         return logits
 
 
-def build(config: TrainConfig, classes: tuple[str, ...], model_id: str) -> ResNetTrainee:
+def build(config: ResNetConfig, classes: tuple[str, ...], model_id: str) -> ResNetTrainee:
     """`start`: "" = random; torchvision's weights by their name, or packaged ones
     ("mobilenet_v2:IMAGENET1K"); a ResNet of the library or a file.
     """
-    given = network_settings(config, _KNOWN)
+    given = config.network.given()
     ref = packaged_name(config.start, given, "name")
-    start = _start(ref, str(given.get("name", "resnet50")))
+    start = _start(ref, str(given.get("name", config.network.usual("name"))))
     architecture = _architecture(config, start, given, classes)
     network = build_network(architecture, class_count=len(classes)).requires_grad_(True)
     notes = () if start is None else take_over(network, start, classes, heads=("fc.",))
@@ -66,22 +63,20 @@ def build(config: TrainConfig, classes: tuple[str, ...], model_id: str) -> ResNe
 def _start(ref: str, name: str) -> Start | None:
     if not ref:
         return None
-    check_name("network.name", name, CLASSIFIERS)
     if ref in known_weights(name):
         return taken_from(ResNetModel.from_name(f"{name}:{ref}"))
     return open_start(ref, ("resnet",), names="IMAGENET1K_V2")
 
 
 def _architecture(
-    config: TrainConfig,
+    config: ResNetConfig,
     start: Start | None,
-    given: dict[str, bool | int | float | str],
+    given: dict[str, Scalar],
     classes: tuple[str, ...],
 ) -> ResNetArchitecture:
     known: dict[str, object] = {} if start is None else dict(start.card.architecture)
     if start is None or "name" in given:
-        name = str(given.get("name", "resnet50"))
-        check_name("network.name", name, CLASSIFIERS)
+        name = str(given.get("name", config.network.usual("name")))
         known["block"], known["depths"] = RESNETS.get(name, (None, None))
         known["name"] = name
     facts = {"weights": "", "seed": config.seed, "healthy": negative_among(classes)}

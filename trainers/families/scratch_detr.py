@@ -11,15 +11,13 @@ from fracture_core.models.cards import ModelCard
 from fracture_core.models.packaged import PACKAGED, known_weights
 from fracture_core.models.scratch_detr import ScratchDetrModel
 from fracture_core.models.seeds import drawn_from
-from fracture_core.nets.backbone import BACKBONES
 from fracture_core.nets.detr import Detr, DetrArchitecture, build_detr
-from fracture_core.nets.limits import check_name
 from fracture_core.nets.pretrained import imagenet_state
 from fracture_core.nets.resnet import RESNETS
 from trainers.batches import Batch
-from trainers.config import TrainConfig
+from trainers.family_configs import ScratchDetrConfig
 from trainers.fixed_norms import fix_norms
-from trainers.networks import checked, network_settings
+from trainers.networks import checked
 from trainers.pixels import Normalise, valid_where_padded
 from trainers.set_losses import build_criterion, set_losses
 from trainers.starts import (
@@ -35,10 +33,6 @@ from trainers.trainee import Losses, Trainee
 from trainers.truths import set_targets
 
 _BEGUN_FROM = ("scratch_detr", "resnet", "faster_rcnn", "efficientnet_gate")
-_FIXED = ("class_count", "in_channels")
-_KNOWN = tuple(
-    field.name for field in dataclasses.fields(DetrArchitecture) if field.name not in _FIXED
-)
 
 
 class ScratchDetrTrainee(Trainee):
@@ -47,14 +41,14 @@ class ScratchDetrTrainee(Trainee):
     network: Detr
 
     def __init__(
-        self, config: TrainConfig, card: ModelCard, network: Detr, notes: tuple[str, ...]
+        self, config: ScratchDetrConfig, card: ModelCard, network: Detr, notes: tuple[str, ...]
     ) -> None:
         super().__init__()
         self.network = network
         self.notes = notes
         self._card = card
         self._normalise = Normalise()
-        self._criterion = build_criterion(config, len(card.classes))
+        self._criterion = build_criterion(config.set_loss, len(card.classes))
         if card.architecture["frozen_norm"]:
             fix_norms(network.backbone)
 
@@ -77,17 +71,18 @@ class ScratchDetrTrainee(Trainee):
         return self.network.backbone.stages()
 
 
-def build(config: TrainConfig, classes: tuple[str, ...], model_id: str) -> ScratchDetrTrainee:
+def build(config: ScratchDetrConfig, classes: tuple[str, ...], model_id: str) -> ScratchDetrTrainee:
     """`start`: "" = random; torchvision's weights for the ResNet by their name, or packaged ones
     ("efficientnet_lite0:IMAGENET1K"); a DETR, a ResNet, a light Faster R-CNN or a classifier that
     is a small network, of the library or a file; these others begin the backbone alone.
 
     With a start the backbone's norms are fixed unless `network.frozen_norm` is false.
     """
-    given = network_settings(config, _KNOWN)
+    given = config.network.given()
     packaged = config.start if config.start in PACKAGED else ""
     packaged_name(packaged, given, "backbone")
-    imagenet = _imagenet_name(config.start, str(given.get("backbone", "resnet50")))
+    backbone = str(given.get("backbone", config.network.usual("backbone")))
+    imagenet = _imagenet_name(config.start, backbone)
     start = None
     if config.start and not imagenet and not packaged:
         start = open_start(config.start, _BEGUN_FROM, names="IMAGENET1K_V2")
@@ -118,7 +113,6 @@ def build(config: TrainConfig, classes: tuple[str, ...], model_id: str) -> Scrat
 
 def _imagenet_name(start: str, backbone: str) -> str:
     """The start if it names torchvision's weights, else nothing."""
-    check_name("network.backbone", backbone, BACKBONES)
     return start if backbone in RESNETS and start in known_weights(backbone) else ""
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from fracture_core.errors import ConfigError
 from fracture_core.metrics.summary import defined
 from fracture_core.models.cards import Task
-from trainers.config import TrainConfig
+from trainers.family_configs import YoloConfig
 
 _BOXES = ("loss", "ap", "ap50")
 _MASKS = ("mask_ap", "mask_ap50")
@@ -17,7 +17,7 @@ _FIGURES = {
 }
 
 
-def check_monitor(config: TrainConfig, task: Task) -> None:
+def check_monitor(config: YoloConfig, task: Task) -> None:
     """Raises ConfigError for a figure that Ultralytics' validation does not give."""
     known = _BOXES + (_MASKS if task == "segment" else ())
     if config.monitor not in known:

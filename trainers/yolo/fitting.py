@@ -16,7 +16,7 @@ from fracture_core.models.yolo import YoloModel
 from fracture_core.runs import RunFolder
 from trainers.checkpoints import BEST, LAST, Position, load_state
 from trainers.checks import check_disk, check_machine
-from trainers.config import TrainConfig
+from trainers.family_configs import YoloConfig
 from trainers.journal import Journal
 from trainers.label_map import class_names
 from trainers.yolo.figures import check_monitor
@@ -32,7 +32,7 @@ _MEMORY_RAN_OUT = ("out of memory", "can't allocate memory", "not enough memory"
 
 
 def fit(
-    config: TrainConfig,
+    config: YoloConfig,
     dataset: Dataset,
     run: RunFolder,
     journal: Journal,
@@ -72,7 +72,7 @@ def fit(
     return best_model(config, start, folder.classes, run) if outcome == "end" else None
 
 
-def build_checked(config: TrainConfig, classes: tuple[str, ...]) -> Start:
+def build_checked(config: YoloConfig, classes: tuple[str, ...]) -> Start:
     """The network, once the config asks for nothing that YOLO cannot do; ConfigError."""
     check_config(config)
     start = build_start(config, classes)
@@ -80,7 +80,7 @@ def build_checked(config: TrainConfig, classes: tuple[str, ...]) -> Start:
     return start
 
 
-def _in_parts(config: TrainConfig, parts: int) -> TrainConfig:
+def _in_parts(config: YoloConfig, parts: int) -> YoloConfig:
     return config.model_copy(update={"accumulate": parts})
 
 
@@ -143,14 +143,12 @@ def _train(plan: Plan, task: Task, run: RunFolder) -> Outcome:
     return "end"
 
 
-def _device(config: TrainConfig) -> torch.device:
+def _device(config: YoloConfig) -> torch.device:
     use_gpu = config.device != "cpu" and torch.cuda.is_available()
     return torch.device("cuda", 0) if use_gpu else torch.device("cpu")
 
 
-def best_model(
-    config: TrainConfig, start: Start, classes: tuple[str, ...], run: RunFolder
-) -> Model:
+def best_model(config: YoloConfig, start: Start, classes: tuple[str, ...], run: RunFolder) -> Model:
     """The model of the best checkpoint so far."""
     network = empty_network(start.architecture, config.input_size)
     network.load_state_dict(load_state(run.checkpoints / BEST)[0]["ema"])

@@ -36,7 +36,7 @@ from fracture_core.models.letterbox import Letterbox
 from fracture_core.settings import settings
 from fracture_core.types import Detections, Sample
 from trainers.cache_limits import hold, make_room
-from trainers.config import TrainConfig
+from trainers.family_configs import YoloConfig
 from trainers.label_map import label_map
 from trainers.packing import chosen_samples
 from trainers.reading import Reader, Shown
@@ -66,7 +66,7 @@ class YoloFolder:
         return self.ids[path.parent.parent.name][int(path.stem)]
 
 
-def write_folder(config: TrainConfig, dataset: Dataset, task: Task) -> YoloFolder:
+def write_folder(config: YoloConfig, dataset: Dataset, task: Task) -> YoloFolder:
     """The folder for a data set, written unless it is there.
 
     Raises ConfigError for a split that is not there, and DatasetError for pictures that cannot be
@@ -99,7 +99,7 @@ def write_folder(config: TrainConfig, dataset: Dataset, task: Task) -> YoloFolde
     )
 
 
-def _train_side_px(config: TrainConfig) -> int:
+def _train_side_px(config: YoloConfig) -> int:
     """Large enough that the smallest crop fills the input."""
     augment = config.augment
     return math.ceil(config.input_size / (augment.crop_least if augment.crop else 1))

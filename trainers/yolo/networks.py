@@ -20,7 +20,7 @@ from fracture_core.models.yolo_networks import random_network
 from fracture_core.models.yolo_weights import read_yolo_weights
 from fracture_core.settings import settings
 from trainers.checkpoints import BEST, load_state
-from trainers.config import TrainConfig
+from trainers.family_configs import YoloConfig
 
 _LEAST_SIDE = 64
 
@@ -45,7 +45,7 @@ class _Weights:
     tensors: dict[str, torch.Tensor]
 
 
-def build_start(config: TrainConfig, classes: tuple[str, ...]) -> Start:
+def build_start(config: YoloConfig, classes: tuple[str, ...]) -> Start:
     """The network on the CPU; raises ConfigError and WeightsError.
 
     Weights are taken over by name and shape; those of the scores only where the classes are the
@@ -53,7 +53,7 @@ def build_start(config: TrainConfig, classes: tuple[str, ...]) -> Start:
     """
     given = _read_weights(config) if config.start else None
     architecture = _architecture(config, given, len(classes))
-    source = Path(config.start or str(config.network.get("name")))
+    source = Path(config.start or str(config.network.name))
     network = random_network(
         architecture, source, input_size=config.input_size, seed=config.seed
     ).requires_grad_(True)
@@ -86,8 +86,8 @@ def layers_of(network: Any, stages: int) -> int:
     return sum(height >= _LEAST_SIDE >> stages for height in heights)
 
 
-def _architecture(config: TrainConfig, given: _Weights | None, classes: int) -> dict[str, Any]:
-    name = config.network.get("name")
+def _architecture(config: YoloConfig, given: _Weights | None, classes: int) -> dict[str, Any]:
+    name = config.network.name
     if name is not None:
         found = read_architecture(str(name))
     elif given is not None:
@@ -98,10 +98,10 @@ def _architecture(config: TrainConfig, given: _Weights | None, classes: int) -> 
             expected="an architecture such as yolo11n.yaml, or weights to start from",
             found="neither",
         )
-    scale = {key: config.network[key] for key in ("depth", "width") if key in config.network}
-    if scale:
+    asked = config.network
+    if asked.depth or asked.width:
         depth, width, most = _multiples(found)
-        row = [scale.get("depth", depth), scale.get("width", width), most]
+        row = [asked.depth or depth, asked.width or width, most]
         found = {**found, "scales": {"": row}, "scale": ""}
     return check_architecture({**found, "nc": classes}, Path(str(name or config.start)))
 
@@ -114,7 +114,7 @@ def _multiples(architecture: dict[str, Any]) -> tuple[Any, Any, Any]:
     return architecture.get("depth_multiple", 1), architecture.get("width_multiple", 1), 8192
 
 
-def _read_weights(config: TrainConfig) -> _Weights:
+def _read_weights(config: YoloConfig) -> _Weights:
     start = config.start
     folder = settings().models / start
     if any(card.model_id == start for card in read_library().cards) and folder.is_dir():
@@ -168,9 +168,9 @@ def _read_file(path: Path) -> _Weights:
     return _Weights(path=path, architecture=architecture, classes=read.classes, tensors=tensors)
 
 
-def _read_tensors(path: Path, config: TrainConfig) -> _Weights:
+def _read_tensors(path: Path, config: YoloConfig) -> _Weights:
     """A file of tensors alone: the architecture is the one that the config names."""
-    name = config.network.get("name")
+    name = config.network.name
     if name is None:
         found = f"only tensors ({path.name}), which do not say of which network"
         raise ConfigError(

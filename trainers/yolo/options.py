@@ -6,46 +6,19 @@ from typing import Any
 
 from fracture_core.errors import ConfigError
 from fracture_core.models import quiet_ultralytics
-from trainers.config import Augment, Phase, Scalar, TrainConfig
+from trainers.config import Augment
+from trainers.family_configs import YoloConfig
 
 STRIDE = 32
-# Networks come out of these keys, see `trainers.yolo.networks`.
-ARCHITECTURE_KEYS = ("name", "width", "depth")
-
-# Settings of Ultralytics that no field of TrainConfig stands for, with what they are by default
-# here. They are given in `network`; https://docs.ultralytics.com/usage/cfg says what they do.
-PASSED: dict[str, Scalar] = {
-    "mosaic": 0.0,
-    "close_mosaic": 0,
-    "mixup": 0.0,
-    "cutmix": 0.0,
-    "copy_paste": 0.0,
-    "shear": 0.0,
-    "perspective": 0.0,
-    "multi_scale": 0.0,
-    "box": 7.5,
-    "cls": 0.5,
-    "dfl": 1.5,
-    "cls_pw": 0.0,
-    "momentum": 0.9,
-    "warmup_bias_lr": 0.0,
-    "warmup_momentum": 0.9,
-    "lrf": 1.0,
-    "overlap_mask": True,
-    "mask_ratio": 4,
-}
+# Networks come out of these, see `trainers.yolo.networks`; the other ones of a YoloNetwork are
+# settings of Ultralytics.
+_ARCHITECTURE = {"name", "width", "depth"}
 _OPTIMISERS = {"adamw": "AdamW", "adam": "Adam", "sgd": "SGD"}
 _AMP: dict[str, bool | str] = {"float32": False, "float16": True, "bfloat16": "bf16"}
 
 
-def check_config(config: TrainConfig) -> None:
-    """Raises ConfigError for an unknown key and for what Ultralytics' trainer cannot do."""
-    known = (*ARCHITECTURE_KEYS, *PASSED)
-    for key in config.network:
-        if key not in known:
-            advice = f"There are: {', '.join(known)}."
-            expected = "a setting of a YOLO network"
-            raise ConfigError(f"network.{key}", expected=expected, found="no such", advice=advice)
+def check_config(config: YoloConfig) -> None:
+    """Raises ConfigError for what Ultralytics' trainer cannot do."""
     if config.input_size < 2 * STRIDE:
         raise ConfigError(
             "input_size", expected=f"at least {2 * STRIDE} pixels", found=f"{config.input_size}"
@@ -54,7 +27,7 @@ def check_config(config: TrainConfig) -> None:
         raise ConfigError(name, expected=expected, found="another", advice="YOLO cannot do that.")
 
 
-def trainer_options(config: TrainConfig, task: str, *, on_gpu: bool) -> dict[str, Any]:
+def trainer_options(config: YoloConfig, task: str, *, on_gpu: bool) -> dict[str, Any]:
     """The settings of a training for Ultralytics; raises ConfigError for a value it refuses."""
     options: dict[str, Any] = {
         "task": task,
@@ -76,18 +49,17 @@ def trainer_options(config: TrainConfig, task: str, *, on_gpu: bool) -> dict[str
         "plots": False,
         "iou": config.nms_iou,
         **_augmentation(config.augment),
-        **PASSED,
-        **{key: value for key, value in config.network.items() if key in PASSED},
+        **config.network.model_dump(exclude=_ARCHITECTURE),
     }
     _check_values(options)
     return options
 
 
-def rate_at(config: TrainConfig, epoch: int) -> float:
+def rate_at(config: YoloConfig, epoch: int) -> float:
     """The share of the learning rate in an epoch (from 0), as the schedule has it."""
     if config.schedule == "step":
         return float(config.schedule_factor ** (epoch // config.schedule_every))
-    last = float(config.network.get("lrf", PASSED["lrf"]))
+    last = config.network.lrf
     done = min(epoch / config.epochs, 1.0)
     if config.schedule == "cosine":
         last = config.schedule_factor
@@ -100,7 +72,7 @@ def whole_strides(side_px: int) -> int:
     return -(-side_px // STRIDE) * STRIDE
 
 
-def _refused(config: TrainConfig) -> Iterator[tuple[str, str]]:
+def _refused(config: YoloConfig) -> Iterator[tuple[str, str]]:
     plain = Augment()
     for name in ("contrast", "blur"):
         if getattr(config.augment, name) != getattr(plain, name):
@@ -109,14 +81,15 @@ def _refused(config: TrainConfig) -> Iterator[tuple[str, str]]:
     if not math.isclose(1 - low, high - 1, abs_tol=1e-6):
         yield "augment.scale", "as much smaller as larger, such as (0.5, 1.5)"
     for name in ("backbone_lr", "frozen_epochs"):
-        if getattr(config, name) != Phase.model_fields[name].default:
-            yield name, f"{Phase.model_fields[name].default}"
+        usual = YoloConfig.model_fields[name].default
+        if getattr(config, name) != usual:
+            yield name, f"{usual}"
     if config.second_phase is not None:
         yield "second_phase", "none"
     if config.schedule == "plateau":
         yield "schedule", "constant, step or cosine"
-    if config.schedule != "constant" and "lrf" in config.network:
-        yield "network.lrf", "none beside a schedule"
+    if config.schedule != "constant" and config.network.lrf != 1:
+        yield "network.lrf", "1 beside a schedule"
     if not config.fused:
         yield "fused", "True: Ultralytics fuses wherever it can"
     if config.trackers:

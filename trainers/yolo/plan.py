@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainers.config import TrainConfig
+from trainers.family_configs import YoloConfig
 from trainers.journal import Journal
 from trainers.yolo.folder import YoloFolder
 
@@ -18,7 +18,7 @@ class Stopped(Exception):
 class Plan:
     """What a training needs; `halves`: the network computes in bfloat16 on a CPU."""
 
-    config: TrainConfig
+    config: YoloConfig
     folder: YoloFolder
     network: Any
     checkpoints: Path

@@ -1,0 +1,166 @@
+"""What the trainings of each family are told beside what all of them are."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from trainers.config import Settings, TrainConfig
+from trainers.networks import (
+    EfficientNetGateNetwork,
+    FasterRcnnNetwork,
+    HfDetrNetwork,
+    ResNetNetwork,
+    ScratchDetrNetwork,
+    Share,
+    YoloNetwork,
+)
+
+_BOX_MONITORS = ("loss", "ap", "ap50", "f1", "any_hit_f1")
+
+
+class Classification(Settings):
+    """What a classifier learns, and how its loss weighs it."""
+
+    classify: Literal["class", "findings"] = "class"
+    """By the image's class, or whether there is any finding (healthy, fracture)."""
+    class_weights: Literal["equal", "balanced"] = "equal"
+    """Balanced weighs every class by its rarity."""
+    class_multipliers: dict[str, float] = Field(default={})
+    """Further factors of single classes; names of no class are refused."""
+    focal_share: Share = 0.0
+    """Share of the focal term in the loss, the rest is cross-entropy."""
+    focal_gamma: Annotated[float, Field(ge=0)] = 2.0
+    """Exponent of the focal term."""
+    focal_of: Literal["sample", "batch"] = "sample"
+    """The focal term of each image, or, as R4 published it, of the batch's mean."""
+
+
+class SetLossWeights(Settings):
+    """The weights of DETR's loss, which are those of its assignment, too."""
+
+    class_weight: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of the cross-entropy."""
+    l1_weight: Annotated[float, Field(ge=0)] = 5.0
+    """Weight of the L1 distance."""
+    giou_weight: Annotated[float, Field(ge=0)] = 2.0
+    """Weight of the generalised IoU."""
+    no_object_weight: Annotated[float, Field(ge=0)] = 0.1
+    """Weight of the class "no object"."""
+
+
+class ClassifierConfig(TrainConfig):
+    """Both families of classifiers."""
+
+    monitors: ClassVar[tuple[str, ...]] = (
+        "accuracy",
+        "balanced_accuracy",
+        "loss",
+        "macro_f1",
+        "weighted_f1",
+    )
+    unused: ClassVar[tuple[str, ...]] = ("match_iou",)
+
+    classification: Classification = Classification()
+    """What is learned, and the loss."""
+
+
+class ResNetConfig(ClassifierConfig):
+    """A ResNet or a small network."""
+
+    family: Literal["resnet"] = "resnet"
+    """The model family."""
+    network: ResNetNetwork = ResNetNetwork()
+    """Parameters of the architecture, by the names on the model card."""
+
+
+class EfficientNetGateConfig(ClassifierConfig):
+    """EfficientNet with an attention gate."""
+
+    family: Literal["efficientnet_gate"] = "efficientnet_gate"
+    """The model family."""
+    network: EfficientNetGateNetwork = EfficientNetGateNetwork()
+    """Parameters of the architecture, by the names on the model card."""
+
+
+class SetLossConfig(TrainConfig):
+    """Both families that are trained by the set loss."""
+
+    monitors: ClassVar[tuple[str, ...]] = _BOX_MONITORS
+
+    set_loss: SetLossWeights = SetLossWeights()
+    """The weights of the loss."""
+
+
+class ScratchDetrConfig(SetLossConfig):
+    """DETR from scratch."""
+
+    family: Literal["scratch_detr"] = "scratch_detr"
+    """The model family."""
+    network: ScratchDetrNetwork = ScratchDetrNetwork()
+    """Parameters of the architecture, by the names on the model card."""
+
+
+class HfDetrConfig(SetLossConfig):
+    """DETR of transformers; relatives with a loss of their own keep the set loss's defaults."""
+
+    family: Literal["hf_detr"] = "hf_detr"
+    """The model family."""
+    network: HfDetrNetwork = HfDetrNetwork()
+    """Parameters of the architecture, by the names on the model card."""
+
+
+class SuppressedConfig(TrainConfig):
+    """Families whose raw boxes overlap."""
+
+    nms_iou: Share = 0.5
+    """Boxes are merged at this IoU before they are judged."""
+
+    @property
+    def merged_at(self) -> float:
+        return self.nms_iou
+
+
+class FasterRcnnConfig(SuppressedConfig):
+    """torchvision's Faster R-CNN."""
+
+    monitors: ClassVar[tuple[str, ...]] = _BOX_MONITORS
+
+    family: Literal["faster_rcnn"] = "faster_rcnn"
+    """The model family."""
+    network: FasterRcnnNetwork = FasterRcnnNetwork()
+    """Parameters of the architecture, by the names on the model card."""
+
+
+class YoloConfig(SuppressedConfig):
+    """YOLO, which Ultralytics' own trainer trains."""
+
+    monitors: ClassVar[tuple[str, ...]] = ("loss", "ap", "ap50", "mask_ap", "mask_ap50")
+    # Ultralytics' trainer knows nothing like these.
+    unused: ClassVar[tuple[str, ...]] = (
+        "augment.contrast",
+        "augment.blur",
+        "augment.blur_sigma",
+        "backbone_lr",
+        "frozen_epochs",
+        "second_phase",
+        "fused",
+        "data_on_device",
+        "trackers",
+        "shown_confidence",
+        "match_iou",
+    )
+
+    family: Literal["yolo"] = "yolo"
+    """The model family."""
+    network: YoloNetwork = YoloNetwork()
+    """Parameters of the architecture and further settings of Ultralytics."""
+
+
+CONFIGS: dict[str, type[TrainConfig]] = {
+    "efficientnet_gate": EfficientNetGateConfig,
+    "faster_rcnn": FasterRcnnConfig,
+    "hf_detr": HfDetrConfig,
+    "resnet": ResNetConfig,
+    "scratch_detr": ScratchDetrConfig,
+    "yolo": YoloConfig,
+}
