@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from fracture_core.errors import ConfigError
 from fracture_core.files import write_text
 from trainers.config import Settings, TrainConfig
-from trainers.family_configs import CONFIGS, Classification, SetLossWeights
+from trainers.family_configs import Classification, SetLossWeights, config_of
 
 _SECTIONS: dict[str, type[Settings]]
 _SECTIONS = {"classification": Classification, "set_loss": SetLossWeights}
@@ -30,7 +30,7 @@ def make_config(values: Mapping[str, object], source: str) -> TrainConfig:
     placed: dict[str, Any] = {}
     for name, value in values.items():
         _place(placed, name, value)
-    kind = _kind_of(placed)
+    kind = config_of(placed.get("family"))
     try:
         return kind.model_validate(placed)
     except ValidationError as error:
@@ -70,18 +70,10 @@ def _without_others(values: dict[str, object]) -> dict[str, object]:
     """A flat file has the settings of every family; those of others never had an effect."""
     if not any(name in _SECTION_OF for name in values):
         return values
-    own = _kind_of(values).model_fields
+    own = config_of(values.get("family")).model_fields
     idle = {name for name, section in _SECTION_OF.items() if section not in own}
     idle |= {"nms_iou"} - set(own)
     return {name: value for name, value in values.items() if name not in idle}
-
-
-def _kind_of(values: Mapping[str, object]) -> type[TrainConfig]:
-    family = values.get("family")
-    if not isinstance(family, str) or family not in CONFIGS:
-        expected = f"a family that can be trained ({', '.join(CONFIGS)})"
-        raise ConfigError("family", expected=expected, found=repr(family))
-    return CONFIGS[family]
 
 
 def _refused(source: str, kind: type[TrainConfig], error: ValidationError) -> ConfigError:

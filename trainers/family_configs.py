@@ -4,6 +4,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from fracture_core import importing
+from fracture_core.errors import ConfigError
+from fracture_core.models.families import installed
 from trainers.config import Settings, TrainConfig
 from trainers.networks import (
     EfficientNetGateNetwork,
@@ -164,3 +167,22 @@ CONFIGS: dict[str, type[TrainConfig]] = {
     "scratch_detr": ScratchDetrConfig,
     "yolo": YoloConfig,
 }
+"""Of our own families, so that a config is read without torch; others' stand where they train."""
+
+
+def trained_families() -> dict[str, str]:
+    """The module of each family that the loop trains, by the family's name."""
+    return {name: each.trainer for name, each in installed().families.items() if each.trainer}
+
+
+def config_of(family: object) -> type[TrainConfig]:
+    """The class of a family's config; raises ConfigError for one that cannot be trained."""
+    if isinstance(family, str) and family in CONFIGS:
+        return CONFIGS[family]
+    modules = trained_families()
+    if not isinstance(family, str) or family not in modules:
+        known = ", ".join(dict.fromkeys((*CONFIGS, *modules)))
+        expected = f"a family that can be trained ({known})"
+        raise ConfigError("family", expected=expected, found=repr(family))
+    config: type[TrainConfig] = importing.load(modules[family]).CONFIG
+    return config

@@ -1,4 +1,7 @@
-"""The families that the loop trains; YOLO goes through Ultralytics' own trainer."""
+"""The families that the loop trains; YOLO goes through Ultralytics' own trainer.
+
+Each is named by the `trainer` of its `ModelFamily`, a module with `build`.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,18 +9,11 @@ from typing import Any
 from fracture_core import importing
 from fracture_core.errors import ConfigError
 from trainers.config import TrainConfig
+from trainers.family_configs import trained_families
 from trainers.trainee import Trainee
 
 # The first is the config of the family.
 Builder = Callable[[Any, tuple[str, ...], str], Trainee]
-
-BUILDERS: dict[str, str] = {
-    "efficientnet_gate": "trainers.families.efficientnet_gate",
-    "faster_rcnn": "trainers.families.faster_rcnn",
-    "hf_detr": "trainers.families.hf_detr",
-    "resnet": "trainers.families.resnet",
-    "scratch_detr": "trainers.families.scratch_detr",
-}
 
 
 def build_trainee(config: TrainConfig, classes: tuple[str, ...], model_id: str) -> Trainee:
@@ -25,8 +21,9 @@ def build_trainee(config: TrainConfig, classes: tuple[str, ...], model_id: str) 
 
     Each family's module has `build` with these arguments.
     """
-    if config.family not in BUILDERS:
-        expected = f"a family that can be trained ({', '.join(BUILDERS)}, yolo)"
+    modules = trained_families()
+    if config.family not in modules:
+        expected = f"a family that the loop can train ({', '.join(modules)})"
         raise ConfigError("family", expected=expected, found=repr(config.family))
-    build: Builder = importing.load(BUILDERS[config.family]).build
+    build: Builder = importing.load(modules[config.family]).build
     return build(config, classes, model_id)
