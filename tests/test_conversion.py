@@ -53,7 +53,11 @@ def sources(
     rsna.write(slices, folder / "hdf5" / "demo.h5", corners=False)
     coco.write(slices, CT_CLASSES, folder / "coco")
     yolo.write(slices, CT_CLASSES, folder / "yolo", outlines=True)
-    return {name: folder / name for name in FORMATS}
+    made = {name: folder / name for name in ("hdf5", "coco", "yolo")}
+    for name in set(FORMATS) - set(made):
+        drop = frozenset({"masks"})
+        made[name] = convert(made["coco"], folder / name, options(name, drop=drop)).destination
+    return made
 
 
 def truths(dataset: Dataset) -> Truths:
@@ -374,7 +378,7 @@ def test_a_destination_with_something_in_it_is_left_alone(
 @pytest.mark.parametrize(
     ("others", "sentence"),
     [
-        ({"to": "voc"}, "one of hdf5, coco, yolo, found 'voc'"),
+        ({"to": "dicom"}, "one of hdf5, coco, yolo, voc, found 'dicom'"),
         ({"size_px": 4}, "16 to 8,192 pixels, found 4"),
         ({"drop": frozenset({"pixels"})}, "masks, classes, boxes, unknown, found 'pixels'"),
         ({"negatives": -1.0}, "0 to 10,000"),

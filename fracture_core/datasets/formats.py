@@ -16,9 +16,11 @@ from pathlib import Path
 from fracture_core.datasets.coco import coco_root, looks_like_coco, open_coco
 from fracture_core.datasets.records import RecordedDataset
 from fracture_core.datasets.rsna import looks_like_rsna, open_rsna
+from fracture_core.datasets.voc import looks_like_voc, open_voc, voc_annotations, voc_root
 from fracture_core.datasets.writers.base import Writer
 from fracture_core.datasets.writers.coco import CocoWriter
 from fracture_core.datasets.writers.hdf5 import Hdf5Writer
+from fracture_core.datasets.writers.voc import VocWriter
 from fracture_core.datasets.writers.yolo import YoloWriter
 from fracture_core.datasets.yolo import find_data_file, looks_like_yolo, open_yolo
 from fracture_core.errors import ConfigError
@@ -81,8 +83,18 @@ YOLO = DatasetFormat(
     write=YoloWriter,
     choose=find_data_file,
 )
+VOC = DatasetFormat(
+    name="voc",
+    title="Pascal VOC files",
+    example="a Pascal VOC folder",
+    looks_like=looks_like_voc,
+    open=open_voc,
+    write=VocWriter,
+    root=voc_root,
+    choose=voc_annotations,
+)
 
-FORMATS: Mapping[str, DatasetFormat] = {each.name: each for each in (HDF5, COCO, YOLO)}
+FORMATS: Mapping[str, DatasetFormat] = {each.name: each for each in (HDF5, COCO, YOLO, VOC)}
 """Those that come along. Of several in one folder the first is opened."""
 
 

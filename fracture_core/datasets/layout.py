@@ -20,7 +20,7 @@ SPLIT_NAMES = {
 }
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".dcm", ".dicom"})
 
-FOLDERS_WITHOUT_MEANING = frozenset({"images", "labels", "data", *SPLIT_NAMES})
+FOLDERS_WITHOUT_MEANING = frozenset({"images", "labels", "data", "jpegimages", *SPLIT_NAMES})
 _AUGMENTED = re.compile(r"\.rf\.[0-9A-Za-z]+$")
 
 
