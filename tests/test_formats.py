@@ -20,7 +20,7 @@ from fracture_core.errors import ConfigError, DatasetError
 from fracture_core.health.checking import check_health
 from fracture_core.health.repair import Repair, repair_dataset
 from fracture_core.health.subject import Limits
-from tests.format_packages import READER, install
+from tests.format_packages import install, install_boxes
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def boxes(tmp_path: Path) -> Path:
 def test_a_format_of_another_package_is_opened_and_converted(site: Path, boxes: Path) -> None:
     with pytest.raises(DatasetError, match="found a folder without any"):
         open_dataset(boxes)
-    install(site, "boxes_format", "boxes_format:BOXES", READER)
+    install_boxes(site)
     installed.cache_clear()
     dataset = open_dataset(boxes)
     assert (dataset.format, len(dataset)) == ("boxes", 3)
@@ -118,7 +118,7 @@ def test_a_format_of_another_package_is_opened_and_converted(site: Path, boxes: 
 
 
 def test_a_format_that_is_only_read_is_refused_as_a_target(site: Path, boxes: Path) -> None:
-    install(site, "boxes_format", "boxes_format:BOXES", READER)
+    install_boxes(site)
     installed.cache_clear()
     listed = ", ".join(writable())
     with pytest.raises(ConfigError, match="found 'boxes', which can be read but not written") as to:
@@ -137,7 +137,7 @@ def test_a_format_that_is_only_read_is_refused_as_a_target(site: Path, boxes: Pa
 def test_the_pages_offer_what_can_be_written(
     site: Path, boxes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    install(site, "boxes_format", "boxes_format:BOXES", READER)
+    install_boxes(site)
     installed.cache_clear()
     monkeypatch.setenv("FRACTURE_DATA_ROOTS", str(boxes))
     page = Path(__file__).parents[1] / "pages" / "train" / "datasets.py"
@@ -170,7 +170,7 @@ def test_a_broken_package_is_told_and_stops_no_other(
     entry: str, code: str, sentence: str, site: Path, boxes: Path
 ) -> None:
     install(site, "bad", entry, code)
-    install(site, "boxes_format", "boxes_format:BOXES", READER)
+    install_boxes(site)
     installed.cache_clear()
     [told] = installed().broken
     assert sentence in told
