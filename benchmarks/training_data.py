@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 from PIL import Image
 
-from fracture_core.conversion.yolo_files import label_folder, picture_folder, write_data_file
+from fracture_core.datasets.writers.yolo import label_folder, picture_folder, write_data_file
 from fracture_core.demo import rsna
 from fracture_core.demo.radiograph import VIEWS, plan_radiograph, render
 from fracture_core.demo.samples import demo_study

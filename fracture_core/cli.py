@@ -216,10 +216,18 @@ def demo(
 
 
 @app.command()
+def formats() -> None:
+    """List the formats of data sets, those of other packages as well."""
+    from fracture_core.datasets.listing import as_text
+
+    print(as_text())
+
+
+@app.command()
 def convert(  # noqa: PLR0913, PLR0917
     source: Annotated[Path, typer.Argument(help="A data set, or the raw RSNA 2022 download.")],
     destination: Annotated[Path, typer.Argument(help="New or empty; .h5 names a file for hdf5.")],
-    to: Annotated[str, typer.Option(help="hdf5, coco or yolo.")],
+    to: Annotated[str, typer.Option(help="hdf5, coco, yolo or another that `formats` lists.")],
     size: Annotated[int | None, typer.Option(help="Longer side in pixels; hdf5: 256.")] = None,
     drop: Annotated[
         list[str] | None,
@@ -237,7 +245,7 @@ def convert(  # noqa: PLR0913, PLR0917
 ) -> None:
     """Write a data set in another format; run it again to continue after an interruption."""
     from fracture_core.conversion import Options, command
-    from fracture_core.conversion.splits import parse_shares
+    from fracture_core.datasets.splits import parse_shares
 
     options = Options(
         to=to,

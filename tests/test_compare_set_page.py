@@ -106,7 +106,7 @@ def test_at_equal_sensitivity_each_model_has_its_own_confidence(two: None) -> No
     assert row["B · Model two"].startswith("0.500 (")
     assert row["B − A"].startswith("+0.000 (")
     assert row["n"] == "4"
-    assert figures(app)["FP per image", "lesion"]["A · Model one"] == "0.000 (0.000 to 0.000)"
+    assert figures(app)["FP per image", "lesion"]["A · Model one"] == "0.000 (0.000–0.000)"
     assert "only B is right in 1, only A in 2 images; p = 1.000" in texts(app)
     assert "This page makes **11 tests**" in texts(app)
     assert "0.6 of them would still come out below p = 0.05" in texts(app)
@@ -237,5 +237,5 @@ def test_the_table_as_csv_has_a_row_for_each_figure_and_model() -> None:
     assert tuple(rows[0]) == HEADINGS
     assert len(rows) == 2 * len(made) + 1
     assert (rows[0]["model"], rows[0]["value"], rows[0]["confidence"]) == ("'=x", "0.5", "0.8")
-    assert rows[1]["difference from reference"] == "0"
+    assert float(rows[1]["difference from reference"]) == 0
     assert rows[-1]["figure"] == "McNemar"

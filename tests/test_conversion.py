@@ -12,19 +12,22 @@ from typer.testing import CliRunner
 
 from fracture_core import masks
 from fracture_core.cli import app
-from fracture_core.conversion import FORMATS, Converted, Options, convert
-from fracture_core.conversion.items import Item
-from fracture_core.conversion.names import name_items, safe_path, stem_of
+from fracture_core.conversion import Converted, Options, convert
+from fracture_core.conversion.converter import name_items
 from fracture_core.conversion.resizing import fitted, resize_finding, resize_pixels
-from fracture_core.conversion.splits import NAMES, assign_splits, parse_shares
 from fracture_core.datasets import Dataset, open_dataset
 from fracture_core.datasets.findings import Finding
+from fracture_core.datasets.formats import writable
 from fracture_core.datasets.layout import group_of
+from fracture_core.datasets.splits import NAMES, assign_splits, parse_shares
+from fracture_core.datasets.writers.items import Item
+from fracture_core.datasets.writers.names import safe_path, stem_of
 from fracture_core.demo import CT_CLASSES, coco, rsna, yolo
 from fracture_core.demo.samples import demo_studies
 from fracture_core.errors import ConfigError, DatasetError, StorageError
 from fracture_core.types import Sample
 
+FORMATS = tuple(writable())
 SIDE = 96
 # Labels of YOLO have eight decimals of a side, HDF5 float32; the box of a mask drawn as a polygon
 # moves by nothing, as its edges are those of the pixels.
@@ -50,7 +53,11 @@ def sources(
     rsna.write(slices, folder / "hdf5" / "demo.h5", corners=False)
     coco.write(slices, CT_CLASSES, folder / "coco")
     yolo.write(slices, CT_CLASSES, folder / "yolo", outlines=True)
-    return {name: folder / name for name in FORMATS}
+    made = {name: folder / name for name in ("hdf5", "coco", "yolo")}
+    for name in set(FORMATS) - set(made):
+        drop = frozenset({"masks"})
+        made[name] = convert(made["coco"], folder / name, options(name, drop=drop)).destination
+    return made
 
 
 def truths(dataset: Dataset) -> Truths:
@@ -371,7 +378,7 @@ def test_a_destination_with_something_in_it_is_left_alone(
 @pytest.mark.parametrize(
     ("others", "sentence"),
     [
-        ({"to": "voc"}, "one of hdf5, coco, yolo, found 'voc'"),
+        ({"to": "dicom"}, "one of hdf5, coco, yolo, voc, found 'dicom'"),
         ({"size_px": 4}, "16 to 8,192 pixels, found 4"),
         ({"drop": frozenset({"pixels"})}, "masks, classes, boxes, unknown, found 'pixels'"),
         ({"negatives": -1.0}, "0 to 10,000"),
@@ -396,9 +403,9 @@ def test_negatives_are_for_the_raw_download_only(sources: dict[str, Path], tmp_p
 def test_a_full_disk_is_a_sentence_and_what_is_done_is_kept(
     sources: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fracture_core.conversion import targets
+    from fracture_core.datasets.writers import coco as writer
 
-    real, calls = targets.write_png, []
+    real, calls = writer.write_png, []
 
     def fail(pixels: object, path: Path) -> None:
         calls.append(path)
@@ -406,7 +413,7 @@ def test_a_full_disk_is_a_sentence_and_what_is_done_is_kept(
             raise OSError(28, "No space left on device", str(path))
         real(pixels, path)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(targets, "write_png", fail)
+    monkeypatch.setattr(writer, "write_png", fail)
     with pytest.raises(StorageError, match="found a full disk") as error:
         convert(sources["hdf5"], tmp_path / "out", options("coco"))
     assert "run the same command again" in str(error.value)
@@ -438,7 +445,7 @@ def test_names_are_safe_unique_and_keep_pictures_of_a_group_together(
     pairs: list[tuple[str, str]], to: str
 ) -> None:
     items = [_item(f"{group}/{number}", group) for group, number in pairs]
-    named = list(name_items(items, to))
+    named = list(name_items(items, writable()[to](name="set", side_px=64)))
     places = [(each.group_id if to == "hdf5" else "", each.name.casefold()) for each in named]
     assert len(set(places)) == len(places)
     groups = {}

@@ -7,9 +7,9 @@ import h5py
 import numpy as np
 import pytest
 
-from fracture_core.conversion.rsna_file import Slice, write_rsna
 from fracture_core.datasets import open_dataset
 from fracture_core.datasets.rsna import NO_CHECKSUMS
+from fracture_core.datasets.writers.rsna_file import Slice, write_rsna
 from fracture_core.errors import DatasetError
 
 ROWS, SIDE, SLOTS = 6, 64, 3

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fracture_core import masks
-from fracture_core.conversion.outlines import ring_of
+from fracture_core.datasets.writers.outlines import ring_of
 from fracture_core.demo import (
     CLASSES,
     demo_case,

@@ -254,7 +254,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_slice_opens_in_its_study() -> None:
     slices = ("1.2/0007", "1.2/0008", "1.2/0009", "1.20/0007")
-    stack = SimpleNamespace(format="hdf5", splits={"train": (), "val": slices})
+    stack = SimpleNamespace(stacked=True, splits={"train": (), "val": slices})
     about = ABOUT.model_copy(update={"data": "/stack.h5", "split": "all"})
     link = read_link(about, stack, "1.2/0009", MatchConfig(), 0.3)
     asked = parse_qs(urlsplit(link).query)

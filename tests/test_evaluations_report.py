@@ -12,8 +12,11 @@ import pytest
 from fracture_core.errors import ConfigError
 from fracture_core.evaluations import Evaluation, measure_points, report_of, resampling
 from fracture_core.evaluations.charts import write_charts
+from fracture_core.evaluations.report import Figure
+from fracture_core.evaluations.report_draft import Draft, Metric, Part
 from fracture_core.evaluations.report_files import write_csv, write_json
 from fracture_core.evaluations.report_text import WIDTH, as_text
+from fracture_core.matching import MatchConfig
 from fracture_core.metrics import any_hit, classification, coco
 from fracture_core.metrics.calibration import reliability
 from fracture_core.metrics.columns import Columns
@@ -78,6 +81,16 @@ def test_the_figures_of_boxes_are_those_of_the_metrics(evaluation):
         [*curve.sensitivity_at(), curve.mean_sensitivity]
     )
     assert (report.pictures, report.studies, report.lesions, report.positives) == (4, 2, 3, 3)
+
+
+def test_the_miss_rate_has_an_interval_and_says_its_rule(evaluation):
+    figure = report_of(evaluation).figure("Miss rate", "LAMR", "lesion")
+    # Two of three lesions are hit before the first false positive, which is one in four images,
+    # and the third after the second: 1/3 is missed up to 0.32 an image, nothing from 0.56 on.
+    assert figure.value == pytest.approx(((1 / 3) ** 7 * 1e-10**2) ** (1 / 9))
+    assert figure.n == 3
+    assert figure.low <= figure.value <= figure.high
+    assert figure.rule == "mean of logarithms at 0.01 to 1 FP per image, IoU ≥ 0.5, by class"
 
 
 def test_an_operating_point_by_hand(evaluation):
@@ -183,6 +196,53 @@ def test_what_is_undefined_says_so(found, truths, tmp_path):
     assert len(rows) == len(report.figures)
     assert [row["value"] == "" for row in rows] == [isnan(each.value) for each in report.figures]
     assert write_charts(evaluation, report, tmp_path / "figures")
+
+
+def test_the_text_says_every_rule(evaluation):
+    report = report_of(evaluation)
+    text = " ".join(as_text(report).split())
+    for figure in report.figures:
+        assert " ".join(figure.rule.split()) in text, figure
+    # Where a section has several, each stands with the figures that go by it.
+    assert (
+        "sensitivity, precision, F1, FP per image at FP per image ≤ 1: "
+        "confidence ≥ 0.200, IoU ≥ 0.5, by class"
+    ) in text
+
+
+def test_a_figure_prints_alike_everywhere():
+    facts = {"section": "s", "name": "a", "unit": "image", "n": 3}
+    assert Figure(**facts, value=0.8125).text == "0.812"
+    assert Figure(**facts, value=0.8125, low=0.7, high=0.9).text == "0.81 (0.70–0.90)"
+    assert Figure(**facts, value=float("nan")).text == "undefined"
+
+
+def draft_of(evaluation: Evaluation) -> Draft:
+    found = evaluation.found(0.5)
+    return Draft(evaluation=evaluation, config=MatchConfig(), found=found, intervals=True)
+
+
+def test_a_metric_without_a_count_is_a_mistake_of_the_caller(evaluation):
+    metric = Metric(section="s", name="half", unit="image", rule="", measure=0.5)
+    with pytest.raises(ValueError, match="n: expected how many half is of"):
+        draft_of(evaluation).add(metric)
+
+
+def test_parts_of_one_statistic_are_computed_together(evaluation):
+    calls = []
+
+    def both(weights):
+        calls.append(weights)
+        return np.array([weights[0], 3 * weights[-1]])
+
+    draft = draft_of(evaluation)
+    for at in (1, 0):
+        measure = Part(both, at)
+        draft.add(Metric(section="s", name=f"{at}", unit="image", n=4, rule="", measure=measure))
+    draft.draw_intervals()
+    assert [(each.value, each.low, each.high) for each in draft.figures] == [(3, 0, 6), (1, 0, 2)]
+    # Once for each of a thousand resamples and a few times for the whole, not twice as often.
+    assert 1_000 < len(calls) < 1_010
 
 
 def test_intervals_can_be_left_out(evaluation):

@@ -4,37 +4,20 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fracture_core.errors import ConfigError
 from fracture_core.models import library
 from fracture_core.models.families import family, family_of, find_family, installed
 from fracture_core.models.listing import listing
-from tests.yolo_files import picture, sample
+from tests.made_packages import install, install_spots
+from tests.yolo_files import sample
 
 MODULE = """
-from fracture_core.models.fake import CARD, FakeModel
 from fracture_core.models.families import ModelFamily
-
-
-class Echo(FakeModel):
-    @classmethod
-    def from_name(cls, name):
-        return cls(CARD.model_copy(update={"family": "echo", "model_id": name}))
-
-
-ADAPTER = Echo
-FAMILY = ModelFamily(name="echo", module="echo_family", names="echo:.*", example="echo:one")
+FAMILY = ModelFamily(name="broken", module="nowhere")
 """
-
-
-def install(site: Path, name: str, entry: str, code: str) -> None:
-    """A module and the metadata with its entry point, below a folder of `sys.path`."""
-    info = site / f"{name}-1.0.dist-info"
-    info.mkdir(parents=True)
-    (site / f"{name}.py").write_text(code, encoding="utf-8")
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[fracture_core.families]\n{name} = {entry}\n")
 
 
 @pytest.fixture
@@ -45,19 +28,34 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     installed.cache_clear()
     yield folder
     installed.cache_clear()
-    for name in ("echo_family", "broken_family"):
+    for name in ("spots_family", "broken_family"):
         sys.modules.pop(name, None)
 
 
-def test_a_family_of_another_package_is_one_like_ours(site: Path) -> None:
-    install(site, "echo_family", "echo_family:FAMILY", MODULE)
+def test_a_family_of_another_package_is_one_like_ours(site: Path, tmp_path: Path) -> None:
+    install_spots(site)
     assert installed().broken == ()
-    assert family_of("echo:two") == "echo"
-    assert "echo" in listing().families
-    model = library.open_model("echo:two")
-    assert model.card.family == "echo"
-    (prediction,) = model.predict([sample(picture())])
-    assert prediction.model_id == "echo:two"
+    assert family_of("spots:8") == "spots"
+    assert "spots" in listing().families
+    model = library.open_model("spots:8")
+    bright = np.zeros((80, 40), dtype=np.uint16)
+    bright[45:50, 20:25] = 1000
+    (prediction,) = model.predict([sample(bright)])
+    best = prediction.detections[:1]
+    np.testing.assert_allclose(best.xyxy, [[20, 40, 25, 50]])
+    values = model.explain(sample(bright), 0).values
+    assert np.unravel_index(values.argmax(), values.shape)[0] in range(40, 50)
+    kept = tmp_path / "kept"
+    again = family("spots").load(model.save(kept), kept)
+    np.testing.assert_array_equal(
+        again.predict([sample(bright)])[0].detections.scores, prediction.detections.scores
+    )
+
+
+def test_a_family_of_another_package_is_added_to_the_library(site: Path) -> None:
+    install_spots(site)
+    card = library.add_named("spots:4")
+    assert library.open_model(card.model_id).card.family == "spots"
 
 
 @pytest.mark.parametrize(
@@ -66,13 +64,13 @@ def test_a_family_of_another_package_is_one_like_ours(site: Path) -> None:
         ("1 / 0", "broken_family:FAMILY", "ZeroDivisionError: division by zero"),
         ("FAMILY = 3", "broken_family:FAMILY", "to be a ModelFamily, found int"),
         ("", "broken_family:FAMILY", "AttributeError"),
-        (MODULE.replace('"echo"', '"yolo"'), "broken_family:FAMILY", "a name of its own"),
+        (MODULE.replace('"broken"', '"yolo"'), "broken_family:FAMILY", "a name of its own"),
     ],
 )
 def test_a_broken_one_is_told_and_keeps_nothing_else_away(
     site: Path, code: str, entry: str, said: str
 ) -> None:
-    install(site, "broken_family", entry, code)
+    install(site, "families", "broken_family", entry, code)
     (sentence,) = installed().broken
     assert said in sentence
     assert sentence in listing().broken

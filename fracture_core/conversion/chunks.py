@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
-from fracture_core.conversion.items import Findings, Item, LeftOut, scaled
 from fracture_core.conversion.resizing import Size, fitted, resize_finding, resize_pixels
-from fracture_core.conversion.targets import Places, Row, Target
 from fracture_core.conversion.workspace import Workspace
 from fracture_core.datasets.findings import keep_usable
 from fracture_core.datasets.tally import Tally
+from fracture_core.datasets.writers.base import Places, Row, Writer
+from fracture_core.datasets.writers.items import Findings, Item, LeftOut, scaled
 from fracture_core.errors import BadInput, DatasetError
 
 PICTURES = 16
@@ -20,7 +20,7 @@ class Chunk:
 
     number: int
     items: Sequence[Item]
-    target: Target
+    writer: Writer
     side_px: int | None
     workspace: Workspace
 
@@ -44,14 +44,14 @@ class Chunk:
 
 
 def split_into_chunks(
-    items: Sequence[Item], target: Target, side_px: int | None, workspace: Workspace
+    items: Sequence[Item], writer: Writer, side_px: int | None, workspace: Workspace
 ) -> list[Chunk]:
     """All items, in order."""
     return [
         Chunk(
             number=number,
             items=items[start : start + PICTURES],
-            target=target,
+            writer=writer,
             side_px=side_px,
             workspace=workspace,
         )
@@ -63,12 +63,12 @@ def _convert(item: Item, chunk: Chunk, tally: Tally) -> Row:
     sample = item.opener.sample()
     old = (sample.height, sample.width)
     new = fitted(old, chunk.side_px)
-    pixels = resize_pixels(chunk.target.pixels(sample), new)
+    pixels = resize_pixels(chunk.writer.pixels(sample), new)
     findings = _findings(item, old, new, tally)
     places = Places(result=chunk.workspace.result, spare=chunk.workspace.spare)
     # The file's own header tells of the image as well.
     told = replace(item, attributes=sample.attributes)
-    return chunk.target.write(told, pixels, findings, places)
+    return chunk.writer.write(told, pixels, findings, places)
 
 
 def _findings(item: Item, old: Size, new: Size, tally: Tally) -> Findings | None:

@@ -6,24 +6,22 @@ go along as far as the target can hold them; what it cannot is told before anyth
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from fracture_core.conversion.chunks import Chunk, split_into_chunks
-from fracture_core.conversion.items import Item, LeftOut, Source
-from fracture_core.conversion.limits import limits_of, within_limits
-from fracture_core.conversion.names import name_items
 from fracture_core.conversion.options import Options
 from fracture_core.conversion.processes import work_through
 from fracture_core.conversion.sources import fingerprint, read_source
-from fracture_core.conversion.targets import Coco, Hdf5, Places, Row, Target, Yolo
 from fracture_core.conversion.workspace import Workspace
+from fracture_core.datasets.formats import writer_of
+from fracture_core.datasets.writers.base import Places, Row, Writer
+from fracture_core.datasets.writers.items import Item, LeftOut, Source
 from fracture_core.errors import DatasetError, StorageError
 from fracture_core.files import storing
 
-HDF5_SUFFIXES = frozenset({".h5", ".hdf5"})
 _GO_ON = "Put it right and run the same command again: what is done is kept."
 Tell = Callable[[str], None]
 Progress = Callable[[int, int], None]
@@ -56,10 +54,12 @@ def convert(
     before anything is written, `progress` pictures done and in all. Raises DatasetError or
     ConfigError; a picture that cannot be read is left out and listed.
     """
-    is_file = options.to == "hdf5" and destination.suffix.lower() in HDF5_SUFFIXES
+    write = writer_of(options.to)
+    is_file = destination.suffix.lower() in write.file_suffixes
     workspace = Workspace(destination=destination.absolute(), is_file=is_file)
     workspace.check_destination()
-    plan = _make_plan(read_source(source, options, groups), options, tell)
+    writer = write(name=workspace.destination.name, side_px=options.side_px)
+    plan = _make_plan(read_source(source, options, groups), writer, options, tell)
     with _clear_errors(workspace.destination):
         return _carry_out(plan, options, workspace, workers, progress)
 
@@ -69,11 +69,12 @@ class _Plan:
     """The source as the target can hold it, its pictures named, and what was told of it."""
 
     source: Source
+    writer: Writer
     told: tuple[str, ...]
 
 
-def _make_plan(source: Source, options: Options, tell: Tell) -> _Plan:
-    limits = limits_of(source.items, source.classes, options.to, options.drop)
+def _make_plan(source: Source, writer: Writer, options: Options, tell: Tell) -> _Plan:
+    limits = writer.limits(source.items, source.classes, options.drop)
     told = (source.found, *source.notes, *(limit.sentence for limit in limits))
     for sentence in told:
         tell(sentence)
@@ -86,20 +87,32 @@ def _make_plan(source: Source, options: Options, tell: Tell) -> _Plan:
             found="; ".join(limit.sentence.partition(";")[0] for limit in refused),
             advice=f"Nothing was written; leave it out with {flags}.",
         )
-    items, classes = within_limits(source.items, source.classes, options.to, options.drop)
+    items, classes = writer.within(source.items, source.classes, options.drop)
     if not items:
         raise DatasetError(source.path, expected="a picture to convert", found="none")
-    named = list(name_items(items, options.to))
-    return _Plan(source=replace(source, items=named, classes=classes), told=told)
+    named = list(name_items(items, writer))
+    return _Plan(source=replace(source, items=named, classes=classes), writer=writer, told=told)
+
+
+def name_items(items: Iterable[Item], writer: Writer) -> Iterator[Item]:
+    """The items with the names they get in a target; a group gets another where it has to."""
+    taken: set[tuple[str, str]] = set()
+    for item in items:
+        named = writer.named(item)
+        # File systems that do not tell A from a must not lose a picture.
+        if (writer.place(named), named.name.casefold()) in taken:
+            named = writer.renamed(named)
+        taken.add((writer.place(named), named.name.casefold()))
+        yield named
 
 
 def _carry_out(
     plan: _Plan, options: Options, workspace: Workspace, workers: int, progress: Progress
 ) -> Converted:
     items = plan.source.items
-    target = _target(options, workspace)
-    chunks = split_into_chunks(items, target, options.side_px, workspace)
-    _check_room(target, len(items), workspace)
+    writer = plan.writer
+    chunks = split_into_chunks(items, writer, options.side_px, workspace)
+    _check_room(writer, len(items), workspace)
     head = {
         "source": str(plan.source.path.absolute()),
         "options": options.as_json(),
@@ -116,7 +129,7 @@ def _carry_out(
                 expected="at least one picture that can be read",
                 found=left_out[0].reason.rstrip("."),
             )
-        target.finish(_rows(chunks, workspace), plan.source.classes, places)
+        writer.finish(_rows(chunks, workspace), plan.source.classes, places)
         workspace.finish(
             {
                 **head,
@@ -130,15 +143,6 @@ def _carry_out(
     return Converted(
         destination=workspace.destination, card=workspace.card, pictures=written, left_out=left_out
     )
-
-
-def _target(options: Options, workspace: Workspace) -> Target:
-    if options.to == "coco":
-        return Coco()
-    if options.to == "yolo":
-        return Yolo()
-    name = workspace.destination.name
-    return Hdf5(file_name=name if workspace.is_file else f"{name}.h5", side_px=options.side_px or 0)
 
 
 def _run_chunks(
@@ -183,11 +187,11 @@ def _counts(items: Sequence[Item], left_out: Sequence[LeftOut]) -> Mapping[str, 
     return counts
 
 
-def _check_room(target: Target, pictures: int, workspace: Workspace) -> None:
-    """Pixels of HDF5 lie on the disk twice until the file is whole."""
-    if not isinstance(target, Hdf5) or workspace.folder.exists():
+def _check_room(writer: Writer, pictures: int, workspace: Workspace) -> None:
+    needed = writer.bytes_needed(pictures)
+    if not needed or workspace.folder.exists():
         return
-    needed, free = 8 * pictures * target.side_px**2, _free_bytes(workspace.destination)
+    free = _free_bytes(workspace.destination)
     if needed > free:
         raise DatasetError(
             workspace.destination,

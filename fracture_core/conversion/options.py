@@ -1,27 +1,25 @@
 """What is asked of a conversion."""
 
 from dataclasses import asdict, dataclass
-from typing import get_args
 
-from fracture_core.conversion.splits import Shares
-from fracture_core.datasets.base import Format
+from fracture_core.datasets.formats import writer_of
+from fracture_core.datasets.splits import Shares
 from fracture_core.errors import ConfigError
 
-FORMATS: tuple[str, ...] = get_args(Format)
 DROPS = ("masks", "classes", "boxes", "unknown")
 SIDES_PX = (16, 8192)
-RSNA_SIDE_PX = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """Raises ConfigError for a value that cannot be.
 
-    `to` a format · `size_px` of the longer side, None keeps pictures as they are, for HDF5 it is
-    256 · `drop` what may be left out where the target cannot hold it, see `DROPS` · `shares` of
-    groups in train, val and test; None keeps the splits, for the raw download it is 70, 15, 15 ·
-    `negatives` slices without a box for each with one, raw download only · `any_negatives` draws
-    them from fractured studies without a box as well · `seed` of splits and negatives.
+    `to` a format that can be written · `size_px` of the longer side, None is the format's usual
+    one, for HDF5 256 and else that of each picture · `drop` what may be left out where the target
+    cannot hold it, see `DROPS` · `shares` of groups in train, val and test; None keeps the splits,
+    for the raw download it is 70, 15, 15 · `negatives` slices without a box for each with one, raw
+    download only · `any_negatives` draws them from fractured studies without a box as well ·
+    `seed` of splits and negatives.
     """
 
     to: str
@@ -33,8 +31,7 @@ class Options:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.to not in FORMATS:
-            _refuse("to", f"one of {', '.join(FORMATS)}", repr(self.to))
+        writer_of(self.to)
         if self.size_px is not None and not SIDES_PX[0] <= self.size_px <= SIDES_PX[1]:
             _refuse("size", f"{SIDES_PX[0]} to {SIDES_PX[1]:,} pixels", f"{self.size_px:,}")
         if strange := sorted(self.drop - set(DROPS)):
@@ -45,7 +42,7 @@ class Options:
     @property
     def side_px(self) -> int | None:
         """The longer side as written; None leaves every picture its size."""
-        return self.size_px or (RSNA_SIDE_PX if self.to == "hdf5" else None)
+        return self.size_px or writer_of(self.to).usual_side_px
 
     def as_json(self) -> dict[str, object]:
         return {**asdict(self), "drop": sorted(self.drop), "side_px": self.side_px}

@@ -8,8 +8,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from fracture_core import masks
-from fracture_core.conversion.items import scaled
 from fracture_core.datasets.findings import Finding
+from fracture_core.datasets.writers.items import scaled
 
 Array = npt.NDArray[Any]
 Size = tuple[int, int]

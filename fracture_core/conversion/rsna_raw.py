@@ -12,13 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fracture_core.conversion.items import Findings, Item, LeftOut, Source
 from fracture_core.conversion.options import Options
 from fracture_core.conversion.rsna_tables import BOXES, STUDIES, Boxes, read_boxes, read_studies
-from fracture_core.conversion.splits import DEFAULT_SHARES, NAMES, assign_splits, ranked_by
 from fracture_core.datasets.headers import open_still
 from fracture_core.datasets.rsna import ATTRIBUTES, CLASSES
+from fracture_core.datasets.splits import DEFAULT_SHARES, NAMES, assign_splits, ranked_by
 from fracture_core.datasets.tally import counted
+from fracture_core.datasets.writers.items import Findings, Item, LeftOut, Source
 from fracture_core.errors import DatasetError
 from fracture_core.types import Sample
 

@@ -7,14 +7,15 @@ from pathlib import Path
 
 from fracture_core import masks
 from fracture_core.conversion import rsna_raw
-from fracture_core.conversion.items import Findings, Item, Opener, Source
 from fracture_core.conversion.options import Options
-from fracture_core.conversion.splits import Shares, assign_splits
 from fracture_core.datasets import open_dataset
+from fracture_core.datasets.formats import writer_of
 from fracture_core.datasets.pictures import PictureRecord
 from fracture_core.datasets.records import Record, RecordedDataset
 from fracture_core.datasets.rsna import SliceRecord
+from fracture_core.datasets.splits import Shares, assign_splits
 from fracture_core.datasets.tally import counted
+from fracture_core.datasets.writers.items import Findings, Item, Opener, Source
 from fracture_core.errors import ConfigError
 
 _PLAIN = frozenset({".png", ".jpg", ".jpeg"})
@@ -39,7 +40,7 @@ def read_source(path: Path, options: Options, groups: Mapping[str, str] | None =
         raise TypeError(f"dataset: expected records, got {type(dataset).__name__}")
     items = [_item(record) for record in dataset.records.values()]
     groups = groups or {item.sample_id: item.group_id for item in items}
-    if options.to != "hdf5":
+    if not writer_of(options.to).keeps_groups:
         items = [replace(item, group_id=groups[item.sample_id]) for item in items]
     notes = list(dataset.warnings)
     if options.shares is not None:

@@ -3,11 +3,9 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 from fracture_core.types import Sample
-
-Format = Literal["hdf5", "coco", "yolo"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,11 +22,12 @@ class SplitCounts:
 class Dataset(Protocol):
     """Annotated pictures. Opening reads annotations; pixels are read when a sample's are asked for.
 
-    `classes` are 0…K−1 without background · `ids` are stable names, never positions · `splits`
-    holds the ids of "train", "val", "test", or "" where there is no split · `found` says in one
-    sentence what was recognised · `warnings` say what was left out or doubted, one sentence each ·
-    `attributes` what is known of images in words before they are opened, by sample id;
-    `Sample.attributes` adds what a file tells.
+    `format` is a name in `formats.py` · `stacked` where its pictures are slices of one file, each
+    named study/slice · `classes` are 0…K−1 without background · `ids` are stable names, never
+    positions · `splits` holds the ids of "train", "val", "test", or "" where there is no split ·
+    `found` says in one sentence what was recognised · `warnings` say what was left out or doubted,
+    one sentence each · `attributes` what is known of images in words before they are opened, by
+    sample id; `Sample.attributes` adds what a file tells.
     """
 
     @property
@@ -36,7 +35,9 @@ class Dataset(Protocol):
     @property
     def path(self) -> Path: ...
     @property
-    def format(self) -> Format: ...
+    def format(self) -> str: ...
+    @property
+    def stacked(self) -> bool: ...
     @property
     def classes(self) -> tuple[str, ...]: ...
     @property

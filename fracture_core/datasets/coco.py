@@ -25,6 +25,11 @@ from fracture_core.datasets.tally import Tally, counted, quoted
 from fracture_core.errors import DatasetError, PictureError
 
 
+def looks_like_coco(path: Path) -> bool:
+    """Whether this is a JSON file, or a folder that holds a COCO file."""
+    return bool(find_coco_files(path)) if path.is_dir() else path.suffix.lower() == ".json"
+
+
 def find_coco_files(folder: Path) -> tuple[Path, ...]:
     """COCO files in a folder or one level below it, by name."""
     folders = Folders(root=folder)

@@ -20,7 +20,7 @@ SPLIT_NAMES = {
 }
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".dcm", ".dicom"})
 
-_FOLDERS_WITHOUT_MEANING = frozenset({"images", "labels", "data", *SPLIT_NAMES})
+FOLDERS_WITHOUT_MEANING = frozenset({"images", "labels", "data", "jpegimages", *SPLIT_NAMES})
 _AUGMENTED = re.compile(r"\.rf\.[0-9A-Za-z]+$")
 
 
@@ -43,7 +43,7 @@ def group_of(relative: str) -> str:
     Roboflow adds `.rf.<hash>` to each augmented copy; copies of one original must not be cut apart.
     """
     path = PurePosixPath(relative)
-    folders = [part for part in path.parts[:-1] if part.lower() not in _FOLDERS_WITHOUT_MEANING]
+    folders = [part for part in path.parts[:-1] if part.lower() not in FOLDERS_WITHOUT_MEANING]
     return "/".join([*folders, _AUGMENTED.sub("", path.stem)])
 
 

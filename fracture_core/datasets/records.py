@@ -8,7 +8,7 @@ from typing import Protocol, Self
 
 from fracture_core.class_names import is_negative
 from fracture_core.datasets import doubts
-from fracture_core.datasets.base import Format, SplitCounts
+from fracture_core.datasets.base import SplitCounts
 from fracture_core.datasets.doubts import Doubt
 from fracture_core.datasets.findings import Finding
 from fracture_core.datasets.tally import Tally, quoted
@@ -44,10 +44,11 @@ class RecordedDataset:
 
     name: str
     path: Path
-    format: Format
+    format: str
     classes: tuple[str, ...]
     records: Mapping[str, Record]
     found: str
+    stacked: bool = False
     warnings: tuple[str, ...] = ()
     doubts: tuple[Doubt, ...] = ()
 

@@ -40,6 +40,8 @@ from fracture_core.types import Pixels, Sample
 CLASSES = ("fracture",)
 ATTRIBUTES: Mapping[str, str] = {"modality": "CT", "body part": "cervical spine", "view": "axial"}
 """Of the slices of the challenge."""
+SUFFIXES = frozenset({".h5", ".hdf5"})
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 SPLITS = ("train", "val", "test")
 MAX_ROWS = 10_000_000
 NO_CHECKSUMS = " It holds no checksums for its values: one that was changed cannot be noticed."
@@ -97,8 +99,21 @@ class _Columns:
     attributes: Mapping[str, str]
 
 
+def looks_like_rsna(path: Path) -> bool:
+    """Whether this is an HDF5 file, by its name or its first bytes, or a folder that holds one."""
+    if path.is_dir():
+        return bool(_hdf5_files(path))
+    with path.open("rb") as file:
+        return path.suffix.lower() in SUFFIXES or file.read(8) == _SIGNATURE
+
+
 def open_rsna(path: Path) -> RecordedDataset:
-    """Open the file; raises DatasetError that names the key, what was expected and found."""
+    """Open the file, or the only one of a folder.
+
+    Raises DatasetError that names the key, what was expected and found.
+    """
+    if path.is_dir():
+        path = _only_file(path)
     with open_hdf5(path) as file:
         columns = _read_columns(file, path)
     tally = Tally()
@@ -108,12 +123,26 @@ def open_rsna(path: Path) -> RecordedDataset:
         name=path.stem,
         path=path,
         format="hdf5",
+        stacked=True,
         classes=CLASSES,
         records=records,
         found=_describe(columns, records),
         warnings=tally.sentences(),
         doubts=tally.doubts(),
     )
+
+
+def _hdf5_files(folder: Path) -> list[Path]:
+    return sorted(each for each in folder.iterdir() if each.suffix.lower() in SUFFIXES)
+
+
+def _only_file(folder: Path) -> Path:
+    paths = _hdf5_files(folder)
+    if len(paths) != 1:
+        names = ", ".join(path.name for path in paths) or "none"
+        advice = "Name the file itself."
+        raise DatasetError(folder, expected="one HDF5 file", found=names, advice=advice)
+    return paths[0]
 
 
 def _describe(columns: _Columns, records: Mapping[str, SliceRecord]) -> str:

@@ -26,11 +26,13 @@ def find_data_file(folder: Path) -> Path | None:
     return next((folder / name for name in DATA_FILES if (folder / name).is_file()), None)
 
 
-def looks_like_yolo(folder: Path) -> bool:
-    """Whether a folder has a data.yaml, or pictures and labels in YOLO's places."""
-    if find_data_file(folder) is not None:
+def looks_like_yolo(path: Path) -> bool:
+    """Whether this is a YAML file, or a folder with one or with pictures and labels in place."""
+    if not path.is_dir():
+        return path.suffix.lower() in {".yaml", ".yml"}
+    if find_data_file(path) is not None:
         return True
-    return any(_label_folder(place, folder).is_dir() for _, place in _usual_places(folder))
+    return any(_label_folder(place, path).is_dir() for _, place in _usual_places(path))
 
 
 def open_yolo(path: Path) -> RecordedDataset:

@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from fracture_core.conversion.coco_files import add_picture, as_objects, empty_file
-from fracture_core.conversion.items import findings_of
-from fracture_core.conversion.png import write_png
-from fracture_core.conversion.splits import NAMES
+from fracture_core.datasets.splits import NAMES
+from fracture_core.datasets.writers.coco import add_picture, as_objects, empty_file
+from fracture_core.datasets.writers.items import findings_of
+from fracture_core.datasets.writers.png import write_png
 from fracture_core.demo.depth import spread
 from fracture_core.types import Detections, Sample
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from fracture_core.conversion.rsna_file import Slice, normed, write_rsna
+from fracture_core.datasets.writers.rsna_file import Slice, normed, write_rsna
 from fracture_core.demo.samples import CT_ATTRIBUTES
 from fracture_core.types import Detections, Sample
 

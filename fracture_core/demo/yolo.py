@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from fracture_core.conversion.items import findings_of
-from fracture_core.conversion.png import write_png
-from fracture_core.conversion.yolo_files import FOLDERS, label_text, write_data_file
+from fracture_core.datasets.writers.items import findings_of
+from fracture_core.datasets.writers.png import write_png
+from fracture_core.datasets.writers.yolo import FOLDERS, label_text, write_data_file
 from fracture_core.types import Detections, Sample
 
 __all__ = ["FOLDERS", "name_of", "write"]

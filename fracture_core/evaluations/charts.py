@@ -12,7 +12,7 @@ import numpy as np
 from fracture_core import importing
 from fracture_core.evaluations.evaluation import Evaluation
 from fracture_core.evaluations.report import Figure, Report, Table
-from fracture_core.evaluations.reporting_boxes import FROC, POINTS
+from fracture_core.evaluations.reporting_boxes import FROC, POINTS, rate_name
 from fracture_core.files import replacing
 from fracture_core.metrics import greedy
 from fracture_core.metrics.calibration import Reliability, reliability
@@ -128,7 +128,7 @@ def _froc(fp_per_image: Float64s, sensitivity: Float64s, report: Report) -> _Dra
     def draw(axes: "Axes") -> None:
         x, y = _thin(fp_per_image, sensitivity)
         axes.plot(np.maximum(x, 1e-3), y, color=_CURVE, drawstyle="steps-post")
-        at = [each for each in report.of_section(FROC) if each.of.startswith("at ")]
+        at = [report.figure(FROC, "sensitivity", "lesion", rate_name(rate)) for rate in RATES]
         _error_bars(axes, np.array(RATES), at)
         axes.set_xscale("log")
         axes.set(xlim=(min(RATES) / 2, max(RATES) * 2), ylim=(0, 1.03))

@@ -10,6 +10,8 @@ from fracture_core.types import Unit
 Key = tuple[str, str, Unit, str]
 RANKING = "Ranking"
 """The section of areas under curves."""
+UNDEFINED = "undefined"
+"""What stands in place of a number that there is nothing to measure on."""
 FEWEST = 10
 """Cases of a subgroup, below which nothing is held against it."""
 
@@ -36,6 +38,25 @@ class Figure:
     @property
     def is_defined(self) -> bool:
         return not isnan(self.value)
+
+    @property
+    def text(self) -> str:
+        """The number with its interval: "0.81 (0.75–0.86)", "0.812" without one, or "undefined"."""
+        return measured_text(self.value, self.low, self.high)
+
+
+def measured_text(value: float, low: float = nan, high: float = nan, places: int = 2) -> str:
+    """A number with its interval, or alone and then to three places."""
+    if isnan(value):
+        return UNDEFINED
+    return (
+        f"{value:.3f}" if isnan(low) else f"{value:.{places}f} {interval_text(low, high, places)}"
+    )
+
+
+def interval_text(low: float, high: float, places: int = 2) -> str:
+    """Both ends in brackets, "" where there is no interval."""
+    return "" if isnan(low) else f"({low:.{places}f}–{high:.{places}f})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

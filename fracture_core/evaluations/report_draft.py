@@ -1,6 +1,5 @@
-"""What the parts of a report are written into, with intervals drawn for all metrics at once."""
+"""Metrics, and what the parts of a report write them into, with intervals drawn at once."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import nan
 
@@ -20,6 +19,36 @@ _OTHERWISE = 0.5
 Pair = tuple[str, str]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """The number at place `at` of a `statistic` that gives several, computed once for all."""
+
+    statistic: Statistic
+    at: int
+
+
+Measure = Proportion | Statistic | Part | float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Metric:
+    """A figure that is to be measured, with all that a report tells of it, see `Figure`.
+
+    `measure` is where number and interval come from: a `Proportion` is counted and has Wilson's
+    interval; a statistic, or a part of one, takes the weights of the pictures, 1 each for the
+    number, and its interval is that of patients drawn anew; a bare number has none. `n` is the
+    total of a proportion where it is not given.
+    """
+
+    section: str
+    name: str
+    of: str = ""
+    unit: Unit
+    n: int | None = None
+    rule: str
+    measure: Measure
+
+
 @dataclass(slots=True, kw_only=True)
 class Draft:
     """What the parts of a report are written into; of judged pictures alone."""
@@ -33,7 +62,9 @@ class Draft:
     figures: list[Figure] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    _resampled: list[tuple[list[int], Statistic]] = field(default_factory=list)
+    _drawn: list[tuple[int, Part]] = field(default_factory=list)
+    # By identity: statistics hold arrays, which are no keys.
+    _whole: dict[int, tuple[Statistic, list[float]]] = field(default_factory=dict)
 
     @property
     def box_rule(self) -> str:
@@ -53,66 +84,58 @@ class Draft:
         points = self.met_points
         return points[0] if points else ("none chosen", _OTHERWISE)
 
-    def share(
-        self, section: str, name: str, unit: Unit, share: Proportion, rule: str, of: str = ""
-    ) -> None:
-        """A proportion, with Wilson's interval."""
-        low, high = share.interval if self.intervals else (nan, nan)
+    def add(self, metric: Metric) -> None:
+        """Measure it, and have its interval drawn with those of all others."""
+        measure, n = metric.measure, metric.n
+        low = high = nan
+        if isinstance(measure, Proportion):
+            n = measure.total if n is None else n
+            value = measure.share
+            if self.intervals:
+                low, high = measure.interval
+        elif isinstance(measure, float):
+            value = measure
+        else:
+            part = measure if isinstance(measure, Part) else Part(measure, 0)
+            value = self._of_all(part.statistic)[part.at]
+            self._drawn.append((len(self.figures), part))
+        if n is None:
+            raise ValueError(f"n: expected how many {metric.name} is of, got None")
         self.figures.append(
             Figure(
-                section=section,
-                name=name,
-                of=of,
-                unit=unit,
-                n=share.total,
-                value=share.share,
-                low=low,
-                high=high,
-                rule=rule,
-            )
-        )
-
-    def number(  # noqa: PLR0913, PLR0917
-        self,
-        section: str,
-        name: str,
-        unit: Unit,
-        n: int,
-        value: float,
-        rule: str,
-        of: str = "",
-        statistic: Statistic | None = None,
-    ) -> None:
-        """Anything else; `statistic` is what its interval is drawn from."""
-        if statistic is not None:
-            self.resample([len(self.figures)], statistic)
-        self.figures.append(
-            Figure(
-                section=section,
-                name=name,
-                of=of,
-                unit=unit,
+                section=metric.section,
+                name=metric.name,
+                of=metric.of,
+                unit=metric.unit,
                 n=n,
                 value=value,
-                rule=rule,
+                low=low,
+                high=high,
+                rule=metric.rule,
             )
         )
 
-    def resample(self, places: Sequence[int], statistic: Statistic) -> None:
-        """The figures at these places have intervals by patients drawn anew."""
-        self._resampled.append((list(places), statistic))
+    def _of_all(self, statistic: Statistic) -> list[float]:
+        """The numbers of all pictures as they are; kept, as a statistic may have several."""
+        if id(statistic) not in self._whole:
+            values = np.atleast_1d(statistic(np.ones(len(self.evaluation))))
+            self._whole[id(statistic)] = statistic, [float(value) for value in values]
+        return self._whole[id(statistic)][1]
 
     def draw_intervals(self) -> None:
         """All at once: each set of patients is drawn for all figures."""
-        if not (self.intervals and self._resampled):
+        if not (self.intervals and self._drawn):
             return
-        statistics = [statistic for _, statistic in self._resampled]
+        first, width = {}, 0
+        for key, (_, values) in self._whole.items():
+            first[key], width = width, width + len(values)
+        statistics = [statistic for statistic, _ in self._whole.values()]
 
         def all_of(weights: Float64s) -> Float64s:
             return np.concatenate([np.atleast_1d(one(weights)) for one in statistics])
 
         ends = bootstrap_all(self.evaluation.group_ids, all_of)
-        places = [place for some, _ in self._resampled for place in some]
-        for place, interval in zip(places, ends, strict=True):
+        for place, part in self._drawn:
+            interval = ends[first[id(part.statistic)] + part.at]
             figure = self.figures[place]
             self.figures[place] = replace(figure, low=interval.low, high=interval.high)

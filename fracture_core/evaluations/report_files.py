@@ -1,17 +1,22 @@
 """A report as JSON and CSV; a figure that is undefined is null, or an empty cell."""
 
-import csv
-import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, fields
 from math import isfinite
 from pathlib import Path
 
-from fracture_core.evaluations.report import Figure, Report
+from fracture_core.csv_text import csv_text
+from fracture_core.evaluations.report import Figure, Report, Subgroup
 from fracture_core.files import write_text
 
 RESEARCH_USE = "Research use only. Not a medical device."
+COLUMNS = (
+    *(each.name for each in fields(Figure)),
+    *("attribute", "group", "images", "positives", "lesions", "few"),
+)
+"""Of a figure, and of the subgroup that it is of, empty for all pictures."""
+Row = tuple[object, ...]
 
 
 def write_json(report: Report, path: Path) -> None:
@@ -25,24 +30,29 @@ def write_json(report: Report, path: Path) -> None:
 
 
 def write_csv(report: Report, path: Path) -> None:
-    """One line a figure, by rename; those of subgroups name their attribute and group."""
-    stream = io.StringIO()
-    columns = [each.name for each in fields(Figure)]
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow([*columns, "attribute", "group"])
-    for attribute, group, figure in _with_groups(report):
-        cells = [getattr(figure, name) for name in columns]
-        writer.writerow([_cell(value) for value in (*cells, attribute, group)])
-    write_text(path, stream.getvalue())
+    """One line a figure, by rename."""
+    write_text(path, csv_text(COLUMNS, report_rows(report)))
 
 
-def _with_groups(report: Report) -> Iterator[tuple[str, str, Figure]]:
+def report_rows(report: Report) -> Iterator[Row]:
+    """A row of `COLUMNS` for each figure, of all pictures and then of every subgroup."""
     for figure in report.figures:
-        yield "", "", figure
+        yield (*_cells(figure), "", "", "", "", "", "")
     for breakdown in report.breakdowns:
-        for group in breakdown.groups:
-            for figure in group.figures:
-                yield breakdown.attribute, group.name, figure
+        yield from group_rows(breakdown.attribute, breakdown.groups)
+
+
+def group_rows(attribute: str, groups: Iterable[Subgroup]) -> Iterator[Row]:
+    """The same of subgroups by one attribute."""
+    for group in groups:
+        counts = (group.images, group.positives, group.lesions)
+        for figure in group.figures:
+            few = "yes" if group.is_few(figure) else "no"
+            yield (*_cells(figure), attribute, group.name, *counts, few)
+
+
+def _cells(figure: Figure) -> Row:
+    return tuple(getattr(figure, each.name) for each in fields(Figure))
 
 
 def _plain(value: object) -> object:
@@ -51,15 +61,4 @@ def _plain(value: object) -> object:
         return {name: _plain(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(each) for each in value]
-    return None if _is_undefined(value) else value
-
-
-def _cell(value: object) -> object:
-    """No cell begins a formula: names of classes come from files."""
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return f"'{value}"
-    return "" if _is_undefined(value) else value
-
-
-def _is_undefined(value: object) -> bool:
-    return isinstance(value, float) and not isfinite(value)
+    return None if isinstance(value, float) and not isfinite(value) else value

@@ -1,8 +1,7 @@
 """A report as text for a terminal, under 100 columns wide."""
 
 import textwrap
-from collections.abc import Iterator, Sequence
-from math import isnan
+from collections.abc import Collection, Iterator, Sequence
 from typing import get_args
 
 from fracture_core.evaluations.report import (
@@ -17,7 +16,6 @@ from fracture_core.evaluations.subgroups import headlines_of
 from fracture_core.types import Unit
 
 WIDTH = 98
-UNDEFINED = "undefined"
 _MOST_COLUMNS = 12
 _OVERALL = "all"
 
@@ -71,15 +69,32 @@ def _points(report: Report) -> Iterator[str]:
 def _section(report: Report, name: str) -> str:
     """Figures by class or operating point, or one below the other."""
     figures = report.of_section(name)
-    rules = tuple(dict.fromkeys(figure.rule for figure in figures))
-    title = f"{name}: {rules[0]}" if len(rules) == 1 else name
+    head = _head_of_section(name, figures)
     columns = tuple(dict.fromkeys(figure.of for figure in figures))
     names = tuple(dict.fromkeys((figure.name, figure.unit) for figure in figures))
     if len(columns) == 1:
-        rows = [(each.name, f"per {each.unit}", _cell(each), _count(each)) for each in figures]
-        return "\n".join([title[:WIDTH], *_aligned(rows)])
+        rows = [(each.name, f"per {each.unit}", each.text, _count(each)) for each in figures]
+        return "\n".join([*head, *_aligned(rows)])
     body = _by_name(figures, columns) if len(names) > len(columns) else _by_column(figures, columns)
-    return "\n".join([title[:WIDTH], *body])
+    return "\n".join([*head, *body])
+
+
+def _head_of_section(name: str, figures: Sequence[Figure]) -> list[str]:
+    """The name with the rule of all figures, or else a line for each rule and what goes by it."""
+    rules: dict[str, list[Figure]] = {}
+    for figure in figures:
+        rules.setdefault(figure.rule, []).append(figure)
+    if len(rules) == 1:
+        return textwrap.wrap(f"{name}: {figures[0].rule}", WIDTH, subsequent_indent="  ")
+    columns = dict.fromkeys(each.of for each in figures)
+    return [name, *(_wrapped(f"{_named(some, columns)}: {how}") for how, some in rules.items())]
+
+
+def _named(figures: Sequence[Figure], columns: Collection[str]) -> str:
+    """Such as "sensitivity, precision at max F1", where they are not of all columns."""
+    names = ", ".join(dict.fromkeys(each.name for each in figures))
+    of = dict.fromkeys(each.of or _OVERALL for each in figures)
+    return names if len(of) == len(columns) else f"{names} at {', '.join(of)}"
 
 
 def _by_name(figures: Sequence[Figure], columns: Sequence[str]) -> list[str]:
@@ -89,7 +104,7 @@ def _by_name(figures: Sequence[Figure], columns: Sequence[str]) -> list[str]:
         if not any(row[0] == f"per {unit}" for row in rows):
             rows.append((f"per {unit}", *("" for _ in columns)))
         held = {each.of: each for each in figures if (each.unit, each.name) == (unit, name)}
-        rows.append((f"  {name}", *(_cell(held[of]) if of in held else "" for of in columns)))
+        rows.append((f"  {name}", *(held[of].text if of in held else "" for of in columns)))
     return _aligned(rows)
 
 
@@ -106,21 +121,13 @@ def _by_column(figures: Sequence[Figure], columns: Sequence[str]) -> list[str]:
         held = {each.name: each for each in figures if each.of == of}
         # The last is of the truths of the class: recall, F1, average precision.
         count = [each.n for each in held.values()][-1]
-        cells = (_cell(held[name]) if name in held else "" for name in names)
+        cells = (held[name].text if name in held else "" for name in names)
         rows.append((of or _OVERALL, f"{count:,}", *cells))
     return _aligned(rows)
 
 
 def _count(figure: Figure) -> str:
     return f"n = {figure.n:,}"
-
-
-def _cell(figure: Figure) -> str:
-    if not figure.is_defined:
-        return UNDEFINED
-    if isnan(figure.low):
-        return f"{figure.value:.3f}"
-    return f"{figure.value:.2f} ({figure.low:.2f}–{figure.high:.2f})"
 
 
 def _table(table: Table) -> str:
@@ -143,7 +150,7 @@ def _breakdown(breakdown: Breakdown, report: Report) -> str:
     for group in (breakdown.whole, *breakdown.groups):
         numbers = (group.images, group.positives, group.lesions)[: len(counts)]
         figures = [group.figure(key) for key in keys]
-        cells = ("" if each is None else _cell(each) + _star(group, each) for each in figures)
+        cells = ("" if each is None else each.text + _star(group, each) for each in figures)
         rows.append((group.name, *(f"{number:,}" for number in numbers), *cells))
     at = next((f" at {of}" for *_, of in keys if of), "")
     is_starred = any(cell.endswith("*") for row in rows for cell in row)

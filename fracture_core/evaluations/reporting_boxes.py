@@ -9,23 +9,26 @@ import numpy as np
 from fracture_core.evaluations import resampling
 from fracture_core.evaluations.measuring import Scored
 from fracture_core.evaluations.report import Table
-from fracture_core.evaluations.report_draft import Draft
-from fracture_core.evaluations.resampling import Statistic
+from fracture_core.evaluations.report_draft import Draft, Measure, Metric, Part
 from fracture_core.metrics import any_hit, coco
 from fracture_core.metrics.average_precision import AveragePrecision
-from fracture_core.metrics.calibration import detection_ece, reliability
+from fracture_core.metrics.calibration import detection_ece
 from fracture_core.metrics.cells import Cells, assign_cells
-from fracture_core.metrics.columns import Columns, Float64s
+from fracture_core.metrics.columns import Float64s
 from fracture_core.metrics.critical import critical_errors
 from fracture_core.metrics.error_types import TYPES, error_types
-from fracture_core.metrics.froc import RATES, froc
+from fracture_core.metrics.froc import RATES
 from fracture_core.metrics.intervals import Proportion
+from fracture_core.metrics.miss_rate import LogAverageMissRate
 from fracture_core.metrics.weighted import FrocSensitivity, ImageCounts
 from fracture_core.operating_points import measure
 from fracture_core.types import Int64s, Unit
 
 BOXES, MASKS = "COCO, boxes", "COCO, masks"
-POINTS, FROC, CALIBRATION, CRITICAL = "Operating points", "FROC", "Calibration", "Critical errors"
+POINTS, FROC, MISS_RATE = "Operating points", "FROC", "Miss rate"
+CALIBRATION, CRITICAL = "Calibration", "Critical errors"
+AVERAGES = ("AP", "AP50", "AP75")
+"""Those of COCO's figures that have intervals."""
 MISSED, SPURIOUS = "missed", "spurious"
 _COCO_RULE = "all candidates, IoU .50:.95, at most 100 a class and picture"
 COCO_NAMES = {
@@ -48,9 +51,8 @@ def report_boxes(draft: Draft, scored: Scored | None) -> None:
     """COCO's figures, operating points per lesion, FROC, calibration, errors."""
     found, truths = draft.found, draft.evaluation.truths
     count = len(draft.evaluation.about.classes)
-    if len(truths):
-        draft.resample(_places_of_average(draft), _average_precision(found, truths))
-    _report_coco(draft, BOXES, coco.evaluate_boxes(found, truths, count))
+    report_average(draft)
+    _report_coco(draft, BOXES, coco.evaluate_boxes(found, truths, count), leave_out=AVERAGES)
     masked = all(len(each.masks) == len(each) for each in (found, truths))
     if draft.evaluation.about.task == "segment":
         if masked:
@@ -66,46 +68,54 @@ def report_boxes(draft: Draft, scored: Scored | None) -> None:
     _report_errors(draft)
 
 
-def _places_of_average(draft: Draft) -> range:
-    """Where AP, AP50 and AP75 will stand."""
-    return range(len(draft.figures), len(draft.figures) + 3)
-
-
-def _average_precision(found: Columns, truths: Columns) -> Statistic:
-    by_iou = AveragePrecision.of(found, truths)
-
-    def figures(weights: Float64s) -> Float64s:
-        values = by_iou(weights)
-        return np.array([values.mean(), values[0], values[5]])
-
-    return figures
-
-
-def _report_coco(draft: Draft, section: str, figures: coco.CocoFigures) -> None:
-    about, truths = draft.evaluation.about, draft.evaluation.truths
-    support = np.bincount(truths.labels, minlength=len(about.classes))
-    for each in fields(figures):
-        if each.name in COCO_NAMES:
-            value = _defined(getattr(figures, each.name))
-            name = COCO_NAMES[each.name]
-            draft.number(section, name, "lesion", len(truths), value, _COCO_RULE)
-    per_class = (("AP", figures.per_class_ap), ("AP50", figures.per_class_ap50))
-    for label in np.flatnonzero(support) if len(about.classes) > 1 else ():
-        for name, values in per_class:
-            n, of = int(support[label]), about.classes[label]
-            value = _defined(values[label])
-            draft.number(section, name, "lesion", n, value, _COCO_RULE, of)
-
-
 def report_average(draft: Draft) -> None:
     """AP, AP50 and AP75 of boxes with intervals, and none of COCO's other figures."""
     found, truths = draft.found, draft.evaluation.truths
-    statistic = _average_precision(found, truths)
-    if len(truths):
-        draft.resample(_places_of_average(draft), statistic)
-    values = np.atleast_1d(statistic(np.ones(found.image_count)))
-    for name, value in zip(("AP", "AP50", "AP75"), values.tolist(), strict=True):
-        draft.number(BOXES, name, "lesion", len(truths), value, _COCO_RULE)
+    by_iou = AveragePrecision.of(found, truths)
+
+    def averages(weights: Float64s) -> Float64s:
+        values = by_iou(weights)
+        return np.array([values.mean(), values[0], values[5]])
+
+    for at, name in enumerate(AVERAGES):
+        draft.add(
+            Metric(
+                section=BOXES,
+                name=name,
+                unit="lesion",
+                n=len(truths),
+                rule=_COCO_RULE,
+                measure=Part(averages, at),
+            )
+        )
+
+
+def _report_coco(
+    draft: Draft, section: str, figures: coco.CocoFigures, leave_out: Sequence[str] = ()
+) -> None:
+    about, truths = draft.evaluation.about, draft.evaluation.truths
+    support = np.bincount(truths.labels, minlength=len(about.classes))
+    rows = [
+        (COCO_NAMES[each.name], "", len(truths), getattr(figures, each.name))
+        for each in fields(figures)
+        if each.name in COCO_NAMES and COCO_NAMES[each.name] not in leave_out
+    ]
+    per_class = (("AP", figures.per_class_ap), ("AP50", figures.per_class_ap50))
+    for label in np.flatnonzero(support) if len(about.classes) > 1 else ():
+        for name, values in per_class:
+            rows.append((name, about.classes[label], int(support[label]), float(values[label])))
+    for name, of, n, value in rows:
+        draft.add(
+            Metric(
+                section=section,
+                name=name,
+                of=of,
+                unit="lesion",
+                n=n,
+                rule=_COCO_RULE,
+                measure=_defined(value),
+            )
+        )
 
 
 def _defined(value: float) -> float:
@@ -116,49 +126,74 @@ def _defined(value: float) -> float:
 def report_point(draft: Draft, scored: Scored, rule: str, confidence: float) -> None:
     """Lesions, and what a picture is called by any box."""
     at, found, truths = measure(scored.curve, confidence), draft.found, draft.evaluation.truths
-    how = f"confidence ≥ {confidence:.3f}, {draft.box_rule}"
-    draft.share(POINTS, "sensitivity", "lesion", at.sensitivity, how, rule)
-    draft.share(POINTS, "precision", "lesion", at.precision, how, rule)
-    counts = ImageCounts.of_findings(found, truths, confidence, match_iou=draft.config.match_iou)
-    f1 = counts.f1(np.ones(at.images))
-    draft.number(POINTS, "F1", "lesion", len(truths), f1, how, rule, counts.f1)
-    rate, drawn = at.fp_per_image, counts.fp_per_image
-    draft.number(POINTS, "FP per image", "image", at.images, rate, how, rule, drawn)
-    beyond = f"confidence ≥ {confidence:.3f}, any box with IoU > {draft.config.match_iou:g}"
-    any_ = any_hit.count(found, truths, confidence, draft.config.match_iou)
+    iou = draft.config.match_iou
+    counts = ImageCounts.of_findings(found, truths, confidence, match_iou=iou)
+    any_ = any_hit.count(found, truths, confidence, iou)
     hits, wrong, missed = any_.true_positives, any_.false_positives, any_.false_negatives
-    for name, total in (("any-hit precision", hits + wrong), ("any-hit recall", hits + missed)):
-        share = Proportion(count=hits, total=total)
-        draft.share(POINTS, name, "image", share, beyond, rule)
-    drawn = resampling.any_hits(found, truths, confidence, draft.config.match_iou).f1
-    draft.number(POINTS, "any-hit F1", "image", hits + missed, any_.f1, beyond, rule, drawn)
-    dual = any_hit.dual_metrics(found, truths, confidence, draft.config.match_iou)
-    right = int(np.trace(dual.images.confusion))
-    called = Proportion(count=right, total=at.images)
-    draft.share(
-        POINTS, "accuracy", "image", called, f"confidence ≥ {confidence:.3f}, any box", rule
+    drawn = resampling.any_hits(found, truths, confidence, iou)
+    dual = any_hit.dual_metrics(found, truths, confidence, iou)
+    right = Proportion(count=int(np.trace(dual.images.confusion)), total=at.images)
+    matched, beyond = draft.box_rule, f"any box with IoU > {iou:g}"
+    rows: tuple[tuple[str, Unit, int | None, Measure, str], ...] = (
+        ("sensitivity", "lesion", None, at.sensitivity, matched),
+        ("precision", "lesion", None, at.precision, matched),
+        ("F1", "lesion", len(truths), counts.f1, matched),
+        ("FP per image", "image", at.images, counts.fp_per_image, matched),
+        ("any-hit precision", "image", None, Proportion(count=hits, total=hits + wrong), beyond),
+        ("any-hit recall", "image", None, Proportion(count=hits, total=hits + missed), beyond),
+        ("any-hit F1", "image", hits + missed, drawn.f1, beyond),
+        ("accuracy", "image", None, right, "any box"),
+        ("found boxes", "lesion", None, dual.boxes, beyond),
     )
-    draft.share(POINTS, "found boxes", "lesion", dual.boxes, beyond, rule)
+    for name, unit, n, measured, how in rows:
+        draft.add(
+            Metric(
+                section=POINTS,
+                name=name,
+                of=rule,
+                unit=unit,
+                n=n,
+                rule=f"confidence ≥ {confidence:.3f}, {how}",
+                measure=measured,
+            )
+        )
 
 
 def report_froc(draft: Draft) -> None:
-    """Sensitivity at each of `RATES` false positives per image, and the mean of these."""
-    curve = froc(draft.found, draft.evaluation.truths, match_iou=draft.config.match_iou)
-    how = f"all candidates, {draft.box_rule}"
-    values = [*curve.sensitivity_at().tolist(), curve.mean_sensitivity]
-    names = [*(rate_name(rate) for rate in RATES), "mean of these"]
-    weighted = FrocSensitivity.of(
-        draft.found, draft.evaluation.truths, match_iou=draft.config.match_iou
+    """Sensitivity at each of `RATES` false positives per image, the mean of these, and LAMR."""
+    found, truths, iou = draft.found, draft.evaluation.truths, draft.config.match_iou
+    add_froc(draft, FrocSensitivity.of(found, truths, match_iou=iou), len(truths))
+    draft.add(
+        Metric(
+            section=MISS_RATE,
+            name="LAMR",
+            unit="lesion",
+            n=len(truths),
+            rule=f"mean of logarithms at 0.01 to 1 FP per image, {draft.box_rule}",
+            measure=LogAverageMissRate.of(found, truths, match_iou=iou),
+        )
     )
-    first = len(draft.figures)
-    draft.resample(range(first, first + len(names)), lambda weights: and_mean(weighted(weights)))
-    for of, value in zip(names, values, strict=True):
-        draft.number(FROC, "sensitivity", "lesion", curve.lesions, value, how, of)
 
 
-def and_mean(values: Float64s) -> Float64s:
-    """The values, then their mean."""
-    return np.append(values, values.mean())
+def add_froc(draft: Draft, sensitivity: FrocSensitivity, lesions: int) -> None:
+    """The sensitivities and their mean, of `lesions` counted."""
+
+    def and_mean(weights: Float64s) -> Float64s:
+        values = sensitivity(weights)
+        return np.append(values, values.mean())
+
+    for at, of in enumerate([*map(rate_name, RATES), "mean of these"]):
+        draft.add(
+            Metric(
+                section=FROC,
+                name="sensitivity",
+                of=of,
+                unit="lesion",
+                n=lesions,
+                rule=f"all candidates, {draft.box_rule}",
+                measure=Part(and_mean, at),
+            )
+        )
 
 
 def rate_name(rate: float) -> str:
@@ -167,16 +202,26 @@ def rate_name(rate: float) -> str:
 
 
 def _report_calibration(draft: Draft, scored: Scored) -> None:
-    how = f"10 bins of the score, {draft.box_rule}"
-    bins = reliability(scored.scores, scored.right)
-    count = draft.found.image_count
-    drawn = resampling.calibration_error(scored.scores, scored.right, draft.found.image, count)
-    draft.number(CALIBRATION, "ECE", "lesion", len(scored.scores), bins.ece, how, "", drawn)
-    sizes = draft.evaluation.sizes_px
+    found, sizes = draft.found, draft.evaluation.sizes_px
+    drawn = resampling.calibration_error(
+        scored.scores, scored.right, found.image, found.image_count
+    )
     where = "score, centre and size in 5 parts each" if sizes is not None else "5 bins of the score"
-    value = detection_ece(draft.found, scored.right, sizes)
-    how = f"{where}, {draft.box_rule}"
-    draft.number(CALIBRATION, "D-ECE", "lesion", len(scored.scores), value, how)
+    rows: tuple[tuple[str, Measure, str], ...] = (
+        ("ECE", drawn, "10 bins of the score"),
+        ("D-ECE", detection_ece(found, scored.right, sizes), where),
+    )
+    for name, measured, how in rows:
+        draft.add(
+            Metric(
+                section=CALIBRATION,
+                name=name,
+                unit="lesion",
+                n=len(scored.scores),
+                rule=f"{how}, {draft.box_rule}",
+                measure=measured,
+            )
+        )
 
 
 def _report_errors(draft: Draft) -> None:
@@ -226,7 +271,7 @@ def report_critical(
     unit: Unit = "image" if draft.evaluation.about.task == "classify" else "lesion"
     for error in critical_errors(truth, read, names, draft.critical_pairs):
         name = f"{error.pair[0]} read as {error.pair[1]}"
-        draft.share(CRITICAL, name, unit, error.share, how)
+        draft.add(Metric(section=CRITICAL, name=name, unit=unit, rule=how, measure=error.share))
 
 
 def as_rows(counts: Int64s) -> tuple[tuple[int, ...], ...]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fracture_core.evaluations.report_draft import Draft
+from fracture_core.evaluations.report_draft import Draft, Metric
 from fracture_core.metrics import greedy
 from fracture_core.metrics.columns import Bools
 from fracture_core.metrics.intervals import Proportion
@@ -33,7 +33,16 @@ def report_kinds(draft: Draft) -> None:
             share = Proportion(count=int(marks.sum()), total=len(marks))
             if share.total:
                 unit: Unit = "image" if by_image else "lesion"
-                draft.share(KINDS, f"sensitivity at {rule}", unit, share, how, name)
+                draft.add(
+                    Metric(
+                        section=KINDS,
+                        name=f"sensitivity at {rule}",
+                        of=name,
+                        unit=unit,
+                        rule=how,
+                        measure=share,
+                    )
+                )
 
 
 def _matched(draft: Draft, confidence: float) -> Bools:

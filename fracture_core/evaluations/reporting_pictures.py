@@ -8,18 +8,16 @@ import numpy as np
 from fracture_core.evaluations import resampling
 from fracture_core.evaluations.measuring import Scored
 from fracture_core.evaluations.report import RANKING, Table
-from fracture_core.evaluations.report_draft import Draft
+from fracture_core.evaluations.report_draft import Draft, Measure, Metric, Part
 from fracture_core.evaluations.reporting_boxes import (
     CALIBRATION,
     POINTS,
     as_rows,
     report_critical,
 )
-from fracture_core.metrics.calibration import reliability
 from fracture_core.metrics.classification import Report, report
 from fracture_core.metrics.columns import Bools, Float64s
 from fracture_core.metrics.intervals import Proportion
-from fracture_core.metrics.rates import precision_recall, roc
 from fracture_core.metrics.studies import study_positive, study_scores
 from fracture_core.metrics.weighted import Auc, ImageCounts
 from fracture_core.types import Unit
@@ -55,23 +53,30 @@ def report_calls(draft: Draft) -> None:
 def report_areas(draft: Draft) -> None:
     """The areas under ROC and PR, of pictures and studies."""
     for whole in _wholes(draft):
-        count = len(whole.scores)
-        areas: tuple[tuple[str, float, Callable[[Float64s], float]], ...] = (
-            (
-                "ROC AUC",
-                roc(whole.scores, whole.positive).auc,
-                Auc.of(whole.scores, whole.positive),
-            ),
-            (
-                "PR AUC",
-                precision_recall(whole.scores, whole.positive).average_precision,
-                resampling.pr_auc(whole.scores, whole.positive),
-            ),
+        areas: tuple[tuple[str, Callable[[Float64s], float]], ...] = (
+            ("ROC AUC", Auc.of(whole.scores, whole.positive)),
+            ("PR AUC", resampling.pr_auc(whole.scores, whole.positive)),
         )
-        for name, area, drawn in areas:
-            groups = draft.evaluation.group_ids
-            statistic = resampling.of_studies(drawn, groups) if whole.unit == "study" else drawn
-            draft.number(RANKING, name, whole.unit, count, area, whole.rule, "", statistic)
+        for name, area in areas:
+            draft.add(
+                Metric(
+                    section=RANKING,
+                    name=name,
+                    unit=whole.unit,
+                    n=len(whole.scores),
+                    rule=whole.rule,
+                    measure=_of_wholes(area, whole, draft),
+                )
+            )
+
+
+def _of_wholes(
+    figure: Callable[[Float64s], float], whole: _Wholes, draft: Draft
+) -> Callable[[Float64s], float]:
+    """The figure from the weights of pictures, whatever is counted."""
+    if whole.unit != "study":
+        return figure
+    return resampling.of_studies(figure, draft.evaluation.group_ids)
 
 
 def _wholes(draft: Draft) -> list[_Wholes]:
@@ -102,19 +107,29 @@ def _wholes(draft: Draft) -> list[_Wholes]:
 
 def _report_point(draft: Draft, whole: _Wholes, rule: str, confidence: float) -> None:
     called, positive = whole.scores >= confidence, whole.positive
-    how = f"scored ≥ {confidence:.3f}, {whole.rule}"
-    for name, part, of in (
-        ("sensitivity", called & positive, positive),
-        ("specificity", ~called & ~positive, ~positive),
-        ("PPV", called & positive, called),
-        ("NPV", ~called & ~positive, ~called),
-    ):
-        share = Proportion(count=int(part.sum()), total=int(of.sum()))
-        draft.share(POINTS, name, whole.unit, share, how, rule)
     counts = ImageCounts.of_images(whole.scores, positive, confidence)
-    f1, groups = counts.f1(np.ones(len(positive))), draft.evaluation.group_ids
-    drawn = resampling.of_studies(counts.f1, groups) if whole.unit == "study" else counts.f1
-    draft.number(POINTS, "F1", whole.unit, int(positive.sum()), f1, how, rule, drawn)
+    rows: list[tuple[str, int | None, Measure]] = [
+        (name, None, Proportion(count=int(part.sum()), total=int(of.sum())))
+        for name, part, of in (
+            ("sensitivity", called & positive, positive),
+            ("specificity", ~called & ~positive, ~positive),
+            ("PPV", called & positive, called),
+            ("NPV", ~called & ~positive, ~called),
+        )
+    ]
+    rows.append(("F1", int(positive.sum()), _of_wholes(counts.f1, whole, draft)))
+    for name, n, measured in rows:
+        draft.add(
+            Metric(
+                section=POINTS,
+                name=name,
+                of=rule,
+                unit=whole.unit,
+                n=n,
+                rule=f"scored ≥ {confidence:.3f}, {whole.rule}",
+                measure=measured,
+            )
+        )
 
 
 def report_classes(draft: Draft) -> None:
@@ -124,15 +139,16 @@ def report_classes(draft: Draft) -> None:
     found = report(truth, called, len(about.classes))
     how, images = "the class with the highest score", len(evaluation)
     right = Proportion(count=int((truth == called).sum()), total=images)
-    draft.share(ACCURACY, "accuracy", "image", right, how)
+    draft.add(Metric(section=ACCURACY, name="accuracy", unit="image", rule=how, measure=right))
     _report_averages(draft, found, how)
     calls = found.confusion.sum(axis=0)
-    for label, name in enumerate(about.classes):
-        hits, support = int(found.confusion[label, label]), int(found.support[label])
-        precision = Proportion(count=hits, total=int(calls[label]))
-        draft.share(CLASSES, "precision", "image", precision, how, name)
-        recall = Proportion(count=hits, total=support)
-        draft.share(CLASSES, "recall", "image", recall, how, name)
+    for label, of in enumerate(about.classes):
+        hits = int(found.confusion[label, label])
+        for name, total in (("precision", calls[label]), ("recall", found.support[label])):
+            share = Proportion(count=hits, total=int(total))
+            draft.add(
+                Metric(section=CLASSES, name=name, of=of, unit="image", rule=how, measure=share)
+            )
     draft.tables.append(
         Table(
             title="Confusion",
@@ -151,28 +167,42 @@ def _report_calibration(draft: Draft, right: Bools) -> None:
     scores, images = draft.evaluation.class_scores, len(draft.evaluation)
     best = np.max(scores, axis=1, initial=0) if scores is not None else np.empty(0)
     best = np.asarray(best, dtype=np.float64)
-    drawn = resampling.calibration_error(best, right, np.arange(images), images)
-    ece, how = reliability(best, right).ece, "10 bins of the highest class score"
-    draft.number(CALIBRATION, "ECE", "image", images, ece, how, "", drawn)
+    draft.add(
+        Metric(
+            section=CALIBRATION,
+            name="ECE",
+            unit="image",
+            n=images,
+            rule="10 bins of the highest class score",
+            measure=resampling.calibration_error(best, right, np.arange(images), images),
+        )
+    )
 
 
 def _report_averages(draft: Draft, found: Report, how: str) -> None:
     """Everything that is no share of pictures, in the order of `resampling.class_figures`."""
     evaluation = draft.evaluation
     names, images = evaluation.about.classes, len(evaluation)
-    values = [(ACCURACY, "balanced accuracy", "", images, found.balanced_accuracy)]
-    for of, each in ((MACRO, found.macro), (WEIGHTED, found.weighted)):
-        values += [
-            (CLASSES, "precision", of, images, each.precision),
-            (CLASSES, "recall", of, images, each.recall),
-            (CLASSES, "F1", of, images, each.f1),
-        ]
-    supports = found.support.tolist()
-    values += [
-        (CLASSES, "F1", *facts) for facts in zip(names, supports, found.f1.tolist(), strict=True)
+    averages = [
+        (CLASSES, name, of, images)
+        for of in (MACRO, WEIGHTED)
+        for name in ("precision", "recall", "F1")
     ]
-    first = len(draft.figures)
+    rows = [
+        (ACCURACY, "balanced accuracy", "", images),
+        *averages,
+        *((CLASSES, "F1", *facts) for facts in zip(names, found.support.tolist(), strict=True)),
+    ]
     drawn = resampling.class_figures(evaluation.image_classes, evaluation.called, len(names))
-    draft.resample(range(first, first + len(values)), drawn)
-    for section, name, of, n, value in values:
-        draft.number(section, name, "image", n, value, how, of)
+    for at, (section, name, of, n) in enumerate(rows):
+        draft.add(
+            Metric(
+                section=section,
+                name=name,
+                of=of,
+                unit="image",
+                n=n,
+                rule=how,
+                measure=Part(drawn, at),
+            )
+        )

@@ -1,5 +1,6 @@
 """What was measured of a model, said in one sentence, and nothing beyond it."""
 
+from fracture_core.evaluations.report import measured_text
 from fracture_core.metrics.intervals import Proportion
 from fracture_core.models.levels import evidence_for, sensitivity_at
 from fracture_core.models.points import Counted, Measurements
@@ -12,8 +13,7 @@ def sentence_of_negative(measured: Measurements, confidence: float) -> str:
     beginning = f"No finding above this {'operating point' if at_point else 'confidence'}"
     if not share.total:
         return f"{beginning}; its sensitivity is undefined: nothing to find in {where}."
-    low, high = share.interval
-    words = f"{share.share:.2f} ({low:.2f}–{high:.2f}) per {measured.unit}"
+    words = f"{measured_text(share.share, *share.interval)} per {measured.unit}"
     return f"{beginning}; measured sensitivity {words} on {where}."
 
 

@@ -10,7 +10,6 @@ many groups some lie low by chance; those with fewer than `FEWEST` cases are not
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from math import isnan
 
 import numpy as np
 
@@ -27,13 +26,11 @@ from fracture_core.evaluations.report import (
     Report,
     Subgroup,
 )
-from fracture_core.evaluations.report_draft import Draft
+from fracture_core.evaluations.report_draft import Draft, Metric
 from fracture_core.evaluations.reporting_boxes import (
     BOXES,
-    FROC,
     POINTS,
-    and_mean,
-    rate_name,
+    add_froc,
     report_average,
     report_froc,
     report_point,
@@ -185,18 +182,11 @@ def _sentence(compared: Sequence[tuple[str, Figure, Figure]]) -> str:
     of = f" at {whole.of}" if whole.of else ""
     title = f"{whole.name[0].upper()}{whole.name[1:]} per {whole.unit}{of}"
     if below:
-        return (
-            f"{title}: weakest in {name}, {_value(part)}, n = {part.n:,}; {_value(overall)} of all."
-        )
+        return f"{title}: weakest in {name}, {part.text}, n = {part.n:,}; {overall.text} of all."
     return (
-        f"{title}: no subgroup is shown to be weaker than all, {_value(overall)}; the lowest is "
-        f"{name}, {_value(part)}, n = {part.n:,}."
+        f"{title}: no subgroup is shown to be weaker than all, {overall.text}; the lowest is "
+        f"{name}, {part.text}, n = {part.n:,}."
     )
-
-
-def _value(figure: Figure) -> str:
-    ends = "" if isnan(figure.low) else f" ({figure.low:.2f}–{figure.high:.2f})"
-    return f"{figure.value:.2f}{ends}"
 
 
 # ---- images -------------------------------------------------------------------------------------
@@ -257,7 +247,16 @@ def _of_lesions(evaluation: Evaluation, name: str, kept: Bools, how: Measuring) 
         if point.confidence is not None:
             share = Proportion(count=int((scores >= point.confidence).sum()), total=total)
             rule = f"confidence ≥ {point.confidence:.3f}, {draft.box_rule}"
-            draft.share(POINTS, "sensitivity", "lesion", share, rule, point.rule)
+            draft.add(
+                Metric(
+                    section=POINTS,
+                    name="sensitivity",
+                    of=point.rule,
+                    unit="lesion",
+                    rule=rule,
+                    measure=share,
+                )
+            )
     if how.of_all:
         _report_froc_of(draft, found, truth_row, truths.image[kept], hits)
     draft.draw_intervals()
@@ -287,10 +286,4 @@ def _report_froc_of(
         truths=np.bincount(image, minlength=found.image_count).astype(np.float64),
         rates=RATES,
     )
-    values = and_mean(statistic(np.ones(found.image_count))).tolist()
-    names = [*(rate_name(rate) for rate in RATES), "mean of these"]
-    first = len(draft.figures)
-    draft.resample(range(first, first + len(names)), lambda weights: and_mean(statistic(weights)))
-    for of, value in zip(names, values, strict=True):
-        how = f"all candidates, {draft.box_rule}"
-        draft.number(FROC, "sensitivity", "lesion", len(image), value, how, of)
+    add_froc(draft, statistic, len(image))

@@ -65,7 +65,7 @@ def _checks(subject: Subject) -> Iterator[Fault]:
 def _copies(subject: Subject, progress: Progress) -> Iterator[Fault]:
     records, seen = subject.dataset.records, subject.looks.seen
     # Slices of one study are neighbours, not copies.
-    is_stack = subject.dataset.format == "hdf5"
+    is_stack = subject.dataset.stacked
     left = 1 - _READING_SHARE
     alike = find_alike(
         seen,

@@ -1,19 +1,18 @@
 """Truths that were emptied while another format in the same folder still has their boxes."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
-from fracture_core.datasets.coco import find_coco_files, open_coco
+from fracture_core.datasets.formats import installed
+from fracture_core.datasets.recognition import formats_beside
 from fracture_core.datasets.records import RecordedDataset
 from fracture_core.datasets.tally import counted
-from fracture_core.datasets.yolo import looks_like_yolo, open_yolo
 from fracture_core.errors import DatasetError
 from fracture_core.health.report import Fault, Place, Severity
 from fracture_core.health.subject import Subject
 
 
 def check_other_format(subject: Subject) -> Iterator[Fault]:
-    """YOLO label files against COCO annotations of the same folder, either way round."""
+    """Against what the same folder holds in another format, either way round."""
     other = _other(subject.dataset)
     if other is None:
         return
@@ -43,21 +42,18 @@ def check_other_format(subject: Subject) -> Iterator[Fault]:
 
 
 def _other(dataset: RecordedDataset) -> RecordedDataset | None:
-    folder = dataset.path if dataset.path.is_dir() else dataset.path.parent
-    try:
-        if dataset.format == "coco":
-            folder = folder.parent if folder.name == "annotations" else folder
-            return open_yolo(folder) if looks_like_yolo(folder) else None
-        if dataset.format == "yolo":
-            return _open_coco(folder)
-    except DatasetError:
-        # It cannot be opened as that format, so it has nothing to say about this one.
+    """The data set that the same folder holds in another format, if it can be opened as that."""
+    if dataset.stacked:
+        # Slices of one file have no names by which another format could know them.
         return None
+    folder = installed().formats[dataset.format].root(dataset.path)
+    for other in formats_beside(folder, dataset.format):
+        try:
+            return other.open(folder)
+        except DatasetError:
+            # It cannot be opened as that format, so it has nothing to say about this one.
+            continue
     return None
-
-
-def _open_coco(folder: Path) -> RecordedDataset | None:
-    return open_coco(folder) if find_coco_files(folder) else None
 
 
 def _emptied(

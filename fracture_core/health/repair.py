@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Self
 
 from fracture_core.conversion import Converted, Options, convert
-from fracture_core.conversion.splits import DEFAULT_SHARES, Shares, parse_shares
+from fracture_core.datasets.formats import writable
 from fracture_core.datasets.records import RecordedDataset
 from fracture_core.datasets.rsna import SliceRecord
+from fracture_core.datasets.splits import DEFAULT_SHARES, Shares, parse_shares
+from fracture_core.errors import ConfigError
 from fracture_core.health.groups import Groups
 from fracture_core.health.report import HealthReport
 from fracture_core.health.sources import stems_of
@@ -59,8 +61,16 @@ def repair_dataset(
 ) -> Converted:
     """Write the copy, in the format the data set has; what cannot be read is left out and listed.
 
-    Raises DatasetError as `convert` does, for a destination that has something in it above all.
+    Raises DatasetError as `convert` does, for a destination that has something in it above all,
+    and ConfigError where its format cannot be written.
     """
+    if dataset.format not in writable():
+        raise ConfigError(
+            "repair",
+            expected=f"a data set in a format that can be written: {', '.join(writable())}",
+            found=f"{dataset.format}, which can only be read",
+            advice="Convert it to one of these first, then check and repair that.",
+        )
     options = Options(
         to=dataset.format, size_px=_side_px(dataset), shares=repair.shares, seed=repair.seed
     )

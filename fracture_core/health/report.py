@@ -1,10 +1,11 @@
 """What a health check found: faults with their pictures, as a table and as JSON."""
 
-import csv
-import io
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+
+from fracture_core.csv_text import csv_text
 
 COLUMNS = ("check", "severity", "title", "split", "sample", "other_split", "other", "detail")
 
@@ -80,20 +81,14 @@ class HealthReport:
 
     def as_csv(self) -> str:
         """A line for each place of each fault."""
-        file = io.StringIO()
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        return csv_text(COLUMNS, self._rows())
+
+    def _rows(self) -> Iterator[tuple[str, ...]]:
         for fault in self.faults:
             for place in fault.places:
                 head = (fault.check, fault.severity.value, fault.title)
                 where = (place.split, place.sample_id, place.other_split, place.other)
-                writer.writerow([_text(each) for each in (*head, *where, place.detail)])
-        return file.getvalue()
-
-
-def _text(value: str) -> str:
-    """As a cell that no spreadsheet takes for a formula: file names are hostile."""
-    return f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+                yield (*head, *where, place.detail)
 
 
 def worst_first(faults: list[Fault]) -> tuple[Fault, ...]:

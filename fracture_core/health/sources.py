@@ -21,7 +21,7 @@ def stem_of(sample_id: str) -> str:
 def stems_of(dataset: RecordedDataset) -> Mapping[str, Sequence[str]]:
     """Sample ids by stem; none where pictures are rows of a file and have no names of their own."""
     stems: dict[str, list[str]] = {}
-    if dataset.format != "hdf5":
+    if not dataset.stacked:
         for sample_id in dataset.records:
             stems.setdefault(stem_of(sample_id), []).append(sample_id)
     return stems
@@ -37,7 +37,7 @@ def groups_of(dataset: RecordedDataset) -> Mapping[str, Sequence[str]]:
 
 
 def _is_told(record: Record, dataset: RecordedDataset) -> bool:
-    return dataset.format == "hdf5" or record.group_id != group_of(record.sample_id)
+    return dataset.stacked or record.group_id != group_of(record.sample_id)
 
 
 def check_sources(subject: Subject) -> Iterator[Fault]:

@@ -58,7 +58,7 @@ def _case(about: About, dataset: "Dataset | None", sample_id: str) -> dict[str, 
     if dataset is None:
         return asked | {"split": about.split, "sample": sample_id}
     split = _split_of(dataset, about.split, sample_id)
-    if dataset.format != "hdf5":
+    if not dataset.stacked:
         return asked | {"split": split, "sample": sample_id}
     study = sample_id.rpartition("/")[0]
     slices = [each for each in dataset.splits[split] if each.startswith(f"{study}/")]

@@ -12,15 +12,15 @@ from fracture_core.ui.text import literal
 if TYPE_CHECKING:
     from fracture_core.datasets import Dataset
 
-FORMATS = {"coco": "COCO JSON", "yolo": "YOLO folder", "hdf5": "RSNA HDF5"}
 DROPS = ("masks", "classes", "boxes", "unknown")
 
 
 def offer_conversion(dataset: "Dataset") -> None:
     """A form; the work goes on where it stopped when it is sent again."""
+    titles = _writable_titles()
     with st.form("convert", border=False):
         target, size, seed = st.columns(3)
-        to = target.selectbox("To", list(FORMATS), format_func=FORMATS.__getitem__)
+        to = target.selectbox("To", list(titles), format_func=titles.__getitem__)
         side = size.number_input("Longer side, px", 0, 8192, 0, help="0 keeps the pictures' size.")
         number = seed.number_input("Seed of the splits", 0, value=0)
         folder = st.text_input("New folder", placeholder="/path/to/new/folder")
@@ -38,6 +38,13 @@ def offer_conversion(dataset: "Dataset") -> None:
             _convert(dataset, folder, to, side, shares, number, drop)
 
 
+def _writable_titles() -> dict[str, str]:
+    from fracture_core.datasets.formats import installed
+
+    formats = installed().formats.values()
+    return {each.name: each.title for each in formats if each.write is not None}
+
+
 def _convert(
     dataset: "Dataset",
     folder: str,
@@ -49,7 +56,7 @@ def _convert(
 ) -> None:
     with importing.LOCK:
         from fracture_core.conversion import Options, convert
-        from fracture_core.conversion.splits import parse_shares
+        from fracture_core.datasets.splits import parse_shares
 
     bar = st.progress(0.0, "Converting; leave the page and it stops, send it again to go on.")
     told: list[str] = []

@@ -36,7 +36,7 @@ def choose_dataset(messages: DeltaGenerator, *, bound: bool = True) -> "Dataset 
         persist_state="session",
         placeholder="/path/to/data",
         on_change=_agree_to_typed,
-        help="An RSNA HDF5 file, a COCO JSON with its pictures, or a YOLO folder.",
+        help="A file or folder in one of the known formats: RSNA HDF5, COCO, YOLO, Pascal VOC …",
     )
     if not path:
         st.button("Make a demo data set", on_click=_make_demo_dataset, icon=":material/add:")

@@ -130,7 +130,7 @@ def _show_one(dataset: "Dataset", path: str, split: str, sample_id: str) -> None
 
 def read_link(dataset: "Dataset", path: str, split: str, sample_id: str) -> str:
     """The address of a sample on the page Read; a slice opens its study."""
-    case = sample_id.rpartition("/")[0] if dataset.format == "hdf5" else sample_id
+    case = sample_id.rpartition("/")[0] if dataset.stacked else sample_id
     named = {"source": "Data set", "path": path, "split": split, "sample": case}
     return f"/?{urlencode(named)}"
 

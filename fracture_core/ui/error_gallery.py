@@ -1,7 +1,5 @@
 """The errors of one evaluation: at which setting, which of them, and a card each."""
 
-import csv
-import io
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
@@ -9,6 +7,7 @@ import numpy as np
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from fracture_core.csv_text import csv_bytes
 from fracture_core.errors import ConfigError
 from fracture_core.evaluations import About, Evaluation, Listed
 from fracture_core.evaluations.costs import (
@@ -33,7 +32,6 @@ from fracture_core.ui.case_gallery import Entry, drawn_boxes
 from fracture_core.ui.case_links import read_link
 from fracture_core.ui.evaluation_choice import opened_evaluation, stamp_of
 from fracture_core.ui.kept_choice import keep_choice
-from fracture_core.ui.set_comparison_table import plain
 from fracture_core.ui.text import literal
 
 if TYPE_CHECKING:
@@ -386,13 +384,8 @@ def offer_csv(errors: CaseErrors, name: str) -> None:
 
 
 def as_csv(errors: CaseErrors) -> bytes:
-    """With a byte order mark, so that spreadsheets read it as UTF-8."""
-    file = io.StringIO()
-    writer = csv.writer(file)
-    writer.writerow(HEADINGS)
-    # Names come from files, and no cell may begin a formula.
-    writer.writerows([plain(cell) for cell in row] for row in error_rows(errors))
-    return file.getvalue().encode("utf-8-sig")
+    """A line an error, in the order of the gallery."""
+    return csv_bytes(HEADINGS, error_rows(errors))
 
 
 def say_wrong(messages: DeltaGenerator, error: ConfigError) -> None:

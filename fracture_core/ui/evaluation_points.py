@@ -8,6 +8,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from fracture_core.errors import ConfigError, WorkbenchError
 from fracture_core.evaluations import Evaluation, Listed, apply_points, measure_points
+from fracture_core.evaluations.report import UNDEFINED, measured_text
 from fracture_core.matching import MatchConfig
 from fracture_core.metrics.intervals import Proportion
 from fracture_core.models.cards import ModelCard
@@ -18,7 +19,6 @@ from fracture_core.ui.evaluation_choice import stamp_of
 from fracture_core.ui.session import Slot
 from fracture_core.ui.text import literal
 
-UNDEFINED = "undefined"
 _RULES: Slot[tuple[Rule, ...]] = Slot("evaluation_rules", RULES)
 _NOTE: Slot[str] = Slot("points_note", "")
 _FIRST_BOUNDS: dict[Aim, float] = {
@@ -229,5 +229,4 @@ def share_text(share: Proportion) -> str:
     """A share with its interval and what it is a share of."""
     if not share.total:
         return f"{UNDEFINED}, n = 0"
-    low, high = share.interval
-    return f"{share.share:.3f} ({low:.3f}–{high:.3f}), n = {share.total:,}"
+    return f"{measured_text(share.share, *share.interval, places=3)}, n = {share.total:,}"

@@ -1,23 +1,26 @@
 """The report of an evaluation as tables, a section each, and as a file."""
 
-import csv
-import io
 from collections.abc import Sequence
-from math import isnan
 
 import streamlit as st
 
+from fracture_core.csv_text import csv_bytes
 from fracture_core.errors import ConfigError
 from fracture_core.evaluations import Evaluation, Listed
-from fracture_core.evaluations.report import Figure, PointOfReport, Report, Table
+from fracture_core.evaluations.report import (
+    Figure,
+    PointOfReport,
+    Report,
+    Table,
+    interval_text,
+    measured_text,
+)
+from fracture_core.evaluations.report_files import COLUMNS, report_rows
 from fracture_core.evaluations.reporting import report_of
 from fracture_core.matching import MatchConfig
 from fracture_core.models.points import Measurements
 from fracture_core.ui.evaluation_choice import stamp_of
 from fracture_core.ui.text import literal
-
-UNDEFINED = "undefined"
-_HEADINGS = ("section", "figure", "of", "unit", "n", "value", "low", "high", "rule")
 
 
 def show_report(
@@ -37,7 +40,7 @@ def show_report(
         )
         st.download_button(
             "Report as CSV",
-            report_csv(report),
+            csv_bytes(COLUMNS, report_rows(report)),
             file_name=f"{listed.file_stem}-report.csv",
             mime="text/csv",
             icon=":material/download:",
@@ -54,29 +57,13 @@ def show_report(
         _show_table(table)
 
 
-def report_csv(report: Report) -> bytes:
-    """A line a figure; what is undefined is an empty field. With a byte order mark, so that
-    spreadsheets read it as UTF-8.
-    """
-    file = io.StringIO()
-    writer = csv.writer(file)
-    writer.writerow(_HEADINGS)
-    for figure in report.figures:
-        numbers = ["" if isnan(x) else x for x in (figure.value, figure.low, figure.high)]
-        words = [_plain(text) for text in (figure.section, figure.name, figure.of)]
-        writer.writerow([*words, figure.unit, figure.n, *numbers, _plain(figure.rule)])
-    return file.getvalue().encode("utf-8-sig")
-
-
 def figure_row(figure: Figure) -> dict[str, str]:
     """As the page shows it."""
-    value = f"{figure.value:.3f}" if figure.is_defined else UNDEFINED
-    interval = "" if isnan(figure.low) else f"{figure.low:.3f}–{figure.high:.3f}"
     return {
         "Figure": figure.name,
         "Of": figure.of or "all",
-        "Value": value,
-        "95 % interval": interval,
+        "Value": measured_text(figure.value),
+        "95 % interval": interval_text(figure.low, figure.high, 3).strip("()"),
         "Per": figure.unit,
         "n": f"{figure.n:,}",
         "Rule": figure.rule,
@@ -122,8 +109,3 @@ def _show_table(table: Table) -> None:
         for name, line in zip(table.rows, table.counts, strict=True)
     ]
     st.dataframe(rows, hide_index=True, width="stretch")
-
-
-def _plain(text: str) -> str:
-    """No cell begins a formula: names come from files."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text

@@ -1,19 +1,26 @@
 """The metrics of an evaluation by subgroup: a table by one attribute, the weakest, and a file."""
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import replace
-from math import isnan
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from fracture_core import importing
+from fracture_core.csv_text import csv_bytes
 from fracture_core.errors import ConfigError
-from fracture_core.evaluations import Evaluation, Figure, Listed
+from fracture_core.evaluations import Evaluation, Listed
 from fracture_core.evaluations.attributes import Attribute
-from fracture_core.evaluations.report import FEWEST, Breakdown, Key, PointOfReport, Subgroup, key_of
+from fracture_core.evaluations.report import (
+    FEWEST,
+    UNDEFINED,
+    Breakdown,
+    Key,
+    PointOfReport,
+    Subgroup,
+    key_of,
+)
+from fracture_core.evaluations.report_files import COLUMNS, group_rows
 from fracture_core.evaluations.subgroups import (
     Measuring,
     break_down,
@@ -29,7 +36,6 @@ from fracture_core.ui.error_gallery import judged_evaluation
 from fracture_core.ui.evaluation_choice import stamp_of
 from fracture_core.ui.evaluation_dial import STATE
 from fracture_core.ui.session import forget_unless_in
-from fracture_core.ui.set_comparison_table import plain
 from fracture_core.ui.text import literal
 
 if TYPE_CHECKING:
@@ -37,25 +43,7 @@ if TYPE_CHECKING:
 
 DIAL = "the dial"
 BY = "by"
-UNDEFINED = "undefined"
 _FEW = "color: #8a9099"
-_HEADINGS = (
-    "attribute",
-    "group",
-    "images",
-    "with findings",
-    "lesions",
-    "section",
-    "figure",
-    "of",
-    "unit",
-    "n",
-    "value",
-    "low",
-    "high",
-    "few",
-    "rule",
-)
 
 
 def show_subgroups(
@@ -203,9 +191,8 @@ def _cell(group: Subgroup, key: Key) -> str:
     figure = group.figure(key)
     if figure is None or not figure.is_defined:
         return UNDEFINED
-    ends = "" if isnan(figure.low) else f" ({figure.low:.2f}–{figure.high:.2f})"
     few = f", n {figure.n:,}" if group.is_few(figure) else ""
-    return f"{figure.value:.2f}{ends}{few}"
+    return f"{figure.text}{few}"
 
 
 def _greyed(groups: Sequence[Subgroup], key: Key) -> dict[str, str]:
@@ -232,31 +219,6 @@ def _offer_csv(breakdown: Breakdown, name: str) -> None:
 
 
 def as_csv(breakdown: Breakdown) -> bytes:
-    """A line a figure of each group, all of them first; what is undefined is an empty field. With a
-    byte order mark, so that spreadsheets read it as UTF-8.
-    """
-    file = io.StringIO()
-    writer = csv.writer(file)
-    writer.writerow(_HEADINGS)
-    for group in (breakdown.whole, *breakdown.groups):
-        for figure in group.figures:
-            writer.writerow(_cells(breakdown, group, figure))
-    return file.getvalue().encode("utf-8-sig")
-
-
-def _cells(breakdown: Breakdown, group: Subgroup, figure: Figure) -> list[object]:
-    numbers = ["" if isnan(x) else x for x in (figure.value, figure.low, figure.high)]
-    words = [plain(text) for text in (figure.section, figure.name, figure.of)]
-    return [
-        plain(breakdown.attribute),
-        plain(group.name),
-        group.images,
-        group.positives,
-        group.lesions,
-        *words,
-        figure.unit,
-        figure.n,
-        *numbers,
-        "yes" if group.is_few(figure) else "no",
-        plain(figure.rule),
-    ]
+    """A line a figure of each group, all of them first."""
+    rows = group_rows(breakdown.attribute, (breakdown.whole, *breakdown.groups))
+    return csv_bytes(COLUMNS, rows)

@@ -110,7 +110,7 @@ def _show_one(dataset: "Dataset", path: str, sample_id: str, split: str) -> None
 
 def _link(dataset: "Dataset", path: str, sample_id: str, split: str) -> str:
     """A link to Read, for what the data set lists; the name alone for what it left out."""
-    name = literal(sample_id if dataset.format == "hdf5" else sample_id.rpartition("/")[2])
+    name = literal(sample_id if dataset.stacked else sample_id.rpartition("/")[2])
     if sample_id not in dataset.ids:
         return name
     return f"[{name}]({read_link(dataset, path, split, sample_id)})"

@@ -1,11 +1,11 @@
 """On a model's card: its operating points with what they reach, and what its scores are worth."""
 
 from collections.abc import Iterator
-from math import isnan
 
 import streamlit as st
 
 from fracture_core.errors import ConfigError
+from fracture_core.evaluations.report import measured_text
 from fracture_core.metrics.intervals import Proportion
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.library import points_of
@@ -69,10 +69,7 @@ def _reached(found: Reached, unit: str) -> _Row:
 
 
 def _share(found: Proportion) -> str:
-    if isnan(found.share):
-        return "undefined"
-    low, high = found.interval
-    return f"{found.share:.2f} ({low:.2f}–{high:.2f})"
+    return measured_text(found.share, *found.interval)
 
 
 def _limits(measured: Measurements) -> Iterator[str]:

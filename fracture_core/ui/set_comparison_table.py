@@ -1,12 +1,11 @@
 """Several models over a data set in numbers: who they are, every figure, and how they differ."""
 
-import csv
-import io
 from collections.abc import Sequence
 from math import isnan
 
 import streamlit as st
 
+from fracture_core.csv_text import csv_bytes
 from fracture_core.evaluations.comparison import (
     FEW_RESAMPLES,
     MANY_CANDIDATES,
@@ -18,13 +17,13 @@ from fracture_core.evaluations.comparison import (
     test_count,
 )
 from fracture_core.evaluations.contenders import Place
+from fracture_core.evaluations.report import UNDEFINED, measured_text
 from fracture_core.metrics.bootstrap import Interval
 from fracture_core.metrics.paired import Difference, McNemar
 from fracture_core.models.library import read_library, weights_bytes
 from fracture_core.ui.set_comparison import Entrant, drawn_at, drawn_of_all
 from fracture_core.ui.text import literal
 
-UNDEFINED = "undefined"
 _LEVEL = 0.05
 
 
@@ -100,11 +99,7 @@ def _row(entrants: Sequence[Entrant], line: Line, reference: int) -> dict[str, s
 
 
 def _value(found: Interval) -> str:
-    if isnan(found.value):
-        return UNDEFINED
-    if isnan(found.low):
-        return f"{found.value:.3f}"
-    return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
+    return measured_text(found.value, found.low, found.high, 3)
 
 
 def _difference(found: Difference) -> str:
@@ -184,35 +179,27 @@ def as_csv(
     tests: Sequence[McNemar | None],
     places: Sequence[Place],
 ) -> bytes:
-    """A row a figure and model; empty where something is undefined."""
-    file = io.StringIO()
-    writer = csv.writer(file)
-    writer.writerow(HEADINGS)
-    for line in made:
-        for n, each in enumerate(entrants):
-            value, difference = line.values[n], line.differences[n]
-            numbers = [value.value, value.low, value.high]
-            if difference is not None:
-                numbers += [difference.value, difference.low, difference.high, difference.p_value]
-            given = places[n].confidence if line.at_dial else None
-            writer.writerow(
-                [
-                    line.name,
-                    line.unit,
-                    line.n,
-                    plain(each.contender.title),
-                    "" if given is None else f"{given:.9g}",
-                    *("" if isnan(number) else f"{number:.6g}" for number in numbers),
-                ]
-            )
+    """A row a figure and model, then a row a test; empty where something is undefined."""
+    rows = [_csv_row(line, n, each, places[n]) for line in made for n, each in enumerate(entrants)]
     for each, test in zip(entrants, tests, strict=True):
         if test is not None:
-            counts = (test.only_first, test.only_second, f"{test.p_value:.6g}")
-            cells = ["only this right", counts[0], "only reference right", counts[1]]
-            writer.writerow(["McNemar", "image", "", plain(each.contender.title), *cells])
-    return file.getvalue().encode("utf-8-sig")
+            cells = ["only this right", test.only_first, "only reference right", test.only_second]
+            rows.append(
+                ["McNemar", "image", "", each.contender.title, *cells, _rounded(test.p_value)]
+            )
+    return csv_bytes(HEADINGS, rows)
 
 
-def plain(text: str) -> str:
-    """No cell begins a formula: names come from files."""
-    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
+def _csv_row(line: Line, n: int, entrant: Entrant, place: Place) -> list[object]:
+    value, difference = line.values[n], line.differences[n]
+    numbers = [value.value, value.low, value.high]
+    if difference is not None:
+        numbers += [difference.value, difference.low, difference.high, difference.p_value]
+    given = place.confidence if line.at_dial else None
+    head = [line.name, line.unit, line.n, entrant.contender.title]
+    return [*head, None if given is None else float(f"{given:.9g}"), *map(_rounded, numbers)]
+
+
+def _rounded(number: float) -> float:
+    """To six digits: more are no news."""
+    return float(f"{number:.6g}")

@@ -165,7 +165,7 @@ def _choose_sample(dataset: "Dataset", messages: DeltaGenerator) -> Case | None:
 def _cases(dataset: "Dataset", split: str) -> dict[str, list[str]]:
     """What a reader calls a case → its sample ids: a picture, or all slices of a CT study."""
     ids = dataset.splits[split]
-    if dataset.format != "hdf5":
+    if not dataset.stacked:
         return {sample_id: [sample_id] for sample_id in ids}
     studies: dict[str, list[str]] = {}
     for sample_id in ids:

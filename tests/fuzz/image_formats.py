@@ -17,8 +17,8 @@ from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, RLELossless
 
-from fracture_core.conversion.rsna_file import Slice, write_rsna
 from fracture_core.datasets import open_dataset
+from fracture_core.datasets.writers.rsna_file import Slice, write_rsna
 from fracture_core.imaging.opening import open_picture
 from fracture_core.imaging.png import SIGNATURE
 from fracture_core.settings import settings
@@ -186,6 +186,18 @@ def _yolo(folder: Path) -> Path:
     return folder
 
 
+def _voc(folder: Path) -> Path:
+    for kind in ("Annotations", "JPEGImages", "ImageSets/Main"):
+        (folder / kind).mkdir(parents=True)
+    Image.fromarray(_noise()).save(folder / "JPEGImages" / "1.jpg")
+    box = "<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>9</xmax><ymax>8</ymax></bndbox>"
+    size = f"<size><width>{_SIDE}</width><height>{_SIDE}</height><depth>1</depth></size>"
+    told = f"<annotation>{size}<object><name>wrist</name>{box}</object></annotation>"
+    (folder / "Annotations" / "1.xml").write_text(told, encoding="utf-8")
+    (folder / "ImageSets" / "Main" / "train.txt").write_text("1\n", encoding="utf-8")
+    return folder
+
+
 def _reseal_png(data: bytes, change: Change) -> bytes:
     """One chunk changed, and given the right length and checksum."""
     chunks, at = [], len(SIGNATURE)
@@ -249,4 +261,5 @@ IMAGE_FORMATS: dict[str, Format] = {
     "hdf5-plain": _of_data_set(_rsna_without_checksums),
     "coco": _of_data_set(_coco),
     "yolo": _of_data_set(_yolo),
+    "voc": _of_data_set(_voc),
 }

@@ -17,7 +17,7 @@ import numpy as np
 
 from fracture_core import boxes, importing
 from fracture_core.boxes import Floats
-from fracture_core.conversion.splits import NAMES
+from fracture_core.datasets.splits import NAMES
 from fracture_core.types import Pixels
 
 MOST_BOXES = 10

@@ -1,0 +1,131 @@
+"""The formats of data sets: what each looks like, how it is opened and, for some, written.
+
+A format of another package comes in by its entry point in the group `fracture_core.formats`, which
+names a `DatasetFormat` (see `fracture_core.extensions`).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from fracture_core.datasets.coco import coco_root, looks_like_coco, open_coco
+from fracture_core.datasets.records import RecordedDataset
+from fracture_core.datasets.rsna import looks_like_rsna, open_rsna
+from fracture_core.datasets.voc import looks_like_voc, open_voc, voc_annotations, voc_root
+from fracture_core.datasets.writers.base import Writer
+from fracture_core.datasets.writers.coco import CocoWriter
+from fracture_core.datasets.writers.hdf5 import Hdf5Writer
+from fracture_core.datasets.writers.voc import VocWriter
+from fracture_core.datasets.writers.yolo import YoloWriter
+from fracture_core.datasets.yolo import find_data_file, looks_like_yolo, open_yolo
+from fracture_core.errors import ConfigError
+from fracture_core.extensions import load_extensions
+
+GROUP = "fracture_core.formats"
+
+
+def _folder_of(path: Path) -> Path:
+    return path if path.is_dir() else path.parent
+
+
+def _nothing(folder: Path) -> Path | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetFormat:
+    """One format.
+
+    `name` as options take it and `Dataset.format` has it · `title` its files on pages, in the
+    plural · `example` what may be named to open it, with its article · `looks_like` whether a file
+    or folder may be one, without opening it in full · `open` raises DatasetError · `write` None
+    where it can only be read · `root` the folder of the data set that a path belongs to · `choose`
+    what to name in a folder of several formats for this one.
+    """
+
+    name: str
+    title: str
+    example: str
+    looks_like: Callable[[Path], bool]
+    open: Callable[[Path], RecordedDataset]
+    write: type[Writer] | None = None
+    root: Callable[[Path], Path] = _folder_of
+    choose: Callable[[Path], Path | None] = _nothing
+
+
+HDF5 = DatasetFormat(
+    name="hdf5",
+    title="RSNA HDF5 files",
+    example="an RSNA HDF5 file",
+    looks_like=looks_like_rsna,
+    open=open_rsna,
+    write=Hdf5Writer,
+)
+COCO = DatasetFormat(
+    name="coco",
+    title="COCO JSON files",
+    example="a COCO JSON file",
+    looks_like=looks_like_coco,
+    open=open_coco,
+    write=CocoWriter,
+    root=lambda path: path if path.is_dir() else coco_root(path),
+)
+YOLO = DatasetFormat(
+    name="yolo",
+    title="YOLO label files",
+    example="a YOLO data.yaml",
+    looks_like=looks_like_yolo,
+    open=open_yolo,
+    write=YoloWriter,
+    choose=find_data_file,
+)
+VOC = DatasetFormat(
+    name="voc",
+    title="Pascal VOC files",
+    example="a Pascal VOC folder",
+    looks_like=looks_like_voc,
+    open=open_voc,
+    write=VocWriter,
+    root=voc_root,
+    choose=voc_annotations,
+)
+
+FORMATS: Mapping[str, DatasetFormat] = {each.name: each for each in (HDF5, COCO, YOLO, VOC)}
+"""Those that come along. Of several in one folder the first is opened."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installed:
+    """All formats by name, our own first · `broken` a sentence of each that could not be loaded."""
+
+    formats: Mapping[str, DatasetFormat]
+    broken: tuple[str, ...]
+
+
+@cache
+def installed() -> Installed:
+    """The formats that come along and those of other packages; looked for once a process."""
+    others = load_extensions(GROUP, DatasetFormat, FORMATS)
+    return Installed(
+        formats={**FORMATS, **{each.name: each for each in others.found}}, broken=others.broken
+    )
+
+
+def writable() -> Mapping[str, type[Writer]]:
+    """The writers of the formats that have one, by the format's name."""
+    formats = installed().formats
+    return {name: each.write for name, each in formats.items() if each.write is not None}
+
+
+def writer_of(name: str) -> type[Writer]:
+    """The writer of a format; raises ConfigError that lists what can be written."""
+    writers = writable()
+    if name not in writers:
+        is_read = name in installed().formats
+        raise ConfigError(
+            "to",
+            expected=f"one of {', '.join(writers)}",
+            found=f"{name!r}, which can be read but not written" if is_read else repr(name),
+        )
+    return writers[name]

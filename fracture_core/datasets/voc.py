@@ -1,0 +1,225 @@
+"""Pascal VOC: `Annotations/….xml`, `JPEGImages/….jpg` and the splits in `ImageSets/Main/….txt`.
+
+Classes are the names of all objects in the order of the alphabet, as the format lists none. A
+picture without an annotation file is of unknown truth, one without an object in it is empty. What
+is marked difficult, which VOC's own evaluation passes over, stays a finding and is told.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fracture_core.datasets import doubts
+from fracture_core.datasets.findings import Finding, keep_usable
+from fracture_core.datasets.layout import (
+    PICTURE_SUFFIXES,
+    SPLIT_NAMES,
+    Folders,
+    group_of,
+)
+from fracture_core.datasets.pictures import PictureRecord, size_of
+from fracture_core.datasets.records import RecordedDataset, warn_of_doubts
+from fracture_core.datasets.tally import Tally, counted, quoted
+from fracture_core.datasets.voc_xml import MAX_BYTES, VocFile, parse_voc
+from fracture_core.errors import DatasetError, PictureError
+
+ANNOTATIONS, PICTURES, LISTS = "Annotations", "JPEGImages", "ImageSets/Main"
+_MAX_LIST_BYTES = 64 * 2**20
+_NO_SIZE = "Pictures of a size that is neither told nor readable, truth unknown"
+
+
+def voc_root(path: Path) -> Path:
+    """The folder of the data set, which may be named by its `Annotations` as well."""
+    return path.parent if path.name == ANNOTATIONS else path
+
+
+def voc_annotations(folder: Path) -> Path | None:
+    """The folder of the annotation files, if there is one with such files."""
+    place = folder / ANNOTATIONS
+    return place if place.is_dir() and any(place.glob("*.xml")) else None
+
+
+def looks_like_voc(path: Path) -> bool:
+    """Whether a folder has annotation files and pictures in VOC's places."""
+    root = voc_root(path)
+    return voc_annotations(root) is not None and (root / PICTURES).is_dir()
+
+
+def open_voc(path: Path) -> RecordedDataset:
+    """Open the folder; raises DatasetError."""
+    folders, tally = Folders(root=voc_root(path)), Tally()
+    pictures = _pictures(folders)
+    files = _annotations(pictures, folders, tally)
+    splits = _splits(pictures, folders, tally)
+    objects = (each for file in files.values() if file for each in file.objects)
+    classes = tuple(sorted({each.name for each in objects}))
+    records: dict[str, PictureRecord] = {}
+    for stem, picture in pictures.items():
+        known = _known(stem, picture, files, classes, folders, tally)
+        sample_id = folders.relative(picture)
+        records[sample_id] = PictureRecord(
+            sample_id=sample_id,
+            group_id=group_of(f"{stem}{picture.suffix}"),
+            split=splits.get(stem, ""),
+            path=picture,
+            size=known.size,
+            findings=known.findings,
+            image_class=known.image_class,
+        )
+    _refuse_nothing(path, records, classes)
+    warn_of_doubts(records, classes, tally)
+    return RecordedDataset(
+        name=folders.root.name,
+        path=path,
+        format="voc",
+        classes=classes,
+        records=records,
+        found=_describe(records, classes),
+        warnings=tally.sentences(),
+        doubts=tally.doubts(),
+    )
+
+
+def _refuse_nothing(
+    path: Path, records: Mapping[str, PictureRecord], classes: Sequence[str]
+) -> None:
+    if not records:
+        raise DatasetError(path, expected=f"pictures in {PICTURES}", found="none")
+    if not classes:
+        raise DatasetError(path, expected=f"an object with a name in {ANNOTATIONS}", found="none")
+
+
+def _pictures(folders: Folders) -> dict[str, Path]:
+    """Pictures by their path below `JPEGImages` without suffix, which lists name them by."""
+    place = folders.root / PICTURES
+    found: dict[str, Path] = {}
+    for path in folders.walk(place):
+        stem = path.relative_to(place).with_suffix("").as_posix()
+        if path.suffix.lower() in PICTURE_SUFFIXES and stem.isprintable():
+            found.setdefault(stem, path)
+    return found
+
+
+def _splits(pictures: Mapping[str, Path], folders: Folders, tally: Tally) -> dict[str, str]:
+    """Stem → split. `trainval` counts as train where nothing tells the two apart."""
+    place = folders.root / LISTS
+    lists = {name.lower(): place / name for name in sorted(folders.files(place))}
+    named = {f"{word}.txt": split for word, split in SPLIT_NAMES.items()}
+    found = {name: named[name] for name in lists if name in named}
+    if "trainval.txt" in lists and not {"train", "val"} & set(found.values()):
+        found["trainval.txt"] = "train"
+    splits: dict[str, str] = {}
+    for name, split in found.items():
+        for stem in _lines(lists[name], folders):
+            if stem not in pictures:
+                tally.add("Pictures listed but absent, left out", quoted(stem))
+            elif splits.setdefault(stem, split) != split:
+                sample_id = folders.relative(pictures[stem])
+                tally.add(doubts.IN_TWO_SPLITS, sample_id, sample_id)
+    return splits
+
+
+def _lines(path: Path, folders: Folders) -> Iterator[str]:
+    name, size = folders.relative(path), folders.files(path.parent)[path.name]
+    if size > _MAX_LIST_BYTES:
+        raise DatasetError(name, expected=f"at most {_MAX_LIST_BYTES:,} bytes", found=f"{size:,}")
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise DatasetError(name, expected="text in UTF-8", found="other bytes") from error
+    return (line.strip() for line in lines if line.strip())
+
+
+def _annotations(
+    pictures: Mapping[str, Path], folders: Folders, tally: Tally
+) -> dict[str, VocFile | None]:
+    """Stem of a picture → its annotation file, None where that cannot be read.
+
+    The file is the one of the same name, or else the one that names the picture.
+    """
+    place = folders.root / ANNOTATIONS
+    found: dict[str, VocFile | None] = {}
+    others: list[tuple[str, VocFile | None]] = []
+    for path in folders.walk(place):
+        if path.suffix.lower() != ".xml":
+            continue
+        stem = path.relative_to(place).with_suffix("").as_posix()
+        picture = pictures.get(stem)
+        file = _read(path, folders.relative(picture) if picture else "", folders, tally)
+        if picture:
+            found[stem] = file
+        else:
+            others.append((folders.relative(path), file))
+    for name, file in others:
+        stem = file.file_name.rpartition(".")[0] if file else ""
+        if stem in pictures and stem not in found:
+            found[stem] = file
+        else:
+            tally.add("Label files without a picture", name)
+    return found
+
+
+def _read(path: Path, sample_id: str, folders: Folders, tally: Tally) -> VocFile | None:
+    name, size = folders.relative(path), folders.files(path.parent)[path.name]
+    try:
+        if size > MAX_BYTES:
+            raise DatasetError(name, expected=f"at most {MAX_BYTES:,} bytes", found=f"{size:,}")
+        return parse_voc(path.read_bytes(), name)
+    except DatasetError as error:
+        tally.add(doubts.UNREADABLE_LABELS, str(error).rstrip("."), sample_id)
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """What the annotation of a picture tells; the truth is unknown without one."""
+
+    size: tuple[int, int] | None = None
+    findings: tuple[Finding, ...] | None = None
+    image_class: int | None = None
+
+
+def _known(
+    stem: str,
+    picture: Path,
+    files: Mapping[str, VocFile | None],
+    classes: Sequence[str],
+    folders: Folders,
+    tally: Tally,
+) -> _Known:
+    sample_id, file = folders.relative(picture), files.get(stem)
+    if stem not in files:
+        tally.add(doubts.NO_LABELS, sample_id, sample_id)
+    if file is None:
+        return _Known()
+    size = file.size or _size_of(picture, sample_id, tally)
+    if size is None:
+        return _Known()
+    findings = [
+        Finding(label=classes.index(each.name), xyxy=each.xyxy, place=each.place)
+        for each in file.objects
+    ]
+    for each in file.objects:
+        if each.is_difficult:
+            tally.add("Objects marked difficult, kept as findings", each.place, sample_id)
+    return _Known(
+        size=size,
+        findings=keep_usable(findings, *size, tally, sample_id),
+        image_class=findings[0].label if findings else None,
+    )
+
+
+def _size_of(path: Path, sample_id: str, tally: Tally) -> tuple[int, int] | None:
+    try:
+        return size_of(path, sample_id)
+    except PictureError as error:
+        tally.add(_NO_SIZE, str(error).rstrip("."), sample_id)
+        return None
+
+
+def _describe(records: Mapping[str, PictureRecord], classes: Sequence[str]) -> str:
+    findings = sum(len(record.findings or ()) for record in records.values())
+    return (
+        f"Pascal VOC ({ANNOTATIONS} and {PICTURES}): {counted(len(records), 'picture')}, "
+        f"{counted(len(classes), 'class', 'classes')}, {counted(findings, 'finding')}."
+    )

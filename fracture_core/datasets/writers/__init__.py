@@ -1,0 +1,1 @@
+"""Data sets as they are written, a file a format."""

@@ -1,0 +1,166 @@
+"""Any data set as slices in the RSNA layout: one class, ten boxes a slice, no masks.
+
+The layout has no unknown truth, unless a slice is known to be fractured.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePath
+from typing import ClassVar
+
+import numpy as np
+
+from fracture_core.attributes import common
+from fracture_core.class_names import is_negative
+from fracture_core.datasets.rsna import CLASSES, SUFFIXES
+from fracture_core.datasets.tally import counted, quoted
+from fracture_core.datasets.writers.base import (
+    Array,
+    Limit,
+    Places,
+    Row,
+    Writer,
+    limit,
+    note,
+    require_splits,
+    spare_file,
+    without_outlines,
+)
+from fracture_core.datasets.writers.items import Findings, Item
+from fracture_core.datasets.writers.names import digest, stem_of, told_remainder
+from fracture_core.datasets.writers.rsna_file import MOST_BOXES, Slice, normed, write_rsna
+from fracture_core.types import Sample
+
+_MAX_TEXT = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hdf5Writer(Writer):
+    """One file in the RSNA layout, `side_px` square: what a picture does not fill is 0."""
+
+    file_suffixes: ClassVar[frozenset[str]] = SUFFIXES
+    usual_side_px: ClassVar[int | None] = 256
+    # Slices of one study are a stack: they stay in it.
+    keeps_groups: ClassVar[bool] = True
+
+    side_px: int
+
+    def limits(
+        self, items: Sequence[Item], classes: Sequence[str], drop: frozenset[str]
+    ) -> list[Limit]:
+        require_splits(items, "hdf5")
+        known = [item.findings for item in items if item.findings is not None]
+        found = []
+        if outlined := sum(f.outline is not None for findings in known for f in findings):
+            found.append(note(f"{counted(outlined, 'mask')} left out: HDF5 holds boxes only."))
+        found += _class_limits(classes)
+        if crowded := sum(len(findings) > MOST_BOXES for findings in known):
+            what = f"{counted(crowded, 'picture')} with more than {MOST_BOXES} boxes"
+            found.append(limit("boxes", f"{what}: HDF5 holds {MOST_BOXES}, the largest are kept"))
+        healthy = _healthy_labels(classes)
+        if untold := sum(_is_untold(item, healthy) for item in items):
+            what = f"{counted(untold, 'picture')} of unknown truth"
+            found.append(limit("unknown", f"{what}: HDF5 has no word for it, they are left out"))
+        return found
+
+    def within(
+        self, items: Sequence[Item], classes: Sequence[str], drop: frozenset[str]
+    ) -> tuple[list[Item], tuple[str, ...]]:
+        healthy = _healthy_labels(classes)
+        changed = [_one_class(item, healthy) for item in without_outlines(items)]
+        if "boxes" in drop:
+            changed = [_largest(item) for item in changed]
+        if "unknown" in drop:
+            changed = [item for item in changed if not _is_untold(item, healthy)]
+        return changed, CLASSES
+
+    def named(self, item: Item) -> Item:
+        stem = stem_of(item.sample_id)
+        group = _text(item.group_id)
+        number = _text(told_remainder(stem, item.group_id) or stem)
+        return replace(item, group_id=group, name=number)
+
+    def place(self, item: Item) -> str:
+        return item.group_id
+
+    def bytes_needed(self, pictures: int) -> int:
+        # Pixels lie on the disk twice until the file is whole.
+        return 8 * pictures * self.side_px**2
+
+    def pixels(self, sample: Sample) -> Array:
+        return normed(sample.pixels)
+
+    def write(self, item: Item, pixels: Array, findings: Findings | None, places: Places) -> Row:
+        height, width = pixels.shape
+        square = np.zeros((self.side_px, self.side_px), dtype=np.float32)
+        square[:height, :width] = np.clip(pixels, 0, 1)
+        xyxy = np.array([each.xyxy for each in findings or ()]).reshape(-1, 4)
+        row: Row = {
+            "study": item.group_id,
+            "number": item.name,
+            "split": item.split,
+            "attributes": dict(item.attributes),
+        }
+        spare = spare_file(item, places)
+        np.save(spare, square)
+        # Unknown is only left where the slice is known to be fractured.
+        return {**row, "fractured": findings != (), "xyxy": xyxy.tolist(), "file": spare.name}
+
+    def finish(self, rows: Iterable[Row], classes: Sequence[str], places: Places) -> None:
+        listed = list(rows)
+        told = common(row["attributes"] for row in listed)
+        is_named = PurePath(self.name).suffix.lower() in self.file_suffixes
+        path = places.result / (self.name if is_named else f"{self.name}.h5")
+        write_rsna(_slices(listed, places), path, attributes=told)
+
+
+def _slices(rows: Iterable[Row], places: Places) -> Iterator[Slice]:
+    for row in rows:
+        yield Slice(
+            image=np.load(places.spare / row["file"], allow_pickle=False),
+            xyxy=np.array(row["xyxy"], dtype=np.float64).reshape(-1, 4),
+            fractured=row["fractured"],
+            split=row["split"],
+            study=row["study"],
+            number=row["number"],
+        )
+
+
+def _class_limits(classes: Sequence[str]) -> list[Limit]:
+    if len(classes) > 1 or any(map(is_negative, classes)):
+        names = ", ".join(map(quoted, classes[:12]))
+        healthy = [name for name in classes if is_negative(name)]
+        also = f"; boxes of {', '.join(map(quoted, healthy))} mark none" if healthy else ""
+        sentence = f"{counted(len(classes), 'class', 'classes')} ({names}) become 'fracture'{also}"
+        return [limit("classes", sentence)]
+    if tuple(classes) != CLASSES:
+        return [note(f"Class {quoted(classes[0])} is called 'fracture' in HDF5.")]
+    return []
+
+
+def _healthy_labels(classes: Sequence[str]) -> frozenset[int]:
+    return frozenset(label for label, name in enumerate(classes) if is_negative(name))
+
+
+def _is_untold(item: Item, healthy: frozenset[int]) -> bool:
+    """Unknown, and not even known to be fractured, which HDF5 could say."""
+    return item.findings is None and (item.image_class is None or item.image_class in healthy)
+
+
+def _one_class(item: Item, healthy: frozenset[int]) -> Item:
+    if item.findings is None:
+        return item
+    kept = (each for each in item.findings if each.label not in healthy)
+    return replace(item, findings=tuple(replace(each, label=0) for each in kept))
+
+
+def _largest(item: Item) -> Item:
+    if item.findings is None:
+        return item
+    sizes = [float(np.prod(each.xyxy[2:] - each.xyxy[:2])) for each in item.findings]
+    order = sorted(range(len(sizes)), key=lambda place: (-sizes[place], place))[:MOST_BOXES]
+    return replace(item, findings=tuple(item.findings[place] for place in sorted(order)))
+
+
+def _text(text: str) -> str:
+    return text if text.isprintable() and 0 < len(text) <= _MAX_TEXT else digest(text)
