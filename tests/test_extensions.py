@@ -38,8 +38,8 @@ def test_a_family_of_another_package_is_one_like_ours(site: Path, tmp_path: Path
     assert family_of("spots:8") == "spots"
     assert "spots" in listing().families
     model = library.open_model("spots:8")
-    bright = np.zeros((80, 40), dtype=np.uint16)
-    bright[45:50, 20:25] = 1000
+    bright = np.zeros((80, 40), dtype=np.uint8)
+    bright[45:50, 20:25] = 255
     (prediction,) = model.predict([sample(bright)])
     best = prediction.detections[:1]
     np.testing.assert_allclose(best.xyxy, [[20, 40, 25, 50]])

@@ -162,7 +162,7 @@ def test_the_pages_offer_what_can_be_written(
         (
             "bad:COCO",
             "from fracture_core.datasets.formats import COCO",
-            "of its own, found coco",
+            "of its own, found 'coco'",
         ),
     ],
 )
