@@ -152,10 +152,12 @@ def test_a_disk_that_is_full_is_said_and_the_page_stays_up(demo, no_trainer, mon
     assert app.dataframe[0].value["State"].tolist() == ["succeeded"]
 
 
-def open_launch(demo: Path, recipe: str = "r3-detr-scratch") -> AppTest:
+def open_launch(demo: Path, recipe: str = "r3-detr-scratch", start: str = "") -> AppTest:
     app = AppTest.from_file(str(PAGES / "launch.py"), default_timeout=60)
     app.session_state["path"] = app.session_state["path_agreed"] = str(demo)
     app.session_state["recipe"] = recipe
+    if start:
+        app.session_state[f"{recipe}-start"] = start
     return app.run()
 
 
@@ -248,10 +250,8 @@ def test_the_start_follows_the_recipe(demo):
 
 
 def test_a_start_of_ones_own_stays_when_the_network_changes(demo):
-    app = open_launch(demo)
-    # Typed in: the test's selectbox takes options only.
-    app.session_state["r3-detr-scratch-start"] = "models/own"
-    app.run()
+    # What was typed in: a selectbox of AppTest takes options only.
+    app = open_launch(demo, start="models/own")
     by_label(app.selectbox, "Network").set_value("resnet18").run()
     assert not app.exception
     assert by_label(app.selectbox, "Begin from").value == "models/own"

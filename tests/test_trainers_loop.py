@@ -458,7 +458,6 @@ def test_a_run_in_use_is_refused(demo, tmp_path):
         ({"precision": "float16"}, "precision: expected a GPU for float16"),
         ({"monitor": "accuracy"}, "monitor: expected one of any_hit_f1, ap"),
         ({"monitor": "mask_ap"}, "monitor: expected one of any_hit_f1, ap"),
-        ({"family": "fake"}, "family: expected a family that can be trained"),
     ],
 )
 def test_what_cannot_work_is_known_before_training(changes, words, demo, tmp_path, monkeypatch):

@@ -20,6 +20,8 @@ BASIC = ("epochs", "batch", "input_size", "lr", "device")
 # Set elsewhere on the page, or not for a person to set.
 _HIDDEN = frozenset({"recipe", "family", "data", "classes", "start", "second_phase", *BASIC})
 _FINE = frozenset({"ema", "norm_eps", "perspective", "warmup_bias_lr", "weight_decay"})
+# None as an option could be cleared to nothing.
+_LEFT_OPEN = ""
 _COLUMNS = 3
 
 
@@ -138,18 +140,19 @@ def _options(setting: Setting, config: TrainConfig) -> tuple[object, ...]:
     if setting.dotted.endswith("monitor"):
         return config.monitors
     known = (True, False) if bool in setting.kinds else choices(setting.field.annotation)
-    return (None, *known) if known and type(None) in setting.kinds else known
+    return (_LEFT_OPEN, *known) if known and type(None) in setting.kinds else known
 
 
 def _choose(setting: Setting, options: tuple[object, ...]) -> object:
-    return st.selectbox(
+    value = st.selectbox(
         label_of(setting.dotted),
         options,
-        index=options.index(setting.now),
-        format_func=lambda value: setting.usual if value is None else option_of(value),
+        index=options.index(_LEFT_OPEN if setting.now is None else setting.now),
+        format_func=lambda value: setting.usual if value == _LEFT_OPEN else option_of(value),
         key=setting.key,
         help=setting.help,
     )
+    return None if value == _LEFT_OPEN else value
 
 
 def _number(setting: Setting, step: float, form: str) -> object:

@@ -202,4 +202,4 @@ def open_of(dotted: str, usual: object) -> str:
     """What stands for a setting that is left open; `usual` None = that depends."""
     if usual is not None:
         return f"usually {option_of(usual)}"
-    return _OPEN.get(dotted.rpartition(".")[2], "as the network has it")
+    return _OPEN.get(dotted.rpartition(".")[2], "the network's")

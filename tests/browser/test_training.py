@@ -41,8 +41,12 @@ def fill(page: Page, label: str, value: str) -> None:
 
 
 def choose(page: Page, label: str, option: str) -> None:
-    page.get_by_role("combobox", name=label).first.click()
-    page.get_by_role("option", name=option, exact=True).click()
+    box = page.get_by_role("combobox", name=label).first
+    # At the lower edge of the window its list has no room.
+    box.evaluate("box => box.scrollIntoView({block: 'center'})")
+    box.fill(option)
+    page.get_by_role("option", name=option, exact=True).wait_for()
+    box.press("Enter")
     page.locator(IDLE).wait_for()
 
 
