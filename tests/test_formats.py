@@ -2,6 +2,7 @@
 
 import pickle
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -147,6 +148,14 @@ def test_the_pages_offer_what_can_be_written(
     assert not app.exception
     target = next(each for each in app.selectbox if each.label == "To")
     assert target.options == [each.title for each in FORMATS.values() if each.write]
+    next(each for each in app.button if each.label == "Check health").click().run()
+    deadline = time.monotonic() + 120
+    while not any("can only be read" in each.value for each in app.info):
+        assert not app.exception
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+        app.run()
+    assert not any(each.label == "Make the copy" for each in app.button)
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,9 @@ def _open(path: Path) -> RecordedDataset:
         raise _unknown(path, _words(path))
     dataset = found.open(path)
     others = formats_beside(path, found.name) if path.is_dir() else ()
-    dataset = replace(dataset, found=" ".join([dataset.found, *(_said(path, o) for o in others)]))
+    words = " ".join([dataset.found, *(_said(path, other) for other in others)])
+    # A format is known by the name it is registered under, whatever its reader calls itself.
+    dataset = replace(dataset, format=found.name, found=words)
     return join_told(join_tables(dataset, found.root(path)))
 
 

@@ -18,6 +18,16 @@ if TYPE_CHECKING:
 def offer_repair(dataset: "Dataset", report: HealthReport) -> None:
     """A form; the work goes on where it stopped when it is sent again."""
     st.subheader("Repaired copy", anchor=False)
+    with importing.LOCK:
+        from fracture_core.datasets.formats import writable
+
+    if dataset.format not in writable():
+        st.info(
+            f"This format can only be read. Convert the data set to {', '.join(writable())} first, "
+            "then check and repair that.",
+            icon=":material/healing:",
+        )
+        return
     st.caption(
         "Splits cut anew, so that patients, originals and their copies stay together; what cannot "
         "be read is left out. The data set itself is never changed."
