@@ -11,9 +11,9 @@ from streamlit.testing.v1 import AppTest
 
 from fracture_core.evaluations import list_evaluations
 from fracture_core.evaluations.comparison import draw_at_dial, draw_of_all, image_tests, lines
-from fracture_core.evaluations.contenders import Place, contender
+from fracture_core.evaluations.matched_models import Threshold, match_model
 from fracture_core.matching import MatchConfig
-from fracture_core.ui.set_comparison import Entrant
+from fracture_core.ui.set_comparison import ComparedModel
 from fracture_core.ui.set_comparison_table import HEADINGS, as_csv
 from tests.dial_evaluations import classifier, detector
 from tests.stored_evaluations import store
@@ -223,16 +223,16 @@ def test_no_truth_is_said() -> None:
 def test_the_table_as_csv_has_a_row_for_each_figure_and_model() -> None:
     store(model("one", FIRST), "first")
     listed = list_evaluations()[0]
-    both = [contender(model("one", FIRST, title="=x"), MatchConfig())]
-    both.append(contender(model("two", SECOND), MatchConfig()))
-    places = [Place(confidence=0.8), Place(confidence=0.4)]
-    entrants = [
-        Entrant(letter=letter, listed=listed, contender=each)
+    both = [match_model(model("one", FIRST, title="=x"), MatchConfig())]
+    both.append(match_model(model("two", SECOND), MatchConfig()))
+    thresholds = [Threshold(confidence=0.8), Threshold(confidence=0.4)]
+    models = [
+        ComparedModel(letter=letter, listed=listed, matched=each)
         for letter, each in zip("AB", both, strict=True)
     ]
-    drawn = [draw_at_dial(each, at.confidence) for each, at in zip(both, places, strict=True)]
+    drawn = [draw_at_dial(each, at.confidence) for each, at in zip(both, thresholds, strict=True)]
     made = lines(both, drawn, [draw_of_all(each) for each in both], 0)
-    text = as_csv(entrants, made, image_tests(both, places, 0), places).decode("utf-8-sig")
+    text = as_csv(models, made, image_tests(both, thresholds, 0), thresholds).decode("utf-8-sig")
     rows = list(csv.DictReader(io.StringIO(text)))
     assert tuple(rows[0]) == HEADINGS
     assert len(rows) == 2 * len(made) + 1

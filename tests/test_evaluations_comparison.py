@@ -14,8 +14,13 @@ from fracture_core.evaluations.comparison import (
     lines,
     test_count,
 )
-from fracture_core.evaluations.contenders import Place, common_unit, contender, place_at
 from fracture_core.evaluations.disagreement import disputes
+from fracture_core.evaluations.matched_models import (
+    Threshold,
+    common_unit,
+    match_model,
+    threshold_at,
+)
 from fracture_core.evaluations.overlays import froc_overlay, pr_overlay, roc_overlay
 from fracture_core.matching import MatchConfig
 from fracture_core.metrics import coco
@@ -86,25 +91,25 @@ def test_other_pictures_and_other_truths_are_refused() -> None:
 
 
 def test_each_model_has_a_confidence_of_its_own_at_one_sensitivity() -> None:
-    a, b = contender(first(), MatchConfig()), contender(second(), MatchConfig())
+    a, b = match_model(first(), MatchConfig()), match_model(second(), MatchConfig())
     assert common_unit([a, b]) == "lesion"
-    assert place_at(a, "lesion", "sensitivity", 0.5).confidence == pytest.approx(0.8)
-    assert place_at(b, "lesion", "sensitivity", 0.5).confidence == pytest.approx(0.4)
-    assert place_at(a, "lesion", "FP per image", 0.0).confidence == pytest.approx(0.7)
-    assert place_at(b, "lesion", "FP per image", 1 / 6).confidence == pytest.approx(0.1)
-    assert place_at(b, "lesion", "own confidence", 0.33) == Place(confidence=0.33)
-    far = place_at(b, "lesion", "sensitivity", 0.9)
+    assert threshold_at(a, "lesion", "sensitivity", 0.5).confidence == pytest.approx(0.8)
+    assert threshold_at(b, "lesion", "sensitivity", 0.5).confidence == pytest.approx(0.4)
+    assert threshold_at(a, "lesion", "FP per image", 0.0).confidence == pytest.approx(0.7)
+    assert threshold_at(b, "lesion", "FP per image", 1 / 6).confidence == pytest.approx(0.1)
+    assert threshold_at(b, "lesion", "own confidence", 0.33) == Threshold(confidence=0.33)
+    far = threshold_at(b, "lesion", "sensitivity", 0.9)
     assert far.confidence is None
     assert "0.750" in far.reason
 
 
 def test_with_a_classifier_whole_images_are_compared() -> None:
-    ours = contender(first(), MatchConfig())
+    ours = match_model(first(), MatchConfig())
     calls = classifier([[0.1, 0.9, 0.0]] * 3 + [[0.9, 0.1, 0.0]] * 3, [1, 1, 1, 0, 0, 0])
-    theirs = contender(calls, MatchConfig())
+    theirs = match_model(calls, MatchConfig())
     assert common_unit([ours, theirs]) == "image"
-    assert place_at(theirs, "image", "sensitivity", 1.0).confidence == pytest.approx(0.9)
-    assert place_at(theirs, "lesion", "sensitivity", 1.0).confidence is None
+    assert threshold_at(theirs, "image", "sensitivity", 1.0).confidence == pytest.approx(0.9)
+    assert threshold_at(theirs, "lesion", "sensitivity", 1.0).confidence is None
     drawn = draw_at_dial(theirs, 0.5)
     assert np.isnan(drawn.values[:4]).all()
     assert drawn.values[4:].tolist() == [1.0, 1.0]
@@ -114,7 +119,7 @@ def test_with_a_classifier_whole_images_are_compared() -> None:
 
 
 def figures(reference: int = 0) -> dict[tuple[str, str], Line]:
-    both = [contender(first(), MatchConfig()), contender(second(), MatchConfig())]
+    both = [match_model(first(), MatchConfig()), match_model(second(), MatchConfig())]
     at_dial = [draw_at_dial(both[0], 0.5), draw_at_dial(both[1], 0.4)]
     of_all = [draw_of_all(each) for each in both]
     return {(line.name, line.unit): line for line in lines(both, at_dial, of_all, reference)}
@@ -151,7 +156,7 @@ def test_differences_are_those_of_the_paired_bootstrap() -> None:
     ]
     expected = paired_bootstrap(GROUPS, counts[1].sensitivity, counts[0].sensitivity)
     assert figures()["sensitivity", "lesion"].differences[1] == expected
-    both = [contender(each, MatchConfig()) for each in (ours, theirs)]
+    both = [match_model(each, MatchConfig()) for each in (ours, theirs)]
     areas = [Auc.of(each.image_scores, each.evaluation.positive) for each in both]
     found = figures()["AUC", "image"].differences[1]
     assert found == paired_bootstrap(GROUPS, areas[1], areas[0])
@@ -178,15 +183,15 @@ def test_average_precision_is_coco_s() -> None:
 
 def test_what_cannot_be_measured_is_undefined() -> None:
     nothing = detector(3, [(0, 0, 0.5, 0)], [], classes=("a",))
-    one = contender(nothing, MatchConfig())
-    place = place_at(one, "lesion", "sensitivity", 0.5)
-    assert place.confidence is None
-    assert "undefined" in place.reason
-    drawn = [draw_at_dial(one, place.confidence)] * 2
+    one = match_model(nothing, MatchConfig())
+    threshold = threshold_at(one, "lesion", "sensitivity", 0.5)
+    assert threshold.confidence is None
+    assert "undefined" in threshold.reason
+    drawn = [draw_at_dial(one, threshold.confidence)] * 2
     made = lines([one, one], drawn, [draw_of_all(one)] * 2, 0)
     assert all(np.isnan(line.values[0].value) for line in made)
     assert all(np.isnan(line.differences[1].p_value) for line in made)
-    tests = image_tests([one, one], [place, place], 0)
+    tests = image_tests([one, one], [threshold, threshold], 0)
     assert tests == (None, None)
     assert test_count(made, tests) == 0
     assert len(pr_overlay(one, "lesion").x) == len(froc_overlay(one).x) == 0
@@ -194,15 +199,15 @@ def test_what_cannot_be_measured_is_undefined() -> None:
 
 
 def test_images_are_tested_by_mcnemar() -> None:
-    both = [contender(first(), MatchConfig()), contender(second(), MatchConfig())]
+    both = [match_model(first(), MatchConfig()), match_model(second(), MatchConfig())]
     # First: pictures 2 (missed) and 4 (alarm) wrong; second: picture 1 wrong.
-    test = image_tests(both, [Place(confidence=0.5), Place(confidence=0.4)], 0)
+    test = image_tests(both, [Threshold(confidence=0.5), Threshold(confidence=0.4)], 0)
     assert test[0] is None
     assert (test[1].only_first, test[1].only_second, test[1].p_value) == (2, 1, 1.0)
 
 
 def test_curves_begin_where_nothing_is_shown_and_end_where_all_is() -> None:
-    one = contender(first(), MatchConfig())
+    one = match_model(first(), MatchConfig())
     froc, pr, roc = froc_overlay(one), pr_overlay(one, "lesion"), roc_overlay(one)
     assert (froc.x[0], froc.y[0]) == (0, 0)
     assert (froc.x[-1], froc.y[-1]) == pytest.approx((1 / 6, 1.0))
@@ -214,7 +219,7 @@ def test_curves_begin_where_nothing_is_shown_and_end_where_all_is() -> None:
 
 
 def test_disagreements_of_lesions_in_both_directions_the_most_disputed_first() -> None:
-    both = contender(first(), MatchConfig()), contender(second(), MatchConfig())
+    both = match_model(first(), MatchConfig()), match_model(second(), MatchConfig())
     found = disputes(*both, (0.5, 0.4), "lesion")
     only_a = found["only A hits"]
     assert only_a.images.tolist() == [1]
@@ -230,13 +235,13 @@ def test_disagreements_of_lesions_in_both_directions_the_most_disputed_first() -
 
 
 def test_what_both_show_in_vain_is_no_disagreement() -> None:
-    alike = [contender(first(), MatchConfig()) for _ in range(2)]
+    alike = [match_model(first(), MatchConfig()) for _ in range(2)]
     found = disputes(alike[0], alike[1], (0.5, 0.5), "lesion")
     assert all(len(each) == 0 for each in found.values())
 
 
 def test_disagreements_of_images() -> None:
-    both = contender(first(), MatchConfig()), contender(second(), MatchConfig())
+    both = match_model(first(), MatchConfig()), match_model(second(), MatchConfig())
     found = disputes(*both, (0.5, 0.4), "image")
     assert found["only A hits"].images.tolist() == [1]
     assert found["only B hits"].images.tolist() == [2]
@@ -248,7 +253,7 @@ def test_disagreements_of_images() -> None:
 def test_the_two_sides_mirror_each_other() -> None:
     ours, theirs = simulated(80, 6, seed=1), simulated(80, 6, seed=1)
     noisy = replace(theirs, raw=replace(theirs.raw, scores=theirs.raw.scores * np.float32(0.6)))
-    a, b = contender(ours, MatchConfig()), contender(noisy, MatchConfig())
+    a, b = match_model(ours, MatchConfig()), match_model(noisy, MatchConfig())
     there, back = disputes(a, b, (0.3, 0.25), "lesion"), disputes(b, a, (0.25, 0.3), "lesion")
     for one, other in (
         ("only A hits", "only B hits"),

@@ -6,11 +6,11 @@ from math import nan
 
 import numpy as np
 
-from fracture_core.evaluations.contenders import (
-    Contender,
-    Place,
-)
 from fracture_core.evaluations.evaluation import Evaluation
+from fracture_core.evaluations.matched_models import (
+    MatchedModel,
+    Threshold,
+)
 from fracture_core.metrics.average_precision import AveragePrecision
 from fracture_core.metrics.bootstrap import Interval, interval_of, replicates
 from fracture_core.metrics.columns import Bools, Columns, Float64s
@@ -69,7 +69,7 @@ class Drawn:
     patients: int
 
 
-def draw_at_dial(one: Contender, confidence: float | None) -> Drawn:
+def draw_at_dial(one: MatchedModel, confidence: float | None) -> Drawn:
     """What depends on the confidence; all undefined where there is none."""
     if confidence is None:
         nothing = np.full(len(_AT_DIAL), nan)
@@ -87,7 +87,7 @@ def draw_at_dial(one: Contender, confidence: float | None) -> Drawn:
     )
 
 
-def draw_of_all(one: Contender) -> Drawn:
+def draw_of_all(one: MatchedModel) -> Drawn:
     """What counts all candidates."""
     evaluation, config = one.evaluation, one.config
     groups, positive = evaluation.group_ids, evaluation.positive
@@ -111,15 +111,15 @@ def draw_of_all(one: Contender) -> Drawn:
 
 
 def lines(
-    contenders: Sequence[Contender],
+    models: Sequence[MatchedModel],
     at_dial: Sequence[Drawn],
     of_all: Sequence[Drawn],
     reference: int,
 ) -> tuple[Line, ...]:
     """Every figure, those at the dial first; one unit of a study a picture is left out."""
-    first = contenders[0].evaluation
+    first = models[0].evaluation
     counts: dict[Unit, int] = {
-        "lesion": len(_truths(contenders)),
+        "lesion": len(_truths(models)),
         "image": len(first),
         "study": len(set(first.group_ids)),
     }
@@ -143,12 +143,12 @@ def lines(
 
 
 def image_tests(
-    contenders: Sequence[Contender], places: Sequence[Place], reference: int
+    models: Sequence[MatchedModel], thresholds: Sequence[Threshold], reference: int
 ) -> tuple[McNemar | None, ...]:
     """Whether each picture is called right, against the reference; None for the reference itself
     and where one has no confidence.
     """
-    right = [_called_right(one, at) for one, at in zip(contenders, places, strict=True)]
+    right = [_called_right(one, at) for one, at in zip(models, thresholds, strict=True)]
     ours = right[reference]
     return tuple(
         None if n == reference or theirs is None or ours is None else mcnemar(theirs, ours)
@@ -171,13 +171,13 @@ def median_ms(evaluation: Evaluation) -> float:
     return float(np.median(evaluation.seconds)) * 1000 if len(evaluation) else nan
 
 
-def _truths(contenders: Sequence[Contender]) -> Columns:
+def _truths(models: Sequence[MatchedModel]) -> Columns:
     """Of a detector where there is one: a classifier holds no boxes."""
-    boxes = [each for each in contenders if each.lesions is not None] or contenders[:1]
+    boxes = [each for each in models if each.lesions is not None] or models[:1]
     return boxes[0].evaluation.truths
 
 
-def _dial_counts(one: Contender, confidence: float) -> Float64s:
+def _dial_counts(one: MatchedModel, confidence: float) -> Float64s:
     """(I, 7) by picture: hits, spurious, truths; called and ill, ill, called and healthy, healthy;
     the last column is 1.
     """
@@ -225,7 +225,7 @@ class _NoBoxes:
 class _BoxFigures:
     """AP50, AP and the mean sensitivity of FROC, from weights."""
 
-    def __init__(self, one: Contender) -> None:
+    def __init__(self, one: MatchedModel) -> None:
         truths, config = one.evaluation.truths, one.config
         self._average = AveragePrecision.of(one.found, truths)
         self._froc = FrocSensitivity.of(
@@ -237,7 +237,7 @@ class _BoxFigures:
         return np.array([by_iou[0], by_iou.mean(), self._froc(weights).mean()])
 
 
-def _box_statistics(one: Contender) -> _NoBoxes | _BoxFigures:
+def _box_statistics(one: MatchedModel) -> _NoBoxes | _BoxFigures:
     return _NoBoxes() if one.lesions is None else _BoxFigures(one)
 
 
@@ -264,7 +264,7 @@ def _difference(first: Drawn, second: Drawn, column: int) -> Difference:
     return difference_of(value, drawn, patients=min(first.patients, second.patients))
 
 
-def _called_right(one: Contender, at: Place) -> Bools | None:
+def _called_right(one: MatchedModel, at: Threshold) -> Bools | None:
     if at.confidence is None:
         return None
     right: Bools = (one.image_scores >= at.confidence) == one.evaluation.positive

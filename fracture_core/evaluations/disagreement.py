@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from fracture_core.evaluations.contenders import Contender
+from fracture_core.evaluations.matched_models import MatchedModel
 from fracture_core.metrics.columns import Bools, Float64s
 from fracture_core.metrics.pairs import box_pairs
 from fracture_core.types import Int64s, Unit
@@ -54,7 +54,7 @@ class Disputes:
 
 
 def disputes(
-    first: Contender, second: Contender, confidences: tuple[float, float], unit: Unit
+    first: MatchedModel, second: MatchedModel, confidences: tuple[float, float], unit: Unit
 ) -> dict[DisputeKind, Disputes]:
     """Of each of `DISPUTES`, at the confidence of each model; of lesions, or of whole images."""
     judge = _of_lesions if unit == "lesion" else _of_images
@@ -71,8 +71,8 @@ def disputes(
 
 
 def _of_lesions(
-    one: Contender,
-    other: Contender,
+    one: MatchedModel,
+    other: MatchedModel,
     confidences: Sequence[float],
     *,
     hits: bool,
@@ -88,7 +88,7 @@ def _of_lesions(
 
 
 def _spurious_alone(
-    one: Contender, other: Contender, ours: float, theirs: float, kind: DisputeKind
+    one: MatchedModel, other: MatchedModel, ours: float, theirs: float, kind: DisputeKind
 ) -> Disputes:
     """What only one shows in vain: nothing that the other shows overlaps it as much as a match."""
     shown = one.found.scores.astype(np.float64) >= ours
@@ -104,8 +104,8 @@ def _spurious_alone(
 
 
 def _of_images(
-    one: Contender,
-    other: Contender,
+    one: MatchedModel,
+    other: MatchedModel,
     confidences: Sequence[float],
     *,
     hits: bool,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fracture_core.evaluations.contenders import Contender
+from fracture_core.evaluations.matched_models import MatchedModel
 from fracture_core.metrics.columns import Float64s
 from fracture_core.types import Int64s, Unit
 
@@ -20,7 +20,7 @@ class Overlay:
     y: Float64s
 
 
-def pr_overlay(one: Contender, unit: Unit) -> Overlay:
+def pr_overlay(one: MatchedModel, unit: Unit) -> Overlay:
     """Precision over sensitivity, of lesions or images."""
     curve = one.curve(unit)
     if curve is None or not curve.positives:
@@ -29,7 +29,7 @@ def pr_overlay(one: Contender, unit: Unit) -> Overlay:
     return Overlay(x=curve.sweep.recall[kept], y=curve.sweep.precision[kept])
 
 
-def froc_overlay(one: Contender) -> Overlay:
+def froc_overlay(one: MatchedModel) -> Overlay:
     """Sensitivity per lesion over false positives an image; no further than a few."""
     curve = one.lesions
     if curve is None or not (curve.positives and curve.images):
@@ -44,7 +44,7 @@ def froc_overlay(one: Contender) -> Overlay:
     )
 
 
-def roc_overlay(one: Contender) -> Overlay:
+def roc_overlay(one: MatchedModel) -> Overlay:
     """Sensitivity per image over the share of pictures without a truth that show something."""
     curve = one.images
     if not (curve.positives and curve.negatives):

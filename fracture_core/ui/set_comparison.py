@@ -1,4 +1,4 @@
-"""Several models over a data set: which, at which common dial, and each one's place on it."""
+"""Several models over a data set: which, at which common dial, and each one's threshold at it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ from fracture_core.errors import ConfigError, WorkbenchError
 from fracture_core.evaluations import Evaluation, Listed, list_evaluations, load_evaluation
 from fracture_core.evaluations.comparability import refusal, refusal_of
 from fracture_core.evaluations.comparison import Drawn, draw_at_dial, draw_of_all
-from fracture_core.evaluations.contenders import (
+from fracture_core.evaluations.matched_models import (
     FEWEST,
     MOST,
-    Contender,
     DialKind,
-    Place,
+    MatchedModel,
+    Threshold,
     common_unit,
-    contender,
-    place_at,
+    match_model,
+    threshold_at,
 )
 from fracture_core.matching import MatchConfig
 from fracture_core.metrics.studies import STUDY_RULES
@@ -47,16 +47,16 @@ _LEVELS: dict[DialKind, tuple[float, float, float]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entrant:
-    """A model that is compared: its evaluation as it lies on disk, and judged."""
+class ComparedModel:
+    """A model that is compared: its evaluation as it lies on disk, and matched."""
 
     letter: str
     listed: Listed
-    contender: Contender
+    matched: MatchedModel
 
     @property
     def title(self) -> str:
-        return f"{self.letter} · {self.contender.title}"
+        return f"{self.letter} · {self.matched.title}"
 
 
 # ---- who ----------------------------------------------------------------------------------------
@@ -132,22 +132,22 @@ def _is_rival(one: Listed, other: Listed) -> bool:
 
 def judge_all(
     listed: Sequence[Listed], config: MatchConfig, messages: DeltaGenerator
-) -> list[Entrant]:
+) -> list[ComparedModel]:
     """Each judged once a setting; those that answered to other pictures are refused."""
-    entrants: list[Entrant] = []
+    models: list[ComparedModel] = []
     for each in listed:
         try:
-            found = _contender(*_identity(each), config)
+            found = _matched(*_identity(each), config)
         except WorkbenchError as error:
             messages.error(literal(str(error)), icon=":material/broken_image:")
             continue
-        first = entrants[0].contender.evaluation if entrants else None
+        first = models[0].matched.evaluation if models else None
         reason = refusal(first, found.evaluation) if first else ""
         if reason:
             messages.warning(literal(reason), icon=":material/block:")
             continue
-        entrants.append(Entrant(letter=LETTERS[len(entrants)], listed=each, contender=found))
-    return entrants
+        models.append(ComparedModel(letter=LETTERS[len(models)], listed=each, matched=found))
+    return models
 
 
 def _identity(listed: Listed) -> tuple[str, int]:
@@ -161,32 +161,32 @@ def _judged(folder: str, stamp: int) -> Evaluation:
 
 
 @st.cache_resource(max_entries=12, show_spinner="Matching…")
-def _contender(folder: str, stamp: int, config: MatchConfig) -> Contender:
-    return contender(_judged(folder, stamp), config)
+def _matched(folder: str, stamp: int, config: MatchConfig) -> MatchedModel:
+    return match_model(_judged(folder, stamp), config)
 
 
 @st.cache_resource(max_entries=24, show_spinner="Drawing intervals…")
-def _of_all(_one: Contender, folder: str, stamp: int, config: MatchConfig) -> Drawn:
+def _of_all(_one: MatchedModel, folder: str, stamp: int, config: MatchConfig) -> Drawn:
     return draw_of_all(_one)
 
 
 @st.cache_resource(max_entries=256, show_spinner="Drawing intervals…")
 def _at_dial(
-    _one: Contender, folder: str, stamp: int, config: MatchConfig, confidence: float | None
+    _one: MatchedModel, folder: str, stamp: int, config: MatchConfig, confidence: float | None
 ) -> Drawn:
     return draw_at_dial(_one, confidence)
 
 
-def drawn_of_all(entrant: Entrant) -> Drawn:
+def drawn_of_all(model: ComparedModel) -> Drawn:
     """Figures of all candidates, with intervals; kept by setting."""
-    one = entrant.contender
-    return _of_all(one, *_identity(entrant.listed), one.config)
+    one = model.matched
+    return _of_all(one, *_identity(model.listed), one.config)
 
 
-def drawn_at(entrant: Entrant, place: Place) -> Drawn:
+def drawn_at(model: ComparedModel, threshold: Threshold) -> Drawn:
     """Figures at a confidence, with intervals; kept by setting and confidence."""
-    one = entrant.contender
-    return _at_dial(one, *_identity(entrant.listed), one.config, place.confidence)
+    one = model.matched
+    return _at_dial(one, *_identity(model.listed), one.config, threshold.confidence)
 
 
 # ---- setting ------------------------------------------------------------------------------------
@@ -224,9 +224,9 @@ def choose_set_match_config(listed: Sequence[Listed]) -> MatchConfig:
 # ---- dial ---------------------------------------------------------------------------------------
 
 
-def choose_places(entrants: Sequence[Entrant]) -> tuple[Unit, tuple[Place, ...]]:
+def choose_thresholds(models: Sequence[ComparedModel]) -> tuple[Unit, tuple[Threshold, ...]]:
     """One dial for all, each model at its own confidence, in the unit that all of them know."""
-    unit = common_unit([each.contender for each in entrants])
+    unit = common_unit([each.matched for each in models])
     with st.container(horizontal=True, vertical_alignment="bottom"):
         words = st.segmented_control(
             "Compare at",
@@ -239,9 +239,9 @@ def choose_places(entrants: Sequence[Entrant]) -> tuple[Unit, tuple[Place, ...]]
         )
         kind = DIALS[str(words)]
         if kind == "own confidence":
-            return unit, _own_places(entrants)
+            return unit, _own_thresholds(models)
         level = _choose_level(kind, unit)
-    return unit, tuple(place_at(each.contender, unit, kind, level) for each in entrants)
+    return unit, tuple(threshold_at(each.matched, unit, kind, level) for each in models)
 
 
 def _forget_level() -> None:
@@ -288,37 +288,37 @@ def _copy(source: str, target: str) -> None:
     st.session_state[target] = st.session_state[source]
 
 
-def _own_places(entrants: Sequence[Entrant]) -> tuple[Place, ...]:
+def _own_thresholds(models: Sequence[ComparedModel]) -> tuple[Threshold, ...]:
     """Each model's point of one rule, or a confidence for each."""
-    measured = [_points(each) for each in entrants]
+    measured = [_points(each) for each in models]
     names = [_named(each) for each in measured]
     shared = [rule for rule in names[0] if all(rule in each for each in names)]
     rule = st.selectbox("Operating point", [*shared, OWN], key="set_rule", width=220)
     if rule != OWN:
-        return tuple(Place(confidence=each[rule]) for each in names)
+        return tuple(Threshold(confidence=each[rule]) for each in names)
     return tuple(
-        Place(
+        Threshold(
             confidence=float(
                 st.number_input(
-                    f"Confidence of {entrant.letter}",
+                    f"Confidence of {model.letter}",
                     0.0,
                     1.0,
                     0.5,
                     0.05,
                     format="%.3f",
-                    key=f"set_confidence_{entrant.listed.name}",
+                    key=f"set_confidence_{model.listed.name}",
                     width=140,
                 )
             )
         )
-        for entrant in entrants
+        for model in models
     )
 
 
-def _points(entrant: Entrant) -> Measurements | None:
-    one = entrant.contender
+def _points(model: ComparedModel) -> Measurements | None:
+    one = model.matched
     try:
-        return points_for(entrant.listed, one.evaluation, one.config, st.container())
+        return points_for(model.listed, one.evaluation, one.config, st.container())
     except ConfigError as error:
         st.warning(literal(str(error)), icon=":material/rule:")
         return None

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from fracture_core.evaluations.contenders import Contender, Place
 from fracture_core.evaluations.disagreement import DISPUTES, DisputeKind, Disputes, disputes
+from fracture_core.evaluations.matched_models import MatchedModel, Threshold
 from fracture_core.evaluations.one_picture import JudgedBox, judge_picture
 from fracture_core.types import Unit
 from fracture_core.ui.attribute_filter import choose_groups
@@ -22,24 +22,24 @@ from fracture_core.ui.case_links import compare_link
 from fracture_core.ui.case_pictures import DrawnBox
 from fracture_core.ui.kept_choice import keep_choice
 from fracture_core.ui.session import forget_unless_in
-from fracture_core.ui.set_comparison import Entrant
+from fracture_core.ui.set_comparison import ComparedModel
 
 if TYPE_CHECKING:
     from fracture_core.datasets import Dataset
 
 
 def show_disagreements(
-    entrants: Sequence[Entrant], places: Sequence[Place], unit: Unit, reference: int
+    models: Sequence[ComparedModel], thresholds: Sequence[Threshold], unit: Unit, reference: int
 ) -> None:
     """Both directions, hits and spurious findings; each case opens in Compare at these settings."""
-    pair = _choose_pair(entrants, reference)
-    first, second = (entrants[n] for n in pair)
-    at = places[pair[0]].confidence, places[pair[1]].confidence
+    pair = _choose_pair(models, reference)
+    first, second = (models[n] for n in pair)
+    at = thresholds[pair[0]].confidence, thresholds[pair[1]].confidence
     if at[0] is None or at[1] is None:
         st.info("One of the two has no confidence at this dial, so they cannot disagree.")
         return
-    everything = disputes(first.contender, second.contender, (at[0], at[1]), unit)
-    found = _choose_images(entrants, everything)
+    everything = disputes(first.matched, second.matched, (at[0], at[1]), unit)
+    found = _choose_images(models, everything)
 
     def words(kind: DisputeKind) -> str:
         return f"{_words(kind, first.letter, second.letter)} ({len(found[kind]):,})"
@@ -62,20 +62,20 @@ def show_disagreements(
         "its own, each as a share of what is possible, summed over the places of a picture."
     )
     show_legend()
-    dataset = gallery_dataset(first.contender.evaluation.about.data)
+    dataset = gallery_dataset(first.matched.evaluation.about.data)
     case_gallery(
         dataset,
         range(len(chosen)),
-        lambda place: _entry(entrants, places, pair, chosen, place, dataset),
+        lambda place: _entry(models, thresholds, pair, chosen, place, dataset),
         key="dispute_page",
     )
 
 
 def _choose_images(
-    entrants: Sequence[Entrant], found: dict[DisputeKind, Disputes]
+    models: Sequence[ComparedModel], found: dict[DisputeKind, Disputes]
 ) -> dict[DisputeKind, Disputes]:
     """By what is known of them; an older evaluation knows nothing, and all are of the same."""
-    evaluations = [each.contender.evaluation for each in entrants]
+    evaluations = [each.matched.evaluation for each in models]
     attributes = next((each.attributes for each in evaluations if each.attributes), ())
     marks = choose_groups(attributes)
     if marks is None:
@@ -83,20 +83,20 @@ def _choose_images(
     return {kind: each.only(marks) for kind, each in found.items()}
 
 
-def _choose_pair(entrants: Sequence[Entrant], reference: int) -> tuple[int, int]:
+def _choose_pair(models: Sequence[ComparedModel], reference: int) -> tuple[int, int]:
     """The only two there are, or two of them."""
-    others = {each.listed.name: n for n, each in enumerate(entrants) if n != reference}
+    others = {each.listed.name: n for n, each in enumerate(models) if n != reference}
     if len(others) == 1:
         return (0, 1)
 
     def words(name: str) -> str:
-        return entrants[others[name]].title
+        return models[others[name]].title
 
     names = list(others)
     forget_unless_in("against", names)
     keep_choice("against", names, words)
     chosen = st.segmented_control(
-        f"Against {entrants[reference].title}",
+        f"Against {models[reference].title}",
         names,
         default=names[0],
         required=True,
@@ -113,49 +113,49 @@ def _words(kind: DisputeKind, first: str, second: str) -> str:
 
 
 def _entry(
-    entrants: Sequence[Entrant],
-    places: Sequence[Place],
+    models: Sequence[ComparedModel],
+    thresholds: Sequence[Threshold],
     pair: tuple[int, int],
     chosen: Disputes,
     place: int,
     dataset: "Dataset | None",
 ) -> Entry:
-    evaluation = entrants[pair[0]].contender.evaluation
+    evaluation = models[pair[0]].matched.evaluation
     image = int(chosen.images[place])
     sample_id = evaluation.sample_ids[image]
-    boxes, focus = _boxes(entrants, places, pair, chosen, place)
+    boxes, focus = _boxes(models, thresholds, pair, chosen, place)
     # A dial that puts a model nowhere shows nothing of it.
-    confidences = [1.0 if at.confidence is None else at.confidence for at in places]
-    words = _words(chosen.kind, entrants[pair[0]].letter, entrants[pair[1]].letter)
+    confidences = [1.0 if at.confidence is None else at.confidence for at in thresholds]
+    words = _words(chosen.kind, models[pair[0]].letter, models[pair[1]].letter)
     return Entry(
         sample_id=sample_id,
         boxes=boxes,
         focus=focus,
         title=words[0].upper() + words[1:],
         lines=(
-            *(_best(entrants[n], places[n], image) for n in pair),
+            *(_best(models[n], thresholds[n], image) for n in pair),
             f"disagreement {chosen.amounts[place]:.2f}",
         ),
         link=compare_link(
-            [each.contender.evaluation.about for each in entrants],
+            [each.matched.evaluation.about for each in models],
             dataset,
             sample_id,
-            [each.contender.config for each in entrants],
+            [each.matched.config for each in models],
             confidences,
         ),
     )
 
 
-def _best(entrant: Entrant, place: Place, image: int) -> str:
+def _best(model: ComparedModel, threshold: Threshold, image: int) -> str:
     """The best score in the picture beside the confidence."""
-    best = float(entrant.contender.image_scores[image])
-    confidence = place.confidence if place.confidence is not None else 1.0
-    return f"{entrant.letter}: best score {best:.3f}, shown from {confidence:.3f}"
+    best = float(model.matched.image_scores[image])
+    confidence = threshold.confidence if threshold.confidence is not None else 1.0
+    return f"{model.letter}: best score {best:.3f}, shown from {confidence:.3f}"
 
 
 def _boxes(
-    entrants: Sequence[Entrant],
-    places: Sequence[Place],
+    models: Sequence[ComparedModel],
+    thresholds: Sequence[Threshold],
     pair: tuple[int, int],
     chosen: Disputes,
     place: int,
@@ -167,10 +167,10 @@ def _boxes(
     focus: list[int] = []
     truth_shown = False
     for n in pair:
-        one = entrants[n].contender
+        one = models[n].matched
         if one.lesions is None:
             continue
-        judged = _judged(one, places[n], int(chosen.images[place]))
+        judged = _judged(one, thresholds[n], int(chosen.images[place]))
         for box, tagged in zip(
             judged, drawn_boxes(judged, one.evaluation.about.classes), strict=True
         ):
@@ -181,13 +181,13 @@ def _boxes(
             )
             if disputed:
                 focus.append(len(drawn))
-            drawn.append(_lettered(box, tagged, entrants[n].letter))
+            drawn.append(_lettered(box, tagged, models[n].letter))
         truth_shown = True
     return tuple(drawn), tuple(focus)
 
 
-def _judged(one: Contender, place: Place, image: int) -> tuple[JudgedBox, ...]:
-    confidence = place.confidence if place.confidence is not None else 1.0
+def _judged(one: MatchedModel, threshold: Threshold, image: int) -> tuple[JudgedBox, ...]:
+    confidence = threshold.confidence if threshold.confidence is not None else 1.0
     return judge_picture(one.evaluation, one.evaluation.sample_ids[image], one.config, confidence)
 
 

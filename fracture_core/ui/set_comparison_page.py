@@ -3,15 +3,15 @@
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from fracture_core.evaluations.contenders import FEWEST
+from fracture_core.evaluations.matched_models import FEWEST
 from fracture_core.ui.evaluation_banner import show_banner
 from fracture_core.ui.kept_choice import keep_choice
 from fracture_core.ui.session import forget_unless_in
 from fracture_core.ui.set_comparison import (
-    Entrant,
+    ComparedModel,
     choose_evaluations,
-    choose_places,
     choose_set_match_config,
+    choose_thresholds,
     judge_all,
 )
 from fracture_core.ui.set_comparison_cases import show_disagreements
@@ -30,8 +30,8 @@ def compare_over_set(sidebar: DeltaGenerator) -> None:
         listed = choose_evaluations(messages)
         config = choose_set_match_config(listed)
     if len(listed) >= FEWEST:
-        entrants = judge_all(listed, config, messages)
-    if len(listed) < FEWEST or len(entrants) < FEWEST:
+        models = judge_all(listed, config, messages)
+    if len(listed) < FEWEST or len(models) < FEWEST:
         st.info(
             "A comparison needs two to four finished evaluations of the same pictures: choose them "
             "at the left, or evaluate another model.",
@@ -39,19 +39,19 @@ def compare_over_set(sidebar: DeltaGenerator) -> None:
         )
         st.page_link(METRICS_PAGE, label="Evaluate a model", icon=":material/monitoring:")
         return
-    if not len(entrants[0].contender.evaluation):
+    if not len(models[0].matched.evaluation):
         st.info("No truth is known of this split, so nothing can be compared.")
         return
     with sidebar:
-        reference = _choose_reference(entrants)
-    _results(entrants, reference)
+        reference = _choose_reference(models)
+    _results(models, reference)
 
 
-def _choose_reference(entrants: list[Entrant]) -> int:
-    places = {each.listed.name: n for n, each in enumerate(entrants)}
+def _choose_reference(models: list[ComparedModel]) -> int:
+    places = {each.listed.name: n for n, each in enumerate(models)}
 
     def words(name: str) -> str:
-        return entrants[places[name]].title
+        return models[places[name]].title
 
     names = list(places)
     forget_unless_in("set_reference", names)
@@ -67,21 +67,21 @@ def _choose_reference(entrants: list[Entrant]) -> int:
 
 
 @st.fragment
-def _results(entrants: list[Entrant], reference: int) -> None:
+def _results(models: list[ComparedModel], reference: int) -> None:
     """A moved dial runs only this again."""
-    about = entrants[0].contender.evaluation.about
-    count = len(entrants[0].contender.evaluation)
+    about = models[0].matched.evaluation.about
+    count = len(models[0].matched.evaluation)
     counted = ", every class as one" if about.one_class else ""
     st.caption(
         literal(f"{about.data_name}, split {about.split}, {count:,} pictures with truth{counted}.")
     )
-    for entrant in entrants:
-        show_banner(entrant.contender.evaluation.about, f"{entrant.title}: ")
-    unit, places = choose_places(entrants)
+    for model in models:
+        show_banner(model.matched.evaluation.about, f"{model.title}: ")
+    unit, thresholds = choose_thresholds(models)
     name = f"compare-{about.data_name}-{about.split}"
-    show_models(entrants, places)
-    show_curves(entrants, places, unit, name)
+    show_models(models, thresholds)
+    show_curves(models, thresholds, unit, name)
     st.subheader("Figures", anchor=False)
-    show_figures(entrants, places, reference, name)
+    show_figures(models, thresholds, reference, name)
     st.subheader("Where they disagree", anchor=False)
-    show_disagreements(entrants, places, unit, reference)
+    show_disagreements(models, thresholds, unit, reference)

@@ -16,53 +16,55 @@ from fracture_core.evaluations.comparison import (
     median_ms,
     test_count,
 )
-from fracture_core.evaluations.contenders import Place
+from fracture_core.evaluations.matched_models import Threshold
 from fracture_core.evaluations.report import UNDEFINED, measured_text
 from fracture_core.metrics.bootstrap import Interval
 from fracture_core.metrics.paired import Difference, McNemar
 from fracture_core.models.library import read_library, weights_bytes
-from fracture_core.ui.set_comparison import Entrant, drawn_at, drawn_of_all
+from fracture_core.ui.set_comparison import ComparedModel, drawn_at, drawn_of_all
 from fracture_core.ui.text import literal
 
 _LEVEL = 0.05
 
 
-def show_models(entrants: Sequence[Entrant], places: Sequence[Place]) -> None:
+def show_models(models: Sequence[ComparedModel], thresholds: Sequence[Threshold]) -> None:
     """Who they are, where the dial puts each, and what it costs to run them."""
     sizes = {
         card.model_id: weights_bytes(card) for card in read_library().cards if card.family != "fake"
     }
     rows = []
-    for each, place in zip(entrants, places, strict=True):
-        about = each.contender.evaluation.about
-        speed, size = median_ms(each.contender.evaluation), sizes.get(about.model_id)
+    for each, threshold in zip(models, thresholds, strict=True):
+        about = each.matched.evaluation.about
+        speed, size = median_ms(each.matched.evaluation), sizes.get(about.model_id)
         rows.append(
             {
                 "Model": each.title,
                 "Family": about.family,
-                "Confidence": _confidence(place),
+                "Confidence": _confidence(threshold),
                 "Median time, ms/picture": UNDEFINED if isnan(speed) else f"{speed:,.0f}",
                 "Size, MB": f"{size / 1e6:.1f}" if size else UNDEFINED,
             }
         )
     st.dataframe(rows, hide_index=True, width="stretch")
-    for each, place in zip(entrants, places, strict=True):
-        if place.confidence is None:
-            st.caption(literal(f"{each.title}: {place.reason}; its figures here are undefined."))
+    for each, threshold in zip(models, thresholds, strict=True):
+        if threshold.confidence is None:
+            st.caption(
+                literal(f"{each.title}: {threshold.reason}; its figures here are undefined.")
+            )
 
 
 def show_figures(
-    entrants: Sequence[Entrant], places: Sequence[Place], reference: int, name: str
+    models: Sequence[ComparedModel], thresholds: Sequence[Threshold], reference: int, name: str
 ) -> None:
     """Every figure with its interval and its difference from the reference; as CSV as well."""
     made = lines(
-        [each.contender for each in entrants],
-        [drawn_at(each, place) for each, place in zip(entrants, places, strict=True)],
-        [drawn_of_all(each) for each in entrants],
+        [each.matched for each in models],
+        [drawn_at(each, threshold) for each, threshold in zip(models, thresholds, strict=True)],
+        [drawn_of_all(each) for each in models],
         reference,
     )
-    tests = image_tests([each.contender for each in entrants], places, reference)
-    rows = [_row(entrants, line, reference) for line in made]
+    tests = image_tests([each.matched for each in models], thresholds, reference)
+    rows = [_row(models, line, reference) for line in made]
     st.dataframe(
         rows,
         hide_index=True,
@@ -70,11 +72,11 @@ def show_figures(
         height="content",
         column_config={"Figure": st.column_config.TextColumn(width=165)},
     )
-    _show_image_tests(entrants, tests, reference)
-    _say_tests(entrants, test_count(made, tests))
+    _show_image_tests(models, tests, reference)
+    _say_tests(models, test_count(made, tests))
     st.download_button(
         "Table as CSV",
-        lambda: as_csv(entrants, made, tests, places),
+        lambda: as_csv(models, made, tests, thresholds),
         file_name=f"{name}.csv",
         mime="text/csv",
         icon=":material/download:",
@@ -82,17 +84,17 @@ def show_figures(
     )
 
 
-def _row(entrants: Sequence[Entrant], line: Line, reference: int) -> dict[str, str]:
+def _row(models: Sequence[ComparedModel], line: Line, reference: int) -> dict[str, str]:
     row = {
         "Figure": line.name,
         "Of": "what is shown" if line.at_dial else "all candidates",
         "Per": line.unit,
         "n": f"{line.n:,}",
     }
-    for each, value in zip(entrants, line.values, strict=True):
+    for each, value in zip(models, line.values, strict=True):
         row[each.title] = _value(value)
-    ours = entrants[reference].letter
-    for each, difference in zip(entrants, line.differences, strict=True):
+    ours = models[reference].letter
+    for each, difference in zip(models, line.differences, strict=True):
         if difference is not None:
             row[f"{each.letter} − {ours}"] = _difference(difference)
     return row
@@ -119,16 +121,16 @@ def _p(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"= {value:.3f}"
 
 
-def _confidence(place: Place) -> str:
-    return UNDEFINED if place.confidence is None else f"{place.confidence:.4f}"
+def _confidence(threshold: Threshold) -> str:
+    return UNDEFINED if threshold.confidence is None else f"{threshold.confidence:.4f}"
 
 
 def _show_image_tests(
-    entrants: Sequence[Entrant], tests: Sequence[McNemar | None], reference: int
+    models: Sequence[ComparedModel], tests: Sequence[McNemar | None], reference: int
 ) -> None:
     """Per image, as sentences: the counts say more than the p value."""
-    ours = entrants[reference].letter
-    for each, test in zip(entrants, tests, strict=True):
+    ours = models[reference].letter
+    for each, test in zip(models, tests, strict=True):
         if test is not None:
             st.markdown(
                 f"**Per image**, right or wrong at this dial (exact McNemar): only {each.letter} "
@@ -137,10 +139,10 @@ def _show_image_tests(
             )
 
 
-def _say_tests(entrants: Sequence[Entrant], count: int) -> None:
-    evaluation = entrants[0].contender.evaluation
+def _say_tests(models: Sequence[ComparedModel], count: int) -> None:
+    evaluation = models[0].matched.evaluation
     studies = len(set(evaluation.group_ids))
-    most = max(len(each.contender.found) for each in entrants)
+    most = max(len(each.matched.found) for each in models)
     fewer = f" ({FEW_RESAMPLES} for figures of all candidates)" if most > MANY_CANDIDATES else ""
     st.caption(
         f"Intervals are 95 %, by {RESAMPLES:,} resamples{fewer} of {studies:,} studies or "
@@ -174,29 +176,31 @@ HEADINGS = (
 
 
 def as_csv(
-    entrants: Sequence[Entrant],
+    models: Sequence[ComparedModel],
     made: Sequence[Line],
     tests: Sequence[McNemar | None],
-    places: Sequence[Place],
+    thresholds: Sequence[Threshold],
 ) -> bytes:
     """A row a figure and model, then a row a test; empty where something is undefined."""
-    rows = [_csv_row(line, n, each, places[n]) for line in made for n, each in enumerate(entrants)]
-    for each, test in zip(entrants, tests, strict=True):
+    rows = [
+        _csv_row(line, n, each, thresholds[n]) for line in made for n, each in enumerate(models)
+    ]
+    for each, test in zip(models, tests, strict=True):
         if test is not None:
             cells = ["only this right", test.only_first, "only reference right", test.only_second]
             rows.append(
-                ["McNemar", "image", "", each.contender.title, *cells, _rounded(test.p_value)]
+                ["McNemar", "image", "", each.matched.title, *cells, _rounded(test.p_value)]
             )
     return csv_bytes(HEADINGS, rows)
 
 
-def _csv_row(line: Line, n: int, entrant: Entrant, place: Place) -> list[object]:
+def _csv_row(line: Line, n: int, model: ComparedModel, threshold: Threshold) -> list[object]:
     value, difference = line.values[n], line.differences[n]
     numbers = [value.value, value.low, value.high]
     if difference is not None:
         numbers += [difference.value, difference.low, difference.high, difference.p_value]
-    given = place.confidence if line.at_dial else None
-    head = [line.name, line.unit, line.n, entrant.contender.title]
+    given = threshold.confidence if line.at_dial else None
+    head = [line.name, line.unit, line.n, model.matched.title]
     return [*head, None if given is None else float(f"{given:.9g}"), *map(_rounded, numbers)]
 
 

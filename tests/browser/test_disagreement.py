@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from fracture_core.demo import write_demo
-from fracture_core.evaluations.contenders import Contender, contender, place_at
 from fracture_core.evaluations.disagreement import disputes
+from fracture_core.evaluations.matched_models import MatchedModel, match_model, threshold_at
 from fracture_core.matching import MatchConfig
 from tests.browser.conftest import serving
 from tests.browser.evaluated import (
@@ -44,7 +44,7 @@ def test_both_sides_of_a_disagreement_open_with_each_model_at_its_own_confidence
 ) -> None:
     for model in MODELS:
         evaluate(folder, model, one_class=True)
-    both = [contender(evaluation(folder, model), MatchConfig()) for model in MODELS]
+    both = [match_model(evaluation(folder, model), MatchConfig()) for model in MODELS]
     level = level_of_dispute(both)
     names = "&".join(f"evaluations={model}" for model in MODELS)
     page.goto(f"{address}/compare?view=Over+a+data+set&{names}")
@@ -68,19 +68,19 @@ def test_both_sides_of_a_disagreement_open_with_each_model_at_its_own_confidence
         assert "true positive" in kinds[n]
         assert "missed" in kinds[1 - n]
         own = page.locator(".viewer").evaluate("root => root.caseViewer.state.own")
-        places = [place_at(each, "lesion", "sensitivity", level) for each in both]
+        thresholds = [threshold_at(each, "lesion", "sensitivity", level) for each in both]
         assert [pair[0] for pair in own] == pytest.approx(
-            [place.confidence for place in places], abs=1e-6
+            [threshold.confidence for threshold in thresholds], abs=1e-6
         )
 
 
-def level_of_dispute(both: list[Contender]) -> float:
+def level_of_dispute(both: list[MatchedModel]) -> float:
     """A sensitivity at which each of the two hits what the other misses."""
     for percent in range(95, 5, -5):
-        places = [place_at(each, "lesion", "sensitivity", percent / 100) for each in both]
-        if any(place.confidence is None for place in places):
+        thresholds = [threshold_at(each, "lesion", "sensitivity", percent / 100) for each in both]
+        if any(threshold.confidence is None for threshold in thresholds):
             continue
-        at = (places[0].confidence, places[1].confidence)
+        at = (thresholds[0].confidence, thresholds[1].confidence)
         found = disputes(*both, at, "lesion")
         if len(found["only A hits"]) and len(found["only B hits"]):
             return percent / 100

@@ -1,4 +1,4 @@
-"""One model of a comparison: its answers judged once, and where a common dial puts it."""
+"""One model of a comparison: its predictions matched once, and its threshold at a dial."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,8 +24,8 @@ FEWEST, MOST = 2, 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Contender:
-    """One model's answers, judged once for every confidence.
+class MatchedModel:
+    """One model's predictions, matched once for every confidence.
 
     `evaluation` holds only pictures whose truth is known · `found` its candidates, merged, and
     which of them, `right` (N,), are matched · `hit_scores` (M,) of each truth the score of the
@@ -51,19 +51,19 @@ class Contender:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Threshold:
     """Where a dial puts a model: a confidence, or None and the reason."""
 
     confidence: float | None
     reason: str = ""
 
 
-def contender(evaluation: Evaluation, config: MatchConfig) -> Contender:
+def match_model(evaluation: Evaluation, config: MatchConfig) -> MatchedModel:
     """Of an evaluation such as `judged()` gives."""
     positive = evaluation.positive
     if evaluation.about.task == "classify":
         scores = evaluation.scores(config.nms_iou)
-        return Contender(
+        return MatchedModel(
             evaluation=evaluation,
             config=config,
             found=evaluation.raw,
@@ -80,7 +80,7 @@ def contender(evaluation: Evaluation, config: MatchConfig) -> Contender:
     hit_scores = np.full(len(truths), -1.0)
     hit_scores[truth_row[right]] = found.scores[right]
     best = evaluation.scores(config.nms_iou)
-    return Contender(
+    return MatchedModel(
         evaluation=evaluation,
         config=config,
         found=found,
@@ -92,22 +92,22 @@ def contender(evaluation: Evaluation, config: MatchConfig) -> Contender:
     )
 
 
-def common_unit(contenders: Sequence[Contender]) -> Unit:
+def common_unit(models: Sequence[MatchedModel]) -> Unit:
     """Lesions where all find boxes, else whole images."""
-    return "lesion" if all(each.lesions is not None for each in contenders) else "image"
+    return "lesion" if all(each.lesions is not None for each in models) else "image"
 
 
-def place_at(one: Contender, unit: Unit, kind: DialKind, level: float) -> Place:
+def threshold_at(one: MatchedModel, unit: Unit, kind: DialKind, level: float) -> Threshold:
     """The highest confidence that reaches the sensitivity, or the lowest with few enough false
     positives an image; `level` itself is the confidence where the kind is that.
     """
     if kind == "own confidence":
-        return Place(confidence=level)
+        return Threshold(confidence=level)
     curve = one.curve(unit)
     if curve is None:
-        return Place(confidence=None, reason="it finds no boxes")
+        return Threshold(confidence=None, reason="it finds no boxes")
     aim: Literal["sensitivity ≥", "FP per image ≤"] = (
         "sensitivity ≥" if kind == "sensitivity" else "FP per image ≤"
     )
     point = choose(curve, Rule(aim=aim, bound=level))
-    return Place(confidence=point.confidence, reason=point.reason)
+    return Threshold(confidence=point.confidence, reason=point.reason)
