@@ -56,6 +56,7 @@ test-fast: setup-test
 check: setup-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/oxlint --deny-warnings fracture_core/ui
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

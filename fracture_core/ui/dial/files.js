@@ -3,7 +3,7 @@
 export function save(blob, name) {
   const link = document.createElement("a")
   link.href = URL.createObjectURL(blob)
-  link.download = name.replace(/[^\w.\-]+/g, "_")
+  link.download = name.replace(/[^\w.-]+/g, "_")
   link.click()
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000)
 }

@@ -21,7 +21,7 @@ function rates(values) {
   }
 }
 
-function confidences(values) {
+function confidences() {
   return { ...share, text: (value) => (value >= 0.001 || value === 0 ? value.toFixed(3) : value.toPrecision(2)) }
 }
 

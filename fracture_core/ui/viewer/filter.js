@@ -72,7 +72,7 @@ function bestTruths(detections, i, truth, free, { matchIou, rule, classAware }) 
  * truth it overlaps most. `options` is {matchIou, rule: "iou" | "centre", classAware}.
  */
 export function match(detections, positions, truth, options) {
-  const free = new Array(truth.labels.length).fill(true)
+  const free = Array.from(truth.labels, () => true)
   const found = { truthOf: [], iou: [], duplicateOf: [], missed: [] }
   for (const i of positions) {
     const best = bestTruths(detections, i, truth, free, options)

@@ -244,7 +244,7 @@ export function drawScaleBar(context, scene, spacingMm) {
   const [x1, y1] = toScreen(m, 1, 0)
   const acrossMm = Math.abs(x1 - x0) > Math.abs(y1 - y0) ? spacingMm[1] : spacingMm[0]
   const pixelsPerMm = Math.hypot(m[0], m[1]) / acrossMm
-  const length = LENGTHS_MM.filter((mm) => mm * pixelsPerMm <= size.width / 4).pop()
+  const length = LENGTHS_MM.findLast((mm) => mm * pixelsPerMm <= size.width / 4)
   if (!length) return
   const width = length * pixelsPerMm
   const right = size.width - 14

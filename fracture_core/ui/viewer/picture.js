@@ -74,7 +74,7 @@ export class Painter {
     const held = [picture.serial, k, part.x, part.y, part.w, part.h, lut.serial].join()
     if (held === this.held) return
     const level = picture.level(k)
-    const { x, y, w, h } = part
+    const { w, h } = part
     if (this.words.length < w * h) this.words = new Uint32Array(w * h)
     shadeRows(level, part, lut.words, this.words)
     if (this.scratch.width < w || this.scratch.height < h) {
