@@ -113,7 +113,7 @@ def test_a_change_of_one_multiplier_leaves_the_others():
 @pytest.mark.parametrize(
     ("recipe", "change", "words"),
     [
-        ("r5-yolo-detect", "no_object_weight", "set_loss: .* family yolo, .*There are: .*nms_iou"),
+        ("r5-yolo-detect", "no_object_weight", "^no_object_weight: .* family yolo, .*nms_iou"),
         ("r3-detr-scratch", "nms_iou", "nms_iou: .* family scratch_detr.*There are: .*set_loss"),
         ("r5-resnet", "set_loss.l1_weight", "set_loss: .* family resnet.*classification"),
         ("r5-resnet", "network.query_count", "network.query_count: .*There are: name, width"),

@@ -34,7 +34,7 @@ def make_config(values: Mapping[str, object], source: str) -> TrainConfig:
     try:
         return kind.model_validate(placed)
     except ValidationError as error:
-        raise _refused(source, kind, error) from error
+        raise _refused(source, kind, error, values) from error
 
 
 def read_config(path: Path) -> TrainConfig:
@@ -76,11 +76,15 @@ def _without_others(values: dict[str, object]) -> dict[str, object]:
     return {name: value for name, value in values.items() if name not in idle}
 
 
-def _refused(source: str, kind: type[TrainConfig], error: ValidationError) -> ConfigError:
+def _refused(
+    source: str, kind: type[TrainConfig], error: ValidationError, values: Mapping[str, object]
+) -> ConfigError:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"]) or "the file"
     if first["type"] != "extra_forbidden":
         return ConfigError(where, expected=f"a valid setting in {source}", found=first["msg"])
+    # By the name that was given, where that is a flat one.
+    where = next((name for name in values if _SECTION_OF.get(name) == where), where)
     known = ", ".join(_group_at(kind, first["loc"][:-1]).model_fields)
     return ConfigError(
         where,
