@@ -33,7 +33,7 @@ def main() -> list[Row]:
         _store(Path(folder))
         rows = []
         for task, words, limit in (
-            ("load", "load a million boxes and their truth", 1.0),
+            ("load", "load a million boxes and their ground truth", 1.0),
             ("merge", f"merge {PICTURES:,} × {BOXES} boxes (NMS)", None),
             ("report", f"every figure of {PICTURES:,} × {BOXES} boxes, with intervals", None),
         ):

@@ -61,12 +61,12 @@ def _rows(name: str, samples: list[Sample]) -> list[Row]:
             least=95 if is_clean else None,
         ),
         Row(
-            name=f"{name}: pairs of different pictures",
+            name=f"{name}: pairs of different images",
             value=len(false),
             unit="pairs",
             limit=0 if is_clean else None,
         ),
-        Row(name=f"{name}: comparing {len(looks)} pictures", value=seconds, unit="s CPU"),
+        Row(name=f"{name}: comparing {len(looks)} images", value=seconds, unit="s CPU"),
     ]
 
 

@@ -100,7 +100,7 @@ def _compare(system: str, scale: str, folder: Path) -> list[Row]:
         run = folder / f"{system}-{number}"
         pair = build_pair(system, size, data, run, {**changes, **epochs})
         if number == 0:
-            name = f"{system}: packing {len(pair.train):,} pictures, once"
+            name = f"{system}: packing {len(pair.train):,} images, once"
             rows.append(Row(name=name, value=pair.packing_seconds, unit="s"))
         # The goal is for ours as fast as it goes.
         goal = AT_LEAST[system] if scale == "published" and changes else None

@@ -27,7 +27,7 @@ def _commands() -> None:
 
 @app.command()
 def info(
-    paths: Annotated[list[Path], typer.Argument(help="Pictures, DICOM files or data sets.")],
+    paths: Annotated[list[Path], typer.Argument(help="Images, DICOM files or data sets.")],
 ) -> None:
     """Print one JSON line for each picture or data set."""
     from fracture_core.info import print_info
@@ -38,7 +38,7 @@ def info(
 
 @app.command()
 def predict(
-    paths: Annotated[list[Path], typer.Argument(help="Pictures, folders of them or data sets.")],
+    paths: Annotated[list[Path], typer.Argument(help="Images, folders of them or data sets.")],
     model: Annotated[str, typer.Option(help="A library id, a .pt file or an architecture.")],
     out: Annotated[Path, typer.Option(help="The COCO JSON file to write.")],
     confidence: Annotated[float | None, typer.Option(help="Leave out lower scores.")] = None,
@@ -54,7 +54,7 @@ def predict(
     loaded = open_model(model)
     measured = points_of(loaded.card)
     items, errors = find_items(paths)
-    with tqdm(total=len(items), unit="picture", disable=None) as bar:
+    with tqdm(total=len(items), unit="image", disable=None) as bar:
         errors += write_predictions(
             loaded,
             items,
@@ -74,7 +74,7 @@ def evaluate(  # noqa: PLR0913, PLR0917
     model: Annotated[str, typer.Option(help="A library id, a .pt file or an architecture.")] = "",
     data: Annotated[Path | None, typer.Option(help="The data set: a file or a folder.")] = None,
     split: Annotated[
-        str | None, typer.Option(help="Such as valid (the default) or test; all is every picture.")
+        str | None, typer.Option(help="Such as valid (the default) or test; all is every image.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="A new folder; by default one under the home folder.")
@@ -93,7 +93,7 @@ def evaluate(  # noqa: PLR0913, PLR0917
         ),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(help="Only so many pictures, evenly spread.", min=1)
+        int | None, typer.Option(help="Only so many images, evenly spread.", min=1)
     ] = None,
     match_iou: Annotated[
         float | None, typer.Option(help="A box is right from this IoU on; 0.5.")

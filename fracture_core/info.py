@@ -32,7 +32,7 @@ def print_info(paths: Sequence[Path], out: TextIO) -> int:
 def _lines(path: Path) -> Iterator[Line]:
     try:
         if not path.exists():
-            raise PictureError(path, expected="a picture or data set", found="no such file")
+            raise PictureError(path, expected="an image or data set", found="no such file")
         if is_dataset(path):
             yield _dataset_line(path, open_dataset(path))
         elif path.is_dir():
@@ -52,7 +52,7 @@ def _folder_lines(folder: Path) -> Iterator[Line]:
         path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")
     )
     if not files:
-        raise PictureError(folder, expected="a data set or pictures", found="a folder without any")
+        raise PictureError(folder, expected="a data set or images", found="a folder without any")
     for path in files:
         yield from _lines(path)
 

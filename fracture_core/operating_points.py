@@ -197,15 +197,15 @@ def _position(curve: Curve, rule: Rule) -> _Position:
 
 def _highest_f1(curve: Curve) -> _Position:
     if not curve.positives:
-        return "F1 is undefined: there is no truth to find"
+        return "F1 is undefined: there is no ground truth to find"
     if not curve.sweep.true_positives.any():
-        return "F1 is 0 everywhere: nothing found matches a truth"
+        return "F1 is 0 everywhere: nothing found matches a ground-truth box"
     return int(np.argmax(curve.sweep.f1))
 
 
 def _enough_sensitivity(curve: Curve, bound: float) -> _Position:
     if not curve.positives:
-        return "sensitivity is undefined: there is no truth to find"
+        return "sensitivity is undefined: there is no ground truth to find"
     enough = np.flatnonzero(curve.sweep.recall >= bound)
     if not len(enough):
         return f"all candidates together reach a sensitivity of {curve.sweep.recall[-1]:.3f}"
@@ -223,7 +223,7 @@ def _few_false_positives(curve: Curve, bound: float) -> _Position:
 
 def _enough_specificity(curve: Curve, bound: float) -> _Position:
     if not curve.negatives:
-        return "specificity is undefined: there is no picture without a truth"
+        return "specificity is undefined: there is no image without a ground-truth box"
     shares = (curve.negatives - curve.false_alarms) / curve.negatives
     enough = np.flatnonzero(shares >= bound)
     if not len(enough):

@@ -131,7 +131,7 @@ def write_predictions(
 
 def _items_at(path: Path) -> list[Item]:
     if not path.exists():
-        raise PictureError(path, expected="a picture, folder or data set", found="no such file")
+        raise PictureError(path, expected="an image, folder or data set", found="no such file")
     if is_dataset(path):
         dataset = open_dataset(path)
         return [Item(name=one, read=partial(_read_sample, dataset, one)) for one in dataset]
@@ -139,7 +139,7 @@ def _items_at(path: Path) -> list[Item]:
         return [_picture_item(path)]
     files = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
     if not files:
-        raise PictureError(path, expected="a data set or pictures", found="a folder without any")
+        raise PictureError(path, expected="a data set or images", found="a folder without any")
     return [_picture_item(file) for file in files]
 
 

@@ -26,7 +26,7 @@ def main() -> int:
         for stray in config.get("strays", ()):
             start_stray(stray)
         if code := config.get("exit"):
-            print("data: expected a picture, found a potato.", flush=True)
+            print("data: expected an image, found a potato.", flush=True)
             return code
         run.stopped.unlink(missing_ok=True)
         run.checkpoints.mkdir(exist_ok=True)

@@ -77,12 +77,12 @@ class PatchModel:
             raise RuntimeError(self.fault)
         row = ROWS[(index or 0) + (index == 1)]
         strength = (0.9, 0.8, 0.2, 0.1)[index or 0]
-        target = "the picture" if index is None else f"finding {index + 1}"
+        target = "the image" if index is None else f"finding {index + 1}"
         return Heatmap.of(self._place(sample, row) * strength, method="patches", target=target)
 
     def explain_gate(self, sample: Sample) -> Heatmap:
         return Heatmap.of(
-            self._place(sample, ROWS[1]) * 0.5, method="Attention gate", target="the picture"
+            self._place(sample, ROWS[1]) * 0.5, method="Attention gate", target="the image"
         )
 
     def randomised(self, seed: int) -> "PatchModel":

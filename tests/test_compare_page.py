@@ -209,9 +209,9 @@ def test_classes_that_differ_are_told() -> None:
     sample = replace(demo_case(), truth=None)
     case = Case(key="blind", title="Blind", samples=(sample,), classes=CARD.classes[:5])
     found = compare(cards, case)
-    assert found.panes[0].warnings == ("no class in common with model C and the truth",)
+    assert found.panes[0].warnings == ("no class in common with model C and the ground truth",)
     assert found.panes[1].warnings == (
-        "no class in common with model C and the truth",
+        "no class in common with model C and the ground truth",
         "does not know elbow",
     )
     assert not found.comparable

@@ -84,7 +84,7 @@ def test_others_are_refused_and_the_rest_is_compared(two: None) -> None:
     assert list(app.dataframe[0].value["Model"]) == ["A · Model one", "B · Model two"]
     store(model("five", FIRST, truths=TRUTHS[:2]), "fifth")
     app = opened("first", "fifth")
-    assert "other boxes of truth" in texts(app)
+    assert "other boxes of ground truth" in texts(app)
     assert "needs two to four" in texts(app)
 
 
@@ -188,9 +188,9 @@ def test_disagreements_lead_to_the_case_with_each_model_s_own_confidence(two: No
     assert confidences == pytest.approx([0.8, 0.4], abs=1e-6)
     app.session_state["dispute"] = "only B hits"
     assert "<b>Only B hits</b>" in cards(checked(app.run()))
-    app.session_state["dispute"] = "only B is spurious"
-    assert "<b>Only B is spurious</b>" in cards(checked(app.run()))
-    app.session_state["dispute"] = "only A is spurious"
+    app.session_state["dispute"] = "only B has a false positive"
+    assert "<b>Only B has a false positive</b>" in cards(checked(app.run()))
+    app.session_state["dispute"] = "only A has a false positive"
     checked(app.run())
     assert "No case is of this kind" in texts(app)
 
@@ -214,7 +214,7 @@ def test_a_classifier_beside_a_detector_is_compared_by_image(two: None) -> None:
 def test_no_truth_is_said() -> None:
     for name in ("one", "two"):
         store(replace(model(name, FIRST, truths=[]), known=model(name, []).known & False), name)
-    assert "No truth is known" in texts(opened("one", "two"))
+    assert "No ground truth is known" in texts(opened("one", "two"))
 
 
 # ---- files --------------------------------------------------------------------------------------

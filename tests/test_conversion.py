@@ -224,7 +224,7 @@ def test_hdf5_refuses_what_it_cannot_hold_and_leaves_it_out_when_told(tmp_path: 
     told: list[str] = []
     with pytest.raises(DatasetError, match="--drop classes --drop unknown") as error:
         convert(source, tmp_path / "out", options("hdf5"), tell=told.append)
-    assert "1 picture of unknown truth" in str(error.value)
+    assert "1 image of unknown ground truth" in str(error.value)
     assert any("'unused', 'fracture'" in each for each in told)
     assert [each.name for each in tmp_path.iterdir()] == ["source"]
     allowed = options("hdf5", drop=frozenset({"classes", "unknown"}))
@@ -352,7 +352,7 @@ def test_nothing_readable_is_no_data_set(tmp_path: Path) -> None:
     source = _unknown_and_empty(tmp_path / "source")
     for path in (source / "images").iterdir():
         path.write_bytes(b"\x89PNG\r\n\x1a\n")
-    with pytest.raises(DatasetError, match="at least one picture that can be read"):
+    with pytest.raises(DatasetError, match="at least one image that can be read"):
         convert(source, tmp_path / "out", options("yolo"))
     assert not (tmp_path / "out").exists()
 

@@ -248,9 +248,9 @@ def test_what_does_not_fit_together_is_said(tmp_path: Path) -> None:
     objects = [box(1), box(4), box(77), box("x")]
     dataset = open_dataset(make_coco(tmp_path, objects, images=images))
     assert dataset.ids == ("images/1.png", "images/2.png")
-    assert "'3.png'" in warning(dataset, "Pictures listed but absent")
+    assert "'3.png'" in warning(dataset, "Images listed but absent")
     assert "'1.png'" in warning(dataset, "File names listed twice")
-    assert ": 2 (" in warning(dataset, "Annotations of pictures the file does not list")
+    assert ": 2 (" in warning(dataset, "Annotations of images the file does not list")
     truth = dataset["images/1.png"].truth
     assert truth is not None
     assert len(truth) == 2
@@ -294,7 +294,7 @@ def test_a_broken_picture_without_a_size_is_left_out_and_said(tmp_path: Path) ->
     (tmp_path / "images" / "2.png").write_bytes(b"no picture")
     dataset = open_dataset(path)
     assert dataset.ids == ("images/1.png",)
-    assert any("Pictures that cannot be read, left out: 1" in each for each in dataset.warnings)
+    assert any("Images that cannot be read, left out: 1" in each for each in dataset.warnings)
 
 
 def test_patients_are_groups(tmp_path: Path) -> None:
@@ -330,7 +330,7 @@ def test_links_that_lead_out_are_refused(tmp_path: Path) -> None:
         ({"images": [image(1), image(1)]}, "an 'id' of their own", "1.png"),
         ({"images": [{**image(1), "height": -1}]}, "'height' and 'width'", "-1"),
         ({"images": [{**image(1), "height": 10**9, "width": 10**9}]}, "at most", "1000000000"),
-        ({"images": [image(8)]}, "the pictures it lists", "none of them"),
+        ({"images": [image(8)]}, "the images it lists", "none of them"),
         ({"annotations": {}}, "a list 'annotations'", "object"),
         ({"categories": []}, "at least one category", "none"),
         ({"categories": [{"id": 1}]}, "a 'name'", "'id': 1"),

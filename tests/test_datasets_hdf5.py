@@ -129,7 +129,7 @@ def test_odd_boxes_are_put_right_and_said(tmp_path: Path) -> None:
     assert truth is not None
     assert truth.xyxy.tolist() == [[50, 50, 64, 58]]
     said = " ".join(dataset.warnings)
-    assert "Boxes cut at the edge of their picture: 1 (row 3" in said
+    assert "Boxes cut at the edge of their image: 1 (row 3" in said
     assert "expected a width and height above 0: 1 (row 3" in said
     assert "expected numbers: 1 (row 3" in said
 
@@ -143,7 +143,7 @@ def test_labels_and_boxes_that_contradict_are_said(tmp_path: Path) -> None:
     assert kept is not None
     assert len(kept) == 1
     said = " ".join(dataset.warnings)
-    assert "Slices labelled fracture without a box, truth unknown: 1 (row 0)" in said
+    assert "Slices labelled fracture without a box, ground truth unknown: 1 (row 0)" in said
     assert "Slices labelled healthy with boxes, boxes kept: 1 (row 1)" in said
 
 

@@ -27,7 +27,7 @@ def test_counts_are_those_of_the_data_set(demo):
     assert not app.exception
     pictures, boxes, attributes = (table.value for table in app.dataframe)
     counts = open_dataset(demo).summary()
-    assert dict(zip(pictures["Split"], pictures["Pictures"], strict=True)) == {
+    assert dict(zip(pictures["Split"], pictures["Images"], strict=True)) == {
         split: each.pictures for split, each in counts.items()
     }
     assert boxes.set_index("Class")["train"].to_dict() == dict(counts["train"].boxes)
@@ -70,7 +70,7 @@ def test_conversion_from_the_form(demo, tmp_path):
     app.selectbox[0].select("yolo")
     next(each for each in app.button if each.label == "Convert").click().run()
     assert not app.exception
-    assert "20 pictures" in app.success[0].value
+    assert "20 images" in app.success[0].value
     assert open_dataset(tmp_path / "made").format == "yolo"
 
 

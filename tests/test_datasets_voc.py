@@ -66,9 +66,9 @@ def test_no_file_is_unknown_and_no_object_is_empty(tmp_path: Path) -> None:
     assert empty is not None
     assert len(empty) == 0
     assert dataset["JPEGImages/c.png"].truth is None
-    assert "(JPEGImages/c.png)" in warning(dataset, "Pictures without a label file")
+    assert "(JPEGImages/c.png)" in warning(dataset, "Images without a label file")
     assert dataset.found == (
-        "Pascal VOC (Annotations and JPEGImages): 3 pictures, 1 class, 1 finding."
+        "Pascal VOC (Annotations and JPEGImages): 3 images, 1 class, 1 finding."
     )
 
 
@@ -88,8 +88,8 @@ def test_splits_are_those_of_the_lists_but_not_of_lists_by_class(tmp_path: Path)
         "test": ["c"],
         "": ["d"],
     }
-    assert "('gone')" in warning(dataset, "Pictures listed but absent, left out")
-    assert "JPEGImages/a.png" in warning(dataset, "Pictures in two splits, kept in the first")
+    assert "('gone')" in warning(dataset, "Images listed but absent, left out")
+    assert "JPEGImages/a.png" in warning(dataset, "Images in two splits, kept in the first")
     faults = {each.check for each in check_health(dataset, Limits()).faults}
     assert "listed-twice" in faults
 
@@ -117,8 +117,8 @@ def test_wrong_sizes_and_boxes_outside_are_told_as_of_any_format(tmp_path: Path)
         "untold": xml(box("wrist", "1 1 9 9"), size=(0, 0)),
     }
     dataset = open_dataset(make_voc(tmp_path, files))
-    assert "x 89 to 120" in warning(dataset, "Boxes cut at the edge of their picture")
-    assert "outside.xml object 1" in warning(dataset, "Boxes left out, expected inside the picture")
+    assert "x 89 to 120" in warning(dataset, "Boxes cut at the edge of their image")
+    assert "outside.xml object 1" in warning(dataset, "Boxes left out, expected inside the image")
     assert "flat.xml object 1" in warning(dataset, "Boxes left out, expected a width and height")
     assert dataset["JPEGImages/outside.png"].truth is None
     assert len(dataset["JPEGImages/flat.png"].truth or ()) == 1
@@ -133,7 +133,7 @@ def test_an_annotation_of_another_name_belongs_to_the_picture_it_names(tmp_path:
     (root / "Annotations" / "0002.xml").write_text(xml(name="../../etc/passwd.png"))
     dataset = open_dataset(root)
     assert len(dataset["JPEGImages/a.png"].truth or ()) == 1
-    assert "(Annotations/0002.xml)" in warning(dataset, "Label files without a picture")
+    assert "(Annotations/0002.xml)" in warning(dataset, "Label files without an image")
 
 
 BOMB = """<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "bbbbbbbbbb">
@@ -174,7 +174,9 @@ def test_a_file_that_cannot_be_read_leaves_its_picture_unknown(tmp_path: Path) -
     dataset = open_dataset(make_voc(tmp_path, files))
     assert dataset["JPEGImages/a.png"].truth is None
     assert dataset["JPEGImages/c.png"].truth is None
-    told = warning(dataset, "Label files that cannot be read, truth of their pictures unknown: 2")
+    told = warning(
+        dataset, "Label files that cannot be read, ground truth of their images unknown: 2"
+    )
     assert "found a DOCTYPE" in told
     assert "at most 4,194,304 bytes" in told
 

@@ -69,7 +69,7 @@ def test_missing_label_is_unknown_and_empty_label_is_nothing_there(tmp_path: Pat
     assert missing.image_class is None
     counts = dataset.summary()["train"]
     assert (counts.pictures, counts.with_findings, counts.empty, counts.unknown) == (2, 0, 1, 1)
-    assert "train/images/missing.png" in warning(dataset, "Pictures without a label file")
+    assert "train/images/missing.png" in warning(dataset, "Images without a label file")
 
 
 @pytest.mark.parametrize(
@@ -104,9 +104,9 @@ def test_a_line_that_makes_no_sense_leaves_the_truth_unknown(
         ("0 0.5 0.5 -0.2 0.2", "width and height above 0"),
         ("0 nan 0.5 0.2 0.2", "expected numbers"),
         ("0 inf 0.5 inf 0.2", "expected numbers"),
-        ("0 1.5 0.5 0.2 0.2", "inside the picture"),
-        ("0 120 80 30 30", "inside the picture"),
-        ("0 0.5 0.5 1e-9 0.2", "inside the picture"),
+        ("0 1.5 0.5 0.2 0.2", "inside the image"),
+        ("0 120 80 30 30", "inside the image"),
+        ("0 0.5 0.5 1e-9 0.2", "inside the image"),
         ("0 0.1 0.1 0.5 0.5 0.1 0.1 nan 0.3", "expected numbers"),
     ],
 )
@@ -254,8 +254,8 @@ def test_oddities_are_said(tmp_path: Path) -> None:
     write_picture(root / "train" / "images" / "a.jpg")
     write_label(root / "train" / "labels" / "orphan.txt", "")
     dataset = open_dataset(root)
-    assert "train/labels/a.txt" in warning(dataset, "Label files of two pictures")
-    assert "train/labels/orphan.txt" in warning(dataset, "Label files without a picture")
+    assert "train/labels/a.txt" in warning(dataset, "Label files of two images")
+    assert "train/labels/orphan.txt" in warning(dataset, "Label files without an image")
 
 
 def test_augmented_copies_share_a_group(tmp_path: Path) -> None:
@@ -268,7 +268,7 @@ def test_augmented_copies_share_a_group(tmp_path: Path) -> None:
     groups = {dataset[each].group_id for each in dataset.splits["train"]}
     assert groups == {"7_jpg", "8_jpg"}
     assert "8_jpg (train, val)" in warning(dataset, "Groups in more than one split")
-    assert "Healthy" in warning(dataset, "Class that marks healthy pictures")
+    assert "Healthy" in warning(dataset, "Class that marks healthy images")
 
 
 @given(st.binary(max_size=200))

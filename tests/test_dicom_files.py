@@ -129,7 +129,7 @@ def test_no_pixel_data():
     del made.Rows
     error = refusal(as_file(made))
     assert error.found == "Basic Text SR Storage"
-    assert error.expected == "a DICOM file with a picture in it"
+    assert error.expected == "a DICOM file with an image in it"
 
 
 def test_float_pixel_data():
@@ -174,7 +174,7 @@ def test_warnings_of_pydicom_do_not_leak():
     path = get_testdata_file("MR_small_padded.dcm", download=False)
     with open(path, "rb") as file:  # noqa: PTH123
         picture = open_picture(file.read())
-    assert "The pixel data hold more than the picture: the rest was left out." in picture.warnings
+    assert "The pixel data hold more than the image: the rest was left out." in picture.warnings
 
 
 def test_pixel_spacing_before_detector_spacing():
@@ -190,7 +190,7 @@ def test_pixel_spacing_before_detector_spacing():
 def test_lossy_compression_is_told():
     elements = {"LossyImageCompression": "01", "LossyImageCompressionRatio": 30}
     picture = open_picture(dicom(ramp(), **elements))
-    assert "The picture was compressed with loss (ratio 30)." in picture.warnings
+    assert "The image was compressed with loss (ratio 30)." in picture.warnings
 
 
 @pytest.fixture(scope="module")

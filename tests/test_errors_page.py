@@ -83,7 +83,7 @@ def test_errors_come_by_cost_and_each_leads_to_its_case_in_read() -> None:
         "Spurious finding: c",
         "Wrong class: a taken for b",
     ]
-    assert "**4 errors** in 3 of 4 pictures" in texts(app)
+    assert "**4 errors** in 3 of 4 images" in texts(app)
     first = links(app)[0]
     assert first == {
         "source": "Data set",
@@ -96,7 +96,7 @@ def test_errors_come_by_cost_and_each_leads_to_its_case_in_read() -> None:
         "match": "0.5",
         "same_class": "1",
     }
-    assert "Without pictures" in texts(app)
+    assert "Without images" in texts(app)
     assert "best candidate 0.400 · IoU 1.00" in cards(app)
 
 
@@ -221,7 +221,7 @@ def test_no_error_and_no_truth_are_said() -> None:
     store(detector(2, [(0, 0, 0.9, 0)], [(0, 0, 0)]), "right")
     assert "No errors at this setting" in texts(opened(evaluation="right", confidence="0.5"))
     store(detector(2, [(0, 0, 0.9, 0)], [], known=[False, False]), "unknown")
-    assert "No truth is known" in texts(opened(evaluation="unknown"))
+    assert "No ground truth is known" in texts(opened(evaluation="unknown"))
 
 
 def test_names_from_files_are_shown_as_they_are_and_do_nothing() -> None:

@@ -82,9 +82,9 @@ def test_other_pictures_and_other_truths_are_refused() -> None:
     ours = first()
     assert refusal(ours, second()) == ""
     fewer = ours.pictures(np.array([True, True, True, True, True, False]))
-    assert "5 other pictures" in refusal(ours, fewer)
+    assert "5 other images" in refusal(ours, fewer)
     moved = detector(6, [], [(0, 1, 0), *TRUTHS[1:]], groups=GROUPS, classes=("a",))
-    assert "other boxes of truth" in refusal(ours, moved)
+    assert "other boxes of ground truth" in refusal(ours, moved)
 
 
 # ---- a common dial ------------------------------------------------------------------------------
@@ -229,9 +229,9 @@ def test_disagreements_of_lesions_in_both_directions_the_most_disputed_first() -
     only_b = found["only B hits"]
     assert (only_b.images.tolist(), only_b.rows) == ([2], ((3,),))
     assert only_b.amounts.tolist() == pytest.approx([0.0 + 0.3 / 0.5], abs=1e-6)
-    assert found["only A is spurious"].images.tolist() == [4]
-    assert found["only B is spurious"].images.tolist() == [0]
-    assert found["only A is spurious"].amounts.tolist() == pytest.approx([0.2], abs=1e-6)
+    assert found["only A has a false positive"].images.tolist() == [4]
+    assert found["only B has a false positive"].images.tolist() == [0]
+    assert found["only A has a false positive"].amounts.tolist() == pytest.approx([0.2], abs=1e-6)
 
 
 def test_what_both_show_in_vain_is_no_disagreement() -> None:
@@ -245,8 +245,8 @@ def test_disagreements_of_images() -> None:
     found = disputes(*both, (0.5, 0.4), "image")
     assert found["only A hits"].images.tolist() == [1]
     assert found["only B hits"].images.tolist() == [2]
-    assert found["only A is spurious"].images.tolist() == [4]
-    assert found["only B is spurious"].images.tolist() == []
+    assert found["only A has a false positive"].images.tolist() == [4]
+    assert found["only B has a false positive"].images.tolist() == []
     assert found["only A hits"].rows == ((),)
 
 
@@ -257,7 +257,7 @@ def test_the_two_sides_mirror_each_other() -> None:
     there, back = disputes(a, b, (0.3, 0.25), "lesion"), disputes(b, a, (0.25, 0.3), "lesion")
     for one, other in (
         ("only A hits", "only B hits"),
-        ("only A is spurious", "only B is spurious"),
+        ("only A has a false positive", "only B has a false positive"),
     ):
         assert there[one].images.tolist() == back[other].images.tolist()
         assert there[one].amounts.tolist() == back[other].amounts.tolist()

@@ -134,7 +134,7 @@ def test_the_page_of_jobs_shows_it_without_what_belongs_to_trainings(run, waitin
     assert table[["Run", "Kind", "State", "Done"]].values.tolist() == [
         [run.name, "Evaluation", "queued", 0.5]
     ]
-    assert any("7 of 14 pictures" in each.value for each in app.markdown)
+    assert any("7 of 14 images" in each.value for each in app.markdown)
     assert not app.tabs
     by_label(app.button, "Stop").click().run()
     assert app.dataframe[0].value["State"].tolist() == ["stopped"]

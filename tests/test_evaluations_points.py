@@ -84,10 +84,10 @@ def test_rules_that_cannot_be_met_say_why():
     found = measure_points(detector(1, [(0, 0, 0.5, 0)], [(0, 0, 0)]))
     point = next(each for each in found.points if each.rule == "specificity ≥ 0.9")
     assert (point.confidence, point.chosen) == (None, None)
-    assert "no picture without a truth" in point.reason
+    assert "no image without a ground-truth box" in point.reason
     nothing = measure_points(detector(1, [(0, 0, 0.5, 0)], []))
     reasons = {each.rule: each.reason for each in nothing.points}
-    assert "no truth to find" in reasons["max F1"]
+    assert "no ground truth to find" in reasons["max F1"]
     assert sentence_of_negative(nothing, 0.5).endswith(
         "its sensitivity is undefined: nothing to find in nowhere, split val."
     )
@@ -133,10 +133,10 @@ def test_they_are_applied_on_other_pictures(valid):
 
 def test_not_on_the_same_pictures_nor_of_another_model(valid):
     chosen = measure_points(valid)
-    with pytest.raises(ConfigError, match="expected pictures that they were not chosen on"):
+    with pytest.raises(ConfigError, match="expected images that they were not chosen on"):
         apply_points(chosen, valid)
     unstamped = chosen.model_copy(update={"data_stamp": ""})
-    with pytest.raises(ConfigError, match="expected pictures that they were not chosen on"):
+    with pytest.raises(ConfigError, match="expected images that they were not chosen on"):
         apply_points(unstamped, valid)
     other = detector(4, FOUND, TRUTHS, GROUPS, weights_sha256="def", split="test")
     with pytest.raises(ConfigError, match="with other weights"):
@@ -171,7 +171,7 @@ def test_sentences_of_a_classifier_are_of_pictures():
     assert found.unit == "image"
     assert (
         sentence_of_score(found, 0.75)
-        == "Pictures scored 0.7–0.8 by this model had a finding 50 % of the time on validation "
+        == "Images scored 0.7–0.8 by this model had a finding 50 % of the time on validation "
         "(n = 2)."
     )
     assert "per image on" in sentence_of_negative(found, 0.5)

@@ -154,7 +154,7 @@ def test_pictures_of_unknown_truth_are_left_out_and_said():
     known = [True, True, True, False]
     report = report_of(detector(4, FOUND, TRUTHS, GROUPS, known=known), intervals=False)
     assert (report.asked, report.pictures) == (4, 3)
-    assert "1 pictures of unknown truth are left out." in report.notes
+    assert "1 images of unknown ground truth are left out." in report.notes
 
 
 def test_points_of_the_model_are_used_where_it_has_some(evaluation):
@@ -177,10 +177,10 @@ def test_what_is_undefined_says_so(found, truths, tmp_path):
     undefined = {(each.name, each.unit) for each in report.figures if not each.is_defined}
     if not truths:
         assert {("AP", "lesion"), ("sensitivity", "lesion"), ("ROC AUC", "image")} <= undefined
-        assert any("there is no truth to find" in note for note in report.notes) or not found
+        assert any("there is no ground truth to find" in note for note in report.notes) or not found
     if len(truths) == 4:
         assert ("specificity", "image") in undefined
-        assert any("no picture without a truth" in note for note in report.notes)
+        assert any("no image without a ground-truth box" in note for note in report.notes)
     text = as_text(report)
     assert "undefined" in text
     assert "nan" not in text

@@ -259,7 +259,7 @@ def test_a_split_without_truth_is_refused_before_anything_is_predicted(demo, tmp
 
     monkeypatch.setattr(RecordedDataset, "__getitem__", unknown)
     monkeypatch.setattr(FakeModel, "predict", None)
-    words = "expected a truth to hold the answers against, found pictures that nothing is known of"
+    words = "expected a ground truth to compare with, found images that nothing is known of"
     with pytest.raises(ConfigError, match=words):
         check_evaluation(ask(demo))
     with pytest.raises(ConfigError, match=words):

@@ -213,8 +213,8 @@ def test_the_command_prints_writes_and_tells_by_its_exit_code(clean_coco, tmp_pa
     repair = Repair.of(tmp_path / "copy", "70,15,15", 0)
     assert command.run(faulty, Limits(), json=None, csv=None, repair=repair) == 1
     said = capsys.readouterr().out
-    assert "ERROR: Pictures that cannot be read: 1" in said
-    assert "29 pictures" in said
+    assert "ERROR: Images that cannot be read: 1" in said
+    assert "29 images" in said
     assert len(open_dataset(tmp_path / "copy")) == 29
 
 

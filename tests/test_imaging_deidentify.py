@@ -148,7 +148,7 @@ def test_a_home_that_cannot_be_written_is_an_error(tmp_path, monkeypatch):
     ("flag", "told"),
     [
         ("NO", None),
-        ("YES", "text is burned into the picture"),
+        ("YES", "text is burned into the image"),
         (None, "BurnedInAnnotation is absent"),
         ("", "BurnedInAnnotation is absent"),
         ("MAYBE", "neither YES nor NO"),

@@ -83,7 +83,7 @@ def test_colour_becomes_luma_with_a_word(kind):
     options = {"quality": 100, "subsampling": 0} if kind == "JPEG" else {}
     picture = open_picture(saved(Image.fromarray(rgb), kind, **options))
     assert abs(int(picture.pixels[0, 0, 0]) - 119) <= (1 if kind == "JPEG" else 0)
-    assert picture.warnings == ("The picture is in colour and is shown as grey (luma).",)
+    assert picture.warnings == ("The image is in colour and is shown as grey (luma).",)
     assert picture.photometric == "RGB"
 
 

@@ -74,9 +74,9 @@ def test_a_data_set_is_one_line(tmp_path: Path) -> None:
             "boxes": {"a": 1},
         }
     }
-    assert line["found"] == "COCO JSON (train.json): 1 picture, 1 class, 1 finding, 0 outlined."
+    assert line["found"] == "COCO JSON (train.json): 1 image, 1 class, 1 finding, 0 outlined."
     assert line["warnings"] == [
-        "Boxes cut at the edge of their picture: 1 "
+        "Boxes cut at the edge of their image: 1 "
         "(train.json annotation 1, found x 1 to 4, y 1 to 10)."
     ]
 

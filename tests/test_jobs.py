@@ -160,7 +160,7 @@ def test_bad_input_fails_with_its_sentence_and_is_not_tried_again():
     path = submit_fake("run", exit=2)
     job = finish(path)
     assert (job.state, job.exit_code, job.retries) == (State.FAILED, 2, 0)
-    assert job.detail == "data: expected a picture, found a potato."
+    assert job.detail == "data: expected an image, found a potato."
 
 
 def test_a_crash_is_tried_again_once_and_is_told():

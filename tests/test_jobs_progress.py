@@ -104,7 +104,7 @@ def test_an_evaluation_counts_pictures(run):
     progress = read_progress(run)
     assert (progress.done, progress.of, progress.share) == (10, 40, 0.25)
     assert progress.seconds_left == pytest.approx(15.0)
-    assert progress.words == "10 of 40 pictures"
+    assert progress.words == "10 of 40 images"
 
 
 def test_the_pace_of_an_evaluation_is_that_since_it_was_resumed(run):

@@ -157,7 +157,7 @@ def test_bad_input_and_crashes_are_told_apart(ray):
     bad, crashed = submit_fake("bad", exit=2), submit_fake("crashed", crash_at=3)
     job = finish(bad)
     assert (job.state, job.exit_code, job.retries) == (State.FAILED, 2, 0)
-    assert job.detail == "data: expected a picture, found a potato."
+    assert job.detail == "data: expected an image, found a potato."
     wait_until(lambda: jobs.tend() or jobs.find_job(crashed).state is State.SUCCEEDED)
     assert finish(crashed).retries == 1
 

@@ -61,7 +61,7 @@ def test_a_card_shows_points_limits_and_reliability() -> None:
     assert plain(reliability["Were right"][6]) == share(18, 31)
     assert reliability["Were right"][8] == "undefined"
     said = " ".join(plain(caption.value) for caption in app.caption)
-    assert "Chosen on wrists, split val, 2026-01-02 03:04 UTC, at overlap merge 0.5" in said
+    assert "Chosen on wrists, split val, 2026-01-02 03:04 UTC, at NMS IoU 0.5" in said
     assert "all classes taken as one" in said
     assert "FP per image ≤ 0: not met. it never is." in said
     assert "max F1: chosen at the lowest score of all" in said

@@ -226,7 +226,7 @@ def test_bad_input_is_said() -> None:
     one = Detections.truth([[0, 0, 10, 10]], [1])
     with pytest.raises(ValueError, match="labels below 1, got 1"):
         evaluate_boxes([one], [one], 1)
-    with pytest.raises(ValueError, match="as many pictures, got 1 and 2"):
+    with pytest.raises(ValueError, match="as many images, got 1 and 2"):
         evaluate_boxes([one], [one, one], 2)
     with pytest.raises(ValueError, match="found: expected a mask for each of 1"):
         evaluate_masks([one], [one], 2)

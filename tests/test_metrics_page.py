@@ -86,7 +86,7 @@ def test_the_newest_is_shown_first_and_the_address_follows(demo: Path, evaluated
     app = opened()
     chooser = app.selectbox(key="evaluation")
     assert chooser.value == second
-    assert chooser.options[0].startswith("Fake model (invents findings) · demo · all · 6 pictures")
+    assert chooser.options[0].startswith("Fake model (invents findings) · demo · all · 6 images")
     assert app.query_params["evaluation"] == second
     checked(chooser.set_value(evaluated).run())
     assert app.query_params["evaluation"] == evaluated
@@ -195,7 +195,7 @@ def test_a_split_without_truth_is_refused_before_the_start(demo: Path, tmp_path:
         labels.unlink()
     app = form(tmp_path / "yolo")
     assert app.button(key="evaluation_start").disabled
-    assert "no picture has a known truth" in texts(app)
+    assert "no image has a known ground truth" in texts(app)
 
 
 def test_a_job_that_could_not_be_submitted_says_why(
@@ -230,7 +230,7 @@ def test_operating_points_are_chosen_stored_and_applied(demo: Path, evaluated: s
     assert stored is not None
     assert stored.points[-1].rule == "sensitivity ≥ 0.8"
     assert "Stored with the model" in [each.value for each in app.subheader]
-    assert "pictures that they were not chosen on" in texts(app)
+    assert "images that they were not chosen on" in texts(app)
     # On other pictures they are applied, and what they reach can be kept.
     evaluate(demo, limit=6)
     app = opened()
@@ -275,7 +275,7 @@ def test_the_report_has_units_numbers_and_intervals(evaluated: str) -> None:
     figures = [frame for frame in frames if "95 % interval" in frame.columns]
     assert {unit for frame in figures for unit in frame["Per"]} >= {"lesion", "image"}
     assert any("–" in text for frame in figures for text in frame["95 % interval"])
-    assert "chosen on these very pictures" in texts(app)
+    assert "chosen on these very images" in texts(app)
 
 
 def test_a_classifier_has_critical_errors_and_no_match_iou(demo: Path) -> None:
@@ -302,7 +302,7 @@ def test_undefined_figures_are_no_error(demo: Path, tmp_path: Path) -> None:
     evaluate(tmp_path / "healthy")
     app = opened()
     table = app.dataframe[0].value
-    assert "F1 is undefined: there is no truth to find" in list(table["Note"])
+    assert "F1 is undefined: there is no ground truth to find" in list(table["Note"])
     assert "undefined, n = 0" in list(table["Sensitivity per lesion"])
     app = tab(app, "Report")
     values = [

@@ -62,9 +62,9 @@ def test_a_study_is_positive_with_any_picture(images) -> None:
 def test_bad_input_is_said() -> None:
     with pytest.raises(ConfigError, match=r"study rule: expected one of max, .*, found mean"):
         study_scores(SCORES, GROUPS, "mean")
-    with pytest.raises(ValueError, match="image_scores: expected 6, one a picture, got 1"):
+    with pytest.raises(ValueError, match="image_scores: expected 6, one an image, got 1"):
         study_scores([0.5], GROUPS, "max")
-    with pytest.raises(ValueError, match="positive: expected 6, one a picture, got 1"):
+    with pytest.raises(ValueError, match="positive: expected 6, one an image, got 1"):
         study_positive([True], GROUPS)
     with pytest.raises(ValueError, match="expected 0 to 1 for noisy-or"):
         study_scores(np.array([2.0]), ["a"], "noisy-or")

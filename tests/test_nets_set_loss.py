@@ -296,10 +296,10 @@ ONE = torch.tensor([[0.5, 0.5, 0.1, 0.1]])
 @pytest.mark.parametrize(
     ("labels", "boxes", "message"),
     [
-        ([], [], "the same pictures, found 0 and 0"),
+        ([], [], "the same images, found 0 and 0"),
         ([torch.tensor([0])], [], "found 1 and 0"),
         ([torch.tensor([0, 1])], [ONE], r"found \(2,\) and \(1, 4\)"),
-        ([torch.tensor([3])], [ONE], r"picture 0: expected labels 0…2, found \[3\]"),
+        ([torch.tensor([3])], [ONE], r"image 0: expected labels 0…2, found \[3\]"),
         ([torch.tensor([-1])], [ONE], "expected labels"),
         ([torch.tensor([0])], [ONE * torch.tensor([1, 1, 0, 1])], "boxes with an area"),
         ([torch.tensor([0])], [ONE * torch.nan], "finite boxes"),

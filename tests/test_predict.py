@@ -101,7 +101,7 @@ def test_what_cannot_be_read_is_named_and_the_others_done(pictures: Path, tmp_pa
 
 
 def test_nothing_readable_leaves_no_file(tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_text("no picture")
+    (tmp_path / "a.png").write_text("no image")
     out = tmp_path / "p.json"
     assert run(tmp_path / "a.png", "--model", "fake", "--out", out).exit_code == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png"]

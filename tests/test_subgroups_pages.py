@@ -165,7 +165,7 @@ def test_an_address_names_attributes_and_what_is_none_is_dropped() -> None:
     checked(app.switch_page("pages/evaluate/errors.py").run())
     assert app.multiselect(key="attributes").value == ["view: lateral"]
     assert app.query_params["attributes"] == "view: lateral"
-    assert "**3 errors** in 2 of 4 pictures" in texts(app)
+    assert "**3 errors** in 2 of 4 images" in texts(app)
 
 
 def test_without_attributes_there_is_no_filter() -> None:

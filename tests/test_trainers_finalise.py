@@ -116,7 +116,7 @@ def test_the_card_has_what_the_predictions_come_to(demo: Path) -> None:
     points = {each.rule: each for each in measured.points if each.confidence is not None}
     assert card.operating_points == {rule: each.confidence for rule, each in points.items()}
     assert all(each.applied_to.endswith("split test") for each in points.values())
-    assert f"{len(samples)} pictures of 'test'" in card.note
+    assert f"{len(samples)} images of 'test'" in card.note
 
 
 def test_a_data_set_without_a_test_split_is_evaluated_on_validation(demo: Path) -> None:
@@ -226,7 +226,7 @@ def test_a_classifier_without_a_class_for_nothing_has_no_operating_points(
     assert tested.known.tolist() == [bool(len(dataset[each].truth)) for each in tested.sample_ids]
     judged = tested.judged()
     assert card.metrics["test accuracy"] == np.mean(judged.called == judged.image_classes)
-    assert f"{len(judged)} pictures of 'test'" in card.note
+    assert f"{len(judged)} images of 'test'" in card.note
 
 
 # ---- runs of before -----------------------------------------------------------------------------

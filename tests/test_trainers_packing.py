@@ -418,4 +418,4 @@ class TestSource:
 
 
 def _refuse(*_: object) -> None:
-    raise AssertionError("pictures are read although they are packed")
+    raise AssertionError("images are read although they are packed")

@@ -39,7 +39,7 @@ def test_both_phases_count(demo):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"valid_split": "valid"}, "annotated pictures in the split 'valid'"),
+        ({"valid_split": "valid"}, "annotated images in the split 'valid'"),
         ({"network.wings": 2}, "wings"),
         ({"monitor": "accuracy"}, "monitor: expected one of"),
         ({"start": "no-such-model"}, "no-such-model"),

@@ -59,7 +59,7 @@ def test_the_page_shows_what_it_finds(demo, monkeypatch):
     train_run(run)
     app = AppTest.from_file(str(APP), default_timeout=60).run()
     app.switch_page("pages/train/jobs.py").run()
-    next(each for each in app.button if each.label == "Read validation pictures").click().run()
+    next(each for each in app.button if each.label == "Read validation images").click().run()
     assert not app.exception
     assert not app.error
     assert any(" found, " in each.value for each in app.caption)

@@ -325,7 +325,7 @@ def test_no_room_for_a_single_picture_is_a_clear_error(
         raise RuntimeError("CUDA out of memory")
 
     monkeypatch.setattr("ultralytics.nn.tasks.DetectionModel.loss", fail)
-    with pytest.raises(TrainingError, match="memory: expected room for a picture of 96 pixels"):
+    with pytest.raises(TrainingError, match="memory: expected room for an image of 96 pixels"):
         train(config_of(data, DETECT), new_run(tmp_path / "run"))
 
 
@@ -412,7 +412,7 @@ def test_a_split_without_boxes_or_outlines_is_refused(tmp_path: Path) -> None:
         train(config_of(boxes, SEGMENT), new_run(tmp_path / "run"))
     for label in (boxes / "train" / "labels").iterdir():
         label.write_text("")
-    with pytest.raises(DatasetError, match="boxes in the pictures of the split 'train'"):
+    with pytest.raises(DatasetError, match="boxes in the images of the split 'train'"):
         train(config_of(boxes, DETECT), new_run(tmp_path / "other"))
 
 
@@ -426,7 +426,7 @@ def test_unknown_truth_is_left_out_and_counted_and_empty_is_kept(tmp_path: Path)
     folder = write_folder(config, open_dataset(data), "detect")
     assert folder.path != before.path
     assert len(folder.ids["train"]) == len(labels) - 1
-    assert folder.notes == ("train: 1 pictures of unknown truth are left out",)
+    assert folder.notes == ("train: 1 images of unknown ground truth are left out",)
     written = [path.read_text() for path in (folder.path / "train" / "labels").iterdir()]
     assert sum(not text for text in written) == len(empty) - 1
 

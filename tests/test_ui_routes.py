@@ -68,12 +68,12 @@ def test_the_same_reader_has_one_url_and_another_picture_another() -> None:
 
 def test_an_unreadable_picture_answers_with_its_sentence(client: TestClient) -> None:
     def read() -> np.ndarray:
-        raise PictureError("a.png", expected="a picture", found="noise")
+        raise PictureError("a.png", expected="an image", found="noise")
 
     broken = Sample(sample_id="b", group_id="g", height=2, width=2, read=read)
     answer = client.get(share_pixels(broken))
     assert answer.status_code == 422
-    assert answer.text == "a.png: expected a picture, found noise."
+    assert answer.text == "a.png: expected an image, found noise."
 
 
 def test_cases_are_json_and_equal_ones_share_a_url(client: TestClient) -> None:

@@ -41,7 +41,7 @@ def check_data(config: TrainConfig, dataset: Dataset) -> None:
             raise DatasetError(
                 dataset.path,
                 expected=f"boxes in the split {name!r}, which a detector {use}",
-                found=f"none in {counts[name].pictures} pictures",
+                found=f"none in {counts[name].pictures} images",
             )
 
 
@@ -89,10 +89,12 @@ def _check_split(dataset: Dataset, counts: Mapping[str, SplitCounts], name: str)
     if counts.get(name) is not None and counts[name].pictures > counts[name].unknown:
         return
     there = ", ".join(f"{split or 'none'} ({each.pictures})" for split, each in counts.items())
-    found = "only pictures of unknown truth in it" if name in counts else f"the splits: {there}"
+    found = (
+        "only images of unknown ground truth in it" if name in counts else f"the splits: {there}"
+    )
     raise DatasetError(
         dataset.path,
-        expected=f"annotated pictures in the split {name!r}",
+        expected=f"annotated images in the split {name!r}",
         found=found,
         advice="Name the splits (train_split, valid_split), or cut the data set by patient: "
         "python -m fracture_core convert SRC DST --to FORMAT --splits 70,15,15",

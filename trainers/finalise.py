@@ -57,7 +57,7 @@ def _scope(config: TrainConfig, dataset: Dataset, journal: Journal) -> Scope | N
     samples = chosen_samples(dataset, config, config.train_split)
     scope = scope_of_images([sample.attributes for sample in samples])
     if scope is None:
-        journal.note("the scope is not stated: not every picture tells its modality and body part")
+        journal.note("the scope is not stated: not every image tells its modality and body part")
     return scope
 
 
@@ -128,7 +128,7 @@ def _with_metrics(
             "operating_points": card_points(measured.points if measured else ()),
             "note": f"Trained by the recipe {config.recipe or 'of its own'}, seed {config.seed}; "
             f"operating points chosen on {config.valid_split!r}, figures from "
-            f"{len(judged)} pictures of {split!r}.",
+            f"{len(judged)} images of {split!r}.",
         }
     )
 

@@ -26,7 +26,7 @@ def label_map(dataset: Dataset, config: TrainConfig) -> Labelling:
             "classification.classify",
             expected="two classes or more to tell apart",
             found=f"only '{', '.join(classes)}'",
-            advice="With classify=findings pictures with a finding are told from those without.",
+            advice="With classify=findings images with a finding are told from those without.",
         )
     image_class = by_named_class(moved, UNKNOWN_CLASS)
     return _learned(classes, moved, image_class, classifies=is_classifier)

@@ -68,6 +68,6 @@ class RunningLosses:
             f"step {step + 1}",
             expected="a loss that is a number",
             found=f"{found} on the batch of {', '.join(names[:8])}{more}",
-            advice="Look at these pictures, or lower the learning rate; "
+            advice="Look at these images, or lower the learning rate; "
             "the last checkpoint is of before.",
         )

@@ -89,7 +89,7 @@ def _check_room(plan: Plan, folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if free < np.prod(plan.shape) + _SPARE_BYTES:
         needed = (np.prod(plan.shape) + _SPARE_BYTES) / 1e9
-        expected = f"{needed:,.1f} GB free for the pictures"
+        expected = f"{needed:,.1f} GB free for the images"
         raise _refused(expected, f"{free / 1e9:,.1f} GB free")
 
 
@@ -123,7 +123,7 @@ def _write_pixels(plan: Plan, reader: Reader, file: IO[bytes]) -> None:
 
     failed: list[tuple[str, BadInput]] = []
     row = 0
-    with tqdm(total=len(plan.samples), unit="picture", desc="packing", disable=None) as bar:
+    with tqdm(total=len(plan.samples), unit="image", desc="packing", disable=None) as bar:
         for block in reader.blocks(plan.samples, plan.resize):
             for each in block:
                 if isinstance(each, BadInput):

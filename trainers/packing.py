@@ -94,7 +94,7 @@ def _known(reader: Reader, ids: Sequence[str], labelling: Labelling) -> Sequence
     if not known:
         raise DatasetError(
             reader.dataset.name,
-            expected="pictures of which the truth is known",
+            expected="images of which the ground truth is known",
             found=f"none among {len(ids):,}",
         )
     return known

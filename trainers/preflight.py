@@ -98,15 +98,15 @@ def _about_data(config: TrainConfig, dataset: Dataset) -> list[Finding]:
     for name in (config.train_split, config.valid_split):
         split = counts[name]
         text = (
-            f"{name}: {split.pictures:,} pictures, {split.with_findings:,} with findings, "
+            f"{name}: {split.pictures:,} images, {split.with_findings:,} with findings, "
             f"{split.empty:,} without"
         )
         findings.append(_ok(f"{text}."))
         if split.unknown:
-            left_out = f"{name}: {split.unknown:,} pictures of unknown truth will be left out."
+            left_out = f"{name}: {split.unknown:,} images of unknown ground truth will be left out."
             findings.append(Finding(level="warning", text=left_out))
         if not isinstance(config, ClassifierConfig) and not split.empty:
-            text = f"{name}: every picture has a finding; false alarms cannot be measured on it."
+            text = f"{name}: every image has a finding; false alarms cannot be measured on it."
             findings.append(Finding(level="warning", text=text))
     if not counts.get(config.test_split):
         text = f"No split {config.test_split!r}: the final figures will be those of validation."

@@ -53,7 +53,7 @@ class Reader:
         more = f"; and {len(failed) - _NAMED:,} more" if len(failed) > _NAMED else ""
         raise DatasetError(
             self.dataset.name,
-            expected="pictures that can all be read",
+            expected="images that can all be read",
             found=f"{len(failed):,} that cannot ({named}{more})",
             advice="Repair them, or take them out of the data set.",
         )

@@ -145,7 +145,7 @@ RECIPES: dict[str, Recipe] = {
                     "min_delta": 1e-4,
                 },
             },
-            mended="Every picture of a batch is evaluated, not the first one only.",
+            mended="Every image of a batch is evaluated, not the first one only.",
         ),
         Recipe(
             name="r3-detr-scratch",
@@ -192,9 +192,9 @@ RECIPES: dict[str, Recipe] = {
         ),
         Recipe(
             name="r4-efficientnet-gate",
-            summary="EfficientNet-B4 with an attention gate, one class a picture (R4)",
+            summary="EfficientNet-B4 with an attention gate, one class an image (R4)",
             settings=_R4,
-            mended="The focal term is taken picture by picture; pictures without a label are left "
+            mended="The focal term is taken image by image; images without a label are left "
             "out and counted, never the first class.",
         ),
         Recipe(
@@ -204,7 +204,7 @@ RECIPES: dict[str, Recipe] = {
         ),
         Recipe(
             name="r5-resnet",
-            summary="ResNet from scratch, one class a picture (R5)",
+            summary="ResNet from scratch, one class an image (R5)",
             settings={
                 "family": "resnet",
                 "network": {"name": "resnet50"},

@@ -85,7 +85,7 @@ def _fit(
     valid = pack_split(dataset, config, config.valid_split, trainee.size_of)
     for packed, name in ((train, config.train_split), (valid, config.valid_split)):
         if packed.left_out:
-            journal.note(f"{name}: {packed.left_out} pictures of unknown truth are left out")
+            journal.note(f"{name}: {packed.left_out} images of unknown ground truth are left out")
     if isinstance(trainee, ClassifierTrainee):
         known = train.truth.image_classes
         if config.normals is not None:

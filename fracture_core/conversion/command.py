@@ -14,7 +14,7 @@ _SHOWN = 10
 
 def run(source: Path, destination: Path, options: Options, *, workers: int) -> int:
     """Convert and say what was done; 1 where a picture had to be left out, 130 if interrupted."""
-    with tqdm(total=0, unit="picture", disable=None, file=sys.stderr) as bar:
+    with tqdm(total=0, unit="image", disable=None, file=sys.stderr) as bar:
 
         def show(done: int, total: int) -> None:
             bar.total = total
@@ -36,7 +36,7 @@ def run(source: Path, destination: Path, options: Options, *, workers: int) -> i
         print(each.reason, file=sys.stderr)
     if len(made.left_out) > _SHOWN:
         print(f"… and {len(made.left_out) - _SHOWN:,} more.", file=sys.stderr)
-    print(f"{made.destination}: {made.pictures:,} pictures; {made.card.name} says what was done.")
+    print(f"{made.destination}: {made.pictures:,} images; {made.card.name} says what was done.")
     if made.left_out:
         print(f"{len(made.left_out):,} left out, listed there.")
     return int(bool(made.left_out))

@@ -89,7 +89,7 @@ def _make_plan(source: Source, writer: Writer, options: Options, tell: Tell) -> 
         )
     items, classes = writer.within(source.items, source.classes, options.drop)
     if not items:
-        raise DatasetError(source.path, expected="a picture to convert", found="none")
+        raise DatasetError(source.path, expected="an image to convert", found="none")
     named = list(name_items(items, writer))
     return _Plan(source=replace(source, items=named, classes=classes), writer=writer, told=told)
 
@@ -126,7 +126,7 @@ def _carry_out(
         if not written:
             raise DatasetError(
                 plan.source.path,
-                expected="at least one picture that can be read",
+                expected="at least one image that can be read",
                 found=left_out[0].reason.rstrip("."),
             )
         writer.finish(_rows(chunks, workspace), plan.source.classes, places)

@@ -47,7 +47,7 @@ def read_source(path: Path, options: Options, groups: Mapping[str, str] | None =
         items = _cut_anew(items, groups, options.shares, options.seed)
         notes.append(f"Splits were cut anew by group, seed {options.seed}.")
     if special := sum(item.opener.path.suffix.lower() not in {*_PLAIN, ".h5"} for item in items):
-        what = counted(special, "picture")
+        what = counted(special, "image")
         notes.append(f"Windows, pixel spacing and units of {what} in DICOM or TIFF are not kept.")
     return Source(
         path=dataset.path,
@@ -100,7 +100,7 @@ def _item(record: Record) -> Item:
         extent = (record.height, record.width)
         opener = replace(record, findings=None)
     else:
-        raise TypeError(f"record: expected a picture or a slice, got {type(record).__name__}")
+        raise TypeError(f"record: expected an image or a slice, got {type(record).__name__}")
     return Item(
         opener=opener,
         sample_id=record.sample_id,

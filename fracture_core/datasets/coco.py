@@ -50,9 +50,7 @@ def open_coco(path: Path) -> RecordedDataset:
     for file in files:
         _add_records(records, file, folders, numbers, tally)
     if not records:
-        raise DatasetError(
-            path, expected="the pictures it lists in its folder", found="none of them"
-        )
+        raise DatasetError(path, expected="the images it lists in its folder", found="none of them")
     names = tuple(classes.values())
     warn_of_doubts(records, names, tally)
     return RecordedDataset(
@@ -177,7 +175,7 @@ def _found_pictures(
         name = relative_name(picture.file_name, file.path)
         path = _find(name, places, folders)
         if path is None:
-            tally.add("Pictures listed but absent, left out", quoted(str(name)))
+            tally.add("Images listed but absent, left out", quoted(str(name)))
         elif path in found:
             tally.add("File names listed twice, annotations joined", quoted(str(name)))
             _join(found[path], picture)

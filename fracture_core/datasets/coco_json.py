@@ -230,7 +230,7 @@ def _add_object(
     image_id = entry.get("image_id")
     picture = pictures.get(image_id) if isinstance(image_id, int | str) else None
     if picture is None:
-        tally.add("Annotations of pictures the file does not list, left out", place)
+        tally.add("Annotations of images the file does not list, left out", place)
         return
     picture.had_objects = True
     if entry.get("iscrowd"):

@@ -10,7 +10,7 @@ from fracture_core.datasets.findings import Outline
 from fracture_core.datasets.tally import quoted
 from fracture_core.errors import DatasetError
 
-_FORM = "a segmentation of polygons [x1, y1, x2, y2, …] or run lengths that fill the picture"
+_FORM = "a segmentation of polygons [x1, y1, x2, y2, …] or run lengths that fill the image"
 
 
 def read_outline(value: object, place: str, size: tuple[int, int] | None) -> Outline | None:

@@ -51,7 +51,7 @@ def open_still(path: Path, name: str) -> Picture:
     """A picture of one frame; raises PictureError, DatasetError for a stack."""
     picture = open_picture(path, name)
     if picture.frames != 1:
-        raise DatasetError(name, expected="a picture of one frame", found=f"{picture.frames}")
+        raise DatasetError(name, expected="an image of one frame", found=f"{picture.frames}")
     return picture
 
 

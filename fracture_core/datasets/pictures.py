@@ -67,7 +67,7 @@ class PictureRecord:
                 self.sample_id,
                 expected=f"{self.size[1]} × {self.size[0]} pixels, as its annotation says",
                 found=f"{width} × {height}",
-                advice="The annotation is of another version of this picture.",
+                advice="The annotation is of another version of this image.",
             )
 
 

@@ -25,7 +25,7 @@ from fracture_core.errors import DatasetError, PictureError
 
 ANNOTATIONS, PICTURES, LISTS = "Annotations", "JPEGImages", "ImageSets/Main"
 _MAX_LIST_BYTES = 64 * 2**20
-_NO_SIZE = "Pictures of a size that is neither told nor readable, truth unknown"
+_NO_SIZE = "Images of a size that is neither told nor readable, ground truth unknown"
 
 
 def voc_root(path: Path) -> Path:
@@ -84,7 +84,7 @@ def _refuse_nothing(
     path: Path, records: Mapping[str, PictureRecord], classes: Sequence[str]
 ) -> None:
     if not records:
-        raise DatasetError(path, expected=f"pictures in {PICTURES}", found="none")
+        raise DatasetError(path, expected=f"images in {PICTURES}", found="none")
     if not classes:
         raise DatasetError(path, expected=f"an object with a name in {ANNOTATIONS}", found="none")
 
@@ -112,7 +112,7 @@ def _splits(pictures: Mapping[str, Path], folders: Folders, tally: Tally) -> dic
     for name, split in found.items():
         for stem in _lines(lists[name], folders):
             if stem not in pictures:
-                tally.add("Pictures listed but absent, left out", quoted(stem))
+                tally.add("Images listed but absent, left out", quoted(stem))
             elif splits.setdefault(stem, split) != split:
                 sample_id = folders.relative(pictures[stem])
                 tally.add(doubts.IN_TWO_SPLITS, sample_id, sample_id)
@@ -155,7 +155,7 @@ def _annotations(
         if stem in pictures and stem not in found:
             found[stem] = file
         else:
-            tally.add("Label files without a picture", name)
+            tally.add("Label files without an image", name)
     return found
 
 

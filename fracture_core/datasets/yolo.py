@@ -44,7 +44,7 @@ def open_yolo(path: Path) -> RecordedDataset:
     records = _read_records(folders, places, data, tally)
     if not records:
         raise DatasetError(
-            path, expected="pictures in 'images', label files in 'labels'", found="no picture"
+            path, expected="images in 'images', label files in 'labels'", found="no image"
         )
     classes = data.classes if data else _numbered_classes(records)
     if data is None:
@@ -92,14 +92,14 @@ def _read_records(
                 continue
             sample_id = folders.relative(path)
             if not sample_id.isprintable():
-                tally.add("Pictures with names that cannot be shown, left out", quoted(sample_id))
+                tally.add("Images with names that cannot be shown, left out", quoted(sample_id))
                 continue
             label_path = _label_folder(path.parent, folders.root) / f"{path.stem}.txt"
             if sample_id in records:
                 tally.add(doubts.IN_TWO_SPLITS, sample_id, sample_id)
                 continue
             if label_path in used:
-                tally.add("Label files of two pictures", folders.relative(label_path))
+                tally.add("Label files of two images", folders.relative(label_path))
             used.add(label_path)
             record = _record(path, label_path, split, folders, data, tally)
             records[record.sample_id] = record
@@ -154,7 +154,7 @@ def _read_label(
 def _count_orphans(folders: Folders, place: Path, used: set[Path], tally: Tally) -> None:
     for path in folders.walk(_label_folder(place, folders.root)):
         if path.suffix == ".txt" and path not in used:
-            tally.add("Label files without a picture", folders.relative(path))
+            tally.add("Label files without an image", folders.relative(path))
 
 
 def _numbered_classes(records: Mapping[str, PictureRecord]) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from fracture_core.demo.samples import CT_SCALE, synthetic_uid
 from fracture_core.types import Sample
 
 _DATE, _TIME = "20000101", "120000"
-_COMMENT = "Synthetic picture, no patient. Research use only."
+_COMMENT = "Synthetic image, no patient. Research use only."
 
 
 def write(samples: Iterable[Sample], folder: Path) -> None:

@@ -79,7 +79,7 @@ def _with_study(samples: Iterator[Sample], seed: int) -> Iterator[Sample]:
 def _shown(samples: Iterable[Sample], format: str, count: int) -> Iterable[Sample]:  # noqa: A002
     total = count * SLICES if format == "hdf5" else count + SLICES * (format == "dicom")
     # disable=None: a bar on a terminal, silence elsewhere.
-    return tqdm(samples, total=total, unit="picture", disable=None, file=sys.stderr)
+    return tqdm(samples, total=total, unit="image", disable=None, file=sys.stderr)
 
 
 def _write_whole(folder: Path, write: Callable[[Path], None]) -> Path:

@@ -144,7 +144,7 @@ def from_arrays(path: Path, arrays: Mapping[str, Array], count: int) -> tuple[At
     counts, codes = arrays["attribute_value_counts"].astype(np.int64), arrays["attribute_codes"]
     fits = len(counts) == len(names) and (counts >= 0).all() and counts.sum() == len(values)
     if not fits or codes.shape != (len(names), count):
-        expected = f"attributes of {count} pictures"
+        expected = f"attributes of {count} images"
         raise ConfigError(path, expected=expected, found=f"codes of shape {codes.shape}")
     if (codes < -1).any() or (codes >= counts[:, None]).any():
         raise ConfigError(path, expected="codes of attributes below their number", found="others")

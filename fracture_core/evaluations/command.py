@@ -163,7 +163,7 @@ def _print_points(measured: Measurements, wishes: Wishes) -> None:
 
 
 def _predict(run: RunFolder) -> Evaluation | None:
-    with tqdm(unit="picture", disable=None) as bar, stop_on_signal() as stop:
+    with tqdm(unit="image", disable=None) as bar, stop_on_signal() as stop:
 
         def show(done: int, of: int) -> None:
             bar.total = of

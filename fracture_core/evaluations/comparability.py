@@ -33,14 +33,14 @@ def refusal(first: Evaluation, other: Evaluation) -> str:
     title = other.about.title
     if first.sample_ids != other.sample_ids:
         return (
-            f"{title} answered to {len(other):,} other pictures; the first to {len(first):,}: "
+            f"{title} answered to {len(other):,} other images; the first to {len(first):,}: "
             "evaluate both on the same."
         )
     both_boxes = "classify" not in (first.about.task, other.about.task)
     if both_boxes and not _same_boxes(first.truths, other.truths):
-        return f"{title} was held against other boxes of truth; evaluate both again."
+        return f"{title} was held against other boxes of ground truth; evaluate both again."
     if not np.array_equal(first.positive, other.positive):
-        return f"{title} was held against another truth of the pictures; evaluate both again."
+        return f"{title} was held against another ground truth of the images; evaluate both again."
     return ""
 
 

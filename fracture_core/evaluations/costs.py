@@ -193,7 +193,7 @@ HEADINGS = (
     "y1 px",
     "x2 px",
     "y2 px",
-    "whole picture",
+    "whole image",
     "cost",
     "confidence",
     "NMS IoU",

@@ -26,7 +26,7 @@ BINS = 10
 GRID = 200
 _OF_HITS, _OF_WRONG, _OF_PICTURES = 260, 260, 60
 MISSED, SPURIOUS = "missed", "spurious"
-WITH_TRUTH, WITHOUT_TRUTH = "with a truth", "without a truth"
+POSITIVE, NEGATIVE = "positive", "negative"
 SHOWN, NOT_SHOWN = "finding shown", "none shown"
 
 
@@ -341,7 +341,7 @@ def _images_sheet(positive: Bools, scores: Float64s, knots: Float64s) -> Sheet:
     return Sheet(
         name="images",
         unit="image",
-        rows=(WITH_TRUTH, WITHOUT_TRUTH),
+        rows=(POSITIVE, NEGATIVE),
         columns=(SHOWN, NOT_SHOWN),
         cells=np.arange(4),
         counts=np.stack([hits, ill - hits, alarms, healthy - alarms], axis=1),

@@ -18,12 +18,14 @@ from fracture_core.metrics.columns import Bools, Float64s
 from fracture_core.metrics.pairs import box_pairs
 from fracture_core.types import Int64s, Unit
 
-DisputeKind = Literal["only A hits", "only B hits", "only A is spurious", "only B is spurious"]
+DisputeKind = Literal[
+    "only A hits", "only B hits", "only A has a false positive", "only B has a false positive"
+]
 DISPUTES: tuple[DisputeKind, ...] = (
     "only A hits",
     "only B hits",
-    "only A is spurious",
-    "only B is spurious",
+    "only A has a false positive",
+    "only B has a false positive",
 )
 
 
@@ -61,11 +63,11 @@ def disputes(
     return {
         "only A hits": judge(first, second, confidences, hits=True, kind="only A hits"),
         "only B hits": judge(second, first, confidences[::-1], hits=True, kind="only B hits"),
-        "only A is spurious": judge(
-            first, second, confidences, hits=False, kind="only A is spurious"
+        "only A has a false positive": judge(
+            first, second, confidences, hits=False, kind="only A has a false positive"
         ),
-        "only B is spurious": judge(
-            second, first, confidences[::-1], hits=False, kind="only B is spurious"
+        "only B has a false positive": judge(
+            second, first, confidences[::-1], hits=False, kind="only B has a false positive"
         ),
     }
 

@@ -94,10 +94,10 @@ class Evaluation:
         for name in ("raw", "truths"):
             if getattr(self, name).image_count != count:
                 found = getattr(self, name).image_count
-                raise ValueError(f"{name}: expected {count} pictures, got {found}")
+                raise ValueError(f"{name}: expected {count} images, got {found}")
         for each in self.attributes:
             if len(each) != count:
-                raise ValueError(f"{each.name}: expected {count} pictures, got {len(each)}")
+                raise ValueError(f"{each.name}: expected {count} images, got {len(each)}")
         kinds = self.truth_kinds
         if kinds is not None and len(kinds) != len(self.truths):
             raise ValueError(f"truth_kinds: expected {len(self.truths)}, got {len(kinds)}")

@@ -154,8 +154,8 @@ def load_evaluation(folder: Path) -> Evaluation:
     answers = read_answers(folder / ANSWERS, truths.sizes_px)
     found = (len(answers), len(answers.raw))
     if found != (done.pictures, done.boxes):
-        expected = f"answers to {done.pictures} pictures with {done.boxes} boxes"
-        said = f"{found[0]} pictures with {found[1]} boxes"
+        expected = f"answers to {done.pictures} images with {done.boxes} boxes"
+        said = f"{found[0]} images with {found[1]} boxes"
         raise ConfigError(folder, expected=expected, found=said, advice="Evaluate again.")
     judged = pick_truths(truths, answers.positions)
     classes = len(done.about.classes)

@@ -138,7 +138,7 @@ def _refuse_others(measured: Measurements, evaluation: Evaluation) -> None:
     if stamped in (about.data_stamp, about.data_name) and about.split == measured.split:
         raise ConfigError(
             "operating points",
-            expected="pictures that they were not chosen on",
+            expected="images that they were not chosen on",
             found=f"the same, {about.data_name}, split {about.split}",
             advice="Choose on validation, apply on test.",
         )

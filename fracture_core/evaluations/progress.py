@@ -25,7 +25,7 @@ class ProgressLines:
     def __enter__(self) -> Self:
         """What was written before says nothing of the pace from here on."""
         if self._done:
-            self._write({"kind": "note", "text": f"resumed after {self._done} pictures"})
+            self._write({"kind": "note", "text": f"resumed after {self._done} images"})
         self.say(self._done)
         return self
 

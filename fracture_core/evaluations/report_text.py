@@ -36,13 +36,13 @@ def as_text(report: Report) -> str:
 def _head(report: Report) -> str:
     about = report.about
     one_class = ", every class counts as one" if about.one_class else ""
-    judged = f"{report.pictures:,} pictures in {report.studies:,} studies"
+    judged = f"{report.pictures:,} images in {report.studies:,} studies"
     if about.task != "classify":
         judged += f", {report.lesions:,} lesions"
     lines = [
         f"{about.title} on {about.data_name}, split {about.split}{one_class}",
-        f"{judged}; {report.positives:,} pictures with something to find",
-        f"Overlap merge (NMS IoU) {report.nms_iou:g}, match IoU {report.match_iou:g}, "
+        f"{judged}; {report.positives:,} images with something to find",
+        f"NMS IoU {report.nms_iou:g}, match IoU {report.match_iou:g}, "
         f"studies by {report.study_rule}; intervals 95 %",
         f"{1000 * report.seconds_an_image:.0f} ms an image",
     ]

@@ -86,7 +86,7 @@ def _points(
         return ()
     about = draft.evaluation.about
     draft.notes.append(
-        "The operating points were chosen on these very pictures, which flatters them; "
+        "The operating points were chosen on these very images, which flatters them; "
         "choose on validation and report on test."
     )
     return tuple(
@@ -107,7 +107,7 @@ def _finished(evaluation: Evaluation, draft: Draft) -> Report:
             draft.notes.append(f"No operating point for {point.rule}: {point.reason}.")
     if len(judged) < len(evaluation):
         left_out = len(evaluation) - len(judged)
-        draft.notes.append(f"{left_out:,} pictures of unknown truth are left out.")
+        draft.notes.append(f"{left_out:,} images of unknown ground truth are left out.")
     return Report(
         about=evaluation.about,
         nms_iou=config.nms_iou,

@@ -30,7 +30,7 @@ CALIBRATION, CRITICAL = "Calibration", "Critical errors"
 AVERAGES = ("AP", "AP50", "AP75")
 """Those of COCO's figures that have intervals."""
 MISSED, SPURIOUS = "missed", "spurious"
-_COCO_RULE = "all candidates, IoU .50:.95, at most 100 a class and picture"
+_COCO_RULE = "all candidates, IoU .50:.95, at most 100 a class and image"
 COCO_NAMES = {
     "ap": "AP",
     "ap50": "AP50",
@@ -58,7 +58,7 @@ def report_boxes(draft: Draft, scored: Scored | None) -> None:
         if masked:
             _report_coco(draft, MASKS, coco.evaluate_masks(found, truths, count))
         else:
-            draft.notes.append("No figures of masks: the truth has none.")
+            draft.notes.append("No figures of masks: the ground truth has none.")
     if scored is None:
         return
     for rule, confidence in draft.met_points:

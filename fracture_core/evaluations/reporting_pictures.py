@@ -87,11 +87,11 @@ def _wholes(draft: Draft) -> list[_Wholes]:
         unit="image",
         scores=scores,
         positive=evaluation.positive,
-        rule="the picture's own score" if classifies else "the score of its best candidate",
+        rule="the image's own score" if classifies else "the score of its best candidate",
     )
     groups = evaluation.group_ids
     if len(set(groups)) == len(groups):
-        note = "Each study is one picture: its figures are those per image."
+        note = "Each study is one image: its figures are those per image."
         if note not in draft.notes:
             draft.notes.append(note)
         return [images]
@@ -100,7 +100,7 @@ def _wholes(draft: Draft) -> list[_Wholes]:
         unit="study",
         scores=by_study.scores,
         positive=study_positive(evaluation.positive, groups),
-        rule=f"{rule} of the scores of its pictures",
+        rule=f"{rule} of the scores of its images",
     )
     return [images, studies]
 

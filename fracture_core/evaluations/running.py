@@ -159,7 +159,7 @@ def ids_of(dataset: Dataset, config: EvaluateConfig) -> tuple[str, ...]:
             dataset.name,
             expected=f"a split ({', '.join([*known, ALL])})",
             found=repr(config.split),
-            advice=f"'{ALL}' is every picture." if not known else "",
+            advice=f"'{ALL}' is every image." if not known else "",
         )
     if config.limit is None or config.limit >= len(ids):
         return tuple(ids)
@@ -424,16 +424,16 @@ def _complete(
 def _no_truth(dataset: Dataset, config: EvaluateConfig) -> ConfigError:
     return ConfigError(
         f"{dataset.name}, split {config.split!r}",
-        expected="a truth to hold the answers against",
-        found="pictures that nothing is known of",
-        advice="Evaluate on annotated pictures.",
+        expected="a ground truth to compare with",
+        found="images that nothing is known of",
+        advice="Evaluate on annotated images.",
     )
 
 
 def _none_readable(name: str, unreadable: Sequence[Unreadable]) -> ConfigError:
     return ConfigError(
         name,
-        expected="pictures that can be read",
+        expected="images that can be read",
         found=f"none of {len(unreadable)}",
         advice=unreadable[0].sentence if unreadable else "",
     )

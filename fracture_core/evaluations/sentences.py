@@ -24,7 +24,7 @@ def sentence_of_score(measured: Measurements, score: float) -> str:
         return f"What a score of {score:.2f} is worth was not measured."
     one, many, right = ("box", "Boxes", "were right")
     if measured.unit == "image":
-        one, many, right = ("picture", "Pictures", "had a finding")
+        one, many, right = ("image", "Images", "had a finding")
     scored, where = f"scored {found.low:.1f}–{found.high:.1f} by this model", _split(measured)
     if not found.total:
         return f"No {one} was {scored} on {where}: what that is worth is not known."

@@ -194,7 +194,7 @@ def read_truths(path: Path, *, kinds: int = 0) -> Truths:
     count = len(arrays["id_lengths"])
     _require(path, arrays, count, ("counts", "group_lengths", "known", "image_classes"))
     if arrays["sizes_px"].shape != (count, 2) or (arrays["sizes_px"] < 1).any():
-        raise ConfigError(path, expected=f"the sizes of {count} pictures", found="others")
+        raise ConfigError(path, expected=f"the sizes of {count} images", found="others")
     if (arrays["image_classes"] < -1).any():
         raise ConfigError(path, expected="classes from 0, or −1", found="others")
     sizes_px = arrays["sizes_px"].astype(np.int64)
@@ -218,7 +218,7 @@ def _spacing(path: Path, arrays: dict[str, Array], count: int) -> Float64s:
         return np.full((count, 2), np.nan)
     spacing: Float64s = arrays["spacing_mm"].astype(np.float64)
     if spacing.shape != (count, 2) or (spacing <= 0).any():
-        raise ConfigError(path, expected=f"the spacing of {count} pictures", found="others")
+        raise ConfigError(path, expected=f"the spacing of {count} images", found="others")
     return spacing
 
 
@@ -344,7 +344,7 @@ def _as_masks(
         raise ConfigError(path, expected=expected, found=found)
     pixels = np.prod(sizes_px, axis=1)[image]
     if not are_sound(arrays["masks"], lengths.astype(np.int64), pixels):
-        raise ConfigError(path, expected="masks that fill their pictures", found="other codes")
+        raise ConfigError(path, expected="masks that fill their images", found="other codes")
     starts, stops = (ends - lengths).tolist(), ends.tolist()
     heights, widths = sizes_px[image].T.tolist()
     return tuple(

@@ -72,7 +72,7 @@ def _copies(subject: Subject, progress: Progress) -> Iterator[Fault]:
         {each: records[each].split for each in seen},
         {each: records[each].group_id for each in seen} if is_stack else None,
         progress=lambda share: progress(
-            _READING_SHARE + left * share, "Comparing pictures with each other"
+            _READING_SHARE + left * share, "Comparing images with each other"
         ),
     )
     yield from check_duplicates(subject, find_equal(seen), alike)

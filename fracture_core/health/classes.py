@@ -21,10 +21,10 @@ def check_classes(subject: Subject) -> Iterator[Fault]:
         yield Fault(
             check="class-healthy",
             severity=Severity.WARNING,
-            title="A class that marks healthy pictures with a box",
+            title="A class that marks healthy images with a box",
             meaning="A detector learns to find healthy bone: its boxes count as findings, and a "
-            "picture without a fracture is not empty.",
-            advice="Leave the class out for detection; keep it for a classifier of whole pictures.",
+            "image without a fracture is not empty.",
+            advice="Leave the class out for detection; keep it for a classifier of whole images.",
             places=subject.places(found),
         )
     if found := subject.doubts(doubts.SAME_NAME):

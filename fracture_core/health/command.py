@@ -44,7 +44,7 @@ def run(
 def as_text(report: HealthReport) -> str:
     """The report for people: a paragraph a fault, its first places below it."""
     splits = ", ".join(f"{split or 'no split'} {count:,}" for split, count in report.splits.items())
-    lines = [f"{report.name}: {counted(report.pictures, 'picture')} ({splits}), {report.format}."]
+    lines = [f"{report.name}: {counted(report.pictures, 'image')} ({splits}), {report.format}."]
     for fault in report.faults:
         lines += ["", *_paragraph(fault)]
     if not report.faults:
@@ -54,7 +54,7 @@ def as_text(report: HealthReport) -> str:
 
 def said_of_copy(made: Converted) -> str:
     """What was written, in a sentence or two."""
-    words = f"{made.destination}: {counted(made.pictures, 'picture')}; {made.card.name} says how."
+    words = f"{made.destination}: {counted(made.pictures, 'image')}; {made.card.name} says how."
     if made.left_out:
         words += f" Left out, as they cannot be read: {len(made.left_out):,}, listed there."
     return words
@@ -86,7 +86,7 @@ def _write(path: Path | None, text: str) -> None:
 
 
 def _repaired(dataset: RecordedDataset, report: HealthReport, repair: Repair) -> Converted:
-    with tqdm(total=0, unit="picture", disable=None, file=sys.stderr) as bar:
+    with tqdm(total=0, unit="image", disable=None, file=sys.stderr) as bar:
 
         def show(done: int, total: int) -> None:
             bar.total = total

@@ -7,7 +7,7 @@ from fracture_core.health.subject import Subject
 from fracture_core.health.twins import Twins
 
 _LEAK = "What is measured on one split was learnt on the other: its figures are too good."
-_RECUT = "Cut the splits anew by group, so that all copies of a picture are in one."
+_RECUT = "Cut the splits anew by group, so that all copies of an image are in one."
 
 
 def check_duplicates(
@@ -21,7 +21,7 @@ def check_duplicates(
             subject,
             "duplicates-across",
             Severity.ERROR,
-            "The same picture in two splits",
+            "The same image in two splits",
             _LEAK,
             _RECUT,
             across,
@@ -31,8 +31,8 @@ def check_duplicates(
             subject,
             "duplicates-within",
             Severity.WARNING,
-            "The same picture twice in a split",
-            "It counts twice, and two truths of one picture may contradict each other.",
+            "The same image twice in a split",
+            "It counts twice, and two ground-truth boxes of one image may contradict each other.",
             "Keep one of them.",
             within,
         )
@@ -47,8 +47,8 @@ def _alike(subject: Subject, alike: Sequence[Twins]) -> Iterator[Fault]:
             subject,
             "look-alikes-across",
             Severity.ERROR,
-            "Altered copies of a picture in two splits",
-            f"Flipped, turned or relit, they are one picture. {_LEAK}",
+            "Altered copies of an image in two splits",
+            f"Flipped, turned or relit, they are one image. {_LEAK}",
             _RECUT,
             across,
         )
@@ -58,7 +58,7 @@ def _alike(subject: Subject, alike: Sequence[Twins]) -> Iterator[Fault]:
             "look-alikes-within",
             Severity.NOTE,
             "Altered copies within a split",
-            "Augmented before it was split: fewer pictures than it seems, and intervals that count "
+            "Augmented before it was split: fewer images than it seems, and intervals that count "
             "each copy are too narrow.",
             "In train they do no harm; in validation and test keep one of each.",
             within,

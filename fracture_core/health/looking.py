@@ -50,7 +50,7 @@ def look_through(dataset: RecordedDataset, progress: Progress) -> Looks:
     seen: dict[str, Look] = {}
     unreadable: dict[str, str] = {}
     for done, (sample_id, record) in enumerate(dataset.records.items()):
-        progress(done / len(dataset.records), f"Picture {done + 1:,} of {len(dataset.records):,}")
+        progress(done / len(dataset.records), f"Image {done + 1:,} of {len(dataset.records):,}")
         try:
             seen[sample_id] = look_at(record.sample().shown())
         except BadInput as error:

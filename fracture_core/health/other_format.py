@@ -22,7 +22,7 @@ def check_other_format(subject: Subject) -> Iterator[Fault]:
             check="labels-emptied",
             severity=Severity.ERROR,
             title=f"Emptied, but {other.format.upper()} has boxes",
-            meaning="They say that nothing is there while the same picture has boxes in another "
+            meaning="They say that nothing is there while the same image has boxes in another "
             "format of this folder: a model learns to miss them, and right findings count as "
             "spurious.",
             advice=f"Restore their boxes, or open {other.path.name} in place of this format.",
@@ -34,8 +34,8 @@ def check_other_format(subject: Subject) -> Iterator[Fault]:
             check="labels-emptied-beside",
             severity=Severity.NOTE,
             title=f"Emptied in {other.format.upper()}, which lies beside",
-            meaning="The truth read here has their boxes, but a tool that reads the other format "
-            "sees pictures without findings.",
+            meaning="The ground truth read here has their boxes, but a tool that reads the other "
+            "format sees images without findings.",
             advice="Restore their boxes there, or delete that format.",
             places=backwards,
         )

@@ -31,7 +31,7 @@ def check_small_objects(subject: Subject) -> Iterator[Fault]:
             title=f"Objects under {limits.least_px:g} px at an input of {limits.input_size:,} px",
             meaning="At this size the model hardly gets a pixel of them: they will be missed, and "
             "train it on nothing.",
-            advice="Choose a larger input size, or cut the pictures to the region in question.",
+            advice="Choose a larger input size, or cut the images to the region in question.",
             places=tuple(places),
         )
 

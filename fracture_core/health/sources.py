@@ -66,9 +66,9 @@ def check_sources(subject: Subject) -> Iterator[Fault]:
         yield Fault(
             check="listed-twice",
             severity=Severity.ERROR,
-            title="Pictures listed twice",
+            title="Images listed twice",
             meaning="One file is named by two splits or annotation files; here it counts for the "
-            "first, but other tools train and measure on the same picture.",
+            "first, but other tools train and measure on the same image.",
             advice="Take it out of one of them.",
             places=subject.places(found),
         )

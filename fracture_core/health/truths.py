@@ -17,7 +17,7 @@ def check_truths(subject: Subject) -> Iterator[Fault]:
             check="labels-unreadable",
             severity=Severity.ERROR,
             title="Labels that cannot be read",
-            meaning="The truth of their pictures is unknown: they neither train nor count.",
+            meaning="The ground truth of their images is unknown: they neither train nor count.",
             advice="Put the lines right that are named.",
             places=subject.places(found),
         )
@@ -28,7 +28,7 @@ def check_truths(subject: Subject) -> Iterator[Fault]:
             severity=Severity.WARNING,
             title="Labels that contradict their boxes",
             meaning="A slice is called healthy but has a box, or fractured without one; boxes are "
-            "kept, and without one the truth is unknown.",
+            "kept, and without one the ground truth is unknown.",
             advice="Look at the slices and decide.",
             places=subject.places(found),
         )
@@ -48,9 +48,9 @@ def _missing(subject: Subject) -> Iterator[Fault]:
         yield Fault(
             check="labels-missing",
             severity=Severity.WARNING,
-            title="Pictures without labels",
-            meaning="Without a label the truth is unknown, not empty: such pictures neither train "
-            f"nor count. Annotated, and nothing there: {empty:,} others.",
+            title="Images without labels",
+            meaning="Without a label the ground truth is unknown, not empty: such images neither "
+            f"train nor count. Annotated, and nothing there: {empty:,} others.",
             advice="Annotate them; where nothing is there, write an empty label file.",
             places=tuple(missing),
         )
@@ -75,4 +75,4 @@ def _bare_splits(subject: Subject) -> Iterator[Fault]:
 
 def _words(split: str, counts: SplitCounts) -> str:
     name = split or "no split"
-    return f"{name}: {counts.pictures:,} pictures, {counts.unknown:,} of unknown truth"
+    return f"{name}: {counts.pictures:,} images, {counts.unknown:,} of unknown ground truth"

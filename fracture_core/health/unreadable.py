@@ -18,8 +18,8 @@ def check_unreadable(subject: Subject) -> Iterator[Fault]:
         yield Fault(
             check="unreadable",
             severity=Severity.ERROR,
-            title="Pictures that cannot be read",
-            meaning="A training stops at them, or counts fewer pictures than there are.",
+            title="Images that cannot be read",
+            meaning="A training stops at them, or counts fewer images than there are.",
             advice="Fetch the files anew; a repaired copy leaves them out.",
             places=(*unread, *left_out),
         )

@@ -151,9 +151,9 @@ def burned_in_warning(header: Header) -> str:
     if flag == "NO":
         return ""
     if flag == "YES":
-        return "The file says that text is burned into the picture: it may name the patient."
+        return "The file says that text is burned into the image: it may name the patient."
     said = "is absent" if not header.text("BurnedInAnnotation") else "is neither YES nor NO"
-    return f"Text may be burned into the picture (BurnedInAnnotation {said}): look before sharing."
+    return f"Text may be burned into the image (BurnedInAnnotation {said}): look before sharing."
 
 
 def deidentify(dataset: Dataset, *, pixels_are_clean: bool = False) -> Dataset:

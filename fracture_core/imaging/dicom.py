@@ -119,14 +119,14 @@ def _lossy(tags: dict[str, str]) -> str:
     if tags.get("LossyImageCompression") != "01":
         return ""
     ratio = tags.get("LossyImageCompressionRatio", "")
-    return "The picture was compressed with loss" + (f" (ratio {ratio})." if ratio else ".")
+    return "The image was compressed with loss" + (f" (ratio {ratio})." if ratio else ".")
 
 
 def _about_pixels(heard: Sequence[str]) -> tuple[str, ...]:
     # pydicom's other warnings are about the wording of headers, and repeat their values.
     kinds = {
-        "The file ends early: what follows the picture is missing.": "End of file",
-        "The pixel data hold more than the picture: the rest was left out.": "excess padding",
+        "The file ends early: what follows the image is missing.": "End of file",
+        "The pixel data hold more than the image: the rest was left out.": "excess padding",
         "The pixel data hold more frames than the header tells: they were left out.": "more frames",
     }
     return tuple(told for told, sign in kinds.items() if any(sign in said for said in heard))

@@ -86,7 +86,7 @@ def decode(header: Header, name: str) -> Stored:
     shape = _shape(header, name)
     bits = _bits(header, name)
     if photometric not in GREY + COLOUR:
-        refuse(name, "a grey or colour picture", f"PhotometricInterpretation {photometric[:16]!r}")
+        refuse(name, "a grey or colour image", f"PhotometricInterpretation {photometric[:16]!r}")
     check_frames(header, name, shape)
     grey, differs = _decoded(header.dataset, photometric, bits, name)
     if grey.size != np.prod(shape):
@@ -127,12 +127,12 @@ def _check_kind(header: Header, name: str) -> None:
     uid = header.text("SOPClassUID") or str(meta.get("MediaStorageSOPClassUID", ""))
     kind = _sop_class(uid)
     if kind.startswith(NOT_PICTURES):
-        refuse(name, "a DICOM file with a picture in it", kind, "Choose an image series.")
+        refuse(name, "a DICOM file with an image in it", kind, "Choose an image series.")
     if any(keyword in header.dataset for keyword in PIXEL_DATA):
         return
     if "Image Storage" in kind or "Rows" in header.dataset:
         refuse(name, "pixel data", f"none in {kind}: the file is cut short or a header", ANEW)
-    refuse(name, "a DICOM file with a picture in it", kind, "Choose an image series.")
+    refuse(name, "a DICOM file with an image in it", kind, "Choose an image series.")
 
 
 def _sop_class(uid: str) -> str:
@@ -148,7 +148,7 @@ def _shape(header: Header, name: str) -> tuple[int, int, int]:
     frames = 1 if frames is None else frames
     size = f"{rows} rows × {columns} columns × {frames} frames"
     if min(rows, columns, frames) < 1:
-        refuse(name, "a picture with at least one pixel", size)
+        refuse(name, "an image with at least one pixel", size)
     limit = settings().max_pixels
     if rows * columns * frames > limit:
         advice = "Raise FRACTURE_MAX_PIXELS if the file is to be trusted."

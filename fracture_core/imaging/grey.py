@@ -48,7 +48,7 @@ def to_grey(header: Header, stored: Stored, notes: list[str]) -> Grey:
 
 def _of_colour(stored: Stored, notes: list[str]) -> Grey:
     if stored.was_coloured:
-        notes.append("The picture is in colour and is shown as grey (luma).")
+        notes.append("The image is in colour and is shown as grey (luma).")
     pixels = modality.narrow(stored.numbers.astype(np.uint16), stored.bits)
     bits = max(stored.bits, int(pixels.max()).bit_length())
     return Grey(pixels=pixels, bits=bits, scale=ValueScale(), windows=(voi.of_bits(bits),))

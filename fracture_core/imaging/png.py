@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
-MORE = "What follows the end of the picture in the file was left out."
-NO_END = "The file ends early: what follows the picture is missing."
+MORE = "What follows the end of the image in the file was left out."
+NO_END = "The file ends early: what follows the image is missing."
 
 _CRC_BYTES = 4
 

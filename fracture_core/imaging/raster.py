@@ -94,7 +94,7 @@ def _pages(data: bytes, name: str) -> tuple[list[Page], list[str]]:
         raise
     except Image.DecompressionBombError as error:
         # Pillow's own limit, about 179 million pixels, comes before any decoding too.
-        _refuse(name, "a picture of a size that can be handled", str(error).partition(",")[0])
+        _refuse(name, "an image of a size that can be handled", str(error).partition(",")[0])
     # Pillow's plug-ins raise nearly anything on damaged files; nothing of ours runs in there.
     except Exception as error:
         raise PictureError(
@@ -124,7 +124,7 @@ def _read_pages(image: Image.Image, data: bytes, name: str) -> tuple[list[Page],
         left += not alike
     notes = [f"{left} pages of another size or kind than the first were left out."] if left else []
     if not several and getattr(image, "n_frames", 1) > 1:
-        notes.append("Only the first picture of an animation is shown.")
+        notes.append("Only the first image of an animation is shown.")
     return kept, notes
 
 
@@ -147,9 +147,7 @@ def _page(image: Image.Image, name: str) -> Page:
             numbers = np.uint16(65_535) - numbers
         return Page(numbers=numbers, mode="I;16", notes=())
     rgb = np.array(upright.convert("RGB"))
-    notes = (
-        ["The picture is in colour and is shown as grey (luma)."] if luma.is_coloured(rgb) else []
-    )
+    notes = ["The image is in colour and is shown as grey (luma)."] if luma.is_coloured(rgb) else []
     if ";16" in raw_mode:
         notes.append(
             "Its 16 bits a channel were reduced to 8: save it as 16 bit grey to keep them."

@@ -43,7 +43,7 @@ class PictureProgress:
 
     @property
     def words(self) -> str:
-        return f"{self.done:,} of {self.of:,} pictures"
+        return f"{self.done:,} of {self.of:,} images"
 
 
 def read_progress(run: RunFolder) -> Progress | PictureProgress | None:

@@ -15,7 +15,7 @@ from fracture_core.metrics.columns import Bools, Float64s
 from fracture_core.metrics.pairs import Pairs, rank_within
 from fracture_core.types import Int64s
 
-Tie = Literal["first truth", "last truth"]
+Tie = Literal["first ground truth", "last ground truth"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +75,7 @@ def _by_preference(pairs: Pairs, dense: Int64s, tie: Tie) -> Int64s:
     order = np.arange(len(dense))
     several = np.flatnonzero((np.bincount(dense) > 1)[dense])
     truth = pairs.truth[several]
-    place = truth if tie == "first truth" else -truth
+    place = truth if tie == "first ground truth" else -truth
     order[several] = several[np.lexsort((place, -pairs.iou[several], dense[several]))]
     return order
 

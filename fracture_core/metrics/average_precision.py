@@ -41,7 +41,7 @@ class AveragePrecision:
         counted = found.rows(rank_within(group) < MOST_FOUND[-1])
         pairs = box_pairs(counted, truths, MATCH_IOUS[0])
         none = np.zeros(len(truths), dtype=np.bool_)
-        held = Assigner(pairs, "last truth").assign(MATCH_IOUS, len(truths), none, none)
+        held = Assigner(pairs, "last ground truth").assign(MATCH_IOUS, len(truths), none, none)
         labels = np.unique(truths.labels).tolist()
         return cls(classes=tuple(_ranking(counted, truths, held, label) for label in labels))
 

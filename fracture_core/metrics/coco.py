@@ -88,7 +88,7 @@ def _checked(found: Pictures, truths: Pictures, class_count: int) -> tuple[Colum
 def _figures(
     found: Columns, truths: Columns, pairs: Pairs, found_px: Float64s, class_count: int
 ) -> CocoFigures:
-    assigner = Assigner(pairs, "last truth")
+    assigner = Assigner(pairs, "last ground truth")
     orders = [_falling(found, label) for label in range(class_count)]
     group, _ = group_keys(found, truths, class_aware=True)
     ranks, truth_px = rank_within(group), truths.areas()

@@ -44,7 +44,7 @@ class Columns:
         if count and not (self.image[0] >= 0 and self.image[-1] < self.image_count):
             raise ValueError(f"image: expected positions from 0 to {self.image_count - 1}")
         if (steps < 0).any() or ((steps == 0) & (np.diff(self.scores) > 0)).any():
-            raise ValueError("rows: expected picture by picture, scores falling within each")
+            raise ValueError("rows: expected image by image, scores falling within each")
 
     def __len__(self) -> int:
         return len(self.image)
@@ -117,7 +117,7 @@ def pair_up(found: Pictures, truths: Pictures, *, crowds: bool = False) -> tuple
     both = _columns(found), _columns(truths)
     if both[0].image_count != both[1].image_count:
         counts = f"{both[0].image_count} and {both[1].image_count}"
-        raise ValueError(f"found and truths: expected as many pictures, got {counts}")
+        raise ValueError(f"found and ground-truth boxes: expected as many images, got {counts}")
     if both[1].crowd.any() and not crowds:
         raise ValueError(f"truths: expected no crowds, got {both[1].crowd.sum()}")
     return both

@@ -78,6 +78,6 @@ def _matches(
     """(H,) rows of the found boxes that match, rising, and the truth each takes."""
     pairs = box_pairs(found, truths, match_iou, class_aware=class_aware)
     none = np.zeros(len(truths), dtype=np.bool_)
-    held = Assigner(pairs, "first truth").assign([match_iou], len(truths), none, none)
+    held = Assigner(pairs, "first ground truth").assign([match_iou], len(truths), none, none)
     hit = np.flatnonzero(held.truth_of[:, 0] >= 0)
     return held.found[hit], held.truth_of[hit, 0]

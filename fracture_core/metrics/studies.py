@@ -75,4 +75,4 @@ def _numbered(groups: Sequence[str]) -> tuple[tuple[str, ...], Int64s]:
 
 def _require_length(name: str, got: int, groups: Sequence[str]) -> None:
     if got != len(groups):
-        raise ValueError(f"{name}: expected {len(groups)}, one a picture, got {got}")
+        raise ValueError(f"{name}: expected {len(groups)}, one an image, got {got}")

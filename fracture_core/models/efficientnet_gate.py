@@ -111,7 +111,7 @@ class EfficientNetGateModel(Classifier):
             features = self._network.features(self._pixels([self._prepare(sample)]))
             cells = self._network.classify(features).gate[0]
         values = gradcam.over_picture(cells, sample.height, sample.width)
-        return Heatmap.of(values, "Attention gate", "the whole picture")
+        return Heatmap.of(values, "Attention gate", "the whole image")
 
     @property
     def _architecture(self) -> EfficientNetGateArchitecture:

@@ -36,8 +36,8 @@ CARD = ModelCard(
     training_licence="none",
     scope=SYNTHETIC,
     note=(
-        "Not a model: it invents findings from the pixels and, where the truth is known, "
-        "from the truth. It is here to try the workbench without weights."
+        "Not a model: it invents findings from the pixels and, where the ground truth is known, "
+        "from the ground truth. It is here to try the workbench without weights."
     ),
 )
 _MOST_CANDIDATES = 200

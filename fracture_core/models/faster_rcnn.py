@@ -92,7 +92,7 @@ class FasterRcnnModel(Detector[_Prepared, list[Candidates]]):
             "training_licence": "none",
         }
         if weights:
-            licence = "annotations CC BY 4.0, pictures under Flickr's terms"
+            licence = "annotations CC BY 4.0, images under Flickr's terms"
             facts = {"training_data": "COCO train2017", "training_licence": licence}
         return cls.load(card.model_copy(update=facts), Path())
 

@@ -115,5 +115,5 @@ def _check_fits_imagenet(in_channels: int, width: int) -> None:
             "backbone",
             expected="3 channels and width 64, as ImageNet weights have",
             found=f"{in_channels} channels and width {width}",
-            advice="Repeat a grey picture three times, or leave the weights out.",
+            advice="Repeat a grey image three times, or leave the weights out.",
         )

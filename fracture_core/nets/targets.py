@@ -34,7 +34,7 @@ def pad_targets(
     """
     if len(labels) != len(boxes_cxcywh) or not labels:
         found = f"{len(labels)} and {len(boxes_cxcywh)}"
-        raise ValueError(f"expected labels and boxes of the same pictures, found {found}")
+        raise ValueError(f"expected labels and boxes of the same images, found {found}")
     for picture, (classes, boxes) in enumerate(zip(labels, boxes_cxcywh, strict=True)):
         _check(picture, classes, boxes, class_count)
     # A batch without objects gets one empty column: nothing indexes into an empty dimension.
@@ -52,9 +52,9 @@ def pad_targets(
 def _check(picture: int, labels: Tensor, boxes_cxcywh: Tensor, class_count: int) -> None:
     if labels.dim() != 1 or boxes_cxcywh.shape != (len(labels), 4):
         shapes = f"{tuple(labels.shape)} and {tuple(boxes_cxcywh.shape)}"
-        raise ValueError(f"picture {picture}: expected shapes (n,) and (n, 4), found {shapes}")
+        raise ValueError(f"image {picture}: expected shapes (n,) and (n, 4), found {shapes}")
     if ((labels < 0) | (labels >= class_count)).any():
         found = labels.tolist()
-        raise ValueError(f"picture {picture}: expected labels 0…{class_count - 1}, found {found}")
+        raise ValueError(f"image {picture}: expected labels 0…{class_count - 1}, found {found}")
     if not (boxes_cxcywh.isfinite().all() and (boxes_cxcywh[:, 2:] > 0).all()):
-        raise ValueError(f"picture {picture}: expected finite boxes with an area, found others")
+        raise ValueError(f"image {picture}: expected finite boxes with an area, found others")

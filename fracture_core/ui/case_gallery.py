@@ -34,11 +34,11 @@ _TAGS = {
     "candidate": "best",
 }
 LEGEND = (
-    ("truth", "GT", "truth, found: thin double line"),
-    ("missed", "GT missed", "truth, missed: ticks at the corners"),
-    ("true positive", "TP", "finding matched with a truth"),
-    ("false positive", "FP", "spurious finding"),
-    ("duplicate", "dup", "finding on a truth already found: dashed"),
+    ("truth", "GT", "ground truth, found: thin double line"),
+    ("missed", "GT missed", "ground truth, missed: ticks at the corners"),
+    ("true positive", "TP", "finding matched with a ground-truth box"),
+    ("false positive", "FP", "false positive"),
+    ("duplicate", "dup", "finding on a ground-truth box already found: dashed"),
     ("candidate", "best", "best candidate below the confidence: dotted"),
 )
 _STYLE = """<style>
@@ -116,7 +116,7 @@ def gallery_dataset(path: str) -> "Dataset | None":
     try:
         return opened_dataset(path)
     except WorkbenchError as error:
-        st.warning(f"Without pictures: {literal(str(error))}", icon=":material/folder_off:")
+        st.warning(f"Without images: {literal(str(error))}", icon=":material/folder_off:")
         return None
 
 

@@ -18,10 +18,10 @@ _COUNT, _ACROSS, _SIDE_PX = 8, 4, 360
 def show_checkpoint(run: RunFolder) -> None:
     """Asked for by a button: a network is built for it."""
     confidence = st.slider("Confidence", 0.05, 0.95, 0.5, 0.05, key=f"shown-{run.name}")
-    if st.button("Read validation pictures", icon=":material/radiology:", key=f"read-{run.name}"):
+    if st.button("Read validation images", icon=":material/radiology:", key=f"read-{run.name}"):
         st.session_state[f"read-at-{run.name}"] = _stamp(run)
     if st.session_state.get(f"read-at-{run.name}") is None:
-        st.caption("The best checkpoint so far reads pictures that it was not trained on.")
+        st.caption("The best checkpoint so far reads images that it was not trained on.")
         return
     try:
         samples, found = _read(str(run.path), st.session_state[f"read-at-{run.name}"])
@@ -32,7 +32,7 @@ def show_checkpoint(run: RunFolder) -> None:
     for place, (sample, shown) in enumerate(zip(samples, found, strict=True)):
         with columns[place % _ACROSS]:
             _show(sample, shown.above(confidence))
-    st.caption("Blue: truth. Green: found and true. Orange: spurious.")
+    st.caption("Blue: ground truth. Green: found and true. Orange: false positive.")
 
 
 @st.cache_data(max_entries=8, show_spinner="The checkpoint is reading…")

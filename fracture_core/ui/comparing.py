@@ -139,7 +139,7 @@ def _warnings(n: int, cards: Sequence[ModelCard], case: Case, is_a: IsA) -> tupl
         f"model {LETTERS[k]}": card.classes
         for k, card in enumerate(cards)
         if k != n and card.task != "classify"
-    } | {"the truth": case.classes}
+    } | {"the ground truth": case.classes}
     share = {name: bring_together(own, each, is_a=is_a).share for name, each in others.items()}
     strangers = [name for name, known in share.items() if not known]
     met = bring_together(own, *(others[name] for name in others if share[name]), is_a=is_a)

@@ -21,7 +21,7 @@ def offer_conversion(dataset: "Dataset") -> None:
     with st.form("convert", border=False):
         target, size, seed = st.columns(3)
         to = target.selectbox("To", list(titles), format_func=titles.__getitem__)
-        side = size.number_input("Longer side, px", 0, 8192, 0, help="0 keeps the pictures' size.")
+        side = size.number_input("Longer side, px", 0, 8192, 0, help="0 keeps the images' size.")
         number = seed.number_input("Seed of the splits", 0, value=0)
         folder = st.text_input("New folder", placeholder="/path/to/new/folder")
         shares = st.text_input(
@@ -86,8 +86,8 @@ def _convert(
         bar.empty()
     for sentence in told:
         st.caption(literal(sentence))
-    st.success(f"{made.pictures:,} pictures in {literal(str(made.destination))}")
+    st.success(f"{made.pictures:,} images in {literal(str(made.destination))}")
     for each in made.left_out[:5]:
         st.warning(literal(each.reason))
     if len(made.left_out) > 5:
-        st.warning(f"{len(made.left_out):,} pictures left out in all; {made.card.name} lists them.")
+        st.warning(f"{len(made.left_out):,} images left out in all; {made.card.name} lists them.")

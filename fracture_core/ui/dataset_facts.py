@@ -29,7 +29,7 @@ def show_counts(dataset: "Dataset") -> None:
     pictures = [
         {
             "Split": splits[split],
-            "Pictures": each.pictures,
+            "Images": each.pictures,
             "With findings": each.with_findings,
             "Without": each.empty,
             "Unknown": each.unknown,
@@ -91,7 +91,7 @@ def show_gallery(dataset: "Dataset", path: str) -> None:
         pages = max(1, -(-len(found) // _A_PAGE))
         page = st.number_input(f"Page of {pages:,}", 1, pages, 1, width=140)
     if not found:
-        st.info("No picture of this kind in this split.")
+        st.info("No image of this kind in this split.")
         return
     columns = st.columns(_ACROSS)
     for place, sample_id in enumerate(found[(page - 1) * _A_PAGE : page * _A_PAGE]):

@@ -43,17 +43,17 @@ CONFIDENCE = "confidence"
 ALL_CLASSES = "all classes"
 COST_WORDS = {
     "missed": "Missed finding",
-    "spurious": "Spurious finding",
+    "spurious": "False positive",
     "wrong_class": "Wrong class",
     "wrong_place": "Wrong place",
     "wrong_class_and_place": "Wrong class and place",
     "duplicate": "Duplicate",
-    "whole_picture": "Whole picture wrong: factor",
+    "whole_picture": "Whole image wrong: factor",
     "critical": "Critical pair: factor",
 }
 _TITLES = (
     "Missed finding",
-    "Spurious finding",
+    "False positive",
     "Wrong class",
     "Wrong place",
     "Wrong class and place",
@@ -61,7 +61,7 @@ _TITLES = (
 )
 _COST_HELP = (
     "A missed finding costs more the further its best candidate lies below the confidence, any "
-    "other error the higher its score: up to twice this number. A picture that is wrong as a whole "
+    "other error the higher its score: up to twice this number. An image that is wrong as a whole "
     "counts by its factor on top."
 )
 
@@ -224,7 +224,7 @@ def choose_errors(errors: CaseErrors, dataset: "Dataset | None") -> CaseErrors:
         selection_mode="multi",
         format_func=words,
         key="kinds",
-        help="None chosen: all of them. A truth that a finding of the wrong class or place points "
+        help="None chosen: all of them. A lesion that a finding of the wrong class or place points "
         "at is listed once, with that finding.",
     )
     # Streamlit's own binding would put the counts into the address.
@@ -236,7 +236,7 @@ def choose_errors(errors: CaseErrors, dataset: "Dataset | None") -> CaseErrors:
         order = st.selectbox("Order", ORDERS, key="order", bind="query-params", width=130)
         whole = int(errors.whole_picture.sum())
         whole_only = st.toggle(
-            f"Only pictures wrong as a whole ({whole:,})",
+            f"Only images wrong as a whole ({whole:,})",
             key="whole",
             bind="query-params",
             help="Something to find and nothing shown, or nothing to find and something shown.",
@@ -308,7 +308,7 @@ def say_counts(errors: CaseErrors) -> None:
     """How many, in how many pictures, and which truths are counted with a finding."""
     pictures = len(np.unique(errors.image))
     total = len(errors.evaluation)
-    st.markdown(f"**{len(errors):,} errors** in {pictures:,} of {total:,} pictures")
+    st.markdown(f"**{len(errors):,} errors** in {pictures:,} of {total:,} images")
 
 
 def entry_of(errors: CaseErrors, place: int, dataset: "Dataset | None") -> Entry:
@@ -363,7 +363,7 @@ def _why(errors: CaseErrors, place: int) -> str:
     whole = ""
     if errors.whole_picture[place] and errors.row[place] >= 0:
         missed = errors.kind[place] == MISSED
-        whole = "nothing shown in this picture · " if missed else "picture without a truth · "
+        whole = "nothing shown in this image · " if missed else "negative image · "
     return f"{whole}cost {errors.cost[place]:.3g}"
 
 

@@ -191,7 +191,7 @@ def _show_one(listed: Listed) -> None:
             return
         done, of = _progress(job.run)
         if job.state in (State.RUNNING, State.STOPPING) and of:
-            st.progress(done / of, f"{done:,} of {of:,} pictures")
+            st.progress(done / of, f"{done:,} of {of:,} images")
         detail = f" · {literal(job.detail)}" if job.detail else ""
         st.caption(f"{ICONS[job.state]} {job.state}{detail}")
         if job.state is State.FAILED:

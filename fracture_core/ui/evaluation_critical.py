@@ -29,7 +29,7 @@ def show_critical(evaluation: Evaluation) -> None:
         return
     st.caption(
         "Each row names a true class that must not be read as another. Rows can be added, changed "
-        "and deleted; a picture counts with its highest-scored class."
+        "and deleted; an image counts with its highest-scored class."
     )
     pairs = _choose_pairs(classes)
     called = np.argmax(judged.class_scores, axis=1).astype(np.int64)
@@ -80,7 +80,7 @@ def _row(error: CriticalError) -> dict[str, str]:
     return {
         TRUE: true,
         READ: read,
-        "Pictures": f"{error.share.count:,}",
+        "Images": f"{error.share.count:,}",
         f"Share of the {TRUE.lower()} (per image)": share_text(error.share),
     }
 

@@ -134,8 +134,8 @@ def _show_cell(
     found = _cases(evaluation, sheet, str(listed.folder), stamp_of(listed), config, cell)
     at = "" if cell.sheet == "classes" else f" at confidence ≥ {cell.confidence:.3f}"
     truth, shown = literal(sheet.rows[cell.row]), literal(sheet.columns[cell.column])
-    count = f"{len(found):,} {'picture' if len(found) == 1 else 'pictures'}"
-    st.markdown(f"**{count}** · truth **{truth}**, found **{shown}**{at}")
+    count = f"{len(found):,} {'image' if len(found) == 1 else 'images'}"
+    st.markdown(f"**{count}** · ground truth **{truth}**, found **{shown}**{at}")
     found = choose_images(evaluation.attributes, evaluation.sample_ids, found)
     dataset = gallery_dataset(evaluation.about.data)
     with st.container(key="cell-cases"):

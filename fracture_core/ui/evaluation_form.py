@@ -44,7 +44,7 @@ def new_evaluation_form(messages: DeltaGenerator) -> None:
     is_a = choose_is_a(_card_for(card, dataset).classes, dataset.classes)
     one_class = _choose_one_class(card, dataset, is_a)
     limit = st.number_input(
-        "At most so many pictures",
+        "At most so many images",
         1,
         max(1, pictures),
         None,
@@ -163,7 +163,7 @@ def _choose_one_class(card: ModelCard, dataset: "Dataset", is_a: IsA) -> bool:
     one_class = st.toggle(
         "Every class counts as one",
         key=ONE_CLASS,
-        help="Any finding of the model may match any truth, whatever both are called.",
+        help="Any finding of the model may match any ground-truth box, whatever both are called.",
     )
     if only_way and one_class:
         st.caption("Switched on: model and data set have no class name in common.")
@@ -176,7 +176,7 @@ def _problem(card: ModelCard, dataset: "Dataset", split: str, one_class: bool, i
     if refused := _refusal(card, dataset, is_a, one_class=one_class):
         return refused
     if _nothing_known(dataset, str(dataset.path), split):
-        return f"{dataset.name}, {split}: no picture has a known truth to hold the answers against."
+        return f"{dataset.name}, {split}: no image has a ground truth to compare predictions with."
     return ""
 
 

@@ -196,7 +196,7 @@ def _show_stored(stored: Measurements, evaluation: Evaluation) -> None:
     if st.button(
         "Store what they reach here",
         icon=":material/save:",
-        help="The points stay; these figures, of pictures they were not chosen on, are kept "
+        help="The points stay; these figures, of images they were not chosen on, are kept "
         "beside them.",
     ):
         _store(applied, about.title)

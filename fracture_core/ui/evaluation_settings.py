@@ -11,8 +11,8 @@ NMS_HELP = (
     "on the model's raw boxes, before anything is counted."
 )
 MATCH_HELP = (
-    "A finding is right where it overlaps a truth at least this much, the best scored first, one "
-    "finding to one truth. It acts on counting alone."
+    "A finding is right where it overlaps a lesion at least this much, the best scored first, one "
+    "finding to one lesion. It acts on counting alone."
 )
 
 
@@ -22,7 +22,7 @@ def choose_match_config(evaluation: Evaluation) -> MatchConfig:
     if about.task == "classify":
         return MatchConfig(study_rule=_choose_study_rule(evaluation))
     nms_iou = st.number_input(
-        "Overlap merge (NMS IoU)",
+        "NMS IoU",
         0.0,
         1.0,
         0.5,
@@ -52,7 +52,7 @@ def choose_match_config(evaluation: Evaluation) -> MatchConfig:
             key="same_class",
             bind="query-params",
             persist_state="session",
-            help="Off: a finding may match a truth of any class. The confusion matrix never asks.",
+            help="Off: a finding may match a lesion of any class. The confusion matrix never asks.",
         )
     return MatchConfig(
         nms_iou=float(nms_iou or 0.0),
@@ -69,7 +69,7 @@ def rule_of(config: MatchConfig, about: About) -> str:
     merged = f"merged above an NMS IoU of {config.nms_iou:g}" if about.needs_nms else "not merged"
     same = "of the same class " if config.class_aware and len(about.classes) > 1 else ""
     return (
-        f"Findings are {merged}; one is right where its IoU with a truth {same}is "
+        f"Findings are {merged}; one is right where its IoU with a ground-truth box {same}is "
         f"≥ {config.match_iou:g}, greedily by score, one to one."
     )
 

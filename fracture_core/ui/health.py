@@ -38,7 +38,7 @@ def show_health(dataset: "Dataset", path: str) -> None:
         st.error(literal(run.error), icon=":material/error:")
     if run.report is None:
         st.caption(
-            "Reads every picture and label, compares all pictures with each other, and lists what "
+            "Reads every image and label, compares all images with each other, and lists what "
             "would mislead a training or an evaluation. Nothing is changed."
         )
         return
@@ -75,13 +75,13 @@ def _watch(run: HealthRun) -> None:
 def _say_outcome(report: HealthReport) -> None:
     if not report.faults:
         st.success(
-            f"{report.pictures:,} pictures: nothing found that would mislead a training or an "
+            f"{report.pictures:,} images: nothing found that would mislead a training or an "
             "evaluation.",
             icon=":material/check_circle:",
         )
         return
     kinds = " · ".join(counted(report.count(each), each.value) for each in Severity)
-    pictures = counted(report.pictures, "picture")
+    pictures = counted(report.pictures, "image")
     st.markdown(f"**{kinds}** in {pictures}, checked in {report.seconds:.0f} s")
 
 

@@ -66,7 +66,7 @@ def _amount(fault: Fault) -> str:
     if not any(place.sample_id for place in fault.places):
         return counted(count, "entry", "entries")
     pictures = len({place.sample_id for place in fault.places})
-    found = counted(pictures, "picture")
+    found = counted(pictures, "image")
     return found if pictures == count else f"{found}, {counted(count, 'place')}"
 
 

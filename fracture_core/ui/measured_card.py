@@ -42,7 +42,7 @@ def _how(measured: Measurements) -> str:
     if measured.unit == "image":
         return f"{where}, by image scores. 95 % intervals in brackets."
     classes = ", all classes taken as one" if measured.one_class else ""
-    merging = f"overlap merge {measured.nms_iou:g}, match IoU {measured.match_iou:g}"
+    merging = f"NMS IoU {measured.nms_iou:g}, match IoU {measured.match_iou:g}"
     return f"{where}, at {merging}{classes}. 95 % intervals in brackets."
 
 
@@ -85,7 +85,7 @@ def _limits(measured: Measurements) -> Iterator[str]:
 
 
 def _reliability(measured: Measurements) -> list[_Row]:
-    things = "Pictures" if measured.unit == "image" else "Boxes"
+    things = "Images" if measured.unit == "image" else "Boxes"
     right = "Had a finding" if measured.unit == "image" else "Were right"
     return [
         {

@@ -59,7 +59,7 @@ def _facts(card: ModelCard, *, measured: bool) -> dict[str, str]:
         "Id": card.model_id,
         f"Classes ({len(card.classes)})": classes,
         "Input": f"{card.input_size} px",
-        "Overlap merge": "needed (NMS)" if card.needs_nms else "not needed",
+        "NMS": "needed" if card.needs_nms else "not needed",
         "Training data": f"{card.training_data} (licence: {card.training_licence})",
         "Scope": scope_words(card.scope),
         "Metrics": _figures(card.metrics),
@@ -96,7 +96,7 @@ def _speed(card: ModelCard) -> None:
                 return
         _speeds()[card.model_id, card.weights_sha256] = known
     if known is not None:
-        figure = f"{known.seconds * 1_000:,.0f} ms a picture"
+        figure = f"{known.seconds * 1_000:,.0f} ms an image"
         st.caption(f"{figure}, median of {known.repeats} after a first one, {known.device}")
 
 

@@ -77,7 +77,7 @@ def choose_evaluations(messages: DeltaGenerator) -> list[Listed]:
         max_selections=MOST,
         persist_state="session",
         placeholder="Choose two to four",
-        help="Of the same pictures; the first decides which.",
+        help="Of the same images; the first decides which.",
     )
     if st.query_params.get_all(KEY) != chosen:
         st.query_params[KEY] = chosen
@@ -195,9 +195,7 @@ def drawn_at(model: ComparedModel, threshold: Threshold) -> Drawn:
 def choose_set_match_config(listed: Sequence[Listed]) -> MatchConfig:
     """Overlaps and classes for all models alike."""
     classes = {name for each in listed if each.about for name in each.about.classes}
-    nms_iou = st.number_input(
-        "Overlap merge (NMS IoU)", 0.0, 1.0, 0.5, 0.05, key="set_nms", help=NMS_HELP
-    )
+    nms_iou = st.number_input("NMS IoU", 0.0, 1.0, 0.5, 0.05, key="set_nms", help=NMS_HELP)
     match_iou = st.number_input("Match IoU", 0.05, 1.0, 0.5, 0.05, key="set_match", help=MATCH_HELP)
     same_class = True
     if len(classes) > 1:
@@ -205,7 +203,7 @@ def choose_set_match_config(listed: Sequence[Listed]) -> MatchConfig:
             "Only the same class matches",
             True,
             key="set_same_class",
-            help="Off: a finding may match a truth of any class.",
+            help="Off: a finding may match a lesion of any class.",
         )
     rule = st.selectbox(
         "Score of a study",

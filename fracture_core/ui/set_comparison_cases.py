@@ -59,7 +59,7 @@ def show_disagreements(
         return
     st.caption(
         "The most disputed first: how far the one is above its own confidence and the other below "
-        "its own, each as a share of what is possible, summed over the places of a picture."
+        "its own, each as a share of what is possible, summed over the places of an image."
     )
     show_legend()
     dataset = gallery_dataset(first.matched.evaluation.about.data)

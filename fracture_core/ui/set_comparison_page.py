@@ -33,14 +33,14 @@ def compare_over_set(sidebar: DeltaGenerator) -> None:
         models = judge_all(listed, config, messages)
     if len(listed) < FEWEST or len(models) < FEWEST:
         st.info(
-            "A comparison needs two to four finished evaluations of the same pictures: choose them "
+            "A comparison needs two to four finished evaluations of the same images: choose them "
             "at the left, or evaluate another model.",
             icon=":material/compare:",
         )
         st.page_link(METRICS_PAGE, label="Evaluate a model", icon=":material/monitoring:")
         return
     if not len(models[0].matched.evaluation):
-        st.info("No truth is known of this split, so nothing can be compared.")
+        st.info("No ground truth is known of this split, so nothing can be compared.")
         return
     with sidebar:
         reference = _choose_reference(models)
@@ -73,7 +73,9 @@ def _results(models: list[ComparedModel], reference: int) -> None:
     count = len(models[0].matched.evaluation)
     counted = ", every class as one" if about.one_class else ""
     st.caption(
-        literal(f"{about.data_name}, split {about.split}, {count:,} pictures with truth{counted}.")
+        literal(
+            f"{about.data_name}, split {about.split}, {count:,} images with ground truth{counted}."
+        )
     )
     for model in models:
         show_banner(model.matched.evaluation.about, f"{model.title}: ")

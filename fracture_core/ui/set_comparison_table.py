@@ -41,7 +41,7 @@ def show_models(models: Sequence[ComparedModel], thresholds: Sequence[Threshold]
                 "Model": each.title,
                 "Family": about.family,
                 "Confidence": _confidence(threshold),
-                "Median time, ms/picture": UNDEFINED if isnan(speed) else f"{speed:,.0f}",
+                "Median time, ms/image": UNDEFINED if isnan(speed) else f"{speed:,.0f}",
                 "Size, MB": f"{size / 1e6:.1f}" if size else UNDEFINED,
             }
         )

@@ -82,7 +82,7 @@ def _demo() -> Case:
 
 def _upload(messages: DeltaGenerator) -> Case | None:
     files = st.file_uploader(
-        "Pictures or DICOM",
+        "Images or DICOM",
         accept_multiple_files=True,
         key="files",
         on_change=_forget_upload,
@@ -98,7 +98,7 @@ def _upload(messages: DeltaGenerator) -> Case | None:
     if not opened.pictures:
         return None
     pictures = dict(zip(_unique([p.name for p in opened.pictures]), opened.pictures, strict=True))
-    return Case.of_picture(pictures[_choose_title("Picture", list(pictures), key="picture")])
+    return Case.of_picture(pictures[_choose_title("Image", list(pictures), key="picture")])
 
 
 def _forget_upload() -> None:
@@ -183,5 +183,5 @@ def _choose_title(label: str, titles: list[str], *, key: str, bound: bool = Fals
         key=key,
         bind="query-params" if bound else None,
         persist_state="session",
-        help="N and P over the picture go to the next and the previous one.",
+        help="N and P over the image go to the next and the previous one.",
     )

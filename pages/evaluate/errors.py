@@ -37,7 +37,7 @@ except WorkbenchError as error:
     messages.error(literal(str(error)), icon=":material/broken_image:")
     st.stop()
 if not len(evaluation):
-    st.info("No truth is known of this split, so nothing can be called wrong.")
+    st.info("No ground truth is known of this split, so nothing can be called wrong.")
     st.stop()
 
 with st.sidebar:

@@ -92,7 +92,7 @@ def _one_case() -> None:
                 on_click=_show_scratch_beside_tuned,
                 icon=":material/compare:",
                 width="stretch",
-                help="The first of each in the library, with the truth beside them.",
+                help="The first of each in the library, with the ground truth beside them.",
             )
             if missing := _MISSING.take():
                 st.info(literal(missing), icon=":material/inventory_2:")

@@ -20,7 +20,7 @@ st.caption(literal(dataset.found))
 show_warnings(dataset.warnings, messages)
 show_counts(dataset)
 show_attributes(dataset)
-pictures, health, convert = st.tabs(["Pictures", "Health", "Convert"])
+pictures, health, convert = st.tabs(["Images", "Health", "Convert"])
 with pictures:
     show_gallery(dataset, st.session_state.path)
 with health:

@@ -52,7 +52,7 @@ def show(polls: bool, seen: list[list[jobs.Job]]) -> None:
     offer_actions(job)
     show_result(job)
     runs = [by_name[each].run for each in (name, *compared)]
-    curves, log, pictures = st.tabs(["Curves", "Log", "Pictures"])
+    curves, log, pictures = st.tabs(["Curves", "Log", "Images"])
     with curves:
         curve_chart(panels_of(runs), key="curves")
     with log:

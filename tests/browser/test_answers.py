@@ -154,7 +154,9 @@ def test_another_model_opens_at_its_own_point_unless_the_reader_chose(
 def test_kinds_of_the_truth_match_the_class_that_they_count_as(show: Opener) -> None:
     viewer = show("kinds")
     assert viewer.root.get_by_label("same class").is_checked()
-    assert viewer.account.startswith("3 findings at or above confidence 0.50: 1 matches the truth")
+    assert viewer.account.startswith(
+        "3 findings at or above confidence 0.50: 1 matches the ground truth"
+    )
     assert [row[1] for row in viewer.rows] == ["fracture", "fracture", "fracture", "elbow positive"]
     viewer.type_number("confidence", "0.3")
-    assert viewer.account.endswith("no truth missed.")
+    assert viewer.account.endswith("no ground truth missed.")

@@ -44,7 +44,7 @@ def marks(viewer: ViewerPage) -> list[dict[str, dict]]:
 def test_places_are_marked_listed_and_told(show: Opener) -> None:
     viewer = show()
     assert viewer.account == (
-        "3 places: 1 found by all, 2 by some. Truth: 1 of 2 found by all, 0 missed by all."
+        "3 places: 1 found by all, 2 by some. Ground truth: 1 of 2 found by all, 0 missed by all."
     )
     assert viewer.rows == [
         ["1", "fracture", "0.90", "0.70", "0.85", "GT1", "all"],
@@ -151,17 +151,17 @@ def test_truth_stands_beside_and_can_be_hidden(show: Opener) -> None:
     viewer.over_picture()
     viewer.page.keyboard.press("s")
     titles = viewer.root.locator(".pane-title")
-    expect(titles).to_have_text(["Truth", "First", "Second", "Third"])
+    expect(titles).to_have_text(["Ground truth", "First", "Second", "Third"])
     assert list(marks(viewer)[0]) == ["GT1", "GT2"]
     viewer.page.keyboard.press("g")
-    assert viewer.account == "3 places: 1 found by all, 2 by some. Truth hidden."
+    assert viewer.account == "3 places: 1 found by all, 2 by some. Ground truth hidden."
     assert {row[5] for row in viewer.rows} == {"–"}
     assert not any("GT" in tag or "TP" in tag for pane in marks(viewer) for tag in pane)
 
 
 def test_unknown_truth_judges_nothing(show: Opener) -> None:
     viewer = show("unknown")
-    assert viewer.account == "3 places: 1 found by all, 2 by some. Truth unknown."
+    assert viewer.account == "3 places: 1 found by all, 2 by some. Ground truth unknown."
 
 
 def test_classifiers_and_failures_stand_beside_and_do_not_count(show: Opener) -> None:
@@ -179,7 +179,7 @@ def test_one_pane_left_of_two_says_there_is_nothing_to_compare(show: Opener) -> 
     viewer = show("two", confidence=0.95)
     assert viewer.account == (
         "No model has a finding at or above its confidence. "
-        "Truth: 0 of 2 found by all, 2 missed by all."
+        "Ground truth: 0 of 2 found by all, 2 missed by all."
     )
 
 

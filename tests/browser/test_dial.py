@@ -214,7 +214,7 @@ def test_what_is_undefined_says_so(opened) -> None:
     )
     assert texts["Sensitivity"] == "undefined"
     assert dial.root.locator("[data-unit=sensitivity].dial-button").is_disabled()
-    assert "There is no truth to find." in dial.root.inner_text()
+    assert "There is no ground truth to find." in dial.root.inner_text()
     assert texts["Missed"] == "0"
 
 
@@ -241,4 +241,4 @@ def test_a_matrix_can_be_saved(opened, tmp_path: Path) -> None:
         dial.root.locator("[data-sheet=classes]").get_by_role("button", name="CSV").click()
     download.value.save_as(tmp_path / "saved")
     lines = (tmp_path / "saved").read_text().splitlines()
-    assert lines == ["truth \\ found,healthy,a,b", "healthy,2,0,0", "a,1,1,0", "b,0,0,1"]
+    assert lines == ["ground truth \\ found,healthy,a,b", "healthy,2,0,0", "a,1,1,0", "b,0,0,1"]

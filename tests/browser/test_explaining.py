@@ -294,7 +294,7 @@ def test_a_wrong_class_is_marked_and_truth_can_be_hidden(show: Opener) -> None:
     viewer.page.keyboard.press("g")
     viewer.drawn()
     assert viewer.root.locator(".known").is_hidden()
-    assert viewer.account.endswith("Truth hidden.")
+    assert viewer.account.endswith("Ground truth hidden.")
 
 
 def test_a_class_that_the_model_does_not_know_is_not_judged(show: Opener) -> None:

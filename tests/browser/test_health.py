@@ -36,7 +36,7 @@ def test_faults_are_found_opened_and_repaired(
     page.get_by_role("tab", name="Health").click(timeout=SLOW)
     page.get_by_role("button", name="Check health").click()
     expect(page.get_by_role("button", name="Check again")).to_be_visible(timeout=SLOW)
-    expect(page.get_by_text("Pictures that cannot be read").last).to_be_visible()
+    expect(page.get_by_text("Images that cannot be read").last).to_be_visible()
 
     # A pair, both of its pictures loaded, each with a link to Read.
     fault = page.locator(".st-key-fault-look-alikes-across")

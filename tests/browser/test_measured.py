@@ -89,7 +89,7 @@ def test_a_negative_says_what_it_is_worth_while_the_slider_moves(show: Opener) -
     viewer = show("measured", confidence=0.97)
     known = measured()
     told = sentence_of_negative(known, 0.97).removesuffix(".")
-    assert viewer.account == f"{told}; best candidate 0.90. 2 truths missed."
+    assert viewer.account == f"{told}; best candidate 0.90. 2 ground-truth boxes missed."
     drag_slider(viewer, "confidence", 0.911)
     viewer.until(lambda: share(20, 200) in viewer.account)
     confidence = viewer.state["confidence"]
@@ -118,10 +118,10 @@ def test_a_score_is_worth_what_findings_scored_alike_were(show: Opener) -> None:
 
 def test_settings_that_were_not_measured_are_told(show: Opener) -> None:
     viewer = show("measured", confidence=0.97, nms=0.4)
-    assert "split val (measured at overlap merge 0.50); best candidate" in viewer.account
+    assert "split val (measured at NMS IoU 0.50); best candidate" in viewer.account
     viewer.type_number("match_iou", "0.3")
-    assert "(measured at overlap merge 0.50 and match IoU 0.50)" in viewer.account
-    assert "(measured at overlap merge 0.50 and match IoU 0.50)" in evidence(viewer)
+    assert "(measured at NMS IoU 0.50 and match IoU 0.50)" in viewer.account
+    assert "(measured at NMS IoU 0.50 and match IoU 0.50)" in evidence(viewer)
     viewer.type_number("nms_iou", "0.5")
     viewer.type_number("match_iou", "0.5")
     assert "(measured at" not in viewer.account
@@ -191,10 +191,10 @@ def test_small_false_positive_rates_have_room_on_the_slider(show: Opener) -> Non
 def test_a_classifier_s_image_score_is_held_against_its_points(show: Opener) -> None:
     viewer = show("classifier")
     told = sentence_of_negative(measured(unit="image"), 0.5).removesuffix(".")
-    assert f"{told}; this picture's image score 0.31." in viewer.account
+    assert f"{told}; this image's image score 0.31." in viewer.account
     assert "per image on wrists" in viewer.account
     assert evidence(viewer) == (
-        "This picture: pictures scored 0.3–0.4 by this model had a finding 36 % of the time "
+        "This image: images scored 0.3–0.4 by this model had a finding 36 % of the time "
         "(25–50 %) on wrists, split val (n = 55)."
     )
     assert not viewer.slider("nms_iou").is_visible()

@@ -109,8 +109,8 @@ def test_findings_kinds_counts_and_account(show: Opener) -> None:
     ]
     assert viewer.tally == "4 shown, 2 hidden below confidence 0.50"
     assert viewer.account == (
-        "4 findings at or above confidence 0.50: 1 matches the truth, 2 do not, "
-        "1 repeats a truth already matched; 1 truth missed."
+        "4 findings at or above confidence 0.50: 1 matches the ground truth, 2 do not, "
+        "1 repeats a ground-truth box already matched; 1 ground truth missed."
     )
     assert {mark["tag"] for mark in viewer.marks} == {
         "GT1",
@@ -121,10 +121,14 @@ def test_findings_kinds_counts_and_account(show: Opener) -> None:
         "4 dup 0.55",
     }
     viewer.type_number("confidence", "0.85")
-    told = "1 finding at or above confidence 0.85: 1 matches the truth; 1 truth missed."
+    told = (
+        "1 finding at or above confidence 0.85: 1 matches the ground truth; 1 ground truth missed."
+    )
     assert viewer.account == told
     viewer.type_number("match_iou", "0.95")
-    assert viewer.account.endswith("0.85: none matches the truth; 2 truths missed.")
+    assert viewer.account.endswith(
+        "0.85: none matches the ground truth; 2 ground-truth boxes missed."
+    )
     viewer.type_number("confidence", "0.5")
     viewer.type_number("nms_iou", "0.5")
     assert viewer.tally == "3 shown, 2 hidden below confidence 0.50, 1 merged"
@@ -134,7 +138,7 @@ def test_a_negative_is_never_no_fracture(show: Opener) -> None:
     viewer = show(confidence=0.95)
     assert viewer.account == (
         "No finding at or above confidence 0.95. The sensitivity of this setting has not been "
-        "measured. Best candidate 0.90. 2 truths missed."
+        "measured. Best candidate 0.90. 2 ground-truth boxes missed."
     )
     viewer.root.get_by_text("Show best").click()
     dotted = [mark for mark in viewer.marks if mark["line"] == "dotted"]
@@ -146,7 +150,7 @@ def test_a_negative_is_never_no_fracture(show: Opener) -> None:
 def test_unknown_truth_judges_nothing(show: Opener) -> None:
     viewer = show("unknown")
     assert set(kinds(viewer)) == {"finding"}
-    assert viewer.account == "3 findings at or above confidence 0.50. Truth unknown."
+    assert viewer.account == "3 findings at or above confidence 0.50. Ground truth unknown."
     assert viewer.slider("match_iou").is_disabled()
     assert viewer.root.get_by_role("button", name="Side by side").is_disabled()
 
@@ -156,7 +160,7 @@ def test_hidden_truth_gives_nothing_away(show: Opener) -> None:
     viewer.over_picture()
     viewer.page.keyboard.press("g")
     assert set(kinds(viewer)) == {"finding"}
-    assert viewer.account == "3 findings at or above confidence 0.50. Truth hidden."
+    assert viewer.account == "3 findings at or above confidence 0.50. Ground truth hidden."
     assert {row[3] for row in viewer.rows} == {"–"}
     viewer.told("show_truth", False)
 
@@ -253,7 +257,7 @@ def test_the_picture_on_the_screen_is_python_s_window(show: Opener) -> None:
 def test_presets_reset_and_readout(show: Opener) -> None:
     viewer = show()
     names = viewer.root.get_by_label("Window", exact=True).inner_text().splitlines()
-    expected = ["1 Bone", "2 Picture 2", "3 Full range", "4 Auto", "5 CT bone"]
+    expected = ["1 Bone", "2 Image 2", "3 Full range", "4 Auto", "5 CT bone"]
     assert [" ".join(name.split()) for name in names[:5]] == expected
     viewer.over_picture()
     viewer.page.keyboard.press("5")
@@ -294,7 +298,7 @@ def test_side_by_side_shows_truth_beside_prediction(show: Opener) -> None:
     viewer.over_picture()
     viewer.page.keyboard.press("s")
     viewer.told("mode", "side_by_side")
-    assert viewer.root.locator(".pane-title").all_inner_texts() == ["Truth", "Numpy model"]
+    assert viewer.root.locator(".pane-title").all_inner_texts() == ["Ground truth", "Numpy model"]
     assert set(kinds(viewer)) == {"true positive", "false positive"}
 
 
@@ -360,7 +364,7 @@ def test_names_with_markup_are_shown_as_text(show: Opener, tmp_path: Path) -> No
 def test_an_unreadable_picture_says_why(show: Opener) -> None:
     viewer = show("broken")
     note = viewer.root.locator(".pane-note").inner_text()
-    assert note == "wrist.png: expected a whole picture, found half of one."
+    assert note == "wrist.png: expected a whole image, found half of one."
 
 
 # ---- files ------------------------------------------------------------------------------------

@@ -62,7 +62,7 @@ def sample(name: str, height: int, width: int, seed: int, boxes: tuple | None) -
 @cache
 def unreadable(height: int, width: int) -> Sample:
     def read() -> np.ndarray:
-        raise PictureError("wrist.png", expected="a whole picture", found="half of one")
+        raise PictureError("wrist.png", expected="a whole image", found="half of one")
 
     return Sample(sample_id="broken", group_id="g", height=height, width=width, read=read)
 

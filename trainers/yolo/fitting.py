@@ -91,7 +91,7 @@ def _halved(plan: Plan, classes: tuple[str, ...]) -> Plan:
     if parts > config.batch:
         raise TrainingError(
             "memory",
-            expected=f"room for a picture of {config.input_size} pixels",
+            expected=f"room for an image of {config.input_size} pixels",
             found=f"none left, even for a single one of the batch of {config.batch}",
             advice="Choose a smaller input_size or network.",
         )

@@ -215,7 +215,7 @@ def _shrunk(shown: Shown, side_px: int) -> Shown:
 def _check(samples: Sequence[Sample], dataset: Dataset, name: str, task: Task) -> None:
     truths = [sample.truth for sample in samples if sample.truth is not None and len(sample.truth)]
     if not truths:
-        expected = f"boxes in the pictures of the split {name!r}"
+        expected = f"boxes in the images of the split {name!r}"
         raise DatasetError(dataset.path, expected=expected, found=f"none in {len(samples):,}")
     if task == "segment" and not any(truth.masks for truth in truths):
         expected = f"outlines or masks in the split {name!r}, to learn to segment"
@@ -224,7 +224,7 @@ def _check(samples: Sequence[Sample], dataset: Dataset, name: str, task: Task) -
 
 def _notes(dataset: Dataset, name: str, samples: Sequence[Sample], task: Task) -> Iterator[str]:
     if unknown := dataset.summary()[name].unknown:
-        yield f"{name}: {unknown:,} pictures of unknown truth are left out"
+        yield f"{name}: {unknown:,} images of unknown ground truth are left out"
     truths = (sample.truth for sample in samples if sample.truth is not None)
     plain = sum(len(truth) for truth in truths if not truth.masks)
     if task == "segment" and plain:

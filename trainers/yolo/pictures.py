@@ -74,9 +74,7 @@ class Pictures(_dataset.YOLODataset):  # type: ignore[misc,name-defined]
         """(H, W) or (H, W, C) as stored."""
         picture: Array | None = cv2.imread(self.im_files[row], self.cv2_flag)
         if picture is None:
-            raise DatasetError(
-                Path(self.im_files[row]), expected="a picture", found="a broken file"
-            )
+            raise DatasetError(Path(self.im_files[row]), expected="an image", found="a broken file")
         return picture
 
     def build_transforms(self, hyp: Any) -> Any:

@@ -249,7 +249,7 @@ class _Ours(_engine.BaseTrainer):  # type: ignore[misc,name-defined]
             f"epoch {self.epoch + 1}, step {self._batch + 1}",
             expected="a loss that is a number",
             found=f"{float(self.loss.detach())} on the batch of {listed}",
-            advice="Look at these pictures, or lower the learning rate; "
+            advice="Look at these images, or lower the learning rate; "
             "the last checkpoint is of before.",
         )
 

@@ -113,7 +113,7 @@ def limit(drop: str, what: str) -> Limit:
 def lost_image_classes(items: Sequence[Item]) -> list[Limit]:
     """Classes of pictures of unknown truth, which stand in no file of boxes."""
     count = sum(item.findings is None and item.image_class is not None for item in items)
-    sentence = f"The class of {counted(count, 'picture')} of unknown truth is not kept."
+    sentence = f"The class of {counted(count, 'image')} of unknown ground truth is not kept."
     return [note(sentence)] if count else []
 
 
@@ -123,7 +123,7 @@ def require_splits(items: Sequence[Item], to: str) -> None:
     if count:
         raise DatasetError(
             "source",
-            expected=f"a split of every picture, which {to} needs",
+            expected=f"a split of every image, which {to} needs",
             found=f"{count:,} without one",
             advice="Cut it by groups with --splits 70,15,15.",
         )

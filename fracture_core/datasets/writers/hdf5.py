@@ -55,11 +55,11 @@ class Hdf5Writer(Writer):
             found.append(note(f"{counted(outlined, 'mask')} left out: HDF5 holds boxes only."))
         found += _class_limits(classes)
         if crowded := sum(len(findings) > MOST_BOXES for findings in known):
-            what = f"{counted(crowded, 'picture')} with more than {MOST_BOXES} boxes"
+            what = f"{counted(crowded, 'image')} with more than {MOST_BOXES} boxes"
             found.append(limit("boxes", f"{what}: HDF5 holds {MOST_BOXES}, the largest are kept"))
         healthy = _healthy_labels(classes)
         if untold := sum(_is_untold(item, healthy) for item in items):
-            what = f"{counted(untold, 'picture')} of unknown truth"
+            what = f"{counted(untold, 'image')} of unknown ground truth"
             found.append(limit("unknown", f"{what}: HDF5 has no word for it, they are left out"))
         return found
 

@@ -1,30 +1,30 @@
-/** Count cards: what is right, spurious and missed, and the shares, each with its unit and n. */
+/** Count cards: true and false positives and negatives, and the shares, each with its unit and n. */
 
 import { element, setText } from "./elements.js"
 import { basisText, countText, reached, shareText } from "./figures.js"
 
 const LESION_COUNTS = [
-  ["right", "Right", (at) => at.hits],
-  ["spurious", "Spurious", (at) => at.wrong],
-  ["missed", "Missed", (at) => at.missed],
+  ["right", "True positives", (at) => at.hits],
+  ["spurious", "False positives", (at) => at.wrong],
+  ["missed", "False negatives", (at) => at.missed],
 ]
 const PICTURE_COUNTS = [
-  ["right", "Right alarms", (at) => at.hits],
-  ["spurious", "False alarms", (at) => at.wrong],
-  ["missed", "Missed", (at) => at.missed],
-  ["silent", "Rightly silent", (at) => at.silent],
+  ["right", "True positives", (at) => at.hits],
+  ["spurious", "False positives", (at) => at.wrong],
+  ["missed", "False negatives", (at) => at.missed],
+  ["silent", "True negatives", (at) => at.silent],
 ]
 const LESION_SHARES = [
-  ["sensitivity", "Sensitivity", (at) => at.sensitivity, "Truths found, of all truths."],
-  ["precision", "Precision", (at) => at.precision, "Findings that match a truth, of all findings shown."],
+  ["sensitivity", "Sensitivity", (at) => at.sensitivity, "Lesions found, of all lesions."],
+  ["precision", "Precision", (at) => at.precision, "Findings that match a lesion, of all findings shown."],
   ["f1", "F1", (at) => at.f1, "Harmonic mean of sensitivity and precision."],
-  ["fp", "FP per image", (at) => at.perImage, "Spurious findings, of all images."],
+  ["fp", "FP per image", (at) => at.perImage, "False positives, of all images."],
 ]
 const PICTURE_SHARES = [
-  ["sensitivity", "Sensitivity", (at) => at.sensitivity, "With a truth and a finding shown, of all with a truth."],
-  ["specificity", "Specificity", (at) => at.specificity, "Without a truth and nothing shown, of all without a truth."],
-  ["ppv", "PPV", (at) => at.precision, "With a truth, of all that show a finding; it depends on how common truths are here."],
-  ["npv", "NPV", (at) => at.negativeValue, "Without a truth, of all that show nothing; it depends on how common truths are here."],
+  ["sensitivity", "Sensitivity", (at) => at.sensitivity, "Of all positives those with a finding shown."],
+  ["specificity", "Specificity", (at) => at.specificity, "Of all negatives those with nothing shown."],
+  ["ppv", "PPV", (at) => at.precision, "Of all that show a finding the positives; it depends on how common they are here."],
+  ["npv", "NPV", (at) => at.negativeValue, "Of all that show nothing the negatives; it depends on how common they are here."],
 ]
 
 function figure(kind, name, read, help) {
@@ -41,7 +41,7 @@ class Card {
     this.counts = (lesions ? LESION_COUNTS : PICTURE_COUNTS).map(([kind, name, read]) => figure(kind, name, read, null))
     this.shares = (lesions ? LESION_SHARES : PICTURE_SHARES).map((parts) => figure(...parts))
     const { positives, negatives, images } = tally
-    const words = lesions ? `${countText(positives)} truths in ${countText(images)} images` : `${countText(positives)} with, ${countText(negatives)} without a truth`
+    const words = lesions ? `${countText(positives)} lesions in ${countText(images)} images` : `${countText(positives)} positive, ${countText(negatives)} negative`
     const title = element("div", { class: "dial-title" }, element("b", {}, tally.title), element("span", {}, note ? `${words}; ${note}` : words))
     const roots = (figures) => figures.map(({ root }) => root)
     this.root = element("section", { class: "dial-card", "data-unit": tally.unit, "aria-label": tally.title }, title,

@@ -3,7 +3,7 @@
 import { element, setText } from "./elements.js"
 import { basisText, countText, reached, shareText } from "./figures.js"
 
-const HEADS = ["Class", "Truths", "Right", "Spurious", "Missed", "Sensitivity", "", "Precision", ""]
+const HEADS = ["Class", "Lesions", "TP", "FP", "FN", "Sensitivity", "", "Precision", ""]
 
 export class ClassTable {
   constructor() {

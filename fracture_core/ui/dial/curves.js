@@ -75,7 +75,7 @@ function froc(table, tally) {
       ticktext: ["0", ...rates.map((rate) => (rate < 1 ? `1/${1 / rate}` : String(rate)))],
     },
     yaxis: { title: "sensitivity per lesion" },
-    lacking: "There is no truth to find.",
+    lacking: "There is no lesion to find.",
   })
 }
 
@@ -89,7 +89,7 @@ function precisionRecall(table, tally) {
     y: (one) => one.precision,
     xaxis: { title: `recall (sensitivity) per ${tally.unit}` },
     yaxis: { title: `precision per ${tally.unit}` },
-    lacking: "There is no truth to find.",
+    lacking: "There is no lesion to find.",
   })
 }
 
@@ -104,7 +104,7 @@ function roc(table, tally) {
     xaxis: { title: `false-positive rate per ${tally.unit} (1 − specificity)` },
     yaxis: { title: `sensitivity per ${tally.unit}` },
     more: [line([0, 1], [0, 1], "chance", { line: { color: GREY, width: 1, dash: "dot" }, hoverinfo: "skip" })],
-    lacking: tally.positives ? `There is no ${tally.unit} without a truth.` : `There is no ${tally.unit} with a truth.`,
+    lacking: tally.positives ? `There is no negative ${tally.unit}.` : `There is no positive ${tally.unit}.`,
   })
 }
 
@@ -118,7 +118,7 @@ function f1(table, tally) {
     xaxis: { title: "confidence" },
     yaxis: { title: `F1 per ${tally.unit}` },
     defined: tally.positives > 0,
-    lacking: "There is no truth to find.",
+    lacking: "There is no lesion to find.",
     at: (place) => [x[place], y[place]],
     said: (place) => [x[place], y[place]],
     traces: () => [line(x, y, "F1")],
@@ -150,7 +150,7 @@ function reliability(table, tally) {
       width: 3,
     },
   }
-  const of = tally.unit === "lesion" ? "findings that match a truth" : "images with a truth"
+  const of = tally.unit === "lesion" ? "findings that match a lesion" : "positive images"
   return {
     name: "reliability",
     title: bins.length ? `Reliability (ECE ${ece.toFixed(3)})` : "Reliability",

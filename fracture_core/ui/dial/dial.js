@@ -178,7 +178,7 @@ class Dial {
     const rows = matrix.rows.map((n) => sheet.rows[n])
     const columns = matrix.columns.map((n) => sheet.columns[n])
     if (kind === "CSV") {
-      saveCsv([["truth \\ found", ...columns], ...values.map((line, n) => [rows[n], ...line])], `${name}.csv`)
+      saveCsv([["ground truth \\ found", ...columns], ...values.map((line, n) => [rows[n], ...line])], `${name}.csv`)
       return
     }
     const totals = values.map((line) => line.reduce((sum, one) => sum + Number(one), 0))

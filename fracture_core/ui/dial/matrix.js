@@ -32,7 +32,7 @@ export class Matrix {
     this.lines = this.rows.map((row) => this.line(row, actions))
     const [title, help] = TITLES[sheet.name]
     const heads = this.columns.map((column) => element("th", { scope: "col", title: sheet.columns[column] }, element("span", {}, sheet.columns[column])))
-    const above = element("tr", {}, element("th", { class: "dial-corner" }, "truth ↓  found →"), ...heads)
+    const above = element("tr", {}, element("th", { class: "dial-corner" }, "ground truth ↓  found →"), ...heads)
     const body = element("tbody", {}, ...this.lines.map(({ root }) => root))
     const files = ["PNG", "SVG", "CSV"].map((kind) => element("button", { type: "button", class: "dial-button dial-file", onclick: () => actions.download(this, kind) }, kind))
     const left = sheet.rows.length - this.rows.length
@@ -51,7 +51,7 @@ export class Matrix {
       const n = this.held.get(place)
       const count = element("span", { class: "dial-count" }, "0")
       const share = element("span", { class: "dial-share" })
-      const words = `truth ${sheet.rows[row]}, found ${sheet.columns[column]}`
+      const words = `ground truth ${sheet.rows[row]}, found ${sheet.columns[column]}`
       const button = element("button", { type: "button", class: "dial-cell", disabled: true, onclick: () => actions.open(sheet, row, column), "data-row": row, "data-column": column }, count, share)
       if (n !== undefined) cells.push({ n, button, count, share, words })
       return element("td", {}, button)

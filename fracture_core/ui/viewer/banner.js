@@ -50,7 +50,7 @@ export class Banner {
   }
 }
 
-/** The banner on an exported picture: `lines` of words, black on yellow, from `top` on. */
+/** The banner on an exported image: `lines` of words, black on yellow, from `top` on. */
 export function drawBanner(context, lines, { top, unit, font }) {
   context.fillStyle = "#f0e442"
   context.fillRect(0, top, context.canvas.width, bannerHeight(lines, unit))

@@ -6,7 +6,7 @@ import { fixed, negativeWords, placeWords } from "./measured_words.js"
 const MOST_ROWS = 100
 // The group of a class that is no finding, as in fracture_core.class_names.
 const NO_CLASS = -1
-const NOTE = "This model classifies the picture as a whole. It draws no boxes, so confidence, overlap merge and match do not apply."
+const NOTE = "This model classifies the image as a whole. It draws no boxes, so confidence, NMS IoU and match do not apply."
 const NO_PROBABILITY = "A score, not a probability."
 
 /**
@@ -46,7 +46,7 @@ function meansNothing(pane, at, frame) {
 
 /** The plain account. A class that means health is the model's word, never a finding of ours. */
 export function classAccount(pane, answer, state) {
-  if (!answer) return "No prediction for this picture."
+  if (!answer) return "No prediction for this image."
   const [best] = answer.rows
   const healthy = pane.healthy !== "" && best.name === pane.healthy
   const name = healthy ? `“${best.name}” in the model's words` : best.name
@@ -60,12 +60,12 @@ export function classAccount(pane, answer, state) {
 /** On which side of the confidence in force the picture lies. */
 function operatingWords(pane, { imageScore }, state) {
   const score = `image score ${imageScore.toFixed(2)}`
-  if (imageScore < state.confidence) return negativeWords(pane, state, `this picture's ${score}`)
+  if (imageScore < state.confidence) return negativeWords(pane, state, `this image's ${score}`)
   return `Its ${score} is at or above ${placeWords(pane.measured, state.confidence)} (${fixed(state.confidence)}).`
 }
 
 function knownWords({ known, right }, truthShown) {
-  if (known === null) return truthShown ? "Known class: none." : "Truth hidden."
+  if (known === null) return truthShown ? "Known class: none." : "Ground truth hidden."
   if (right === null) return `Known class: ${known}, which this model does not know.`
   return `Known class: ${known}, so the highest is ${right ? "right" : "wrong"}.`
 }

@@ -47,7 +47,7 @@ export class Column {
       element("button", { type: "button", class: "tool words", title: label, "data-download": kind, onclick: () => download(kind) }, icon("save"), words)
     this.coco = file("coco", "COCO JSON", "The shown findings of all slices as COCO JSON")
     const files = element("div", { class: "files" }, this.coco,
-      file("png", "PNG", "The picture with overlays, in the present window"))
+      file("png", "PNG", "The image with overlays, in the present window"))
     this.root = element("aside", { class: "column", "aria-label": "Findings and settings" },
       this.tabs, element("div", { class: "words-block" }, this.account, element("div", { class: "tally-line" }, this.tally, this.best)),
       this.sharing.root, this.controls.root, this.tables.one.root, this.tables.many.root, this.scores.root, this.evidence.root, this.explanation.root, files)

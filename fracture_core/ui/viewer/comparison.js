@@ -83,11 +83,11 @@ export function placeIdOf({ places }, id) {
 const plural = (count, one, many) => `${count} ${count === 1 ? one : many}`
 
 function onTruth({ foundBy, truth, voices }) {
-  if (!foundBy) return truth === null ? "Truth unknown." : "Truth hidden."
-  if (!foundBy.length) return "The truth has nothing in this picture."
+  if (!foundBy) return truth === null ? "Ground truth unknown." : "Ground truth hidden."
+  if (!foundBy.length) return "The ground truth has nothing in this image."
   const byAll = foundBy.filter((by) => by.length === voices.length).length
   const byNone = foundBy.filter((by) => by.length === 0).length
-  return `Truth: ${byAll} of ${foundBy.length} found by all, ${byNone} missed by all.`
+  return `Ground truth: ${byAll} of ${foundBy.length} found by all, ${byNone} missed by all.`
 }
 
 /** The plain account of the comparison. Never "no fracture". */

@@ -10,8 +10,8 @@ export class Controls {
     const slider = (name, label, help) =>
       new NumberSlider({ name, label, help, onInput: (value) => change({ [name]: value }), onCommit: commit })
     this.dial = new Dial({ change, commit, chooseUnit })
-    this.nms = slider("nms_iou", "Overlap merge (NMS IoU)", "Of candidates of one class that overlap more than this, only the best is shown; 1 merges none")
-    this.match = slider("match_iou", "Match IoU", "How much a finding must overlap a truth to count as a match; changes the judgement, never what is shown")
+    this.nms = slider("nms_iou", "NMS IoU", "Of candidates of one class that overlap more than this, only the best is shown; 1 merges none")
+    this.match = slider("match_iou", "Match IoU", "How much a finding must overlap a ground-truth box to count as a match; changes the judgement, never what is shown")
     const set = (part) => {
       change(part)
       commit()
@@ -22,9 +22,9 @@ export class Controls {
     }
     this.rule = element("select", { "aria-label": "Match rule", onchange: chooseRule },
       element("option", { value: "iou" }, "by IoU"),
-      element("option", { value: "centre" }, "centre inside truth"))
+      element("option", { value: "centre" }, "centre inside ground truth"))
     this.classAware = element("input", { type: "checkbox", onchange: () => set({ class_aware: this.classAware.checked }) })
-    this.sameClass = element("label", { class: "check", title: "Only findings of the truth's class can match it" }, this.classAware, "same class")
+    this.sameClass = element("label", { class: "check", title: "Only findings of the ground truth's class can match it" }, this.classAware, "same class")
     this.how = element("div", { class: "how" }, element("span", {}, "Match"), this.rule, this.sameClass)
     this.root = element("section", { class: "controls", "aria-label": "Settings" }, this.dial.root, this.nms.root, this.match.root, this.how)
   }
@@ -39,9 +39,9 @@ export class Controls {
     this.rule.value = state.rule
     this.classAware.checked = state.class_aware && comparable
     this.classAware.disabled = !comparable
-    this.sameClass.title = comparable ? "Only findings of the truth's class can match it" : "The model and the truth have different classes, so classes are not compared"
+    this.sameClass.title = comparable ? "Only findings of the ground truth's class can match it" : "The model and the ground truth have different classes, so classes are not compared"
     this.nms.enable(needsNms, needsNms ? "" : "Not needed: this model proposes each finding once.")
     const byCentre = state.rule === "centre"
-    this.match.enable(judged && !byCentre, !judged ? "No truth to match with." : byCentre ? "Not used: the centre decides." : "")
+    this.match.enable(judged && !byCentre, !judged ? "No ground truth to match with." : byCentre ? "Not used: the centre decides." : "")
   }
 }

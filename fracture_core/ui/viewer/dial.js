@@ -14,7 +14,7 @@ const UNITS = {
   fp_per_image: { label: "FP per image", help: "Each model goes by the lowest confidence at which it had no more false positives an image where it was measured", most: MOST_LEVEL.fp_per_image, power: 3 },
 }
 const LINKED = { confidence: "Raw confidence", sensitivity: "Equal sensitivity", fp_per_image: "Equal FP per image" }
-const IMAGE_SCORE = { label: "Image score", help: "Pictures scored lower count as without a finding" }
+const IMAGE_SCORE = { label: "Image score", help: "Images scored lower count as without a finding" }
 
 export class Dial {
   /** `change(part)` during, `commit()` after, `chooseUnit(unit)`. */

@@ -28,7 +28,7 @@ export function worthOf(shown) {
 }
 
 function wordsOf({ pane, findings, state, lit, chosen, compared }) {
-  if (findings.answer) return `This picture: ${evidenceWords(pane, findings.answer.imageScore, state)}`
+  if (findings.answer) return `This image: ${evidenceWords(pane, findings.answer.imageScore, state)}`
   const pointed = positionOf(lit, findings, compared)
   const position = pointed < 0 && typeof chosen === "number" ? chosen : pointed
   if (position >= 0) return ofFinding(pane, findings, state, position)

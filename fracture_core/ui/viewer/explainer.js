@@ -126,7 +126,7 @@ export class Explainer {
       const note = done || what === null ? "" : (answer?.error ?? "Explaining…")
       return { title, warnings: [], facts, note, model: this.pane, truth, what }
     }
-    return [part("Picture", null), part("Class map", "image"), part("Attention gate", "gate")]
+    return [part("Image", null), part("Class map", "image"), part("Attention gate", "gate")]
   }
 
   // ---- what is drawn -----------------------------------------------------------------------

@@ -43,8 +43,8 @@ export class ExplanationPanel {
     const button = (name, words, title, onclick) =>
       element("button", { type: "button", class: "tool words", title, "data-explain": name, onclick }, words)
     this.finding = button("finding", "Explain", "Explain the chosen finding; click a row or a box to choose one", () => actions.request(this.target))
-    this.image = button("image", "Explain the image", "Explain the answer to the picture as a whole", () => actions.request("image"))
-    this.gate = button("panels", "Gate beside", "Picture, map of the class and attention gate side by side", actions.togglePanels)
+    this.image = button("image", "Explain the image", "Explain the answer to the image as a whole", () => actions.request("image"))
+    this.gate = button("panels", "Gate beside", "Image, map of the class and attention gate side by side", actions.togglePanels)
     this.map = button("map", "Map", "Heat map on and off (M)", actions.toggleMap)
     this.opacity = element("input", { type: "range", class: "small", min: 0, max: 1, step: 0.05, "aria-label": "Heat map opacity", title: "Heat map opacity", "data-control": "map_opacity",
       oninput: () => actions.opacity(Number(this.opacity.value)), onchange: actions.commit })

@@ -72,26 +72,26 @@ function verdictOnTruth(findings) {
   const counts = countKinds(findings)
   if (findings.truth.count === 0) {
     return findings.rows.length
-      ? "the truth has nothing in this picture, so none matches"
-      : "The truth has nothing in this picture either."
+      ? "the ground truth has nothing in this image, so none matches"
+      : "The ground truth has nothing in this image either."
   }
   const missed = findings.missed.length
-    ? `${plural(findings.missed.length, "truth", "truths")} missed`
-    : `no truth missed`
+    ? `${plural(findings.missed.length, "ground-truth box", "ground-truth boxes")} missed`
+    : `no ground truth missed`
   if (!findings.rows.length) return `${missed[0].toUpperCase()}${missed.slice(1)}.`
   const right = counts["true positive"]
   const wrong = counts["false positive"]
-  const parts = [right ? `${plural(right, "matches", "match")} the truth` : "none matches the truth"]
+  const parts = [right ? `${plural(right, "matches", "match")} the ground truth` : "none matches the ground truth"]
   if (right && wrong) parts.push(plural(wrong, "does not", "do not"))
-  if (counts.duplicate) parts.push(`${plural(counts.duplicate, "repeats", "repeat")} a truth already matched`)
+  if (counts.duplicate) parts.push(`${plural(counts.duplicate, "repeats", "repeat")} a ground-truth box already matched`)
   return `${parts.join(", ")}; ${missed}`
 }
 
 /** The plain account of one pane. Never "no fracture". */
 export function account(pane, findings, state) {
-  if (findings.raw === null) return pane.scope?.held_back ? "Not read." : "No prediction for this picture."
+  if (findings.raw === null) return pane.scope?.held_back ? "Not read." : "No prediction for this image."
   if (findings.answer) return classAccount(pane, findings.answer, state)
-  const unknown = findings.truth === null ? "Truth unknown." : "Truth hidden."
+  const unknown = findings.truth === null ? "Ground truth unknown." : "Ground truth hidden."
   if (!findings.rows.length) {
     return `${negative(pane, findings, state)} ${findings.judged ? verdictOnTruth(findings) : unknown}`
   }

@@ -27,7 +27,7 @@ function conditions(pane, state) {
   const { unit, nms_iou: nms, match_iou: match, one_class: oneClass } = pane.measured
   if (unit === "image") return ""
   const parts = []
-  if (pane.needs_nms && state.nms_iou !== nms) parts.push(`overlap merge ${fixed(nms)}`)
+  if (pane.needs_nms && state.nms_iou !== nms) parts.push(`NMS IoU ${fixed(nms)}`)
   if (state.rule !== "iou" || state.match_iou !== match) parts.push(`match IoU ${fixed(match)}`)
   if (oneClass && state.class_aware && pane.classes.length > 1) parts.push("all classes taken as one")
   return parts.length ? ` (measured at ${parts.join(" and ")})` : ""
@@ -57,11 +57,11 @@ export function evidenceWords(pane, score, state) {
   if (isStrange(pane)) return `${NOT_MEASURED}.`
   const { measured } = pane
   const bin = evidenceFor(measured, score)
-  const things = measured.unit === "image" ? "pictures" : "boxes"
+  const things = measured.unit === "image" ? "images" : "boxes"
   const where = `on ${placeOf(measured)}${conditions(pane, state)}`
   if (!bin) return `nothing was measured of ${things} scored ${score.toFixed(2)} ${where}.`
   const range = `${+bin.low.toFixed(3)}–${+bin.high.toFixed(3)}`
-  if (!bin.total) return `no ${measured.unit === "image" ? "picture" : "box"} was scored ${range} by this model ${where} (n = 0).`
+  if (!bin.total) return `no ${measured.unit === "image" ? "image" : "box"} was scored ${range} by this model ${where} (n = 0).`
   const [low, high] = wilson(bin.right, bin.total)
   const were = measured.unit === "image" ? "had a finding" : "were right"
   return `${things} scored ${range} by this model ${were} ${percent(bin.right / bin.total)} % of the time (${percent(low)}–${percent(high)} %) ${where} (n = ${bin.total}).`
@@ -102,7 +102,7 @@ export function dialWords(pane, state, n, settings, imageScore) {
   const reached = levelAt(measured, state.unit, found.confidence).toFixed(2)
   const level = state.unit === "sensitivity" ? `sensitivity ${reached} per ${measured.unit}` : `${reached} FP per image`
   const limit = found.met ? "" : state.unit === "sensitivity" ? "at most " : "already "
-  const here = pane.task !== "classify" || imageScore === null ? "" : `; this picture ${imageScore.toFixed(2)}`
+  const here = pane.task !== "classify" || imageScore === null ? "" : `; this image ${imageScore.toFixed(2)}`
   return `${at}: ${limit}${level}${here}`
 }
 

@@ -10,7 +10,7 @@ export function partsOf({ active, content, explainer, frame, mode, state }) {
   const shown = state.show_truth && known
   const panels = explainer.layout(panes, shown)
   if (panels) return panels
-  const alone = { title: known ? "Truth" : "Picture", warnings: [], model: null, truth: shown }
+  const alone = { title: known ? "Ground truth" : "Image", warnings: [], model: null, truth: shown }
   const beside = known && mode === "sideBySide"
   const models = panes.map(({ title, warnings }, model) => {
     const head = headOf(panes, model, frame, active)

@@ -48,7 +48,7 @@ function halve({ pixels, width, height }) {
 export async function loadPicture(url, frame) {
   const answer = await fetch(url)
   if (answer.status === 422) throw new Error(await answer.text())
-  if (!answer.ok) throw new Error("The picture is no longer kept by the server. Reload the page.")
+  if (!answer.ok) throw new Error("The image is no longer kept by the server. Reload the page.")
   const bytes = await answer.arrayBuffer()
   const count = frame.width * frame.height
   const Kind = { [count]: Uint8Array, [2 * count]: Uint16Array }[bytes.byteLength]

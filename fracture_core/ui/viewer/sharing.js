@@ -8,7 +8,7 @@ export class Sharing {
     this.own = element("input", { type: "checkbox", onchange: toggleOwn })
     this.lacking = element("input", { type: "checkbox", onchange: toggleLacking })
     this.root = element("div", { class: "sharing", hidden: true },
-      element("label", { class: "check", title: "Each model keeps its own confidence and overlap merge; the sliders act on the chosen one" }, this.own, "own thresholds"),
+      element("label", { class: "check", title: "Each model keeps its own confidence and NMS IoU; the sliders act on the chosen one" }, this.own, "own thresholds"),
       element("label", { class: "check", title: "Faint corners where other models found something and this one did not (L)" }, this.lacking, "mark what is lacking"))
   }
 

@@ -9,9 +9,9 @@ export class Toolbar {
     this.step = element("span", { class: "group" },
       this.tool("previousCase", "previous", "Previous case (P)"), this.tool("nextCase", "next", "Next case (N)"))
     this.modes = {
-      together: this.choice("together", "Together", "Truth and prediction in one picture"),
-      hidden: this.choice("hidden", "Truth hidden", "Read without the truth (G)"),
-      sideBySide: this.choice("sideBySide", "Side by side", "Truth beside prediction (S)"),
+      together: this.choice("together", "Together", "Ground truth and prediction in one image"),
+      hidden: this.choice("hidden", "Ground truth hidden", "Read without the ground truth (G)"),
+      sideBySide: this.choice("sideBySide", "Side by side", "Ground truth beside prediction (S)"),
     }
     this.overlay = this.choice("overlay", "Overlay", "All drawings on and off (O)")
     this.masks = this.choice("masks", "Masks", "Masks on and off (K)")
