@@ -69,5 +69,5 @@ def shape_in(state: Mapping[str, Tensor], weights: Path) -> tuple[LightShape, st
     """The shape that the tensors tell, and a note on what they do not; raises WeightsError."""
     pyramid = pyramid_in(state, weights)
     head_width = shape_of(state, "roi_heads.box_head.fc6.weight", 2, weights)[0]
-    shape = LightShape.model_validate({**pyramid, "head_width": head_width})
+    shape = LightShape.told({**pyramid, "head_width": head_width}, weights)
     return shape, anchor_note(shape.anchor_sizes_px)

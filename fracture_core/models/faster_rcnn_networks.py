@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import torch
 from pydantic import model_validator
-from torchvision.models import get_model, get_model_weights
+from torchvision.models import get_model
 from torchvision.ops import MultiScaleRoIAlign
 
 from fracture_core.errors import ConfigError
@@ -24,6 +24,7 @@ from fracture_core.models.torchvision_detector import (
     NORM_EPS,
     TorchvisionArchitecture,
     guess_norm_eps,
+    published_classes,
     set_norm_eps,
 )
 from fracture_core.nets.limits import check_name
@@ -65,14 +66,12 @@ def from_library(name: str, weights: str) -> tuple[FasterRcnnArchitecture, tuple
         return architecture, ("class 0",)
     if name == faster_rcnn_light.NAME:
         raise ConfigError(f"weights of {name}", expected="none", found=repr(weights))
-    known = get_model_weights(name).__members__
-    check_name(f"weights of {name}", weights, known)
+    classes = published_classes(name, weights)
     eps = COCO_RESNET50_EPS if name == "fasterrcnn_resnet50_fpn" else NORM_EPS
     architecture = FasterRcnnArchitecture(
         name=name, weights=weights, max_size=INPUT_SIZES[name][1], norm_eps=eps
     )
-    # torchvision's first class is the background.
-    return architecture, tuple(known[weights].meta["categories"][1:])
+    return architecture, classes
 
 
 def build_network(architecture: FasterRcnnArchitecture, *, class_count: int, min_size: int) -> Any:

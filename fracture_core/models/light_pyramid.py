@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import Tensor, nn
 from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.ops import FeaturePyramidNetwork
 
-from fracture_core.errors import WeightsError
+from fracture_core.errors import WeightsError, first_fault
 from fracture_core.models.architectures import shape_of
 from fracture_core.nets.backbone import BACKBONES
 from fracture_core.nets.mobile import MOBILES, MobileTrunk, layer_channels, mobile_name
@@ -40,6 +40,15 @@ class PyramidShape(BaseModel):
     anchor_sizes_px: tuple[int, ...] = Field(
         default=ANCHOR_SIZES_PX, min_length=1, max_length=len(ANCHOR_SIZES_PX)
     )
+
+    @classmethod
+    def told(cls, fields: Mapping[str, object], weights: Path) -> Self:
+        """The shape that a file's tensors tell; raises WeightsError where there is none such."""
+        try:
+            return cls.model_validate(fields)
+        except ValidationError as error:
+            found = first_fault(error, "shape")
+            raise WeightsError(weights, expected="a light network", found=found) from error
 
     @model_validator(mode="after")
     def _check_width(self) -> Self:

@@ -17,12 +17,15 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
+from torchvision.models import get_model_weights
 
 from fracture_core.boxes import Int64s
 from fracture_core.models import gradcam
 from fracture_core.models.adapter import RANDOM_FACTS, RANDOM_NOTE, Detector
 from fracture_core.models.architectures import Architecture
+from fracture_core.models.cards import ModelCard
 from fracture_core.models.state_dicts import State
+from fracture_core.nets.limits import check_name
 from fracture_core.types import Detections, Heatmap, Sample
 
 NORM_EPS = 1e-5
@@ -92,7 +95,7 @@ class TorchvisionDetector(Detector[Scaled, list[C]], Generic[F, C]):
 
     @classmethod
     @abstractmethod
-    def load(cls, card: Any, folder: Path) -> Self:
+    def load(cls, card: ModelCard, folder: Path) -> Self:
         """See `Family.load`."""
 
     def randomised(self, seed: int) -> Self:
@@ -179,6 +182,14 @@ def origin_of(name: str, weights: str) -> dict[str, object]:
         "training_data": "none",
         "training_licence": "none",
     }
+
+
+def published_classes(name: str, weights: str) -> tuple[str, ...]:
+    """What torchvision's weights of a detector know; ConfigError where there are none."""
+    known = get_model_weights(name).__members__
+    check_name(f"weights of {name}", weights, known)
+    # torchvision's first class is the background.
+    return tuple(known[weights].meta["categories"][1:])
 
 
 def guess_norm_eps(state: State) -> tuple[float, str]:
