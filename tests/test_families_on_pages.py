@@ -17,6 +17,7 @@ SMALL = {
     "faster_rcnn": "fasterrcnn_mobilenet_v3_large_320_fpn",
     "hf_detr": "detr:tiny",
     "resnet": "resnet18",
+    "retinanet": "retinanet_light",
     "scratch_detr": "scratch:tiny",
     "yolo": "yolov8n-seg.yaml",
 }

@@ -67,6 +67,13 @@ FAMILIES: dict[str, Callable[[Path], ModelCard]] = {
     "faster_rcnn": torchvision_files.saved(torchvision_files.faster_rcnn),
     "faster_rcnn light": torchvision_files.saved(torchvision_files.light_faster_rcnn),
     "faster_rcnn light mobilenet": torchvision_files.saved(torchvision_files.mobile_faster_rcnn),
+    "retinanet": torchvision_files.saved(torchvision_files.retinanet),
+    "retinanet v2": torchvision_files.saved(
+        partial(torchvision_files.retinanet, "retinanet_resnet50_fpn_v2")
+    ),
+    "retinanet light": torchvision_files.saved(
+        partial(torchvision_files.retinanet, "retinanet_light")
+    ),
     "efficientnet_gate lite0": torchvision_files.saved(
         partial(torchvision_files.efficientnet_gate, "efficientnet_lite0")
     ),

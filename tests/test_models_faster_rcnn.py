@@ -393,7 +393,7 @@ class TestExplanations:
 
     def test_an_index_beyond_the_findings(self, model: FasterRcnnModel) -> None:
         for index in (-1, 1000):
-            with pytest.raises(IndexError, match="expected a finding below"):
+            with pytest.raises(IndexError, match="expected one of"):
                 model.explain(sample(picture()), index)
 
     def test_it_leaves_nothing_behind_and_stands_two_threads(self, model: FasterRcnnModel) -> None:

@@ -6,10 +6,12 @@ from typing import get_args
 import pytest
 
 from fracture_core.errors import ConfigError
+from fracture_core.models import retinanet_networks
 from fracture_core.models.efficientnet_gate import EfficientNetGateArchitecture
 from fracture_core.models.faster_rcnn_light import LightShape
 from fracture_core.models.faster_rcnn_networks import INPUT_SIZES
 from fracture_core.models.packaged import known_weights
+from fracture_core.models.retinanet_networks import RetinaNetShape
 from fracture_core.nets.detr import DetrArchitecture
 from fracture_core.nets.efficientnet_gate import GATED
 from fracture_core.nets.mobile import MOBILES
@@ -26,6 +28,8 @@ from trainers.networks import (
     Mobile,
     Network,
     ResNetName,
+    RetinaNetName,
+    RetinaNetNetwork,
     ScratchDetrNetwork,
 )
 from trainers.recipes import RECIPES, find_recipe
@@ -63,7 +67,7 @@ def test_every_family_that_can_be_trained_has_a_config():
     assert all(kind.model_fields["family"].default == name for name, kind in CONFIGS.items())
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", sorted(file.stem for file in FLAT.glob("*.json")))
 def test_a_flat_file_of_before_makes_the_config_of_its_recipe(name):
     config = read_config(FLAT / f"{name}.json")
     changes = {"classes": ["healthy", "fracture"]}
@@ -165,19 +169,23 @@ def test_names_and_usual_values_are_those_of_the_networks():
     assert set(get_args(Mobile)) == set(MOBILES)
     assert {*get_args(EfficientNetName), *MOBILES} == set(GATED)
     assert set(get_args(FasterRcnnName)) == set(INPUT_SIZES)
+    assert set(get_args(RetinaNetName)) == set(retinanet_networks.INPUT_SIZES)
     detr, light = DetrArchitecture(class_count=1), LightShape()
+    retinanet = RetinaNetShape()
     gate = EfficientNetGateArchitecture(name="efficientnet_b4", healthy="")
     for kind, built in (
         (ScratchDetrNetwork, detr),
         (FasterRcnnNetwork, light),
+        (RetinaNetNetwork, retinanet),
         (EfficientNetGateNetwork, gate),
     ):
         for name in kind.model_fields:
             usual = kind.usual(name)
             if usual is not None and hasattr(built, name):
                 assert usual == getattr(built, name), name
-    anchor, levels = FasterRcnnNetwork.usual("anchor_px"), FasterRcnnNetwork.usual("levels")
-    assert light.anchor_sizes_px == tuple(anchor * 2**level for level in range(levels))
+    for kind, shape in ((FasterRcnnNetwork, light), (RetinaNetNetwork, retinanet)):
+        anchor, levels = kind.usual("anchor_px"), kind.usual("levels")
+        assert shape.anchor_sizes_px == tuple(anchor * 2**level for level in range(levels))
     assert {field.name for field in dataclasses.fields(DetrArchitecture)} == {
         *ScratchDetrNetwork.model_fields,
         "class_count",

@@ -138,7 +138,7 @@ def test_same_seed_same_weights(name: str) -> None:
 @pytest.mark.parametrize("name", TINY)
 def test_wrapped_it_scales_as_it_is_trained(name: str) -> None:
     trainee = build(name)
-    if name == "faster_rcnn":
+    if name in {"faster_rcnn", "retinanet"}:
         model: Any = trainee.wrap(copy.deepcopy(trainee.network))
         assert model._prepare(one_sample(90, 70)).size == trainee.size_of(90, 70)
     elif name in {"hf_detr", "scratch_detr"}:

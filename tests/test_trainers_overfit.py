@@ -50,6 +50,11 @@ PLANS: dict[str, dict[str, Any]] = {
             "head_width": 64,
         },
     },
+    "retinanet": {
+        "steps": 150,
+        "lr": 3e-3,
+        "network": {"name": "retinanet_light", "backbone_width": 16, "pyramid_width": 32},
+    },
     "efficientnet_gate": {
         "steps": 80,
         "lr": 1e-3,

@@ -28,6 +28,7 @@ HEADS = {
     "scratch_detr": "class_head.",
     "hf_detr": "class_labels_classifier.",
     "faster_rcnn": "roi_heads.box_predictor.",
+    "retinanet": "head.classification_head.cls_logits.",
     "efficientnet_gate": "head.4.",
     "resnet": "fc.",
 }
@@ -271,6 +272,7 @@ def test_anchors_of_the_light_faster_rcnn() -> None:
 MISSING = {
     "scratch_detr": ("IMAGENET1K_V2", "resnet50-11ad3fa6.pth"),
     "faster_rcnn": ("COCO_V1", "fasterrcnn_resnet50_fpn_coco-258fb6c6.pth"),
+    "retinanet": ("COCO_V1", "retinanet_resnet50_fpn_coco-eeacb38b.pth"),
     "efficientnet_gate": ("IMAGENET1K_V1", "efficientnet_b4_rwightman-23ab8bcd.pth"),
     "resnet": ("IMAGENET1K_V2", "resnet50-11ad3fa6.pth"),
 }
@@ -329,6 +331,8 @@ def test_unknown_settings_of_the_network_are_refused(name: str) -> None:
         ("hf_detr", {"name": "detr:huge"}),
         ("faster_rcnn", {"name": "fasterrcnn_resnet9"}),
         ("faster_rcnn", {"pyramid_width": 0}),
+        ("retinanet", {"name": "retinanet_resnet9"}),
+        ("retinanet", {"pyramid_width": 20}),
         ("efficientnet_gate", {"hidden_width": -1}),
         ("resnet", {"name": "resnet7"}),
         ("resnet", {"width": 0}),

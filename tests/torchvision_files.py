@@ -15,6 +15,7 @@ from fracture_core.models.families import family
 from fracture_core.models.faster_rcnn_light import LightShape
 from fracture_core.models.faster_rcnn_networks import FasterRcnnArchitecture
 from fracture_core.models.resnet import ResNetArchitecture
+from fracture_core.models.retinanet_networks import RetinaNetArchitecture, RetinaNetShape
 from fracture_core.settings import settings
 from fracture_core.types import Sample
 from tests.yolo_files import picture, sample
@@ -70,6 +71,37 @@ def mobile_faster_rcnn() -> Any:
         backbone="mobilenet_v2", pyramid_width=16, head_width=32, anchor_sizes_px=(128,)
     )
     return faster_rcnn("fasterrcnn_light", light=light)
+
+
+def retinanet(
+    name: str = "retinanet_resnet50_fpn",
+    classes: tuple[str, ...] = CLASSES,
+    *,
+    spread: bool = True,
+    background: bool = True,
+) -> Any:
+    # On a picture of one grey anchors of more levels would tie, as in the light Faster R-CNN.
+    light = RetinaNetShape(backbone_width=8, pyramid_width=16, anchor_sizes_px=(64,))
+    architecture = RetinaNetArchitecture(
+        name=name,
+        max_size=MAX_SIZE,
+        background=background,
+        light=light if name == "retinanet_light" else None,
+    )
+    card = ModelCard(
+        model_id=name,
+        title=name,
+        family="retinanet",
+        task="detect",
+        classes=classes,
+        input_size=MIN_SIZE,
+        needs_nms=True,
+        architecture=architecture.model_dump(mode="json"),
+    )
+    model: Any = family("retinanet").load(card, Path())
+    if spread:
+        _spread_anchors(model._network)
+    return model
 
 
 def mobile_classifier() -> Any:
@@ -132,6 +164,17 @@ def _spread_detector(network: Any) -> None:
     _spread(network, network.rpn.head.bbox_pred, pixels, 0.3)
     _spread(network, predictor.cls_score, pixels, 2.5)
     _spread(network, predictor.bbox_pred, pixels, 1.0)
+
+
+@torch.no_grad()
+def _spread_anchors(network: Any) -> None:
+    """Boxes that differ from their anchors; scores from near 0 to near 1, few of them high."""
+    pixels = torch.stack([_pixels(160, seed) for seed in range(2)])
+    calibrate_norms(network.backbone, pixels)
+    head = network.head.classification_head
+    _spread(network, head.cls_logits, pixels, 2.0)
+    head.cls_logits.bias -= 5
+    _spread(network, network.head.regression_head.bbox_reg, pixels, 0.3)
 
 
 def _spread(network: Any, layer: nn.Module, pixels: torch.Tensor, deviation: float) -> None:

@@ -32,13 +32,17 @@ TINY: dict[str, dict[str, Any]] = {
         "input_size": 64,
         "network": {"name": "fasterrcnn_light", "backbone_width": 8, "pyramid_width": 16},
     },
+    "retinanet": {
+        "input_size": 64,
+        "network": {"name": "retinanet_light", "backbone_width": 8, "pyramid_width": 16},
+    },
     "efficientnet_gate": {
         "input_size": 64,
         "network": {"name": "efficientnet_b0", "hidden_width": 16},
     },
     "resnet": {"input_size": 64, "network": {"name": "resnet18", "width": 8}},
 }
-DETECTORS = ("scratch_detr", "hf_detr", "faster_rcnn")
+DETECTORS = ("scratch_detr", "hf_detr", "faster_rcnn", "retinanet")
 CLASSIFIERS = ("efficientnet_gate", "resnet")
 
 

@@ -13,6 +13,7 @@ from trainers.networks import (
     FasterRcnnNetwork,
     HfDetrNetwork,
     ResNetNetwork,
+    RetinaNetNetwork,
     ScratchDetrNetwork,
     Share,
     YoloNetwork,
@@ -134,6 +135,17 @@ class FasterRcnnConfig(SuppressedConfig):
     """Parameters of the architecture, by the names on the model card."""
 
 
+class RetinaNetConfig(SuppressedConfig):
+    """torchvision's RetinaNet."""
+
+    monitors: ClassVar[tuple[str, ...]] = _BOX_MONITORS
+
+    family: Literal["retinanet"] = "retinanet"
+    """The model family."""
+    network: RetinaNetNetwork = RetinaNetNetwork()
+    """Parameters of the architecture, by the names on the model card."""
+
+
 class YoloConfig(SuppressedConfig):
     """YOLO, which Ultralytics' own trainer trains."""
 
@@ -164,6 +176,7 @@ CONFIGS: dict[str, type[TrainConfig]] = {
     "faster_rcnn": FasterRcnnConfig,
     "hf_detr": HfDetrConfig,
     "resnet": ResNetConfig,
+    "retinanet": RetinaNetConfig,
     "scratch_detr": ScratchDetrConfig,
     "yolo": YoloConfig,
 }

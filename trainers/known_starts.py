@@ -22,6 +22,8 @@ def published_starts(family: str, network: str) -> tuple[str, ...]:
         return (f"{network.removesuffix('.yaml')}.pt",)
     if family == "faster_rcnn":
         return _PACKAGED if network == "fasterrcnn_light" else ("COCO_V1",)
+    if family == "retinanet":
+        return () if network == "retinanet_light" else ("COCO_V1",)
     if family == "hf_detr":
         return ("mobilenet_v2:IMAGENET1K",) if network in SMALL_DETRS else (network,)
     if network in get_args(Mobile):

@@ -30,6 +30,11 @@ FasterRcnnName = Literal[
     "fasterrcnn_resnet50_fpn",
     "fasterrcnn_resnet50_fpn_v2",
 ]
+RetinaNetName = Literal[
+    "retinanet_light",
+    "retinanet_resnet50_fpn",
+    "retinanet_resnet50_fpn_v2",
+]
 
 
 class Network(BaseModel):
@@ -109,6 +114,28 @@ class FasterRcnnNetwork(Network):
     """Levels of the light network's pyramid, the last of stride 32."""
     anchor_px: int | None = _parameter(usual=16, ge=1, le=1024)
     """Side of the finest level's anchors in pixels, doubled from level to level."""
+
+
+class RetinaNetNetwork(Network):
+    """A RetinaNet of torchvision, or the light one that the last five parameters shape."""
+
+    name: RetinaNetName | None = _parameter(usual="retinanet_resnet50_fpn")
+    """Which network."""
+    max_size: int | None = _parameter(ge=32, le=8192)
+    """The most that an image's longer side may become, in pixels; in proportion to the input size
+    unless given."""
+    norm_eps: float | None = _parameter(usual=1e-5, ge=0, le=1)
+    """Added to the variance in the backbone's batch norms."""
+    backbone: ResNetName | Mobile | None = _parameter(usual="resnet18")
+    """The light network's backbone."""
+    backbone_width: int | None = _parameter(usual=32, ge=1, le=128)
+    """Channels of the first stage of a light network's ResNet."""
+    pyramid_width: int | None = _parameter(usual=64, ge=8, le=512)
+    """Channels of every level of the light network's pyramid and of its heads, a multiple of 8."""
+    levels: int | None = _parameter(usual=3, ge=1, le=4)
+    """Levels of the light network's pyramid, the last of stride 32."""
+    anchor_px: int | None = _parameter(usual=16, ge=1, le=1024)
+    """Side of the finest level's smallest anchors in pixels, doubled from level to level."""
 
 
 class ScratchDetrNetwork(Network):

@@ -3,31 +3,39 @@
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
 from fracture_core.errors import ConfigError, WeightsError
+from fracture_core.models.adapter import Adapter
 from fracture_core.models.base import Model
 from fracture_core.models.cards import CARD_FILE, ModelCard, read_card
-from fracture_core.models.classifier import Classifier
 from fracture_core.models.families import family
-from fracture_core.models.faster_rcnn import FasterRcnnModel
 from fracture_core.models.hf_configs import CONFIG_FILE
 from fracture_core.models.library import list_cards, open_model
 from fracture_core.models.packaged import PACKAGED, load_packaged
-from fracture_core.models.query_detector import QueryDetector
 from fracture_core.models.state_dicts import fit, read_state
 from fracture_core.nets.mobile import MOBILES
 from fracture_core.settings import settings
 from trainers.networks import Scalar
 
-# The last layer of each family, and how many of its rows are no class.
+
+class _ClassRows(NamedTuple):
+    """Where the classes stand: a tensor with `anchors` rows a class, `others` of them no class."""
+
+    tensor: str
+    others: int = 0
+    anchors: int = 1
+
+
 _CLASS_ROWS = {
-    "efficientnet_gate": ("head.4.weight", 0),
-    "faster_rcnn": ("roi_heads.box_predictor.cls_score.weight", 1),
-    "hf_detr": ("class_labels_classifier.weight", 1),
-    "resnet": ("fc.weight", 0),
-    "scratch_detr": ("class_head.weight", 1),
+    "efficientnet_gate": _ClassRows("head.4.weight"),
+    "faster_rcnn": _ClassRows("roi_heads.box_predictor.cls_score.weight", others=1),
+    "hf_detr": _ClassRows("class_labels_classifier.weight", others=1),
+    "resnet": _ClassRows("fc.weight"),
+    "retinanet": _ClassRows("head.classification_head.cls_logits.weight", others=1, anchors=9),
+    "scratch_detr": _ClassRows("class_head.weight", others=1),
 }
 
 
@@ -76,7 +84,7 @@ def packaged_name(start: str, given: dict[str, Scalar], key: str) -> str:
 
 def taken_from(model: Model) -> Start:
     """What a loaded model offers to begin from; raises ConfigError where that is nothing."""
-    if not isinstance(model, QueryDetector | Classifier | FasterRcnnModel):
+    if not isinstance(model, Adapter):
         found = f"one of {model.card.family}"
         raise ConfigError("start", expected="a model that this loop can train", found=found)
     state = {name: tensor.cpu() for name, tensor in model.network.state_dict().items()}
@@ -170,10 +178,10 @@ def _recognised(
 ) -> tuple[str, int]:
     """The family of a file's tensors and its class count; the file's names may be prefixed."""
     for name in families:
-        head, others = _CLASS_ROWS[name]
+        head, others, anchors = _CLASS_ROWS[name]
         for key, tensor in state.items():
             if key == head or key.endswith(f".{head}"):
-                return name, len(tensor) - others
+                return name, len(tensor) // anchors - others
     found = f"tensors such as {', '.join(list(state)[:3])}"
     expected = f"the weights of a network of the family {' or '.join(families)}"
     raise WeightsError(file, expected=expected, found=found[:200])

@@ -63,6 +63,13 @@ _OURS: tuple[ModelFamily, ...] = (
         trainer="trainers.families.resnet",
     ),
     ModelFamily(
+        name="retinanet",
+        module="fracture_core.models.retinanet",
+        names=r"retinanet_.*",
+        example="retinanet_resnet50_fpn:COCO_V1",
+        trainer="trainers.families.retinanet",
+    ),
+    ModelFamily(
         name="yolo",
         module="fracture_core.models.yolo",
         names=r"(?i:.*\.ya?ml)",

@@ -5,15 +5,13 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from pydantic import Field, model_validator
-from torch import nn
-from torchvision.models import get_model, get_model_weights
+from pydantic import model_validator
+from torchvision.models import get_model
 from torchvision.ops import MultiScaleRoIAlign
 
 from fracture_core.errors import ConfigError
 from fracture_core.models import faster_rcnn_light
 from fracture_core.models.architectures import (
-    Architecture,
     named_classes,
     shape_of,
     unknown_state,
@@ -21,6 +19,14 @@ from fracture_core.models.architectures import (
 from fracture_core.models.faster_rcnn_light import LightShape
 from fracture_core.models.seeds import drawn_from
 from fracture_core.models.state_dicts import State, fit, read_state, unwrap
+from fracture_core.models.torchvision_detector import (
+    COCO_RESNET50_EPS,
+    NORM_EPS,
+    TorchvisionArchitecture,
+    guess_norm_eps,
+    published_classes,
+    set_norm_eps,
+)
 from fracture_core.nets.limits import check_name
 from fracture_core.nets.mobile import MOBILES
 from fracture_core.nets.pretrained import imagenet_state
@@ -35,18 +41,13 @@ INPUT_SIZES = {
 }
 _PRIMING_SIZE_PX = 256
 _HEAD = "roi_heads.box_predictor.cls_score.weight"
-# torchvision sets this where it loads its own ResNet-50-FPN weights, and only there.
-_COCO_RESNET50_EPS = 0.0
 
 
-class FasterRcnnArchitecture(Architecture):
-    """`max_size` is the most the longer side may become, in pixels; `norm_eps` is added to the
-    variance in the backbone's batch norms, but for those of small networks, which have their own in
-    the light one. `light` is for the light network alone, which it shapes.
+class FasterRcnnArchitecture(TorchvisionArchitecture):
+    """`light` is for the light network alone, which it shapes; small networks in it have their own
+    `norm_eps`.
     """
 
-    max_size: int = Field(ge=32, le=8192)
-    norm_eps: float = Field(default=1e-5, ge=0, le=1)
     light: LightShape | None = None
 
     @model_validator(mode="after")
@@ -65,14 +66,12 @@ def from_library(name: str, weights: str) -> tuple[FasterRcnnArchitecture, tuple
         return architecture, ("class 0",)
     if name == faster_rcnn_light.NAME:
         raise ConfigError(f"weights of {name}", expected="none", found=repr(weights))
-    known = get_model_weights(name).__members__
-    check_name(f"weights of {name}", weights, known)
-    eps = _COCO_RESNET50_EPS if name == "fasterrcnn_resnet50_fpn" else 1e-5
+    classes = published_classes(name, weights)
+    eps = COCO_RESNET50_EPS if name == "fasterrcnn_resnet50_fpn" else NORM_EPS
     architecture = FasterRcnnArchitecture(
         name=name, weights=weights, max_size=INPUT_SIZES[name][1], norm_eps=eps
     )
-    # torchvision's first class is the background.
-    return architecture, tuple(known[weights].meta["categories"][1:])
+    return architecture, classes
 
 
 def build_network(architecture: FasterRcnnArchitecture, *, class_count: int, min_size: int) -> Any:
@@ -154,15 +153,8 @@ def _norm_eps(name: str, state: State) -> tuple[float, str]:
             "The 320 variant has the same tensors: if this is one, set the architecture's name "
             "to fasterrcnn_mobilenet_v3_large_320_fpn, max_size to 640 and input_size to 320."
         )
-        return 1e-5, note
-    frozen = "backbone.body.bn1.num_batches_tracked" not in state
-    if name == "fasterrcnn_resnet50_fpn" and frozen:
-        note = (
-            "Taken as fine-tuned from torchvision's COCO weights (norm_eps 0). If the training "
-            "began with ImageNet's, set norm_eps to 1e-05."
-        )
-        return _COCO_RESNET50_EPS, note
-    return 1e-5, ""
+        return NORM_EPS, note
+    return guess_norm_eps(state) if name == "fasterrcnn_resnet50_fpn" else (NORM_EPS, "")
 
 
 def _build(architecture: FasterRcnnArchitecture, class_count: int, min_size: int) -> Any:
@@ -182,9 +174,7 @@ def _build(architecture: FasterRcnnArchitecture, class_count: int, min_size: int
         )
     light = architecture.light
     if light is None or light.backbone not in MOBILES:
-        for module in network.backbone.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eps = architecture.norm_eps
+        set_norm_eps(network.backbone, architecture.norm_eps)
     return network.eval().requires_grad_(False)
 
 

@@ -5,15 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import clip_boxes_to_image
 
 from fracture_core.models import gradcam
+from fracture_core.models.torchvision_detector import Scaled, scaled_pixels
 from fracture_core.types import SCORE_FLOOR
 
 # torchvision drops thinner boxes, in pixels of the input.
@@ -54,13 +52,11 @@ class Candidates:
         )
 
 
-def extract(
-    network: Any, shown: Sequence[npt.NDArray[np.uint8]], size: tuple[int, int]
-) -> Features:
-    """The first stage, on (H, W) pictures that are all scaled to `size` (h, w)."""
-    pixels = network.transform.batch_images([_scaled(network, one, size) for one in shown])
+def extract(network: Any, batch: Sequence[Scaled]) -> Features:
+    """The first stage, on pictures that are all scaled to one size."""
+    pixels, size = scaled_pixels(network, batch), batch[0].size
     levels = network.backbone(pixels)
-    proposals, _ = network.rpn(ImageList(pixels, [size] * len(shown)), levels)
+    proposals, _ = network.rpn(ImageList(pixels, [size] * len(batch)), levels)
     height, width = pixels.shape[-2:]
     return Features(levels=levels, proposals=proposals, size=size, padded=(height, width))
 
@@ -104,15 +100,6 @@ def explain(network: Any, features: Features, candidates: Candidates) -> Tensor:
     cells = gradcam.hires_cam(score, [features.levels[name] for name in names])
     height, width = features.size
     return gradcam.over_input(cells, *features.padded)[:height, :width]
-
-
-def _scaled(network: Any, shown: npt.NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
-    """(H, W) → (3, h, w), in the library's order of steps, so that the numbers are its own."""
-    device = next(network.parameters()).device
-    grey = torch.from_numpy(shown).to(device).float() / 255
-    pixels = network.transform.normalize(grey.expand(3, -1, -1))
-    scaled = functional.interpolate(pixels[None], size=size, mode="bilinear", align_corners=False)
-    return scaled[0]
 
 
 def _candidates(xyxy: Tensor, scores: Tensor, proposals: Tensor) -> Candidates:

@@ -1,13 +1,10 @@
 """torchvision's Faster R-CNN with its own losses (Ren et al. 2015)."""
 
-from collections.abc import Sequence
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torchvision.models import get_model_weights
-from torchvision.models.detection.image_list import ImageList
 
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.faster_rcnn import FasterRcnnModel
@@ -21,11 +18,9 @@ from fracture_core.models.faster_rcnn_networks import (
 from fracture_core.models.packaged import PACKAGED
 from fracture_core.nets.limits import check_name
 from trainers.batches import Batch
-from trainers.classification import stages_by_stride
+from trainers.families.torchvision_detectors import TorchvisionTrainee, targets_of
 from trainers.family_configs import FasterRcnnConfig
-from trainers.fixed_norms import fix_norms
 from trainers.networks import FasterRcnnNetwork, Scalar, checked
-from trainers.pixels import Normalise, valid_pixels
 from trainers.starts import (
     Start,
     begin_packaged,
@@ -36,7 +31,7 @@ from trainers.starts import (
     take_over,
     taken_from,
 )
-from trainers.trainee import Losses, Trainee
+from trainers.trainee import Losses
 from trainers.truths import truth_a_picture
 
 _NORMS_TRAINED = "fasterrcnn_resnet50_fpn_v2"
@@ -50,7 +45,7 @@ _PARTS = {
 }
 
 
-class FasterRcnnTrainee(Trainee):
+class FasterRcnnTrainee(TorchvisionTrainee):
     """Both stages, each judged on samples that torchvision draws from the global generator.
 
     With a start the backbone's norms are fixed, but for the variant v2, as torchvision has it.
@@ -59,38 +54,19 @@ class FasterRcnnTrainee(Trainee):
     def __init__(
         self, card: ModelCard, network: Any, notes: tuple[str, ...], *, fixed_norms: bool
     ) -> None:
-        super().__init__()
-        if fixed_norms:
-            fix_norms(network.backbone)
-        self.network: Any = network
-        self.notes = notes
-        self._card = card
-        self._architecture = FasterRcnnArchitecture.of(card)
-        self._normalise = Normalise()
-        self._stride: int = network.transform.size_divisible
+        architecture = FasterRcnnArchitecture.of(card)
+        super().__init__(card, architecture, network, notes, fixed_norms=fixed_norms)
         # Boxes are not decoded in a half precision: that is off by pixels.
         network.rpn.head.register_forward_hook(_in_float32)
         network.roi_heads.box_predictor.register_forward_hook(_in_float32)
 
-    @property
-    def card(self) -> ModelCard:
-        return self._card
-
-    def size_of(self, height: int, width: int) -> tuple[int, int]:
-        sides = height, width
-        scale = min(self._card.input_size / min(sides), self._architecture.max_size / max(sides))
-        scaled_height, scaled_width = (max(1, int(side * scale)) for side in sides)
-        return scaled_height, scaled_width
-
     def forward(self, batch: Batch) -> Losses:
-        pixels = self._normalise(batch.pixels, valid_pixels(batch))
         truths = truth_a_picture(batch)
-        targets = [{"boxes": truth.boxes_xyxy, "labels": truth.labels + 1} for truth in truths]
-        sizes = [(truth.height, truth.width) for truth in truths]
-        images = ImageList(self._padded(pixels), sizes)
+        targets = targets_of(truths, first_class=1)
+        images = self._images(batch, truths)
         levels = self.network.backbone(images.tensors)
         proposals, first = self.network.rpn(images, levels, targets)
-        _, second = self.network.roi_heads(levels, proposals, sizes, targets)
+        _, second = self.network.roi_heads(levels, proposals, images.image_sizes, targets)
         given = {**first, **second}
         parts = {name: given[theirs] for theirs, name in _PARTS.items()}
         total = torch.stack(list(parts.values())).sum()
@@ -99,33 +75,12 @@ class FasterRcnnTrainee(Trainee):
     def wrap(self, network: nn.Module) -> FasterRcnnModel:
         return FasterRcnnModel(self._card, network.eval().requires_grad_(False))
 
-    def stages(self) -> Sequence[nn.Module]:
-        """The pyramid belongs to the last stage."""
-        body, pyramid = self.network.backbone.body, self.network.backbone.fpn
-        if "stem" in body:
-            parts = list(body.children())
-        elif "layer1" in body:
-            stem = nn.ModuleList([body["conv1"], body["bn1"]])
-            parts = [stem, *(body[f"layer{number}"] for number in range(1, 5))]
-        else:
-            parts = stages_by_stride(list(body.children()))
-        return [*parts[:-1], nn.ModuleList([parts[-1], pyramid])]
-
-    def compile_network(self) -> None:
-        """The backbone alone: what follows has other shapes with every batch."""
-        self.network.backbone.compile()
-
     def train(self, mode: bool = True) -> Self:
         super().train(mode)
         # torchvision gives losses in training only; norms lie deeper and follow the mode.
         self.network.rpn.training = True
         self.network.roi_heads.training = True
         return self
-
-    def _padded(self, pixels: Tensor) -> Tensor:
-        """To whole cells of the deepest level, as torchvision does."""
-        height, width = pixels.shape[-2:]
-        return functional.pad(pixels, (0, -width % self._stride, 0, -height % self._stride))
 
 
 def build(config: FasterRcnnConfig, classes: tuple[str, ...], model_id: str) -> FasterRcnnTrainee:

@@ -1,0 +1,210 @@
+"""What torchvision's detectors share: scaling, the architecture on a card, raw candidates.
+
+A family adds three steps: what its network makes of pictures before any candidate is picked
+(`_extract`), the candidates in that (`_candidates`), and what speaks for some of them
+(`_evidence`).
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.models import get_model_weights
+
+from fracture_core.boxes import Int64s
+from fracture_core.models import gradcam
+from fracture_core.models.adapter import RANDOM_FACTS, RANDOM_NOTE, Detector
+from fracture_core.models.architectures import Architecture
+from fracture_core.models.cards import ModelCard
+from fracture_core.models.state_dicts import State
+from fracture_core.nets.limits import check_name
+from fracture_core.types import Detections, Heatmap, Sample
+
+NORM_EPS = 1e-5
+# torchvision sets this where it loads its first ResNet-50-FPN weights of COCO, and only there.
+COCO_RESNET50_EPS = 0.0
+
+
+class TorchvisionArchitecture(Architecture):
+    """`max_size` is the most the longer side may become, in pixels; `norm_eps` is added to the
+    variance in the backbone's batch norms.
+    """
+
+    max_size: int = Field(ge=32, le=8192)
+    norm_eps: float = Field(default=NORM_EPS, ge=0, le=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scaled:
+    """One sample as shown, (H, W) uint8, and the `size` (h, w) it is scaled to."""
+
+    sample_id: str
+    shown: npt.NDArray[np.uint8]
+    size: tuple[int, int]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.size
+
+
+class Candidates(Protocol):
+    """One picture's candidates: `xyxy` (N, 4) in pixels of the input, `scores` (N,) and `labels`
+    (N,) from 0.
+    """
+
+    @property
+    def xyxy(self) -> Tensor: ...
+
+    @property
+    def scores(self) -> Tensor: ...
+
+    @property
+    def labels(self) -> Tensor: ...
+
+    def __getitem__(self, rows: Tensor) -> Self: ...
+
+
+F = TypeVar("F")
+C = TypeVar("C", bound=Candidates)
+
+
+class TorchvisionDetector(Detector[Scaled, list[C]], Generic[F, C]):
+    """A detector of torchvision's that answers raw; `F` is what `_extract` makes of a batch."""
+
+    _architecture: TorchvisionArchitecture
+
+    @abstractmethod
+    def _extract(self, batch: Sequence[Scaled]) -> F:
+        """What the network makes of pictures that are scaled to one size."""
+
+    @abstractmethod
+    def _candidates(self, features: F) -> list[C]:
+        """The candidates of each picture, from the floor up, none suppressed."""
+
+    @abstractmethod
+    def _evidence(self, features: F, picked: C) -> Tensor:
+        """(h, w) map ≥ 0 over the input of one picture, of what speaks for candidates of it."""
+
+    @classmethod
+    @abstractmethod
+    def load(cls, card: ModelCard, folder: Path) -> Self:
+        """See `Family.load`."""
+
+    def randomised(self, seed: int) -> Self:
+        """The same architecture with weights drawn anew."""
+        drawn = self._architecture.model_copy(update={"weights": "", "seed": seed})
+        facts = {"architecture": drawn.model_dump(mode="json"), **RANDOM_FACTS}
+        return self.load(self._card.model_copy(update=facts), Path())
+
+    def explain(self, sample: Sample, index: int | None) -> Heatmap:
+        """HiResCAM on the class score of one finding, before it is squashed, at the levels of the
+        pyramid. None explains the picture: its best findings, each by its score.
+        """
+        prepared = self._prepare(sample)
+        with torch.no_grad():
+            features = self._extract([prepared])
+            candidates = self._candidates(features)[0]
+        found, kept = self._ordered(candidates, prepared)
+        chosen = kept[self._explained(found, index)]
+        picked = candidates[torch.from_numpy(chosen).to(self._device)]
+        evidence = self._evidence(features, picked)
+        values = gradcam.over_picture(evidence, sample.height, sample.width)
+        return Heatmap.of(values, gradcam.HIRES_CAM, self._target(found, index))
+
+    def _prepare(self, sample: Sample) -> Scaled:
+        size = scaled_size(
+            sample.height, sample.width, self._card.input_size, self._architecture.max_size
+        )
+        return Scaled(sample_id=sample.sample_id, shown=sample.shown(), size=size)
+
+    @torch.inference_mode()
+    def _forward(self, batch: Sequence[Scaled]) -> list[C]:
+        return self._candidates(self._extract(batch))
+
+    def _to_detections(
+        self, raw: list[C], batch: Sequence[Scaled]
+    ) -> list[tuple[Detections, Int64s]]:
+        return [self._ordered(one, prepared) for one, prepared in zip(raw, batch, strict=True)]
+
+    def _ordered(self, raw: C, prepared: Scaled) -> tuple[Detections, Int64s]:
+        """One picture's findings, and the candidate that gave each."""
+        (height, width), (scaled_height, scaled_width) = prepared.shown.shape, prepared.size
+        across, down = width / scaled_width, height / scaled_height
+        gain = torch.tensor([across, down, across, down], device=raw.xyxy.device)
+        return Detections.raw(
+            (raw.xyxy * gain).cpu().numpy(),
+            raw.scores.cpu().numpy(),
+            raw.labels.cpu().numpy(),
+            height=height,
+            width=width,
+        )
+
+
+def scaled_size(height: int, width: int, min_size: int, max_size: int) -> tuple[int, int]:
+    """What torchvision scales a picture to; a thin strip keeps a pixel, where it keeps none."""
+    scale = min(min_size / min(height, width), max_size / max(height, width))
+    return max(1, int(height * scale)), max(1, int(width * scale))
+
+
+def scaled_pixels(network: Any, batch: Sequence[Scaled]) -> Tensor:
+    """(B, 3, h, w), padded to whole cells of the deepest level, by the library's own steps."""
+    padded: Tensor = network.transform.batch_images([_scaled(network, one) for one in batch])
+    return padded
+
+
+def _scaled(network: Any, one: Scaled) -> Tensor:
+    """(H, W) → (3, h, w), in the library's order of steps, so that the numbers are its own."""
+    device = next(network.parameters()).device
+    grey = torch.from_numpy(one.shown).to(device).float() / 255
+    pixels = network.transform.normalize(grey.expand(3, -1, -1))
+    scaled = functional.interpolate(
+        pixels[None], size=one.size, mode="bilinear", align_corners=False
+    )
+    return scaled[0]
+
+
+def origin_of(name: str, weights: str) -> dict[str, object]:
+    """What the card of a network by name says of where its weights come from."""
+    if weights:
+        licence = "annotations CC BY 4.0, images under Flickr's terms"
+        return {"training_data": "COCO train2017", "training_licence": licence}
+    return {
+        "title": f"{name} (random weights)",
+        "note": RANDOM_NOTE,
+        "training_data": "none",
+        "training_licence": "none",
+    }
+
+
+def published_classes(name: str, weights: str) -> tuple[str, ...]:
+    """What torchvision's weights of a detector know; ConfigError where there are none."""
+    known = get_model_weights(name).__members__
+    check_name(f"weights of {name}", weights, known)
+    # torchvision's first class is the background.
+    return tuple(known[weights].meta["categories"][1:])
+
+
+def guess_norm_eps(state: State) -> tuple[float, str]:
+    """Of a first ResNet-50-FPN, whose tensors do not tell, and a note for the card."""
+    if "backbone.body.bn1.num_batches_tracked" in state:
+        return NORM_EPS, ""
+    note = (
+        "Taken as fine-tuned from torchvision's COCO weights (norm_eps 0). If the training "
+        "began with ImageNet's, set norm_eps to 1e-05."
+    )
+    return COCO_RESNET50_EPS, note
+
+
+def set_norm_eps(backbone: nn.Module, eps: float) -> None:
+    """Give all batch norms of a backbone this `eps`."""
+    for module in backbone.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eps = eps

@@ -1,0 +1,116 @@
+"""torchvision's RetinaNet with its own focal loss (Lin et al., ICCV 2017)."""
+
+from typing import Any
+
+from torch import nn
+from torchvision.models import get_model_weights
+
+from fracture_core.models.cards import ModelCard
+from fracture_core.models.retinanet import RetinaNetModel
+from fracture_core.models.retinanet_networks import (
+    CLASS_HEAD,
+    INPUT_SIZES,
+    LIGHT,
+    RetinaNetArchitecture,
+    RetinaNetShape,
+    build_network,
+)
+from trainers.batches import Batch
+from trainers.families.torchvision_detectors import TorchvisionTrainee, targets_of
+from trainers.family_configs import RetinaNetConfig
+from trainers.networks import RetinaNetNetwork, Scalar, checked
+from trainers.starts import Start, open_start, take_over, taken_from
+from trainers.trainee import Losses
+from trainers.truths import truth_a_picture
+
+_FIXED_NORMS = "retinanet_resnet50_fpn"
+_SHAPE = ("backbone", "backbone_width", "pyramid_width")
+_ANCHORS = ("levels", "anchor_px")
+
+
+class RetinaNetTrainee(TorchvisionTrainee):
+    """Every anchor is judged: its classes by the focal loss, its box by L1 or, in v2 and the light
+    network, by GIoU.
+
+    With a start the norms of the first variant are fixed, as torchvision has it.
+    """
+
+    def __init__(
+        self, card: ModelCard, network: Any, notes: tuple[str, ...], *, fixed_norms: bool
+    ) -> None:
+        architecture = RetinaNetArchitecture.of(card)
+        super().__init__(card, architecture, network, notes, fixed_norms=fixed_norms)
+        self._first_class = int(architecture.background)
+
+    def forward(self, batch: Batch) -> Losses:
+        truths = truth_a_picture(batch)
+        images = self._images(batch, truths)
+        levels = list(self.network.backbone(images.tensors).values())
+        # In a half precision anchors and boxes are off by pixels.
+        answers = {name: answer.float() for name, answer in self.network.head(levels).items()}
+        anchors = self.network.anchor_generator(images, [level.float() for level in levels])
+        targets = targets_of(truths, self._first_class)
+        parts = self.network.compute_loss(targets, answers, anchors)
+        focal, box = parts["classification"], parts["bbox_regression"]
+        return {"loss": focal + box, "class": focal.detach(), "box": box.detach()}
+
+    def wrap(self, network: nn.Module) -> RetinaNetModel:
+        return RetinaNetModel(self._card, network.eval().requires_grad_(False))
+
+
+def build(config: RetinaNetConfig, classes: tuple[str, ...], model_id: str) -> RetinaNetTrainee:
+    """`start`: "" = random; torchvision's weights by their name, such as COCO_V1; a model of the
+    library or a file.
+
+    `network.levels` are those of the light network's pyramid, the last of stride 32, and
+    `network.anchor_px` is the size of the finest level's anchors, doubled from level to level.
+    """
+    given = config.network.given()
+    name = str(given.get("name", config.network.usual("name")))
+    start = _start(config.start, name)
+    architecture = _architecture(config, start, name, given)
+    network = build_network(architecture, class_count=len(classes), min_size=config.input_size)
+    network.requires_grad_(True)
+    notes = () if start is None else take_over(network, start, classes, heads=(CLASS_HEAD,))
+    card = ModelCard(
+        model_id=model_id,
+        title=f"RetinaNet, {architecture.name}",
+        family="retinanet",
+        task="detect",
+        classes=classes,
+        input_size=config.input_size,
+        needs_nms=True,
+        architecture=architecture.model_dump(mode="json"),
+    )
+    fixed = start is not None and architecture.name == _FIXED_NORMS
+    return RetinaNetTrainee(card, network, notes, fixed_norms=fixed)
+
+
+def _start(ref: str, name: str) -> Start | None:
+    if not ref:
+        return None
+    if name != LIGHT and ref in get_model_weights(name).__members__:
+        return taken_from(RetinaNetModel.from_name(f"{name}:{ref}"))
+    return open_start(ref, ("retinanet",), names="COCO_V1")
+
+
+def _architecture(
+    config: RetinaNetConfig, start: Start | None, name: str, given: dict[str, Scalar]
+) -> RetinaNetArchitecture:
+    known: dict[str, Any] = {"name": name} if start is None else dict(start.card.architecture)
+    shape: dict[str, object] = {key: value for key, value in given.items() if key in _SHAPE}
+    plain = {key: value for key, value in given.items() if key not in (*_SHAPE, *_ANCHORS)}
+    if any(key in given for key in _ANCHORS):
+        shape["anchor_sizes_px"] = _anchor_sizes(config.network)
+    if shape or (name == LIGHT and "light" not in known):
+        known["light"] = checked(RetinaNetShape, {**(known.get("light") or {}), **shape})
+    usual, longest = INPUT_SIZES[known["name"]]
+    known["max_size"] = config.input_size * longest // usual
+    facts = {"weights": "", "seed": config.seed}
+    return checked(RetinaNetArchitecture, {**known, **plain, **facts})
+
+
+def _anchor_sizes(network: RetinaNetNetwork) -> tuple[int, ...]:
+    levels = network.levels or network.usual("levels")
+    finest = network.anchor_px or network.usual("anchor_px")
+    return tuple(finest * 2**level for level in range(levels))

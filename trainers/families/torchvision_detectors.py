@@ -1,0 +1,78 @@
+"""What torchvision's detectors share in training: inputs, targets, stages of the backbone."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.models.detection.image_list import ImageList
+
+from fracture_core.models.cards import ModelCard
+from fracture_core.models.torchvision_detector import TorchvisionArchitecture, scaled_size
+from trainers.batches import Batch
+from trainers.classification import stages_by_stride
+from trainers.fixed_norms import fix_norms
+from trainers.pixels import Normalise, valid_pixels
+from trainers.trainee import Trainee
+from trainers.truths import Truth
+
+
+class TorchvisionTrainee(Trainee):
+    """A detector with a `backbone` of a `body` and a pyramid `fpn`.
+
+    `fixed_norms` says whether the backbone's norms are left alone.
+    """
+
+    def __init__(
+        self,
+        card: ModelCard,
+        architecture: TorchvisionArchitecture,
+        network: Any,
+        notes: tuple[str, ...],
+        *,
+        fixed_norms: bool,
+    ) -> None:
+        super().__init__()
+        if fixed_norms:
+            fix_norms(network.backbone)
+        self.network: Any = network
+        self.notes = notes
+        self._card = card
+        self._max_size = architecture.max_size
+        self._normalise = Normalise()
+        self._stride: int = network.transform.size_divisible
+
+    @property
+    def card(self) -> ModelCard:
+        return self._card
+
+    def size_of(self, height: int, width: int) -> tuple[int, int]:
+        return scaled_size(height, width, self._card.input_size, self._max_size)
+
+    def stages(self) -> Sequence[nn.Module]:
+        """The pyramid belongs to the last stage."""
+        body, pyramid = self.network.backbone.body, self.network.backbone.fpn
+        if "stem" in body:
+            parts = list(body.children())
+        elif "layer1" in body:
+            stem = nn.ModuleList([body["conv1"], body["bn1"]])
+            parts = [stem, *(body[f"layer{number}"] for number in range(1, 5))]
+        else:
+            parts = stages_by_stride(list(body.children()))
+        return [*parts[:-1], nn.ModuleList([parts[-1], pyramid])]
+
+    def compile_network(self) -> None:
+        """The backbone alone: what follows has other shapes with every batch."""
+        self.network.backbone.compile()
+
+    def _images(self, batch: Batch, truths: Sequence[Truth]) -> ImageList:
+        """Normalised, and padded to whole cells of the deepest level, as torchvision does."""
+        pixels = self._normalise(batch.pixels, valid_pixels(batch))
+        height, width = pixels.shape[-2:]
+        padded = functional.pad(pixels, (0, -width % self._stride, 0, -height % self._stride))
+        return ImageList(padded, [(truth.height, truth.width) for truth in truths])
+
+
+def targets_of(truths: Sequence[Truth], first_class: int) -> list[dict[str, Tensor]]:
+    """As torchvision's losses want them, which count a background: `first_class` 1."""
+    return [{"boxes": truth.boxes_xyxy, "labels": truth.labels + first_class} for truth in truths]
