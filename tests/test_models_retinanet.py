@@ -54,6 +54,18 @@ def light() -> RetinaNetModel:
 
 
 @pytest.fixture(scope="module")
+def sees_white() -> RetinaNetModel:
+    """A network for which only what is near white matters."""
+    made: RetinaNetModel = retinanet(FIRST, ("bright",), spread=False)
+    network = made.network
+    let_brightness_through(network, network.backbone.body.conv1, network.backbone.body.bn1)
+    with torch.no_grad():
+        # The one class of every anchor, the background at 0.
+        network.head.classification_head.cls_logits.weight[1::2, 0, 1, 1] = 0.001
+    return made
+
+
+@pytest.fixture(scope="module")
 def native(model: RetinaNetModel) -> Any:
     """torchvision's own model with the same weights."""
     made = get_model(
@@ -260,17 +272,6 @@ class TestNames:
 
 
 class TestExplanations:
-    @pytest.fixture(scope="class")
-    def sees_white(self) -> RetinaNetModel:
-        """A network for which only what is near white matters."""
-        made: RetinaNetModel = retinanet(FIRST, ("bright",), spread=False)
-        network = made.network
-        let_brightness_through(network, network.backbone.body.conv1, network.backbone.body.bn1)
-        with torch.no_grad():
-            # The one class of every anchor, the background at 0.
-            network.head.classification_head.cls_logits.weight[1::2, 0, 1, 1] = 0.001
-        return made
-
     @pytest.mark.parametrize("corner", [(32, 32), (96, 128)])
     def test_the_maximum_is_where_the_cause_is(
         self, sees_white: RetinaNetModel, corner: tuple[int, int]
