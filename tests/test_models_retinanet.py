@@ -54,6 +54,18 @@ def light() -> RetinaNetModel:
 
 
 @pytest.fixture(scope="module")
+def sees_white() -> RetinaNetModel:
+    """A network for which only what is near white matters."""
+    made: RetinaNetModel = retinanet(FIRST, ("bright",), spread=False)
+    network = made.network
+    let_brightness_through(network, network.backbone.body.conv1, network.backbone.body.bn1)
+    with torch.no_grad():
+        # The one class of every anchor, the background at 0.
+        network.head.classification_head.cls_logits.weight[1::2, 0, 1, 1] = 0.001
+    return made
+
+
+@pytest.fixture(scope="module")
 def native(model: RetinaNetModel) -> Any:
     """torchvision's own model with the same weights."""
     made = get_model(
@@ -71,15 +83,15 @@ def native(model: RetinaNetModel) -> Any:
 
 
 def run_natively(native: Any, one: Sample, confidence: float, nms_iou: float) -> dict[str, Any]:
-    """The library's findings, without those of the background, which it takes for a class, and
-    without the boxes outside of the image, which it clips to nothing and keeps.
+    """The library's findings but those of the background, which it takes for a class, and boxes
+    clipped to nothing, which it keeps.
     """
     native.score_thresh, native.nms_thresh = confidence, nms_iou
     pixels = torch.from_numpy(one.shown()).float().expand(3, -1, -1) / 255
     with torch.inference_mode():
         found = native([pixels])[0]
-    sides = found["boxes"][:, 2:] - found["boxes"][:, :2]
-    real = (found["labels"] > 0) & (sides > 0).all(dim=1)
+    has_area = (found["boxes"][:, 2:] > found["boxes"][:, :2]).all(dim=1)
+    real = (found["labels"] > 0) & has_area
     return {name: values[real].numpy() for name, values in found.items()}
 
 
@@ -257,18 +269,6 @@ class TestNames:
             RetinaNetModel.from_name(f"{FIRST}:COCO_V1")
         assert str(cache) in str(caught.value)
         assert "Fetch https://download.pytorch.org/models/retinanet_resnet50" in str(caught.value)
-
-
-@pytest.fixture(scope="module")
-def sees_white() -> RetinaNetModel:
-    """A network for which only what is near white matters."""
-    made: RetinaNetModel = retinanet(FIRST, ("bright",), spread=False)
-    network = made.network
-    let_brightness_through(network, network.backbone.body.conv1, network.backbone.body.bn1)
-    with torch.no_grad():
-        # The one class of every anchor, the background at 0.
-        network.head.classification_head.cls_logits.weight[1::2, 0, 1, 1] = 0.001
-    return made
 
 
 class TestExplanations:

@@ -196,6 +196,61 @@ def test_faster_rcnn_is_judged_as_torchvision_judges_it(
     torch.testing.assert_close(ours["objectness"], theirs["loss_objectness"].detach())
 
 
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("sides", [EQUAL, [(64, 48), (48, 64), (64, 48), (48, 60)]])
+def test_retinanet_is_judged_as_torchvision_judges_it(
+    sides: list[tuple[int, int]], training: bool
+) -> None:
+    least = min(min(pair) for pair in sides)
+    # Pictures of this shorter side are not scaled by the library.
+    batch = padded_batch(sides)
+    trainee = build("retinanet", input_size=least, network={"max_size": 64}).train(training)
+    ours = trainee(batch)
+
+    network: Any = trainee.network
+    # It gives losses in training only; norms lie deeper and stay as they are.
+    network.training = True
+    network.transform.eval()
+    images = [
+        (batch.pixels[row, :, :height, :width] / 255).expand(3, -1, -1)
+        for row, (height, width) in enumerate(sides)
+    ]
+    targets = [
+        {"labels": truth_of(batch, row)[0] + 1, "boxes": truth_of(batch, row)[1]}
+        for row in range(len(batch))
+    ]
+    theirs = network(images, targets)
+    torch.testing.assert_close(ours["class"], theirs["classification"].detach())
+    torch.testing.assert_close(ours["box"], theirs["bbox_regression"].detach())
+    torch.testing.assert_close(ours["loss"], sum(theirs.values()))
+
+
+def test_the_focal_loss_of_a_retinanet_that_sees_nothing() -> None:
+    """Every anchor scores 0.01 for each of the classes and the background, and none is right."""
+    trainee = build("retinanet")
+    with torch.no_grad():
+        trainee.network.get_submodule("head.classification_head.cls_logits").weight.zero_()
+    losses = trainee(without_truth(make_batch()))
+    anchors = 9 * (8 * 8 + 4 * 4 + 2 * 2)
+    each = 0.75 * 0.01**2 * -math.log(0.99)
+    assert losses["class"].item() == pytest.approx(anchors * (len(CLASSES) + 1) * each, rel=1e-4)
+    assert losses["box"].item() == 0
+
+
+def test_a_retinanets_loss_falls_on_four_pictures() -> None:
+    trainee, batch = build("retinanet"), make_batch()
+    optimiser = torch.optim.AdamW(trainee.parameters(), lr=2e-3)
+    seen: list[float] = []
+    for _ in range(30):
+        loss = trainee(batch)["loss"]
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        seen.append(loss.item())
+    assert all(math.isfinite(value) for value in seen)
+    assert seen[-1] < 0.7 * seen[0]
+
+
 @pytest.mark.parametrize("name", DETECTORS)
 def test_boxes_without_area_count_for_nothing(name: str) -> None:
     trainee, batch = build(name).eval(), make_batch()
