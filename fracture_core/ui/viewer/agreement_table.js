@@ -14,7 +14,7 @@ export class PlacesTable extends FindingsTable {
     this.worths = panes.filter(({ task }) => task !== "classify").map(worthIn)
     this.root.classList.add("places")
     this.root.style.setProperty("--columns", `30px minmax(0, 1fr) ${"32px ".repeat(models.length)}36px 56px`)
-    const names = [["#", "Place"], ["Class", ""], ...models, ["Ground truth", ""], ["Found", "By how many of the models that answer with boxes"]]
+    const names = [["#", "Place"], ["Class", ""], ...models, ["GT", "Ground truth"], ["Found", "By how many of the models that answer with boxes"]]
     const cells = names.map(([name, title]) => element("span", { role: "columnheader", title: title || null }, name))
     this.scroller.firstChild.replaceChildren(...cells)
     this.lines = []

@@ -10,7 +10,7 @@ export class Toolbar {
       this.tool("previousCase", "previous", "Previous case (P)"), this.tool("nextCase", "next", "Next case (N)"))
     this.modes = {
       together: this.choice("together", "Together", "Ground truth and prediction in one image"),
-      hidden: this.choice("hidden", "Ground truth hidden", "Read without the ground truth (G)"),
+      hidden: this.choice("hidden", "GT hidden", "Read without the ground truth (G)"),
       sideBySide: this.choice("sideBySide", "Side by side", "Ground truth beside prediction (S)"),
     }
     this.overlay = this.choice("overlay", "Overlay", "All drawings on and off (O)")
