@@ -205,7 +205,7 @@ def _describe(
     outlined = sum(finding.outline is not None for finding in findings)
     names = ", ".join(_relative(file.path, folders) for file in files)
     return (
-        f"COCO JSON ({names}): {counted(len(records), 'picture')}, "
+        f"COCO JSON ({names}): {counted(len(records), 'image')}, "
         f"{counted(len(classes), 'class', 'classes')}, "
         f"{counted(len(findings), 'finding')}, {outlined:,} outlined."
     )

@@ -220,6 +220,6 @@ def _size_of(path: Path, sample_id: str, tally: Tally) -> tuple[int, int] | None
 def _describe(records: Mapping[str, PictureRecord], classes: Sequence[str]) -> str:
     findings = sum(len(record.findings or ()) for record in records.values())
     return (
-        f"Pascal VOC ({ANNOTATIONS} and {PICTURES}): {counted(len(records), 'picture')}, "
+        f"Pascal VOC ({ANNOTATIONS} and {PICTURES}): {counted(len(records), 'image')}, "
         f"{counted(len(classes), 'class', 'classes')}, {counted(findings, 'finding')}."
     )

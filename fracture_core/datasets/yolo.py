@@ -175,7 +175,7 @@ def _describe(
     parts = ", ".join(f"{split or 'no split'} in {folders.relative(at)}" for split, at in places)
     source = f"class names from {data.path.name}" if data else "no data.yaml"
     return (
-        f"YOLO label files ({source}): {counted(len(records), 'picture')} ({parts}), "
+        f"YOLO label files ({source}): {counted(len(records), 'image')} ({parts}), "
         f"{counted(len(classes), 'class', 'classes')}, "
         f"{counted(len(findings), 'finding')}, {outlined:,} outlined."
     )

@@ -110,7 +110,7 @@ def test_findings_kinds_counts_and_account(show: Opener) -> None:
     assert viewer.tally == "4 shown, 2 hidden below confidence 0.50"
     assert viewer.account == (
         "4 findings at or above confidence 0.50: 1 matches the ground truth, 2 do not, "
-        "1 repeats a ground-truth box already matched; 1 ground truth missed."
+        "1 repeats a ground-truth box already matched; 1 ground-truth box missed."
     )
     assert {mark["tag"] for mark in viewer.marks} == {
         "GT1",
@@ -122,7 +122,7 @@ def test_findings_kinds_counts_and_account(show: Opener) -> None:
     }
     viewer.type_number("confidence", "0.85")
     told = (
-        "1 finding at or above confidence 0.85: 1 matches the ground truth; 1 ground truth missed."
+        "1 finding at or above confidence 0.85: 1 matches the ground truth; 1 ground-truth box missed."
     )
     assert viewer.account == told
     viewer.type_number("match_iou", "0.95")

@@ -62,7 +62,7 @@ export function toPixelWindow(window, scale) {
 
 /** The windows on offer for a picture, at most nine, the first is the default. */
 export function presets(frame, picture) {
-  const own = frame.windows.map((w, i) => ({ ...w, name: w.name || `Picture ${i + 1}` }))
+  const own = frame.windows.map((w, i) => ({ ...w, name: w.name || `Image ${i + 1}` }))
   const ct = frame.scale.unit === "HU" ? CT_WINDOWS.map((w) => toPixelWindow(w, frame.scale)) : []
   const general = [fullRange(picture.bits), autoWindow(picture.pixels, picture.bits)]
   return [...own.slice(0, 9 - ct.length - general.length), ...general, ...ct]
