@@ -30,8 +30,8 @@ STATE = "comparing"
 DEFAULT = ViewerState()
 ONE_CASE, DATA_SET = "One case", "Over a data set"
 _MISSING: Slot[str] = Slot("pair_missing", "")
+# The models of the last run, by place.
 _COMPARED: Slot[list[str]] = Slot("compared", [])
-"""The models of the last run, by place."""
 
 
 def _show_scratch_beside_tuned() -> None:

@@ -331,7 +331,7 @@ def test_picture_class_map_and_gate_stand_side_by_side(show: Opener) -> None:
     done(viewer)
     viewer.until(lambda: map_at(viewer, (470, 100), pane=2) == [255])
     titles = viewer.root.locator(".pane-title").all_inner_texts()
-    assert titles == ["Picture", "Class map", "Attention gate"]
+    assert titles == ["Image", "Class map", "Attention gate"]
     assert map_at(viewer, (150, 150), pane=0) == [-1]
     assert map_at(viewer, (150, 150), (470, 100), pane=1) == [255, 0]
     weight = viewer.root.locator("canvas.heatmap").nth(2)
