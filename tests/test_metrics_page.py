@@ -195,7 +195,7 @@ def test_a_split_without_truth_is_refused_before_the_start(demo: Path, tmp_path:
         labels.unlink()
     app = form(tmp_path / "yolo")
     assert app.button(key="evaluation_start").disabled
-    assert "no image has a known ground truth" in texts(app)
+    assert "no image has a ground truth" in texts(app)
 
 
 def test_a_job_that_could_not_be_submitted_says_why(

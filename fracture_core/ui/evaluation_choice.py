@@ -77,7 +77,7 @@ def title_of(listed: Listed) -> str:
         return listed.name
     when = datetime.fromisoformat(about.created_utc).astimezone().strftime("%Y-%m-%d %H:%M")
     counted = " · one class" if about.one_class else ""
-    pictures = f"{listed.pictures:,} pictures"
+    pictures = f"{listed.pictures:,} images"
     return f"{about.title} · {about.data_name} · {about.split} · {pictures}{counted} · {when}"
 
 
