@@ -80,7 +80,7 @@ def test_errors_come_by_cost_and_each_leads_to_its_case_in_read() -> None:
     assert titles(app) == [
         "Missed finding: b",  # no candidate, and nothing shown in its picture
         "Missed finding: a",
-        "Spurious finding: c",
+        "False positive: c",
         "Wrong class: a taken for b",
     ]
     assert "**4 errors** in 3 of 4 images" in texts(app)
@@ -110,7 +110,7 @@ def test_filters_have_counts_and_the_setting_moves_the_list() -> None:
         "wrong class 1",
     ]
     app.session_state["kinds"] = ["spurious"]
-    assert titles(checked(app.run())) == ["Spurious finding: c"]
+    assert titles(checked(app.run())) == ["False positive: c"]
     app.session_state["kinds"] = []
     app.toggle(key="whole").set_value(True)
     assert len(titles(checked(app.run()))) == 3
@@ -119,7 +119,7 @@ def test_filters_have_counts_and_the_setting_moves_the_list() -> None:
     assert titles(checked(app.run())) == ["Wrong class: a taken for b"]
     app.text_input(key="named").set_value("")
     app.selectbox(key="class").set_value(2)
-    assert titles(checked(app.run())) == ["Spurious finding: c"]
+    assert titles(checked(app.run())) == ["False positive: c"]
     app.selectbox(key="class").set_value(-1)
     app.number_input(key="confidence").set_value(0.3)
     assert titles(checked(app.run()))[0] == "Missed finding: b"
@@ -181,7 +181,7 @@ def test_the_operating_point_chosen_stays_when_its_confidence_changes() -> None:
 def test_the_address_keeps_the_kinds_and_other_pages_go_on_with_theirs() -> None:
     store(detector(4, FOUND, TRUTHS, needs_nms=True), "one")
     app = opened(evaluation="one", confidence="0.5", kinds="spurious")
-    assert titles(app) == ["Spurious finding: c"]
+    assert titles(app) == ["False positive: c"]
     app.number_input(key="confidence").set_value(0.75)
     assert "missed 2" in str(checked(app.run()).get("button_group")[0].proto.options)
     assert app.query_params["confidence"] == "0.75"
@@ -210,7 +210,7 @@ def test_a_classifier_has_pictures_and_critical_confusions() -> None:
     app = opened(evaluation="calls", confidence="0.5")
     assert titles(app) == [
         "Missed finding: a taken for healthy",
-        "Spurious finding: healthy taken for a",
+        "False positive: healthy taken for a",
         "Wrong class: b taken for a",
     ]
     app.multiselect(key="critical").set_value(["b taken for a"])

@@ -50,7 +50,7 @@ def sensitivity_study(rng: np.random.Generator) -> tuple[list[int], Statistic]:
 
 
 def fp_study(rng: np.random.Generator) -> tuple[list[int], Statistic]:
-    """Half a spurious finding an image, in some patients many."""
+    """Half a false positive an image, in some patients many."""
     who = patients(rng)
     rates = rng.gamma(2, 0.25, PATIENTS)[who]
     return who.tolist(), counts(

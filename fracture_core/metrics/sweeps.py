@@ -16,7 +16,7 @@ AT_ONCE = 1 << 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """Hits, spurious findings and misses; a share of nothing is nan, undefined."""
+    """Hits, false positives and misses; a share of nothing is nan, undefined."""
 
     true_positives: int
     false_positives: int

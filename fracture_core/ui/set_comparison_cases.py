@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def show_disagreements(
     models: Sequence[ComparedModel], thresholds: Sequence[Threshold], unit: Unit, reference: int
 ) -> None:
-    """Both directions, hits and spurious findings; each case opens in Compare at these settings."""
+    """Both directions, hits and false positives; each case opens in Compare at these settings."""
     pair = _choose_pair(models, reference)
     first, second = (models[n] for n in pair)
     at = thresholds[pair[0]].confidence, thresholds[pair[1]].confidence
