@@ -122,7 +122,8 @@ def test_findings_kinds_counts_and_account(show: Opener) -> None:
     }
     viewer.type_number("confidence", "0.85")
     told = (
-        "1 finding at or above confidence 0.85: 1 matches the ground truth; 1 ground-truth box missed."
+        "1 finding at or above confidence 0.85: 1 matches the ground truth; "
+        "1 ground-truth box missed."
     )
     assert viewer.account == told
     viewer.type_number("match_iou", "0.95")
