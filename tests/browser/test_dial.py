@@ -214,7 +214,7 @@ def test_what_is_undefined_says_so(opened) -> None:
     )
     assert texts["Sensitivity"] == "undefined"
     assert dial.root.locator("[data-unit=sensitivity].dial-button").is_disabled()
-    assert "There is no ground truth to find." in dial.root.inner_text()
+    assert "There is no lesion to find." in dial.root.inner_text()
     assert texts["Missed"] == "0"
 
 
