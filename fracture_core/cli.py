@@ -218,9 +218,9 @@ def demo(
 @app.command()
 def formats() -> None:
     """List the formats of data sets, those of other packages as well."""
-    from fracture_core.datasets.listing import as_text
+    from fracture_core.datasets.formats import listed
 
-    print(as_text())
+    print(listed())
 
 
 @app.command()

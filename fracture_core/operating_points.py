@@ -223,7 +223,7 @@ def _few_false_positives(curve: Curve, bound: float) -> _Position:
 
 def _enough_specificity(curve: Curve, bound: float) -> _Position:
     if not curve.negatives:
-        return "specificity is undefined: there is no image without a ground-truth box"
+        return "specificity is undefined: there is no negative image"
     shares = (curve.negatives - curve.false_alarms) / curve.negatives
     enough = np.flatnonzero(shares >= bound)
     if not len(enough):

@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -18,7 +19,7 @@ from tests.worked_examples import CONTRIBUTING, blocks_of
 ROOT = CONTRIBUTING.parent
 
 
-def run(code: str, names: dict[str, object], tmp_path: Path) -> None:
+def run(code: str, names: dict[str, Any], tmp_path: Path) -> None:
     """As a module whose classes know where they were defined."""
     path = tmp_path / f"{len(list(tmp_path.iterdir()))}.py"
     path.write_text(code, encoding="utf-8")
@@ -26,7 +27,7 @@ def run(code: str, names: dict[str, object], tmp_path: Path) -> None:
 
 
 def test_a_metric_is_measured_with_its_interval(tmp_path: Path) -> None:
-    names: dict[str, object] = {"__name__": "worked_example"}
+    names: dict[str, Any] = {"__name__": "worked_example"}
     for code in blocks_of("A metric"):
         run(code, names, tmp_path)
     # Of four images two show something that is not there, one of them twice.
@@ -35,7 +36,7 @@ def test_a_metric_is_measured_with_its_interval(tmp_path: Path) -> None:
     draft = Draft(
         evaluation=evaluation, config=MatchConfig(), found=evaluation.found(0.5), intervals=True
     )
-    names["report_alarming"](draft)  # type: ignore[operator]
+    names["report_alarming"](draft)
     draft.draw_intervals()
     [figure] = draft.figures
     assert (figure.value, figure.n, figure.unit) == (0.5, 4, "image")
@@ -44,11 +45,11 @@ def test_a_metric_is_measured_with_its_interval(tmp_path: Path) -> None:
 
 
 def test_an_export_holds_every_candidate_and_no_formula(tmp_path: Path) -> None:
-    names: dict[str, object] = {"__name__": "worked_example"}
+    names: dict[str, Any] = {"__name__": "worked_example"}
     [code] = blocks_of("An export")
     run(code, names, tmp_path)
     evaluation = detector(2, [(0, 3, 0.5, 1), (1, 5, 0.25, 0)], [], ["=p", "q"])
-    text = names["candidates_csv"](evaluation).decode("utf-8-sig")  # type: ignore[operator]
+    text = names["candidates_csv"](evaluation).decode("utf-8-sig")
     first, second = csv.DictReader(io.StringIO(text))
     assert first["group"] == "'=p"
     assert (first["class"], first["score"], first["x1"], first["x2"]) == ("b", "0.5", "3.0", "13.0")

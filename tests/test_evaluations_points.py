@@ -84,7 +84,7 @@ def test_rules_that_cannot_be_met_say_why():
     found = measure_points(detector(1, [(0, 0, 0.5, 0)], [(0, 0, 0)]))
     point = next(each for each in found.points if each.rule == "specificity ≥ 0.9")
     assert (point.confidence, point.chosen) == (None, None)
-    assert "no image without a ground-truth box" in point.reason
+    assert "no negative image" in point.reason
     nothing = measure_points(detector(1, [(0, 0, 0.5, 0)], []))
     reasons = {each.rule: each.reason for each in nothing.points}
     assert "no ground truth to find" in reasons["max F1"]

@@ -180,7 +180,7 @@ def test_what_is_undefined_says_so(found, truths, tmp_path):
         assert any("there is no ground truth to find" in note for note in report.notes) or not found
     if len(truths) == 4:
         assert ("specificity", "image") in undefined
-        assert any("no image without a ground-truth box" in note for note in report.notes)
+        assert any("no negative image" in note for note in report.notes)
     text = as_text(report)
     assert "undefined" in text
     assert "nan" not in text

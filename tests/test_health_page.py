@@ -70,7 +70,7 @@ def test_faults_are_counted_by_severity_and_open_to_their_files(faulty):
     assert any("**7 errors · 6 warnings · 2 notes**" in each.value for each in app.markdown)
     labels = [each.label.replace("\\", "") for each in app.expander]
     assert "Images that cannot be read · **2 images**" in labels
-    assert "Altered copies of an image in two splits · **1 pair**" in labels
+    assert "Near-duplicates in two splits · **1 pair**" in labels
     headings = [each.value for each in app.markdown if each.value.startswith("**")]
     assert [each.strip("*").partition(":")[0] for each in headings[1:]] == [
         "Errors",

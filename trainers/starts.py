@@ -3,7 +3,6 @@
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from torch import Tensor, nn
 
@@ -11,7 +10,7 @@ from fracture_core.errors import ConfigError, WeightsError
 from fracture_core.models.adapter import Adapter
 from fracture_core.models.base import Model
 from fracture_core.models.cards import CARD_FILE, ModelCard, read_card
-from fracture_core.models.families import family
+from fracture_core.models.families import family, find_family
 from fracture_core.models.hf_configs import CONFIG_FILE
 from fracture_core.models.library import list_cards, open_model
 from fracture_core.models.packaged import PACKAGED, load_packaged
@@ -19,24 +18,6 @@ from fracture_core.models.state_dicts import fit, read_state
 from fracture_core.nets.mobile import MOBILES
 from fracture_core.settings import settings
 from trainers.networks import Scalar
-
-
-class _ClassRows(NamedTuple):
-    """Where the classes stand: a tensor with `anchors` rows a class, `others` of them no class."""
-
-    tensor: str
-    others: int = 0
-    anchors: int = 1
-
-
-_CLASS_ROWS = {
-    "efficientnet_gate": _ClassRows("head.4.weight"),
-    "faster_rcnn": _ClassRows("roi_heads.box_predictor.cls_score.weight", others=1),
-    "hf_detr": _ClassRows("class_labels_classifier.weight", others=1),
-    "resnet": _ClassRows("fc.weight"),
-    "retinanet": _ClassRows("head.classification_head.cls_logits.weight", others=1, anchors=9),
-    "scratch_detr": _ClassRows("class_head.weight", others=1),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,10 +159,10 @@ def _recognised(
 ) -> tuple[str, int]:
     """The family of a file's tensors and its class count; the file's names may be prefixed."""
     for name in families:
-        head, others, anchors = _CLASS_ROWS[name]
+        rows = find_family(name).class_rows
         for key, tensor in state.items():
-            if key == head or key.endswith(f".{head}"):
-                return name, len(tensor) // anchors - others
+            if rows is not None and (key == rows.tensor or key.endswith(f".{rows.tensor}")):
+                return name, len(tensor) // rows.anchors - rows.others
     found = f"tensors such as {', '.join(list(state)[:3])}"
     expected = f"the weights of a network of the family {' or '.join(families)}"
     raise WeightsError(file, expected=expected, found=found[:200])

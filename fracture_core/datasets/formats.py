@@ -129,3 +129,16 @@ def writer_of(name: str) -> type[Writer]:
             found=f"{name!r}, which can be read but not written" if is_read else repr(name),
         )
     return writers[name]
+
+
+def listed() -> str:
+    """For people: a line a format, then a sentence for each package that is broken."""
+    found = installed()
+    width = max(map(len, found.formats))
+    lines = [
+        f"{each.name:<{width}}  {'read and written' if each.write else 'read':<16}  {each.title}"
+        for each in found.formats.values()
+    ]
+    if found.broken:
+        lines += ["", "Cannot be used", *(f"  {sentence}" for sentence in found.broken)]
+    return "\n".join(lines)

@@ -32,7 +32,7 @@ def check_duplicates(
             "duplicates-within",
             Severity.WARNING,
             "The same image twice in a split",
-            "It counts twice, and two ground-truth boxes of one image may contradict each other.",
+            "It counts twice, and two labels of one image may contradict each other.",
             "Keep one of them.",
             within,
         )
@@ -47,7 +47,7 @@ def _alike(subject: Subject, alike: Sequence[Twins]) -> Iterator[Fault]:
             subject,
             "look-alikes-across",
             Severity.ERROR,
-            "Altered copies of an image in two splits",
+            "Near-duplicates in two splits",
             f"Flipped, turned or relit, they are one image. {_LEAK}",
             _RECUT,
             across,
@@ -57,7 +57,7 @@ def _alike(subject: Subject, alike: Sequence[Twins]) -> Iterator[Fault]:
             subject,
             "look-alikes-within",
             Severity.NOTE,
-            "Altered copies within a split",
+            "Near-duplicates within a split",
             "Augmented before it was split: fewer images than it seems, and intervals that count "
             "each copy are too narrow.",
             "In train they do no harm; in validation and test keep one of each.",

@@ -117,7 +117,7 @@ def pair_up(found: Pictures, truths: Pictures, *, crowds: bool = False) -> tuple
     both = _columns(found), _columns(truths)
     if both[0].image_count != both[1].image_count:
         counts = f"{both[0].image_count} and {both[1].image_count}"
-        raise ValueError(f"found and ground-truth boxes: expected as many images, got {counts}")
+        raise ValueError(f"found and truths: expected as many images, got {counts}")
     if both[1].crowd.any() and not crowds:
         raise ValueError(f"truths: expected no crowds, got {both[1].crowd.sum()}")
     return both

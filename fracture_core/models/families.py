@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from fracture_core import importing
 from fracture_core.errors import ConfigError
@@ -17,6 +18,16 @@ from fracture_core.models.base import Family
 GROUP = "fracture_core.families"
 
 
+class ClassRows(NamedTuple):
+    """Where a state dict tells its classes: a tensor with `anchors` rows a class, of which `others`
+    are no class.
+    """
+
+    tensor: str
+    others: int = 0
+    anchors: int = 1
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFamily:
     """One family, told without importing it.
@@ -24,7 +35,8 @@ class ModelFamily:
     `name` as cards have it · `module` declares the class, which keeps `Family`, as `ADAPTER` ·
     `names` a pattern of the whole names that its `from_name` takes, "" = none · `example` one of
     them · `takes_files` whether its `describe` makes a card of a weights file · `has_gate` whether
-    it offers `explain_gate` · `trainer` the module whose `build` makes what the training loop
+    it offers `explain_gate` · `class_rows` tell a weights file of it that a training begins from,
+    and how many classes it has · `trainer` the module whose `build` makes what the training loop
     trains, "" = the loop does not train it.
     """
 
@@ -34,6 +46,7 @@ class ModelFamily:
     example: str = ""
     takes_files: bool = True
     has_gate: bool = False
+    class_rows: ClassRows | None = None
     trainer: str = ""
 
 
@@ -45,6 +58,7 @@ _OURS: tuple[ModelFamily, ...] = (
         names=r"efficientnet_.*",
         example="efficientnet_b4:IMAGENET1K_V1",
         has_gate=True,
+        class_rows=ClassRows("head.4.weight"),
         trainer="trainers.families.efficientnet_gate",
     ),
     ModelFamily(name="fake", module="fracture_core.models.fake", takes_files=False),
@@ -53,6 +67,7 @@ _OURS: tuple[ModelFamily, ...] = (
         module="fracture_core.models.faster_rcnn",
         names=r"fasterrcnn_.*",
         example="fasterrcnn_resnet50_fpn:COCO_V1",
+        class_rows=ClassRows("roi_heads.box_predictor.cls_score.weight", others=1),
         trainer="trainers.families.faster_rcnn",
     ),
     ModelFamily(
@@ -60,6 +75,7 @@ _OURS: tuple[ModelFamily, ...] = (
         module="fracture_core.models.resnet",
         names=r"resnet.*",
         example="resnet50:IMAGENET1K_V2",
+        class_rows=ClassRows("fc.weight"),
         trainer="trainers.families.resnet",
     ),
     ModelFamily(
@@ -67,6 +83,7 @@ _OURS: tuple[ModelFamily, ...] = (
         module="fracture_core.models.retinanet",
         names=r"retinanet_.*",
         example="retinanet_resnet50_fpn:COCO_V1",
+        class_rows=ClassRows("head.classification_head.cls_logits.weight", others=1, anchors=9),
         trainer="trainers.families.retinanet",
     ),
     ModelFamily(
@@ -80,6 +97,7 @@ _OURS: tuple[ModelFamily, ...] = (
         module="fracture_core.models.scratch_detr",
         names=r"scratch:.*",
         example="scratch:tiny",
+        class_rows=ClassRows("class_head.weight", others=1),
         trainer="trainers.families.scratch_detr",
     ),
     ModelFamily(
@@ -88,6 +106,7 @@ _OURS: tuple[ModelFamily, ...] = (
         # "owner/model" on the hub, "architecture:random" for random weights.
         names=r"(?a:\w[\w.\-]*/\w[\w\-]*)|.*:(random|small|tiny)",
         example="facebook/detr-resnet-50",
+        class_rows=ClassRows("class_labels_classifier.weight", others=1),
         trainer="trainers.families.hf_detr",
     ),
 )

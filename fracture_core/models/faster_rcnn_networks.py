@@ -16,6 +16,7 @@ from fracture_core.models.architectures import (
     shape_of,
     unknown_state,
 )
+from fracture_core.models.cards import ModelCard
 from fracture_core.models.faster_rcnn_light import LightShape
 from fracture_core.models.seeds import drawn_from
 from fracture_core.models.state_dicts import State, fit, read_state, unwrap
@@ -31,6 +32,7 @@ from fracture_core.nets.limits import check_name
 from fracture_core.nets.mobile import MOBILES
 from fracture_core.nets.pretrained import imagenet_state
 
+FAMILY = "faster_rcnn"
 # The shorter side a picture is scaled to, and what the longer may become, in pixels.
 INPUT_SIZES = {
     "fasterrcnn_resnet50_fpn": (800, 1333),
@@ -55,6 +57,11 @@ class FasterRcnnArchitecture(TorchvisionArchitecture):
         if (self.light is not None) != (self.name == faster_rcnn_light.NAME):
             raise ValueError(f"light: expected for {faster_rcnn_light.NAME} and no other network")
         return self
+
+
+def architecture_on(card: ModelCard) -> FasterRcnnArchitecture:
+    """The architecture on a card; raises WeightsError where it is malformed."""
+    return FasterRcnnArchitecture.of(card)
 
 
 def from_library(name: str, weights: str) -> tuple[FasterRcnnArchitecture, tuple[str, ...]]:
@@ -89,21 +96,11 @@ def build_network(architecture: FasterRcnnArchitecture, *, class_count: int, min
     return network
 
 
-def load_network(
-    architecture: FasterRcnnArchitecture, weights: Path, *, class_count: int, min_size: int
-) -> Any:
-    """The network with the weights in a file; raises WeightsError."""
-    plain = architecture.model_copy(update={"weights": ""})
-    network = build_network(plain, class_count=class_count, min_size=min_size)
-    fit(network, _read(weights), weights)
-    return network
-
-
 def describe_weights(
     weights: Path, classes: tuple[str, ...] | None
 ) -> tuple[FasterRcnnArchitecture, tuple[str, ...], str]:
     """Architecture, classes and a note, from the tensors in a file; raises WeightsError."""
-    state = _read(weights)
+    state = read_weights(weights)
     name = _name_of(state)
     count = shape_of(state, _HEAD, 2, weights)[0] - 1
     if count < 1:
@@ -115,7 +112,8 @@ def describe_weights(
     return architecture, classes, note
 
 
-def _read(weights: Path) -> State:
+def read_weights(weights: Path) -> State:
+    """The tensors of a file, freed of what they were wrapped in; raises WeightsError."""
     given = read_state(weights)
     state = unwrap(given, _is_faster_rcnn)
     if state is None:

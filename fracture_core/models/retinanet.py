@@ -6,29 +6,20 @@ anchor may be several candidates: each of its classes has a score of its own.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import clip_boxes_to_image
 
-from fracture_core.models import gradcam
+from fracture_core.models import gradcam, retinanet_networks
 from fracture_core.models.base import Family
-from fracture_core.models.cards import ModelCard
-from fracture_core.models.retinanet_networks import (
-    INPUT_SIZES,
-    RetinaNetArchitecture,
-    build_network,
-    describe_weights,
-    from_library,
-    load_network,
-)
+from fracture_core.models.retinanet_networks import RetinaNetArchitecture
 from fracture_core.models.torchvision_detector import (
+    Networks,
     Scaled,
     TorchvisionDetector,
-    origin_of,
     scaled_pixels,
 )
 from fracture_core.types import MAX_CANDIDATES, SCORE_FLOOR
@@ -73,46 +64,9 @@ class RetinaNetModel(TorchvisionDetector[Features, Candidates]):
     usual size, and that several times over.
     """
 
+    _networks: ClassVar[Networks] = retinanet_networks
+    _architecture: RetinaNetArchitecture
     _pixels_a_pass: ClassVar = {"cpu": 2 * 800 * 1333, "cuda": 16 * 800 * 1333}
-
-    def __init__(self, card: ModelCard, network: Any) -> None:
-        super().__init__(card, network)
-        self._architecture: RetinaNetArchitecture = RetinaNetArchitecture.of(card)
-
-    @classmethod
-    def load(cls, card: ModelCard, folder: Path) -> Self:
-        architecture = RetinaNetArchitecture.of(card)
-        count, min_size = len(card.classes), card.input_size
-        if not card.weights_file:
-            network = build_network(architecture, class_count=count, min_size=min_size)
-        else:
-            weights = folder / card.weights_file
-            network = load_network(architecture, weights, class_count=count, min_size=min_size)
-        return cls(card, network)
-
-    @classmethod
-    def describe(
-        cls, weights: Path, *, model_id: str, title: str, classes: tuple[str, ...] | None
-    ) -> ModelCard:
-        """The card of a state dict; the size of the input is the library's, as no tensor tells it.
-
-        torchvision counts a background: with a name for every class but one, the first is that.
-        """
-        architecture, classes, note = describe_weights(weights, classes)
-        return _card(architecture, classes, model_id=model_id, title=title, note=note)
-
-    @classmethod
-    def from_name(cls, name: str) -> Self:
-        """A network of torchvision by its name, random, or "NAME:COCO_V1" with its weights.
-
-        Those are read from torch's cache or fetched. Raises ConfigError for an unknown name and
-        WeightsError, which says what to fetch, where there is neither cache nor network.
-        """
-        plain, _, weights = name.partition(":")
-        architecture, classes = from_library(plain, weights)
-        model_id = name.replace(":", "-")
-        card = _card(architecture, classes, model_id=model_id, title=name, note="")
-        return cls.load(card.model_copy(update=origin_of(name, weights)), Path())
 
     def _extract(self, batch: Sequence[Scaled]) -> Features:
         pixels, size = scaled_pixels(self._network, batch), batch[0].size
@@ -160,27 +114,6 @@ class RetinaNetModel(TorchvisionDetector[Features, Candidates]):
     @property
     def _first_class(self) -> int:
         return int(self._architecture.background)
-
-
-def _card(
-    architecture: RetinaNetArchitecture,
-    classes: tuple[str, ...],
-    *,
-    model_id: str,
-    title: str,
-    note: str,
-) -> ModelCard:
-    return ModelCard(
-        model_id=model_id,
-        title=title,
-        family="retinanet",
-        task="detect",
-        classes=classes,
-        input_size=INPUT_SIZES[architecture.name][0],
-        needs_nms=True,
-        architecture=architecture.model_dump(mode="json"),
-        note=note,
-    )
 
 
 ADAPTER: Family = RetinaNetModel

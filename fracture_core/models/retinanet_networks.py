@@ -15,6 +15,7 @@ from torchvision.models.detection.retinanet import RetinaNet, RetinaNetHead
 
 from fracture_core.errors import ConfigError
 from fracture_core.models.architectures import named_classes, shape_of, unknown_state
+from fracture_core.models.cards import ModelCard
 from fracture_core.models.light_pyramid import (
     ASPECT_RATIOS,
     Pyramid,
@@ -38,6 +39,7 @@ from fracture_core.nets.pretrained import imagenet_state
 
 LIGHT = "retinanet_light"
 _FIRST, _V2 = "retinanet_resnet50_fpn", "retinanet_resnet50_fpn_v2"
+FAMILY = "retinanet"
 # The shorter side a picture is scaled to, and what the longer may become, in pixels.
 INPUT_SIZES = {_FIRST: (800, 1333), _V2: (800, 1333), LIGHT: (320, 384)}
 ANCHORS_A_CELL = 9
@@ -79,6 +81,11 @@ class RetinaNetArchitecture(TorchvisionArchitecture):
         return self
 
 
+def architecture_on(card: ModelCard) -> RetinaNetArchitecture:
+    """The architecture on a card; raises WeightsError where it is malformed."""
+    return RetinaNetArchitecture.of(card)
+
+
 def from_library(name: str, weights: str) -> tuple[RetinaNetArchitecture, tuple[str, ...]]:
     """The architecture of a name of torchvision's, and its classes; ConfigError if unknown."""
     check_name("RetinaNet", name, INPUT_SIZES)
@@ -110,16 +117,6 @@ def build_network(architecture: RetinaNetArchitecture, *, class_count: int, min_
     return network
 
 
-def load_network(
-    architecture: RetinaNetArchitecture, weights: Path, *, class_count: int, min_size: int
-) -> Any:
-    """The network with the weights in a file; raises WeightsError."""
-    plain = architecture.model_copy(update={"weights": ""})
-    network = build_network(plain, class_count=class_count, min_size=min_size)
-    fit(network, _read(weights), weights)
-    return network
-
-
 def describe_weights(
     weights: Path, classes: tuple[str, ...] | None
 ) -> tuple[RetinaNetArchitecture, tuple[str, ...], str]:
@@ -127,7 +124,7 @@ def describe_weights(
 
     The first class is taken for the background unless there is a name for every class.
     """
-    state = _read(weights)
+    state = read_weights(weights)
     columns, rest = divmod(shape_of(state, f"{CLASS_HEAD}weight", 4, weights)[0], ANCHORS_A_CELL)
     if rest or not columns:
         raise unknown_state(state, weights, f"a RetinaNet of {ANCHORS_A_CELL} anchors a cell")
@@ -146,7 +143,8 @@ def present_name(name: str) -> str:
     return f"{old[1]}.{int(old[2]) // 2}.0.{old[3]}" if old else name
 
 
-def _read(weights: Path) -> State:
+def read_weights(weights: Path) -> State:
+    """The tensors of a file, freed of what they were wrapped in; raises WeightsError."""
     given = read_state(weights)
     state = unwrap(given, _is_retinanet)
     if state is None:

@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ from fracture_core.models import gradcam
 from fracture_core.models.adapter import RANDOM_FACTS, RANDOM_NOTE, Detector
 from fracture_core.models.architectures import Architecture
 from fracture_core.models.cards import ModelCard
-from fracture_core.models.state_dicts import State
+from fracture_core.models.state_dicts import State, fit
 from fracture_core.nets.limits import check_name
 from fracture_core.types import Detections, Heatmap, Sample
 
@@ -76,10 +76,46 @@ F = TypeVar("F")
 C = TypeVar("C", bound=Candidates)
 
 
+class Networks(Protocol):
+    """A module of one family's networks."""
+
+    FAMILY: str
+    INPUT_SIZES: dict[str, tuple[int, int]]
+    """By name the shorter side an image is scaled to, and what the longer may become, in px."""
+
+    def architecture_on(self, card: ModelCard) -> TorchvisionArchitecture:
+        """The checked architecture of a card; raises WeightsError."""
+        ...
+
+    def from_library(
+        self, name: str, weights: str
+    ) -> tuple[TorchvisionArchitecture, tuple[str, ...]]:
+        """The architecture of a name of torchvision's, and its classes; ConfigError if unknown."""
+        ...
+
+    def build_network(self, architecture: Any, *, class_count: int, min_size: int) -> Any:
+        """The network, with random weights or those that torchvision has under their name."""
+        ...
+
+    def read_weights(self, weights: Path) -> State:
+        """The tensors of a file by the network's names; raises WeightsError."""
+        ...
+
+    def describe_weights(
+        self, weights: Path, classes: tuple[str, ...] | None
+    ) -> tuple[TorchvisionArchitecture, tuple[str, ...], str]:
+        """Architecture, classes and a note, from the tensors in a file; raises WeightsError."""
+        ...
+
+
 class TorchvisionDetector(Detector[Scaled, list[C]], Generic[F, C]):
     """A detector of torchvision's that answers raw; `F` is what `_extract` makes of a batch."""
 
-    _architecture: TorchvisionArchitecture
+    _networks: ClassVar[Networks]
+
+    def __init__(self, card: ModelCard, network: Any) -> None:
+        super().__init__(card, network)
+        self._architecture = self._networks.architecture_on(card)
 
     @abstractmethod
     def _extract(self, batch: Sequence[Scaled]) -> F:
@@ -94,9 +130,60 @@ class TorchvisionDetector(Detector[Scaled, list[C]], Generic[F, C]):
         """(h, w) map ≥ 0 over the input of one picture, of what speaks for candidates of it."""
 
     @classmethod
-    @abstractmethod
     def load(cls, card: ModelCard, folder: Path) -> Self:
         """See `Family.load`."""
+        architecture = cls._networks.architecture_on(card)
+        if card.weights_file:
+            architecture = architecture.model_copy(update={"weights": ""})
+        network = cls._networks.build_network(
+            architecture, class_count=len(card.classes), min_size=card.input_size
+        )
+        if card.weights_file:
+            weights = folder / card.weights_file
+            fit(network, cls._networks.read_weights(weights), weights)
+        return cls(card, network)
+
+    @classmethod
+    def describe(
+        cls, weights: Path, *, model_id: str, title: str, classes: tuple[str, ...] | None
+    ) -> ModelCard:
+        """See `Family.describe`; the size of the input is the library's, as no tensor tells it."""
+        architecture, classes, note = cls._networks.describe_weights(weights, classes)
+        card = cls._new_card(architecture, classes, model_id=model_id, title=title)
+        return card.model_copy(update={"note": note})
+
+    @classmethod
+    def from_name(cls, name: str) -> Self:
+        """A network of torchvision by its name, random, or "NAME:COCO_V1" with its weights.
+
+        Those are read from torch's cache or fetched. Raises ConfigError for an unknown name and
+        WeightsError, which says what to fetch, where there is neither cache nor network.
+        """
+        plain, _, weights = name.partition(":")
+        architecture, classes = cls._networks.from_library(plain, weights)
+        model_id = name.replace(":", "-")
+        card = cls._new_card(architecture, classes, model_id=model_id, title=name)
+        return cls.load(card.model_copy(update=_origin_of(name, weights)), Path())
+
+    @classmethod
+    def _new_card(
+        cls,
+        architecture: TorchvisionArchitecture,
+        classes: tuple[str, ...],
+        *,
+        model_id: str,
+        title: str,
+    ) -> ModelCard:
+        return ModelCard(
+            model_id=model_id,
+            title=title,
+            family=cls._networks.FAMILY,
+            task="detect",
+            classes=classes,
+            input_size=cls._networks.INPUT_SIZES[architecture.name][0],
+            needs_nms=True,
+            architecture=architecture.model_dump(mode="json"),
+        )
 
     def randomised(self, seed: int) -> Self:
         """The same architecture with weights drawn anew."""
@@ -171,7 +258,7 @@ def _scaled(network: Any, one: Scaled) -> Tensor:
     return scaled[0]
 
 
-def origin_of(name: str, weights: str) -> dict[str, object]:
+def _origin_of(name: str, weights: str) -> dict[str, object]:
     """What the card of a network by name says of where its weights come from."""
     if weights:
         licence = "annotations CC BY 4.0, images under Flickr's terms"
