@@ -16,6 +16,7 @@ from fracture_core.models.faster_rcnn_light import LightShape
 from fracture_core.models.faster_rcnn_networks import FasterRcnnArchitecture
 from fracture_core.models.resnet import ResNetArchitecture
 from fracture_core.models.retinanet_networks import RetinaNetArchitecture, RetinaNetShape
+from fracture_core.models.torchvision_detector import TorchvisionArchitecture
 from fracture_core.settings import settings
 from fracture_core.types import Sample
 from tests.yolo_files import picture, sample
@@ -46,20 +47,26 @@ def faster_rcnn(
 ) -> Any:
     light = light if name == "fasterrcnn_light" else None
     architecture = FasterRcnnArchitecture(name=name, max_size=MAX_SIZE, light=light)
+    model = _detector("faster_rcnn", architecture, classes)
+    if spread:
+        _spread_detector(model._network)
+    return model
+
+
+def _detector(
+    family_name: str, architecture: TorchvisionArchitecture, classes: tuple[str, ...]
+) -> Any:
     card = ModelCard(
-        model_id=name,
-        title=name,
-        family="faster_rcnn",
+        model_id=architecture.name,
+        title=architecture.name,
+        family=family_name,
         task="detect",
         classes=classes,
         input_size=MIN_SIZE,
         needs_nms=True,
         architecture=architecture.model_dump(mode="json"),
     )
-    model: Any = family("faster_rcnn").load(card, Path())
-    if spread:
-        _spread_detector(model._network)
-    return model
+    return family(family_name).load(card, Path())
 
 
 def light_faster_rcnn() -> Any:
@@ -88,17 +95,7 @@ def retinanet(
         background=background,
         light=light if name == "retinanet_light" else None,
     )
-    card = ModelCard(
-        model_id=name,
-        title=name,
-        family="retinanet",
-        task="detect",
-        classes=classes,
-        input_size=MIN_SIZE,
-        needs_nms=True,
-        architecture=architecture.model_dump(mode="json"),
-    )
-    model: Any = family("retinanet").load(card, Path())
+    model = _detector("retinanet", architecture, classes)
     if spread:
         _spread_anchors(model._network)
     return model
