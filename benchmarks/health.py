@@ -17,8 +17,8 @@ import numpy as np
 from benchmarks.rows import Row
 from fracture_core.datasets import open_dataset
 from fracture_core.demo import write_demo
-from fracture_core.health.looking import Grey, Look, look_at
-from fracture_core.health.twins import find_alike
+from fracture_core.health.near_duplicates import find_alike
+from fracture_core.health.report import Grey, Look, look_at
 from fracture_core.types import Sample
 
 _PICTURES = 200

@@ -68,7 +68,7 @@ def _seconds(home: Path) -> float:
 
 def _home(home: Path, count: int) -> Path:
     """Runs that succeeded, as a training leaves them, with thirty epochs each."""
-    from fracture_core.jobs.records import Record, write_record
+    from fracture_core.jobs.job import Record, write_record
 
     epochs = [
         {"kind": "epoch", "phase": 1, "epoch": n, "of": 30, "step": 9, "steps": 9, "loss": 1 / n}

@@ -11,7 +11,7 @@ from fracture_core.datasets import Dataset, open_dataset
 from fracture_core.datasets.voc_xml import MAX_BYTES, parse_voc
 from fracture_core.errors import DatasetError
 from fracture_core.health.checking import check_health
-from fracture_core.health.subject import Limits
+from fracture_core.health.report import Limits
 
 HEIGHT, WIDTH = 50, 100
 

@@ -25,7 +25,7 @@ from pydicom.uid import (
 )
 
 from fracture_core.errors import PictureError
-from fracture_core.imaging.codestream import declared_size
+from fracture_core.imaging.dicom_frames import declared_size
 from fracture_core.imaging.opening import open_picture
 from fracture_core.settings import settings
 from tests.dicom_files import as_file, dataset, dicom, ramp

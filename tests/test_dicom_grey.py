@@ -10,7 +10,7 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.pixels import apply_modality_lut, apply_voi_lut, pixel_array
 
-from fracture_core.imaging import luma, voi
+from fracture_core.imaging import decoding, grey
 from fracture_core.imaging.opening import open_picture
 from fracture_core.types import ValueScale, Window
 from tests.dicom_files import dataset, dicom, enhanced_ct, ramp, table
@@ -95,7 +95,7 @@ def test_a_window_shows_what_pydicom_shows(  # noqa: PLR0917
 def test_windows_go_to_pixels_and_back(function, sign, center, width, offset, slope):
     window = Window(center=center, width=width, function=function, name="bone")
     scale = ValueScale(slope=sign * slope, offset=offset)
-    back = voi.in_values(voi.in_pixels(window, scale), scale)
+    back = grey.in_values(grey.in_pixels(window, scale), scale)
     assert back.center == pytest.approx(center, abs=1e-6)
     assert back.width == pytest.approx(width)
     assert (back.function, back.name) == (function, "bone")
@@ -136,7 +136,7 @@ def test_without_a_window_the_data_fill_the_range_but_not_padding():
     picture = open_picture(dicom(pixels, bits=12, PixelPaddingValue=4095))
     (window,) = picture.windows
     assert (window.center, window.width) == (1523.5, 2953)  # 47 … 3000
-    assert window.name == voi.DATA_RANGE
+    assert window.name == grey.DATA_RANGE
 
 
 @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
@@ -279,8 +279,8 @@ def test_palette():
 @given(st.integers(0, 65535))
 def test_luma_keeps_grey(level):
     rgb = np.full((1, 1, 3), level, dtype=np.uint16)
-    assert luma.to_grey(rgb).item() == level
-    assert not luma.is_coloured(rgb)
+    assert decoding.to_grey(rgb).item() == level
+    assert not decoding.is_coloured(rgb)
 
 
 def test_multi_frame_is_a_stack():
@@ -299,7 +299,7 @@ def test_enhanced_ct_takes_everything_from_its_functional_groups():
     assert picture.positions_mm == (-1, 2, 5)
     assert picture.spacing_mm == (0.7, 0.6)
     assert picture.scale == ValueScale(slope=1, offset=-1024, unit="HU")
-    window = voi.in_values(picture.windows[0], picture.scale)
+    window = grey.in_values(picture.windows[0], picture.scale)
     assert (window.center, window.width) == (40, 400)
 
 

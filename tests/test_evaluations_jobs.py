@@ -16,7 +16,7 @@ from fracture_core.evaluations import (
     new_evaluation,
 )
 from fracture_core.jobs import State
-from fracture_core.jobs.records import read_record
+from fracture_core.jobs.job import read_record
 from fracture_core.runs import RunFolder
 from fracture_core.settings import settings
 

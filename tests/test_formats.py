@@ -20,7 +20,7 @@ from fracture_core.demo import write_demo
 from fracture_core.errors import ConfigError, DatasetError
 from fracture_core.health.checking import check_health
 from fracture_core.health.repair import Repair, repair_dataset
-from fracture_core.health.subject import Limits
+from fracture_core.health.report import Limits
 from tests.made_packages import install, install_boxes
 
 

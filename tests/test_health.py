@@ -23,6 +23,7 @@ from fracture_core.health import (
     check_health,
     command,
 )
+from fracture_core.health.checking import stem_of
 from fracture_core.health.fingerprints import (
     POSES,
     Pose,
@@ -30,10 +31,9 @@ from fracture_core.health.fingerprints import (
     fingerprints,
     pose_matrix,
 )
-from fracture_core.health.groups import Groups
-from fracture_core.health.looking import look_at
+from fracture_core.health.near_duplicates import Groups
 from fracture_core.health.repair import Repair, joined_groups, repair_dataset
-from fracture_core.health.sources import stem_of
+from fracture_core.health.report import look_at
 from tests.planted_faults import plant_in_coco, plant_in_yolo
 
 SIZE = (256, 208)

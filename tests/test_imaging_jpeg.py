@@ -14,7 +14,7 @@ from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import UID, RLELossless
 
 from fracture_core.errors import PictureError
-from fracture_core.imaging import codestream, jpeg, jpeg_2000, rle
+from fracture_core.imaging import dicom_frames, jpeg, jpeg_2000
 from fracture_core.imaging.deidentify import deidentify
 from fracture_core.imaging.dicom_file import parse
 from fracture_core.imaging.opening import open_picture
@@ -167,9 +167,9 @@ def frames_of(name: str) -> list[bytes]:
 )
 def test_codestreams_of_the_field_are_whole_and_cut_ones_are_not(name):
     [code] = frames_of(name)
-    assert codestream.fault(code) == ""
+    assert dicom_frames.codestream_fault(code) == ""
     for share in (0.3, 0.6, 0.9, 0.99):
-        assert codestream.fault(code[: int(share * len(code))])
+        assert dicom_frames.codestream_fault(code[: int(share * len(code))])
 
 
 def test_a_jpeg_2000_tile_part_of_another_length_is_noticed():
@@ -185,13 +185,13 @@ def test_rle_segments_that_make_no_sense_are_noticed():
     made = dataset(ramp(), bits=12)
     made.compress(RLELossless)
     [code] = generate_frames(made.PixelData, number_of_frames=1)
-    assert rle.fault(code, 2) == ""
-    assert rle.fault(code, 3) == "2 RLE segments where 3 are due"
-    assert "cut short" in rle.fault(code[:63], 2)
+    assert dicom_frames.rle_fault(code, 2) == ""
+    assert dicom_frames.rle_fault(code, 3) == "2 RLE segments where 3 are due"
+    assert "cut short" in dicom_frames.rle_fault(code[:63], 2)
     first, second = struct.unpack("<2L", code[4:12])
     for offsets in ((first + 2, second), (first, first), (first, len(code)), (second, first)):
         changed = code[:4] + struct.pack("<2L", *offsets) + code[12:]
-        assert rle.fault(changed, 2) == "RLE segments whose offsets make no sense"
+        assert dicom_frames.rle_fault(changed, 2) == "RLE segments whose offsets make no sense"
     made.PixelData = encapsulate([code[:4] + struct.pack("<2L", 64, 64) + code[12:]])
     with pytest.raises(PictureError, match="RLE Lossless with RLE segments whose offsets"):
         open_picture(as_file(made, RLELossless), "a.dcm")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
 from fracture_core.errors import PictureError
-from fracture_core.imaging import voi
+from fracture_core.imaging import grey
 from fracture_core.imaging.opening import open_picture, open_pictures
 from fracture_core.settings import settings
 from tests.dicom_files import ramp
@@ -145,7 +145,7 @@ def test_float_tiff_is_scaled_with_a_word():
     picture = open_picture(saved(Image.fromarray(values), "TIFF"))
     found = picture.pixels[0] * picture.scale.slope + picture.scale.offset
     np.testing.assert_allclose(found, values, atol=8 / 65535)
-    assert picture.windows[0].name == voi.DATA_RANGE
+    assert picture.windows[0].name == grey.DATA_RANGE
     assert any("rounded to 65,536 steps" in warning for warning in picture.warnings)
     values[2, 2] = np.inf
     assert "infinity" in refusal(saved(Image.fromarray(values), "TIFF")).found

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from fracture_core.errors import ConfigError
-from fracture_core.jobs import devices
-from fracture_core.jobs.devices import list_devices
+from fracture_core.jobs import processes
+from fracture_core.jobs.processes import list_devices
 
 
 @pytest.fixture
@@ -20,11 +20,11 @@ def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
     def install(text: str) -> None:
         program.write_text(f"#!/bin/sh\n{text}\n")
         program.chmod(0o755)
-        devices._ask_driver.cache_clear()
+        processes._ask_driver.cache_clear()
 
-    devices._ask_driver.cache_clear()
+    processes._ask_driver.cache_clear()
     yield install
-    devices._ask_driver.cache_clear()
+    processes._ask_driver.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_the_driver_is_asked(driver):
 
 
 def test_a_driver_that_hangs_is_a_sentence(driver, monkeypatch):
-    monkeypatch.setattr(devices, "DRIVER_SECONDS", 0.2)
+    monkeypatch.setattr(processes, "DRIVER_SECONDS", 0.2)
     driver("exec sleep 30")
     with pytest.raises(ConfigError, match=r"nvidia-smi: expected the GPUs .*TimeoutExpired"):
         list_devices()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fracture_core.jobs import read_progress
-from fracture_core.jobs.logs import last_line, read_tail
+from fracture_core.jobs.job import last_line, read_tail
 from fracture_core.runs import RunFolder
 
 EPOCH = {"kind": "epoch", "phase": 1, "of": 4, "steps": 10, "step": 10}

@@ -2,8 +2,8 @@
 
 import pytest
 
+from fracture_core.jobs.job import Record
 from fracture_core.jobs.reading import _why
-from fracture_core.jobs.records import Record
 from fracture_core.runs import RunFolder
 
 

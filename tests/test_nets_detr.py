@@ -10,11 +10,9 @@ from torch import nn
 
 from fracture_core.errors import ConfigError
 from fracture_core.nets.backbone import Backbone, resnet_backbone
-from fracture_core.nets.criterion import SetCriterion
 from fracture_core.nets.detr import Detr, DetrArchitecture, DetrOutput, build_detr
-from fracture_core.nets.hungarian import HungarianMatcher
 from fracture_core.nets.resnet import ResNet, resnet
-from fracture_core.nets.targets import pad_targets
+from fracture_core.nets.set_loss import HungarianMatcher, SetCriterion, pad_targets
 from fracture_core.nets.transformer import Transformer
 
 

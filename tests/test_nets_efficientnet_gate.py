@@ -6,8 +6,7 @@ import torch
 import torchvision
 
 from fracture_core.errors import ConfigError
-from fracture_core.nets.attention_gate import AttentionGate
-from fracture_core.nets.efficientnet_gate import EFFICIENTNETS, EfficientNetGate
+from fracture_core.nets.efficientnet_gate import EFFICIENTNETS, AttentionGate, EfficientNetGate
 
 
 @pytest.fixture(autouse=True)

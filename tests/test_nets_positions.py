@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from transformers.models.detr.modeling_detr import DetrSinePositionEmbedding
 
 from fracture_core.errors import ConfigError
-from fracture_core.nets.positions import SinePositions
+from fracture_core.nets.transformer import SinePositions
 
 
 def test_by_hand_with_padding() -> None:

@@ -14,11 +14,15 @@ from transformers.loss.loss_for_object_detection import ForObjectDetectionLoss
 from transformers.loss.loss_for_object_detection import HungarianMatcher as TheirMatcher
 
 from fracture_core.errors import ConfigError
-from fracture_core.nets.criterion import SetCriterion
 from fracture_core.nets.detr import DetrOutput
-from fracture_core.nets.giou import cxcywh_to_xyxy, generalised_iou
-from fracture_core.nets.hungarian import HungarianMatcher
-from fracture_core.nets.targets import Targets, pad_targets
+from fracture_core.nets.set_loss import (
+    HungarianMatcher,
+    SetCriterion,
+    Targets,
+    cxcywh_to_xyxy,
+    generalised_iou,
+    pad_targets,
+)
 
 CLASSES = 3
 
@@ -233,10 +237,10 @@ def test_criterion_in_bfloat16_computes_in_float32() -> None:
 
 TWO_PROCESSES = """
 import sys, torch
-from fracture_core.nets.criterion import SetCriterion
+from fracture_core.nets.set_loss import SetCriterion
 from fracture_core.nets.detr import DetrOutput
-from fracture_core.nets.hungarian import HungarianMatcher
-from fracture_core.nets.targets import pad_targets
+from fracture_core.nets.set_loss import HungarianMatcher
+from fracture_core.nets.set_loss import pad_targets
 
 def boxes(n):
     return torch.tensor([[0.5, 0.5, 0.2, 0.2]]).repeat(n, 1)

@@ -6,8 +6,7 @@ import torch
 from torch import nn
 
 from fracture_core.errors import ConfigError
-from fracture_core.nets.attention import Attention
-from fracture_core.nets.transformer import Transformer
+from fracture_core.nets.transformer import Attention, Transformer
 
 TINY: dict[str, Any] = {
     "width": 16,

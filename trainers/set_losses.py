@@ -1,7 +1,6 @@
 """The set loss as a config asks for it."""
 
-from fracture_core.nets.criterion import SetCriterion, SetLoss
-from fracture_core.nets.hungarian import HungarianMatcher
+from fracture_core.nets.set_loss import HungarianMatcher, SetCriterion, SetLoss
 from trainers.family_configs import SetLossWeights
 from trainers.trainee import Losses
 

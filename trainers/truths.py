@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from fracture_core.nets.targets import NO_OBJECT, Targets
+from fracture_core.nets.set_loss import NO_OBJECT, Targets
 from trainers.batches import NOTHING, Batch
 
 

@@ -13,8 +13,7 @@ from fracture_core.errors import ConfigError
 from fracture_core.files import write_text
 from fracture_core.health.checking import check_health
 from fracture_core.health.repair import Repair, repair_dataset
-from fracture_core.health.report import Fault, HealthReport, Place, Severity
-from fracture_core.health.subject import Limits
+from fracture_core.health.report import Fault, HealthReport, Limits, Place, Severity
 
 _SHOWN = 5
 

@@ -15,9 +15,9 @@ from fracture_core.datasets.records import RecordedDataset
 from fracture_core.datasets.rsna import SliceRecord
 from fracture_core.datasets.splits import DEFAULT_SHARES, Shares, parse_shares
 from fracture_core.errors import ConfigError
-from fracture_core.health.groups import Groups
+from fracture_core.health.checking import stems_of
+from fracture_core.health.near_duplicates import Groups
 from fracture_core.health.report import HealthReport
-from fracture_core.health.sources import stems_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

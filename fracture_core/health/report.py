@@ -1,11 +1,94 @@
-"""What a health check found: faults with their pictures, as a table and as JSON."""
+"""Every picture of a data set opened once: what the checks need of it, and what cannot be read.
 
+What a health check found: faults with their pictures, as a table and as JSON.
+
+What every check is given: the data set as it was read, its pictures, and the limits.
+"""
+
+import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
+import cv2
+import numpy as np
+import numpy.typing as npt
+
 from fracture_core.csv_text import csv_text
+from fracture_core.datasets.doubts import Doubt
+from fracture_core.datasets.records import RecordedDataset
+from fracture_core.errors import BadInput
+
+Grey = npt.NDArray[np.uint8]
+Progress = Callable[[float, str], None]
+
+THUMB_PX, PRINT_PX = 128, 256
+_JPEG = (cv2.IMWRITE_JPEG_QUALITY, 95)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Look:
+    """`height`, `width` in pixels · `digest` of the pixels as shown: equal for equal pictures ·
+    `thumb` (h, w) uint8, its longer side 128 · `packed` a JPEG with the longer side 256.
+    """
+
+    height: int
+    width: int
+    digest: bytes
+    thumb: Grey
+    packed: bytes
+
+    @property
+    def detailed(self) -> Grey:
+        """(h, w) uint8, its longer side 256: twice as many pixels a side as the thumb."""
+        grey = cv2.imdecode(np.frombuffer(self.packed, np.uint8), cv2.IMREAD_GRAYSCALE)
+        return np.asarray(grey, dtype=np.uint8)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looks:
+    """`seen` by sample id in the order of the data set, `unreadable` the others with the reason."""
+
+    seen: dict[str, Look]
+    unreadable: dict[str, str]
+
+
+def look_through(dataset: RecordedDataset, progress: Progress) -> Looks:
+    """Read every picture in full; a file that is cut short counts as unreadable."""
+    seen: dict[str, Look] = {}
+    unreadable: dict[str, str] = {}
+    for done, (sample_id, record) in enumerate(dataset.records.items()):
+        progress(done / len(dataset.records), f"Image {done + 1:,} of {len(dataset.records):,}")
+        try:
+            seen[sample_id] = look_at(record.sample().shown())
+        except BadInput as error:
+            unreadable[sample_id] = str(error)
+    return Looks(seen=seen, unreadable=unreadable)
+
+
+def look_at(shown: Grey) -> Look:
+    """(H, W) uint8 as shown → what the checks need."""
+    height, width = shown.shape
+    digest = hashlib.blake2b(f"{height}×{width}".encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(shown).tobytes())
+    detailed = _resized(shown, PRINT_PX)
+    _, packed = cv2.imencode(".jpg", detailed, _JPEG)
+    return Look(
+        height=height,
+        width=width,
+        digest=digest.digest(),
+        thumb=_resized(detailed, THUMB_PX),
+        packed=packed.tobytes(),
+    )
+
+
+def _resized(grey: Grey, side_px: int) -> Grey:
+    height, width = grey.shape
+    scale = side_px / max(height, width)
+    size = (max(16, round(width * scale)), max(16, round(height * scale)))
+    return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
 
 COLUMNS = ("check", "severity", "title", "split", "sample", "other_split", "other", "detail")
 
@@ -95,3 +178,46 @@ def worst_first(faults: list[Fault]) -> tuple[Fault, ...]:
     """Faults in the order of their severity, else as they were found."""
     order = list(Severity)
     return tuple(sorted(faults, key=lambda fault: order.index(fault.severity)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """`input_size` the longer side of a model's input in pixels · `least_px` of an object's shorter
+    side in it · `least_objects` of a class.
+    """
+
+    input_size: int = 640
+    least_px: float = 4.0
+    least_objects: int = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """`looks` has every picture of `dataset`, seen or unreadable."""
+
+    dataset: RecordedDataset
+    looks: Looks
+    limits: Limits
+
+    def split_of(self, sample_id: str) -> str:
+        """The split of a picture, "" where it has none."""
+        record = self.dataset.records.get(sample_id)
+        return "" if record is None else record.split
+
+    def place(self, sample_id: str, detail: str = "", other: str = "") -> Place:
+        """A picture, or a pair of them, with their splits."""
+        return Place(
+            sample_id=sample_id,
+            split=self.split_of(sample_id),
+            detail=detail,
+            other=other,
+            other_split=self.split_of(other),
+        )
+
+    def places(self, doubts: Iterable[Doubt]) -> tuple[Place, ...]:
+        """Where readers met what they doubted."""
+        return tuple(self.place(doubt.sample_id, doubt.place) for doubt in doubts)
+
+    def doubts(self, *kinds: str) -> list[Doubt]:
+        """The reader's doubts of these kinds."""
+        return [doubt for doubt in self.dataset.doubts if doubt.kind in kinds]

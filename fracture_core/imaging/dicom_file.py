@@ -18,7 +18,7 @@ from pydicom.uid import (
 )
 
 from fracture_core.errors import PictureError
-from fracture_core.imaging import luma
+from fracture_core.imaging import decoding
 from fracture_core.imaging.dicom_frames import ANEW, check_frames, damaged, decoded, refuse
 from fracture_core.imaging.header import Header
 from fracture_core.imaging.modality import Numbers
@@ -190,4 +190,4 @@ def _grey(array: Numbers, dataset: Dataset, photometric: str, name: str) -> tupl
         refuse(name, "8 or 16 bit colour in 3 samples", f"{rgb.shape[-1]} of {rgb.dtype}")
     # Files of either byte order are read in this machine's.
     rgb = rgb[..., :3].astype(rgb.dtype.newbyteorder("="), copy=False)
-    return luma.to_grey(rgb), luma.is_coloured(rgb)
+    return decoding.to_grey(rgb), decoding.is_coloured(rgb)

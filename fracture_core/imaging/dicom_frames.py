@@ -1,9 +1,14 @@
-"""The frames of a DICOM file's pixel data: checked before they are decoded, then decoded.
+"""What a compressed frame declares of itself, read before any decoder allocates or trusts it.
+
+What an RLE frame tells of itself before it is decoded (DICOM PS3.5 annex G).
+
+The frames of a DICOM file's pixel data: checked before they are decoded, then decoded.
 
 Neither plain pixel data nor JPEG, JPEG 2000 or RLE carry a checksum. Noticed are frames that are
 lost, cut short or of wrong length; a changed value within a frame cannot be.
 """
 
+import struct
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -14,9 +19,40 @@ from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID, JPEGExtended12Bit, RLELossless
 
 from fracture_core.errors import PictureError
-from fracture_core.imaging import codestream, jpeg, rle
+from fracture_core.imaging import jpeg, jpeg_2000
 from fracture_core.imaging.header import Header
+from fracture_core.imaging.jpeg import Size
 from fracture_core.imaging.modality import Numbers
+
+
+def declared_size(code: bytes) -> Size | None:
+    """(rows, columns, components) of a JPEG, JPEG-LS or JPEG 2000 stream, None if there is none."""
+    return jpeg.size(code) if code.startswith(jpeg.SOI) else jpeg_2000.size(code)
+
+
+def codestream_fault(code: bytes) -> str:
+    """What shows that such a stream is damaged, as words, or "" where nothing does."""
+    if code.startswith(jpeg.SOI):
+        return jpeg.fault(code)
+    return jpeg_2000.fault(code) if jpeg_2000.start(code) >= 0 else ""
+
+
+_RLE_HEADER = 64
+
+
+def rle_fault(code: bytes, segments: int) -> str:
+    """What shows that a frame of that many segments is damaged, as words, or ""."""
+    if len(code) < _RLE_HEADER:
+        return "an RLE header that is cut short"
+    count, *offsets = struct.unpack("<16L", code[:_RLE_HEADER])
+    if count != segments:
+        return f"{count} RLE segments where {segments} are due"
+    used, unused = offsets[:count], offsets[count:]
+    rising = all(one < other for one, other in zip(used, [*used[1:], len(code)], strict=True))
+    if used[0] != _RLE_HEADER or not rising or any(unused):
+        return "RLE segments whose offsets make no sense"
+    return ""
+
 
 ANEW = "Export or copy the file anew."
 
@@ -107,7 +143,7 @@ def is_encapsulated(dataset: Dataset) -> bool:
 def _check_sizes(frames: Sequence[bytes], header: Header, name: str, shape: Shape) -> None:
     """The frames' sizes are declared in their own headers, and decoders trust those."""
     expected = (*shape[1:], header.whole("SamplesPerPixel") or 1)
-    for size in map(codestream.declared_size, frames):
+    for size in map(declared_size, frames):
         if size is not None and size != expected:
             refuse(
                 name,
@@ -119,9 +155,9 @@ def _check_sizes(frames: Sequence[bytes], header: Header, name: str, shape: Shap
 
 def _fault(frame: bytes, header: Header) -> str:
     if str(header.dataset.file_meta.TransferSyntaxUID) != RLELossless:
-        return codestream.fault(frame)
+        return codestream_fault(frame)
     samples, bits = header.whole("SamplesPerPixel") or 1, header.whole("BitsAllocated") or 0
-    return rle.fault(frame, samples * ((bits + 7) // 8))
+    return rle_fault(frame, samples * ((bits + 7) // 8))
 
 
 def _check_length(header: Header, name: str, shape: Shape) -> None:

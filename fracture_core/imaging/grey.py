@@ -1,4 +1,10 @@
-"""Stored numbers to grey pixels and windows, in the order of PS3.3 C.11: modality, VOI, polarity.
+"""Windows: from the modality's values to pixels and back, and what to show where none is given.
+
+A window in values of the modality (PS3.3 C.11.2) and one in pixels show the same picture. Where
+`ValueScale.slope` is negative (MONOCHROME1 turned so that 0 is darkest) the window turns with it.
+LINEAR spreads from center − 0.5 over width − 1, hence the halves and ones.
+
+Stored numbers to grey pixels and windows, in the order of PS3.3 C.11: modality, VOI, polarity.
 
 Pixels stay as they are stored as far as possible, and `scale` carries the modality transform;
 look-up tables are applied to the pixels, as no scale can carry them.
@@ -8,12 +14,65 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fracture_core.imaging import modality, voi
+from fracture_core.imaging import modality
 from fracture_core.imaging.deidentify import unit, window_name
 from fracture_core.imaging.dicom_file import COLOUR, Stored
 from fracture_core.imaging.header import Header
 from fracture_core.imaging.modality import Table
 from fracture_core.types import Pixels, ValueScale, Window
+
+DATA_RANGE = "range of the data"
+AS_STORED = "as stored"
+
+# Usual presets for bone and for the soft tissue around it, in Hounsfield units.
+HU_PRESETS = (
+    Window(center=400, width=1800, function="LINEAR", name="bone (preset)"),
+    Window(center=40, width=400, function="LINEAR", name="soft tissue (preset)"),
+)
+
+
+def in_pixels(window: Window, scale: ValueScale) -> Window:
+    """A window in the modality's values → the same in pixels."""
+    if window.function == "LINEAR":
+        center = (window.center - 0.5 - scale.offset) / scale.slope + 0.5
+        width = (window.width - 1) / abs(scale.slope) + 1
+    else:
+        center = (window.center - scale.offset) / scale.slope
+        width = window.width / abs(scale.slope)
+    return replace(window, center=center, width=width)
+
+
+def in_values(window: Window, scale: ValueScale) -> Window:
+    """A window in pixels → the same in the modality's values."""
+    if window.function == "LINEAR":
+        center = (window.center - 0.5) * scale.slope + scale.offset + 0.5
+        width = (window.width - 1) * abs(scale.slope) + 1
+    else:
+        center = window.center * scale.slope + scale.offset
+        width = window.width * abs(scale.slope)
+    return replace(window, center=center, width=width)
+
+
+def of_bits(bits: int) -> Window:
+    """The window of everything that `bits` can hold."""
+    top = float(2**bits - 1)
+    return Window(center=top / 2, width=top, name=AS_STORED)
+
+
+def of_data(pixels: Pixels, padding: int | None = None) -> Window:
+    """From the least to the greatest pixel, apart from `padding`; flat data get a width of 1."""
+    low, high = _extremes(pixels, padding)
+    width = max(high - low, 1)
+    return Window(center=low + width / 2, width=width, name=DATA_RANGE)
+
+
+def _extremes(pixels: Pixels, padding: int | None) -> tuple[int, int]:
+    if padding is not None:
+        kept = pixels[pixels != padding]
+        if kept.size:
+            return int(kept.min()), int(kept.max())
+    return int(pixels.min()), int(pixels.max())
+
 
 FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 
@@ -41,8 +100,8 @@ def to_grey(header: Header, stored: Stored, notes: list[str]) -> Grey:
     if table is not None:
         return _turned(_through(table, grey), stored, ())
     if not given and grey.scale.unit == "HU":
-        notes.append(f"The file has no window: {voi.HU_PRESETS[0].name} is shown.")
-    presets = voi.HU_PRESETS if grey.scale.unit == "HU" else ()
+        notes.append(f"The file has no window: {HU_PRESETS[0].name} is shown.")
+    presets = HU_PRESETS if grey.scale.unit == "HU" else ()
     return _turned(grey, stored, (*given, *presets))
 
 
@@ -51,7 +110,7 @@ def _of_colour(stored: Stored, notes: list[str]) -> Grey:
         notes.append("The image is in colour and is shown as grey (luma).")
     pixels = modality.narrow(stored.numbers.astype(np.uint16), stored.bits)
     bits = max(stored.bits, int(pixels.max()).bit_length())
-    return Grey(pixels=pixels, bits=bits, scale=ValueScale(), windows=(voi.of_bits(bits),))
+    return Grey(pixels=pixels, bits=bits, scale=ValueScale(), windows=(of_bits(bits),))
 
 
 def _with_modality(header: Header, stored: Stored, notes: list[str]) -> Grey:
@@ -112,21 +171,21 @@ def _through(table: Table, grey: Grey) -> Grey:
     values = np.rint(levels * grey.scale.slope + grey.scale.offset).astype(np.int64)
     pixels = modality.narrow(table.apply(values)[grey.pixels], table.bits)
     bits = table.top.bit_length()
-    shown = (voi.of_bits(bits),)
+    shown = (of_bits(bits),)
     return Grey(pixels=pixels, bits=bits, scale=ValueScale(), windows=shown)
 
 
 def _turned(grey: Grey, stored: Stored, given: tuple[Window, ...]) -> Grey:
     """0 is darkest in the end: MONOCHROME1 is turned, and so are falling values."""
-    windows = grey.windows + tuple(voi.in_pixels(window, grey.scale) for window in given)
+    windows = grey.windows + tuple(in_pixels(window, grey.scale) for window in given)
     if not windows:
         eight = grey.pixels.dtype == np.uint8
-        windows = (voi.of_bits(grey.bits) if eight else voi.of_data(grey.pixels, grey.padding),)
+        windows = (of_bits(grey.bits) if eight else of_data(grey.pixels, grey.padding),)
     if (grey.scale.slope < 0) == (stored.photometric == "MONOCHROME1"):
         return replace(grey, windows=windows)
-    values = [voi.in_values(window, grey.scale) for window in windows]
+    values = [in_values(window, grey.scale) for window in windows]
     pixels, scale = modality.turn(grey.pixels, grey.bits, grey.scale)
-    turned = tuple(voi.in_pixels(window, scale) for window in values)
+    turned = tuple(in_pixels(window, scale) for window in values)
     return replace(grey, pixels=pixels, scale=scale, windows=turned, padding=None)
 
 

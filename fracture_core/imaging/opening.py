@@ -59,7 +59,7 @@ def open_pictures(
     A file that cannot be read does not stop the others. `progress` gets the number of files done.
     """
     with importing.LOCK:
-        from fracture_core.imaging.stacks import merge_slices
+        from fracture_core.imaging.dicom import merge_slices
 
     pictures, errors = [], []
     for done, (name, source) in enumerate(files, start=1):

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from fracture_core.errors import PictureError
-from fracture_core.imaging import jpeg, luma, modality, png, tiff, voi
+from fracture_core.imaging import decoding, grey, jpeg, modality, png, tiff
 from fracture_core.imaging.decoding import strictly
 from fracture_core.imaging.modality import Numbers
 from fracture_core.imaging.picture import Picture
@@ -67,7 +67,7 @@ def read_raster(data: bytes, name: str) -> Picture:
         pixels=pixels,
         bits=bits,
         photometric=first.mode,
-        windows=(voi.of_bits(8) if eight else voi.of_data(pixels),),
+        windows=(grey.of_bits(8) if eight else grey.of_data(pixels),),
         scale=scale,
         warnings=tuple(
             dict.fromkeys([*(note for page in pages for note in page.notes), *notes, *said])
@@ -147,14 +147,16 @@ def _page(image: Image.Image, name: str) -> Page:
             numbers = np.uint16(65_535) - numbers
         return Page(numbers=numbers, mode="I;16", notes=())
     rgb = np.array(upright.convert("RGB"))
-    notes = ["The image is in colour and is shown as grey (luma)."] if luma.is_coloured(rgb) else []
+    notes = (
+        ["The image is in colour and is shown as grey (luma)."] if decoding.is_coloured(rgb) else []
+    )
     if ";16" in raw_mode:
         notes.append(
             "Its 16 bits a channel were reduced to 8: save it as 16 bit grey to keep them."
         )
     if _is_transparent(upright):
         notes.append("Transparency is not shown.")
-    return Page(numbers=luma.to_grey(rgb), mode=mode, notes=tuple(notes))
+    return Page(numbers=decoding.to_grey(rgb), mode=mode, notes=tuple(notes))
 
 
 def _grey(numbers: Numbers) -> Numbers:

@@ -1,9 +1,8 @@
 """Trainings and evaluations in the background: queued, run, stopped and resumed outside the app."""
 
-from fracture_core.jobs.job import Job, State
+from fracture_core.jobs.job import Attempt, Job, State
 from fracture_core.jobs.progress import PictureProgress, Progress, read_progress
 from fracture_core.jobs.reading import list_jobs, read_job
-from fracture_core.jobs.records import Attempt
 from fracture_core.jobs.verbs import (
     delete,
     find_job,

@@ -10,11 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
 from fracture_core.errors import ConfigError
-from fracture_core.jobs.job import State
+from fracture_core.jobs.job import Record, State, read_record, read_tail, write_record, write_text
 from fracture_core.jobs.locks import is_held, queue_lock, take_lock
-from fracture_core.jobs.logs import read_tail
 from fracture_core.jobs.reading import list_jobs
-from fracture_core.jobs.records import Record, read_record, write_record, write_text
 from fracture_core.runs import RunFolder
 
 

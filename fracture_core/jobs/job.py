@@ -1,10 +1,92 @@
-"""What can be said about a job."""
+"""job.json: what was asked for. How it went stands in the other files of the run.
 
+What can be said about a job.
+
+The end of what a run printed.
+"""
+
+import os
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
+from typing import Literal
 
-from fracture_core.jobs.records import CARD, Attempt, Result
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from fracture_core import files
+from fracture_core.errors import ConfigError, first_fault
 from fracture_core.runs import EVALUATION, Kind, RunFolder
+
+Result = Literal["card.json", "evaluation.json"]
+CARD: Result = "card.json"
+
+
+class Attempt(BaseModel):
+    """A start that came to its end."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    started: float
+    ended: float
+    state: str
+    detail: str
+
+
+class Record(BaseModel):
+    """Everything in job.json; times are seconds since 1970.
+
+    `position` orders the queue, lowest first · `started` and `device` belong to the last start ·
+    `retries` counts the automatic ones since it was last submitted or resumed · `result` is the
+    file that only a whole success leaves.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    runner: str
+    command: tuple[str, ...]
+    result: Result = CARD
+    submitted: float
+    queued: bool = True
+    position: float = 0.0
+    started: float | None = None
+    device: str = ""
+    ray_id: str = ""
+    retries: int = 0
+    max_retries: int = 0
+    attempts: tuple[Attempt, ...] = ()
+
+
+def read_record(path: Path) -> Record:
+    """Raises ConfigError for a file that cannot be read or makes no sense, FileNotFoundError."""
+    advice = "Delete the job, or resume it to have the file written anew."
+    try:
+        return Record.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        found = error.strerror or type(error).__name__
+        raise ConfigError(path, expected="the record of a job", found=found) from error
+    except ValidationError as error:
+        raise ConfigError(
+            path, expected="the record of a job", found=first_fault(error), advice=advice
+        ) from error
+
+
+def write_record(record: Record, path: Path) -> None:
+    """By rename; raises ConfigError where that is not possible, and the old file stays."""
+    write_text(path, record.model_dump_json(indent=1) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """By rename; raises ConfigError where that is not possible, and the old file stays."""
+    try:
+        files.write_text(path, text)
+    except OSError as error:
+        found = error.strerror or type(error).__name__
+        advice = "Make room on the disk, or give yourself the right to write there."
+        raise ConfigError(
+            path.parent, expected="a run folder to write in", found=found, advice=advice
+        ) from error
 
 
 class State(StrEnum):
@@ -62,3 +144,26 @@ class Job:
     @property
     def kind(self) -> Kind:
         return "training" if self.result == CARD else EVALUATION
+
+
+TAIL_BYTES = 64_000
+
+
+def read_tail(run: RunFolder, limit: int = TAIL_BYTES) -> str:
+    """The last whole lines of log.txt, at most `limit` bytes; empty where there is none."""
+    try:
+        with run.log.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - limit))
+            data = file.read(limit)
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    if size > limit:
+        data = data.partition(b"\n")[2] or data
+    return data.decode("utf-8", errors="replace").replace("\r\n", "\n")
+
+
+def last_line(run: RunFolder) -> str:
+    """The last line with anything in it, at most 300 characters."""
+    lines = read_tail(run, 4_000).split("\n")
+    return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "")

@@ -14,10 +14,16 @@ import time
 from contextlib import suppress
 
 from fracture_core.errors import ConfigError
-from fracture_core.jobs.devices import list_devices
-from fracture_core.jobs.job import Job, State
+from fracture_core.jobs.job import (
+    Job,
+    Record,
+    State,
+    read_record,
+    read_tail,
+    write_record,
+    write_text,
+)
 from fracture_core.jobs.locks import is_held, queue_lock, take_lock
-from fracture_core.jobs.logs import read_tail
 from fracture_core.jobs.processes import (
     TRAINER_MARK,
     WRAPPER_MARK,
@@ -25,10 +31,10 @@ from fracture_core.jobs.processes import (
     find_trainers,
     kill_trainers,
     kill_wrapper,
+    list_devices,
 )
 from fracture_core.jobs.reading import UNKNOWN, list_jobs, read_job
-from fracture_core.jobs.records import Record, read_record, write_record, write_text
-from fracture_core.jobs.retrying import retried
+from fracture_core.jobs.verbs import retried
 from fracture_core.runs import RunFolder
 from fracture_core.settings import settings
 

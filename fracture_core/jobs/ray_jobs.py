@@ -18,12 +18,11 @@ from urllib.parse import urlsplit
 
 from fracture_core import importing
 from fracture_core.errors import ConfigError
-from fracture_core.jobs.job import Job, State
+from fracture_core.jobs.job import Job, Record, State, read_record, write_record, write_text
 from fracture_core.jobs.locks import queue_lock
 from fracture_core.jobs.processes import TRAINER_MARK
 from fracture_core.jobs.reading import UNKNOWN, list_jobs, read_job
-from fracture_core.jobs.records import Record, read_record, write_record, write_text
-from fracture_core.jobs.retrying import retried
+from fracture_core.jobs.verbs import retried
 from fracture_core.runs import RunFolder
 from fracture_core.settings import settings
 

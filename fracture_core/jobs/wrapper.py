@@ -13,10 +13,9 @@ import time
 from pathlib import Path
 
 from fracture_core.errors import ConfigError
-from fracture_core.jobs.devices import CPU
+from fracture_core.jobs.job import Record, read_record, write_text
 from fracture_core.jobs.local import tend
-from fracture_core.jobs.processes import TRAINER_MARK, WRAPPER_MARK, kill_trainers
-from fracture_core.jobs.records import Record, read_record, write_text
+from fracture_core.jobs.processes import CPU, TRAINER_MARK, WRAPPER_MARK, kill_trainers
 from fracture_core.runs import RunFolder
 from fracture_core.settings import settings
 

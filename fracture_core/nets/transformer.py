@@ -1,16 +1,127 @@
-"""The transformer of DETR: an encoder over picture cells, a decoder over object queries.
+"""Where a cell of a feature map lies, as sines and cosines.
+
+Multi-head attention, with its weights on request.
+
+The transformer of DETR: an encoder over picture cells, a decoder over object queries.
 
 Carion et al. 2020, "End-to-End Object Detection with Transformers". Unlike in the transformer for
 text, positions are added to the queries and keys of every attention, never to the values.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from fracture_core.nets.attention import Attention
+from fracture_core.errors import ConfigError
 from fracture_core.nets.limits import check_share, check_whole
+
+
+class SinePositions(nn.Module):
+    """Fixed 2-D positions, the first half of the channels for the row, the second for the column.
+
+    A cell's row and column are counted over valid cells only, from 1, and divided by the number
+    of valid ones, so that the last valid cell lies at 2π however much padding follows. Channels
+    go sine, cosine, sine, … with wavelengths from 2π to `temperature` · 2π. After Vaswani et al.
+    2017, in the two dimensions of Carion et al. 2020 (DETR).
+    """
+
+    def __init__(self, width: int, *, temperature: float = 10_000.0) -> None:
+        super().__init__()
+        if width < 4 or width % 4:
+            raise ConfigError("width", expected="a positive multiple of 4", found=str(width))
+        self.pair_count = width // 4
+        self.temperature = temperature
+
+    def forward(self, valid: Tensor) -> Tensor:
+        """(B, h, w) bool, True inside the picture → (B, width, h, w) float32 in [−1, 1]."""
+        count = valid.to(torch.float32)
+        rows = self._waves(_share_of_way(count, dim=1))
+        columns = self._waves(_share_of_way(count, dim=2))
+        return torch.cat([rows, columns], dim=-1).permute(0, 3, 1, 2)
+
+    def _waves(self, share: Tensor) -> Tensor:
+        # Not a buffer: a network cast to bfloat16 would round the frequencies to eight bits.
+        pair = torch.arange(self.pair_count, dtype=torch.float32, device=share.device)
+        angle = 2 * math.pi * share[..., None] * self.temperature ** (-pair / self.pair_count)
+        return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(-2)
+
+
+def cell_centres(valid: Tensor) -> Tensor:
+    """(B, h, w) bool → (B, h, w, 2) x and y of each cell's middle, shares of the valid part."""
+    count = valid.to(torch.float32)
+    across = [_share_of_way(count, dim=dim, before=0.5) for dim in (2, 1)]
+    return torch.stack(across, dim=-1)
+
+
+def _share_of_way(count: Tensor, dim: int, *, before: float = 0.0) -> Tensor:
+    """To the end of each cell, or to `before` of a cell's length before it."""
+    passed = count.cumsum(dim)
+    # A row or column without a valid cell has a share, not NaN.
+    return (passed - before) / passed.amax(dim, keepdim=True).clamp(min=1)
+
+
+class Attention(nn.Module):
+    """Scaled dot-product attention over several heads (Vaswani et al. 2017)."""
+
+    def __init__(self, *, width: int, head_count: int, dropout: float) -> None:
+        super().__init__()
+        if head_count < 1 or width % head_count:
+            raise ConfigError(
+                "head_count", expected=f"a divisor of the width {width}", found=str(head_count)
+            )
+        self.head_count = head_count
+        self.dropout = dropout
+        self.query = nn.Linear(width, width)
+        self.key = nn.Linear(width, width)
+        self.value = nn.Linear(width, width)
+        self.out = nn.Linear(width, width)
+
+    def forward(
+        self,
+        queries: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        key_valid: Tensor | None,
+        *,
+        with_weights: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Attend from `queries` (B, Q, C) to `keys` and `values` (B, L, C).
+
+        `key_valid` (B, L) bool tells which keys may be looked at, None means all; a picture needs
+        one at least. Returns (B, Q, C) and, on request, the weights before dropout
+        (B, heads, Q, L). The fused kernel never holds the weights, so asking for them takes the
+        slower, written-out way to the same answer.
+        """
+        q = self._heads(self.query(queries))
+        k = self._heads(self.key(keys))
+        v = self._heads(self.value(values))
+        mask = None if key_valid is None else key_valid[:, None, None, :]
+        dropout = self.dropout if self.training else 0.0
+        weights = None
+        if with_weights:
+            weights = _weights(q, k, mask)
+            mixed = functional.dropout(weights, dropout).to(v.dtype) @ v
+        else:
+            mixed = functional.scaled_dot_product_attention(
+                q, k, v, attn_mask=mask, dropout_p=dropout
+            )
+        attended: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
+        return attended, weights
+
+    def _heads(self, tokens: Tensor) -> Tensor:
+        """(B, L, C) → (B, heads, L, C / heads)."""
+        batch, length, width = tokens.shape
+        return tokens.view(batch, length, self.head_count, width // self.head_count).transpose(1, 2)
+
+
+def _weights(q: Tensor, k: Tensor, mask: Tensor | None) -> Tensor:
+    scores = (q @ k.transpose(-2, -1)).float() / math.sqrt(q.shape[-1])
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf)
+    return torch.softmax(scores, dim=-1)
 
 
 class Memory(NamedTuple):

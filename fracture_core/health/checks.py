@@ -1,0 +1,347 @@
+"""Boxes as the annotation writes them: outside the picture, without an area, or no numbers.
+
+Classes: too few objects, out of balance, unused, or not what the name says.
+
+Truths that were emptied while another format in the same folder still has their boxes.
+
+Objects that vanish when their picture is brought to the size of a model's input.
+
+Truth that is unknown, against pictures that were annotated and have nothing.
+
+Pictures that cannot be opened: cut short, damaged, of no known format or of another version.
+
+What readers warned of and no other check speaks about, so that nothing is lost on the way.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+
+from fracture_core.datasets import doubts
+from fracture_core.datasets.base import SplitCounts
+from fracture_core.datasets.findings import Corners
+from fracture_core.datasets.formats import installed
+from fracture_core.datasets.pictures import PictureRecord
+from fracture_core.datasets.recognition import formats_beside
+from fracture_core.datasets.records import RecordedDataset
+from fracture_core.datasets.tally import counted
+from fracture_core.errors import DatasetError
+from fracture_core.health.report import Fault, Place, Severity, Subject
+
+
+def check_boxes(subject: Subject) -> Iterator[Fault]:
+    """What the readers left out is an error, what they cut a warning."""
+    if found := subject.doubts(doubts.NO_NUMBERS, doubts.NO_AREA):
+        yield Fault(
+            check="boxes-degenerate",
+            severity=Severity.ERROR,
+            title="Boxes without an area",
+            meaning="They have no width or height above 0, or are no numbers; they are left out, "
+            "and an image with nothing else has an unknown ground truth.",
+            advice="Draw them again, or delete their lines if nothing is there.",
+            places=subject.places(found),
+        )
+    if found := subject.doubts(doubts.OUTSIDE):
+        yield Fault(
+            check="boxes-outside",
+            severity=Severity.ERROR,
+            title="Boxes outside their image",
+            meaning="Nothing can be learnt or found there; they are left out.",
+            advice="Look whether the annotation is of another size or version of the image.",
+            places=subject.places(found),
+        )
+    if found := subject.doubts(doubts.CUT):
+        yield Fault(
+            check="boxes-cut",
+            severity=Severity.WARNING,
+            title="Boxes beyond the edge of their image",
+            meaning="They are cut at the edge, so that the box is another than the one drawn.",
+            advice="A few at the edge are harmless; many tell of a wrong size or scale.",
+            places=subject.places(found),
+        )
+
+
+# In a small set every class has few objects; rare is who has few and a small share of them.
+_RARE_SHARE = 0.05
+_IMBALANCE = 20
+
+
+def check_classes(subject: Subject) -> Iterator[Fault]:
+    """Every fault names classes, as its places have no picture."""
+    yield from _unused(subject)
+    yield from _balance(subject)
+    if found := subject.doubts(doubts.HEALTHY_CLASS):
+        yield Fault(
+            check="class-healthy",
+            severity=Severity.WARNING,
+            title="A class that marks healthy images with a box",
+            meaning="A detector learns to find healthy bone: its boxes count as findings, and a "
+            "image without a fracture is not empty.",
+            advice="Leave the class out for detection; keep it for a classifier of whole images.",
+            places=subject.places(found),
+        )
+    if found := subject.doubts(doubts.SAME_NAME):
+        yield Fault(
+            check="class-names",
+            severity=Severity.ERROR,
+            title="One name for several classes",
+            meaning="They are told apart by number only: counts and pages mix them up.",
+            advice="Give each class a name of its own, or make them one.",
+            places=subject.places(found),
+        )
+
+
+def _unused(subject: Subject) -> Iterator[Fault]:
+    unused = subject.places(subject.doubts(doubts.ONLY_HEADING, doubts.UNUSED_CLASS))
+    told = {place.detail.partition(" ")[2].strip("'") for place in unused}
+    counts = _counts(subject)
+    bare = [
+        Place(detail=f"{label} '{name}'")
+        for label, name in enumerate(subject.dataset.classes)
+        if counts[label] == 0 and name not in told
+    ]
+    if unused or bare:
+        yield Fault(
+            check="class-unused",
+            severity=Severity.NOTE,
+            title="Categories that no object uses",
+            meaning="A model spends an output on a class it never sees; one that only heads the "
+            "others is left out here, but other tools count it and shift the numbers by one.",
+            advice="Delete the category from the annotation file.",
+            places=(*unused, *bare),
+        )
+
+
+def _balance(subject: Subject) -> Iterator[Fault]:
+    counts, names = _counts(subject), subject.dataset.classes
+    total = sum(counts.values())
+    rare = [
+        label
+        for label, count in counts.items()
+        if 0 < count < subject.limits.least_objects and count < _RARE_SHARE * total
+    ]
+    if rare:
+        yield Fault(
+            check="class-rare",
+            severity=Severity.WARNING,
+            title=f"Classes with fewer than {subject.limits.least_objects} objects",
+            meaning="They cannot be learnt, and their figures have no meaning.",
+            advice="Collect more of them, join them with another class, or leave them out.",
+            places=tuple(Place(detail=_count_of(names[each], counts[each])) for each in rare),
+        )
+    common = {label: count for label, count in counts.items() if count and label not in rare}
+    if common and max(common.values()) >= _IMBALANCE * min(common.values()):
+        yield Fault(
+            check="class-balance",
+            severity=Severity.NOTE,
+            title="Classes far out of balance",
+            meaning=f"The commonest class has {_IMBALANCE} times the objects of the rarest, or "
+            "more: a mean over all objects says little about the rare ones.",
+            advice="Look at the figures of each class; weight the loss, or draw rare ones oftener.",
+            places=tuple(
+                Place(detail=_count_of(names[label], count))
+                for label, count in sorted(common.items(), key=lambda each: each[1])
+            ),
+        )
+
+
+def _counts(subject: Subject) -> Counter[int]:
+    records = subject.dataset.records.values()
+    found = Counter(finding.label for record in records for finding in record.findings or ())
+    return Counter({label: found[label] for label in range(len(subject.dataset.classes))})
+
+
+def _count_of(name: str, count: int) -> str:
+    return f"{name}: {counted(count, 'object')}"
+
+
+def check_other_format(subject: Subject) -> Iterator[Fault]:
+    """Against what the same folder holds in another format, either way round."""
+    other = _other(subject.dataset)
+    if other is None:
+        return
+    emptied = tuple(_emptied(subject, subject.dataset, other, "none here"))
+    if emptied:
+        yield Fault(
+            check="labels-emptied",
+            severity=Severity.ERROR,
+            title=f"Emptied, but {other.format.upper()} has boxes",
+            meaning="They say that nothing is there while the same image has boxes in another "
+            "format of this folder: a model learns to miss them, and right findings count as "
+            "spurious.",
+            advice=f"Restore their boxes, or open {other.path.name} in place of this format.",
+            places=emptied,
+        )
+    backwards = tuple(_emptied(subject, other, subject.dataset, f"none in {other.format.upper()}"))
+    if backwards:
+        yield Fault(
+            check="labels-emptied-beside",
+            severity=Severity.NOTE,
+            title=f"Emptied in {other.format.upper()}, which lies beside",
+            meaning="The ground truth read here has their boxes, but a tool that reads the other "
+            "format sees images without findings.",
+            advice="Restore their boxes there, or delete that format.",
+            places=backwards,
+        )
+
+
+def _other(dataset: RecordedDataset) -> RecordedDataset | None:
+    """The data set that the same folder holds in another format, if it can be opened as that."""
+    if dataset.stacked:
+        # Slices of one file have no names by which another format could know them.
+        return None
+    folder = installed().formats[dataset.format].root(dataset.path)
+    for other in formats_beside(folder, dataset.format):
+        try:
+            return other.open(folder)
+        except DatasetError:
+            # It cannot be opened as that format, so it has nothing to say about this one.
+            continue
+    return None
+
+
+def _emptied(
+    subject: Subject, empty: RecordedDataset, full: RecordedDataset, words: str
+) -> Iterator[Place]:
+    for sample_id, record in empty.records.items():
+        there = full.records.get(sample_id)
+        if record.findings == () and there is not None and there.findings:
+            boxes = counted(len(there.findings), "box", "boxes")
+            yield subject.place(sample_id, f"{boxes} in {full.format.upper()}, {words}")
+
+
+def check_small_objects(subject: Subject) -> Iterator[Fault]:
+    """The longer side of each picture is taken to be resized to the input size."""
+    limits = subject.limits
+    places = []
+    for sample_id, look in subject.looks.seen.items():
+        record = subject.dataset.records[sample_id]
+        in_shares = isinstance(record, PictureRecord) and record.size is None
+        side = np.array([look.width, look.height]) if in_shares else np.ones(2)
+        scale = limits.input_size / max(look.height, look.width)
+        for finding in record.findings or ():
+            width, height = _size(finding.xyxy) * side * scale
+            if min(width, height) < limits.least_px:
+                words = f"{finding.place}: {width:.1f} × {height:.1f} px"
+                places.append(subject.place(sample_id, words))
+    if places:
+        yield Fault(
+            check="objects-small",
+            severity=Severity.WARNING,
+            title=f"Objects under {limits.least_px:g} px at an input of {limits.input_size:,} px",
+            meaning="At this size the model hardly gets a pixel of them: they will be missed, and "
+            "train it on nothing.",
+            advice="Choose a larger input size, or cut the images to the region in question.",
+            places=tuple(places),
+        )
+
+
+def _size(xyxy: Corners) -> Corners:
+    return xyxy[2:] - xyxy[:2]
+
+
+_UNREADABLE = (doubts.UNREADABLE_LABELS, doubts.UNREADABLE_OBJECTS)
+
+
+def check_truths(subject: Subject) -> Iterator[Fault]:
+    """Labels that are missing, unreadable or contradict themselves; splits that show nothing."""
+    if found := subject.doubts(*_UNREADABLE):
+        yield Fault(
+            check="labels-unreadable",
+            severity=Severity.ERROR,
+            title="Labels that cannot be read",
+            meaning="The ground truth of their images is unknown: they neither train nor count.",
+            advice="Put the lines right that are named.",
+            places=subject.places(found),
+        )
+    yield from _missing(subject)
+    if found := subject.doubts(doubts.HEALTHY_WITH_BOX, doubts.FRACTURE_WITHOUT_BOX):
+        yield Fault(
+            check="labels-contradict",
+            severity=Severity.WARNING,
+            title="Labels that contradict their boxes",
+            meaning="A slice is called healthy but has a box, or fractured without one; boxes are "
+            "kept, and without one the ground truth is unknown.",
+            advice="Look at the slices and decide.",
+            places=subject.places(found),
+        )
+    yield from _bare_splits(subject)
+
+
+def _missing(subject: Subject) -> Iterator[Fault]:
+    spoken_of = {doubt.sample_id for doubt in subject.doubts(*_UNREADABLE, doubts.NO_BOX_LEFT)}
+    contradicting = {doubt.sample_id for doubt in subject.doubts(doubts.FRACTURE_WITHOUT_BOX)}
+    missing = [
+        subject.place(record.sample_id)
+        for record in subject.dataset.records.values()
+        if record.findings is None and record.sample_id not in spoken_of | contradicting
+    ]
+    if missing:
+        empty = sum(each.empty for each in subject.dataset.summary().values())
+        yield Fault(
+            check="labels-missing",
+            severity=Severity.WARNING,
+            title="Images without labels",
+            meaning="Without a label the ground truth is unknown, not empty: such images neither "
+            f"train nor count. Annotated, and nothing there: {empty:,} others.",
+            advice="Annotate them; where nothing is there, write an empty label file.",
+            places=tuple(missing),
+        )
+
+
+def _bare_splits(subject: Subject) -> Iterator[Fault]:
+    bare = [
+        Place(split=split, detail=_split_words(split, counts))
+        for split, counts in subject.dataset.summary().items()
+        if counts.with_findings == 0
+    ]
+    if bare:
+        yield Fault(
+            check="splits-bare",
+            severity=Severity.ERROR,
+            title="Splits without any finding",
+            meaning="Sensitivity is undefined where nothing is to be found.",
+            advice="Cut the splits anew by group, or look where their labels have gone.",
+            places=tuple(bare),
+        )
+
+
+def _split_words(split: str, counts: SplitCounts) -> str:
+    name = split or "no split"
+    return f"{name}: {counts.pictures:,} images, {counts.unknown:,} of unknown ground truth"
+
+
+def check_unreadable(subject: Subject) -> Iterator[Fault]:
+    """One fault with the reason of each picture."""
+    unread = [
+        subject.place(sample_id, reason.removeprefix(f"{sample_id}: "))
+        for sample_id, reason in subject.looks.unreadable.items()
+    ]
+    left_out = subject.places(subject.doubts(doubts.UNREADABLE_PICTURE))
+    if unread or left_out:
+        yield Fault(
+            check="unreadable",
+            severity=Severity.ERROR,
+            title="Images that cannot be read",
+            meaning="A training stops at them, or counts fewer images than there are.",
+            advice="Fetch the files anew; a repaired copy leaves them out.",
+            places=(*unread, *left_out),
+        )
+
+
+_SPOKEN_OF = frozenset(value for name, value in vars(doubts).items() if name.isupper())
+
+
+def check_reading(subject: Subject) -> Iterator[Fault]:
+    """A warning for each kind, in the reader's own words."""
+    kinds = dict.fromkeys(doubt.kind for doubt in subject.dataset.doubts)
+    for number, kind in enumerate(each for each in kinds if each not in _SPOKEN_OF):
+        yield Fault(
+            check=f"reading-{number + 1}",
+            severity=Severity.WARNING,
+            title=kind,
+            meaning="The files do not say what they were meant to.",
+            advice="Put right what is named, or make sure that it is meant so.",
+            places=subject.places(subject.doubts(kind)),
+        )

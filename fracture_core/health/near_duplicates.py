@@ -1,0 +1,219 @@
+"""Pictures that belong together, joined pair by pair: the parts of a graph that hang together.
+
+Which pictures are the same one: equal to the pixel, or a flipped, turned or relit copy.
+
+Pictures that are in the data set more than once, equal to the pixel or as an altered copy.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fracture_core.health.fingerprints import Candidate, band_passed, find_candidates, sameness
+from fracture_core.health.report import Fault, Look, Place, Severity, Subject
+
+
+class Groups:
+    """Sets of names, each alone at first (union by the least name, paths halved)."""
+
+    def __init__(self) -> None:
+        self._parents: dict[str, str] = {}
+
+    def head(self, name: str) -> str:
+        """The least name of the group: the same in whatever order it was joined."""
+        while (parent := self._parents.get(name, name)) != name:
+            self._parents[name] = self._parents.get(parent, parent)
+            name = parent
+        return name
+
+    def are_joined(self, one: str, other: str) -> bool:
+        return self.head(one) == self.head(other)
+
+    def join(self, one: str, other: str) -> None:
+        first, second = sorted((self.head(one), self.head(other)))
+        self._parents[second] = first
+
+    def join_all(self, names: Iterable[str]) -> None:
+        """Join every name with the first."""
+        first = ""
+        for name in names:
+            first = first or name
+            self.join(first, name)
+
+
+# Measured on planted copies and on sets without any, see benchmarks/health.py.
+LEAST_SIMILARITY = 0.85
+LEAST_SAMENESS = 0.82
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Twins:
+    """Two pictures that are one; `sameness` 1 where they are equal to the pixel."""
+
+    one: str
+    other: str
+    sameness: float
+
+
+def find_equal(looks: Mapping[str, Look]) -> list[Twins]:
+    """Every picture that repeats an earlier one, with the first of them."""
+    first: dict[bytes, str] = {}
+    found = []
+    for sample_id, look in looks.items():
+        earlier = first.setdefault(look.digest, sample_id)
+        if earlier != sample_id:
+            found.append(Twins(one=earlier, other=sample_id, sameness=1.0))
+    return found
+
+
+def find_alike(
+    looks: Mapping[str, Look],
+    splits: Mapping[str, str],
+    apart: Mapping[str, str] | None,
+    *,
+    progress: Callable[[float], None],
+) -> list[Twins]:
+    """Copies that are not equal to the pixel: enough pairs to join all that belong together, and
+    for each picture of a smaller split one of a greater split, if there is any.
+
+    `apart` groups whose pictures are alike by nature, such as the slices of one study.
+    """
+    ids = _smaller_splits_first(list(looks), splits)
+    if len(ids) < 2:
+        return []
+    candidates = find_candidates(
+        np.stack([band_passed(looks[each].thumb) for each in ids]),
+        _numbers([splits[each] for each in ids]),
+        None if apart is None else _numbers([apart[each] for each in ids]),
+        least=LEAST_SIMILARITY,
+        progress=lambda share: progress(0.2 * share),
+    )
+    across = [each for each in candidates if splits[ids[each.one]] != splits[ids[each.other]]]
+    within = [each for each in candidates if splits[ids[each.one]] == splits[ids[each.other]]]
+    groups, paired = Groups(), set[str]()
+    found = []
+    for done, candidate in enumerate([*across, *within]):
+        progress(0.2 + 0.8 * done / len(candidates))
+        one, other = looks[ids[candidate.one]], looks[ids[candidate.other]]
+        is_needed = (
+            ids[candidate.one] not in paired
+            if done < len(across)
+            else not groups.are_joined(ids[candidate.one], ids[candidate.other])
+        )
+        if not is_needed or one.digest == other.digest:
+            continue
+        twins = _compared(candidate, ids, looks)
+        if twins.sameness >= LEAST_SAMENESS:
+            found.append(twins)
+            paired.add(twins.one)
+            groups.join(twins.one, twins.other)
+    return found
+
+
+def _compared(candidate: Candidate, ids: Sequence[str], looks: Mapping[str, Look]) -> Twins:
+    one, other = ids[candidate.one], ids[candidate.other]
+    value = sameness(looks[one], looks[other], candidate.pose)
+    return Twins(one=one, other=other, sameness=value)
+
+
+def _smaller_splits_first(ids: Sequence[str], splits: Mapping[str, str]) -> list[str]:
+    sizes: dict[str, int] = {}
+    for each in ids:
+        sizes[splits[each]] = sizes.get(splits[each], 0) + 1
+    return sorted(ids, key=lambda each: (sizes[splits[each]], splits[each]))
+
+
+def _numbers(names: Sequence[str]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    _, numbers = np.unique(names, return_inverse=True)
+    return numbers.astype(np.int64).reshape(-1)
+
+
+_LEAK = "What is measured on one split was learnt on the other: its figures are too good."
+_RECUT = "Cut the splits anew by group, so that all copies of an image are in one."
+
+
+def check_duplicates(
+    subject: Subject, equal: Sequence[Twins], alike: Sequence[Twins]
+) -> Iterator[Fault]:
+    """Across splits an error; within one, equal pictures are a warning and altered ones a note."""
+    across = [each for each in equal if _is_across(subject, each)]
+    within = [each for each in equal if not _is_across(subject, each)]
+    if across:
+        yield _fault(
+            subject,
+            "duplicates-across",
+            Severity.ERROR,
+            "The same image in two splits",
+            _LEAK,
+            _RECUT,
+            across,
+        )
+    if within:
+        yield _fault(
+            subject,
+            "duplicates-within",
+            Severity.WARNING,
+            "The same image twice in a split",
+            "It counts twice, and two labels of one image may contradict each other.",
+            "Keep one of them.",
+            within,
+        )
+    yield from _alike(subject, alike)
+
+
+def _alike(subject: Subject, alike: Sequence[Twins]) -> Iterator[Fault]:
+    across = [each for each in alike if _is_across(subject, each)]
+    within = [each for each in alike if not _is_across(subject, each)]
+    if across:
+        yield _fault(
+            subject,
+            "look-alikes-across",
+            Severity.ERROR,
+            "Near-duplicates in two splits",
+            f"Flipped, turned or relit, they are one image. {_LEAK}",
+            _RECUT,
+            across,
+        )
+    if within:
+        yield _fault(
+            subject,
+            "look-alikes-within",
+            Severity.NOTE,
+            "Near-duplicates within a split",
+            "Augmented before it was split: fewer images than it seems, and intervals that count "
+            "each copy are too narrow.",
+            "In train they do no harm; in validation and test keep one of each.",
+            within,
+        )
+
+
+def _is_across(subject: Subject, twins: Twins) -> bool:
+    return subject.split_of(twins.one) != subject.split_of(twins.other)
+
+
+def _fault(
+    subject: Subject,
+    check: str,
+    severity: Severity,
+    title: str,
+    meaning: str,
+    advice: str,
+    twins: Sequence[Twins],
+) -> Fault:
+    return Fault(
+        check=check,
+        severity=severity,
+        title=title,
+        meaning=meaning,
+        advice=advice,
+        places=tuple(_place(subject, each) for each in twins),
+    )
+
+
+def _place(subject: Subject, twins: Twins) -> Place:
+    """A picture of validation or test comes before the one of train."""
+    ids = (twins.one, twins.other)
+    is_train_first = subject.split_of(ids[0]) == "train" != subject.split_of(ids[1])
+    one, other = ids[::-1] if is_train_first else ids
+    return subject.place(one, f"sameness {twins.sameness:.2f}", other)

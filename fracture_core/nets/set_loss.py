@@ -1,0 +1,265 @@
+"""The truth of a batch in the form set losses want: padded to one shape.
+
+Boxes as tensors: normalised centre and size, and their generalised overlap.
+
+Which query stands for which object: the cheapest assignment one to one.
+
+The loss of a detector that answers with a set (Carion et al. 2020, section 3.1).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor, nn
+from torch.nn import functional
+
+from fracture_core.nets.detr import DetrOutput
+from fracture_core.nets.limits import check_weights, check_whole
+
+NO_OBJECT = -1
+_PLACEHOLDER_CXCYWH = 0.5
+
+
+class Targets(NamedTuple):
+    """B pictures with up to M objects each, M at least 1."""
+
+    labels: Tensor
+    """(B, M) int64 classes 0 … K−1; −1 fills up and means no object."""
+    boxes_cxcywh: Tensor
+    """(B, M, 4) float32 centre and size as shares of the unpadded picture."""
+
+    def to(self, device: torch.device) -> "Targets":
+        return Targets(
+            self.labels.to(device, non_blocking=True),
+            self.boxes_cxcywh.to(device, non_blocking=True),
+        )
+
+
+def pad_targets(
+    labels: Sequence[Tensor], boxes_cxcywh: Sequence[Tensor], *, class_count: int
+) -> Targets:
+    """Pad one (n,) tensor of labels and one (n, 4) of boxes a picture, n from 0, to a batch.
+
+    Raises ValueError where shapes disagree, a label is not a class or a box has no area.
+    """
+    if len(labels) != len(boxes_cxcywh) or not labels:
+        found = f"{len(labels)} and {len(boxes_cxcywh)}"
+        raise ValueError(f"expected labels and boxes of the same images, found {found}")
+    for picture, (classes, boxes) in enumerate(zip(labels, boxes_cxcywh, strict=True)):
+        _check(picture, classes, boxes, class_count)
+    # A batch without objects gets one empty column: nothing indexes into an empty dimension.
+    most = max(1, *(len(classes) for classes in labels))
+    batch = Targets(
+        torch.full((len(labels), most), NO_OBJECT, dtype=torch.int64),
+        torch.full((len(labels), most, 4), _PLACEHOLDER_CXCYWH, dtype=torch.float32),
+    )
+    for picture, (classes, boxes) in enumerate(zip(labels, boxes_cxcywh, strict=True)):
+        batch.labels[picture, : len(classes)] = classes
+        batch.boxes_cxcywh[picture, : len(classes)] = boxes
+    return batch
+
+
+def _check(picture: int, labels: Tensor, boxes_cxcywh: Tensor, class_count: int) -> None:
+    if labels.dim() != 1 or boxes_cxcywh.shape != (len(labels), 4):
+        shapes = f"{tuple(labels.shape)} and {tuple(boxes_cxcywh.shape)}"
+        raise ValueError(f"image {picture}: expected shapes (n,) and (n, 4), found {shapes}")
+    if ((labels < 0) | (labels >= class_count)).any():
+        found = labels.tolist()
+        raise ValueError(f"image {picture}: expected labels 0…{class_count - 1}, found {found}")
+    if not (boxes_cxcywh.isfinite().all() and (boxes_cxcywh[:, 2:] > 0).all()):
+        raise ValueError(f"image {picture}: expected finite boxes with an area, found others")
+
+
+# Below any box a picture can hold; keeps two boxes without area from dividing zero by zero.
+_SMALLEST_AREA = 1e-12
+
+
+def cxcywh_to_xyxy(cxcywh: Tensor) -> Tensor:
+    """(…, 4) centre and size → (…, 4) corners."""
+    centre, half = cxcywh[..., :2], cxcywh[..., 2:] / 2
+    return torch.cat([centre - half, centre + half], dim=-1)
+
+
+def generalised_iou(first_xyxy: Tensor, second_xyxy: Tensor) -> Tensor:
+    """(…, 4) against (…, 4), broadcast → (…) in [−1, 1].
+
+    IoU less the share of the enclosing box that neither covers (Rezatofighi et al. 2019). A
+    pairwise table comes from (N, 1, 4) against (1, M, 4).
+    """
+    shared = _area(
+        torch.maximum(first_xyxy[..., :2], second_xyxy[..., :2]),
+        torch.minimum(first_xyxy[..., 2:], second_xyxy[..., 2:]),
+    )
+    enclosing = _area(
+        torch.minimum(first_xyxy[..., :2], second_xyxy[..., :2]),
+        torch.maximum(first_xyxy[..., 2:], second_xyxy[..., 2:]),
+    ).clamp(min=_SMALLEST_AREA)
+    areas = _area(first_xyxy[..., :2], first_xyxy[..., 2:]) + _area(
+        second_xyxy[..., :2], second_xyxy[..., 2:]
+    )
+    union = areas - shared
+    iou = shared / union.clamp(min=_SMALLEST_AREA)
+    return iou - (enclosing - union) / enclosing
+
+
+def _area(low: Tensor, high: Tensor) -> Tensor:
+    sides = (high - low).clamp(min=0)
+    return sides[..., 0] * sides[..., 1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HungarianMatcher:
+    """Assigns queries to objects at the least total cost (Carion et al. 2020).
+
+    A pair costs −`class_cost` · probability of the object's class + `l1_cost` · L1 distance of
+    the normalised boxes − `giou_cost` · generalised IoU.
+    """
+
+    class_cost: float = 1.0
+    l1_cost: float = 5.0
+    giou_cost: float = 2.0
+
+    def __post_init__(self) -> None:
+        check_weights(class_cost=self.class_cost, l1_cost=self.l1_cost, giou_cost=self.giou_cost)
+
+    def costs(self, logits: Tensor, boxes_cxcywh: Tensor, targets: Targets) -> Tensor:
+        """(layers, B, Q, K+1) logits and (layers, B, Q, 4) boxes → (layers, B, Q, M) float32."""
+        layers, _, queries, _ = logits.shape
+        labels = targets.labels.clamp(min=0)[None, :, None, :].expand(layers, -1, queries, -1)
+        probability = logits.float().softmax(dim=-1).gather(dim=-1, index=labels)
+        boxes, truth = boxes_cxcywh.float(), targets.boxes_cxcywh.float()
+        distance = torch.cdist(boxes, truth.expand(layers, -1, -1, -1), p=1)
+        overlap = generalised_iou(
+            cxcywh_to_xyxy(boxes)[..., :, None, :], cxcywh_to_xyxy(truth)[:, None, :, :]
+        )
+        return self.l1_cost * distance - self.class_cost * probability - self.giou_cost * overlap
+
+    @torch.no_grad()
+    def assign(self, logits: Tensor, boxes_cxcywh: Tensor, targets: Targets) -> Tensor:
+        """(layers, B, Q) int64: the object each query stands for in each layer, or −1.
+
+        With more objects than queries the dearest objects go without. A pair whose cost is not
+        finite is taken last. Costs of all layers leave the device in one transfer.
+        """
+        costs = self.costs(logits, boxes_cxcywh, targets)
+        finite = torch.nan_to_num(costs, nan=torch.finfo(costs.dtype).max)
+        present = (targets.labels != NO_OBJECT).cpu().numpy()
+        target_of = _assign_each(finite.cpu().numpy(), present)
+        return torch.from_numpy(target_of).to(logits.device, non_blocking=True)
+
+
+def _assign_each(
+    costs: npt.NDArray[np.float32], present: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.int64]:
+    """(layers, B, Q, M) costs, (B, M) whether an object is there → (layers, B, Q)."""
+    target_of = np.full(costs.shape[:3], NO_OBJECT, dtype=np.int64)
+    for layer, picture in np.ndindex(*costs.shape[:2]):
+        objects = np.flatnonzero(present[picture])
+        queries, chosen = linear_sum_assignment(costs[layer, picture][:, objects])
+        target_of[layer, picture, queries] = objects[chosen]
+    return target_of
+
+
+class SetLoss(NamedTuple):
+    """The weighted total and its parts for each decoder layer, unweighted, the last layer last."""
+
+    total: Tensor
+    """() to call backward on"""
+    of_class: Tensor
+    """(layers,)"""
+    l1: Tensor
+    """(layers,)"""
+    giou: Tensor
+    """(layers,)"""
+
+
+class SetCriterion(nn.Module):
+    """Cross-entropy over all queries; L1 and generalised IoU over the assigned ones.
+
+    Every layer is assigned and judged on its own. A query without an object belongs to the class
+    "no object", which counts `no_object_weight` in the weighted mean of the cross-entropy. The
+    box terms are divided by the number of objects in the batch, the mean over all processes where
+    several train together.
+    """
+
+    class_weights: Tensor
+
+    def __init__(
+        self,
+        *,
+        class_count: int,
+        matcher: HungarianMatcher,
+        no_object_weight: float = 0.1,
+        class_weight: float = 1.0,
+        l1_weight: float = 5.0,
+        giou_weight: float = 2.0,
+    ) -> None:
+        super().__init__()
+        check_whole("class_count", class_count, 1, 10_000)
+        check_weights(no_object_weight=no_object_weight)
+        check_weights(class_weight=class_weight, l1_weight=l1_weight, giou_weight=giou_weight)
+        self.matcher = matcher
+        self.class_weight = class_weight
+        self.l1_weight = l1_weight
+        self.giou_weight = giou_weight
+        class_weights = torch.ones(class_count + 1)
+        class_weights[-1] = no_object_weight
+        self.register_buffer("class_weights", class_weights, persistent=False)
+
+    def forward(self, output: DetrOutput, targets: Targets) -> SetLoss:
+        """Judge every layer of `output` against the truth; targets on the output's device.
+
+        What its cells propose is judged alike, in the total alone.
+        """
+        logits = output.every_layers_logits().float()
+        boxes_cxcywh = output.every_layers_boxes_cxcywh().float()
+        target_of = self.matcher.assign(logits, boxes_cxcywh, targets)
+        of_class = self._class_terms(logits, targets, target_of)
+        l1, giou = _box_terms(boxes_cxcywh, targets, target_of)
+        total = self.class_weight * of_class + self.l1_weight * l1 + self.giou_weight * giou
+        summed = total.sum()
+        if output.proposals is not None:
+            summed = summed + self.forward(output.proposals, targets).total
+        return SetLoss(summed, of_class, l1, giou)
+
+    def _class_terms(self, logits: Tensor, targets: Targets, target_of: Tensor) -> Tensor:
+        """(layers, B, Q, K+1) logits → (layers,) weighted mean cross-entropies."""
+        labels = targets.labels.expand(len(logits), -1, -1)
+        wanted = labels.gather(dim=-1, index=target_of.clamp(min=0))
+        wanted = torch.where(target_of == NO_OBJECT, logits.shape[-1] - 1, wanted)
+        losses = functional.cross_entropy(
+            logits.movedim(-1, 1), wanted, self.class_weights, reduction="none"
+        )
+        return losses.sum(dim=(1, 2)) / self.class_weights[wanted].sum(dim=(1, 2))
+
+
+def _box_terms(boxes_cxcywh: Tensor, targets: Targets, target_of: Tensor) -> tuple[Tensor, Tensor]:
+    """(layers, B, Q, 4) boxes → L1 and GIoU terms, (layers,) each.
+
+    Shapes never depend on how many objects there are, so a GPU is not waited for.
+    """
+    assigned = target_of != NO_OBJECT
+    truth = targets.boxes_cxcywh.float().expand(len(boxes_cxcywh), -1, -1, -1)
+    index = target_of.clamp(min=0)[..., None].expand(-1, -1, -1, 4)
+    # Unassigned queries are held against themselves: nothing lost and nothing learnt.
+    wanted = torch.where(assigned[..., None], truth.gather(dim=2, index=index), boxes_cxcywh)
+    distance = (boxes_cxcywh - wanted).abs().sum(dim=-1)
+    apart = 1 - generalised_iou(cxcywh_to_xyxy(boxes_cxcywh), cxcywh_to_xyxy(wanted))
+    count = _object_count(targets)
+    l1 = torch.where(assigned, distance, 0).sum(dim=(1, 2)) / count
+    giou = torch.where(assigned, apart, 0).sum(dim=(1, 2)) / count
+    return l1, giou
+
+
+def _object_count(targets: Targets) -> Tensor:
+    """() float32: objects in this process's batch, or the mean over all processes; at least 1."""
+    count = (targets.labels != NO_OBJECT).sum().float()
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.all_reduce(count)
+        count = count / torch.distributed.get_world_size()
+    return count.clamp(min=1)
