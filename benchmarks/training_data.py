@@ -15,8 +15,8 @@ import h5py
 import numpy as np
 from PIL import Image
 
-from fracture_core.datasets.writers.yolo import label_folder, picture_folder, write_data_file
-from fracture_core.demo import rsna
+from fracture_core.datasets.yolo import label_folder, picture_folder, write_data_file
+from fracture_core.demo import layouts
 from fracture_core.demo.radiograph import VIEWS, plan_radiograph, render
 from fracture_core.demo.samples import demo_study
 from fracture_core.settings import settings
@@ -51,7 +51,7 @@ def write_slices(folder: Path, *, drawn: int, train: int, valid: int, side: int)
         for number in range(drawn)
         for sample in demo_study(0, number, slices=_SLICES, size=side)
     )
-    rsna.write(samples, folder / "drawn.h5", corners=False)
+    layouts.write_hdf5(samples, folder / "drawn.h5", corners=False)
     path = folder / "slices.h5"
     with h5py.File(folder / "drawn.h5", "r") as source, h5py.File(path, "w") as target:
         _repeat(source, target, train=train, valid=valid)

@@ -210,7 +210,7 @@ def demo(
     boxes: Annotated[bool, typer.Option(help="YOLO boxes in place of polygons.")] = False,
 ) -> None:
     """Make synthetic radiographs or CT studies with their truth."""
-    from fracture_core.demo.command import run
+    from fracture_core.demo.layouts import run
 
     print(run(folder, count=count, seed=seed, format=format, size=size, boxes=boxes))
 
@@ -244,8 +244,8 @@ def convert(  # noqa: PLR0913, PLR0917
     workers: Annotated[int, typer.Option(help="Processes; 0 takes one a core.", min=0)] = 0,
 ) -> None:
     """Write a data set in another format; run it again to continue after an interruption."""
-    from fracture_core.conversion import Options, command
-    from fracture_core.datasets.splits import parse_shares
+    from fracture_core.conversion import Options, converter
+    from fracture_core.datasets.layout import parse_shares
 
     options = Options(
         to=to,
@@ -256,7 +256,7 @@ def convert(  # noqa: PLR0913, PLR0917
         any_negatives=any_negatives,
         seed=seed,
     )
-    raise typer.Exit(command.run(source, destination, options, workers=workers))
+    raise typer.Exit(converter.run(source, destination, options, workers=workers))
 
 
 @app.command()

@@ -15,10 +15,10 @@ from fracture_core.class_names import (
     propose,
     relabel,
 )
-from fracture_core.datasets import doubts
+from fracture_core.datasets import issues
+from fracture_core.datasets.issues import Tally
 from fracture_core.datasets.records import warn_of_doubts
-from fracture_core.datasets.tally import Tally
-from fracture_core.datasets.writers.hdf5 import Hdf5Writer
+from fracture_core.datasets.rsna_writing import Hdf5Writer
 from fracture_core.demo.classes import CLASSES
 from fracture_core.errors import ConfigError
 from fracture_core.types import Detections
@@ -197,7 +197,7 @@ def test_a_negative_name_means_the_same_everywhere(name: str) -> None:
     assert propose(["fracture"], [name]) == {name: NOTHING}
     tally = Tally()
     warn_of_doubts({}, ("fracture", name), tally)
-    assert tally.sentences() == (f"{doubts.HEALTHY_CLASS}: 1 ({name}).",)
+    assert tally.sentences() == (f"{issues.HEALTHY_CLASS}: 1 ({name}).",)
     (limit,) = Hdf5Writer(name="set", side_px=64).limits([], ("fracture", name), frozenset())
     assert limit.sentence.split(";")[1] == f" boxes of {name!r} mark none"
 

@@ -14,15 +14,13 @@ from fracture_core import masks
 from fracture_core.cli import app
 from fracture_core.conversion import Converted, Options, convert
 from fracture_core.conversion.converter import name_items
-from fracture_core.conversion.resizing import fitted, resize_finding, resize_pixels
+from fracture_core.conversion.options import fitted, resize_finding, resize_pixels
 from fracture_core.datasets import Dataset, open_dataset
 from fracture_core.datasets.findings import Finding
 from fracture_core.datasets.formats import writable
-from fracture_core.datasets.layout import group_of
-from fracture_core.datasets.splits import NAMES, assign_splits, parse_shares
-from fracture_core.datasets.writers.items import Item
-from fracture_core.datasets.writers.names import safe_path, stem_of
-from fracture_core.demo import CT_CLASSES, coco, rsna, yolo
+from fracture_core.datasets.layout import NAMES, assign_splits, group_of, parse_shares
+from fracture_core.datasets.writing import Item, safe_path, stem_of
+from fracture_core.demo import CT_CLASSES, layouts
 from fracture_core.demo.samples import demo_studies
 from fracture_core.errors import ConfigError, DatasetError, StorageError
 from fracture_core.types import Sample
@@ -50,9 +48,9 @@ def sources(
     """The same slices in each format."""
     folder = tmp_path_factory.mktemp("sources")
     (folder / "hdf5").mkdir()
-    rsna.write(slices, folder / "hdf5" / "demo.h5", corners=False)
-    coco.write(slices, CT_CLASSES, folder / "coco")
-    yolo.write(slices, CT_CLASSES, folder / "yolo", outlines=True)
+    layouts.write_hdf5(slices, folder / "hdf5" / "demo.h5", corners=False)
+    layouts.write_coco(slices, CT_CLASSES, folder / "coco")
+    layouts.write_yolo_folder(slices, CT_CLASSES, folder / "yolo", outlines=True)
     made = {name: folder / name for name in ("hdf5", "coco", "yolo")}
     for name in set(FORMATS) - set(made):
         drop = frozenset({"masks"})
@@ -190,7 +188,7 @@ def _unknown_and_empty(folder: Path) -> Path:
     (folder / "annotations").mkdir()
     entries = []
     for number, name in enumerate(("found", "empty", "unknown"), start=1):
-        coco.write_png(np.full((40, 60), number, np.uint8), folder / "images" / f"{name}.png")
+        layouts.write_png(np.full((40, 60), number, np.uint8), folder / "images" / f"{name}.png")
         entries.append(
             {"id": number, "file_name": f"{name}.png", "height": 40, "width": 60, "patient_id": "p"}
         )
@@ -238,7 +236,7 @@ def test_boxes_that_mark_healthy_pictures_are_no_fractures_in_hdf5(tmp_path: Pat
     (tmp_path / "s" / "train" / "images").mkdir(parents=True)
     (tmp_path / "s" / "train" / "labels").mkdir()
     for name, label in (("a", 0), ("b", 1)):
-        coco.write_png(np.eye(32, dtype=np.uint8), tmp_path / f"s/train/images/{name}.png")
+        layouts.write_png(np.eye(32, dtype=np.uint8), tmp_path / f"s/train/images/{name}.png")
         (tmp_path / f"s/train/labels/{name}.txt").write_text(f"{label} .5 .5 .5 .5\n")
     (tmp_path / "s/data.yaml").write_text("names: [Healthy, Spiral]\ntrain: train/images\n")
     convert(tmp_path / "s", tmp_path / "out", options("hdf5", 32, drop=frozenset({"classes"})))
@@ -343,7 +341,7 @@ def test_a_broken_picture_is_listed_and_the_others_converted(
 def test_a_picture_of_another_size_matters_only_where_it_has_boxes(tmp_path: Path) -> None:
     source = _unknown_and_empty(tmp_path / "source")
     for name in ("found", "empty"):
-        coco.write_png(np.zeros((60, 40), np.uint8), source / "images" / f"{name}.png")
+        layouts.write_png(np.zeros((60, 40), np.uint8), source / "images" / f"{name}.png")
     made = convert(source, tmp_path / "out", options("coco", None))
     assert [each.sample_id for each in made.left_out] == ["images/found.png"]
 
@@ -403,7 +401,7 @@ def test_negatives_are_for_the_raw_download_only(sources: dict[str, Path], tmp_p
 def test_a_full_disk_is_a_sentence_and_what_is_done_is_kept(
     sources: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fracture_core.datasets.writers import coco as writer
+    from fracture_core.datasets import coco as writer
 
     real, calls = writer.write_png, []
 

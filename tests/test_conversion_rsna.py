@@ -176,9 +176,9 @@ def _take_pixels_away(path: Path) -> None:
 def test_an_interrupted_run_goes_on_and_gives_the_same_bits(
     download: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fracture_core.conversion import chunks
+    from fracture_core.conversion import workspace
 
-    monkeypatch.setattr(chunks, "PICTURES", 5)
+    monkeypatch.setattr(workspace, "PICTURES", 5)
     convert(download, tmp_path / "straight" / "x.h5", raw())
 
     def stop(done: int, total: int) -> None:

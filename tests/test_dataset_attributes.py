@@ -10,7 +10,7 @@ from PIL import Image
 
 from fracture_core.conversion import Options, convert
 from fracture_core.datasets import open_dataset
-from fracture_core.demo import demo_case, rsna, write_demo
+from fracture_core.demo import demo_case, layouts, write_demo
 from fracture_core.demo.samples import CT_ATTRIBUTES, demo_studies
 from fracture_core.errors import DatasetError
 from fracture_core.imaging.opening import open_pictures
@@ -115,7 +115,7 @@ def test_synthetic_radiographs_say_so_on_disk(tmp_path: Path, kind: str) -> None
 def test_ct_slices_of_the_challenge_and_of_the_demo(tmp_path: Path) -> None:
     samples = demo_studies(1, 0, slices=2, size=64)[0]
     path = tmp_path / "demo.h5"
-    rsna.write(samples, path, corners=False)
+    layouts.write_hdf5(samples, path, corners=False)
     dataset = open_dataset(path)
     assert [dict(dataset[each].attributes) for each in dataset.ids] == [CT_ATTRIBUTES] * 2
     with h5py.File(path, "a") as file:

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from fracture_core.datasets import Dataset, open_dataset
-from fracture_core.datasets.headers import read_header
+from fracture_core.datasets.images import read_header
+from fracture_core.datasets.issues import Tally, quoted
 from fracture_core.datasets.layout import group_of, split_of_file, split_of_folder
-from fracture_core.datasets.tally import Tally, quoted
 from fracture_core.errors import DatasetError
 from fracture_core.imaging.opening import open_picture
 

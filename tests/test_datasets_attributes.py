@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fracture_core.datasets import Dataset, open_dataset
 from fracture_core.datasets.attributes import MOST_VALUES
-from fracture_core.datasets.told import tell, told_file, told_of
+from fracture_core.datasets.recognition import tell, told_file, told_of
 from fracture_core.errors import ConfigError
 from tests.test_datasets_coco import box, image, make_coco
 from tests.test_datasets_hdf5 import arrays, write

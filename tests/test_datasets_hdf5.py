@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from fracture_core.datasets import open_dataset
+from fracture_core.datasets.hdf5 import Slice, write_rsna
 from fracture_core.datasets.rsna import NO_CHECKSUMS
-from fracture_core.datasets.writers.rsna_file import Slice, write_rsna
 from fracture_core.errors import DatasetError
 
 ROWS, SIDE, SLOTS = 6, 64, 3

@@ -11,7 +11,7 @@ from PIL import Image
 from fracture_core import boxes, masks
 from fracture_core.datasets import open_dataset
 from fracture_core.datasets.findings import keep_usable, truth_of
-from fracture_core.datasets.tally import Tally
+from fracture_core.datasets.issues import Tally
 from fracture_core.datasets.yolo_labels import parse_label
 from fracture_core.errors import DatasetError
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fracture_core import masks
-from fracture_core.datasets.writers.outlines import ring_of
+from fracture_core.datasets.yolo_labels import ring_of
 from fracture_core.demo import (
     CLASSES,
     demo_case,
@@ -17,8 +17,7 @@ from fracture_core.demo import (
 )
 from fracture_core.demo.ct import plan_study, render_study
 from fracture_core.demo.radiograph import VIEWS, plan_radiograph, render
-from fracture_core.demo.samples import split_of
-from fracture_core.demo.truths import LEAST_SIDE_PX, box_of, truth_of
+from fracture_core.demo.samples import LEAST_SIDE_PX, box_of, split_of, truth_of
 from fracture_core.types import Sample
 
 SMALL = (256, 208)

@@ -10,16 +10,7 @@ from typer.testing import CliRunner
 from fracture_core import masks
 from fracture_core.cli import app
 from fracture_core.datasets import open_dataset
-from fracture_core.demo import (
-    CLASSES,
-    CT_CLASSES,
-    coco,
-    demo_samples,
-    dicom,
-    rsna,
-    write_demo,
-    yolo,
-)
+from fracture_core.demo import CLASSES, CT_CLASSES, demo_samples, layouts, write_demo
 from fracture_core.demo.samples import demo_studies
 from fracture_core.errors import ConfigError, DatasetError
 from fracture_core.imaging.opening import open_pictures
@@ -75,7 +66,7 @@ def coco_ids(samples: Sequence[Sample]) -> dict[str, str]:
 
 def yolo_ids(samples: Sequence[Sample]) -> dict[str, str]:
     return {
-        each.sample_id: f"{yolo.FOLDERS[each.split]}/images/{yolo.name_of(each)}.png"
+        each.sample_id: f"{layouts.FOLDERS[each.split]}/images/{layouts.name_of(each)}.png"
         for each in samples
     }
 
@@ -83,7 +74,7 @@ def yolo_ids(samples: Sequence[Sample]) -> dict[str, str]:
 def test_coco_gives_back_boxes_classes_masks_splits_and_groups(
     tmp_path: Path, radiographs: tuple[Sample, ...]
 ) -> None:
-    coco.write(radiographs, CLASSES, tmp_path)
+    layouts.write_coco(radiographs, CLASSES, tmp_path)
     assert open_dataset(tmp_path).classes == CLASSES
     read = read_back(tmp_path, radiographs, coco_ids(radiographs))
     assert_same(radiographs, read)
@@ -98,7 +89,7 @@ def test_coco_gives_back_boxes_classes_masks_splits_and_groups(
 def test_yolo_gives_back_boxes_classes_splits_and_groups(
     outlines: bool, tmp_path: Path, radiographs: tuple[Sample, ...]
 ) -> None:
-    yolo.write(radiographs, CLASSES, tmp_path, outlines=outlines)
+    layouts.write_yolo_folder(radiographs, CLASSES, tmp_path, outlines=outlines)
     assert open_dataset(tmp_path).classes == CLASSES
     read = read_back(tmp_path, radiographs, yolo_ids(radiographs))
     assert_same(radiographs, read, tolerance_px=0.01)
@@ -115,15 +106,15 @@ def test_hdf5_gives_back_boxes_classes_splits_and_groups(
     corners: bool, tmp_path: Path, slices: tuple[Sample, ...]
 ) -> None:
     path = tmp_path / "demo.h5"
-    rsna.write(slices, path, corners=corners)
+    layouts.write_hdf5(slices, path, corners=corners)
     assert ("x1, y1" in open_dataset(path).found) == corners
     assert_same(slices, read_back(path, slices, {s.sample_id: s.sample_id for s in slices}))
 
 
 def test_all_formats_agree_on_the_same_slices(tmp_path: Path, slices: tuple[Sample, ...]) -> None:
-    rsna.write(slices, tmp_path / "demo.h5", corners=False)
-    coco.write(slices, CT_CLASSES, tmp_path / "coco")
-    yolo.write(slices, CT_CLASSES, tmp_path / "yolo", outlines=True)
+    layouts.write_hdf5(slices, tmp_path / "demo.h5", corners=False)
+    layouts.write_coco(slices, CT_CLASSES, tmp_path / "coco")
+    layouts.write_yolo_folder(slices, CT_CLASSES, tmp_path / "yolo", outlines=True)
     one = read_back(tmp_path / "demo.h5", slices, {s.sample_id: s.sample_id for s in slices})
     assert_same(one, read_back(tmp_path / "coco", slices, coco_ids(slices)))
     assert_same(one, read_back(tmp_path / "yolo", slices, yolo_ids(slices)), tolerance_px=0.01)
@@ -133,7 +124,7 @@ def test_all_formats_agree_on_the_same_slices(tmp_path: Path, slices: tuple[Samp
 def test_hdf5_pixels_run_from_black_to_white_in_every_slice(
     tmp_path: Path, slices: tuple[Sample, ...]
 ) -> None:
-    rsna.write(slices[:3], tmp_path / "demo.h5", corners=False)
+    layouts.write_hdf5(slices[:3], tmp_path / "demo.h5", corners=False)
     dataset = open_dataset(tmp_path / "demo.h5")
     for sample_id in dataset:
         pixels = dataset[sample_id].pixels
@@ -143,7 +134,7 @@ def test_hdf5_pixels_run_from_black_to_white_in_every_slice(
 def test_dicom_files_open_as_radiographs_and_one_stack(
     tmp_path: Path, radiographs: tuple[Sample, ...], slices: tuple[Sample, ...]
 ) -> None:
-    dicom.write((*radiographs[:2], *slices[:6]), tmp_path)
+    layouts.write_dicom((*radiographs[:2], *slices[:6]), tmp_path)
     one = open_pictures([(p.name, p) for p in sorted((tmp_path / "radiographs").iterdir())])
     assert not one.errors
     for sample, picture in zip(radiographs, one.pictures, strict=False):
@@ -169,7 +160,7 @@ def test_dicom_files_say_that_they_are_synthetic(
 ) -> None:
     import pydicom
 
-    dicom.write(radiographs[:1], tmp_path)
+    layouts.write_dicom(radiographs[:1], tmp_path)
     header = pydicom.dcmread(next(tmp_path.rglob("*.dcm")))
     assert header.PatientName == "Synthetic^Demo"
     assert header.PatientID.startswith("SYNTHETIC")
@@ -205,7 +196,7 @@ def test_an_interrupted_set_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
     def fail(*args: object, **kwargs: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(coco, "write", fail)
+    monkeypatch.setattr(layouts, "write", fail)
     with pytest.raises(OSError, match="disk full"):
         write_demo(tmp_path / "demo", count=1)
     assert list(tmp_path.iterdir()) == []

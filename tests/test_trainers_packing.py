@@ -15,7 +15,7 @@ from PIL import Image
 
 from fracture_core import masks
 from fracture_core.datasets import open_dataset
-from fracture_core.datasets.writers.rsna_file import Slice, write_rsna
+from fracture_core.datasets.hdf5 import Slice, write_rsna
 from fracture_core.errors import ConfigError, DatasetError
 from fracture_core.models.detr_inputs import DetrInput
 from fracture_core.models.families import family

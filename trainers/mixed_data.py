@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from fracture_core import masks
 from fracture_core.datasets import Dataset
-from fracture_core.demo import yolo
-from fracture_core.demo.truths import box_of
+from fracture_core.demo import layouts
+from fracture_core.demo.samples import box_of
 from fracture_core.health import HealthReport
 from fracture_core.types import Detections, Sample
 from trainers.synthetic_data import (
@@ -63,8 +63,10 @@ def write_mixed_data(folder: Path, dataset: Dataset, left_out: Collection[str]) 
     tests = list(plain_pictures({"test": (TEST_SEED, TEST_PICTURES)}))
     whole = [*real, *tests, *(each for pair in drawn[:WHOLE_PAIRS] for each in pair)]
     rest = [each for pair in drawn[WHOLE_PAIRS:] for each in pair]
-    yolo.write(map(_as_one_class, whole), CLASSES, folder / "radiographs", outlines=True)
-    yolo.write(_crops([*whole, *rest]), CLASSES, folder / "crops", outlines=True)
+    layouts.write_yolo_folder(
+        map(_as_one_class, whole), CLASSES, folder / "radiographs", outlines=True
+    )
+    layouts.write_yolo_folder(_crops([*whole, *rest]), CLASSES, folder / "crops", outlines=True)
 
 
 def leaking_images(report: HealthReport) -> frozenset[str]:

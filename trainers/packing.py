@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from fracture_core.conversion.resizing import resize_finding
+from fracture_core.conversion.options import resize_finding
 from fracture_core.datasets import Dataset
 from fracture_core.datasets.findings import Finding
 from fracture_core.datasets.records import RecordedDataset

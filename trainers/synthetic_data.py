@@ -17,12 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from fracture_core import masks
-from fracture_core.conversion.resizing import fitted, resize_pixels
-from fracture_core.demo import yolo
+from fracture_core.conversion.options import fitted, resize_pixels
+from fracture_core.demo import layouts
 from fracture_core.demo.classes import CLASSES
 from fracture_core.demo.radiograph import Plan, plan_radiograph, render
-from fracture_core.demo.samples import RADIOGRAPH_WINDOWS, demo_sample
-from fracture_core.demo.truths import truth_of
+from fracture_core.demo.samples import RADIOGRAPH_WINDOWS, demo_sample, truth_of
 from fracture_core.types import Detections, Pixels, Sample, Window
 
 TRAIN_SEED, VALID_SEED, TEST_SEED = 101, 202, 303
@@ -102,7 +101,7 @@ def write_radiographs(folder: Path, pairs: Iterable[Pair], plain: Iterable[Sampl
                 yield intact
         yield from plain
 
-    yolo.write(pictures(), CLASSES, folder, outlines=True)
+    layouts.write_yolo_folder(pictures(), CLASSES, folder, outlines=True)
 
 
 def write_parts(folder: Path, pairs: Iterable[Pair], cutting: Cutting) -> None:
@@ -114,7 +113,7 @@ def write_parts(folder: Path, pairs: Iterable[Pair], cutting: Cutting) -> None:
             rng = np.random.default_rng([TRAIN_SEED, number])
             yield from _parts(pair, split, cutting, rng)
 
-    yolo.write(parts(), CLASSES, folder, outlines=True)
+    layouts.write_yolo_folder(parts(), CLASSES, folder, outlines=True)
 
 
 def shrunk(sample: Sample, sample_id: str, split: str) -> Sample:

@@ -1,26 +1,155 @@
-"""A data set, or the raw RSNA 2022 download, written in another format.
+"""Any data set, or the raw RSNA download, as items to convert.
+
+A data set, or the raw RSNA 2022 download, written in another format.
 
 Boxes, polygons, masks, classes, splits, groups and the difference between unknown and empty truth
 go along as far as the target can hold them; what it cannot is told before anything is written.
+
+`python -m fracture_core convert`: a conversion with its sentences and its bar.
 """
 
+import hashlib
+import os
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from fracture_core.conversion.chunks import Chunk, split_into_chunks
+from tqdm import tqdm
+
+from fracture_core import masks
+from fracture_core.conversion import rsna_challenge
 from fracture_core.conversion.options import Options
-from fracture_core.conversion.processes import work_through
-from fracture_core.conversion.sources import fingerprint, read_source
-from fracture_core.conversion.workspace import Workspace
+from fracture_core.conversion.workspace import Chunk, Workspace, split_into_chunks, work_through
+from fracture_core.datasets import open_dataset
 from fracture_core.datasets.formats import writer_of
-from fracture_core.datasets.writers.base import Places, Row, Writer
-from fracture_core.datasets.writers.items import Item, LeftOut, Source
-from fracture_core.errors import DatasetError, StorageError
+from fracture_core.datasets.images import PictureRecord
+from fracture_core.datasets.issues import counted
+from fracture_core.datasets.layout import Shares, assign_splits
+from fracture_core.datasets.records import Record, RecordedDataset
+from fracture_core.datasets.rsna import SliceRecord
+from fracture_core.datasets.writing import (
+    Destinations,
+    Findings,
+    Item,
+    LeftOut,
+    Opener,
+    Row,
+    Source,
+    Writer,
+)
+from fracture_core.errors import ConfigError, DatasetError, StorageError
 from fracture_core.files import storing
+
+_PLAIN = frozenset({".png", ".jpg", ".jpeg"})
+
+
+def read_source(path: Path, options: Options, groups: Mapping[str, str] | None = None) -> Source:
+    """`groups` names the group of each sample id anew, for a data set; HDF5 keeps its studies, as
+    their slices are a stack, and takes the groups for the splits alone.
+
+    Raises DatasetError as `open_dataset` does, ConfigError for an option that does not apply.
+    """
+    if rsna_challenge.is_download(path):
+        return rsna_challenge.read_download(path, options)
+    if options.negatives is not None or options.any_negatives:
+        raise ConfigError(
+            "negatives",
+            expected="the raw RSNA download, of which slices are chosen",
+            found="a data set, which is converted whole",
+        )
+    dataset = open_dataset(path)
+    if not isinstance(dataset, RecordedDataset):
+        raise TypeError(f"dataset: expected records, got {type(dataset).__name__}")
+    items = [_item(record) for record in dataset.records.values()]
+    groups = groups or {item.sample_id: item.group_id for item in items}
+    if not writer_of(options.to).keeps_groups:
+        items = [replace(item, group_id=groups[item.sample_id]) for item in items]
+    notes = list(dataset.warnings)
+    if options.shares is not None:
+        items = _cut_anew(items, groups, options.shares, options.seed)
+        notes.append(f"Splits were cut anew by group, seed {options.seed}.")
+    if special := sum(item.opener.path.suffix.lower() not in {*_PLAIN, ".h5"} for item in items):
+        what = counted(special, "image")
+        notes.append(f"Windows, pixel spacing and units of {what} in DICOM or TIFF are not kept.")
+    return Source(
+        path=dataset.path,
+        found=dataset.found,
+        classes=dataset.classes,
+        items=items,
+        notes=tuple(notes),
+    )
+
+
+def fingerprint(items: Iterable[Item]) -> str:
+    """Changes with anything of the items: their truths, splits and names, their files' dates."""
+    digest = hashlib.blake2b(digest_size=16)
+    seen: dict[Path, tuple[int, int]] = {}
+    for item in items:
+        path = item.opener.path
+        if path not in seen:
+            status = path.stat()
+            seen[path] = (status.st_size, status.st_mtime_ns)
+        parts = (item.sample_id, item.group_id, item.split, item.name, item.image_class)
+        told = (dict(item.attributes),) if item.attributes else ()
+        digest.update(repr((*parts, *told, seen[path])).encode("utf-8", "surrogatepass"))
+        for part in _parts(item.findings):
+            digest.update(part)
+    return digest.hexdigest()
+
+
+def _parts(findings: Findings | None) -> Iterator[bytes]:
+    yield b"unknown" if findings is None else b"known"
+    for finding in findings or ():
+        yield b"%d" % finding.label
+        yield finding.xyxy.tobytes()
+        if isinstance(finding.outline, masks.Rle):
+            yield finding.outline.counts
+        else:
+            yield from (ring.tobytes() for ring in finding.outline or ())
+
+
+def _item(record: Record) -> Item:
+    opener: Opener
+    if isinstance(record, PictureRecord):
+        in_shares, image_class = record.size is None, record.image_class
+        extent = record.size or (1, 1)
+        # The truth travels apart: its masks need not be drawn to read the pixels. Where it has no
+        # box, nothing can be misplaced by a picture of another size than the annotation says.
+        size = record.size if record.findings else None
+        opener = replace(record, findings=None, size=size)
+    elif isinstance(record, SliceRecord):
+        in_shares, image_class = False, 0 if record.is_fractured else None
+        extent = (record.height, record.width)
+        opener = replace(record, findings=None)
+    else:
+        raise TypeError(f"record: expected an image or a slice, got {type(record).__name__}")
+    return Item(
+        opener=opener,
+        sample_id=record.sample_id,
+        group_id=record.group_id,
+        split=record.split,
+        findings=record.findings,
+        in_shares=in_shares,
+        extent=extent,
+        image_class=image_class,
+        attributes=record.attributes,
+    )
+
+
+def _cut_anew(
+    items: Sequence[Item], groups: Mapping[str, str], shares: Shares, seed: int
+) -> list[Item]:
+    has_findings: dict[str, bool] = {}
+    for item in items:
+        group = groups[item.sample_id]
+        has_findings[group] = has_findings.get(group, False) or bool(item.findings)
+    splits = assign_splits(has_findings, shares, seed)
+    return [replace(item, split=splits[groups[item.sample_id]]) for item in items]
+
 
 _GO_ON = "Put it right and run the same command again: what is done is kept."
 Tell = Callable[[str], None]
@@ -120,7 +249,7 @@ def _carry_out(
     }
     with workspace.begin(head):
         _run_chunks(chunks, workspace, workers, len(items), progress)
-        places = Places(result=workspace.result, spare=workspace.spare)
+        places = Destinations(result=workspace.result, spare=workspace.spare)
         written = sum(1 for _ in _rows(chunks, workspace))
         left_out = (*plan.source.left_out, *_left_out(chunks, workspace))
         if not written:
@@ -221,3 +350,36 @@ def _clear_errors(destination: Path) -> Iterator[None]:
             found=f"{(error.strerror or type(error).__name__).lower()}: {error.filename}",
             advice=_GO_ON,
         ) from error
+
+
+_SHOWN = 10
+
+
+def run(source: Path, destination: Path, options: Options, *, workers: int) -> int:
+    """Convert and say what was done; 1 where a picture had to be left out, 130 if interrupted."""
+    with tqdm(total=0, unit="image", disable=None, file=sys.stderr) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        try:
+            made = convert(
+                source,
+                destination,
+                options,
+                workers=workers or os.cpu_count() or 1,
+                tell=lambda sentence: bar.write(sentence, file=sys.stderr),
+                progress=show,
+            )
+        except KeyboardInterrupt:
+            bar.write("Interrupted; run the same command again to continue.", file=sys.stderr)
+            return 130
+    for each in made.left_out[:_SHOWN]:
+        print(each.reason, file=sys.stderr)
+    if len(made.left_out) > _SHOWN:
+        print(f"… and {len(made.left_out) - _SHOWN:,} more.", file=sys.stderr)
+    print(f"{made.destination}: {made.pictures:,} images; {made.card.name} says what was done.")
+    if made.left_out:
+        print(f"{len(made.left_out):,} left out, listed there.")
+    return int(bool(made.left_out))

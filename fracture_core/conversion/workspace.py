@@ -3,17 +3,40 @@
 `plan.json` says what is being made, `chunks/` holds a record of each finished chunk, `result/`
 becomes the destination. A record is written after its pictures, and renamed into its place, so
 that a conversion killed at any moment goes on where it was.
+
+A few pictures converted at a time, in any process: the unit of work and of resuming.
+
+Chunks worked through by several processes, a bounded number of them under way at once.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+import multiprocessing
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 from typing import Any
 
 from fracture_core import importing
-from fracture_core.errors import DatasetError
+from fracture_core.conversion.options import Size, fitted, resize_finding, resize_pixels
+from fracture_core.datasets.findings import keep_usable
+from fracture_core.datasets.issues import Tally
+from fracture_core.datasets.writing import (
+    Destinations,
+    Findings,
+    Item,
+    LeftOut,
+    Row,
+    Writer,
+    scaled,
+)
+from fracture_core.errors import BadInput, ConfigError, DatasetError
 from fracture_core.files import make_folder, remove_folder, write_text
 
 CARD = "conversion.json"
@@ -130,3 +153,126 @@ class Workspace:
 def write_json(path: Path, content: Mapping[str, object]) -> None:
     """There whole, or not at all; raises StorageError."""
     write_text(path, json.dumps(content, ensure_ascii=False, indent=1))
+
+
+PICTURES = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Chunk:
+    """Pictures number `number` × 16 and on; everything a process needs for them."""
+
+    number: int
+    items: Sequence[Item]
+    writer: Writer
+    side_px: int | None
+    workspace: Workspace
+
+    def run(self) -> int:
+        """Write the pictures, then the record of the chunk; returns how many pictures."""
+        rows: list[Row] = []
+        left_out: list[LeftOut] = []
+        tally = Tally()
+        for item in self.items:
+            try:
+                rows.append(_convert(item, self, tally))
+            except BadInput as error:
+                left_out.append(LeftOut(sample_id=item.sample_id, reason=str(error)))
+        record = {
+            "rows": rows,
+            "left_out": [asdict(each) for each in left_out],
+            "doubts": tally.sentences(),
+        }
+        self.workspace.keep_chunk(self.number, record)
+        return len(self.items)
+
+
+def split_into_chunks(
+    items: Sequence[Item], writer: Writer, side_px: int | None, workspace: Workspace
+) -> list[Chunk]:
+    """All items, in order."""
+    return [
+        Chunk(
+            number=number,
+            items=items[start : start + PICTURES],
+            writer=writer,
+            side_px=side_px,
+            workspace=workspace,
+        )
+        for number, start in enumerate(range(0, len(items), PICTURES))
+    ]
+
+
+def _convert(item: Item, chunk: Chunk, tally: Tally) -> Row:
+    sample = item.opener.sample()
+    old = (sample.height, sample.width)
+    new = fitted(old, chunk.side_px)
+    pixels = resize_pixels(chunk.writer.pixels(sample), new)
+    findings = _findings(item, old, new, tally)
+    places = Destinations(result=chunk.workspace.result, spare=chunk.workspace.spare)
+    # The file's own header tells of the image as well.
+    told = replace(item, attributes=sample.attributes)
+    return chunk.writer.write(told, pixels, findings, places)
+
+
+def _findings(item: Item, old: Size, new: Size, tally: Tally) -> Findings | None:
+    if item.findings is None:
+        return None
+    found = item.findings
+    if item.in_shares:
+        found = tuple(scaled(each, old[1], old[0]) for each in found)
+    usable = keep_usable(found, *old, tally)
+    if usable is None:
+        raise DatasetError(
+            item.sample_id,
+            expected=f"a box inside its {old[1]} × {old[0]} pixels",
+            found="none of its boxes there",
+        )
+    return tuple(resize_finding(each, old, new) for each in usable)
+
+
+_AHEAD = 2
+
+
+def work_through(chunks: Sequence[Chunk], workers: int) -> Iterator[int]:
+    """Runs every chunk and yields the pictures of each as it is done, in any order."""
+    workers = min(workers, len(chunks))
+    if workers <= 1:
+        yield from (chunk.run() for chunk in chunks)
+        return
+    # Not forked: a process with threads (the progress bar has one) cannot be copied safely.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent)
+    try:
+        yield from _run_all(pool, iter(chunks), _AHEAD * workers)
+    except BrokenProcessPool as error:
+        raise ConfigError(
+            "workers",
+            expected="processes that live to the end",
+            found="one that was ended, most often for want of memory",
+            advice="Run the same command with fewer --workers: what is done is kept.",
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _run_all(pool: ProcessPoolExecutor, chunks: Iterator[Chunk], most: int) -> Iterator[int]:
+    waiting: set[Future[int]] = set()
+    while True:
+        waiting |= {pool.submit(chunk.run) for chunk in islice(chunks, most - len(waiting))}
+        if not waiting:
+            return
+        done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+        yield from (future.result() for future in done)
+
+
+def _end_with_parent() -> None:
+    """A pool's process waits for ever where its parent was killed; this one ends as well."""
+    threading.Thread(target=_watch_parent, daemon=True).start()
+
+
+def _watch_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait_for([parent.sentinel])
+        os._exit(1)

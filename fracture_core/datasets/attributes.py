@@ -23,8 +23,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fracture_core.attributes import PART_OF, body_part, in_words, merged, view
+from fracture_core.datasets.issues import Tally, counted, quoted
 from fracture_core.datasets.records import Record, RecordedDataset
-from fracture_core.datasets.tally import Tally, counted, quoted
 from fracture_core.errors import DatasetError
 
 TABLES = ("attributes.csv", "views.csv")

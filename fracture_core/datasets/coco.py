@@ -3,15 +3,26 @@
 Classes are the categories in the order of their ids. A category that only heads a group of others
 and has no box (Roboflow writes one) is no class; any other without a box stays, so that the files
 of one data set agree. Only pictures inside the data set's folder are opened.
+
+COCO JSON as it is written: one file a split, classes 0…K−1, objects with box and outline.
+
+It holds everything that a data set here can tell but the class of a picture of unknown truth.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
-from fracture_core.datasets import doubts
+import numpy as np
+
+from fracture_core import boxes, masks
+from fracture_core.datasets import issues
 from fracture_core.datasets.coco_json import CocoFile, CocoPicture, is_coco, read_coco
-from fracture_core.datasets.findings import keep_usable
+from fracture_core.datasets.findings import Finding, Outline, keep_usable
+from fracture_core.datasets.images import PictureRecord, size_of
+from fracture_core.datasets.issues import Tally, counted, quoted
 from fracture_core.datasets.layout import (
     Folders,
     group_of,
@@ -19,9 +30,16 @@ from fracture_core.datasets.layout import (
     split_of_file,
     split_of_folder,
 )
-from fracture_core.datasets.pictures import PictureRecord, size_of
 from fracture_core.datasets.records import RecordedDataset, warn_of_doubts
-from fracture_core.datasets.tally import Tally, counted, quoted
+from fracture_core.datasets.writing import (
+    Array,
+    Destinations,
+    Findings,
+    Item,
+    Row,
+    Writer,
+    write_png,
+)
 from fracture_core.errors import DatasetError, PictureError
 
 
@@ -106,9 +124,9 @@ def _classes(
     headings = frozenset[int]().union(*(file.headings for file in files)) - used
     for id_ in sorted(set(categories) - used):
         if id_ in headings:
-            tally.add(doubts.ONLY_HEADING, f"{id_} '{categories[id_]}'")
+            tally.add(issues.ONLY_HEADING, f"{id_} '{categories[id_]}'")
         else:
-            tally.add(doubts.UNUSED_CLASS, f"{id_} '{categories[id_]}'")
+            tally.add(issues.UNUSED_CLASS, f"{id_} '{categories[id_]}'")
     return {id_: name for id_, name in categories.items() if id_ not in headings}
 
 
@@ -124,10 +142,10 @@ def _add_records(
     for path, picture in _found_pictures(file, places, folders, tally).items():
         sample_id = folders.relative(path)
         if sample_id in records:
-            tally.add(doubts.IN_TWO_FILES, sample_id, sample_id)
+            tally.add(issues.IN_TWO_FILES, sample_id, sample_id)
             continue
         for flaw in picture.flaws:
-            tally.add(doubts.UNREADABLE_OBJECTS, flaw, sample_id)
+            tally.add(issues.UNREADABLE_OBJECTS, flaw, sample_id)
         size = picture.size or _size_of(path, sample_id, tally)
         if size is None:
             continue
@@ -150,7 +168,7 @@ def _size_of(path: Path, sample_id: str, tally: Tally) -> tuple[int, int] | None
     try:
         return size_of(path, sample_id)
     except PictureError as error:
-        tally.add(doubts.UNREADABLE_PICTURE, str(error).rstrip("."), sample_id)
+        tally.add(issues.UNREADABLE_PICTURE, str(error).rstrip("."), sample_id)
         return None
 
 
@@ -209,3 +227,104 @@ def _describe(
         f"{counted(len(classes), 'class', 'classes')}, "
         f"{counted(len(findings), 'finding')}, {outlined:,} outlined."
     )
+
+
+CocoTables = dict[str, list[dict[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CocoWriter(Writer):
+    """`<split>/…png` at full depth and `annotations/<split>.json`.
+
+    Pictures of unknown truth stand in `annotations/<split>-unannotated.json`, a file that has no
+    `annotations`, as COCO's own lists of test pictures.
+    """
+
+    def write(
+        self, item: Item, pixels: Array, findings: Findings | None, places: Destinations
+    ) -> Row:
+        path = places.result / (item.split or "images") / f"{item.name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_png(pixels, path)
+        height, width = pixels.shape
+        entry = {
+            "file_name": f"{item.name}.png",
+            "height": height,
+            "width": width,
+            "patient_id": item.group_id,
+        }
+        if item.attributes:
+            entry["attributes"] = dict(item.attributes)
+        objects = None if findings is None else as_objects(findings)
+        return {"split": item.split, "image": entry, "objects": objects}
+
+    def finish(self, rows: Iterable[Row], classes: Sequence[str], places: Destinations) -> None:
+        files: dict[str, CocoTables] = {}
+        for number, row in enumerate(rows, start=1):
+            is_known = row["objects"] is not None
+            name = (row["split"] or "all") + ("" if is_known else "-unannotated")
+            file = files.setdefault(name, empty_file(classes))
+            add_picture(file, {"id": number, **row["image"]}, row["objects"] or ())
+        folder = places.result / "annotations"
+        folder.mkdir(exist_ok=True)
+        for name, file in files.items():
+            kept: dict[str, object] = dict(file)
+            if name.endswith("-unannotated"):
+                del kept["annotations"]
+            text = json.dumps(kept, ensure_ascii=False)
+            (folder / f"{name}.json").write_text(text, encoding="utf-8")
+
+
+def empty_file(classes: Sequence[str]) -> CocoTables:
+    """A file of no pictures. Every category heads itself: none is a heading of others."""
+    categories = [
+        {"id": number, "name": name, "supercategory": name} for number, name in enumerate(classes)
+    ]
+    return {"images": [], "annotations": [], "categories": categories}
+
+
+def as_objects(findings: Findings) -> list[dict[str, Any]]:
+    """Findings in pixels as COCO's objects, still without ids."""
+    return [_as_object(finding) for finding in findings]
+
+
+def add_picture(
+    file: CocoTables, entry: Mapping[str, Any], objects: Iterable[Mapping[str, Any]] = ()
+) -> None:
+    """`entry` is an image of COCO with its own `id`; objects get theirs, counted in the file."""
+    file["images"].append(dict(entry))
+    for each in objects:
+        place = {"id": len(file["annotations"]) + 1, "image_id": entry["id"]}
+        file["annotations"].append({**place, **each})
+
+
+def _as_object(finding: Finding) -> dict[str, Any]:
+    xywh = boxes.xyxy_to_xywh(finding.xyxy[None])[0]
+    return {
+        "category_id": finding.label,
+        "bbox": [float(side) for side in xywh],
+        "area": _area(finding),
+        "iscrowd": 0,
+        "segmentation": _as_segmentation(finding.outline),
+    }
+
+
+def _as_segmentation(outline: Outline | None) -> object:
+    if outline is None:
+        return []
+    if isinstance(outline, masks.Rle):
+        return outline.as_coco()
+    return [ring.reshape(-1).tolist() for ring in outline]
+
+
+def _area(finding: Finding) -> float:
+    if finding.outline is None:
+        return float(boxes.area(finding.xyxy[None])[0])
+    if isinstance(finding.outline, masks.Rle):
+        return float(masks.pixels(finding.outline))
+    return float(sum(_area_within(ring[:, 0], ring[:, 1]) for ring in finding.outline))
+
+
+def _area_within(x: Any, y: Any) -> float:
+    """The shoelace formula."""
+    return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fracture_core import masks
-from fracture_core.datasets import doubts
-from fracture_core.datasets.tally import Tally
+from fracture_core.datasets import issues
+from fracture_core.datasets.issues import Tally
 from fracture_core.types import Detections
 
 Corners = npt.NDArray[np.float64]
@@ -16,7 +16,7 @@ Outline = tuple[npt.NDArray[np.float64], ...] | masks.Rle
 
 # A side below this share of the picture's would vanish in float32.
 _LEAST_SIDE = 1e-6
-_LEFT_OUT = frozenset({doubts.NO_NUMBERS, doubts.NO_AREA, doubts.OUTSIDE})
+_LEFT_OUT = frozenset({issues.NO_NUMBERS, issues.NO_AREA, issues.OUTSIDE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -51,21 +51,21 @@ def keep_usable(
             kept.append(replace(finding, xyxy=cut))
     if findings and not kept:
         # Something is there, only where is not known: that is no picture without findings.
-        tally.add(doubts.NO_BOX_LEFT, findings[0].place, sample_id)
+        tally.add(issues.NO_BOX_LEFT, findings[0].place, sample_id)
         return None
     return tuple(kept)
 
 
 def _flaw(xyxy: Corners, cut: Corners, limits: Corners) -> str:
     if not np.isfinite(xyxy).all():
-        return doubts.NO_NUMBERS
+        return issues.NO_NUMBERS
     if not (xyxy[:2] < xyxy[2:]).all():
-        return doubts.NO_AREA
+        return issues.NO_AREA
     if (cut[2:] - cut[:2] < _LEAST_SIDE * limits[:2]).any():
-        return doubts.OUTSIDE
+        return issues.OUTSIDE
     # Annotation tools round: less than a thousandth of the side is no news.
     is_cut = (np.abs(cut - xyxy) > limits / 1000).any()
-    return doubts.CUT if is_cut else ""
+    return issues.CUT if is_cut else ""
 
 
 def _words(xyxy: Corners) -> str:

@@ -9,16 +9,19 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from fracture_core.datasets.coco import coco_root, looks_like_coco, open_coco
+from fracture_core.datasets.coco import CocoWriter, coco_root, looks_like_coco, open_coco
 from fracture_core.datasets.records import RecordedDataset
 from fracture_core.datasets.rsna import looks_like_rsna, open_rsna
-from fracture_core.datasets.voc import looks_like_voc, open_voc, voc_annotations, voc_root
-from fracture_core.datasets.writers.base import Writer
-from fracture_core.datasets.writers.coco import CocoWriter
-from fracture_core.datasets.writers.hdf5 import Hdf5Writer
-from fracture_core.datasets.writers.voc import VocWriter
-from fracture_core.datasets.writers.yolo import YoloWriter
-from fracture_core.datasets.yolo import find_data_file, looks_like_yolo, open_yolo
+from fracture_core.datasets.rsna_writing import Hdf5Writer
+from fracture_core.datasets.voc import (
+    VocWriter,
+    looks_like_voc,
+    open_voc,
+    voc_annotations,
+    voc_root,
+)
+from fracture_core.datasets.writing import Writer
+from fracture_core.datasets.yolo import YoloWriter, find_data_file, looks_like_yolo, open_yolo
 from fracture_core.errors import ConfigError
 from fracture_core.extensions import load_extensions
 

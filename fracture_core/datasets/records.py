@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from fracture_core.class_names import is_negative
-from fracture_core.datasets import doubts
+from fracture_core.datasets import issues
 from fracture_core.datasets.base import SplitCounts
-from fracture_core.datasets.doubts import Doubt
 from fracture_core.datasets.findings import Finding
-from fracture_core.datasets.tally import Tally, quoted
+from fracture_core.datasets.issues import Doubt, Tally, quoted
 from fracture_core.errors import DatasetError
 from fracture_core.types import Sample
 
@@ -95,13 +94,13 @@ def warn_of_doubts(records: Mapping[str, Record], classes: Sequence[str], tally:
         splits.setdefault(record.group_id, set()).add(record.split)
     for group, names in splits.items():
         if len(names) > 1:
-            tally.add(doubts.GROUP_IN_SPLITS, f"{group} ({_listed(names)})")
+            tally.add(issues.GROUP_IN_SPLITS, f"{group} ({_listed(names)})")
     for name in classes:
         if is_negative(name):
-            tally.add(doubts.HEALTHY_CLASS, name)
+            tally.add(issues.HEALTHY_CLASS, name)
     for name, count in Counter(classes).items():
         if count > 1:
-            tally.add(doubts.SAME_NAME, name)
+            tally.add(issues.SAME_NAME, name)
 
 
 def _count(truths: Sequence[Sequence[Finding] | None], classes: Sequence[str]) -> SplitCounts:

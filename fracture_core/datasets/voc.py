@@ -3,25 +3,44 @@
 Classes are the names of all objects in the order of the alphabet, as the format lists none. A
 picture without an annotation file is of unknown truth, one without an object in it is empty. What
 is marked difficult, which VOC's own evaluation passes over, stays a finding and is told.
+
+Pascal VOC as it is written: boxes alone, classes known by their objects, pictures of 8 bits.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from fracture_core.datasets import doubts
+from fracture_core.datasets import issues
 from fracture_core.datasets.findings import Finding, keep_usable
+from fracture_core.datasets.images import PictureRecord, size_of
+from fracture_core.datasets.issues import Tally, counted, quoted
 from fracture_core.datasets.layout import (
     PICTURE_SUFFIXES,
     SPLIT_NAMES,
     Folders,
     group_of,
 )
-from fracture_core.datasets.pictures import PictureRecord, size_of
 from fracture_core.datasets.records import RecordedDataset, warn_of_doubts
-from fracture_core.datasets.tally import Tally, counted, quoted
 from fracture_core.datasets.voc_xml import MAX_BYTES, VocFile, parse_voc
+from fracture_core.datasets.writing import (
+    Array,
+    Destinations,
+    Findings,
+    Item,
+    Limit,
+    Row,
+    Writer,
+    another_name_by_group,
+    lost_image_classes,
+    name_by_group,
+    note,
+    without_outlines,
+    write_png,
+)
 from fracture_core.errors import DatasetError, PictureError
+from fracture_core.types import Sample
 
 ANNOTATIONS, PICTURES, LISTS = "Annotations", "JPEGImages", "ImageSets/Main"
 _MAX_LIST_BYTES = 64 * 2**20
@@ -115,7 +134,7 @@ def _splits(pictures: Mapping[str, Path], folders: Folders, tally: Tally) -> dic
                 tally.add("Images listed but absent, left out", quoted(stem))
             elif splits.setdefault(stem, split) != split:
                 sample_id = folders.relative(pictures[stem])
-                tally.add(doubts.IN_TWO_SPLITS, sample_id, sample_id)
+                tally.add(issues.IN_TWO_SPLITS, sample_id, sample_id)
     return splits
 
 
@@ -166,7 +185,7 @@ def _read(path: Path, sample_id: str, folders: Folders, tally: Tally) -> VocFile
             raise DatasetError(name, expected=f"at most {MAX_BYTES:,} bytes", found=f"{size:,}")
         return parse_voc(path.read_bytes(), name)
     except DatasetError as error:
-        tally.add(doubts.UNREADABLE_LABELS, str(error).rstrip("."), sample_id)
+        tally.add(issues.UNREADABLE_LABELS, str(error).rstrip("."), sample_id)
         return None
 
 
@@ -189,7 +208,7 @@ def _known(
 ) -> _Known:
     sample_id, file = folders.relative(picture), files.get(stem)
     if stem not in files:
-        tally.add(doubts.NO_LABELS, sample_id, sample_id)
+        tally.add(issues.NO_LABELS, sample_id, sample_id)
     if file is None:
         return _Known()
     size = file.size or _size_of(picture, sample_id, tally)
@@ -223,3 +242,106 @@ def _describe(records: Mapping[str, PictureRecord], classes: Sequence[str]) -> s
         f"Pascal VOC ({ANNOTATIONS} and {PICTURES}): {counted(len(records), 'image')}, "
         f"{counted(len(classes), 'class', 'classes')}, {counted(findings, 'finding')}."
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VocWriter(Writer):
+    """`JPEGImages/….png`, `Annotations/….xml`, none = unknown truth, and `ImageSets/Main`."""
+
+    def limits(
+        self, items: Sequence[Item], classes: Sequence[str], drop: frozenset[str]
+    ) -> list[Limit]:
+        _refuse_strange(classes)
+        findings = [each for item in items for each in item.findings or ()]
+        found = []
+        if outlined := sum(each.outline is not None for each in findings):
+            found.append(
+                note(f"{counted(outlined, 'mask')} left out: Pascal VOC holds boxes only.")
+            )
+        used = {each.label for each in findings}
+        if unused := [quoted(name) for label, name in enumerate(classes) if label not in used]:
+            sentence = f"Classes without a box are not kept: {', '.join(unused[:12])}."
+            found.append(note(sentence))
+        return found + lost_image_classes(items)
+
+    def within(
+        self, items: Sequence[Item], classes: Sequence[str], drop: frozenset[str]
+    ) -> tuple[list[Item], tuple[str, ...]]:
+        return without_outlines(items), tuple(classes)
+
+    def named(self, item: Item) -> Item:
+        return name_by_group(item)
+
+    def renamed(self, item: Item) -> Item:
+        return another_name_by_group(item)
+
+    def place(self, item: Item) -> str:
+        # Pictures of all splits lie in one folder.
+        return ""
+
+    def pixels(self, sample: Sample) -> Array:
+        return sample.shown()
+
+    def write(
+        self, item: Item, pixels: Array, findings: Findings | None, places: Destinations
+    ) -> Row:
+        picture = places.result / PICTURES / f"{item.name}.png"
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        write_png(pixels, picture)
+        height, width = pixels.shape
+        size = {"width": str(width), "height": str(height), "depth": "1"}
+        objects = None if findings is None else [_object(each) for each in findings]
+        return {"split": item.split, "name": item.name, "size": size, "objects": objects}
+
+    def finish(self, rows: Iterable[Row], classes: Sequence[str], places: Destinations) -> None:
+        lists: dict[str, list[str]] = {}
+        (places.result / ANNOTATIONS).mkdir(exist_ok=True)
+        for row in rows:
+            if row["split"]:
+                lists.setdefault(row["split"], []).append(row["name"])
+            if row["objects"] is not None:
+                path = places.result / ANNOTATIONS / f"{row['name']}.xml"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(_annotation(row, classes))
+        (places.result / LISTS).mkdir(parents=True, exist_ok=True)
+        for split, names in lists.items():
+            text = "".join(f"{name}\n" for name in names)
+            (places.result / LISTS / f"{split}.txt").write_text(text, encoding="utf-8")
+
+
+def _refuse_strange(classes: Sequence[str]) -> None:
+    """XML has no letter for control codes, and spaces around a name are lost."""
+    for name in classes:
+        if not name.isprintable() or name != name.strip() or not name:
+            raise DatasetError(
+                "classes", expected="names that Pascal VOC can hold", found=quoted(name)
+            )
+
+
+def _object(finding: Finding) -> Row:
+    """Pixels are counted from 1 and a box holds its last ones, so only its first corner moves."""
+    x1, y1, x2, y2 = (float(side) for side in finding.xyxy)
+    corners = {"xmin": x1 + 1, "ymin": y1 + 1, "xmax": x2, "ymax": y2}
+    return {
+        "label": finding.label,
+        "box": {key: f"{value:.4f}".rstrip("0").rstrip(".") for key, value in corners.items()},
+    }
+
+
+def _annotation(row: Row, classes: Sequence[str]) -> bytes:
+    root = Element("annotation")
+    SubElement(root, "filename").text = f"{row['name']}.png"
+    _add(root, "size", row["size"])
+    for each in row["objects"]:
+        entry = _add(root, "object", {"name": classes[each["label"]], "difficult": "0"})
+        _add(entry, "bndbox", each["box"])
+    indent(root)
+    content: bytes = tostring(root, encoding="utf-8")
+    return content
+
+
+def _add(parent: Element, tag: str, texts: dict[str, str]) -> Element:
+    element = SubElement(parent, tag)
+    for key, text in texts.items():
+        SubElement(element, key).text = text
+    return element

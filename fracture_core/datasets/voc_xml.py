@@ -18,7 +18,7 @@ from xml.parsers import expat
 import numpy as np
 import numpy.typing as npt
 
-from fracture_core.datasets.tally import quoted
+from fracture_core.datasets.issues import quoted
 from fracture_core.errors import DatasetError
 from fracture_core.settings import settings
 

@@ -1,4 +1,9 @@
-"""One synthetic CT study of a neck from one number."""
+"""Cervical vertebrae as signed distances in mm: x to the right of the picture, y back, z down.
+
+The soft parts of a neck in Hounsfield units, slice by slice.
+
+One synthetic CT study of a neck from one number.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,11 +12,186 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from fracture_core.demo.geometry import Field
-from fracture_core.demo.neck import DISC, soft_parts
-from fracture_core.demo.texture import clouds, streaks
-from fracture_core.demo.vertebrae import PERIOD_MM, Build, body_outline, vertebra
+from fracture_core.demo.geometry import Field, clouds, streaks
 from fracture_core.types import Pixels
+
+PERIOD_MM = 17.0
+"""From one vertebra to the next; a disc is what the body leaves of it."""
+_ROUND_MM = 1.6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """How a spine differs from another: sizes as factors, tilts in radians."""
+
+    size: float
+    canal: float
+    process: float
+    cortex_mm: float
+    lean: float
+    phase_mm: float
+
+
+def vertebra(x: Field, y: Field, z_mm: float, build: Build) -> tuple[Field, float]:
+    """(H, W) distance to the bone at this height, below 0 inside it, and the disc's share there.
+
+    `z_mm` counts from the middle of a vertebra and may reach into its neighbours.
+    """
+    level = (z_mm + build.phase_mm) / PERIOD_MM
+    z = (level - round(level)) * PERIOD_MM
+    x = (np.abs(x + build.lean * y) / build.size).astype(np.float32)
+    y = (y / build.size).astype(np.float32)
+    behind = 14.0 + 2.0 * (build.canal - 1)
+    parts = [
+        _slab(_body(x, y, z), z, 6.0),
+        _slab(_rod(x, y, (8.5, 4.5), (12.5, 10.0), 2.9), z + 1.0, 3.4),
+        _slab(_transverse(x, y), z + 0.5, 2.6),
+        _slab(_pillar(x, y, z), z + 0.4, 7.6),
+        _slab(_rod(x, y, (13.0, 14.5), (1.0, behind + 10.0), 2.3), z - 1.5, 5.0),
+        _slab(_spine(x, y, behind, build.process), z - 3.2, 4.4),
+    ]
+    joined = parts[0]
+    for part in parts[1:]:
+        joined = _join(joined, part)
+    disc = float(np.clip((abs(z) - 6.0) / 1.2, 0, 1))
+    return np.asarray(joined * build.size, dtype=np.float32), disc
+
+
+def body_outline(x: Field, y: Field, build: Build) -> Field:
+    """(H, W) distance to the side of the vertebral body and the disc."""
+    x = (np.abs(x + build.lean * y) / build.size).astype(np.float32)
+    outline = _body(x, (y / build.size).astype(np.float32), 6.0)
+    return np.asarray(outline * build.size, dtype=np.float32)
+
+
+def _body(x: Field, y: Field, z: float) -> Field:
+    waist = 1.0 - 0.07 * (1 - (z / 6.5) ** 2)
+    half_x, half_y = 12.6 * waist, 8.6 * waist
+    # Flat behind, round in front.
+    back = np.maximum(y, 0)
+    front = np.minimum(y, 0)
+    away = (x / half_x) ** 2.6 + (np.abs(front) / half_y) ** 2.3 + (back / (half_y * 0.86)) ** 4
+    return np.asarray((away**0.42 - 1) * half_y, dtype=np.float32)
+
+
+def _transverse(x: Field, y: Field) -> Field:
+    """The ring around the vertebral artery."""
+    away = np.hypot((x - 15.6) / 1.08, y - 2.2)
+    return np.asarray(np.abs(away - 4.1) - 1.25, dtype=np.float32)
+
+
+def _pillar(x: Field, y: Field, z: float) -> Field:
+    away = np.hypot((x - 15.8) / 1.15, (y - 11.8 - 0.22 * z) / 0.95)
+    return np.asarray(away - 5.0, dtype=np.float32)
+
+
+def _spine(x: Field, y: Field, behind: float, process: float) -> Field:
+    """The spinous process, cleft at its tip."""
+    stem = _rod(x, y, (0.0, behind + 10.0), (0.2, behind + 17.0 * process), 2.1)
+    tip = _rod(x, y, (0.6, behind + 16.0 * process), (3.6, behind + 21.5 * process), 1.7)
+    return _join(stem, tip)
+
+
+def _rod(
+    x: Field, y: Field, start: tuple[float, float], end: tuple[float, float], r: float
+) -> Field:
+    along = np.array(end) - np.array(start)
+    share = ((x - start[0]) * along[0] + (y - start[1]) * along[1]) / float(along @ along)
+    share = np.clip(share, 0, 1)
+    off = np.hypot(x - start[0] - share * along[0], y - start[1] - share * along[1])
+    return np.asarray(off - r, dtype=np.float32)
+
+
+def _slab(outline: Field, z: float, half_mm: float) -> Field:
+    """An outline as high as `half_mm` to each side of the middle, its rims rounded."""
+    over = abs(z) - half_mm
+    inside = np.minimum(np.maximum(outline, over), 0)
+    rim = np.hypot(np.maximum(outline + _ROUND_MM, 0), max(over + _ROUND_MM, 0.0)) - _ROUND_MM
+    return np.where(rim > -_ROUND_MM, np.maximum(rim, inside), inside).astype(np.float32)
+
+
+def _join(one: Field, other: Field) -> Field:
+    """Union with a small fillet."""
+    blend = np.clip(0.5 + 0.5 * (other - one) / 1.4, 0, 1)
+    return np.asarray(other * (1 - blend) + one * blend - 1.4 * blend * (1 - blend), np.float32)
+
+
+AIR, FAT, MUSCLE, CORD, FLUID, DISC = -1000.0, -95.0, 58.0, 40.0, 14.0, 85.0
+# Muscles: x, y of the middle, half axes in mm, turn in radians; each side alike.
+_MUSCLES = (
+    (7.0, -11.5, 6.0, 3.2, 0.2),
+    (17.5, -7.0, 5.5, 5.0, 0.6),
+    (26.0, 5.0, 5.0, 9.5, -0.35),
+    (37.5, -13.0, 6.2, 13.0, -0.75),
+    (33.0, 14.0, 5.5, 9.5, -0.3),
+    (10.5, 31.0, 8.0, 6.2, -0.5),
+    (21.0, 24.0, 6.0, 8.5, 0.5),
+    (15.5, 40.5, 12.5, 4.0, -0.38),
+    (32.0, 32.0, 5.0, 13.0, 0.75),
+    (9.0, -41.0, 4.5, 2.2, 0.25),
+    (26.0, -33.0, 4.0, 2.0, 0.6),
+)
+
+
+def soft_parts(x: Field, y: Field, z_mm: float, build: Build, contrast: float) -> Field:
+    """(H, W) HU of everything but bone; `contrast` is what the vessels have over muscle."""
+    width = 59.0 * build.size * (1 + 0.012 * np.sin(z_mm / 14))
+    skin = _oval(x, y, 0.0, 2.0, width, 52.0 * build.size + 0.03 * z_mm)
+    hu = AIR + (FAT - AIR) * _fill(skin)
+    hu = _paint(hu, MUSCLE - 20, np.maximum(np.abs(skin + 0.9) - 0.8, -2), 0.4)
+    side = np.abs(x)
+    for number, (mx, my, a, b, turn) in enumerate(_MUSCLES):
+        sway = 1 + 0.06 * np.sin(z_mm / 9 + number)
+        hu = _paint(
+            hu, MUSCLE + 3 * np.sin(number), _oval(side, y, mx, my, a * sway, b * sway, turn)
+        )
+    hu = _vessels(hu, x, y, z_mm, contrast)
+    hu = _throat(hu, x, y, z_mm)
+    canal = _oval(x, y, 0.0, 15.5 * build.size, 11.5 * build.size * build.canal, 7.4 * build.size)
+    hu = _paint(hu, FLUID, canal)
+    cord = _oval(x, y, 0.0, 15.2 * build.size, 6.6 * build.size, 4.0 * build.size)
+    return _paint(hu, CORD, cord)
+
+
+def _vessels(hu: Field, x: Field, y: Field, z_mm: float, contrast: float) -> Field:
+    for sign in (-1, 1):
+        drift = 1.2 * np.sin(z_mm / 12 + sign)
+        hu = _paint(hu, 45 + contrast, _oval(x, y, sign * 24.5 + drift, -17.0, 3.3, 3.3))
+        hu = _paint(hu, 45 + 0.6 * contrast, _oval(x, y, sign * 30.5, -12.5 + drift, 5.2, 3.7))
+        hu = _paint(hu, 45 + contrast, _oval(x, y, sign * 15.8, 2.2, 1.7, 1.7))
+    return hu
+
+
+def _throat(hu: Field, x: Field, y: Field, z_mm: float) -> Field:
+    """Airway with its wall and cartilage, gullet behind it."""
+    wide = 8.5 + 1.2 * np.sin(z_mm / 11)
+    deep = 7.0 + 1.0 * np.cos(z_mm / 13)
+    wall = _oval(x, y, 0.0, -28.0, wide + 3.2, deep + 3.0)
+    hu = _paint(hu, MUSCLE, wall)
+    arch = np.abs(_oval(x, y, 0.0, -29.0, wide + 5.0, deep + 4.5)) - 1.1
+    arch = np.maximum(arch, y + 22.0)
+    hu = _paint(hu, 190.0, arch)
+    hu = _paint(hu, MUSCLE - 8, _oval(x, y, 0.8, -16.8, 6.5, 2.6))
+    return _paint(hu, AIR, _oval(x, y, 0.0, -28.0, wide, deep), 0.35)
+
+
+def _oval(
+    x: Field, y: Field, at_x: float, at_y: float, a: float, b: float, turn: float = 0.0
+) -> Field:
+    """(H, W) rough distance in mm to an ellipse, below 0 inside it."""
+    cos, sin = float(np.cos(turn)), float(np.sin(turn))
+    u, v = (x - at_x) * cos + (y - at_y) * sin, (y - at_y) * cos - (x - at_x) * sin
+    return np.asarray((np.hypot(u / float(a), v / float(b)) - 1) * float(min(a, b)), np.float32)
+
+
+def _fill(distance: Field, soft_mm: float = 0.45) -> Field:
+    return np.asarray(1 / (1 + np.exp(np.clip(distance / soft_mm, -30, 30))), dtype=np.float32)
+
+
+def _paint(hu: Field, value: float, distance: Field, soft_mm: float = 0.45) -> Field:
+    share = _fill(distance, soft_mm)
+    return np.asarray(hu + share * (float(value) - hu), dtype=np.float32)
+
 
 HU_OFFSET = -1024
 SLICE_MM = 1.5

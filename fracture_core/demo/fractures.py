@@ -7,8 +7,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from fracture_core.demo.bones import Grid, Rays, Tube
-from fracture_core.demo.geometry import IDENTITY, Field, Matrix, shift, turn
-from fracture_core.demo.texture import line
+from fracture_core.demo.geometry import IDENTITY, Field, Matrix, line, shift, turn
 
 _SLOPES = {"transverse": 0.12, "oblique": 0.85, "spiral": 1.9, "comminuted": 0.75}
 

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from fracture_core.demo.body import BodyPart, Placed, Site
-from fracture_core.demo.bones import Lump, Shape, Table, Tube
+from fracture_core.demo.bones import BodyPart, Lump, Placed, Shape, Site, Table, Tube
 
 # s from the knee down, left, right, half depth, cortex, cancellous share; the fibula on the right.
 _TIBIA: Table = (

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
-from fracture_core.datasets import Dataset, doubts
+from fracture_core.datasets import Dataset, issues
 from fracture_core.datasets.layout import group_of
 from fracture_core.datasets.records import Record, RecordedDataset
 from fracture_core.health.checks import (
@@ -85,7 +85,7 @@ def check_sources(subject: Subject) -> Iterator[Fault]:
             advice="Cut the splits anew by group; where names are mere numbers, compare by eye.",
             places=places,
         )
-    if found := subject.doubts(doubts.IN_TWO_SPLITS, doubts.IN_TWO_FILES):
+    if found := subject.doubts(issues.IN_TWO_SPLITS, issues.IN_TWO_FILES):
         yield Fault(
             check="listed-twice",
             severity=Severity.ERROR,

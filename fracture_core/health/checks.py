@@ -18,21 +18,21 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from fracture_core.datasets import doubts
+from fracture_core.datasets import issues
 from fracture_core.datasets.base import SplitCounts
 from fracture_core.datasets.findings import Corners
 from fracture_core.datasets.formats import installed
-from fracture_core.datasets.pictures import PictureRecord
+from fracture_core.datasets.images import PictureRecord
+from fracture_core.datasets.issues import counted
 from fracture_core.datasets.recognition import formats_beside
 from fracture_core.datasets.records import RecordedDataset
-from fracture_core.datasets.tally import counted
 from fracture_core.errors import DatasetError
 from fracture_core.health.report import Fault, Place, Severity, Subject
 
 
 def check_boxes(subject: Subject) -> Iterator[Fault]:
     """What the readers left out is an error, what they cut a warning."""
-    if found := subject.doubts(doubts.NO_NUMBERS, doubts.NO_AREA):
+    if found := subject.doubts(issues.NO_NUMBERS, issues.NO_AREA):
         yield Fault(
             check="boxes-degenerate",
             severity=Severity.ERROR,
@@ -42,7 +42,7 @@ def check_boxes(subject: Subject) -> Iterator[Fault]:
             advice="Draw them again, or delete their lines if nothing is there.",
             places=subject.places(found),
         )
-    if found := subject.doubts(doubts.OUTSIDE):
+    if found := subject.doubts(issues.OUTSIDE):
         yield Fault(
             check="boxes-outside",
             severity=Severity.ERROR,
@@ -51,7 +51,7 @@ def check_boxes(subject: Subject) -> Iterator[Fault]:
             advice="Look whether the annotation is of another size or version of the image.",
             places=subject.places(found),
         )
-    if found := subject.doubts(doubts.CUT):
+    if found := subject.doubts(issues.CUT):
         yield Fault(
             check="boxes-cut",
             severity=Severity.WARNING,
@@ -71,7 +71,7 @@ def check_classes(subject: Subject) -> Iterator[Fault]:
     """Every fault names classes, as its places have no picture."""
     yield from _unused(subject)
     yield from _balance(subject)
-    if found := subject.doubts(doubts.HEALTHY_CLASS):
+    if found := subject.doubts(issues.HEALTHY_CLASS):
         yield Fault(
             check="class-healthy",
             severity=Severity.WARNING,
@@ -81,7 +81,7 @@ def check_classes(subject: Subject) -> Iterator[Fault]:
             advice="Leave the class out for detection; keep it for a classifier of whole images.",
             places=subject.places(found),
         )
-    if found := subject.doubts(doubts.SAME_NAME):
+    if found := subject.doubts(issues.SAME_NAME):
         yield Fault(
             check="class-names",
             severity=Severity.ERROR,
@@ -93,7 +93,7 @@ def check_classes(subject: Subject) -> Iterator[Fault]:
 
 
 def _unused(subject: Subject) -> Iterator[Fault]:
-    unused = subject.places(subject.doubts(doubts.ONLY_HEADING, doubts.UNUSED_CLASS))
+    unused = subject.places(subject.doubts(issues.ONLY_HEADING, issues.UNUSED_CLASS))
     told = {place.detail.partition(" ")[2].strip("'") for place in unused}
     counts = _counts(subject)
     bare = [
@@ -241,7 +241,7 @@ def _size(xyxy: Corners) -> Corners:
     return xyxy[2:] - xyxy[:2]
 
 
-_UNREADABLE = (doubts.UNREADABLE_LABELS, doubts.UNREADABLE_OBJECTS)
+_UNREADABLE = (issues.UNREADABLE_LABELS, issues.UNREADABLE_OBJECTS)
 
 
 def check_truths(subject: Subject) -> Iterator[Fault]:
@@ -256,7 +256,7 @@ def check_truths(subject: Subject) -> Iterator[Fault]:
             places=subject.places(found),
         )
     yield from _missing(subject)
-    if found := subject.doubts(doubts.HEALTHY_WITH_BOX, doubts.FRACTURE_WITHOUT_BOX):
+    if found := subject.doubts(issues.HEALTHY_WITH_BOX, issues.FRACTURE_WITHOUT_BOX):
         yield Fault(
             check="labels-contradict",
             severity=Severity.WARNING,
@@ -270,8 +270,8 @@ def check_truths(subject: Subject) -> Iterator[Fault]:
 
 
 def _missing(subject: Subject) -> Iterator[Fault]:
-    spoken_of = {doubt.sample_id for doubt in subject.doubts(*_UNREADABLE, doubts.NO_BOX_LEFT)}
-    contradicting = {doubt.sample_id for doubt in subject.doubts(doubts.FRACTURE_WITHOUT_BOX)}
+    spoken_of = {doubt.sample_id for doubt in subject.doubts(*_UNREADABLE, issues.NO_BOX_LEFT)}
+    contradicting = {doubt.sample_id for doubt in subject.doubts(issues.FRACTURE_WITHOUT_BOX)}
     missing = [
         subject.place(record.sample_id)
         for record in subject.dataset.records.values()
@@ -318,7 +318,7 @@ def check_unreadable(subject: Subject) -> Iterator[Fault]:
         subject.place(sample_id, reason.removeprefix(f"{sample_id}: "))
         for sample_id, reason in subject.looks.unreadable.items()
     ]
-    left_out = subject.places(subject.doubts(doubts.UNREADABLE_PICTURE))
+    left_out = subject.places(subject.doubts(issues.UNREADABLE_PICTURE))
     if unread or left_out:
         yield Fault(
             check="unreadable",
@@ -330,7 +330,7 @@ def check_unreadable(subject: Subject) -> Iterator[Fault]:
         )
 
 
-_SPOKEN_OF = frozenset(value for name, value in vars(doubts).items() if name.isupper())
+_SPOKEN_OF = frozenset(value for name, value in vars(issues).items() if name.isupper())
 
 
 def check_reading(subject: Subject) -> Iterator[Fault]:

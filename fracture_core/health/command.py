@@ -7,8 +7,8 @@ from tqdm import tqdm
 
 from fracture_core.conversion import Converted
 from fracture_core.datasets import open_dataset
+from fracture_core.datasets.issues import counted
 from fracture_core.datasets.records import RecordedDataset
-from fracture_core.datasets.tally import counted
 from fracture_core.errors import ConfigError
 from fracture_core.files import write_text
 from fracture_core.health.checking import check_health

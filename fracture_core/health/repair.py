@@ -11,9 +11,9 @@ from typing import Self
 
 from fracture_core.conversion import Converted, Options, convert
 from fracture_core.datasets.formats import writable
+from fracture_core.datasets.layout import DEFAULT_SHARES, Shares, parse_shares
 from fracture_core.datasets.records import RecordedDataset
 from fracture_core.datasets.rsna import SliceRecord
-from fracture_core.datasets.splits import DEFAULT_SHARES, Shares, parse_shares
 from fracture_core.errors import ConfigError
 from fracture_core.health.checking import stems_of
 from fracture_core.health.near_duplicates import Groups

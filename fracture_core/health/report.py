@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fracture_core.csv_text import csv_text
-from fracture_core.datasets.doubts import Doubt
+from fracture_core.datasets.issues import Doubt
 from fracture_core.datasets.records import RecordedDataset
 from fracture_core.errors import BadInput
 

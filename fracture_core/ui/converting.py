@@ -56,7 +56,7 @@ def _convert(
 ) -> None:
     with importing.LOCK:
         from fracture_core.conversion import Options, convert
-        from fracture_core.datasets.splits import parse_shares
+        from fracture_core.datasets.layout import parse_shares
 
     bar = st.progress(0.0, "Converting; leave the page and it stops, send it again to go on.")
     told: list[str] = []

@@ -56,7 +56,7 @@ def choose_dataset(messages: DeltaGenerator, *, bound: bool = True) -> "Dataset 
 def _ask_kind(dataset: "Dataset") -> None:
     """What all its images are, where their files do not tell; kept for this data set."""
     with importing.LOCK:
-        from fracture_core.datasets.told import told_of
+        from fracture_core.datasets.recognition import told_of
 
     told = told_of(dataset.path).get("modality", "")
     if not told and _modality_of_first(dataset):
@@ -86,7 +86,7 @@ def _modality_of_first(dataset: "Dataset") -> str:
 
 def _keep_kind(path: Path, key: str) -> None:
     with importing.LOCK:
-        from fracture_core.datasets.told import tell
+        from fracture_core.datasets.recognition import tell
 
     kind = st.session_state[key]
     tell(path, {"modality": KINDS[kind]} if kind else {})
@@ -112,7 +112,7 @@ def _stamp(place: Path) -> int:
     """Of the file or folder, of the tables of attributes that lie with it, and of what was told."""
     with importing.LOCK:
         from fracture_core.datasets.attributes import TABLES
-        from fracture_core.datasets.told import told_file
+        from fracture_core.datasets.recognition import told_file
 
     folders = (place, place.parent, place.parent.parent)
     paths = (place, told_file(), *(folder / name for folder in folders for name in TABLES))

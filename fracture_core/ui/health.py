@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from fracture_core.datasets.tally import counted
+from fracture_core.datasets.issues import counted
 from fracture_core.health import HealthReport, Limits, Severity
 from fracture_core.ui.dataset_facts import stamp_of
 from fracture_core.ui.health_faults import show_faults

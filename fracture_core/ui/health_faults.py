@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from fracture_core.datasets.tally import counted
+from fracture_core.datasets.issues import counted
 from fracture_core.errors import WorkbenchError
 from fracture_core.health import Fault, HealthReport, Place, Severity
 from fracture_core.ui.dataset_facts import read_link, stamp_of

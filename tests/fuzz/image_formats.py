@@ -18,7 +18,7 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, RLELossless
 
 from fracture_core.datasets import open_dataset
-from fracture_core.datasets.writers.rsna_file import Slice, write_rsna
+from fracture_core.datasets.hdf5 import Slice, write_rsna
 from fracture_core.imaging.opening import open_picture
 from fracture_core.imaging.png import SIGNATURE
 from fracture_core.settings import settings

@@ -22,12 +22,11 @@ import cv2
 import numpy as np
 
 from fracture_core import boxes
-from fracture_core.conversion.resizing import resize_finding
+from fracture_core.conversion.options import resize_finding
 from fracture_core.datasets import Dataset
 from fracture_core.datasets.records import RecordedDataset
-from fracture_core.datasets.writers.items import Findings, findings_of
-from fracture_core.datasets.writers.png import write_png
-from fracture_core.datasets.writers.yolo import ring_within
+from fracture_core.datasets.writing import Findings, findings_of, write_png
+from fracture_core.datasets.yolo import ring_within
 from fracture_core.errors import BadInput, DatasetError
 from fracture_core.evaluations.labelling import Labelling
 from fracture_core.files import making_folder, remove_folder

@@ -1,4 +1,6 @@
-"""The raw RSNA 2022 cervical spine download: which slices are taken, and what is known of each.
+"""The two tables of the RSNA 2022 download, read and checked line by line.
+
+The raw RSNA 2022 cervical spine download: which slices are taken, and what is known of each.
 
 `train_images/<StudyInstanceUID>/<slice>.dcm` · `train_bounding_boxes.csv` with x, y, width and
 height in pixels of the slice · `train.csv` with `patient_overall`. Every slice with a box is taken
@@ -7,20 +9,90 @@ boxes; in the others a slice without a box proves nothing, so that negatives com
 are healthy or have boxes, unless any are asked for, as in the published subset.
 """
 
+import csv
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
+from fracture_core import boxes
 from fracture_core.conversion.options import Options
-from fracture_core.conversion.rsna_tables import BOXES, STUDIES, Boxes, read_boxes, read_studies
-from fracture_core.datasets.headers import open_still
+from fracture_core.datasets.findings import Finding
+from fracture_core.datasets.images import open_still
+from fracture_core.datasets.issues import counted, quoted
+from fracture_core.datasets.layout import DEFAULT_SHARES, NAMES, assign_splits, ranked_by
 from fracture_core.datasets.rsna import ATTRIBUTES, CLASSES
-from fracture_core.datasets.splits import DEFAULT_SHARES, NAMES, assign_splits, ranked_by
-from fracture_core.datasets.tally import counted
-from fracture_core.datasets.writers.items import Findings, Item, LeftOut, Source
+from fracture_core.datasets.writing import Findings, Item, LeftOut, Source
 from fracture_core.errors import DatasetError
 from fracture_core.types import Sample
+
+BOXES, STUDIES = "train_bounding_boxes.csv", "train.csv"
+_MAX_BYTES = 2**28
+_SIDES = ("x", "y", "width", "height")
+
+Boxes = Mapping[str, Mapping[int, list[Finding]]]
+
+
+def read_boxes(path: Path) -> Boxes:
+    """Study → slice number → findings in pixels of the slice; raises DatasetError."""
+    found: dict[str, dict[int, list[Finding]]] = {}
+    for place, row in _rows(path, ("StudyInstanceUID", *_SIDES, "slice_number")):
+        xywh = np.array([[_number(row, side, place) for side in _SIDES]])
+        number = _number(row, "slice_number", place)
+        if not number.is_integer() or number < 0:
+            found_text = quoted(row["slice_number"])
+            raise DatasetError(place, expected="a whole 'slice_number'", found=found_text)
+        finding = Finding(label=0, xyxy=boxes.xywh_to_xyxy(xywh)[0], place=place)
+        found.setdefault(row["StudyInstanceUID"], {}).setdefault(int(number), []).append(finding)
+    if not found:
+        raise DatasetError(path, expected="a row for each box", found="no row")
+    return found
+
+
+def read_studies(path: Path) -> Mapping[str, bool]:
+    """Study → whether the patient has a fracture; raises DatasetError."""
+    fractured = {}
+    for place, row in _rows(path, ("StudyInstanceUID", "patient_overall")):
+        value = _number(row, "patient_overall", place)
+        if value not in (0, 1):
+            text = quoted(row["patient_overall"])
+            raise DatasetError(place, expected="'patient_overall' of 0 or 1", found=text)
+        fractured[row["StudyInstanceUID"]] = value == 1
+    return fractured
+
+
+def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
+    if path.stat().st_size > _MAX_BYTES:
+        raise DatasetError(path, expected=f"at most {_MAX_BYTES:,} bytes", found="more")
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            absent = [name for name in columns if name not in (reader.fieldnames or ())]
+            if absent:
+                expected = f"the columns {', '.join(columns)}"
+                raise DatasetError(path, expected=expected, found=f"no {', '.join(absent)}")
+            for row in reader:
+                # Short rows are filled with None, which no column of these tables may be.
+                cells = {name: row[name] or "" for name in columns}
+                yield f"{path.name} line {reader.line_num}", cells
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise DatasetError(
+            path, expected="a table of comma-separated values", found="another kind of file"
+        ) from error
+
+
+def _number(row: Mapping[str, str], name: str, place: str) -> float:
+    try:
+        value = float(row[name].replace("_", "?"))
+    except ValueError as error:
+        found = quoted(row[name])
+        raise DatasetError(place, expected=f"a number as '{name}'", found=found) from error
+    if not np.isfinite(value):
+        raise DatasetError(place, expected=f"a number as '{name}'", found=quoted(row[name]))
+    return value
+
 
 IMAGES = "train_images"
 DEFAULT_NEGATIVES = 3.0

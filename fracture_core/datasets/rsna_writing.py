@@ -12,23 +12,26 @@ import numpy as np
 
 from fracture_core.attributes import common
 from fracture_core.class_names import is_negative
+from fracture_core.datasets.hdf5 import MOST_BOXES, Slice, normed, write_rsna
+from fracture_core.datasets.issues import counted, quoted
 from fracture_core.datasets.rsna import CLASSES, SUFFIXES
-from fracture_core.datasets.tally import counted, quoted
-from fracture_core.datasets.writers.base import (
+from fracture_core.datasets.writing import (
     Array,
+    Destinations,
+    Findings,
+    Item,
     Limit,
-    Places,
     Row,
     Writer,
+    digest,
     limit,
     note,
     require_splits,
     spare_file,
+    stem_of,
+    told_remainder,
     without_outlines,
 )
-from fracture_core.datasets.writers.items import Findings, Item
-from fracture_core.datasets.writers.names import digest, stem_of, told_remainder
-from fracture_core.datasets.writers.rsna_file import MOST_BOXES, Slice, normed, write_rsna
 from fracture_core.types import Sample
 
 _MAX_TEXT = 256
@@ -90,7 +93,9 @@ class Hdf5Writer(Writer):
     def pixels(self, sample: Sample) -> Array:
         return normed(sample.pixels)
 
-    def write(self, item: Item, pixels: Array, findings: Findings | None, places: Places) -> Row:
+    def write(
+        self, item: Item, pixels: Array, findings: Findings | None, places: Destinations
+    ) -> Row:
         height, width = pixels.shape
         square = np.zeros((self.side_px, self.side_px), dtype=np.float32)
         square[:height, :width] = np.clip(pixels, 0, 1)
@@ -106,7 +111,7 @@ class Hdf5Writer(Writer):
         # Unknown is only left where the slice is known to be fractured.
         return {**row, "fractured": findings != (), "xyxy": xyxy.tolist(), "file": spare.name}
 
-    def finish(self, rows: Iterable[Row], classes: Sequence[str], places: Places) -> None:
+    def finish(self, rows: Iterable[Row], classes: Sequence[str], places: Destinations) -> None:
         listed = list(rows)
         told = common(row["attributes"] for row in listed)
         is_named = PurePath(self.name).suffix.lower() in self.file_suffixes
@@ -114,7 +119,7 @@ class Hdf5Writer(Writer):
         write_rsna(_slices(listed, places), path, attributes=told)
 
 
-def _slices(rows: Iterable[Row], places: Places) -> Iterator[Slice]:
+def _slices(rows: Iterable[Row], places: Destinations) -> Iterator[Slice]:
     for row in rows:
         yield Slice(
             image=np.load(places.spare / row["file"], allow_pickle=False),

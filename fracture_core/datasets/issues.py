@@ -1,0 +1,81 @@
+"""What readers cut, leave out or doubt: the kinds the health check goes by, and where each was met.
+
+A kind is the beginning of the reader's own sentence about it.
+
+Warnings collected while a data set is opened: how often, and where first.
+"""
+
+from dataclasses import dataclass
+
+CUT = "Boxes cut at the edge of their image"
+NO_NUMBERS = "Boxes left out, expected numbers"
+NO_AREA = "Boxes left out, expected a width and height above 0"
+OUTSIDE = "Boxes left out, expected inside the image"
+NO_BOX_LEFT = "Images with no usable box, ground truth unknown"
+
+UNREADABLE_LABELS = "Label files that cannot be read, ground truth of their images unknown"
+UNREADABLE_OBJECTS = "Annotations that cannot be read, ground truth of their images unknown"
+NO_LABELS = "Images without a label file, ground truth unknown"
+NO_ANNOTATIONS = "Files without 'annotations', ground truth of their images unknown"
+FRACTURE_WITHOUT_BOX = "Slices labelled fracture without a box, ground truth unknown"
+HEALTHY_WITH_BOX = "Slices labelled healthy with boxes, boxes kept"
+
+ONLY_HEADING = "Category that only heads others, no class"
+UNUSED_CLASS = "Classes without a box"
+HEALTHY_CLASS = "Class that marks healthy images with a box, kept as a class"
+SAME_NAME = "Name of several classes"
+
+GROUP_IN_SPLITS = "Groups in more than one split"
+IN_TWO_SPLITS = "Images in two splits, kept in the first"
+IN_TWO_FILES = "Images in two files, kept as in the first"
+UNREADABLE_PICTURE = "Images that cannot be read, left out"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt:
+    """`place` in words, such as "train/1.txt line 2" · `sample_id` "" where it is of no sample."""
+
+    kind: str
+    place: str
+    sample_id: str = ""
+
+
+_SHOWN = 3
+_TEXT_SHOWN = 60
+
+
+class Tally:
+    """Collects oddities; a sentence a kind tells how often, and where the first few were seen."""
+
+    def __init__(self) -> None:
+        self._doubts: dict[str, list[Doubt]] = {}
+
+    def add(self, kind: str, place: str, sample_id: str = "") -> None:
+        """Count one oddity of a kind, such as "Boxes cut at the edge of their picture"."""
+        doubt = Doubt(kind=kind, place=place, sample_id=sample_id)
+        self._doubts.setdefault(kind, []).append(doubt)
+
+    def doubts(self) -> tuple[Doubt, ...]:
+        """All of them, kind by kind."""
+        return tuple(doubt for doubts in self._doubts.values() for doubt in doubts)
+
+    def sentences(self) -> tuple[str, ...]:
+        """One sentence a kind, in the order the kinds were first seen."""
+        return tuple(self._sentence(kind) for kind in self._doubts)
+
+    def _sentence(self, kind: str) -> str:
+        count = len(self._doubts[kind])
+        places = [doubt.place for doubt in self._doubts[kind][:_SHOWN]]
+        more = f"; and {count - len(places):,} more" if count > len(places) else ""
+        return f"{kind}: {count:,} ({'; '.join(places)}{more})."
+
+
+def quoted(value: object) -> str:
+    """Text from a file as it may stand in a message: quoted, without control codes, and short."""
+    text = repr(value)
+    return text if len(text) <= _TEXT_SHOWN else f"{text[: _TEXT_SHOWN - 1]}…"
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """A number with its noun: "1 class", "2,355 pictures"."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"

@@ -1,1 +1,0 @@
-"""Data sets as they are written, a file a format."""
