@@ -23,7 +23,7 @@ from fracture_core.evaluations import (
     run_evaluation,
 )
 from fracture_core.evaluations.report import RANKING, Breakdown, Key, Subgroup
-from fracture_core.evaluations.reporting_boxes import BOXES, FROC, MASKS, rate_name
+from fracture_core.evaluations.report_boxes import BOXES, FROC, MASKS, rate_name
 from fracture_core.evaluations.subgroups import (
     Measuring,
     break_down,

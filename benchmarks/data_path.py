@@ -27,9 +27,9 @@ from fracture_core.datasets import open_dataset
 from fracture_core.demo.layouts import write_demo
 from fracture_core.settings import settings
 from trainers.config import Augment
-from trainers.config_files import make_config
+from trainers.data_set_cache import pack_split
+from trainers.family_configs import make_config
 from trainers.packed import Packed
-from trainers.packing import pack_split
 from trainers.sources import Source
 
 STUDIES = 30

@@ -40,7 +40,7 @@ async (root, {steps, unit}) => {
 PYTHON = """
 import json, time
 from benchmarks.memory import peak_bytes
-from fracture_core.evaluations.dial import dial_table
+from fracture_core.evaluations.threshold_sweep import dial_table
 from fracture_core.matching import MatchConfig
 from tests.dial_evaluations import simulated
 evaluation = simulated(28_812, 100, classes=CLASSES)

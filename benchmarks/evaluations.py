@@ -17,8 +17,8 @@ import numpy as np
 from benchmarks.memory import peak_bytes
 from benchmarks.rows import Row
 from fracture_core.evaluations import About, Evaluation, load_evaluation, report_of
+from fracture_core.evaluations.evaluation import merge
 from fracture_core.evaluations.folders import ANSWERS, TRUTHS, Completed
-from fracture_core.evaluations.merging import merge
 from fracture_core.evaluations.storing import Answers, Truths, write_answers, write_truths
 from fracture_core.metrics.columns import Columns
 

@@ -16,7 +16,7 @@ import torch
 from benchmarks.rows import Row
 from benchmarks.training_data import own_home
 from benchmarks.training_systems import SYSTEMS, Pair, Size, build_pair
-from trainers.journal import Journal
+from trainers.metrics_log import Journal
 from trainers.validation import Validator
 
 SEEDS = (0, 1, 2)

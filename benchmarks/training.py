@@ -19,7 +19,7 @@ from benchmarks.training_data import own_home
 from benchmarks.training_systems import SYSTEMS, Changes, Pair, Size, build_pair
 from fracture_core.runs import RunFolder
 from trainers.config import TrainConfig
-from trainers.journal import Journal, Line
+from trainers.metrics_log import Journal, Line
 
 ROUNDS = {"published": 3, "small": 5}
 SIZES = {

@@ -19,14 +19,14 @@ from fracture_core.datasets import open_dataset
 from fracture_core.runs import RunFolder
 from trainers.classification import ClassifierTrainee
 from trainers.config import TrainConfig
-from trainers.config_files import read_config
+from trainers.data_set_cache import pack_split
 from trainers.families import build_trainee
+from trainers.family_configs import read_config
 from trainers.label_map import class_names
 from trainers.loop import Loop
 from trainers.packed import Packed
-from trainers.packing import pack_split
 from trainers.running import make_run
-from trainers.trainee import Trainee
+from trainers.training_module import Trainee
 
 Changes = Mapping[str, object]
 

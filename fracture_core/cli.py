@@ -147,7 +147,7 @@ def models(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
     """List the model families and the models of the library."""
-    from fracture_core.models.listing import as_text, listing
+    from fracture_core.info import as_text, listing
 
     found = listing()
     print(found.model_dump_json(indent=2) if as_json else as_text(found))

@@ -1,4 +1,7 @@
-"""What a picture or data set is, as one line of JSON each."""
+"""What a picture or data set is, as one line of JSON each.
+
+The families there are and the models of the library, for people and for programs.
+"""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -6,10 +9,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
 
+from pydantic import BaseModel
+
 from fracture_core.datasets import Dataset, is_dataset, open_dataset
 from fracture_core.errors import BadInput, PictureError
 from fracture_core.imaging.opening import open_picture
 from fracture_core.imaging.picture import Picture
+from fracture_core.models.cards import ModelCard
+from fracture_core.models.families import installed
+from fracture_core.models.library import read_library
 
 Line = dict[str, object]
 
@@ -81,3 +89,33 @@ def _dataset_line(path: Path, dataset: Dataset) -> Line:
         "counts": {split: asdict(counts) for split, counts in dataset.summary().items()},
         "warnings": dataset.warnings,
     }
+
+
+class Listing(BaseModel):
+    """`broken` says of each unusable folder, and of each unusable package, what is wrong."""
+
+    families: tuple[str, ...]
+    models: tuple[ModelCard, ...]
+    broken: tuple[str, ...]
+
+
+def listing() -> Listing:
+    """What the library holds now."""
+    library, found = read_library(), installed()
+    return Listing(
+        families=tuple(found.families),
+        models=library.cards,
+        broken=(*(str(error) for error in library.broken), *found.broken),
+    )
+
+
+def as_text(found: Listing) -> str:
+    """Two short tables."""
+    lines = ["Families", *(f"  {name}" for name in found.families), "", "Models"]
+    width = max(len(card.model_id) for card in found.models)
+    for card in found.models:
+        facts = f"{card.family}, {card.task}, {len(card.classes)} classes, {card.input_size} px"
+        lines.append(f"  {card.model_id:<{width}}  {facts}  {card.title}")
+    if found.broken:
+        lines += ["", "Cannot be used", *(f"  {sentence}" for sentence in found.broken)]
+    return "\n".join(lines)

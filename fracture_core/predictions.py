@@ -1,4 +1,11 @@
-"""A model mapped over pictures and data sets, written down as COCO results.
+"""The answer to a case in three words, as cleared products give it: finding, doubt or none.
+
+    >>> answer_of(0.84, sensitive=0.31, specific=0.7).kind
+    'finding'
+
+The viewer holds the same rule in `answers.js`.
+
+A model mapped over pictures and data sets, written down as COCO results.
 
 The file is one JSON object with "info", "categories", "annotations" and "images". `COCO(file)`
 opens it by itself, and each annotation is a COCO result too (image_id, category_id, bbox, score,
@@ -13,7 +20,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TextIO
+from typing import Literal, TextIO
 
 from fracture_core import boxes
 from fracture_core.datasets import Dataset, is_dataset, open_dataset
@@ -22,10 +29,59 @@ from fracture_core.files import replacing
 from fracture_core.imaging.opening import open_picture
 from fracture_core.models.base import Model
 from fracture_core.models.cards import ModelCard
-from fracture_core.models.case_answers import Kind, answer_of
 from fracture_core.models.points import Measurements, tiers
 from fracture_core.scope import check_scope
 from fracture_core.types import Detections, Prediction, Sample
+
+Kind = Literal["finding", "doubt", "none", "unknown"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseAnswer:
+    """`kind` "unknown": the points it takes to tell are missing.
+
+    `above` is the confidence that nothing is scored at or above, of "none" alone · `hidden` what
+    the points say of a best score that the chosen confidence hides, None = it hides no more.
+    """
+
+    kind: Kind
+    above: float | None = None
+    hidden: Kind | None = None
+
+
+def answer_of(
+    score: float | None,
+    *,
+    sensitive: float | None,
+    specific: float | None,
+    confidence: float | None = None,
+) -> CaseAnswer:
+    """What the best `score` of a case means, None = the model proposed nothing.
+
+    `sensitive` and `specific` are the confidences of the model's two points, None = not measured ·
+    `confidence` is the one that findings are shown from, None = all are. Where it hides all of them
+    the answer is "none", whatever the points say of the best.
+    """
+    points = [point for point in (sensitive, specific) if point is not None]
+    if not points:
+        return CaseAnswer(kind="unknown")
+    kind = _by_points(score, sensitive, specific)
+    if confidence is not None and (score is None or score < confidence):
+        return CaseAnswer(kind="none", above=confidence, hidden=None if kind == "none" else kind)
+    return CaseAnswer(kind=kind, above=min(points) if kind == "none" else None)
+
+
+def _by_points(score: float | None, sensitive: float | None, specific: float | None) -> Kind:
+    if score is None:
+        return "none"
+    if specific is not None and score >= specific:
+        return "finding"
+    if sensitive is None:
+        return "unknown"
+    if score < sensitive:
+        return "none"
+    return "unknown" if specific is None else "doubt"
+
 
 _BATCH = 8
 Json = dict[str, object]

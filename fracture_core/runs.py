@@ -1,4 +1,6 @@
-"""A training or an evaluation as a folder: what it is, what it did and what came of it.
+"""A request to stop, by signal, that is seen between two steps or batches.
+
+A training or an evaluation as a folder: what it is, what it did and what came of it.
 
 config.json        what was asked for; that of an evaluation says so
 log.txt            what it printed
@@ -17,7 +19,9 @@ An evaluation has answers in place of checkpoints and weights, and its evaluatio
 
 import json
 import re
-from collections.abc import Iterator
+import signal
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +31,24 @@ from filelock import FileLock, Timeout
 
 from fracture_core.errors import ConfigError
 from fracture_core.files import storing
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[Callable[[], bool]]:
+    """Whether SIGTERM or Ctrl-C has come since; outside the main thread nothing can come."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+    before = {number: signal.signal(number, lambda *_: asked.set()) for number in _SIGNALS}
+    try:
+        yield asked.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
 
 Kind = Literal["training", "evaluation"]
 EVALUATION: Final = "evaluation"

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from fracture_core.evaluations import EvaluateConfig, Evaluation
-from fracture_core.evaluations.config import write_config
 from fracture_core.evaluations.folders import ANSWERS, TRUTHS, Completed
+from fracture_core.evaluations.matched_models import write_config
 from fracture_core.evaluations.storing import Answers, Truths, write_answers, write_truths
 from fracture_core.runs import new_run
 from fracture_core.settings import settings

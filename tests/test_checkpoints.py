@@ -29,8 +29,8 @@ from fracture_core.models.checkpoints.archive import open_checkpoint
 from fracture_core.models.checkpoints.limits import Refusal
 from fracture_core.models.checkpoints.pickles import Record, TensorRef, read_pickle
 from fracture_core.models.checkpoints.process import read_contents
+from fracture_core.models.yolo_architectures import read_yolo_weights
 from fracture_core.models.yolo_networks import build_network
-from fracture_core.models.yolo_weights import read_yolo_weights
 from fracture_core.settings import settings
 from tests.yolo_files import CLASSES, INPUT_SIZE, picture, save_checkpoint, yolo_network
 

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from fracture_core.errors import WeightsError
 from fracture_core.models.checkpoints import state_dict
+from fracture_core.models.checkpoints.archive import MAGIC
 from fracture_core.models.checkpoints.limits import Refusal
-from fracture_core.models.checkpoints.old_archive import MAGIC
 from fracture_core.models.checkpoints.process import read_contents
 from fracture_core.models.state_dicts import read_state
 

@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from fracture_core.datasets import open_dataset
 from fracture_core.demo import write_demo
-from fracture_core.evaluations.report_draft import Draft
+from fracture_core.evaluations.report import Draft
 from fracture_core.matching import MatchConfig
 from tests.dial_evaluations import detector
 from tests.worked_examples import CONTRIBUTING, blocks_of

@@ -66,7 +66,7 @@ def coco_ids(samples: Sequence[Sample]) -> dict[str, str]:
 
 def yolo_ids(samples: Sequence[Sample]) -> dict[str, str]:
     return {
-        each.sample_id: f"{layouts.FOLDERS[each.split]}/images/{layouts.name_of(each)}.png"
+        each.sample_id: f"{layouts.FOLDERS[each.split]}/images/{layouts.image_stem(each)}.png"
         for each in samples
     }
 

@@ -5,10 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fracture_core.evaluations.dial import (
-    cell_pictures,
-    dial_table,
-)
+from fracture_core.evaluations.threshold_sweep import cell_pictures, dial_table
 from fracture_core.matching import MatchConfig
 from fracture_core.metrics import greedy
 from fracture_core.metrics.cells import assign_cells

@@ -14,8 +14,8 @@ from streamlit.testing.v1 import AppTest
 
 from fracture_core.datasets import open_dataset
 from fracture_core.demo.layouts import write_demo
-from fracture_core.evaluations.costs import case_errors
-from fracture_core.evaluations.one_picture import judge_picture
+from fracture_core.evaluations.error_ranking import case_errors
+from fracture_core.evaluations.evaluation import judge_picture
 from fracture_core.matching import MatchConfig
 from fracture_core.ui.case_gallery import drawn_boxes
 from fracture_core.ui.case_links import compare_link, read_link

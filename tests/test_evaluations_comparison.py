@@ -5,13 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fracture_core.evaluations.comparability import refusal, refusal_of
 from fracture_core.evaluations.comparison import (
     Line,
     draw_at_dial,
     draw_of_all,
+    froc_overlay,
     image_tests,
     lines,
+    pr_overlay,
+    refusal,
+    refusal_of,
+    roc_overlay,
     test_count,
 )
 from fracture_core.evaluations.disagreement import disputes
@@ -21,7 +25,6 @@ from fracture_core.evaluations.matched_models import (
     match_model,
     threshold_at,
 )
-from fracture_core.evaluations.overlays import froc_overlay, pr_overlay, roc_overlay
 from fracture_core.matching import MatchConfig
 from fracture_core.metrics import coco
 from fracture_core.metrics.average_precision import AveragePrecision

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fracture_core.errors import ConfigError
-from fracture_core.evaluations.costs import (
+from fracture_core.evaluations.error_ranking import (
     HEADINGS,
     KINDS,
     Costs,
@@ -19,7 +19,7 @@ from fracture_core.evaluations.costs import (
     only,
     predicted_classes,
 )
-from fracture_core.evaluations.one_picture import judge_picture
+from fracture_core.evaluations.evaluation import judge_picture
 from fracture_core.matching import MatchConfig
 from tests.dial_evaluations import classifier, detector
 

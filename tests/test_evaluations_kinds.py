@@ -18,7 +18,7 @@ from fracture_core.evaluations import (
     run_evaluation,
 )
 from fracture_core.evaluations.labelling import label
-from fracture_core.evaluations.reporting_kinds import KINDS
+from fracture_core.evaluations.reporting import KINDS
 from fracture_core.evaluations.running import with_kept_classes
 from fracture_core.metrics.columns import Columns
 from fracture_core.models.fake import CARD

@@ -10,12 +10,10 @@ import numpy as np
 import pytest
 
 from fracture_core.errors import ConfigError
-from fracture_core.evaluations import Evaluation, measure_points, report_of, resampling
+from fracture_core.evaluations import Evaluation, measure_points, report, report_of
 from fracture_core.evaluations.charts import write_charts
-from fracture_core.evaluations.report import Figure
-from fracture_core.evaluations.report_draft import Draft, Metric, Part
-from fracture_core.evaluations.report_files import write_csv, write_json
-from fracture_core.evaluations.report_text import WIDTH, as_text
+from fracture_core.evaluations.report import Draft, Figure, Metric, Part
+from fracture_core.evaluations.report_text import WIDTH, as_text, write_csv, write_json
 from fracture_core.matching import MatchConfig
 from fracture_core.metrics import any_hit, classification, coco
 from fracture_core.metrics.calibration import reliability
@@ -305,9 +303,9 @@ def test_with_weights_of_one_they_are_the_figures():
     positive = rng.random(200) < scores
     ones = np.ones(200)
     area = precision_recall(scores, positive).average_precision
-    assert resampling.pr_auc(scores, positive)(ones) == pytest.approx(area)
+    assert report.pr_auc(scores, positive)(ones) == pytest.approx(area)
     image = rng.integers(0, 50, 200)
-    error = resampling.calibration_error(scores, positive, image, 50)
+    error = report.calibration_error(scores, positive, image, 50)
     assert error(np.ones(50)) == pytest.approx(reliability(scores, positive).ece)
     truth, called = rng.integers(0, 3, 200), rng.integers(0, 3, 200)
     usual = classification.report(truth, called, 4)
@@ -316,7 +314,7 @@ def test_with_weights_of_one_they_are_the_figures():
         *(usual.weighted.precision, usual.weighted.recall, usual.weighted.f1),
         *usual.f1,
     ]
-    figures = resampling.class_figures(truth, called, 4)(ones)
+    figures = report.class_figures(truth, called, 4)(ones)
     np.testing.assert_allclose(figures, averages)
 
 
@@ -326,11 +324,11 @@ def test_a_weight_of_two_is_the_same_picture_twice():
     weights = rng.integers(0, 3, 40)
     again = np.repeat(np.arange(40), weights)
     expected = precision_recall(scores[again], positive[again]).average_precision
-    figure = resampling.pr_auc(scores, positive)(weights.astype(float))
+    figure = report.pr_auc(scores, positive)(weights.astype(float))
     assert figure == pytest.approx(expected)
     truth, called = rng.integers(0, 3, 40), rng.integers(0, 3, 40)
     usual = classification.report(truth[again], called[again], 3)
-    figures = resampling.class_figures(truth, called, 3)(weights.astype(float))
+    figures = report.class_figures(truth, called, 3)(weights.astype(float))
     np.testing.assert_allclose(figures[-3:], usual.f1)
 
 
@@ -338,7 +336,7 @@ def test_any_hits_are_counted_as_any_hit_does(evaluation):
     found, truths = evaluation.found(0.5), evaluation.truths
     for confidence in (0.1, 0.3, 0.75, 0.95):
         counts = any_hit.count(found, truths, confidence)
-        weighted = resampling.any_hits(found, truths, confidence, 0.5)
+        weighted = report.any_hits(found, truths, confidence, 0.5)
         np.testing.assert_allclose(weighted.f1(np.ones(4)), counts.f1)
         assert weighted.hits.sum() == counts.true_positives
         assert weighted.spurious.sum() == counts.false_positives
@@ -347,7 +345,7 @@ def test_any_hits_are_counted_as_any_hit_does(evaluation):
 def test_studies_weigh_what_their_pictures_do():
     groups = ("b", "a", "b", "a")
     seen = []
-    resampling.of_studies(lambda weights: seen.append(weights.tolist()) or 0.0, groups)(
+    report.of_studies(lambda weights: seen.append(weights.tolist()) or 0.0, groups)(
         np.array([2.0, 0.0, 2.0, 0.0])
     )
     assert seen == [[0.0, 2.0]]

@@ -8,10 +8,9 @@ import pytest
 
 from fracture_core.demo import write_demo
 from fracture_core.evaluations import EvaluateConfig, new_evaluation, report_of, run_evaluation
+from fracture_core.evaluations.attributes import NOT_RECORDED, ScopeCounts, banner_of, count_scope
 from fracture_core.evaluations.folders import STARTED
-from fracture_core.evaluations.report_files import write_json
-from fracture_core.evaluations.report_text import as_text
-from fracture_core.evaluations.scoping import NOT_RECORDED, ScopeCounts, banner_of, count_scope
+from fracture_core.evaluations.report_text import as_text, write_json
 from fracture_core.scope import Scope
 
 HANDS = Scope(modalities=("DX",), body_parts=("hand",), origins=("real",))

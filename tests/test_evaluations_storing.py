@@ -14,12 +14,10 @@ from hypothesis.extra import numpy as hnp
 
 from fracture_core import masks
 from fracture_core.errors import ConfigError
-from fracture_core.evaluations.array_files import read_arrays, write_arrays
+from fracture_core.evaluations.array_files import are_sound, read_arrays, write_arrays
 from fracture_core.evaluations.attributes import Attribute
-from fracture_core.evaluations.evaluation import MOST_MERGED
+from fracture_core.evaluations.evaluation import MOST_MERGED, merge
 from fracture_core.evaluations.labelling import label
-from fracture_core.evaluations.mask_codes import are_sound
-from fracture_core.evaluations.merging import merge
 from fracture_core.evaluations.storing import (
     Answers,
     TruthBuilder,
@@ -125,7 +123,7 @@ def test_merging_in_blocks_changes_nothing(monkeypatch):
         pictures.append(Detections.of(xyxy, scores, rng.integers(0, 3, 30)))
     expected = Columns.of([each.nms(0.3) for each in pictures])
     for rows in (1, 17, 64, 10_000):
-        monkeypatch.setattr("fracture_core.evaluations.merging.ROWS_AT_ONCE", rows)
+        monkeypatch.setattr("fracture_core.evaluations.evaluation.ROWS_AT_ONCE", rows)
         assert_same(merge(Columns.of(pictures), 0.3), expected)
 
 
@@ -337,7 +335,7 @@ def test_codes_of_masks_are_sound(drawn):
 
 def test_codes_of_large_masks_are_sound(monkeypatch):
     """Runs of several characters, falling and rising, in several blocks."""
-    monkeypatch.setattr("fracture_core.evaluations.mask_codes._BYTES_AT_ONCE", 100)
+    monkeypatch.setattr("fracture_core.evaluations.array_files._BYTES_AT_ONCE", 100)
     rng = np.random.default_rng(0)
     drawn = []
     for _ in range(20):

@@ -21,8 +21,7 @@ from fracture_core.evaluations.attributes import (
     lesion_sizes,
 )
 from fracture_core.evaluations.report import FEWEST, Breakdown, PointOfReport
-from fracture_core.evaluations.report_files import write_csv, write_json
-from fracture_core.evaluations.report_text import WIDTH, as_text
+from fracture_core.evaluations.report_text import WIDTH, as_text, write_csv, write_json
 from fracture_core.evaluations.subgroups import (
     Measuring,
     break_down,

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from fracture_core.errors import ConfigError
+from fracture_core.info import listing
 from fracture_core.models import library
 from fracture_core.models.families import family, family_of, find_family, installed
-from fracture_core.models.listing import listing
 from tests.made_packages import install, install_spots
 from tests.yolo_files import sample
 

@@ -11,14 +11,14 @@ from fracture_core import boxes, masks
 from fracture_core.masks import Rle
 from fracture_core.matching import match
 from fracture_core.metrics.intervals import Proportion
-from fracture_core.models.case_answers import answer_of
-from fracture_core.models.levels import (
+from fracture_core.models.points import (
     confidence_at,
     evidence_for,
     fp_per_image_at,
     sensitivity_at,
     specificity_at,
 )
+from fracture_core.predictions import answer_of
 from fracture_core.types import Detections, Window
 from fracture_core.ui.case_viewer import ViewerState
 from tests.measurements import measured

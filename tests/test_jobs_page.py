@@ -19,7 +19,7 @@ from fracture_core.ui.training_network import name_of
 from fracture_core.ui.training_settings import BASIC, grouped, settings_of
 from tests.dial_evaluations import simulated
 from tests.stored_evaluations import store
-from trainers.config_files import read_config
+from trainers.family_configs import read_config
 from trainers.recipes import RECIPES, find_recipe
 from trainers.running import make_run
 

@@ -13,8 +13,12 @@ from torchvision.models import get_model
 
 from fracture_core.errors import ConfigError, WeightsError
 from fracture_core.models.faster_rcnn import FasterRcnnModel
-from fracture_core.models.faster_rcnn_light import LightShape, build_light
-from fracture_core.models.faster_rcnn_networks import INPUT_SIZES, FasterRcnnArchitecture
+from fracture_core.models.faster_rcnn_networks import (
+    INPUT_SIZES,
+    FasterRcnnArchitecture,
+    LightShape,
+    build_light,
+)
 from fracture_core.types import Detections, Sample
 from tests.torchvision_files import (
     CLASSES,

@@ -6,15 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fracture_core.models.levels import (
+from fracture_core.models.points import (
+    Knots,
+    Point,
     Setting,
     confidence_at,
     evidence_for,
     fp_per_image_at,
     sensitivity_at,
     specificity_at,
+    tiers,
 )
-from fracture_core.models.points import Knots, Point, tiers
 from tests.measurements import measured, point
 
 EMPTY = Knots(

@@ -13,8 +13,8 @@ from fracture_core import boxes, masks
 from fracture_core.errors import ConfigError, WeightsError
 from fracture_core.matching import match
 from fracture_core.models import library
+from fracture_core.models.adapter import save_model
 from fracture_core.models.cards import CARD_FILE, ModelCard
-from fracture_core.models.saving import save_model
 from fracture_core.settings import settings
 from fracture_core.types import Detections, Sample
 from tests import torchvision_files

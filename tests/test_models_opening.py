@@ -6,10 +6,9 @@ from hypothesis import strategies as st
 
 from fracture_core.errors import WeightsError
 from fracture_core.models.cards import ModelCard, read_card, write_card
-from fracture_core.models.case_answers import answer_of
 from fracture_core.models.fake import CARD
-from fracture_core.models.opening import Opening, opening_of
-from fracture_core.models.points import Point
+from fracture_core.models.points import Opening, Point, opening_of
+from fracture_core.predictions import answer_of
 from tests.measurements import POINTS, measured, point
 
 places = st.none() | st.floats(0, 1, allow_nan=False)

@@ -11,12 +11,11 @@ import torch
 from fracture_core import boxes, masks
 from fracture_core.errors import ConfigError, WeightsError
 from fracture_core.models import library, quiet_ultralytics
+from fracture_core.models.adapter import save_model
 from fracture_core.models.cards import CARD_FILE, write_card
-from fracture_core.models.letterbox import Letterbox
-from fracture_core.models.saving import save_model
+from fracture_core.models.letterbox import Letterbox, decode_masks
 from fracture_core.models.yolo import YoloModel
 from fracture_core.models.yolo_architectures import check_architecture, read_architecture
-from fracture_core.models.yolo_masks import decode_masks
 from fracture_core.models.yolo_networks import random_network
 from fracture_core.settings import settings
 from fracture_core.types import Detections

@@ -8,7 +8,7 @@ import pytest
 from fracture_core.errors import ConfigError
 from fracture_core.jobs.locks import is_held
 from fracture_core.runs import new_run, open_run
-from trainers.journal import Journal
+from trainers.metrics_log import Journal
 
 
 def test_a_new_run_is_an_empty_folder(tmp_path):

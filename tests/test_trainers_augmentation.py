@@ -7,11 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.transforms.v2 import functional
 
-from trainers.augmentation import augment_batch
-from trainers.batches import NOTHING
-from trainers.colours import Colours, change_colours
+from trainers.augmentation import Colours, Frames, augment_batch, change_colours
 from trainers.config import Augment
-from trainers.geometry import Frames
+from trainers.training_module import NOTHING
 
 BOX = (12, 20, 40, 36)
 SIZE = (48, 64)

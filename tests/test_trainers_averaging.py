@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from trainers.averaging import MovingAverage, decay_at
+from trainers.optimisers import MovingAverage, decay_at
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from fracture_core.settings import settings
-from trainers import cache_limits
-from trainers.cache_limits import hold, make_room
+from trainers import data_set_cache
+from trainers.data_set_cache import hold, make_room
 
 DAY = 86_400
 HOLDER = """
 import sys, time
 from pathlib import Path
-from trainers.cache_limits import hold
+from trainers.data_set_cache import hold
 hold(Path(sys.argv[1]))
 print("held", flush=True)
 time.sleep(300)
@@ -71,7 +71,7 @@ def test_a_disk_without_room_is_a_limit_too(monkeypatch: pytest.MonkeyPatch) -> 
     entry("first", days=3)
     entry("second", days=2)
     free = iter([0, 10**9])
-    monkeypatch.setattr(cache_limits, "_free_bytes", lambda: next(free))
+    monkeypatch.setattr(data_set_cache, "_free_bytes", lambda: next(free))
     make_room(1_000)
     assert names() == {"second"}
 

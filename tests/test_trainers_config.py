@@ -8,8 +8,7 @@ import pytest
 from fracture_core.errors import ConfigError
 from fracture_core.models import retinanet_networks
 from fracture_core.models.efficientnet_gate import EfficientNetGateArchitecture
-from fracture_core.models.faster_rcnn_light import LightShape
-from fracture_core.models.faster_rcnn_networks import INPUT_SIZES
+from fracture_core.models.faster_rcnn_networks import INPUT_SIZES, LightShape
 from fracture_core.models.packaged import known_weights
 from fracture_core.models.retinanet_networks import RetinaNetShape
 from fracture_core.nets.detr import DetrArchitecture
@@ -17,9 +16,14 @@ from fracture_core.nets.efficientnet_gate import GATED
 from fracture_core.nets.mobile import MOBILES
 from fracture_core.nets.resnet import RESNETS
 from trainers.config import Settings
-from trainers.config_files import make_config, read_config, write_config
-from trainers.family_configs import CONFIGS, ResNetConfig, trained_families
-from trainers.known_starts import may_begin, published_starts
+from trainers.family_configs import (
+    CONFIGS,
+    ResNetConfig,
+    make_config,
+    read_config,
+    trained_families,
+    write_config,
+)
 from trainers.networks import (
     EfficientNetGateNetwork,
     EfficientNetName,
@@ -33,6 +37,7 @@ from trainers.networks import (
     ScratchDetrNetwork,
 )
 from trainers.recipes import RECIPES, find_recipe
+from trainers.starts import may_begin, published_starts
 
 OLD_RUNS = Path(__file__).parent / "old_runs"
 FLAT = OLD_RUNS / "configs"

@@ -9,10 +9,14 @@ import pytest
 from fracture_core.datasets import Dataset, open_dataset
 from fracture_core.demo import write_demo
 from fracture_core.evaluations import list_evaluations, load_evaluation, report_of
-from fracture_core.evaluations.config import read_config
-from fracture_core.evaluations.earlier import read_earlier, sentence_of_earlier
-from fracture_core.evaluations.folders import delete_evaluation, evaluations_of
+from fracture_core.evaluations.folders import (
+    delete_evaluation,
+    evaluations_of,
+    read_earlier,
+    sentence_of_earlier,
+)
 from fracture_core.evaluations.labelling import label
+from fracture_core.evaluations.matched_models import read_config
 from fracture_core.files import hash_file
 from fracture_core.metrics import coco
 from fracture_core.models.cards import ModelCard, read_card
@@ -23,12 +27,12 @@ from fracture_core.settings import settings
 from fracture_core.types import Detections, Prediction, Sample
 from tests.trainee_networks import build
 from trainers.config import TrainConfig
-from trainers.config_files import make_config
-from trainers.config_files import read_config as read_train_config
+from trainers.data_set_cache import chosen_samples
+from trainers.family_configs import make_config
+from trainers.family_configs import read_config as read_train_config
 from trainers.finalise import finalise
-from trainers.journal import Journal
 from trainers.label_map import counts_as_one, label_map
-from trainers.packing import chosen_samples
+from trainers.metrics_log import Journal
 
 OLD_RUNS = Path(__file__).parent / "old_runs"
 

@@ -25,12 +25,12 @@ from fracture_core.runs import RunFolder, open_run
 from fracture_core.scope import SYNTHETIC
 from trainers import checkpoints, running
 from trainers.checkpoints import BEST, LAST, load_state
-from trainers.config_files import write_config
+from trainers.data_set_cache import pack_split
 from trainers.families import build_trainee
-from trainers.journal import Journal
+from trainers.family_configs import write_config
 from trainers.label_map import class_names
 from trainers.loop import Loop
-from trainers.packing import pack_split
+from trainers.metrics_log import Journal
 from trainers.running import make_run, train_run
 from trainers.validation import Validator
 
@@ -83,7 +83,7 @@ def make_detector_run(demo: Path, path: Path, **changes: object) -> RunFolder:
 
 
 def build_loop(run: RunFolder, stop=lambda: False) -> Loop:
-    from trainers.config_files import read_config
+    from trainers.family_configs import read_config
 
     config = read_config(run.config)
     dataset = open_dataset(config.data)
@@ -180,7 +180,7 @@ def test_a_run_killed_and_resumed_ends_as_one_that_was_not(demo, tmp_path):
 KILLED = """
 import os, signal, sys
 from trainers.__main__ import main
-from trainers.journal import Journal
+from trainers.metrics_log import Journal
 step = Journal.step
 def step_and_die(self, line):
     step(self, line)
@@ -468,7 +468,7 @@ def test_what_cannot_work_is_known_before_training(changes, words, demo, tmp_pat
 
 
 def test_classes_that_have_changed_are_known_before_training(demo, tmp_path):
-    from trainers.config_files import read_config
+    from trainers.family_configs import read_config
 
     run = make_detector_run(demo, tmp_path / "run")
     config = read_config(run.config).model_copy(update={"classes": ("wrist",)})

@@ -11,11 +11,10 @@ from torch import Tensor
 from fracture_core.errors import ConfigError
 from fracture_core.models.hf_architectures import ARCHITECTURES
 from tests.trainee_networks import CLASSES, DETECTORS, build, make_batch, without_truth
-from trainers.batches import NOTHING, Batch
 from trainers.classification import ClassifierTrainee, HybridLoss
-from trainers.config_files import make_config
 from trainers.families import build_trainee
-from trainers.trainee import Trainee
+from trainers.family_configs import make_config
+from trainers.training_module import NOTHING, Batch, Trainee
 
 
 @pytest.fixture(autouse=True)

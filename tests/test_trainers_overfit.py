@@ -15,10 +15,9 @@ from fracture_core import boxes
 from fracture_core.demo import demo_samples
 from fracture_core.metrics.coco import evaluate_boxes
 from fracture_core.types import Detections, Sample
-from trainers.batches import NOTHING, Batch
-from trainers.config_files import make_config
 from trainers.families import build_trainee
-from trainers.trainee import Trainee
+from trainers.family_configs import make_config
+from trainers.training_module import NOTHING, Batch, Trainee
 
 pytestmark = pytest.mark.slow
 SIDE = 128

@@ -17,15 +17,15 @@ from fracture_core import masks
 from fracture_core.datasets import open_dataset
 from fracture_core.datasets.hdf5 import Slice, write_rsna
 from fracture_core.errors import ConfigError, DatasetError
-from fracture_core.models.detr_inputs import DetrInput
 from fracture_core.models.families import family
+from fracture_core.models.query_detector import DetrInput
 from fracture_core.settings import settings
-from trainers import pack_writing
+from trainers import data_set_cache
 from trainers.config import FINDINGS_CLASSES, TrainConfig
-from trainers.config_files import make_config
+from trainers.data_set_cache import chosen_samples, pack, pack_split
+from trainers.family_configs import make_config
 from trainers.label_map import class_names, label_map
 from trainers.packed import FACTS, PIXELS, TRUTH, Packed
-from trainers.packing import chosen_samples, pack, pack_split
 from trainers.reading import Reader
 from trainers.sources import Source
 
@@ -292,8 +292,8 @@ class TestCache:
 
     def test_two_at_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         dataset = open_dataset(write_hdf5(tmp_path / "demo.h5"))
-        written, write = [], pack_writing._write
-        monkeypatch.setattr(pack_writing, "_write", lambda *a: (written.append(1), write(*a)))
+        written, write = [], data_set_cache._write
+        monkeypatch.setattr(data_set_cache, "_write", lambda *a: (written.append(1), write(*a)))
         found: list[Packed] = []
 
         def work() -> None:
@@ -345,7 +345,7 @@ class TestRefusals:
         def full(*_: object) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-        monkeypatch.setattr(pack_writing, "_write_pixels", full)
+        monkeypatch.setattr(data_set_cache, "_write_pixels", full)
         with pytest.raises(ConfigError, match=r"a full disk.*FRACTURE_HOME"):
             pack_split(open_dataset(yolo), config(), "train", square)
         assert packs() == []

@@ -11,8 +11,8 @@ from fracture_core.errors import ConfigError
 from fracture_core.runs import RunFolder
 from fracture_core.settings import settings
 from tests.tiny_runs import TINY_DETR
-from trainers.previewing import best_so_far, validation_samples
 from trainers.running import make_run, train_run
+from trainers.validation import best_so_far, validation_samples
 
 APP = Path(__file__).parents[1] / "streamlit_app.py"
 TINY = {**TINY_DETR, "epochs": 1, "monitor": "loss", "merge_classes": "fracture"}

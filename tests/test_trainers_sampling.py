@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fracture_core.errors import ConfigError
-from trainers.batches import NOTHING
-from trainers.sampling import has_finding, rows_of_epoch
+from trainers.packed import has_finding, rows_of_epoch
+from trainers.training_module import NOTHING
 
 
 def packed(classes: tuple[str, ...], image_classes: list[int], labels: list[list[int]]) -> Any:

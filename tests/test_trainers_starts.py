@@ -20,9 +20,9 @@ from tests.trainee_networks import CLASSES, TINY, build, make_batch
 from trainers.families.faster_rcnn import build as build_faster_rcnn
 from trainers.families.resnet import build as build_resnet
 from trainers.family_configs import FasterRcnnConfig, ResNetConfig
-from trainers.fixed_norms import FixedNorm, fix_norms
+from trainers.frozen_batch_norm import FixedNorm, fix_norms
 from trainers.networks import FasterRcnnNetwork, ResNetNetwork
-from trainers.trainee import Trainee
+from trainers.training_module import Trainee
 
 HEADS = {
     "scratch_detr": "class_head.",

@@ -29,20 +29,18 @@ from fracture_core.types import Detections
 from tests.yolo_files import CLASSES, save_checkpoint, yolo_network
 from trainers.checkpoints import load_state
 from trainers.config import Augment
-from trainers.config_files import make_config
-from trainers.family_configs import YoloConfig
-from trainers.journal import Journal
+from trainers.data_set_cache import chosen_samples
+from trainers.family_configs import YoloConfig, make_config
 from trainers.label_map import label_map
-from trainers.packing import chosen_samples
+from trainers.metrics_log import Journal
 from trainers.running import make_run, train_run
 from trainers.validation import candidates, predict_all
 from trainers.yolo import fit
-from trainers.yolo.crops import cut
 from trainers.yolo.folder import write_folder
-from trainers.yolo.half_precision import compute_in_bfloat16
 from trainers.yolo.networks import build_start, layers_of
 from trainers.yolo.options import check_config, rate_at, trainer_options
-from trainers.yolo.pictures import Pictures
+from trainers.yolo.pictures import Pictures, cut
+from trainers.yolo.trainer import compute_in_bfloat16
 
 torch.set_num_threads(1)
 Given = tuple[Path, dict[str, torch.Tensor]]

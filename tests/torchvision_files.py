@@ -12,8 +12,7 @@ from fracture_core.models.cards import ModelCard
 from fracture_core.models.classifier import classifier_card
 from fracture_core.models.efficientnet_gate import EfficientNetGateArchitecture
 from fracture_core.models.families import family
-from fracture_core.models.faster_rcnn_light import LightShape
-from fracture_core.models.faster_rcnn_networks import FasterRcnnArchitecture
+from fracture_core.models.faster_rcnn_networks import FasterRcnnArchitecture, LightShape
 from fracture_core.models.resnet import ResNetArchitecture
 from fracture_core.models.retinanet_networks import RetinaNetArchitecture, RetinaNetShape
 from fracture_core.models.torchvision_detector import TorchvisionArchitecture

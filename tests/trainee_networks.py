@@ -6,11 +6,10 @@ import numpy as np
 import torch
 
 from fracture_core.types import Sample
-from trainers.batches import NOTHING, Batch
 from trainers.config import TrainConfig
-from trainers.config_files import make_config
 from trainers.families import build_trainee
-from trainers.trainee import Trainee
+from trainers.family_configs import make_config
+from trainers.training_module import NOTHING, Batch, Trainee
 
 CLASSES = ("crack", "break", "chip")
 TINY: dict[str, dict[str, Any]] = {

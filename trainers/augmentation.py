@@ -1,16 +1,364 @@
-"""What is changed at random in a batch of training pictures, all of it on their device.
+"""Brightness, contrast and blur of a batch, in one pass over its pixels.
+
+A blur's weights add up to 1 and brightness and contrast are one line a picture, so all three are a
+convolution of 3 × 3 with an offset: two of three weights each, which is a few sums of the batch
+with itself moved by a pixel. Unlike torchvision's, values are cut to [0, 255] once, at the end.
+
+Where the pixels of a batch go: one matrix a picture, for its boxes and for its pixels.
+
+A matrix (3, 3) takes packed pixels to pixels of the network's input, (x, y, 1) with the corner of
+the first pixel at 0. Matrices and boxes stay on the CPU in float64, so that they are the same
+whatever the device; only the sampling of pixels is done there.
+
+What is changed at random in a batch of training pictures, all of it on their device.
 
 Random numbers come from the generator that is handed in, a fixed number a picture, on the CPU: they
 depend neither on the device nor on what ran before, nor does one setting shift another's numbers.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from trainers import colours, geometry
-from trainers.colours import change_colours, draw_colours
 from trainers.config import Augment
-from trainers.geometry import Around, Frames, draw_motion, move_boxes, move_pixels
+from trainers.training_module import NOTHING
+
+# Uniform numbers that a picture's colours take, in a fixed order.
+COLOUR_DRAWS = 4
+
+
+class Colours(NamedTuple):
+    """(B,) float32: brightness factors, contrast factors, and a blur's weight of each neighbour."""
+
+    gains: Tensor
+    contrasts: Tensor
+    sides: Tensor
+    blurs: bool
+
+    def part(self, start: int, stop: int) -> "Colours":
+        gains, contrasts, sides = (each[start:stop] for each in self[:3])
+        return Colours(gains, contrasts, sides, self.blurs)
+
+
+def draw_colours(augment: Augment, uniform: Tensor) -> Colours | None:
+    """From (B, DRAWS) numbers in [0, 1); None where colours stay as they are."""
+    if not (augment.brightness or augment.contrast or augment.blur):
+        return None
+    bright, contrast, blurs, deviation = uniform.double().unbind(1)
+    low, high = augment.blur_sigma
+    neighbour = torch.exp(-0.5 / (low + (high - low) * deviation) ** 2)
+    sides = torch.where(blurs < augment.blur, neighbour / (1 + 2 * neighbour), 0.0)
+    gains = 1 + augment.brightness * (2 * bright - 1)
+    contrasts = 1 + augment.contrast * (2 * contrast - 1)
+    return Colours(gains.float(), contrasts.float(), sides.float(), bool(sides.any()))
+
+
+def change_colours(colours: Colours, grey: Tensor, inside: Tensor | None, spare: Tensor) -> None:
+    """Change (B, H, W) float32 grey in [0, 255] in its place; beside the pictures it is to repeat
+    their edge.
+
+    `inside` (B, H, W) tells what counts for the mean grey, None = everything · `spare` is memory
+    of the same shape: fresh memory would cost more than the arithmetic.
+    """
+    gains, contrasts, sides = (
+        each.to(grey.device, non_blocking=True)[:, None, None] for each in colours[:3]
+    )
+    offsets = (1 - contrasts) * gains * _mean(grey, inside)
+    factors = gains * contrasts
+    if colours.blurs:
+        torch.mul(grey, 1 - 2 * sides, out=spare)
+        _add_neighbours(spare, grey, sides, dim=2)
+        torch.mul(spare, factors * (1 - 2 * sides), out=grey)
+        _add_neighbours(grey, spare, factors * sides, dim=1)
+    else:
+        grey.mul_(factors)
+    grey.add_(offsets).clamp_(0, 255)
+
+
+def _mean(grey: Tensor, inside: Tensor | None) -> Tensor:
+    """(B, 1, 1)."""
+    if inside is None:
+        return grey.mean(dim=(1, 2), keepdim=True)
+    counts = inside.sum(dim=(1, 2), keepdim=True).clamp(min=1)
+    return (grey * inside).sum(dim=(1, 2), keepdim=True) / counts
+
+
+def _add_neighbours(total: Tensor, grey: Tensor, weights: Tensor, dim: int) -> None:
+    """Add to each pixel its two neighbours along a dimension, weighted; edges are repeated."""
+    length = grey.shape[dim]
+    last = length - 1
+    total.narrow(dim, 1, last).addcmul_(grey.narrow(dim, 0, last), weights)
+    total.narrow(dim, 0, last).addcmul_(grey.narrow(dim, 1, last), weights)
+    for edge in (0, last):
+        total.narrow(dim, edge, 1).addcmul_(grey.narrow(dim, edge, 1), weights)
+
+
+# A box that is moved out of the picture by more than three quarters is dropped.
+LEAST_SHARE_LEFT = 0.25
+# Uniform numbers that a picture's motion takes, in a fixed order; those for crops around findings
+# are drawn apart, so that trainings without them see the numbers that they always saw.
+GEOMETRY_DRAWS = 11
+AROUND_DRAWS = 2
+
+
+class Frames(NamedTuple):
+    """Of B pictures, on the CPU: (B, 2) int64 heights and widths `sizes` as packed and `inputs` as
+    the network is to see them, in a batch of (height, width) `canvas`.
+    """
+
+    sizes: Tensor
+    inputs: Tensor
+    canvas: tuple[int, int]
+
+    def part(self, start: int, stop: int) -> "Frames":
+        return Frames(self.sizes[start:stop], self.inputs[start:stop], self.canvas)
+
+    @property
+    def fill(self) -> bool:
+        """Whether every picture fills the batch: nothing lies beside one."""
+        return bool((self.inputs == torch.tensor(self.canvas)).all())
+
+    @property
+    def are_exact(self) -> bool:
+        """Whether no picture has to be enlarged."""
+        return bool((self.inputs == self.sizes).all())
+
+
+class Motion(NamedTuple):
+    """(B, 3, 3) float64 matrices; (B,) bool mirror images, left for right and top for bottom, which
+    are part of them; whether there is more than mirror images and enlargement.
+    """
+
+    matrices: Tensor
+    mirrored: Tensor
+    upside_down: Tensor
+    is_free: bool
+
+    def part(self, start: int, stop: int) -> "Motion":
+        matrices, mirrored, upside_down = (each[start:stop] for each in self[:3])
+        return Motion(matrices, mirrored, upside_down, self.is_free)
+
+
+class Around(NamedTuple):
+    """What crops around findings are drawn from: (B, AROUND_DRAWS) numbers in [0, 1), (B, M, 4)
+    boxes in packed pixels and (B, M) labels, objects first.
+    """
+
+    uniform: Tensor
+    boxes_xyxy: Tensor
+    labels: Tensor
+
+
+def draw_motion(
+    augment: Augment, uniform: Tensor, frames: Frames, around: Around | None = None
+) -> Motion:
+    """From (B, DRAWS) numbers in [0, 1): enlarge, mirror, turn, scale and shift, then crop."""
+    drawn = uniform.double().unbind(1)
+    inputs = frames.inputs.double()
+    size_xy = inputs.flip(1)
+    mirrored = drawn[0] < augment.flip
+    upside_down = drawn[1] < augment.flip_vertical
+    matrices = _scaling(size_xy / frames.sizes.flip(1))
+    matrices = _mirroring(mirrored, upside_down, size_xy) @ matrices
+    is_free = _turns(augment) or augment.crop > 0
+    if _turns(augment):
+        angles = torch.deg2rad((2 * drawn[2] - 1) * augment.degrees)
+        low, high = augment.scale
+        factors = low + (high - low) * drawn[3]
+        moved = (2 * torch.stack(drawn[4:6], dim=1) - 1) * augment.shift * size_xy
+        matrices = _turning(angles, factors, moved, size_xy / 2) @ matrices
+    if augment.crop > 0:
+        sides = augment.crop_least + (1 - augment.crop_least) * torch.stack(drawn[7:9], dim=1)
+        sides[drawn[6] >= augment.crop] = 1
+        places = torch.stack(drawn[9:11], dim=1)
+        starts = (1 - sides) * places
+        if around is not None:
+            starts = _starts_around(augment, around, matrices, (sides, starts, places), size_xy)
+        matrices = _cropping(sides, starts, size_xy) @ matrices
+    return Motion(matrices, mirrored, upside_down, is_free)
+
+
+def move_boxes(
+    motion: Motion, boxes_xyxy: Tensor, labels: Tensor, inputs: Tensor
+) -> tuple[Tensor, Tensor]:
+    """(B, M, 4) boxes and (B, M) labels where the pixels went, clipped to (B, 2) inputs.
+
+    Boxes of which less than LEAST_SHARE_LEFT of the area is left are dropped; objects first.
+    """
+    low, high = _moved(motion.matrices, boxes_xyxy)
+    area = (high - low).prod(dim=2)
+    limits = inputs.flip(1)[:, None].double()
+    low, high = (side.clamp(min=0).minimum(limits) for side in (low, high))
+    sides = (high - low).clamp(min=0)
+    kept = (labels != NOTHING) & (sides.prod(dim=2) >= LEAST_SHARE_LEFT * area)
+    moved = torch.cat([low, high], dim=2).float()
+    kept &= (moved[..., 2:] > moved[..., :2]).all(dim=2)
+    order = (~kept).byte().argsort(dim=1, stable=True)
+    moved = moved.masked_fill(~kept[..., None], 0)
+    moved = moved.gather(1, order[..., None].expand(-1, -1, 4))
+    return moved, labels.masked_fill(~kept, NOTHING).gather(1, order)
+
+
+def _moved(matrices: Tensor, boxes_xyxy: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, M, 2) least and greatest corners of the boxes around (B, M, 4) boxes that are moved."""
+    corners = boxes_xyxy.double()[..., [[0, 1], [2, 1], [0, 3], [2, 3]]]
+    linear, offset = matrices[:, None, :2, :2], matrices[:, None, None, :2, 2]
+    corners = corners @ linear.mT + offset
+    return corners.amin(dim=2), corners.amax(dim=2)
+
+
+def _starts_around(
+    augment: Augment,
+    around: Around,
+    matrices: Tensor,
+    drawn: tuple[Tensor, Tensor, Tensor],
+    size_xy: Tensor,
+) -> Tensor:
+    """(B, 2) where crops begin, in shares of the picture, some of them moved onto a finding.
+
+    `drawn` are the shares of the sides that are kept, where the crops would begin otherwise, and
+    the numbers in [0, 1) that say where. A finding larger than the crop has its middle in the
+    crop's.
+    """
+    sides, starts, places = drawn
+    counts = (around.labels != NOTHING).sum(dim=1)
+    wanted = (around.uniform[:, 0] < augment.around) & (counts > 0)
+    chosen = (around.uniform[:, 1] * counts).long().clamp(max=around.labels.shape[1] - 1)
+    boxes_xyxy = around.boxes_xyxy[torch.arange(len(chosen)), chosen]
+    low, high = (each[:, 0] / size_xy for each in _moved(matrices, boxes_xyxy[:, None]))
+    least, most = (high - sides).clamp(min=0), low.minimum(1 - sides)
+    fitting = least + places * (most - least)
+    laid = torch.where(least <= most, fitting, (low + high - sides) / 2)
+    laid = laid.clamp(min=0).minimum(1 - sides)
+    return torch.where(wanted[:, None], laid, starts)
+
+
+def move_pixels(motion: Motion, raw: Tensor, frames: Frames) -> tuple[Tensor, Tensor | None]:
+    """(B, h, w) uint8 packed → (B, H, W) uint8 or float32, and where the pictures are.
+
+    The first pixels beside a picture repeat its edge; the second value is (B, H, W) bool, None
+    where every picture fills the batch. Mirror images and enlargement of pictures of one size are
+    done without `grid_sample`, to the same result.
+    """
+    raw = raw[:, : int(frames.sizes[:, 0].max()), : int(frames.sizes[:, 1].max())]
+    is_uniform = frames.fill and bool((frames.sizes == frames.sizes[0]).all())
+    if motion.is_free or not is_uniform:
+        if not (motion.is_free or _mirrors(motion)) and frames.are_exact:
+            return _extended(raw, frames, frames.canvas), _inside(frames, raw.device)
+        return _sampled(motion, raw, frames)
+    if motion.mirrored.any():
+        raw = torch.where(_each(motion.mirrored, raw), raw.flip(2), raw)
+    if motion.upside_down.any():
+        raw = torch.where(_each(motion.upside_down, raw), raw.flip(1), raw)
+    if frames.are_exact:
+        return raw, None
+    enlarged = functional.interpolate(
+        raw.float()[:, None], size=frames.canvas, mode="bilinear", align_corners=False
+    )
+    return enlarged[:, 0], None
+
+
+def _extended(raw: Tensor, frames: Frames, size: tuple[int, int], ring: int = 0) -> Tensor:
+    """Pictures with their edge repeated beside them up to `size`, and in a ring around that."""
+    height, width = size
+    tops = torch.zeros_like(frames.sizes[:, :1])
+    down = torch.arange(-ring, height + ring).maximum(tops).minimum(frames.sizes[:, :1] - 1)
+    across = torch.arange(-ring, width + ring).maximum(tops).minimum(frames.sizes[:, 1:] - 1)
+    pictures = torch.arange(len(raw), device=raw.device)[:, None, None]
+    return raw[pictures, down.to(raw.device)[:, :, None], across.to(raw.device)[:, None, :]]
+
+
+def _sampled(motion: Motion, raw: Tensor, frames: Frames) -> tuple[Tensor, Tensor | None]:
+    """By `grid_sample`: with a ring around them, edges stay sharp without clamping coordinates."""
+    is_uniform = bool((frames.sizes == frames.sizes[0]).all())
+    ringed = (
+        functional.pad(raw.float()[:, None], (1, 1, 1, 1), mode="replicate")
+        if is_uniform
+        else _extended(raw, frames, (raw.shape[1], raw.shape[2]), ring=1).float()[:, None]
+    )
+    span = torch.tensor(ringed.shape[:1:-1], dtype=torch.float64).expand(len(raw), 2)
+    to_grid = _affine(2 / span, 2 / span - 1)
+    grid = _grid(to_grid @ torch.linalg.inv(motion.matrices), frames.canvas, raw.device)
+    sampled = functional.grid_sample(
+        ringed, grid, mode="bilinear", padding_mode="zeros", align_corners=False
+    )
+    # The weights add up to 1 only nearly.
+    sampled = sampled[:, 0].clamp_(0, 255)
+    if frames.fill and not motion.is_free:
+        return sampled, None
+    reach = frames.sizes.flip(1) / span
+    centre = 2 / span - 1 + reach
+    centre, reach = (each.float()[:, None, None].to(raw.device) for each in (centre, reach))
+    near = grid.sub_(centre).abs_() <= reach
+    inside = near[..., 0] & near[..., 1]
+    return sampled, inside if frames.fill else inside & _inside(frames, raw.device)
+
+
+def _grid(matrices: Tensor, canvas: tuple[int, int], device: torch.device) -> Tensor:
+    """(B, H, W, 2) where matrices take the centres of the canvas's pixels."""
+    height, width = canvas
+    x = torch.arange(width, device=device) + 0.5
+    y = torch.arange(height, device=device)[:, None] + 0.5
+    rows = matrices.float().to(device, non_blocking=True)[..., None, None]
+    grid = torch.empty(len(matrices), height, width, 2, device=device)
+    for axis in (0, 1):
+        row = rows[:, axis]
+        torch.add(row[:, 0] * x + row[:, 2], row[:, 1] * y, out=grid[..., axis])
+    return grid
+
+
+def _inside(frames: Frames, device: torch.device) -> Tensor:
+    """(B, H, W) bool, where each picture lies on the canvas."""
+    height, width = frames.canvas
+    inputs = frames.inputs.to(device, non_blocking=True)
+    down = torch.arange(height, device=device) < inputs[:, :1]
+    across = torch.arange(width, device=device) < inputs[:, 1:]
+    return down[:, :, None] & across[:, None, :]
+
+
+def _mirrors(motion: Motion) -> bool:
+    return bool(motion.mirrored.any() or motion.upside_down.any())
+
+
+def _each(flags: Tensor, pictures: Tensor) -> Tensor:
+    return flags.to(pictures.device, non_blocking=True)[:, None, None]
+
+
+def _turns(augment: Augment) -> bool:
+    return bool(augment.degrees or augment.shift or augment.scale != (1.0, 1.0))
+
+
+def _affine(diagonal_xy: Tensor, offset_xy: Tensor) -> Tensor:
+    matrices = torch.zeros(len(diagonal_xy), 3, 3, dtype=torch.float64)
+    matrices[:, 0, 0], matrices[:, 1, 1] = diagonal_xy.unbind(1)
+    matrices[:, 2, 2] = 1
+    matrices[:, :2, 2] = offset_xy
+    return matrices
+
+
+def _scaling(factors_xy: Tensor) -> Tensor:
+    return _affine(factors_xy.double(), torch.zeros_like(factors_xy, dtype=torch.float64))
+
+
+def _mirroring(mirrored: Tensor, upside_down: Tensor, size_xy: Tensor) -> Tensor:
+    flips = torch.stack([mirrored, upside_down], dim=1).double()
+    return _affine(1 - 2 * flips, flips * size_xy)
+
+
+def _turning(angles: Tensor, factors: Tensor, moved_xy: Tensor, centre_xy: Tensor) -> Tensor:
+    cos, sin = angles.cos() * factors, angles.sin() * factors
+    linear = torch.stack([cos, -sin, sin, cos], dim=1).view(-1, 2, 2)
+    matrices = _affine(torch.ones_like(moved_xy), torch.zeros_like(moved_xy))
+    matrices[:, :2, :2] = linear
+    matrices[:, :2, 2] = centre_xy + moved_xy - (linear @ centre_xy[..., None])[..., 0]
+    return matrices
+
+
+def _cropping(sides: Tensor, starts: Tensor, size_xy: Tensor) -> Tensor:
+    return _affine(1 / sides, -starts * size_xy / sides)
+
 
 UNCHANGED = Augment()
 # What a core's cache holds: on a CPU, batches are gone through in parts.
@@ -28,13 +376,13 @@ def augment_batch(
     (B, 1, H, W) float32 on the device of the pictures and the truth where it went to.
     """
     count = len(raw)
-    uniform = torch.rand(count, geometry.DRAWS + colours.DRAWS, generator=generator)
+    uniform = torch.rand(count, GEOMETRY_DRAWS + COLOUR_DRAWS, generator=generator)
     around = None
     if augment.around > 0:
-        more = torch.rand(count, geometry.AROUND_DRAWS, generator=generator)
+        more = torch.rand(count, AROUND_DRAWS, generator=generator)
         around = Around(more.double(), *truth)
-    motion = draw_motion(augment, uniform[:, : geometry.DRAWS], frames, around)
-    change = draw_colours(augment, uniform[:, geometry.DRAWS :])
+    motion = draw_motion(augment, uniform[:, :GEOMETRY_DRAWS], frames, around)
+    change = draw_colours(augment, uniform[:, GEOMETRY_DRAWS:])
     boxes_xyxy, labels = move_boxes(motion, *truth, frames.inputs)
     pixels = torch.empty(count, *frames.canvas, device=raw.device)
     area = frames.canvas[0] * frames.canvas[1]

@@ -11,7 +11,7 @@ from fracture_core.runs import RunFolder
 from trainers.checkpoints import check_room
 from trainers.config import TrainConfig
 from trainers.family_configs import ClassifierConfig
-from trainers.trainee import Trainee
+from trainers.training_module import Trainee
 
 # Weights and the optimiser's two moments in each of two checkpoints, and the weights once more.
 _BYTES_A_PARAMETER = 4 * (3 * 2 + 1)

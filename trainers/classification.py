@@ -9,10 +9,9 @@ from torch.nn import functional
 
 from fracture_core.errors import ConfigError
 from fracture_core.models.cards import ModelCard
-from trainers.batches import NOTHING, Batch
 from trainers.family_configs import ClassifierConfig
-from trainers.pixels import Normalise
-from trainers.trainee import Losses, Trainee
+from trainers.packed import Normalise
+from trainers.training_module import NOTHING, Batch, Losses, Trainee
 
 
 class HybridLoss(nn.Module):

@@ -21,9 +21,9 @@ from fracture_core.models.points import Measurements, card_points, write_points
 from fracture_core.runs import RunFolder
 from fracture_core.scope import Scope, scope_of_images
 from trainers.config import TrainConfig
-from trainers.journal import Journal
+from trainers.data_set_cache import chosen_samples
 from trainers.label_map import counts_as_one
-from trainers.packing import chosen_samples
+from trainers.metrics_log import Journal
 
 _ON_THE_CARD = ("ap", "ap50", "mask_ap", "mask_ap50", "f1", "accuracy", "balanced_accuracy")
 

@@ -18,19 +18,15 @@ from torch import Tensor
 from fracture_core.errors import TrainingError
 from fracture_core.models.base import Model
 from fracture_core.runs import RunFolder
-from trainers.averaging import MovingAverage
-from trainers.batches import Batch
 from trainers.channels_last import takes_channels_last
 from trainers.checkpoints import BEST, LAST, Position, State, load_state, save_state
 from trainers.config import Phase, TrainConfig
-from trainers.journal import Journal
 from trainers.losses import RunningLosses
-from trainers.optimisers import LearningRate, build_optimiser
-from trainers.packed import Packed
-from trainers.sampling import has_finding, rows_of_epoch
-from trainers.seeds import generator_at, seed_everything, shuffled
+from trainers.metrics_log import Journal
+from trainers.optimisers import LearningRate, MovingAverage, build_optimiser
+from trainers.packed import Packed, has_finding, rows_of_epoch
 from trainers.sources import Source
-from trainers.trainee import Losses, Trainee
+from trainers.training_module import Batch, Losses, Trainee, generator_at, seed_everything, shuffled
 from trainers.validation import Validator
 
 # Keeps dropout from drawing the numbers that augmentation draws.

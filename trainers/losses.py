@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fracture_core.errors import TrainingError
-from trainers.trainee import Losses
+from trainers.training_module import Losses
 
 _LOOK_SECONDS = 0.5
 _MOST_PENDING = 64

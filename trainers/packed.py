@@ -1,4 +1,9 @@
-"""A data set as training wants it: every picture at its size, side by side in one array."""
+"""Grey values as networks take them.
+
+A data set as training wants it: every picture at its size, side by side in one array.
+
+Which images of the training split an epoch goes through.
+"""
 
 import json
 import zipfile
@@ -10,10 +15,54 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor, nn
 
+from fracture_core.class_names import negative_among
+from fracture_core.errors import ConfigError
 from fracture_core.masks import Rle
+from fracture_core.models.query_detector import IMAGENET_MEAN, IMAGENET_STD
 from fracture_core.types import Detections, Float32s, Int64s, Pixels, Sample
-from trainers.batches import NOTHING
+from trainers.training_module import NOTHING, Batch
+
+
+class Normalise(nn.Module):
+    """(B, 1, H, W) grey in [0, 255] → (B, 3, H, W), as ImageNet is normalised.
+
+    With `standardise` off values are only scaled to [0, 1]. Without parameters or saved buffers.
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, *, standardise: bool = True) -> None:
+        super().__init__()
+        mean = torch.tensor(IMAGENET_MEAN if standardise else (0.0, 0.0, 0.0)).view(1, 3, 1, 1)
+        std = torch.tensor(IMAGENET_STD if standardise else (1.0, 1.0, 1.0)).view(1, 3, 1, 1)
+        self.register_buffer("scale", 1 / (255 * std), persistent=False)
+        self.register_buffer("shift", -mean / std, persistent=False)
+
+    def forward(self, grey: Tensor, valid: Tensor | None = None) -> Tensor:
+        """`valid` (B, H, W) bool, True inside the picture: the rest becomes 0."""
+        pixels = grey * self.scale + self.shift
+        return pixels if valid is None else pixels.masked_fill(~valid[:, None], 0)
+
+
+def valid_pixels(batch: Batch) -> Tensor:
+    """(B, H, W) bool, True inside the picture."""
+    height, width = batch.pixels.shape[-2:]
+    device = batch.sizes.device
+    down = torch.arange(height, device=device) < batch.sizes[:, :1]
+    across = torch.arange(width, device=device) < batch.sizes[:, 1:]
+    return down[:, :, None] & across[:, None, :]
+
+
+def valid_where_padded(batch: Batch) -> Tensor | None:
+    """As `valid_pixels`, None where every picture fills the batch; the device is waited for."""
+    height, width = batch.pixels.shape[-2:]
+    smaller = (batch.sizes[:, 0] < height) | (batch.sizes[:, 1] < width)
+    return valid_pixels(batch) if bool(smaller.any()) else None
+
 
 PIXELS, TRUTH, FACTS = "pixels.npy", "truth.npz", "facts.json"
 
@@ -158,3 +207,30 @@ def _unflatten(
         )
         for (height, width), labels in zip(arrays["sizes"], arrays["labels"], strict=True)
     )
+
+
+def has_finding(packed: Packed, *, classifies: bool) -> Tensor:
+    """(N,) bool: an object, or for a classifier a class that is not the negative one.
+
+    Raises ConfigError for a classifier whose classes have no negative one.
+    """
+    if not classifies:
+        return torch.from_numpy((packed.truth.labels != NOTHING).any(axis=1))
+    negative = negative_among(packed.classes)
+    if not negative:
+        expected = "none, as no class stands for an image without a finding"
+        raise ConfigError("normals", expected=expected, found=", ".join(packed.classes)[:200])
+    return torch.from_numpy(packed.truth.image_classes != packed.classes.index(negative))
+
+
+def rows_of_epoch(found: Tensor, normals: float | None, generator: torch.Generator) -> Tensor:
+    """Rows in order: every image with a finding, and of the others `normals` for each of these.
+
+    `found` is (N,) bool. Where there are fewer, or `normals` is None, all are taken.
+    """
+    if normals is None:
+        return torch.arange(len(found))
+    with_finding, without = (torch.nonzero(each)[:, 0] for each in (found, ~found))
+    drawn = torch.randperm(len(without), generator=generator)
+    drawn = drawn[: round(normals * len(with_finding))]
+    return torch.cat([with_finding, without[drawn]]).sort().values

@@ -20,7 +20,6 @@ from fracture_core import importing
 from fracture_core.datasets import Dataset, open_dataset
 from fracture_core.errors import WorkbenchError
 from fracture_core.settings import settings
-from trainers.batches import Batch
 from trainers.checks import (
     check_classes,
     check_data,
@@ -32,6 +31,7 @@ from trainers.config import TrainConfig
 from trainers.families import build_trainee
 from trainers.family_configs import ClassifierConfig, YoloConfig
 from trainers.label_map import class_names
+from trainers.training_module import Batch
 
 _STEPS = 3
 Level = Literal["ok", "warning", "error"]

@@ -1,9 +1,16 @@
-"""Pictures read by several threads, in order, a bounded number of them under way at once."""
+"""Work done by threads ahead of the one that wants it, in order, a bounded part of it at once.
 
-from collections.abc import Callable, Iterator, Sequence
+Pictures read by several threads, in order, a bounded number of them under way at once.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +20,36 @@ from fracture_core.datasets.records import RecordedDataset
 from fracture_core.datasets.rsna import SliceRecord, read_slices
 from fracture_core.errors import BadInput, DatasetError
 from fracture_core.types import Sample, full_range
-from trainers.ahead import in_order
+
+_From = TypeVar("_From")
+_To = TypeVar("_To")
+
+
+def in_order(
+    function: Callable[[_From], _To],
+    items: Iterable[_From],
+    *,
+    workers: int,
+    start: Callable[[], None] | None = None,
+) -> Iterator[_To]:
+    """`function` of each item, one more under way than there are workers.
+
+    Items are taken by the caller's thread; `start` is called in each thread first. Threads end
+    with the iterator.
+    """
+    waiting: deque[Future[_To]] = deque()
+    rest = iter(items)
+    with ThreadPoolExecutor(workers, thread_name_prefix="ahead", initializer=start) as pool:
+        try:
+            while True:
+                more = islice(rest, workers + 1 - len(waiting))
+                waiting.extend(pool.submit(function, item) for item in more)
+                if not waiting:
+                    return
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
 
 Shown = npt.NDArray[np.uint8]
 Read = Shown | BadInput

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from fracture_core.errors import ConfigError
 from trainers.config import TrainConfig
-from trainers.config_files import make_config
+from trainers.family_configs import make_config
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,20 +10,18 @@ from fracture_core.datasets import Dataset, open_dataset
 from fracture_core.errors import ConfigError
 from fracture_core.models.base import Model
 from fracture_core.models.cards import ModelCard
-from fracture_core.runs import RunFolder, beginning
-from fracture_core.stopping import stop_on_signal
+from fracture_core.runs import RunFolder, beginning, stop_on_signal
 from trainers.checks import check_classes, check_data, check_disk, check_machine, check_monitor
 from trainers.config import TrainConfig
-from trainers.config_files import read_config, write_config
+from trainers.data_set_cache import pack_split
 from trainers.families import build_trainee
-from trainers.family_configs import YoloConfig
+from trainers.family_configs import YoloConfig, read_config, write_config
 from trainers.finalise import finalise
-from trainers.journal import Journal
 from trainers.label_map import class_names
-from trainers.packing import pack_split
+from trainers.metrics_log import Journal
+from trainers.packed import has_finding, rows_of_epoch
 from trainers.recipes import find_recipe
-from trainers.sampling import has_finding, rows_of_epoch
-from trainers.seeds import generator_at
+from trainers.training_module import generator_at
 
 
 def make_run(path: Path, recipe: str, data: str, changes: dict[str, object]) -> RunFolder:

@@ -21,11 +21,11 @@ from fracture_core.evaluations import (
 )
 from fracture_core.files import making_folder
 from fracture_core.health import check_health
+from fracture_core.models.adapter import copy_halved
 from fracture_core.models.cards import ModelCard, Task, write_card
 from fracture_core.models.consensus_making import consensus_card
 from fracture_core.models.library import SHIPPED
 from fracture_core.models.points import Measurements, card_points, write_points
-from fracture_core.models.saving import copy_halved
 from fracture_core.operating_points import HIGH_SPECIFICITY
 from fracture_core.runs import RunFolder, open_run
 from fracture_core.scope import SYNTHETIC as SYNTHETIC_SCOPE

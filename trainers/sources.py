@@ -7,12 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainers.ahead import in_order
-from trainers.augmentation import UNCHANGED, augment_batch
-from trainers.batches import NOTHING, Batch
+from trainers.augmentation import UNCHANGED, Frames, augment_batch
 from trainers.config import Augment
-from trainers.geometry import Frames
 from trainers.packed import Packed
+from trainers.reading import in_order
+from trainers.training_module import NOTHING, Batch
 
 Step = tuple[Sequence[int], torch.Generator]
 """Rows of the packed data set, and what their changes are drawn from."""

@@ -1,4 +1,7 @@
-"""Validation after every epoch: the loss, and the project's own figures on the same pictures."""
+"""Validation after every epoch: the loss, and the project's own figures on the same pictures.
+
+What a run that still goes has learnt so far.
+"""
 
 import copy
 from collections.abc import Sequence
@@ -6,15 +9,22 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from fracture_core import importing
+from fracture_core.datasets import open_dataset
 from fracture_core.metrics.summary import Metrics, classifier_metrics, defined, detector_metrics
 from fracture_core.models.base import Model
 from fracture_core.models.cards import ModelCard
+from fracture_core.runs import RunFolder
 from fracture_core.types import Detections, Int64s, Prediction, Sample
+from trainers.checkpoints import BEST, load_state
 from trainers.config import TrainConfig
+from trainers.data_set_cache import chosen_samples
+from trainers.families import build_trainee
+from trainers.family_configs import YoloConfig, read_config
+from trainers.label_map import label_map
 from trainers.packed import Packed
-from trainers.seeds import generator_at, seed_everything
 from trainers.sources import Source
-from trainers.trainee import Trainee
+from trainers.training_module import Trainee, generator_at, seed_everything
 
 _PLACE = 1_000_003
 _AT_A_TIME = 64
@@ -89,3 +99,28 @@ def called(predictions: Sequence[Prediction]) -> Int64s:
     """(N,) the class of the highest score, of a classifier's answers to N pictures."""
     scores = [each.class_scores for each in predictions if each.class_scores is not None]
     return np.array([each.argmax() for each in scores], dtype=np.int64)
+
+
+def best_so_far(run: RunFolder) -> Model:
+    """The model of the best checkpoint; raises ConfigError where there is none yet."""
+    config = read_config(run.config)
+    state, _ = load_state(run.checkpoints / BEST)
+    if isinstance(config, YoloConfig):
+        with importing.LOCK:
+            from trainers.yolo.fitting import best_model
+            from trainers.yolo.networks import build_start
+
+        return best_model(config, build_start(config, config.classes), config.classes, run)
+    trainee = build_trainee(config, config.classes, run.name)
+    trainee.load_state_dict(state["trainee"])
+    return trainee.wrap(trainee.network)
+
+
+def validation_samples(run: RunFolder, count: int) -> tuple[Sample, ...]:
+    """The first `count` pictures of the validation split that have a finding."""
+    config = read_config(run.config)
+    dataset = open_dataset(config.data)
+    labelling = label_map(dataset, config)
+    samples = chosen_samples(dataset, config, config.valid_split)
+    found = [each for each in samples if len(labelling.labels(each))]
+    return tuple(found[:count])

@@ -1,6 +1,5 @@
 """A data set read by a model once: every raw answer kept, every figure a function of them."""
 
-from fracture_core.evaluations.config import EvaluateConfig
 from fracture_core.evaluations.evaluation import About, Evaluation
 from fracture_core.evaluations.folders import (
     Listed,
@@ -10,11 +9,12 @@ from fracture_core.evaluations.folders import (
     look_at,
     new_evaluation,
 )
+from fracture_core.evaluations.matched_models import EvaluateConfig
 from fracture_core.evaluations.measuring import apply_points, measure_points
 from fracture_core.evaluations.report import Figure, Report, Table
+from fracture_core.evaluations.report_text import sentence_of_negative, sentence_of_score
 from fracture_core.evaluations.reporting import report_of
 from fracture_core.evaluations.running import check_evaluation, run_evaluation
-from fracture_core.evaluations.sentences import sentence_of_negative, sentence_of_score
 from fracture_core.operating_points import RULES
 
 __all__ = [

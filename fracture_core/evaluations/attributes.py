@@ -1,24 +1,78 @@
-"""What is known of the images of an evaluation in words, a column each, and of the size of lesions.
+"""Whether a model was made for the images it was evaluated on: counted, and said in a sentence.
+
+What is known of the images of an evaluation in words, a column each, and of the size of lesions.
 
 Of several body parts or views in one image, "hand, shoulder", the group is "mixed"; what nobody
 told is the group "not told". A lesion's size is the long side of its box, in mm where the image
 tells how large its pixels are, and as a share of the image's long side; both in bands.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal, Self
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
 
 from fracture_core.attributes import several
 from fracture_core.datasets.attributes import MOST_VALUES
 from fracture_core.errors import ConfigError
 from fracture_core.evaluations.array_files import Array, texts_of, texts_to_arrays
 from fracture_core.metrics.columns import Bools, Columns, Float64s
+from fracture_core.scope import Scope, check_scope
 from fracture_core.types import Int64s
+
+_MOST_SENTENCES = 3
+NOT_RECORDED = (
+    "Nothing tells whether this model was made for images like these: the evaluation is from "
+    "before that was recorded."
+)
+
+
+class ScopeCounts(BaseModel):
+    """How many images lie inside and outside a model's scope, and of how many nothing tells;
+    `sentences` say why, the most frequent first.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    inside: int = Field(ge=0)
+    outside: int = Field(ge=0)
+    unknown: int = Field(ge=0)
+    sentences: tuple[str, ...] = ()
+
+
+def count_scope(scope: Scope | None, told: Iterable[Mapping[str, str]]) -> ScopeCounts:
+    """Of images with these attributes."""
+    checks = [check_scope(scope, attributes) for attributes in told]
+    standings = Counter(check.standing for check in checks)
+    sentences = Counter(check.sentence for check in checks if check.sentence)
+    return ScopeCounts(
+        inside=standings["inside"],
+        outside=standings["outside"],
+        unknown=standings["unknown"],
+        sentences=tuple(sentence for sentence, _ in sentences.most_common(_MOST_SENTENCES)),
+    )
+
+
+def banner_of(counts: ScopeCounts | None) -> str:
+    """What stands above every metric, "" where all images lie inside; None = not recorded."""
+    if counts is None:
+        return NOT_RECORDED
+    if not (counts.outside or counts.unknown):
+        return ""
+    images = counts.inside + counts.outside + counts.unknown
+    parts = []
+    if counts.outside:
+        parts.append(f"{counts.outside:,} of {images:,} images lie outside what this model is for")
+    if counts.unknown:
+        parts.append(f"of {counts.unknown:,} of {images:,} images nothing tells whether they do")
+    words = "; ".join(parts)
+    return f"{words[0].upper()}{words[1:]}. {'. '.join(counts.sentences)}."
+
 
 NOT_TOLD, MIXED = "not told", "mixed"
 SIZE_MM, SIZE_SHARE = "lesion size in mm", "lesion size, share of the image"

@@ -12,7 +12,7 @@ import numpy as np
 from fracture_core import importing
 from fracture_core.evaluations.evaluation import Evaluation
 from fracture_core.evaluations.report import Figure, Report, Table
-from fracture_core.evaluations.reporting_boxes import FROC, POINTS, rate_name
+from fracture_core.evaluations.report_boxes import FROC, POINTS, rate_name
 from fracture_core.files import replacing
 from fracture_core.metrics import greedy
 from fracture_core.metrics.calibration import Reliability, reliability

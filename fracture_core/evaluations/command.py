@@ -9,13 +9,17 @@ from tqdm import tqdm
 
 from fracture_core.errors import ConfigError
 from fracture_core.evaluations.charts import write_charts
-from fracture_core.evaluations.config import EvaluateConfig, read_config, write_config
 from fracture_core.evaluations.evaluation import Evaluation
 from fracture_core.evaluations.folders import new_evaluation, read_completed
+from fracture_core.evaluations.matched_models import EvaluateConfig, read_config, write_config
 from fracture_core.evaluations.measuring import apply_points, measure_points
 from fracture_core.evaluations.report import Report
-from fracture_core.evaluations.report_files import write_csv, write_json
-from fracture_core.evaluations.report_text import as_text
+from fracture_core.evaluations.report_text import (
+    as_text,
+    sentence_of_negative,
+    write_csv,
+    write_json,
+)
 from fracture_core.evaluations.reporting import report_of
 from fracture_core.evaluations.running import (
     check_evaluation,
@@ -23,13 +27,11 @@ from fracture_core.evaluations.running import (
     run_evaluation,
     with_kept_classes,
 )
-from fracture_core.evaluations.sentences import sentence_of_negative
 from fracture_core.evaluations.subgroups import with_subgroups
 from fracture_core.metrics.critical import FRACTURE10_PAIRS
 from fracture_core.models.library import list_cards, points_of, store_points
 from fracture_core.models.points import Measurements
-from fracture_core.runs import RunFolder
-from fracture_core.stopping import stop_on_signal
+from fracture_core.runs import RunFolder, stop_on_signal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

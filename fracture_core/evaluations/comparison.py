@@ -1,4 +1,9 @@
-"""Two to four models on the same pictures: at a common dial, with intervals and paired tests."""
+"""Which evaluations can be held against each other.
+
+Two to four models on the same pictures: at a common dial, with intervals and paired tests.
+
+Curves of models over one another.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +11,7 @@ from math import nan
 
 import numpy as np
 
-from fracture_core.evaluations.evaluation import Evaluation
+from fracture_core.evaluations.evaluation import About, Evaluation
 from fracture_core.evaluations.matched_models import (
     MatchedModel,
     Threshold,
@@ -18,6 +23,54 @@ from fracture_core.metrics.paired import Difference, McNemar, difference_of, mcn
 from fracture_core.metrics.studies import study_positive, study_scores
 from fracture_core.metrics.weighted import Auc, FrocSensitivity
 from fracture_core.types import Int64s, Unit
+
+
+def refusal_of(first: About, other: About) -> str:
+    """Why two evaluations cannot be compared by what they are of, or ""."""
+    if first.data_stamp != other.data_stamp or first.data != other.data:
+        same = first.data == other.data
+        found = "an other state of the data" if same else f"other data, {other.data_name}"
+        return f"{other.title} answered to {found}; the first to {first.data_name}."
+    if first.split != other.split:
+        return f"{other.title} answered to split {other.split}; the first to {first.split}."
+    if first.one_class != other.one_class:
+        words = ("each class by itself", "one class")
+        return (
+            f"{other.title} was evaluated with {words[other.one_class]}; "
+            f"the first with {words[first.one_class]}."
+        )
+    if _findings(first) != _findings(other):
+        ours, theirs = (", ".join(sorted(_findings(about)))[:120] for about in (first, other))
+        return f"{other.title} was evaluated with the classes {theirs}; the first with {ours}."
+    return ""
+
+
+def refusal(first: Evaluation, other: Evaluation) -> str:
+    """As `refusal_of`, and by their pictures and truths; both hold only known truths."""
+    if reason := refusal_of(first.about, other.about):
+        return reason
+    title = other.about.title
+    if first.sample_ids != other.sample_ids:
+        return (
+            f"{title} answered to {len(other):,} other images; the first to {len(first):,}: "
+            "evaluate both on the same."
+        )
+    both_boxes = "classify" not in (first.about.task, other.about.task)
+    if both_boxes and not _same_boxes(first.truths, other.truths):
+        return f"{title} was held against other boxes of ground truth; evaluate both again."
+    if not np.array_equal(first.positive, other.positive):
+        return f"{title} was held against another ground truth of the images; evaluate both again."
+    return ""
+
+
+def _findings(about: About) -> frozenset[str]:
+    return frozenset(name for name in about.classes if name != about.healthy)
+
+
+def _same_boxes(first: Columns, other: Columns) -> bool:
+    same: bool = np.array_equal(first.image, other.image) and np.array_equal(first.xyxy, other.xyxy)
+    return same
+
 
 RESAMPLES = 1000
 # Of so many candidates a resample takes a hundredth of a second.
@@ -273,3 +326,60 @@ def _called_right(one: MatchedModel, at: Threshold) -> Bools | None:
 
 def _share(part: float, whole: float) -> float:
     return part / whole if whole else nan
+
+
+MOST_POINTS = 400
+MOST_FP = 8.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overlay:
+    """Points of one model's curve, (C,) each."""
+
+    x: Float64s
+    y: Float64s
+
+
+def pr_overlay(one: MatchedModel, unit: Unit) -> Overlay:
+    """Precision over sensitivity, of lesions or images."""
+    curve = one.curve(unit)
+    if curve is None or not curve.positives:
+        return Overlay(x=np.empty(0), y=np.empty(0))
+    kept = _some(curve.sweep.true_positives)
+    return Overlay(x=curve.sweep.recall[kept], y=curve.sweep.precision[kept])
+
+
+def froc_overlay(one: MatchedModel) -> Overlay:
+    """Sensitivity per lesion over false positives an image; no further than a few."""
+    curve = one.lesions
+    if curve is None or not (curve.positives and curve.images):
+        return Overlay(x=np.empty(0), y=np.empty(0))
+    rates = curve.sweep.false_positives / curve.images
+    near = int(np.searchsorted(rates, MOST_FP, side="right"))
+    kept = _some(curve.sweep.true_positives[:near])
+    # From where nothing is shown.
+    return Overlay(
+        x=np.concatenate([[0.0], rates[kept]]),
+        y=np.concatenate([[0.0], curve.sweep.recall[kept]]),
+    )
+
+
+def roc_overlay(one: MatchedModel) -> Overlay:
+    """Sensitivity per image over the share of pictures without a truth that show something."""
+    curve = one.images
+    if not (curve.positives and curve.negatives):
+        return Overlay(x=np.empty(0), y=np.empty(0))
+    kept = _some(curve.sweep.true_positives + curve.false_alarms)
+    x = np.concatenate([[0.0], curve.false_alarms[kept] / curve.negatives])
+    return Overlay(x=x, y=np.concatenate([[0.0], curve.sweep.recall[kept]]))
+
+
+def _some(counts: Int64s) -> Int64s:
+    """At most `MOST_POINTS` places, where rising counts change by equal steps; both ends."""
+    if len(counts) <= MOST_POINTS:
+        return np.arange(len(counts), dtype=np.int64)
+    steps = np.linspace(counts[0], counts[-1], MOST_POINTS // 2)
+    at = np.searchsorted(counts, steps, side="left")
+    even = np.round(np.linspace(0, len(counts) - 1, MOST_POINTS // 2)).astype(np.int64)
+    kept: Int64s = np.unique(np.concatenate([np.minimum(at, len(counts) - 1), even]))
+    return kept

@@ -1,18 +1,83 @@
-"""One model's raw answers to one split, beside the truth: what every figure is computed from."""
+"""Class-wise suppression in many pictures at once.
+
+In one picture the kept boxes must be found one after the other, but pictures and classes do not
+disturb each other: so the best box of every group is kept in one step, what it overlaps falls in
+all groups together, and the best of what is left is next.
+
+One model's raw answers to one split, beside the truth: what every figure is computed from.
+
+One picture of an evaluation as a reader sees it: its truth, what is shown of it, and why.
+"""
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from fracture_core.evaluations.attributes import Attribute
-from fracture_core.evaluations.merging import merge
-from fracture_core.evaluations.scoping import ScopeCounts
+from fracture_core import boxes
+from fracture_core.boxes import area
+from fracture_core.evaluations.attributes import Attribute, ScopeCounts
+from fracture_core.matching import MatchConfig, match
 from fracture_core.metrics.columns import Bools, Columns, Float64s
+from fracture_core.metrics.pairs import group_keys
 from fracture_core.models.cards import Task
-from fracture_core.types import Float32s, Int64s
+from fracture_core.types import Detections, Float32s, Int64s
+
+# So many rows that what is worked on stays in the processor's cache.
+ROWS_AT_ONCE = 1 << 15
+
+
+def merge(raw: Columns, nms_iou: float) -> Columns:
+    """What `Detections.nms` keeps of each picture."""
+    if nms_iou >= 1 or not len(raw):
+        return raw
+    group, _ = group_keys(raw, raw, class_aware=True)
+    order = np.argsort(group, kind="stable")
+    kept = np.zeros(len(raw), dtype=np.bool_)
+    for rows in np.split(order, _cuts(group[order])):
+        kept[rows] = _survivors(raw.xyxy[rows].astype(np.float64), group[rows], nms_iou)
+    return raw.rows(kept)
+
+
+def _cuts(group: Int64s) -> Int64s:
+    """Where to cut between groups, about every `ROWS_AT_ONCE` rows."""
+    firsts = np.flatnonzero(np.diff(group, prepend=group[0] - 1))
+    at = np.searchsorted(firsts, np.arange(ROWS_AT_ONCE, len(group), ROWS_AT_ONCE))
+    cuts: Int64s = np.unique(firsts[at[at < len(firsts)]])
+    return cuts
+
+
+def _survivors(xyxy: Float64s, group: Int64s, nms_iou: float) -> Bools:
+    """(N,) of rows group by group, the best first in each."""
+    kept = np.zeros(len(group), dtype=np.bool_)
+    corners, areas, left = np.ascontiguousarray(xyxy.T), area(xyxy), np.arange(len(group))
+    while len(left):
+        groups = group[left]
+        is_best = np.diff(groups, prepend=groups[0] - 1) != 0
+        kept[left[is_best]] = True
+        best = np.repeat(left[is_best], np.diff(np.append(np.flatnonzero(is_best), len(left))))
+        rest, best = left[~is_best], best[~is_best]
+        left = rest[~_overlap(corners, areas, best, rest, nms_iou)]
+    return kept
+
+
+def _overlap(
+    corners: Float64s, areas: Float64s, first: Int64s, second: Int64s, nms_iou: float
+) -> Bools:
+    """(P,) whether the IoU of two rows is above; the arithmetic of `boxes.iou`, to the last bit."""
+    x1, y1, x2, y2 = corners
+    wide = np.minimum(x2[first], x2[second]) - np.maximum(x1[first], x1[second])
+    high = np.minimum(y2[first], y2[second]) - np.maximum(y1[first], y1[second])
+    # Most boxes do not touch at all.
+    near = np.flatnonzero((wide > 0) & (high > 0))
+    inter = wide[near] * high[near]
+    union = areas[first[near]] + areas[second[near]] - inter
+    above = np.zeros(len(first), dtype=np.bool_)
+    above[near] = inter / union > nms_iou
+    return above
+
 
 UNKNOWN_CLASS = -1
 MOST_MERGED = 4
@@ -171,3 +236,96 @@ class Evaluation:
             truth_kinds=None if kinds is None else kinds[kept[self.truths.image]],
             _merged={},
         )
+
+
+BoxKind = Literal[
+    "truth", "missed", "true positive", "false positive", "duplicate", "finding", "candidate"
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedBox:
+    """`xyxy` in pixels of the picture · `row` in the truths, or in what was found, of its
+    evaluation · `iou` of a finding with its truth, else the best with any it may match, nan for
+    truths · "candidate" is the best one below the confidence, "finding" one that nothing is known
+    about.
+    """
+
+    kind: BoxKind
+    xyxy: tuple[float, float, float, float]
+    label: int
+    score: float
+    iou: float
+    row: int
+
+    @property
+    def is_truth(self) -> bool:
+        return self.kind in ("truth", "missed")
+
+
+def judge_picture(
+    evaluation: Evaluation, sample_id: str, config: MatchConfig, confidence: float
+) -> tuple[JudgedBox, ...]:
+    """Truths first, then the shown findings, the best first; ValueError for an unknown picture.
+
+    For each missed truth that has one, the best candidate below the confidence comes last.
+    """
+    place = evaluation.sample_ids.index(sample_id)
+    found, found_start = _of_picture(evaluation.found(config.nms_iou), place)
+    truth, truth_start = _of_picture(evaluation.truths, place)
+    shown = found.above(confidence)
+    judged = match(shown, truth, config.match_iou, class_aware=config.class_aware)
+    missed = set(judged.missed.tolist())
+    known = bool(evaluation.known[place])
+    made = [
+        _box(truth, i, "missed" if i in missed else "truth", np.nan, truth_start)
+        for i in range(len(truth))
+    ]
+    made += [
+        _box(shown, i, kind if known else "finding", float(judged.iou[i]), found_start)
+        for i, kind in enumerate(judged.kinds)
+    ]
+    for i in _best_below(found, truth, sorted(missed), config, confidence):
+        overlap = float(boxes.iou(found.xyxy[[i]], truth.xyxy).max())
+        made.append(_box(found, i, "candidate", overlap, found_start))
+    return tuple(made)
+
+
+def _of_picture(columns: Columns, place: int) -> tuple[Detections, int]:
+    """The rows of one picture, and the first of them."""
+    start, stop = np.searchsorted(columns.image, [place, place + 1])
+    rows = slice(int(start), int(stop))
+    found = Detections.of(columns.xyxy[rows], columns.scores[rows], columns.labels[rows])
+    return found, int(start)
+
+
+def _box(found: Detections, i: int, kind: str, iou: float, start: int) -> JudgedBox:
+    x1, y1, x2, y2 = (float(edge) for edge in found.xyxy[i])
+    return JudgedBox(
+        kind=kind,  # type: ignore[arg-type]
+        xyxy=(x1, y1, x2, y2),
+        label=int(found.labels[i]),
+        score=float(found.scores[i]),
+        iou=iou,
+        row=start + i,
+    )
+
+
+def _best_below(
+    found: Detections,
+    truth: Detections,
+    missed: list[int],
+    config: MatchConfig,
+    confidence: float,
+) -> list[int]:
+    """Of each missed truth the best scored candidate that satisfies the rule but is not shown."""
+    hidden = np.flatnonzero(found.scores.astype(np.float64) < confidence)
+    if not (len(hidden) and missed):
+        return []
+    overlap = boxes.iou(found.xyxy[hidden], truth.xyxy[missed])
+    enough = (overlap >= config.match_iou) & (overlap > 0)
+    if config.class_aware:
+        enough &= found.labels[hidden][:, None] == truth.labels[missed][None, :]
+    # Scores fall, so the first that is near enough is the best.
+    firsts = {int(hidden[np.argmax(near)]) for near in enough.T if near.any()}
+    return sorted(firsts)

@@ -1,4 +1,10 @@
-"""The folders of evaluations: made, listed, read and removed.
+"""What a training wrote into evaluation.json before it ended with stored evaluations.
+
+Metrics alone: the predictions were not kept, so that nothing of it can be shown on Metrics.
+
+How far an evaluation is: lines in metrics.jsonl, and whatever a caller shows.
+
+The folders of evaluations: made, listed, read and removed.
 
 config.json         what is asked
 started.json        who answers and to what, written with truths.npz before the first answer
@@ -10,22 +16,100 @@ report.json, report.csv, figures/
 They lie under the home folder, or in the run folder of the training that ended with them.
 """
 
+import json
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fracture_core.errors import ConfigError, WorkbenchError, first_fault
-from fracture_core.evaluations.config import EvaluateConfig, read_config, write_config
 from fracture_core.evaluations.evaluation import About, Evaluation
+from fracture_core.evaluations.matched_models import EvaluateConfig, read_config, write_config
 from fracture_core.evaluations.storing import pick_truths, read_answers, read_truths
-from fracture_core.files import remove_folder
+from fracture_core.files import append_line, remove_folder
 from fracture_core.runs import EVALUATION, RunFolder, beginning
 from fracture_core.settings import settings
+
+
+class EarlierEvaluation(BaseModel):
+    """`figures` by their names, on the images of the split `evaluated_on` · `operating_points`
+    were chosen on the split `chosen_on`; points.json holds them too.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    chosen_on: str
+    evaluated_on: str
+    pictures: int = Field(ge=0)
+    figures: dict[str, float]
+    operating_points: tuple[dict[str, object], ...]
+
+
+def read_earlier(run: RunFolder) -> EarlierEvaluation | None:
+    """Of a training's folder, None = there is none; raises ConfigError for other text."""
+    try:
+        return EarlierEvaluation.model_validate_json(run.evaluation.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        expected = "what a training came to"
+        raise ConfigError(run.evaluation, expected=expected, found=first_fault(error)) from error
+
+
+def sentence_of_earlier(found: EarlierEvaluation) -> str:
+    """What it came to, and how more can be had."""
+    metrics = ", ".join(f"{name} {value:.3f}" for name, value in found.figures.items())
+    return (
+        f"On {found.pictures:,} images of {found.evaluated_on}: {metrics}. Its predictions were "
+        "not kept; a new evaluation shows more."
+    )
+
+
+_SECONDS = 1.0
+
+
+class ProgressLines:
+    """Writes {"kind": "progress", "done", "of", "time"}, at most once a second and at the end."""
+
+    def __init__(
+        self, run: RunFolder, tell: Callable[[int, int], object], done: int, of: int
+    ) -> None:
+        self._run = run
+        self._tell = tell
+        self._done, self._of = done, of
+        self._written = 0.0
+
+    def __enter__(self) -> Self:
+        """What was written before says nothing of the pace from here on."""
+        if self._done:
+            self._write({"kind": "note", "text": f"resumed after {self._done} images"})
+        self.say(self._done)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._line()
+
+    def say(self, done: int) -> None:
+        """So many pictures are behind."""
+        self._done = done
+        self._tell(done, self._of)
+        if time.monotonic() - self._written >= _SECONDS:
+            self._line()
+
+    def _line(self) -> None:
+        self._written = time.monotonic()
+        self._write({"kind": "progress", "done": self._done, "of": self._of})
+
+    def _write(self, line: dict[str, object]) -> None:
+        text = json.dumps({**line, "time": round(time.time(), 3)})
+        append_line(self._run.metrics, text)
+
 
 VERSION = 1
 STARTED, TRUTHS, ANSWERS, PARTS = "started.json", "truths.npz", "answers.npz", "parts"

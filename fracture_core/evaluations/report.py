@@ -1,11 +1,26 @@
-"""Every figure of an evaluation, each with its unit, its number, its interval and its rule."""
+"""Every figure of an evaluation, each with its unit, its number, its interval and its rule.
 
-from dataclasses import dataclass
+What `metrics.weighted` does not hold: figures of weighted pictures that a report alone needs.
+
+Metrics, and what the parts of a report write them into, with intervals drawn at once.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from math import isnan, nan
 
-from fracture_core.evaluations.evaluation import About
-from fracture_core.evaluations.scoping import banner_of
-from fracture_core.types import Unit
+import numpy as np
+import numpy.typing as npt
+
+from fracture_core.evaluations.attributes import banner_of
+from fracture_core.evaluations.evaluation import About, Evaluation
+from fracture_core.matching import MatchConfig
+from fracture_core.metrics.bootstrap import bootstrap_all
+from fracture_core.metrics.columns import Bools, Columns, Float64s
+from fracture_core.metrics.intervals import Proportion
+from fracture_core.metrics.pairs import box_pairs
+from fracture_core.metrics.weighted import ImageCounts
+from fracture_core.types import Int64s, Unit
 
 Key = tuple[str, str, Unit, str]
 RANKING = "Ranking"
@@ -164,3 +179,223 @@ class Report:
             if (each.section, each.name, each.unit, each.of) == (section, name, unit, of):
                 return each
         raise KeyError((section, name, unit, of))
+
+
+Statistic = Callable[[Float64s], npt.ArrayLike]
+"""(I,) weights of the pictures → one figure or several."""
+
+
+def pr_auc(scores: npt.ArrayLike, positive: npt.ArrayLike) -> Callable[[Float64s], float]:
+    """Of (I,) scores and (I,) bool: with weights of 1 `rates.precision_recall`'s."""
+    values, marks = np.asarray(scores, dtype=np.float64), np.asarray(positive, dtype=np.float64)
+    order = np.argsort(-values, kind="stable")
+    # Equal scores are called together.
+    ends = np.flatnonzero(np.diff(values[order], append=-np.inf))
+
+    def figure(weights: Float64s) -> float:
+        calls = np.cumsum(weights[order])[ends]
+        hits = np.cumsum((weights * marks)[order])[ends]
+        if not len(hits) or not hits[-1]:
+            return nan
+        precision = np.divide(hits, calls, out=np.zeros_like(hits), where=calls > 0)
+        return float(np.diff(hits, prepend=0.0) @ precision / hits[-1])
+
+    return figure
+
+
+def calibration_error(
+    scores: Float64s, right: Bools, image: Int64s, image_count: int, bins: int = 10
+) -> Callable[[Float64s], float]:
+    """The ECE of (N,) scores, each of a picture: with weights of 1 `calibration.reliability`'s."""
+    place = np.minimum((np.searchsorted(np.arange(bins + 1) / bins, scores, "right") - 1), bins - 1)
+    cell = image * bins + place
+    # Hits less what the scores promise, and how many there are, by picture and bin.
+    gaps = np.bincount(cell, right - scores, image_count * bins).reshape(image_count, bins)
+    totals = np.bincount(cell, minlength=image_count * bins).reshape(image_count, bins).sum(axis=1)
+
+    def figure(weights: Float64s) -> float:
+        whole = float(weights @ totals)
+        return float(np.abs(weights @ gaps).sum()) / whole if whole else nan
+
+    return figure
+
+
+def class_figures(truth: Int64s, called: Int64s, count: int) -> Statistic:
+    """Of (I,) and (I,) classes, with weights of 1 `classification.report`'s: the balanced accuracy,
+    macro and weighted averages of precision, recall and F1, and the F1 of each class.
+    """
+
+    def figures(weights: Float64s) -> Float64s:
+        flat = np.bincount(truth * count + called, weights, count * count)
+        cells: Float64s = flat.astype(np.float64).reshape(count, count)
+        hits: Float64s = np.diag(cells).astype(np.float64)
+        support, calls = cells.sum(axis=1), cells.sum(axis=0)
+        shares = (
+            _shares(hits, calls),
+            _shares(hits, support),
+            _shares(2 * hits, support + calls),
+        )
+        macro = [_mean(share, np.ones(count)) for share in shares]
+        weighted = [_mean(share, support) for share in shares]
+        return np.array([macro[1], *macro, *weighted, *shares[2]])
+
+    return figures
+
+
+def of_studies(
+    statistic: Callable[[Float64s], float], groups: tuple[str, ...]
+) -> Callable[[Float64s], float]:
+    """A figure of studies, in the order of their names, from the weights of their (I,) pictures."""
+    _, first = np.unique(np.asarray(groups), return_index=True)
+    return lambda weights: statistic(weights[first])
+
+
+def any_hits(found: Columns, truths: Columns, confidence: float, match_iou: float) -> ImageCounts:
+    """Pictures that any shown box hits, as `any_hit.count` counts them."""
+    count = found.image_count
+    shown = found.scores.astype(np.float64) >= confidence
+    pairs = box_pairs(found, truths, match_iou, class_aware=False)
+    hitting = pairs.found[(pairs.iou > match_iou) & shown[pairs.found]]
+    hits, called, there = np.zeros(count), np.zeros(count), np.zeros(count)
+    hits[found.image[hitting]] = 1
+    called[found.image[shown]] = 1
+    there[truths.image] = 1
+    return ImageCounts(hits=hits, spurious=called - hits, truths=there, alarms=called * (1 - there))
+
+
+def _shares(part: Float64s, whole: Float64s) -> Float64s:
+    shares: Float64s = np.divide(part, whole, out=np.full(len(part), nan), where=whole > 0)
+    return shares
+
+
+def _mean(shares: Float64s, weights: Float64s) -> float:
+    used = ~np.isnan(shares)
+    whole = weights[used].sum()
+    return float(shares[used] @ weights[used] / whole) if whole else nan
+
+
+# Where no operating point can be chosen, as the pages begin.
+_OTHERWISE = 0.5
+Pair = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """The number at place `at` of a `statistic` that gives several, computed once for all."""
+
+    statistic: Statistic
+    at: int
+
+
+Measure = Proportion | Statistic | Part | float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Metric:
+    """A figure that is to be measured, with all that a report tells of it, see `Figure`.
+
+    `measure` is where number and interval come from: a `Proportion` is counted and has Wilson's
+    interval; a statistic, or a part of one, takes the weights of the pictures, 1 each for the
+    number, and its interval is that of patients drawn anew; a bare number has none. `n` is the
+    total of a proportion where it is not given.
+    """
+
+    section: str
+    name: str
+    of: str = ""
+    unit: Unit
+    n: int | None = None
+    rule: str
+    measure: Measure
+
+
+@dataclass(slots=True, kw_only=True)
+class Draft:
+    """What the parts of a report are written into; of judged pictures alone."""
+
+    evaluation: Evaluation
+    config: MatchConfig
+    found: Columns
+    intervals: bool
+    critical_pairs: tuple[Pair, ...] = ()
+    points: tuple[PointOfReport, ...] = ()
+    figures: list[Figure] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    _drawn: list[tuple[int, Part]] = field(default_factory=list)
+    # By identity: statistics hold arrays, which are no keys.
+    _whole: dict[int, tuple[Statistic, list[float]]] = field(default_factory=dict)
+
+    @property
+    def box_rule(self) -> str:
+        about = self.evaluation.about
+        classes = "one class" if about.one_class else "by class"
+        merged = f", merged above IoU {self.config.nms_iou:g}" if about.needs_nms else ""
+        return f"IoU ≥ {self.config.match_iou:g}, {classes}{merged}"
+
+    @property
+    def met_points(self) -> list[tuple[str, float]]:
+        """Rule and confidence of the operating points there are."""
+        return [(each.rule, each.confidence) for each in self.points if each.confidence is not None]
+
+    @property
+    def main_point(self) -> tuple[str, float]:
+        """The one at which findings are sorted into tables."""
+        points = self.met_points
+        return points[0] if points else ("none chosen", _OTHERWISE)
+
+    def add(self, metric: Metric) -> None:
+        """Measure it, and have its interval drawn with those of all others."""
+        measure, n = metric.measure, metric.n
+        low = high = nan
+        if isinstance(measure, Proportion):
+            n = measure.total if n is None else n
+            value = measure.share
+            if self.intervals:
+                low, high = measure.interval
+        elif isinstance(measure, float):
+            value = measure
+        else:
+            part = measure if isinstance(measure, Part) else Part(measure, 0)
+            value = self._of_all(part.statistic)[part.at]
+            self._drawn.append((len(self.figures), part))
+        if n is None:
+            raise ValueError(f"n: expected how many {metric.name} is of, got None")
+        self.figures.append(
+            Figure(
+                section=metric.section,
+                name=metric.name,
+                of=metric.of,
+                unit=metric.unit,
+                n=n,
+                value=value,
+                low=low,
+                high=high,
+                rule=metric.rule,
+            )
+        )
+
+    def _of_all(self, statistic: Statistic) -> list[float]:
+        """The numbers of all pictures as they are; kept, as a statistic may have several."""
+        if id(statistic) not in self._whole:
+            values = np.atleast_1d(statistic(np.ones(len(self.evaluation))))
+            self._whole[id(statistic)] = statistic, [float(value) for value in values]
+        return self._whole[id(statistic)][1]
+
+    def draw_intervals(self) -> None:
+        """All at once: each set of patients is drawn for all figures."""
+        if not (self.intervals and self._drawn):
+            return
+        first, width = {}, 0
+        for key, (_, values) in self._whole.items():
+            first[key], width = width, width + len(values)
+        statistics = [statistic for statistic, _ in self._whole.values()]
+
+        def all_of(weights: Float64s) -> Float64s:
+            return np.concatenate([np.atleast_1d(one(weights)) for one in statistics])
+
+        ends = bootstrap_all(self.evaluation.group_ids, all_of)
+        for place, part in self._drawn:
+            interval = ends[first[id(part.statistic)] + part.at]
+            figure = self.figures[place]
+            self.figures[place] = replace(figure, low=interval.low, high=interval.high)

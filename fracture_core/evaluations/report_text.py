@@ -1,9 +1,19 @@
-"""A report as text for a terminal, under 100 columns wide."""
+"""A report as text for a terminal, under 100 columns wide.
 
+A report as JSON and CSV; a figure that is undefined is null, or an empty cell.
+
+What was measured of a model, said in one sentence, and nothing beyond it.
+"""
+
+import json
 import textwrap
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import asdict, fields
+from math import isfinite
+from pathlib import Path
 from typing import get_args
 
+from fracture_core.csv_text import csv_text
 from fracture_core.evaluations.report import (
     FEWEST,
     Breakdown,
@@ -11,8 +21,12 @@ from fracture_core.evaluations.report import (
     Report,
     Subgroup,
     Table,
+    measured_text,
 )
 from fracture_core.evaluations.subgroups import headlines_of
+from fracture_core.files import write_text
+from fracture_core.metrics.intervals import Proportion
+from fracture_core.models.points import Counted, Measurements, evidence_for, sensitivity_at
 from fracture_core.types import Unit
 
 WIDTH = 98
@@ -188,3 +202,96 @@ def _blocks(widths: Sequence[int]) -> list[list[int]]:
 
 def _wrapped(note: str) -> str:
     return textwrap.fill(note, WIDTH, initial_indent="  ", subsequent_indent="  ")
+
+
+RESEARCH_USE = "Research use only. Not a medical device."
+COLUMNS = (
+    *(each.name for each in fields(Figure)),
+    *("attribute", "group", "images", "positives", "lesions", "few"),
+)
+"""Of a figure, and of the subgroup that it is of, empty for all pictures."""
+Row = tuple[object, ...]
+
+
+def write_json(report: Report, path: Path) -> None:
+    """Everything, by rename."""
+    found = {each.name: getattr(report, each.name) for each in fields(report)}
+    found["about"] = report.about.model_dump(mode="json")
+    for name in ("points", "figures", "tables", "breakdowns"):
+        found[name] = [asdict(each) for each in found[name]]
+    whole = {"research_use": RESEARCH_USE, "banner": report.banner, **found}
+    write_text(path, json.dumps(_plain(whole), indent=1, allow_nan=False) + "\n")
+
+
+def write_csv(report: Report, path: Path) -> None:
+    """One line a figure, by rename."""
+    write_text(path, csv_text(COLUMNS, report_rows(report)))
+
+
+def report_rows(report: Report) -> Iterator[Row]:
+    """A row of `COLUMNS` for each figure, of all pictures and then of every subgroup."""
+    for figure in report.figures:
+        yield (*_cells(figure), "", "", "", "", "", "")
+    for breakdown in report.breakdowns:
+        yield from group_rows(breakdown.attribute, breakdown.groups)
+
+
+def group_rows(attribute: str, groups: Iterable[Subgroup]) -> Iterator[Row]:
+    """The same of subgroups by one attribute."""
+    for group in groups:
+        counts = (group.images, group.positives, group.lesions)
+        for figure in group.figures:
+            few = "yes" if group.is_few(figure) else "no"
+            yield (*_cells(figure), attribute, group.name, *counts, few)
+
+
+def _cells(figure: Figure) -> Row:
+    return tuple(getattr(figure, each.name) for each in fields(Figure))
+
+
+def _plain(value: object) -> object:
+    """Without numbers that JSON cannot write."""
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
+
+
+def sentence_of_negative(measured: Measurements, confidence: float) -> str:
+    """What it is worth that nothing is found above a confidence; on test, where it was applied."""
+    share, where = _sensitivity(measured, confidence)
+    at_point = any(point.confidence == confidence for point in measured.points)
+    beginning = f"No finding above this {'operating point' if at_point else 'confidence'}"
+    if not share.total:
+        return f"{beginning}; its sensitivity is undefined: nothing to find in {where}."
+    words = f"{measured_text(share.share, *share.interval)} per {measured.unit}"
+    return f"{beginning}; measured sensitivity {words} on {where}."
+
+
+def sentence_of_score(measured: Measurements, score: float) -> str:
+    """How often findings, or pictures of a classifier, scored like this one were right."""
+    found = evidence_for(measured, score)
+    if found is None:
+        return f"What a score of {score:.2f} is worth was not measured."
+    one, many, right = ("box", "Boxes", "were right")
+    if measured.unit == "image":
+        one, many, right = ("image", "Images", "had a finding")
+    scored, where = f"scored {found.low:.1f}–{found.high:.1f} by this model", _split(measured)
+    if not found.total:
+        return f"No {one} was {scored} on {where}: what that is worth is not known."
+    share = Counted(count=found.right, total=found.total).proportion().share
+    often = f"{100 * share:.0f} % of the time"
+    return f"{many} {scored} {right} {often} on {where} (n = {found.total:,})."
+
+
+def _sensitivity(measured: Measurements, confidence: float) -> tuple[Proportion, str]:
+    for point in measured.points:
+        if point.confidence == confidence and point.applied is not None:
+            return point.applied.sensitivity.proportion(), point.applied_to
+    where = f"{measured.data}, split {measured.split}"
+    return sensitivity_at(measured, confidence), where
+
+
+def _split(measured: Measurements) -> str:
+    return "validation" if measured.split == "val" else f"split {measured.split}"

@@ -16,7 +16,7 @@ from fracture_core import class_names
 from fracture_core.class_names import NO_CLASS, relabel
 from fracture_core.datasets import Dataset, open_dataset
 from fracture_core.errors import BadInput, ConfigError
-from fracture_core.evaluations.config import EvaluateConfig, read_config
+from fracture_core.evaluations.attributes import count_scope
 from fracture_core.evaluations.evaluation import About, Evaluation
 from fracture_core.evaluations.folders import (
     ANSWERS,
@@ -24,12 +24,12 @@ from fracture_core.evaluations.folders import (
     STARTED,
     TRUTHS,
     Completed,
+    ProgressLines,
     Unreadable,
     load_evaluation,
 )
 from fracture_core.evaluations.labelling import Labelling, label
-from fracture_core.evaluations.progress import ProgressLines
-from fracture_core.evaluations.scoping import count_scope
+from fracture_core.evaluations.matched_models import EvaluateConfig, read_config
 from fracture_core.evaluations.storing import (
     Answers,
     TruthBuilder,

@@ -19,13 +19,13 @@ from fracture_core.errors import ConfigError
 from fracture_core.evaluations import attributes
 from fracture_core.evaluations.array_files import (
     Array,
+    are_sound,
     read_arrays,
     texts_of,
     texts_to_arrays,
     write_arrays,
 )
 from fracture_core.evaluations.attributes import Attribute, columns_of
-from fracture_core.evaluations.mask_codes import are_sound
 from fracture_core.masks import Rle
 from fracture_core.metrics.columns import Bools, Columns, Float64s
 from fracture_core.types import Detections, Float32s, Int64s, Prediction

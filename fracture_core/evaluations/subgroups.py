@@ -20,14 +20,15 @@ from fracture_core.evaluations.report import (
     FEWEST,
     RANKING,
     Breakdown,
+    Draft,
     Figure,
     Key,
+    Metric,
     PointOfReport,
     Report,
     Subgroup,
 )
-from fracture_core.evaluations.report_draft import Draft, Metric
-from fracture_core.evaluations.reporting_boxes import (
+from fracture_core.evaluations.report_boxes import (
     BOXES,
     POINTS,
     add_froc,
@@ -35,11 +36,7 @@ from fracture_core.evaluations.reporting_boxes import (
     report_froc,
     report_point,
 )
-from fracture_core.evaluations.reporting_pictures import (
-    report_areas,
-    report_calls,
-    report_classes,
-)
+from fracture_core.evaluations.report_images import report_areas, report_calls, report_classes
 from fracture_core.matching import MatchConfig
 from fracture_core.metrics import greedy
 from fracture_core.metrics.columns import Bools, Columns

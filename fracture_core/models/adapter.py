@@ -1,4 +1,6 @@
-"""What every adapter around a network shares: batches, predictions, saving, random weights.
+"""Models of our own on disk: safetensors beside a card.
+
+What every adapter around a network shares: batches, predictions, saving, random weights.
 
 A family says three things in three steps: how an image becomes its input (`_prepare`), what the
 network makes of a batch of them (`_forward`), and what that is on the image (`_to_answers`; for
@@ -13,11 +15,51 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import torch
+from torch import nn
 
 from fracture_core.boxes import Int64s
-from fracture_core.models.cards import ModelCard
-from fracture_core.models.saving import save_model
+from fracture_core.files import hash_file, make_folder, replacing
+from fracture_core.models.cards import ModelCard, write_card
+from fracture_core.models.state_dicts import read_state, save_state, save_tensors
 from fracture_core.types import Detections, Float32s, Heatmap, Prediction, Sample
+
+WEIGHTS_FILE = "weights.safetensors"
+
+
+def save_model(
+    card: ModelCard, network: nn.Module, folder: Path, *, half: bool = False
+) -> ModelCard:
+    """Write weights, then the card, each by rename; returns the card as written.
+
+    `half` writes float16, half the size; it is read back as float32. Raises WeightsError for
+    weights beyond the range of float16 (±65,504).
+    """
+    make_folder(folder)
+    with replacing(folder / WEIGHTS_FILE) as part:
+        save_state(network, part, half=half)
+    return _complete(card, folder)
+
+
+def copy_halved(card: ModelCard, weights: Path, folder: Path) -> ModelCard:
+    """Write the tensors of a weights file as float16, then the card; returns it as written.
+
+    As `save_model` with `half`, without building the network.
+    """
+    make_folder(folder)
+    with replacing(folder / WEIGHTS_FILE) as part:
+        save_tensors(read_state(weights), part, half=True)
+    return _complete(card, folder)
+
+
+def _complete(card: ModelCard, folder: Path) -> ModelCard:
+    facts = {
+        "weights_file": WEIGHTS_FILE,
+        "weights_sha256": hash_file(folder / WEIGHTS_FILE),
+    }
+    written = card.model_copy(update=facts)
+    write_card(written, folder)
+    return written
+
 
 RANDOM_NOTE = "Random weights: this network has learned nothing and finds nothing."
 RANDOM_FACTS = {"weights_file": "", "weights_sha256": "", "note": RANDOM_NOTE}

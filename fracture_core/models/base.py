@@ -1,11 +1,29 @@
-"""What every model family offers."""
+"""Random weights that are the same each time.
 
-from collections.abc import Sequence
+What every model family offers.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+import torch
+
 from fracture_core.models.cards import ModelCard
 from fracture_core.types import Heatmap, Prediction, Sample
+
+# Layers draw from the one generator of the process: one network is built at a time.
+_LOCK = threading.Lock()
+
+
+@contextmanager
+def drawn_from(seed: int) -> Iterator[None]:
+    """What is built inside draws its weights from `seed`; the generator is left as it was."""
+    with _LOCK, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
 
 
 class Model(Protocol):

@@ -1,4 +1,6 @@
-"""The consensus family: several models of the library read an image, and their boxes are fused.
+"""Flips at test time: a model reads the mirrored image, and what it says is mirrored back.
+
+The consensus family: several models of the library read an image, and their boxes are fused.
 
 Each member's candidates go through its own suppression where it needs one, its scores are turned
 into positive predictive values where the card says so, and what is left of all of them is fused
@@ -28,10 +30,31 @@ from fracture_core.models.consensus_cards import (
     shared_classes,
 )
 from fracture_core.models.consensus_making import described, read_consensus
-from fracture_core.models.flips import mirror_boxes, mirror_heatmap, mirrored
 from fracture_core.models.library import list_cards, open_model
 from fracture_core.models.score_curves import on_curve
-from fracture_core.types import Detections, Heatmap, Prediction, Sample
+from fracture_core.types import Detections, Heatmap, Pixels, Prediction, Sample
+
+
+def mirrored(sample: Sample) -> Sample:
+    """The sample with left and right exchanged, without its ground truth."""
+
+    def read() -> Pixels:
+        turned: Pixels = sample.pixels[:, ::-1].copy()
+        return turned
+
+    return replace(sample, read=read, truth=None)
+
+
+def mirror_boxes(xyxy: Float64s, width: int) -> Float64s:
+    """(N, 4) boxes of the mirrored image of this width on the image itself, and back."""
+    left, top, right, bottom = xyxy.T
+    return np.stack([width - right, top, width - left, bottom], axis=1)
+
+
+def mirror_heatmap(heatmap: Heatmap) -> Heatmap:
+    """The map of the mirrored image on the image itself."""
+    return replace(heatmap, values=heatmap.values[:, ::-1])
+
 
 MOST_A_MEMBER = 100
 """How many boxes of a member take part at most, its best; COCO counts no more either."""

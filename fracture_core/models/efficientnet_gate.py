@@ -13,7 +13,7 @@ from fracture_core.errors import WeightsError
 from fracture_core.models import gradcam
 from fracture_core.models.adapter import RANDOM_NOTE
 from fracture_core.models.architectures import named_classes, shape_of, unknown_state
-from fracture_core.models.base import Family
+from fracture_core.models.base import Family, drawn_from
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.classifier import (
     Classifier,
@@ -21,7 +21,6 @@ from fracture_core.models.classifier import (
     classifier_card,
 )
 from fracture_core.models.packaged import known_weights, load_packaged
-from fracture_core.models.seeds import drawn_from
 from fracture_core.models.state_dicts import State, fit, read_state, unwrap
 from fracture_core.nets.efficientnet_gate import GATED, EfficientNetGate
 from fracture_core.nets.limits import check_name

@@ -1,4 +1,6 @@
-"""The Faster R-CNN family (Ren et al. 2015) of torchvision, raw.
+"""The two stages of torchvision's Faster R-CNN, run one at a time and without its filter.
+
+The Faster R-CNN family (Ren et al. 2015) of torchvision, raw.
 
 A candidate is what the second stage makes of a proposal of the first: one box and one score for
 every class, none suppressed. The proposal network keeps its own non-maximum suppression and its
@@ -6,15 +8,125 @@ limit of 1,000 proposals (150 in the 320 variant, 300 in the light one): they ar
 network.
 """
 
+from collections import OrderedDict
 from collections.abc import Sequence
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
+from torchvision.models.detection.image_list import ImageList
+from torchvision.ops import clip_boxes_to_image
 
-from fracture_core.models import faster_rcnn_networks, faster_rcnn_stages
+from fracture_core.models import faster_rcnn_networks, gradcam
 from fracture_core.models.base import Family
-from fracture_core.models.faster_rcnn_stages import Candidates, Features
-from fracture_core.models.torchvision_detector import Networks, Scaled, TorchvisionDetector
+from fracture_core.models.torchvision_detector import (
+    Networks,
+    Scaled,
+    TorchvisionDetector,
+    scaled_pixels,
+)
+from fracture_core.types import SCORE_FLOOR
+
+# torchvision drops thinner boxes, in pixels of the input.
+_LEAST_SIDE_PX = 1e-2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Features:
+    """What the first stage makes of B pictures scaled to `size` and padded to `padded`.
+
+    `levels` are the pyramid's maps (B, C, h, w) by name · `proposals` B × (P, 4), pixels of the
+    input.
+    """
+
+    levels: "OrderedDict[str, Tensor]"
+    proposals: list[Tensor]
+    size: tuple[int, int]
+    padded: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidates:
+    """One picture's candidates from the floor up: `xyxy` (N, 4) in pixels of the input, `scores`
+    (N,), `labels` (N,) from 0, and the `proposals` (N, 4) they come from.
+    """
+
+    xyxy: Tensor
+    scores: Tensor
+    labels: Tensor
+    proposals: Tensor
+
+    def __getitem__(self, rows: Tensor) -> "Candidates":
+        return Candidates(
+            xyxy=self.xyxy[rows],
+            scores=self.scores[rows],
+            labels=self.labels[rows],
+            proposals=self.proposals[rows],
+        )
+
+
+def extract(network: Any, batch: Sequence[Scaled]) -> Features:
+    """The first stage, on pictures that are all scaled to one size."""
+    pixels, size = scaled_pixels(network, batch), batch[0].size
+    levels = network.backbone(pixels)
+    proposals, _ = network.rpn(ImageList(pixels, [size] * len(batch)), levels)
+    height, width = pixels.shape[-2:]
+    return Features(levels=levels, proposals=proposals, size=size, padded=(height, width))
+
+
+def classify(network: Any, features: Features) -> list[Candidates]:
+    """The second stage, on all proposals: one box and score for each class, none suppressed."""
+    heads = network.roi_heads
+    sizes = [features.size] * len(features.proposals)
+    pooled = heads.box_roi_pool(features.levels, features.proposals, sizes)
+    logits, deltas = heads.box_predictor(heads.box_head(pooled))
+    # The library's decoder gives another shape where there is no proposal at all.
+    xyxy = heads.box_coder.decode(deltas, features.proposals).reshape(*logits.shape, 4)
+    counts = [len(proposals) for proposals in features.proposals]
+    parts = zip(xyxy.split(counts), logits.softmax(-1).split(counts), strict=True)
+    return [
+        _candidates(clip_boxes_to_image(boxes, features.size), scores, proposals)
+        for (boxes, scores), proposals in zip(parts, features.proposals, strict=True)
+    ]
+
+
+def explain(network: Any, features: Features, candidates: Candidates) -> Tensor:
+    """(h, w) HiResCAM of candidates of one picture, over its input without the padding.
+
+    The score is each candidate's class before softmax, weighted by its share of all scores; the
+    layers are the levels of the pyramid that the second stage reads. Grad-CAM proper misleads
+    here: it spreads the weights found in one proposal over the whole picture. On 131 findings of
+    a small ResNet-18-FPN trained on discs and rings its maximum lay in the finding in 31 %, that
+    of HiResCAM in 91 %; Grad-CAM at the backbone's stages reached at most 56 %.
+    """
+    heads = network.roi_heads
+    names = [name for name in features.levels if name in heads.box_roi_pool.featmap_names]
+    weights = candidates.scores / candidates.scores.sum()
+
+    def score(*maps: Tensor) -> Tensor:
+        levels = OrderedDict(zip(names, maps, strict=True))
+        pooled = heads.box_roi_pool(levels, [candidates.proposals], [features.size])
+        logits, _ = heads.box_predictor(heads.box_head(pooled))
+        chosen: Tensor = logits.gather(1, candidates.labels[:, None] + 1)[:, 0]
+        return (chosen * weights).sum()
+
+    cells = gradcam.hires_cam(score, [features.levels[name] for name in names])
+    height, width = features.size
+    return gradcam.over_input(cells, *features.padded)[:height, :width]
+
+
+def _candidates(xyxy: Tensor, scores: Tensor, proposals: Tensor) -> Candidates:
+    """From (P, K+1, 4) boxes and (P, K+1) scores, the background first, of P proposals."""
+    xyxy, scores = xyxy[:, 1:], scores[:, 1:]
+    wide = ((xyxy[..., 2:] - xyxy[..., :2]) >= _LEAST_SIDE_PX).all(dim=-1)
+    rows, labels = torch.where(wide & (scores >= SCORE_FLOOR))
+    return Candidates(
+        xyxy=xyxy[rows, labels],
+        scores=scores[rows, labels],
+        labels=labels,
+        proposals=proposals[rows],
+    )
 
 
 class FasterRcnnModel(TorchvisionDetector[Features, Candidates]):
@@ -26,13 +138,13 @@ class FasterRcnnModel(TorchvisionDetector[Features, Candidates]):
     _networks: ClassVar[Networks] = faster_rcnn_networks
 
     def _extract(self, batch: Sequence[Scaled]) -> Features:
-        return faster_rcnn_stages.extract(self._network, batch)
+        return extract(self._network, batch)
 
     def _candidates(self, features: Features) -> list[Candidates]:
-        return faster_rcnn_stages.classify(self._network, features)
+        return classify(self._network, features)
 
     def _evidence(self, features: Features, picked: Candidates) -> Tensor:
-        return faster_rcnn_stages.explain(self._network, features, picked)
+        return explain(self._network, features, picked)
 
 
 ADAPTER: Family = FasterRcnnModel

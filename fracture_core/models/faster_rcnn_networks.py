@@ -1,24 +1,37 @@
-"""torchvision's Faster R-CNN networks: built from a card, recognised from their tensors."""
+"""A light Faster R-CNN of torchvision's parts on a `light_pyramid`.
 
-from collections.abc import Collection
+torchvision's Faster R-CNN networks: built from a card, recognised from their tensors.
+"""
+
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import torch
-from pydantic import model_validator
+from pydantic import Field, model_validator
+from torch import Tensor
 from torchvision.models import get_model
+from torchvision.models.detection import FasterRCNN
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.ops import MultiScaleRoIAlign
 
 from fracture_core.errors import ConfigError
-from fracture_core.models import faster_rcnn_light
 from fracture_core.models.architectures import (
     named_classes,
     shape_of,
     unknown_state,
 )
+from fracture_core.models.base import drawn_from
 from fracture_core.models.cards import ModelCard
-from fracture_core.models.faster_rcnn_light import LightShape
-from fracture_core.models.seeds import drawn_from
+from fracture_core.models.light_pyramid import (
+    ASPECT_RATIOS,
+    Pyramid,
+    PyramidShape,
+    anchor_note,
+    mobile_in,
+    pyramid_in,
+)
 from fracture_core.models.state_dicts import State, fit, read_state, unwrap
 from fracture_core.models.torchvision_detector import (
     COCO_RESNET50_EPS,
@@ -32,6 +45,58 @@ from fracture_core.nets.limits import check_name
 from fracture_core.nets.mobile import MOBILES
 from fracture_core.nets.pretrained import imagenet_state
 
+NAME = "fasterrcnn_light"
+_POOLED_CELLS = 7
+_MOST_PROPOSALS = 300
+# In training alone: torchvision's 2,000 and 512 would be most of the work of a network like this.
+_MOST_ANCHORS_JUDGED = 1_000
+_PROPOSALS_LEARNT_FROM = 128
+_TORCHVISION_PYRAMID_WIDTH = 256
+
+
+class LightShape(PyramidShape):
+    """`head_width` is the channels of the second stage's two layers."""
+
+    head_width: int = Field(default=256, ge=1, le=2048)
+
+
+def build_light(shape: LightShape, *, class_count: int, min_size: int, max_size: int) -> Any:
+    """The network with random weights; `class_count` does not count the background."""
+    sizes = tuple((size,) for size in shape.anchor_sizes_px)
+    names = [str(level) for level in range(len(sizes))]
+    return FasterRCNN(
+        Pyramid(shape),
+        min_size=min_size,
+        max_size=max_size,
+        rpn_anchor_generator=AnchorGenerator(sizes, (ASPECT_RATIOS,) * len(sizes)),
+        rpn_pre_nms_top_n_train=_MOST_ANCHORS_JUDGED,
+        rpn_post_nms_top_n_train=_MOST_PROPOSALS,
+        rpn_post_nms_top_n_test=_MOST_PROPOSALS,
+        box_batch_size_per_image=_PROPOSALS_LEARNT_FROM,
+        box_roi_pool=MultiScaleRoIAlign(names, output_size=_POOLED_CELLS, sampling_ratio=2),
+        box_head=TwoMLPHead(shape.pyramid_width * _POOLED_CELLS**2, shape.head_width),
+        box_predictor=FastRCNNPredictor(shape.head_width, class_count + 1),
+    )
+
+
+def is_light(state: Mapping[str, Tensor]) -> bool:
+    """Whether a Faster R-CNN's state has a backbone or a pyramid that torchvision's have not."""
+    if mobile_in(state) is not None:
+        return True
+    basic = "backbone.body.layer1.0.conv3.weight" not in state
+    pyramid = state.get("backbone.fpn.inner_blocks.0.0.weight")
+    narrow = pyramid is not None and len(pyramid) != _TORCHVISION_PYRAMID_WIDTH
+    return "backbone.body.layer1.0.conv1.weight" in state and (basic or narrow)
+
+
+def shape_in(state: Mapping[str, Tensor], weights: Path) -> tuple[LightShape, str]:
+    """The shape that the tensors tell, and a note on what they do not; raises WeightsError."""
+    pyramid = pyramid_in(state, weights)
+    head_width = shape_of(state, "roi_heads.box_head.fc6.weight", 2, weights)[0]
+    shape = LightShape.told({**pyramid, "head_width": head_width}, weights)
+    return shape, anchor_note(shape.anchor_sizes_px)
+
+
 FAMILY = "faster_rcnn"
 # The shorter side a picture is scaled to, and what the longer may become, in pixels.
 INPUT_SIZES = {
@@ -39,7 +104,7 @@ INPUT_SIZES = {
     "fasterrcnn_resnet50_fpn_v2": (800, 1333),
     "fasterrcnn_mobilenet_v3_large_fpn": (800, 1333),
     "fasterrcnn_mobilenet_v3_large_320_fpn": (320, 640),
-    faster_rcnn_light.NAME: (320, 384),
+    NAME: (320, 384),
 }
 _PRIMING_SIZE_PX = 256
 _HEAD = "roi_heads.box_predictor.cls_score.weight"
@@ -54,8 +119,8 @@ class FasterRcnnArchitecture(TorchvisionArchitecture):
 
     @model_validator(mode="after")
     def _shape_belongs_to_the_light_network(self) -> Self:
-        if (self.light is not None) != (self.name == faster_rcnn_light.NAME):
-            raise ValueError(f"light: expected for {faster_rcnn_light.NAME} and no other network")
+        if (self.light is not None) != (self.name == NAME):
+            raise ValueError(f"light: expected for {NAME} and no other network")
         return self
 
 
@@ -68,10 +133,10 @@ def from_library(name: str, weights: str) -> tuple[FasterRcnnArchitecture, tuple
     """The architecture of a name of torchvision's, and its classes; ConfigError if unknown."""
     check_name("Faster R-CNN", name, INPUT_SIZES)
     if not weights:
-        light = LightShape() if name == faster_rcnn_light.NAME else None
+        light = LightShape() if name == NAME else None
         architecture = FasterRcnnArchitecture(name=name, max_size=INPUT_SIZES[name][1], light=light)
         return architecture, ("class 0",)
-    if name == faster_rcnn_light.NAME:
+    if name == NAME:
         raise ConfigError(f"weights of {name}", expected="none", found=repr(weights))
     classes = published_classes(name, weights)
     eps = COCO_RESNET50_EPS if name == "fasterrcnn_resnet50_fpn" else NORM_EPS
@@ -127,16 +192,16 @@ def _is_faster_rcnn(names: Collection[str]) -> bool:
 
 def _architecture_of(name: str, state: State, weights: Path) -> tuple[FasterRcnnArchitecture, str]:
     max_size = INPUT_SIZES[name][1]
-    if name == faster_rcnn_light.NAME:
-        light, note = faster_rcnn_light.shape_in(state, weights)
+    if name == NAME:
+        light, note = shape_in(state, weights)
         return FasterRcnnArchitecture(name=name, max_size=max_size, light=light), note
     eps, note = _norm_eps(name, state)
     return FasterRcnnArchitecture(name=name, max_size=max_size, norm_eps=eps), note
 
 
 def _name_of(state: State) -> str:
-    if faster_rcnn_light.is_light(state):
-        return faster_rcnn_light.NAME
+    if is_light(state):
+        return NAME
     if "roi_heads.box_head.fc6.weight" not in state:
         return "fasterrcnn_resnet50_fpn_v2"
     if "backbone.body.conv1.weight" in state:
@@ -158,7 +223,7 @@ def _norm_eps(name: str, state: State) -> tuple[float, str]:
 def _build(architecture: FasterRcnnArchitecture, class_count: int, min_size: int) -> Any:
     max_size = architecture.max_size
     if architecture.light is not None:
-        network = faster_rcnn_light.build_light(
+        network = build_light(
             architecture.light, class_count=class_count, min_size=min_size, max_size=max_size
         )
     else:

@@ -1,11 +1,20 @@
-"""The DETR family of transformers: what distinguishes one architecture from another."""
+"""The DETR family of transformers: what distinguishes one architecture from another.
+
+MobileNetV2 as a backbone of transformers, which has it as a classifier alone.
+
+Imported where a configuration names it; from then on the library builds it by its model type.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from torch import Tensor
+
 from fracture_core.errors import ConfigError
-from fracture_core.models.detr_inputs import DetrInput
+from fracture_core.models.query_detector import DetrInput
+from fracture_core.models.quiet_transformers import part
+from fracture_core.nets.mobile import MobileTrunk, layer_channels
 
 Config = dict[str, Any]
 
@@ -151,7 +160,7 @@ _USUAL: Mapping[str, Config] = {
 }
 
 MOBILE = "fracture_mobile"
-"""The model type of `fracture_core.models.hf_mobile`: MobileNetV2 as a backbone."""
+"""The model type of `fracture_core.models.hf_architectures`: MobileNetV2 as a backbone."""
 
 _SMALL_SIZE = 512
 _SMALL_HYBRID: Config = {
@@ -270,3 +279,47 @@ def named_config(name: str) -> tuple[Architecture, Config, int]:
     if size == "small":
         return architecture, dict(_SMALL[model_type]), _SMALL_SIZE
     return architecture, dict(_USUAL[model_type]), architecture.input_size
+
+
+_transformers = part("transformers")
+_backbones = part("transformers.backbone_utils")
+_outputs = part("transformers.modeling_outputs")
+_NETWORK = "mobilenet_v2"
+
+
+class MobileConfig(_backbones.BackboneConfigMixin, _transformers.PreTrainedConfig):  # type: ignore[misc,name-defined]
+    """Which of the stages "stem" and "stage1" … "stage4" are handed on."""
+
+    model_type = MOBILE
+
+    def __init__(self, out_features: list[str] | None = None, **others: Any) -> None:
+        self.stage_names = ["stem", *(f"stage{number}" for number in range(1, 5))]
+        indices = others.pop("out_indices", None)
+        self.set_output_features_output_indices(out_indices=indices, out_features=out_features)
+        super().__init__(**others)
+
+
+class MobileBackbone(_backbones.BackboneMixin, _transformers.PreTrainedModel):  # type: ignore[misc,name-defined]
+    """The trunk as the library wants a backbone; stages have strides of 4, 8, 16 and 32."""
+
+    config_class = MobileConfig
+    has_attentions = False
+
+    def __init__(self, config: MobileConfig) -> None:
+        super().__init__(config)
+        self.trunk = MobileTrunk(_NETWORK, with_head=False)
+        self.num_features = [16, *layer_channels(_NETWORK)]
+        self.post_init()
+
+    def forward(self, pixel_values: Tensor, **_others: Any) -> Any:
+        """(B, 3, H, W) → the chosen stages' maps."""
+        maps = []
+        for name, stage in zip(self.stage_names, self.trunk.parts(), strict=True):
+            pixel_values = stage(pixel_values)
+            if name in self.out_features:
+                maps.append(pixel_values)
+        return _outputs.BackboneOutput(feature_maps=tuple(maps))
+
+
+_transformers.AutoConfig.register(MOBILE, MobileConfig, exist_ok=True)
+_transformers.AutoBackbone.register(MobileConfig, MobileBackbone, exist_ok=True)

@@ -12,8 +12,8 @@ from torch import nn
 
 from fracture_core import importing
 from fracture_core.errors import WeightsError
-from fracture_core.models.detr_inputs import IMAGENET_MEAN, IMAGENET_STD
 from fracture_core.models.hf_architectures import ARCHITECTURES, MOBILE, Architecture, Config
+from fracture_core.models.query_detector import IMAGENET_MEAN, IMAGENET_STD
 from fracture_core.models.quiet_transformers import attribute
 
 CONFIG_FILE = "config.json"
@@ -144,7 +144,7 @@ def _checked_backbone(raw: Config, source: str | Path) -> Config:
         raise WeightsError(source, expected="backbone_config: an object", found=found)
     kind = str(backbone.get("model_type"))
     if kind == MOBILE:
-        importing.load("fracture_core.models.hf_mobile")
+        importing.load("fracture_core.models.hf_architectures")
         stages = backbone.get("out_features", backbone.get("_out_features"))
         return {"model_type": MOBILE, "out_features": stages}
     if kind in _BACKBONES:

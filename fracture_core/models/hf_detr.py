@@ -1,14 +1,24 @@
-"""The DETR family of transformers: DETR, Conditional, Deformable and DAB-DETR, RT-DETR and
+"""Tensor names of transformers, past and present, brought to one form.
+
+The library has renamed parts of its networks and renames them again when it saves, and its older
+DETRs carry timm's names for the backbone. Both sides of a comparison go through `canonical`.
+
+Published weights by their hub id: from a folder of ours, the hub's cache, or the network.
+
+The DETR family of transformers: DETR, Conditional, Deformable and DAB-DETR, RT-DETR and
 RT-DETRv2, D-FINE, YOLOS; raw, and explained.
 
 Attention weights exist only where attention is computed step by step ("eager"), which is slower;
 so the network predicts with the fused kernel, and a twin that shares its tensors explains.
 """
 
+import contextlib
 import copy
 import itertools
+import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,7 +29,7 @@ from fracture_core.errors import WeightsError
 from fracture_core.models.adapter import RANDOM_NOTE
 from fracture_core.models.architectures import named_classes
 from fracture_core.models.attention_maps import class_and_box_evidence
-from fracture_core.models.base import Family
+from fracture_core.models.base import Family, drawn_from
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.hf_architectures import (
     ARCHITECTURES,
@@ -29,18 +39,123 @@ from fracture_core.models.hf_architectures import (
 )
 from fracture_core.models.hf_configs import (
     CONFIG_FILE,
+    PROCESSOR_FILE,
     Described,
     build_network,
     checked_config,
     hollow_network,
     read_config,
 )
-from fracture_core.models.hf_hub import WEIGHTS_FILE, fetch, is_hub_id
-from fracture_core.models.hf_names import architecture_of, canonical
 from fracture_core.models.hf_shapes import infer_config
 from fracture_core.models.query_detector import Cells, LookedFor, QueryAnswers, QueryDetector
-from fracture_core.models.seeds import drawn_from
+from fracture_core.models.quiet_transformers import part
 from fracture_core.models.state_dicts import fit, read_state, unwrap
+from fracture_core.settings import settings
+
+_RULES = tuple(
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        (r"\bbackbone\.conv_encoder\.model\.", "backbone.model."),
+        (r"\.o_proj\.", ".out_proj."),
+        (r"layers\.(\d+)\.mlp\.fc(\d)\.", r"layers.\1.fc\2."),
+        (r"layers\.(\d+)\.mlp\.layers\.0\.", r"layers.\1.fc1."),
+        (r"layers\.(\d+)\.mlp\.layers\.1\.", r"layers.\1.fc2."),
+        (r"\bencoder\.aifi\.", "encoder.encoder."),
+        (r"\bencoder\.interpolation\.mid_", "encoder.mid_"),
+        (r"^(class|bbox)_embed\.(\d)", r"model.decoder.\1_embed.\2"),
+        # Conditional DETR's decoder.
+        (r"\.self_attn\.([qk])_(content|pos)_proj\.", r".sa_\1\2_proj."),
+        (r"\.encoder_attn\.([qk])_(content|pos|pos_sine)_proj\.", r".ca_\1\2_proj."),
+        (r"\.(sa|ca)_v_proj\.", r".\1.v_proj."),
+        (r"(decoder\.layers\.\d+)\.self_attn\.v_proj\.", r"\1.sa.v_proj."),
+        (r"(decoder\.layers\.\d+)\.encoder_attn\.v_proj\.", r"\1.ca.v_proj."),
+        # timm's ResNet.
+        (r"(backbone\.model)\.conv1\.", r"\1.embedder.embedder.convolution."),
+        (r"(backbone\.model)\.bn1\.", r"\1.embedder.embedder.normalization."),
+        (r"(backbone\.model)\.layer([1-4])\.(\d+)\.", r"\1.stage\2.\3."),
+        (r"\.downsample\.0\.", ".shortcut.convolution."),
+        (r"\.downsample\.1\.", ".shortcut.normalization."),
+        (r"(\.stage\d\.\d+)\.conv1\.", r"\1.layer.0.convolution."),
+        (r"(\.stage\d\.\d+)\.conv2\.", r"\1.layer.1.convolution."),
+        (r"(\.stage\d\.\d+)\.conv3\.", r"\1.layer.2.convolution."),
+        (r"(\.stage\d\.\d+)\.bn1\.", r"\1.layer.0.normalization."),
+        (r"(\.stage\d\.\d+)\.bn2\.", r"\1.layer.1.normalization."),
+        (r"(\.stage\d\.\d+)\.bn3\.", r"\1.layer.2.normalization."),
+        (r"\.encoder\.stages\.0\.layers\.(\d+)\.", r".stage1.\1."),
+        (r"\.encoder\.stages\.1\.layers\.(\d+)\.", r".stage2.\1."),
+        (r"\.encoder\.stages\.2\.layers\.(\d+)\.", r".stage3.\1."),
+        (r"\.encoder\.stages\.3\.layers\.(\d+)\.", r".stage4.\1."),
+    )
+)
+
+
+@lru_cache(maxsize=50_000)
+def canonical(name: str) -> str:
+    """A tensor's name in the one form that all versions of the library share here."""
+    for pattern, replacement in _RULES:
+        name = pattern.sub(replacement, name)
+    return name
+
+
+def architecture_of(names: Collection[str]) -> Architecture | None:
+    """The architecture whose mark is among the names, None where none is."""
+    for architecture in ARCHITECTURES.values():
+        # Two-stage Deformable DETR has no query embeddings, so a mark is one name, not a set.
+        if architecture.mark in names and not any(mark in names for mark in architecture.unmarked):
+            return architecture
+    return None
+
+
+WEIGHTS_FILE = "model.safetensors"
+_TIMEOUT_SECONDS = 10
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.\-]{0,95}/[A-Za-z0-9][\w.\-]{0,95}", re.ASCII)
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether a name has the form "owner/model"."""
+    return bool(_HUB_ID.fullmatch(name))
+
+
+def fetch(hub_id: str) -> Path:
+    """The folder with config.json and model.safetensors of a hub id.
+
+    Looks in the cache under the home folder, then in the hub's own, then on the network unless
+    HF_HUB_OFFLINE is set. Raises WeightsError, which says what to fetch and where to put it.
+    """
+    place = settings().cache / "huggingface" / hub_id.replace("/", "--")
+    if (place / CONFIG_FILE).is_file() and (place / WEIGHTS_FILE).is_file():
+        return place
+    try:
+        return _from_cache(hub_id) or _from_network(hub_id)
+    except Exception as error:  # the hub's client raises whatever its transport raises
+        url = f"https://huggingface.co/{hub_id}/resolve/main"
+        files = f"{CONFIG_FILE}, {WEIGHTS_FILE} and {PROCESSOR_FILE}"
+        raise WeightsError(
+            hub_id,
+            expected="a network, the hub's cache or a folder with the files",
+            found=f"none of them ({type(error).__name__})",
+            advice=f"Fetch {files} from {url}/ and put them into {place}.",
+        ) from error
+
+
+def _from_cache(hub_id: str) -> Path | None:
+    """None where a file that is needed is not there."""
+    hub = part("huggingface_hub")
+    found = [hub.try_to_load_from_cache(hub_id, file) for file in (CONFIG_FILE, WEIGHTS_FILE)]
+    return Path(found[0]).parent if all(isinstance(file, str) for file in found) else None
+
+
+def _from_network(hub_id: str) -> Path:
+    hub, errors = part("huggingface_hub"), part("huggingface_hub.errors")
+    # A single question fails at once without a network; a download would try for half a minute.
+    hub.get_hf_file_metadata(hub.hf_hub_url(hub_id, CONFIG_FILE), timeout=_TIMEOUT_SECONDS)
+    folder = Path(hub.hf_hub_download(hub_id, CONFIG_FILE)).parent
+    # Where it is missing, the architecture's usual input size holds.
+    with contextlib.suppress(errors.EntryNotFoundError):
+        hub.hf_hub_download(hub_id, PROCESSOR_FILE)
+    hub.hf_hub_download(hub_id, WEIGHTS_FILE)
+    return folder
+
 
 _RANDOM_CLASSES = 3
 

@@ -5,14 +5,19 @@
 
 Built in are the fake model and the models that come with the package, in folders of the same form.
 Nothing here imports torch: a card is read without its weights.
+
+How fast a model is on this machine, measured on request.
 """
 
 import re
 import shutil
+import statistics
+import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+from fracture_core import importing
 from fracture_core.errors import ConfigError, WeightsError
 from fracture_core.files import hash_file, making_folder, remove_folder, storing
 from fracture_core.models import fake
@@ -33,6 +38,7 @@ from fracture_core.models.points import (
     write_points,
 )
 from fracture_core.settings import settings
+from fracture_core.types import Sample
 
 BUILT_IN = (fake.CARD,)
 SHIPPED = Path(__file__).parents[1] / "weights"
@@ -366,3 +372,30 @@ def _copy_folder(folder: Path, part: Path) -> Path:
         if (folder / name).is_file():
             shutil.copyfile(folder / name, part / name)
     return part
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speed:
+    """Median seconds of `repeats` predictions of one picture, everything included."""
+
+    seconds: float
+    repeats: int
+    device: str
+
+
+def measure(model: Model, sample: Sample, *, repeats: int = 5) -> Speed:
+    """Predict one picture again and again, after one run that is not counted."""
+    model.predict([sample])
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        model.predict([sample])
+        seconds.append(time.perf_counter() - start)
+    return Speed(seconds=statistics.median(seconds), repeats=repeats, device=_device())
+
+
+def _device() -> str:
+    with importing.LOCK:
+        import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"

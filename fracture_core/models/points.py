@@ -4,10 +4,21 @@
                     the package, whose own folder is not written to
 
 The file under the home folder wins. Measurements of other weights than the card's do not count.
+
+Which level a confidence reaches by what was measured of a model, and which confidence a level.
+
+Counts are exact at the knots. Between two of them a claim is never too good: hits are those of the
+next higher knot, false positives and false alarms those of the next lower one.
+
+Where confidence starts with a model, before the reader chooses one.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
+from dataclasses import dataclass
+from math import nan
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -15,6 +26,7 @@ from fracture_core.errors import ConfigError, first_fault
 from fracture_core.files import make_folder, write_text
 from fracture_core.metrics.intervals import Proportion
 from fracture_core.models.cards import ModelCard
+from fracture_core.operating_points import HIGH_SENSITIVITY, MAX_F1
 from fracture_core.settings import settings
 
 POINTS_FILE = "points.json"
@@ -191,3 +203,107 @@ def _read(path: Path) -> Measurements:
             path, expected=f"measurements of version {VERSION}", found=str(found.version)
         )
     return found
+
+
+LevelUnit = Literal["sensitivity", "fp_per_image"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """A confidence · `met`: whether the level it was asked for is reached there."""
+
+    confidence: float
+    met: bool
+
+
+def sensitivity_at(measured: Measurements, confidence: float) -> Proportion:
+    """Of lesions or images, by `measured.unit`; nothing is found above the highest knot."""
+    knots = measured.knots
+    shown = bisect_right(knots.confidences, -confidence, key=_falling)
+    hits = knots.true_positives[shown - 1] if shown else 0
+    return Proportion(count=hits, total=knots.positives)
+
+
+def specificity_at(measured: Measurements, confidence: float) -> Proportion:
+    """Of the images without a truth."""
+    knots = measured.knots
+    alarms = _at_or_below(knots.confidences, knots.false_alarms, confidence)
+    return Proportion(count=knots.negatives - alarms, total=knots.negatives)
+
+
+def fp_per_image_at(measured: Measurements, confidence: float) -> float:
+    """False positives an image; nan, undefined, where no image was measured."""
+    knots = measured.knots
+    wrong = _at_or_below(knots.confidences, knots.false_positives, confidence)
+    return wrong / knots.images if knots.images else nan
+
+
+def confidence_at(measured: Measurements, unit: LevelUnit, level: float) -> Setting | None:
+    """The highest confidence with at least this sensitivity, the lowest with at most these FP.
+
+    The nearest knot where none meets the level; None where the level is undefined for this model.
+    """
+    knots = measured.knots
+    whole = knots.positives if unit == "sensitivity" else knots.images
+    if not knots.confidences or not whole:
+        return None
+    last = len(knots.confidences) - 1
+    if unit == "sensitivity":
+        at = bisect_left(knots.true_positives, level, key=lambda count: count / whole)
+        return Setting(confidence=knots.confidences[min(at, last)], met=at <= last)
+    at = bisect_right(knots.false_positives, level, key=lambda count: count / whole) - 1
+    return Setting(confidence=knots.confidences[max(at, 0)], met=at >= 0)
+
+
+def evidence_for(measured: Measurements, score: float) -> Evidence | None:
+    """What became of the findings scored like this one; None outside all that was measured."""
+    bins = measured.evidence
+    held = (each for each in bins if each.low <= score < each.high or score == each.high == 1)
+    return next(held, None)
+
+
+def _falling(confidence: float) -> float:
+    return -confidence
+
+
+def _at_or_below(confidences: tuple[float, ...], counts: tuple[int, ...], confidence: float) -> int:
+    """The count at the highest knot that is not above `confidence`, else at the lowest of all."""
+    at = bisect_left(confidences, -confidence, key=_falling)
+    return counts[min(at, len(counts) - 1)] if counts else 0
+
+
+UNMEASURED_CONFIDENCE = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """`rule` names the operating point whose `confidence` it is, "" = none; `reason` says why it is
+    not the point that was wanted, "" = it is.
+    """
+
+    confidence: float
+    rule: str = ""
+    reason: str = ""
+
+
+def opening_of(card: ModelCard, measured: Measurements | None) -> Opening:
+    """The operating point that the card names, else the one of high sensitivity.
+
+    Where that one was not met the highest F1 takes its place, and 0.5 where nothing was measured;
+    both with the reason.
+    """
+    if measured is None:
+        return Opening(confidence=UNMEASURED_CONFIDENCE, reason="not measured")
+    wanted = card.opening_point or HIGH_SENSITIVITY.name
+    reason = ""
+    for rule in dict.fromkeys((wanted, HIGH_SENSITIVITY.name, MAX_F1.name)):
+        point = measured.point(rule)
+        if point is not None and point.confidence is not None:
+            return Opening(confidence=point.confidence, rule=rule, reason=reason)
+        reason = reason or _why_not(measured, rule)
+    return Opening(confidence=UNMEASURED_CONFIDENCE, reason=reason)
+
+
+def _why_not(measured: Measurements, rule: str) -> str:
+    unmet = next((point for point in measured.points if point.rule == rule), None)
+    return f"{rule} was not met: {unmet.reason}" if unmet else f"{rule} was not measured"

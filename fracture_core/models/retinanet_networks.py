@@ -15,6 +15,7 @@ from torchvision.models.detection.retinanet import RetinaNet, RetinaNetHead
 
 from fracture_core.errors import ConfigError
 from fracture_core.models.architectures import named_classes, shape_of, unknown_state
+from fracture_core.models.base import drawn_from
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.light_pyramid import (
     ASPECT_RATIOS,
@@ -23,7 +24,6 @@ from fracture_core.models.light_pyramid import (
     anchor_note,
     pyramid_in,
 )
-from fracture_core.models.seeds import drawn_from
 from fracture_core.models.state_dicts import State, fit, read_state, unwrap
 from fracture_core.models.torchvision_detector import (
     COCO_RESNET50_EPS,

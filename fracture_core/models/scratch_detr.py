@@ -12,11 +12,15 @@ from torch import Tensor
 from fracture_core.errors import ConfigError, WeightsError
 from fracture_core.models.adapter import RANDOM_NOTE
 from fracture_core.models.architectures import named_classes, shape_of
-from fracture_core.models.base import Family
+from fracture_core.models.base import Family, drawn_from
 from fracture_core.models.cards import ModelCard
-from fracture_core.models.detr_inputs import DetrInput
-from fracture_core.models.query_detector import Cells, LookedFor, QueryAnswers, QueryDetector
-from fracture_core.models.seeds import drawn_from
+from fracture_core.models.query_detector import (
+    Cells,
+    DetrInput,
+    LookedFor,
+    QueryAnswers,
+    QueryDetector,
+)
 from fracture_core.models.state_dicts import fit, read_state, unwrap
 from fracture_core.nets.backbone import FULL_WIDTH
 from fracture_core.nets.detr import Detr, DetrArchitecture, build_detr

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fracture_core import importing
 from fracture_core.errors import WeightsError
-from fracture_core.models.checkpoints.places import TensorPlace
+from fracture_core.models.checkpoints.limits import TensorPlace
 from fracture_core.models.checkpoints.process import read_contents
 
 State = Mapping[str, Tensor]

@@ -19,8 +19,12 @@ from fracture_core.errors import WeightsError
 from fracture_core.models import quiet_ultralytics
 from fracture_core.models.cards import Task
 from fracture_core.models.state_dicts import fit, read_state
-from fracture_core.models.yolo_architectures import check_architecture, refused, task_of
-from fracture_core.models.yolo_weights import YoloWeights
+from fracture_core.models.yolo_architectures import (
+    YoloWeights,
+    check_architecture,
+    refused,
+    task_of,
+)
 from fracture_core.types import MAX_CANDIDATES
 
 Shapes = dict[str, tuple[int, ...]]

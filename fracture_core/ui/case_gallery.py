@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import streamlit as st
 
 from fracture_core.errors import WorkbenchError
-from fracture_core.evaluations.one_picture import JudgedBox
+from fracture_core.evaluations.evaluation import JudgedBox
 from fracture_core.ui.case_pictures import COLOURS, HEIGHT_PX, WIDTH_PX, DrawnBox, packed_picture
 from fracture_core.ui.dataset_choice import opened_dataset
 from fracture_core.ui.routes import share_picture

@@ -19,9 +19,15 @@ from fracture_core.class_names import NO_CLASS, IsA, bring_together
 from fracture_core.errors import ConfigError
 from fracture_core.matching import Rule
 from fracture_core.models.cards import ModelCard
-from fracture_core.models.levels import LevelUnit, confidence_at
-from fracture_core.models.opening import UNMEASURED_CONFIDENCE, opening_of
-from fracture_core.models.points import Measurements, Point, tiers
+from fracture_core.models.points import (
+    UNMEASURED_CONFIDENCE,
+    LevelUnit,
+    Measurements,
+    Point,
+    confidence_at,
+    opening_of,
+    tiers,
+)
 from fracture_core.scope import INSIDE, ScopeCheck
 from fracture_core.types import Detections, Prediction, Sample
 from fracture_core.ui.component import Handshake, component, nothing

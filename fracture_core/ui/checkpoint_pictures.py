@@ -39,8 +39,8 @@ def show_checkpoint(run: RunFolder) -> None:
 def _read(path: str, stamp: int) -> tuple[tuple[Sample, ...], tuple[Detections, ...]]:
     """Samples in the classes of the model, and what it found, merged where that is needed."""
     with importing.LOCK:
-        from trainers.config_files import read_config
-        from trainers.previewing import best_so_far, validation_samples
+        from trainers.family_configs import read_config
+        from trainers.validation import best_so_far, validation_samples
 
     run = RunFolder(path=Path(path))
     model, samples = best_so_far(run), validation_samples(run, _COUNT)

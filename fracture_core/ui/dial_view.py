@@ -16,7 +16,7 @@ import numpy.typing as npt
 import streamlit as st
 
 from fracture_core.errors import ConfigError
-from fracture_core.evaluations.dial import DialTable, Sheet, Tally
+from fracture_core.evaluations.threshold_sweep import DialTable, Sheet, Tally
 from fracture_core.metrics.calibration import Reliability
 from fracture_core.ui.component import Handshake, component, nothing
 from fracture_core.ui.routes import Json, module_path, plotly_path

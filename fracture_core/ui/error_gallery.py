@@ -10,7 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 from fracture_core.csv_text import csv_bytes
 from fracture_core.errors import ConfigError
 from fracture_core.evaluations import About, Evaluation, Listed
-from fracture_core.evaluations.costs import (
+from fracture_core.evaluations.error_ranking import (
     HEADINGS,
     KINDS,
     MISSED,
@@ -23,7 +23,7 @@ from fracture_core.evaluations.costs import (
     error_rows,
     only,
 )
-from fracture_core.evaluations.one_picture import JudgedBox, judge_picture
+from fracture_core.evaluations.evaluation import JudgedBox, judge_picture
 from fracture_core.matching import MatchConfig
 from fracture_core.metrics.columns import Bools
 from fracture_core.models.points import Measurements

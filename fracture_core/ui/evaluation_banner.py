@@ -3,7 +3,7 @@
 import streamlit as st
 
 from fracture_core.evaluations import About
-from fracture_core.evaluations.scoping import banner_of
+from fracture_core.evaluations.attributes import banner_of
 from fracture_core.ui.text import literal
 
 

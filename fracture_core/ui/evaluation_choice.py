@@ -15,7 +15,7 @@ from fracture_core.evaluations import (
     list_evaluations,
     load_evaluation,
 )
-from fracture_core.evaluations.config import EvaluateConfig
+from fracture_core.evaluations.matched_models import EvaluateConfig
 from fracture_core.jobs import Job, State
 from fracture_core.runs import RunFolder
 from fracture_core.ui.evaluation_form import new_evaluation_form

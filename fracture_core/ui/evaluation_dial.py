@@ -6,13 +6,8 @@ import streamlit as st
 
 from fracture_core.errors import ConfigError
 from fracture_core.evaluations import Evaluation, Listed
-from fracture_core.evaluations.dial import (
-    DialTable,
-    Sheet,
-    cell_pictures,
-    dial_table,
-)
-from fracture_core.evaluations.one_picture import JudgedBox, judge_picture
+from fracture_core.evaluations.evaluation import JudgedBox, judge_picture
+from fracture_core.evaluations.threshold_sweep import DialTable, Sheet, cell_pictures, dial_table
 from fracture_core.matching import MatchConfig
 from fracture_core.models.points import Measurements
 from fracture_core.ui.attribute_filter import choose_images

@@ -15,7 +15,7 @@ from fracture_core.evaluations.report import (
     interval_text,
     measured_text,
 )
-from fracture_core.evaluations.report_files import COLUMNS, report_rows
+from fracture_core.evaluations.report_text import COLUMNS, report_rows
 from fracture_core.evaluations.reporting import report_of
 from fracture_core.matching import MatchConfig
 from fracture_core.models.points import Measurements

@@ -20,7 +20,7 @@ from fracture_core.evaluations.report import (
     Subgroup,
     key_of,
 )
-from fracture_core.evaluations.report_files import COLUMNS, group_rows
+from fracture_core.evaluations.report_text import COLUMNS, group_rows
 from fracture_core.evaluations.subgroups import (
     Measuring,
     break_down,

@@ -6,8 +6,7 @@ import streamlit as st
 
 from fracture_core import jobs
 from fracture_core.errors import WorkbenchError
-from fracture_core.evaluations.earlier import read_earlier, sentence_of_earlier
-from fracture_core.evaluations.folders import evaluations_of
+from fracture_core.evaluations.folders import evaluations_of, read_earlier, sentence_of_earlier
 from fracture_core.jobs import Job, State
 from fracture_core.models.library import add_folder
 from fracture_core.ui.job_list import ICONS, duration

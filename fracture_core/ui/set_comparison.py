@@ -9,8 +9,13 @@ from streamlit.delta_generator import DeltaGenerator
 
 from fracture_core.errors import ConfigError, WorkbenchError
 from fracture_core.evaluations import Evaluation, Listed, list_evaluations, load_evaluation
-from fracture_core.evaluations.comparability import refusal, refusal_of
-from fracture_core.evaluations.comparison import Drawn, draw_at_dial, draw_of_all
+from fracture_core.evaluations.comparison import (
+    Drawn,
+    draw_at_dial,
+    draw_of_all,
+    refusal,
+    refusal_of,
+)
 from fracture_core.evaluations.matched_models import (
     FEWEST,
     MOST,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from fracture_core.evaluations.disagreement import DISPUTES, DisputeKind, Disputes, disputes
+from fracture_core.evaluations.evaluation import JudgedBox, judge_picture
 from fracture_core.evaluations.matched_models import MatchedModel, Threshold
-from fracture_core.evaluations.one_picture import JudgedBox, judge_picture
 from fracture_core.types import Unit
 from fracture_core.ui.attribute_filter import choose_groups
 from fracture_core.ui.case_gallery import (

@@ -4,14 +4,14 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from fracture_core.evaluations.matched_models import MatchedModel, Threshold
-from fracture_core.evaluations.overlays import (
+from fracture_core.evaluations.comparison import (
     MOST_FP,
     Overlay,
     froc_overlay,
     pr_overlay,
     roc_overlay,
 )
+from fracture_core.evaluations.matched_models import MatchedModel, Threshold
 from fracture_core.operating_points import Curve as Counted
 from fracture_core.operating_points import measure
 from fracture_core.types import Unit

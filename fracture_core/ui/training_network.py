@@ -4,8 +4,8 @@ import streamlit as st
 
 from fracture_core.ui.training_words import option_of
 from trainers.config import TrainConfig
-from trainers.known_starts import HUB_DETRS, SMALL_DETRS, may_begin, published_starts
 from trainers.networks import choices
+from trainers.starts import HUB_DETRS, SMALL_DETRS, may_begin, published_starts
 
 Changes = dict[str, object]
 

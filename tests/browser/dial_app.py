@@ -9,7 +9,7 @@ import streamlit as st
 
 sys.path.append(str(Path(__file__).parents[2]))
 
-from fracture_core.evaluations.dial import DialTable, dial_table
+from fracture_core.evaluations.threshold_sweep import DialTable, dial_table
 from fracture_core.matching import MatchConfig
 from fracture_core.ui.dial_view import Cell, DialState, Mark, dial, packed
 from fracture_core.ui.routes import ROUTES, share_table

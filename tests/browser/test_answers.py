@@ -8,8 +8,7 @@ import pytest
 from playwright.sync_api import Page
 
 from fracture_core.models.cards import ModelCard, read_card
-from fracture_core.models.opening import opening_of
-from fracture_core.models.points import read_beside
+from fracture_core.models.points import opening_of, read_beside
 from tests.browser.test_measured import dials, opener
 from tests.browser.test_read import drag_slider
 from tests.browser.viewer_page import ViewerPage

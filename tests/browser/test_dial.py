@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from fracture_core.evaluations.dial import DialTable, dial_table
+from fracture_core.evaluations.threshold_sweep import DialTable, dial_table
 from fracture_core.matching import MatchConfig
 from tests.browser.dial_app import MARKS, SCENES
 

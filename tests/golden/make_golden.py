@@ -15,15 +15,17 @@ import numpy as np
 from fracture_core import boxes, masks
 from fracture_core.matching import match
 from fracture_core.metrics.intervals import Proportion
-from fracture_core.models.case_answers import answer_of
-from fracture_core.models.levels import (
+from fracture_core.models.points import (
+    Evidence,
+    Knots,
+    Measurements,
     confidence_at,
     evidence_for,
     fp_per_image_at,
     sensitivity_at,
     specificity_at,
 )
-from fracture_core.models.points import Evidence, Knots, Measurements
+from fracture_core.predictions import answer_of
 from fracture_core.types import Detections, Window
 from fracture_core.ui.case_viewer import ViewerState
 

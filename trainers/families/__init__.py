@@ -10,7 +10,7 @@ from fracture_core import importing
 from fracture_core.errors import ConfigError
 from trainers.config import TrainConfig
 from trainers.family_configs import trained_families
-from trainers.trainee import Trainee
+from trainers.training_module import Trainee
 
 # The first is the config of the family.
 Builder = Callable[[Any, tuple[str, ...], str], Trainee]

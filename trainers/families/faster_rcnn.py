@@ -8,16 +8,15 @@ from torchvision.models import get_model_weights
 
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.faster_rcnn import FasterRcnnModel
-from fracture_core.models.faster_rcnn_light import NAME as LIGHT
-from fracture_core.models.faster_rcnn_light import LightShape
 from fracture_core.models.faster_rcnn_networks import (
     INPUT_SIZES,
     FasterRcnnArchitecture,
+    LightShape,
     build_network,
 )
+from fracture_core.models.faster_rcnn_networks import NAME as LIGHT
 from fracture_core.models.packaged import PACKAGED
 from fracture_core.nets.limits import check_name
-from trainers.batches import Batch
 from trainers.families.torchvision_detectors import TorchvisionTrainee, targets_of
 from trainers.family_configs import FasterRcnnConfig
 from trainers.networks import FasterRcnnNetwork, Scalar, checked
@@ -31,8 +30,8 @@ from trainers.starts import (
     take_over,
     taken_from,
 )
-from trainers.trainee import Losses
-from trainers.truths import truth_a_picture
+from trainers.targets import truth_a_picture
+from trainers.training_module import Batch, Losses
 
 _NORMS_TRAINED = "fasterrcnn_resnet50_fpn_v2"
 _LIGHT_SHAPE = ("backbone", "backbone_width", "pyramid_width", "head_width")

@@ -1,4 +1,11 @@
-"""The DETR family of transformers.
+"""A forward pass through transformers' DETR with all that training wants of it.
+
+The library's own pass reads back from the device in every encoder layer, which a GPU waits for,
+and with auxiliary losses it norms what goes from one decoder layer to the next, so that the
+network would be trained as another one than predicts. Here no layer but the last is changed by
+being looked at, as in the paper.
+
+The DETR family of transformers.
 
 DETR and YOLOS are trained with our set loss, which takes all layers and pictures at once; the
 other architectures with the loss that transformers has for them.
@@ -11,8 +18,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from fracture_core.errors import ConfigError
+from fracture_core.models.base import drawn_from
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.hf_architectures import (
     ARCHITECTURES,
@@ -21,23 +30,87 @@ from fracture_core.models.hf_architectures import (
     named_config,
 )
 from fracture_core.models.hf_configs import build_network, checked_config
-from fracture_core.models.hf_detr import HfDetrModel
-from fracture_core.models.hf_hub import is_hub_id
-from fracture_core.models.hf_names import canonical
+from fracture_core.models.hf_detr import HfDetrModel, canonical, is_hub_id
 from fracture_core.models.packaged import PACKAGED
 from fracture_core.models.quiet_transformers import attribute
-from fracture_core.models.seeds import drawn_from
 from fracture_core.nets.detr import DetrOutput
 from fracture_core.nets.mobile import MobileTrunk
-from trainers.batches import Batch
-from trainers.families.hf_detr_pass import detr_output, yolos_output
 from trainers.family_configs import HfDetrConfig, SetLossWeights
-from trainers.fixed_norms import fix_norms
-from trainers.pixels import Normalise, valid_where_padded
-from trainers.set_losses import build_criterion, set_losses
+from trainers.frozen_batch_norm import fix_norms
+from trainers.packed import Normalise, valid_where_padded
 from trainers.starts import Start, begin_packaged, open_start, take_over, taken_from
-from trainers.trainee import Losses, Trainee
-from trainers.truths import set_targets, truth_a_picture
+from trainers.targets import build_criterion, set_losses, set_targets, truth_a_picture
+from trainers.training_module import Batch, Losses, Trainee
+
+
+def detr_output(
+    network: Any, pixels: Tensor, valid: Tensor | None, *, auxiliary: bool
+) -> DetrOutput:
+    """`pixels` (B, 3, H, W) normalised; `valid` (B, H, W) bool, None = nothing is padded."""
+    core = network.model
+    maps = core.backbone.model(pixels).feature_maps[-1]
+    cells_valid = None if valid is None else _cells(valid, maps)
+    positions = core.position_embedding(
+        shape=maps.shape, device=maps.device, dtype=pixels.dtype, mask=cells_valid
+    )
+    positions = positions.flatten(2).transpose(1, 2)
+    tokens = core.input_projection(maps).flatten(2).transpose(1, 2)
+    mask = None if cells_valid is None else cells_valid.flatten(1)[:, None, None]
+    memory = _encode(core.encoder, tokens, positions, mask)
+    queries = core.query_position_embeddings.weight.expand(len(pixels), -1, -1)
+    layers = _decode(core.decoder, queries, memory, positions, mask)
+    return _answer(network, torch.stack(layers if auxiliary else layers[-1:]))
+
+
+def yolos_output(network: Any, pixels: Tensor, valid: Tensor | None) -> DetrOutput:
+    """As `detr_output`; the patches have no mask, so `valid` is not looked at."""
+    states = network.vit(pixels).last_hidden_state
+    return _answer(network, states[None, :, -network.config.num_detection_tokens :])
+
+
+def _cells(valid: Tensor, maps: Tensor) -> Tensor:
+    """(B, H, W) → (B, h, w), the nearest pixel of each cell."""
+    shrunk = functional.interpolate(valid[None].float(), size=maps.shape[-2:])
+    return shrunk[0].bool()
+
+
+def _encode(encoder: Any, tokens: Tensor, positions: Tensor, mask: Tensor | None) -> Tensor:
+    states = functional.dropout(tokens, p=encoder.dropout, training=encoder.training)
+    for layer in encoder.layers:
+        attended, _ = layer.self_attn(
+            hidden_states=states, attention_mask=mask, position_embeddings=positions
+        )
+        attended = functional.dropout(attended, p=layer.dropout, training=layer.training)
+        states = layer.self_attn_layer_norm(states + attended)
+        states = layer.final_layer_norm(states + layer.mlp(states))
+    return states
+
+
+def _decode(
+    decoder: Any, queries: Tensor, memory: Tensor, positions: Tensor, mask: Tensor | None
+) -> list[Tensor]:
+    """(B, Q, C) of every layer, normed."""
+    states, seen = torch.zeros_like(queries), list[Tensor]()
+    for layer in decoder.layers:
+        states = layer(
+            states,
+            None,
+            positions,
+            queries,
+            memory,
+            encoder_attention_mask=mask,
+        )
+        seen.append(decoder.layernorm(states))
+    return seen
+
+
+def _answer(network: Any, states: Tensor) -> DetrOutput:
+    """(layers, B, Q, C) states → what the heads read in them, in float32 under autocast, too."""
+    with torch.autocast(states.device.type, enabled=False):
+        logits = network.class_labels_classifier(states.float())
+        boxes_cxcywh = network.bbox_predictor(states.float()).sigmoid()
+    return DetrOutput(logits[-1], boxes_cxcywh[-1], logits[:-1], boxes_cxcywh[:-1], None)
+
 
 _OWN_SETTINGS = ("name", "longest_edge", "auxiliary_loss")
 # What the loss weighs is set by the config's section.

@@ -15,13 +15,12 @@ from fracture_core.models.retinanet_networks import (
     RetinaNetShape,
     build_network,
 )
-from trainers.batches import Batch
 from trainers.families.torchvision_detectors import TorchvisionTrainee, targets_of
 from trainers.family_configs import RetinaNetConfig
 from trainers.networks import RetinaNetNetwork, Scalar, checked
 from trainers.starts import Start, open_start, take_over, taken_from
-from trainers.trainee import Losses
-from trainers.truths import truth_a_picture
+from trainers.targets import truth_a_picture
+from trainers.training_module import Batch, Losses
 
 _FIXED_NORMS = "retinanet_resnet50_fpn"
 _SHAPE = ("backbone", "backbone_width", "pyramid_width")

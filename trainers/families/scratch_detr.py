@@ -7,19 +7,17 @@ from typing import cast
 from torch import nn
 
 from fracture_core.errors import ConfigError
+from fracture_core.models.base import drawn_from
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.packaged import PACKAGED, known_weights
 from fracture_core.models.scratch_detr import ScratchDetrModel
-from fracture_core.models.seeds import drawn_from
 from fracture_core.nets.detr import Detr, DetrArchitecture, build_detr
 from fracture_core.nets.pretrained import imagenet_state
 from fracture_core.nets.resnet import RESNETS
-from trainers.batches import Batch
 from trainers.family_configs import ScratchDetrConfig
-from trainers.fixed_norms import fix_norms
+from trainers.frozen_batch_norm import fix_norms
 from trainers.networks import checked
-from trainers.pixels import Normalise, valid_where_padded
-from trainers.set_losses import build_criterion, set_losses
+from trainers.packed import Normalise, valid_where_padded
 from trainers.starts import (
     Start,
     begin_packaged,
@@ -29,8 +27,8 @@ from trainers.starts import (
     packaged_name,
     take_over,
 )
-from trainers.trainee import Losses, Trainee
-from trainers.truths import set_targets
+from trainers.targets import build_criterion, set_losses, set_targets
+from trainers.training_module import Batch, Losses, Trainee
 
 _BEGUN_FROM = ("scratch_detr", "resnet", "faster_rcnn", "efficientnet_gate")
 

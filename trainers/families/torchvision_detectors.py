@@ -9,12 +9,11 @@ from torchvision.models.detection.image_list import ImageList
 
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.torchvision_detector import TorchvisionArchitecture, scaled_size
-from trainers.batches import Batch
 from trainers.classification import stages_by_stride
-from trainers.fixed_norms import fix_norms
-from trainers.pixels import Normalise, valid_pixels
-from trainers.trainee import Trainee
-from trainers.truths import Truth
+from trainers.frozen_batch_norm import fix_norms
+from trainers.packed import Normalise, valid_pixels
+from trainers.targets import Truth
+from trainers.training_module import Batch, Trainee
 
 
 class TorchvisionTrainee(Trainee):

@@ -17,12 +17,11 @@ from fracture_core.runs import RunFolder
 from trainers.checkpoints import BEST, LAST, Position, load_state
 from trainers.checks import check_disk, check_machine
 from trainers.family_configs import YoloConfig
-from trainers.journal import Journal
 from trainers.label_map import class_names
-from trainers.yolo.figures import check_monitor
+from trainers.metrics_log import Journal
 from trainers.yolo.folder import write_folder
 from trainers.yolo.networks import Start, build_start, empty_network, layers_of
-from trainers.yolo.options import check_config, trainer_options
+from trainers.yolo.options import check_config, check_monitor, trainer_options
 from trainers.yolo.plan import Plan, Stopped, told_of_parts
 from trainers.yolo.trainer import DetectTrainer, SegmentTrainer
 

@@ -34,10 +34,9 @@ from fracture_core.models.cards import Task
 from fracture_core.models.letterbox import Letterbox
 from fracture_core.settings import settings
 from fracture_core.types import Detections, Sample
-from trainers.cache_limits import hold, make_room
+from trainers.data_set_cache import chosen_samples, hold, make_room
 from trainers.family_configs import YoloConfig
 from trainers.label_map import label_map
-from trainers.packing import chosen_samples
 from trainers.reading import Reader, Shown
 from trainers.yolo.options import STRIDE, whole_strides
 

@@ -14,10 +14,10 @@ from fracture_core.models.state_dicts import read_state
 from fracture_core.models.yolo_architectures import (
     check_architecture,
     read_architecture,
+    read_yolo_weights,
     task_of,
 )
 from fracture_core.models.yolo_networks import random_network
-from fracture_core.models.yolo_weights import read_yolo_weights
 from fracture_core.settings import settings
 from trainers.checkpoints import BEST, load_state
 from trainers.family_configs import YoloConfig

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from trainers.family_configs import YoloConfig
-from trainers.journal import Journal
+from trainers.metrics_log import Journal
 from trainers.yolo.folder import YoloFolder
 
 

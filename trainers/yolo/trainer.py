@@ -1,4 +1,6 @@
-"""Ultralytics' trainer with our pictures, learning rates, checkpoints, progress and stops.
+"""bfloat16 on a CPU, which Ultralytics' own autocast knows on CUDA alone.
+
+Ultralytics' trainer with our pictures, learning rates, checkpoints, progress and stops.
 
 Every random number of an epoch follows from the seed and the epoch, and a checkpoint holds all
 that training changes, in full precision: on a CPU a resumed training goes the same way bit for bit.
@@ -11,18 +13,46 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from fracture_core.errors import TrainingError
 from fracture_core.models import quiet_ultralytics
-from trainers.averaging import decay_at
+from trainers.channels_last import takes_channels_last
 from trainers.checkpoints import BEST, LAST, Position, load_state, save_state
-from trainers.seeds import generator_at
-from trainers.yolo.figures import read_figures
+from trainers.optimisers import decay_at
+from trainers.training_module import generator_at
 from trainers.yolo.folder import TRAIN, VALID
-from trainers.yolo.half_precision import compute_in_bfloat16
-from trainers.yolo.options import rate_at
+from trainers.yolo.options import rate_at, read_figures
 from trainers.yolo.pictures import Pictures
 from trainers.yolo.plan import Plan, Stopped, told_of_parts
+
+
+def compute_in_bfloat16(network: Any) -> None:
+    """Let a network of Ultralytics compute its layers in bfloat16 and answer in float32.
+
+    Losses and boxes are then computed in float32: a coordinate of hundreds of pixels has no room in
+    the 8 bits of a bfloat16. The convolutions take the layout that a CPU computes fastest.
+    """
+    if takes_channels_last(network, torch.device("cpu")):
+        network.to(memory_format=torch.channels_last)
+    forward = network._predict_once
+
+    def predict_once(pixels: Tensor, *given: Any, **named: Any) -> Any:
+        with torch.autocast("cpu", torch.bfloat16):
+            return _in_float32(forward(pixels, *given, **named))
+
+    network._predict_once = predict_once
+
+
+def _in_float32(answers: Any) -> Any:
+    if isinstance(answers, Tensor):
+        return answers.float() if answers.is_floating_point() else answers
+    if isinstance(answers, dict):
+        return {name: _in_float32(each) for name, each in answers.items()}
+    if isinstance(answers, list | tuple):
+        return type(answers)(_in_float32(each) for each in answers)
+    return answers
+
 
 _engine = quiet_ultralytics.part("ultralytics.engine.trainer")
 _detect = quiet_ultralytics.part("ultralytics.models.yolo.detect")

@@ -1,4 +1,10 @@
-"""What is refused: the one place that says how much of anything a weights file may hold."""
+"""What is refused: the one place that says how much of anything a weights file may hold.
+
+Where a tensor lies in a file.
+"""
+
+import math
+from dataclasses import dataclass
 
 from fracture_core.errors import WeightsError
 
@@ -51,3 +57,63 @@ def _shown(character: str) -> str:
     if character.isprintable():
         return character
     return character.encode("unicode_escape").decode("ascii")
+
+
+ITEM_BYTES = {
+    "float64": 8,
+    "float32": 4,
+    "float16": 2,
+    "bfloat16": 2,
+    "int64": 8,
+    "int32": 4,
+    "int16": 2,
+    "int8": 1,
+    "uint8": 1,
+    "bool": 1,
+}
+"""The kinds of numbers that are read, by their names in PyTorch, and the bytes of one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorPlace:
+    """A block of `length` numbers `start` bytes into the file, and a tensor in it.
+
+    `offset` and `stride` count numbers. Raises ValueError, which reads as what was found, where
+    the tensor is not inside of the block or repeats its numbers.
+    """
+
+    dtype: str
+    start: int
+    length: int
+    offset: int
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        numbers = (self.start, self.length, self.offset, *self.size, *self.stride)
+        whole = all(type(number) is int and 0 <= number < MAX_NUMBER for number in numbers)
+        if not whole or not len(self.size) == len(self.stride) <= MAX_DIMENSIONS:
+            raise ValueError("a tensor of impossible shape")
+        # Nothing in the file stands behind the sides of an empty tensor.
+        if 0 in self.size and max(self.size) > MAX_EMPTY_SIDE:
+            raise ValueError("an empty tensor of impossible shape")
+        furthest = sum((n - 1) * step for n, step in zip(self.size, self.stride, strict=True))
+        inside = 0 in self.size or self.offset + furthest < self.length
+        # A view may repeat numbers without end; a saved weight does not.
+        if not inside or self.number_count > self.length:
+            raise ValueError(f"a tensor of {self.size} in a block of {self.length}")
+
+    @property
+    def number_count(self) -> int:
+        """Of the tensor."""
+        return math.prod(self.size)
+
+    @property
+    def byte_count(self) -> int:
+        """Of the whole block."""
+        return self.length * ITEM_BYTES[self.dtype]
+
+
+def contiguous(size: tuple[int, ...]) -> tuple[int, ...]:
+    """The strides of a tensor that lies row by row."""
+    return tuple(math.prod(size[axis + 1 :]) for axis in range(len(size)))

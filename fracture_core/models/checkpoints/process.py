@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fracture_core.errors import WeightsError
-from fracture_core.models.checkpoints.places import TensorPlace
+from fracture_core.models.checkpoints.limits import TensorPlace
 
 _log = logging.getLogger(__name__)
 

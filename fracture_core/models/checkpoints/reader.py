@@ -12,8 +12,7 @@ from typing import Any
 
 from fracture_core import importing
 from fracture_core.models.checkpoints import safetensors_file, state_dict, yolo
-from fracture_core.models.checkpoints.limits import Refusal
-from fracture_core.models.checkpoints.places import TensorPlace
+from fracture_core.models.checkpoints.limits import Refusal, TensorPlace
 
 _TOO_LARGE = "more than its reader may have in memory"
 _TOO_DEEP = "things nested in one another beyond measure"

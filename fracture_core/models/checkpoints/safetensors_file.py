@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from fracture_core.models.checkpoints.limits import (
+    ITEM_BYTES,
     MAX_DIMENSIONS,
     MAX_HEADER_BYTES,
     MAX_TENSORS,
     Refusal,
+    TensorPlace,
+    contiguous,
     is_plain_name,
     printable,
 )
-from fracture_core.models.checkpoints.places import ITEM_BYTES, TensorPlace, contiguous
 
 _EXPECTED = "a safetensors file"
 _DAMAGED = "The file is damaged; fetch or save it again."

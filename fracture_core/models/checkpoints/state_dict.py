@@ -7,11 +7,11 @@ from fracture_core.models.checkpoints.archive import open_checkpoint
 from fracture_core.models.checkpoints.limits import (
     MAX_TENSORS,
     Refusal,
+    TensorPlace,
     is_plain_name,
     printable,
 )
 from fracture_core.models.checkpoints.pickles import TensorRef
-from fracture_core.models.checkpoints.places import TensorPlace
 
 # Averaged weights before the last ones.
 _NESTS = ("ema", "ema_state_dict", "model_ema", "model", "state_dict", "model_state_dict", "module")

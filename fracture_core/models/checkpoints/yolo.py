@@ -9,11 +9,11 @@ from fracture_core.models.checkpoints.limits import (
     MAX_NAME,
     MAX_TENSORS,
     Refusal,
+    TensorPlace,
     is_plain_name,
     printable,
 )
 from fracture_core.models.checkpoints.pickles import Record, TensorRef
-from fracture_core.models.checkpoints.places import TensorPlace
 from fracture_core.models.checkpoints.state_dict import check_names, described
 
 _EXPECTED = "a YOLO checkpoint written by Ultralytics"

@@ -1,6 +1,6 @@
 /**
  * The answer to a case in three words: finding, doubt or none. The rule of
- * fracture_core/models/case_answers.py, and the sentence for it.
+ * fracture_core/predictions.py, and the sentence for it.
  */
 
 import { isStrange, NOT_MEASURED } from "./banner.js"

@@ -1,6 +1,6 @@
 /**
  * What was measured of a model on a split: its share of hits at a confidence, the confidence of a
- * level, the worth of a score. The rules of fracture_core/models/levels.py.
+ * level, the worth of a score. The rules of fracture_core/models/points.py.
  */
 
 /** How many of the falling `confidences` are at least `confidence`, or above it. */

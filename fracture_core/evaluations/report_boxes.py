@@ -6,10 +6,9 @@ from math import nan
 
 import numpy as np
 
-from fracture_core.evaluations import resampling
+from fracture_core.evaluations import report
 from fracture_core.evaluations.measuring import Scored
-from fracture_core.evaluations.report import Table
-from fracture_core.evaluations.report_draft import Draft, Measure, Metric, Part
+from fracture_core.evaluations.report import Draft, Measure, Metric, Part, Table
 from fracture_core.metrics import any_hit, coco
 from fracture_core.metrics.average_precision import AveragePrecision
 from fracture_core.metrics.calibration import detection_ece
@@ -130,7 +129,7 @@ def report_point(draft: Draft, scored: Scored, rule: str, confidence: float) -> 
     counts = ImageCounts.of_findings(found, truths, confidence, match_iou=iou)
     any_ = any_hit.count(found, truths, confidence, iou)
     hits, wrong, missed = any_.true_positives, any_.false_positives, any_.false_negatives
-    drawn = resampling.any_hits(found, truths, confidence, iou)
+    drawn = report.any_hits(found, truths, confidence, iou)
     dual = any_hit.dual_metrics(found, truths, confidence, iou)
     right = Proportion(count=int(np.trace(dual.images.confusion)), total=at.images)
     matched, beyond = draft.box_rule, f"any box with IoU > {iou:g}"
@@ -203,9 +202,7 @@ def rate_name(rate: float) -> str:
 
 def _report_calibration(draft: Draft, scored: Scored) -> None:
     found, sizes = draft.found, draft.evaluation.sizes_px
-    drawn = resampling.calibration_error(
-        scored.scores, scored.right, found.image, found.image_count
-    )
+    drawn = report.calibration_error(scored.scores, scored.right, found.image, found.image_count)
     where = "score, centre and size in 5 parts each" if sizes is not None else "5 bins of the score"
     rows: tuple[tuple[str, Measure, str], ...] = (
         ("ECE", drawn, "10 bins of the score"),

@@ -5,16 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fracture_core.evaluations import resampling
+from fracture_core.evaluations import report
 from fracture_core.evaluations.measuring import Scored
-from fracture_core.evaluations.report import RANKING, Table
-from fracture_core.evaluations.report_draft import Draft, Measure, Metric, Part
-from fracture_core.evaluations.reporting_boxes import (
-    CALIBRATION,
-    POINTS,
-    as_rows,
-    report_critical,
-)
+from fracture_core.evaluations.report import RANKING, Draft, Measure, Metric, Part, Table
+from fracture_core.evaluations.report_boxes import CALIBRATION, POINTS, as_rows, report_critical
 from fracture_core.metrics.classification import Report, report
 from fracture_core.metrics.columns import Bools, Float64s
 from fracture_core.metrics.intervals import Proportion
@@ -55,7 +49,7 @@ def report_areas(draft: Draft) -> None:
     for whole in _wholes(draft):
         areas: tuple[tuple[str, Callable[[Float64s], float]], ...] = (
             ("ROC AUC", Auc.of(whole.scores, whole.positive)),
-            ("PR AUC", resampling.pr_auc(whole.scores, whole.positive)),
+            ("PR AUC", report.pr_auc(whole.scores, whole.positive)),
         )
         for name, area in areas:
             draft.add(
@@ -76,7 +70,7 @@ def _of_wholes(
     """The figure from the weights of pictures, whatever is counted."""
     if whole.unit != "study":
         return figure
-    return resampling.of_studies(figure, draft.evaluation.group_ids)
+    return report.of_studies(figure, draft.evaluation.group_ids)
 
 
 def _wholes(draft: Draft) -> list[_Wholes]:
@@ -174,7 +168,7 @@ def _report_calibration(draft: Draft, right: Bools) -> None:
             unit="image",
             n=images,
             rule="10 bins of the highest class score",
-            measure=resampling.calibration_error(best, right, np.arange(images), images),
+            measure=report.calibration_error(best, right, np.arange(images), images),
         )
     )
 
@@ -193,7 +187,7 @@ def _report_averages(draft: Draft, found: Report, how: str) -> None:
         *averages,
         *((CLASSES, "F1", *facts) for facts in zip(names, found.support.tolist(), strict=True)),
     ]
-    drawn = resampling.class_figures(evaluation.image_classes, evaluation.called, len(names))
+    drawn = report.class_figures(evaluation.image_classes, evaluation.called, len(names))
     for at, (section, name, of, n) in enumerate(rows):
         draft.add(
             Metric(
