@@ -9,7 +9,8 @@ from fracture_core.evaluations import report
 from fracture_core.evaluations.measuring import Scored
 from fracture_core.evaluations.report import RANKING, Draft, Measure, Metric, Part, Table
 from fracture_core.evaluations.report_boxes import CALIBRATION, POINTS, as_rows, report_critical
-from fracture_core.metrics.classification import Report, report
+from fracture_core.metrics.classification import Report
+from fracture_core.metrics.classification import report as classification_report
 from fracture_core.metrics.columns import Bools, Float64s
 from fracture_core.metrics.intervals import Proportion
 from fracture_core.metrics.studies import study_positive, study_scores
@@ -130,7 +131,7 @@ def report_classes(draft: Draft) -> None:
     """The usual report of a classifier, its confusion and calibration."""
     evaluation = draft.evaluation
     about, truth, called = evaluation.about, evaluation.image_classes, evaluation.called
-    found = report(truth, called, len(about.classes))
+    found = classification_report(truth, called, len(about.classes))
     how, images = "the class with the highest score", len(evaluation)
     right = Proportion(count=int((truth == called).sum()), total=images)
     draft.add(Metric(section=ACCURACY, name="accuracy", unit="image", rule=how, measure=right))
