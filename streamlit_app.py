@@ -7,10 +7,10 @@ from starlette.middleware import Middleware
 from streamlit.runtime.pages_manager import PagesManager
 
 from fracture_core.ui.protection import Protection, refuse_open_server
-from fracture_core.ui.reading_room import ReadingRoom
 from fracture_core.ui.routes import ROUTES
-from fracture_core.ui.script_errors import say_in_a_sentence
-from fracture_core.ui.warming import warming
+from fracture_core.ui.streamlit_insides import ReadingRoom
+from fracture_core.ui.warm_up import warming
+from fracture_core.ui.widgets.text import say_in_a_sentence
 
 RESEARCH_USE = "Research use only. Not a medical device. Not for clinical decisions."
 # Pictures need the room that Streamlit leaves at the sides for reading text.

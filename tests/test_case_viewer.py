@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from fracture_core.errors import ConfigError
 from fracture_core.models.fake import CARD
 from fracture_core.types import Detections
-from fracture_core.ui.case_viewer import Pane, ViewerState, _pack_pane
+from fracture_core.ui.widgets.case_viewer import Pane, ViewerState, _pack_pane
 from tests.measurements import POINTS, measured
 
 shares = st.floats(0, 1, allow_nan=False)
@@ -135,7 +135,7 @@ def one_case() -> None:
     import streamlit as st
 
     from fracture_core.types import Sample
-    from fracture_core.ui.case_viewer import ViewerState, case_viewer
+    from fracture_core.ui.widgets.case_viewer import ViewerState, case_viewer
 
     def read() -> np.ndarray:
         return np.zeros((4, 6), dtype=np.uint8)

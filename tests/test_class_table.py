@@ -11,7 +11,7 @@ def page() -> None:
     """In one piece, for AppTest."""
     import streamlit as st
 
-    from fracture_core.ui.class_table import choose_is_a
+    from fracture_core.ui.widgets.class_table import choose_is_a
 
     st.json(choose_is_a(("fracture",), ("wrist positive", "metal", "Healthy")))
 

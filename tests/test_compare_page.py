@@ -14,10 +14,11 @@ from fracture_core.models.fake import CARD, FakeModel
 from fracture_core.models.library import SHIPPED, add_named
 from fracture_core.models.points import write_points
 from fracture_core.settings import settings
-from fracture_core.ui import comparing, predicting
-from fracture_core.ui.case_viewer import ViewerState, _pack_case
-from fracture_core.ui.cases import Case
-from fracture_core.ui.comparing import carry_own, compare
+from fracture_core.ui.compare import comparing
+from fracture_core.ui.compare.comparing import carry_own, compare
+from fracture_core.ui.read import predicting
+from fracture_core.ui.widgets.case_viewer import ViewerState, _pack_case
+from fracture_core.ui.widgets.cases import Case
 from tests.measurements import measured
 
 APP = Path(__file__).parents[1] / "streamlit_app.py"

@@ -13,8 +13,8 @@ from fracture_core.evaluations import list_evaluations
 from fracture_core.evaluations.comparison import draw_at_dial, draw_of_all, image_tests, lines
 from fracture_core.evaluations.matched_models import Threshold, match_model
 from fracture_core.matching import MatchConfig
-from fracture_core.ui.set_comparison import ComparedModel
-from fracture_core.ui.set_comparison_table import HEADINGS, as_csv
+from fracture_core.ui.compare.set_comparison import ComparedModel
+from fracture_core.ui.compare.set_metrics import HEADINGS, as_csv
 from tests.dial_evaluations import classifier, detector
 from tests.stored_evaluations import store
 

@@ -12,9 +12,9 @@ from fracture_core.demo.classes import CLASSES
 from fracture_core.models import library
 from fracture_core.models.cards import read_card
 from fracture_core.models.library import SHIPPED
-from fracture_core.ui import predicting
-from fracture_core.ui.cases import Case
-from fracture_core.ui.first_answer import DEMO_KEY, first_choice, known_answer
+from fracture_core.ui.read import predicting
+from fracture_core.ui.read.predicting import DEMO_KEY, first_choice, known_answer
+from fracture_core.ui.widgets.cases import Case
 
 APP = Path(__file__).parents[1] / "streamlit_app.py"
 

@@ -17,10 +17,15 @@ from fracture_core.demo.layouts import write_demo
 from fracture_core.evaluations.error_ranking import case_errors
 from fracture_core.evaluations.evaluation import judge_picture
 from fracture_core.matching import MatchConfig
-from fracture_core.ui.case_gallery import drawn_boxes
-from fracture_core.ui.case_links import compare_link, read_link
-from fracture_core.ui.case_pictures import HEIGHT_PX, WIDTH_PX, case_picture, window_around
-from fracture_core.ui.error_gallery import as_csv
+from fracture_core.ui.evaluate.error_gallery import as_csv
+from fracture_core.ui.widgets.case_gallery import (
+    HEIGHT_PX,
+    WIDTH_PX,
+    case_picture,
+    drawn_boxes,
+    window_around,
+)
+from fracture_core.ui.widgets.case_links import compare_link, read_link
 from tests.dial_evaluations import ABOUT, classifier, detector
 from tests.stored_evaluations import store
 

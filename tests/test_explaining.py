@@ -12,11 +12,11 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from fracture_core.types import Detections, Prediction, Sample
-from fracture_core.ui import explaining
-from fracture_core.ui.case_viewer import Asked, Pane, _checked, _pack_case
-from fracture_core.ui.cases import Case
-from fracture_core.ui.explaining import ask, known, offers_gate
+from fracture_core.ui.read import explaining
+from fracture_core.ui.read.explaining import ask, known, offers_gate
 from fracture_core.ui.routes import ROUTES
+from fracture_core.ui.widgets.case_viewer import Asked, Pane, _checked, _pack_case
+from fracture_core.ui.widgets.cases import Case
 from tests.patch_model import CLASSES, ROWS, PatchModel, card
 
 

@@ -10,9 +10,9 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from fracture_core.demo import demo_case
-from fracture_core.ui import chunks, routes
-from fracture_core.ui.chunks import FIRST_PAGE, imports_of, missing_chunks
-from fracture_core.ui.warming import warm_up
+from fracture_core.ui import routes, streamlit_insides
+from fracture_core.ui.streamlit_insides import FIRST_PAGE, imports_of, missing_chunks
+from fracture_core.ui.warm_up import warm_up
 
 STATIC = Path(st.__file__).parent / "static"
 
@@ -46,7 +46,7 @@ def test_only_what_is_imported_at_once_counts() -> None:
 def test_parts_that_another_streamlit_does_not_have_are_left_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(chunks, "FIRST_PAGE", ("NoSuchPart",))
+    monkeypatch.setattr(streamlit_insides, "FIRST_PAGE", ("NoSuchPart",))
     assert missing_chunks(b"another page") == ()
 
 
@@ -55,7 +55,7 @@ def test_the_server_listens_before_it_imports_what_is_slow() -> None:
 
 
 def test_warming_up_needs_no_scipy_opencv_or_yaml() -> None:
-    script = "from fracture_core.ui.warming import warm_up; warm_up()"
+    script = "from fracture_core.ui.warm_up import warm_up; warm_up()"
     assert loaded_by(script) <= {"numpy", "pydantic"}
 
 

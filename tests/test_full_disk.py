@@ -378,7 +378,7 @@ def test_an_evaluation_from_the_page_can_be_started_again(
 def test_a_training_from_the_page_can_be_started_again(
     how: str, disk: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fracture_core.ui import launching
+    from fracture_core.ui.train import launching
 
     fine = {"findings": [], "parameters": 1, "step_seconds": 1, "seconds": 1, "memory_bytes": 1}
     monkeypatch.setattr(launching, "_preflight", lambda *_: {**fine, "device": "CPU"})
@@ -429,7 +429,7 @@ def test_a_key_that_is_there_and_unreadable_is_not_replaced(disk: Path) -> None:
 
 
 def page_that_fails() -> None:
-    from fracture_core.ui.script_errors import say_in_a_sentence
+    from fracture_core.ui.widgets.text import say_in_a_sentence
 
     error = OSError(28, "No space left on device", "/home/x.json")
     assert say_in_a_sentence(error)

@@ -15,8 +15,8 @@ from fracture_core.files import hash_file
 from fracture_core.models.cards import ModelCard, write_card
 from fracture_core.models.library import list_cards
 from fracture_core.settings import settings
-from fracture_core.ui.training_network import name_of
-from fracture_core.ui.training_settings import BASIC, grouped, settings_of
+from fracture_core.ui.train.fields import name_of
+from fracture_core.ui.train.settings import BASIC, grouped, settings_of
 from tests.dial_evaluations import simulated
 from tests.stored_evaluations import store
 from trainers.family_configs import read_config
@@ -260,7 +260,7 @@ def test_a_start_of_ones_own_stays_when_the_network_changes(demo):
 @pytest.fixture
 def went(monkeypatch):
     """Where the page led to; its checks find nothing wrong."""
-    from fracture_core.ui import launching
+    from fracture_core.ui.train import launching
 
     found = {"findings": [], "parameters": 1, "step_seconds": 1, "seconds": 1, "memory_bytes": 1}
     monkeypatch.setattr(launching, "_preflight", lambda *_: {**found, "device": "CPU"})

@@ -21,7 +21,7 @@ from fracture_core.evaluations import (
 from fracture_core.models.fake import CARD
 from fracture_core.models.library import SHIPPED, add_folder, points_of
 from fracture_core.settings import settings
-from fracture_core.ui import evaluation_form, evaluation_points
+from fracture_core.ui.evaluate import evaluation_form, points
 
 APP = Path(__file__).parents[1] / "streamlit_app.py"
 COMMAND = (sys.executable, "-m", "fracture_core", "evaluate", "--resume")
@@ -261,7 +261,7 @@ def test_points_that_cannot_be_had_say_so(demo: Path) -> None:
         .points[1]
         .model_copy(update={"confidence": None, "reason": "no", "chosen": None})
     )
-    row = evaluation_points._row(point, "chosen")
+    row = points._row(point, "chosen")
     assert (row["Confidence ≥"], row["Sensitivity per lesion"], row["Note"]) == (
         "not met",
         "–",

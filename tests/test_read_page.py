@@ -12,8 +12,8 @@ from streamlit.testing.v1 import AppTest
 from fracture_core.demo import write_demo
 from fracture_core.models.fake import CARD, FakeModel
 from fracture_core.models.points import write_points
-from fracture_core.ui import case_viewer
-from fracture_core.ui.case_viewer import ViewerState
+from fracture_core.ui.widgets import case_viewer
+from fracture_core.ui.widgets.case_viewer import ViewerState
 from tests.measurements import measured
 
 APP = Path(__file__).parents[1] / "streamlit_app.py"
@@ -22,7 +22,7 @@ APP = Path(__file__).parents[1] / "streamlit_app.py"
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many samples each call of the fake model was given."""
-    from fracture_core.ui import predicting
+    from fracture_core.ui.read import predicting
 
     counted: list[int] = []
     predict = FakeModel.predict

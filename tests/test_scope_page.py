@@ -7,9 +7,10 @@ from streamlit.testing.v1 import AppTest
 
 from fracture_core.models.fake import CARD, FakeModel
 from fracture_core.scope import Scope, check_scope
-from fracture_core.ui import case_viewer, comparing
-from fracture_core.ui.cases import Case
-from fracture_core.ui.scoping import CONFIRMED, scope_of
+from fracture_core.ui.compare import comparing
+from fracture_core.ui.read.scoping import CONFIRMED, scope_of
+from fracture_core.ui.widgets import case_viewer
+from fracture_core.ui.widgets.cases import Case
 from tests.dicom_files import dicom, ramp
 from tests.test_datasets_coco import box, make_coco
 from tests.test_read_page import agreed, opened, picture, upload
@@ -22,7 +23,7 @@ REAL = Scope(modalities=("CR", "DX"), body_parts=("hand", "shoulder"), origins=(
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many samples each call of the fake model was given; it was made for real radiographs."""
     from fracture_core.models import library
-    from fracture_core.ui import predicting
+    from fracture_core.ui.read import predicting
 
     counted: list[int] = []
     predict = FakeModel.predict

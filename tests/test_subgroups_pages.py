@@ -15,8 +15,8 @@ from fracture_core.evaluations.report import PointOfReport
 from fracture_core.evaluations.subgroups import Measuring, break_down
 from fracture_core.matching import MatchConfig
 from fracture_core.metrics.intervals import wilson
-from fracture_core.ui.dataset_choice import opened_dataset
-from fracture_core.ui.evaluation_subgroups import as_csv
+from fracture_core.ui.evaluate.subgroups import as_csv
+from fracture_core.ui.read.dataset_choice import opened_dataset
 from tests.dial_evaluations import detector
 from tests.stored_evaluations import store
 from tests.test_compare_set_page import FIRST, SECOND, model
@@ -224,7 +224,7 @@ def test_a_table_that_has_changed_is_read_anew(with_table: Path) -> None:
 
 
 def test_a_filter_of_nothing_known_shows_everything() -> None:
-    from fracture_core.ui.attribute_filter import marked, options_of
+    from fracture_core.ui.widgets.choices import marked, options_of
 
     view = Attribute.from_texts("view", ["frontal", "lateral", ""])
     options = options_of([view])

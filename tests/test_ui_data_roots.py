@@ -9,8 +9,9 @@ from streamlit.testing.v1 import AppTest
 from fracture_core.demo import write_demo
 from fracture_core.errors import DatasetError
 from fracture_core.settings import settings
-from fracture_core.ui import data_roots, dataset_choice
-from fracture_core.ui.data_roots import check_start, inside_roots
+from fracture_core.ui import protection
+from fracture_core.ui.protection import check_start, inside_roots
+from fracture_core.ui.read import dataset_choice
 
 PAGE = str(Path(__file__).parents[1] / "pages" / "train" / "datasets.py")
 
@@ -70,11 +71,11 @@ def test_by_default_a_local_server_has_home_and_working_folder(
     monkeypatch.setenv("HOME", str(tmp_path / "user"))
     monkeypatch.chdir(root)
     settings.cache_clear()
-    monkeypatch.setattr(data_roots, "is_local", lambda: True)
+    monkeypatch.setattr(protection, "is_local", lambda: True)
     assert inside_roots(str(tmp_path / "user" / "data"))
     assert inside_roots("data")
     assert "outside" in refused(str(tmp_path / "other"))
-    monkeypatch.setattr(data_roots, "is_local", lambda: False)
+    monkeypatch.setattr(protection, "is_local", lambda: False)
     assert "outside" in refused(str(tmp_path / "user" / "data"))
     assert inside_roots(str(settings().home / "demo" / "coco"))
 

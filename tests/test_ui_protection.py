@@ -19,7 +19,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from fracture_core.settings import settings
 from fracture_core.ui import protection
 from fracture_core.ui.protection import Protection, refuse_open_server
-from fracture_core.ui.reading_room import ReadingRoom
+from fracture_core.ui.streamlit_insides import ReadingRoom
 
 REPOSITORY = Path(__file__).parents[1]
 SERVE = (sys.executable, "-m", "streamlit", "run", "streamlit_app.py")

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 1_000_000_000
 MOST_ENTRIES = 5_000
-_FOLDER = Path(__file__).parent
+_FOLDER = Path(__file__).parent / "widgets"
 # What each component's own modules import of the shared ones.
 _SHARED = {
     "viewer": ("component.js", "elements.js", "intervals.js"),

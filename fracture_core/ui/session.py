@@ -11,7 +11,7 @@ import streamlit as st
 
 if TYPE_CHECKING:
     from fracture_core.imaging.opening import Opened
-    from fracture_core.ui.cases import Case
+    from fracture_core.ui.widgets.cases import Case
 
 T = TypeVar("T")
 

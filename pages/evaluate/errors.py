@@ -3,8 +3,7 @@
 import streamlit as st
 
 from fracture_core.errors import WorkbenchError
-from fracture_core.ui.case_gallery import case_gallery, gallery_dataset, show_legend
-from fracture_core.ui.error_gallery import (
+from fracture_core.ui.evaluate.error_gallery import (
     choose_confidence,
     choose_costs,
     choose_critical,
@@ -15,11 +14,11 @@ from fracture_core.ui.error_gallery import (
     offer_csv,
     say_counts,
 )
-from fracture_core.ui.evaluation_banner import show_banner
-from fracture_core.ui.evaluation_choice import choose_evaluation
-from fracture_core.ui.evaluation_points import points_for
-from fracture_core.ui.evaluation_settings import choose_match_config, rule_of
-from fracture_core.ui.text import literal
+from fracture_core.ui.evaluate.points import points_for
+from fracture_core.ui.widgets.case_gallery import case_gallery, gallery_dataset, show_legend
+from fracture_core.ui.widgets.evaluation_choice import choose_evaluation, show_banner
+from fracture_core.ui.widgets.evaluation_settings import choose_match_config, rule_of
+from fracture_core.ui.widgets.text import literal
 
 st.header("Errors", anchor=False)
 messages = st.container()

@@ -3,15 +3,17 @@
 import streamlit as st
 
 from fracture_core.errors import WorkbenchError
-from fracture_core.ui.evaluation_banner import show_banner
-from fracture_core.ui.evaluation_choice import choose_evaluation, opened_evaluation
-from fracture_core.ui.evaluation_critical import show_critical
-from fracture_core.ui.evaluation_dial import SUBGROUPS, show_dial
-from fracture_core.ui.evaluation_points import points_for, show_points, stored_points
-from fracture_core.ui.evaluation_report import show_report
-from fracture_core.ui.evaluation_settings import choose_match_config, rule_of
-from fracture_core.ui.evaluation_subgroups import show_subgroups
-from fracture_core.ui.text import literal
+from fracture_core.ui.evaluate.critical import SUBGROUPS, show_critical, show_dial
+from fracture_core.ui.evaluate.points import points_for, show_points, stored_points
+from fracture_core.ui.evaluate.report import show_report
+from fracture_core.ui.evaluate.subgroups import show_subgroups
+from fracture_core.ui.widgets.evaluation_choice import (
+    choose_evaluation,
+    opened_evaluation,
+    show_banner,
+)
+from fracture_core.ui.widgets.evaluation_settings import choose_match_config, rule_of
+from fracture_core.ui.widgets.text import literal
 
 st.header("Metrics", anchor=False)
 messages = st.container()

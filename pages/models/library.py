@@ -3,9 +3,8 @@
 import streamlit as st
 
 from fracture_core.models.library import read_library
-from fracture_core.ui.consensus_form import make_consensus
-from fracture_core.ui.model_adding import add_from_file, add_from_name
-from fracture_core.ui.model_cards import show_broken, show_card
+from fracture_core.ui.library.model_adding import add_from_file, add_from_name, make_consensus
+from fracture_core.ui.library.model_cards import show_broken, show_card
 
 st.header("Model library", anchor=False)
 library = read_library()

@@ -7,24 +7,25 @@ from functools import partial
 import streamlit as st
 
 from fracture_core.models.cards import ModelCard
-from fracture_core.ui.case_viewer import ViewerState, case_viewer
-from fracture_core.ui.cases import Case
-from fracture_core.ui.class_table import choose_is_a
-from fracture_core.ui.comparing import Comparison, carry_own, compare
-from fracture_core.ui.comparison_choice import (
+from fracture_core.ui.compare.comparing import (
     FEWEST,
+    Comparison,
+    carry_own,
     choose_models,
     choose_scratch_and_tuned,
+    compare,
     offer_more,
     show_notes,
 )
-from fracture_core.ui.predicting import card_for
-from fracture_core.ui.scoping import read_anyway
+from fracture_core.ui.compare.set_cases import compare_over_set
+from fracture_core.ui.read.predicting import card_for, state_in_force, write_address
+from fracture_core.ui.read.scoping import read_anyway
+from fracture_core.ui.read.sources import choose_case, show_warnings, step
 from fracture_core.ui.session import CASE_LIST, STEPPED, Slot
-from fracture_core.ui.set_comparison_page import compare_over_set
-from fracture_core.ui.sources import choose_case, show_warnings, step
-from fracture_core.ui.text import literal
-from fracture_core.ui.viewing import state_in_force, write_address
+from fracture_core.ui.widgets.case_viewer import ViewerState, case_viewer
+from fracture_core.ui.widgets.cases import Case
+from fracture_core.ui.widgets.class_table import choose_is_a
+from fracture_core.ui.widgets.text import literal
 
 STATE = "comparing"
 DEFAULT = ViewerState()

@@ -9,18 +9,22 @@ from fracture_core.errors import ConfigError, WorkbenchError
 from fracture_core.models.library import points_of
 from fracture_core.models.points import Measurements
 from fracture_core.types import Prediction
-from fracture_core.ui.case_viewer import Asked, Pane, ViewerState, case_viewer
-from fracture_core.ui.cases import Case
-from fracture_core.ui.class_table import choose_is_a
-from fracture_core.ui.explaining import ask, known, offers_gate
-from fracture_core.ui.first_answer import known_answer
-from fracture_core.ui.model_choice import choose_model
-from fracture_core.ui.predicting import card_for, predict
-from fracture_core.ui.scoping import read_anyway, scope_of
+from fracture_core.ui.read.explaining import ask, known, offers_gate
+from fracture_core.ui.read.predicting import (
+    card_for,
+    known_answer,
+    predict,
+    state_in_force,
+    write_address,
+)
+from fracture_core.ui.read.scoping import read_anyway, scope_of
+from fracture_core.ui.read.sources import choose_case, show_warnings, step
 from fracture_core.ui.session import CASE_LIST, STEPPED
-from fracture_core.ui.sources import choose_case, show_warnings, step
-from fracture_core.ui.text import literal
-from fracture_core.ui.viewing import state_in_force, write_address
+from fracture_core.ui.widgets.case_viewer import Asked, Pane, ViewerState, case_viewer
+from fracture_core.ui.widgets.cases import Case
+from fracture_core.ui.widgets.class_table import choose_is_a
+from fracture_core.ui.widgets.model_choice import choose_model
+from fracture_core.ui.widgets.text import literal
 
 STATE = "viewing"
 DEFAULT = ViewerState()

@@ -2,12 +2,12 @@
 
 import streamlit as st
 
-from fracture_core.ui.converting import offer_conversion
-from fracture_core.ui.dataset_choice import choose_dataset
-from fracture_core.ui.dataset_facts import show_attributes, show_counts, show_gallery
-from fracture_core.ui.health import show_health
-from fracture_core.ui.sources import show_warnings
-from fracture_core.ui.text import literal
+from fracture_core.ui.read.dataset_choice import choose_dataset
+from fracture_core.ui.read.sources import show_warnings
+from fracture_core.ui.train.converting import offer_conversion
+from fracture_core.ui.train.dataset_facts import show_attributes, show_counts, show_gallery
+from fracture_core.ui.train.health import show_health
+from fracture_core.ui.widgets.text import literal
 
 st.header("Data sets", anchor=False)
 messages = st.container()

@@ -4,12 +4,17 @@ import streamlit as st
 
 from fracture_core import jobs
 from fracture_core.errors import WorkbenchError
-from fracture_core.ui.checkpoint_pictures import show_checkpoint
-from fracture_core.ui.curve_chart import curve_chart
-from fracture_core.ui.job_list import show_jobs
-from fracture_core.ui.job_view import offer_actions, show_log, show_result, show_state
-from fracture_core.ui.run_curves import panels_of
-from fracture_core.ui.text import literal
+from fracture_core.ui.train.job_view import (
+    offer_actions,
+    panels_of,
+    show_checkpoint,
+    show_jobs,
+    show_log,
+    show_result,
+    show_state,
+)
+from fracture_core.ui.widgets.curve_chart import curve_chart
+from fracture_core.ui.widgets.text import literal
 
 REFRESH_SECONDS = 2.0
 

@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from fracture_core.ui.dataset_choice import choose_dataset
-from fracture_core.ui.launching import (
+from fracture_core.ui.read.dataset_choice import choose_dataset
+from fracture_core.ui.train.launching import (
     choose_recipe,
     classes_of_start,
     launch,
@@ -11,8 +11,8 @@ from fracture_core.ui.launching import (
     take_from_address,
     try_config,
 )
-from fracture_core.ui.text import literal
-from fracture_core.ui.training_settings import choose_settings
+from fracture_core.ui.train.settings import choose_settings
+from fracture_core.ui.widgets.text import literal
 
 take_from_address()
 st.header("Train a model", anchor=False)

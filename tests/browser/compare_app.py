@@ -12,8 +12,8 @@ sys.path.append(str(Path(__file__).parents[2]))
 
 from fracture_core.models.points import Knots
 from fracture_core.types import Detections, Prediction, Sample
-from fracture_core.ui.case_viewer import Pane, ViewerState, case_viewer
 from fracture_core.ui.routes import ROUTES
+from fracture_core.ui.widgets.case_viewer import Pane, ViewerState, case_viewer
 from tests.browser.viewer_scenes import (
     CLASSES,
     HOSTILE,

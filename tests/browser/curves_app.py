@@ -8,8 +8,8 @@ import streamlit as st
 
 sys.path.append(str(Path(__file__).parents[2]))
 
-from fracture_core.ui.curve_chart import Curve, Panel, curve_chart
 from fracture_core.ui.routes import ROUTES
+from fracture_core.ui.widgets.curve_chart import Curve, Panel, curve_chart
 
 
 @st.fragment(run_every=0.5)

@@ -11,10 +11,10 @@ import streamlit as st
 sys.path.append(str(Path(__file__).parents[2]))
 
 from fracture_core.types import Sample
-from fracture_core.ui.case_viewer import Asked, Pane, ViewerState, case_viewer
-from fracture_core.ui.cases import Case
-from fracture_core.ui.explaining import ask, known
+from fracture_core.ui.read.explaining import ask, known
 from fracture_core.ui.routes import ROUTES
+from fracture_core.ui.widgets.case_viewer import Asked, Pane, ViewerState, case_viewer
+from fracture_core.ui.widgets.cases import Case
 from tests.browser.viewer_scenes import TRUTHS, sample
 from tests.patch_model import CLASSES, PatchModel, card
 

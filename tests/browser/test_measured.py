@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from fracture_core.evaluations import sentence_of_negative
 from fracture_core.types import Detections
-from fracture_core.ui.case_viewer import ViewerState
+from fracture_core.ui.widgets.case_viewer import ViewerState
 from tests.browser.compare_app import OF_B, ROWS
 from tests.browser.test_read import drag_slider
 from tests.browser.viewer_page import ViewerPage

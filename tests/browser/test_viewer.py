@@ -10,7 +10,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page
 
 from fracture_core.types import Window
-from fracture_core.ui.case_viewer import ViewerState
+from fracture_core.ui.widgets.case_viewer import ViewerState
 from tests.browser.viewer_page import ViewerPage
 from tests.browser.viewer_scenes import HOSTILE, ROWS, picture, scene
 

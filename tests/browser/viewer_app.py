@@ -9,8 +9,8 @@ import streamlit as st
 
 sys.path.append(str(Path(__file__).parents[2]))
 
-from fracture_core.ui.case_viewer import ViewerState, case_viewer
 from fracture_core.ui.routes import ROUTES
+from fracture_core.ui.widgets.case_viewer import ViewerState, case_viewer
 from tests.browser.viewer_scenes import scene
 
 

@@ -27,7 +27,7 @@ from fracture_core.models.points import (
 )
 from fracture_core.predictions import answer_of
 from fracture_core.types import Detections, Window
-from fracture_core.ui.case_viewer import ViewerState
+from fracture_core.ui.widgets.case_viewer import ViewerState
 
 sys.path.append(str(Path(__file__).parents[2]))
 

@@ -1,0 +1,1 @@
+"""Compare: models side by side on a case, and on a data set."""

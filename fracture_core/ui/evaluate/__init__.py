@@ -1,0 +1,1 @@
+"""Metrics and Errors: what a stored evaluation shows."""

@@ -1,0 +1,1 @@
+"""Library: model cards, adding a model, making a consensus."""

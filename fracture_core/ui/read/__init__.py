@@ -1,0 +1,1 @@
+"""Read: a case, its predictions, explanations and scope."""
