@@ -42,7 +42,7 @@ import json, time
 from benchmarks.memory import peak_bytes
 from fracture_core.evaluations.threshold_sweep import dial_table
 from fracture_core.matching import MatchConfig
-from tests.dial_evaluations import simulated
+from tests.support.dial_evaluations import simulated
 evaluation = simulated(28_812, 100, classes=CLASSES)
 start = time.perf_counter()
 table = dial_table(evaluation, MatchConfig())

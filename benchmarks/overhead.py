@@ -124,7 +124,7 @@ def _spread_yolo(made: Any, name: str) -> Model:
     import torch
 
     threads = torch.get_num_threads()
-    from tests.yolo_files import CLASSES, yolo_network
+    from tests.support.yolo_files import CLASSES, yolo_network
 
     # The tests' tiny networks want one thread.
     torch.set_num_threads(threads)

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from fracture_core.matching import match
 from fracture_core.types import Detections
-from tests.strategies import SIZE, boxes_xyxy, detections, thresholds, truths
 from tests.support.agreement import agree
+from tests.support.strategies import SIZE, boxes_xyxy, detections, thresholds, truths
 
 rules = st.sampled_from(["iou", "centre"])
 teams = st.lists(detections(most=8), min_size=1, max_size=4)

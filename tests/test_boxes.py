@@ -5,7 +5,7 @@ import torchvision
 from hypothesis import given
 
 from fracture_core import boxes
-from tests.strategies import detections, thresholds
+from tests.support.strategies import detections, thresholds
 
 
 def test_iou_by_hand() -> None:

@@ -13,8 +13,8 @@ from fracture_core.datasets import open_dataset
 from fracture_core.demo import write_demo
 from fracture_core.evaluations.report import Draft
 from fracture_core.matching import MatchConfig
-from tests.dial_evaluations import detector
-from tests.worked_examples import CONTRIBUTING, blocks_of
+from tests.support.dial_evaluations import detector
+from tests.support.worked_examples import CONTRIBUTING, blocks_of
 
 ROOT = CONTRIBUTING.parent
 

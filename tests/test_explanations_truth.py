@@ -19,11 +19,11 @@ from fracture_core.models.base import Model
 from fracture_core.models.fake import CARD, FakeModel
 from fracture_core.models.yolo import YoloModel
 from fracture_core.types import Detections, Heatmap, Prediction, Sample
-from tests import detr_networks
-from tests.test_models_classifiers import sees_white
-from tests.test_models_hf_detr import hand_set
-from tests.torchvision_files import bright_square, faster_rcnn, let_brightness_through
-from tests.yolo_files import picture, sample
+from tests.models.test_classifiers import sees_white
+from tests.models.test_hf_detr import hand_set
+from tests.support import detr_networks
+from tests.support.torchvision_files import bright_square, faster_rcnn, let_brightness_through
+from tests.support.yolo_files import picture, sample
 
 SIDE = 256
 CORNER, SQUARE = (96, 64), 32

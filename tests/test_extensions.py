@@ -11,8 +11,8 @@ from fracture_core.errors import ConfigError
 from fracture_core.info import listing
 from fracture_core.models import library
 from fracture_core.models.families import family, family_of, find_family, installed
-from tests.made_packages import install, install_spots
-from tests.yolo_files import sample
+from tests.support.made_packages import install, install_spots
+from tests.support.yolo_files import sample
 
 MODULE = """
 from fracture_core.models.families import ModelFamily

@@ -25,8 +25,8 @@ from fracture_core.models.library import list_cards, points_of, rename_model, st
 from fracture_core.models.points import Measurements
 from fracture_core.runs import RunFolder
 from fracture_core.settings import settings
-from tests.dicom_files import dicom
-from tests.measurements import measured
+from tests.support.dicom_files import dicom
+from tests.support.measurements import measured
 
 APP = Path(__file__).parents[1] / "streamlit_app.py"
 RESNET = library.SHIPPED / "resnet"

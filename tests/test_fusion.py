@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fracture_core import boxes
 from fracture_core.fusion import Candidates, Fused, fuse
 from fracture_core.types import Detections
-from tests.strategies import detections
+from tests.support.strategies import detections
 
 CLASSES = 3
 IOUS = st.sampled_from([0.3, 0.5, 0.55, 0.75])

@@ -21,8 +21,8 @@ from fracture_core.models.points import (
 from fracture_core.predictions import answer_of
 from fracture_core.types import Detections, Window
 from fracture_core.ui.widgets.case_viewer import ViewerState
-from tests.measurements import measured
 from tests.support.agreement import agree
+from tests.support.measurements import measured
 
 FOLDER = Path(__file__).parent / "golden"
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from fracture_core.matching import match
 from fracture_core.types import Detections
-from tests.strategies import detections, thresholds, truths
+from tests.support.strategies import detections, thresholds, truths
 
 rules = st.sampled_from(["iou", "centre"])
 

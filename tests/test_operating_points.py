@@ -17,7 +17,7 @@ from fracture_core.operating_points import (
     measure,
 )
 from fracture_core.types import Detections
-from tests.test_metrics_greedy import pictures, plain_counts
+from tests.metrics.test_greedy import pictures, plain_counts
 
 BOX, FAR = [0, 0, 10, 10], [50, 50, 60, 60]
 AIMS = ("sensitivity ≥", "FP per image ≤", "specificity ≥")

@@ -24,8 +24,8 @@ from fracture_core.predictions import (
     predict_items,
     write_predictions,
 )
-from tests.measurements import measured
-from tests.yolo_files import picture, save_checkpoint, yolo_network
+from tests.support.measurements import measured
+from tests.support.yolo_files import picture, save_checkpoint, yolo_network
 
 
 @pytest.fixture

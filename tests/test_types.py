@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from fracture_core import masks
 from fracture_core.types import Detections, Heatmap, Prediction, Sample, Window, full_range
-from tests.strategies import detections, thresholds
+from tests.support.strategies import detections, thresholds
 
 
 def same(first: Detections, second: Detections) -> bool:

@@ -23,7 +23,7 @@ from tests.browser.viewer_scenes import (
     prediction,
     sample,
 )
-from tests.measurements import measured
+from tests.support.measurements import measured
 
 HEIGHT, WIDTH = 420, 560
 # A finds the first truth and has one place to itself, B finds both truths, C only the first.

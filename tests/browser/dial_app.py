@@ -13,7 +13,7 @@ from fracture_core.evaluations.threshold_sweep import DialTable, dial_table
 from fracture_core.matching import MatchConfig
 from fracture_core.ui.routes import ROUTES, share_table
 from fracture_core.ui.widgets.dial_view import Cell, DialState, Mark, dial, packed
-from tests.dial_evaluations import classifier, detector, simulated
+from tests.support.dial_evaluations import classifier, detector, simulated
 
 SCORES = [[0.9, 0.06, 0.04], [0.2, 0.7, 0.1], [0.4, 0.3, 0.3], [0.1, 0.2, 0.7], [0.6, 0.3, 0.1]]
 MARKS = (Mark(name="max F1", confidence=0.4), Mark(name="sensitivity ≥ 0.9", confidence=0.1))

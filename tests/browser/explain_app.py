@@ -16,7 +16,7 @@ from fracture_core.ui.routes import ROUTES
 from fracture_core.ui.widgets.case_viewer import Asked, Pane, ViewerState, case_viewer
 from fracture_core.ui.widgets.cases import Case
 from tests.browser.viewer_scenes import TRUTHS, sample
-from tests.patch_model import CLASSES, PatchModel, card
+from tests.support.patch_model import CLASSES, PatchModel, card
 
 LABELS = {
     "classes": 0,

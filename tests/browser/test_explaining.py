@@ -9,7 +9,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.browser.viewer_page import ViewerPage
-from tests.patch_model import ROWS
+from tests.support.patch_model import ROWS
 
 Opener = Callable[..., ViewerPage]
 

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from fracture_core.datasets import open_dataset
 from fracture_core.demo import write_demo
-from tests.planted_faults import plant_in_yolo
+from tests.support.planted_faults import plant_in_yolo
 
 ROOT = Path(__file__).parents[2]
 SLOW = 180_000

@@ -10,7 +10,7 @@ from pathlib import Path
 from playwright.sync_api import Page, expect
 
 from fracture_core.models.families import installed
-from tests.hostile_files import CHECKPOINTS
+from tests.support.hostile_files import CHECKPOINTS
 
 ROOT = Path(__file__).parents[2]
 NAMES = "a name that is a list doubled forty times"

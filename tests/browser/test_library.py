@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.yolo_files import save_checkpoint, yolo_network
+from tests.support.yolo_files import save_checkpoint, yolo_network
 
 ROOT = Path(__file__).parents[2]
 

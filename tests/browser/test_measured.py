@@ -12,7 +12,7 @@ from fracture_core.ui.widgets.case_viewer import ViewerState
 from tests.browser.compare_app import OF_B, ROWS
 from tests.browser.test_read import drag_slider
 from tests.browser.viewer_page import ViewerPage
-from tests.measurements import measured, share
+from tests.support.measurements import measured, share
 
 FOLDER = Path(__file__).parent
 Opener = Callable[..., ViewerPage]

@@ -15,7 +15,7 @@ from fracture_core.models.cards import read_card
 from fracture_core.models.library import SHIPPED
 from tests.browser.test_read import IDLE, ROOT, png, title, upload
 from tests.browser.viewer_page import ViewerPage
-from tests.dicom_files import dicom
+from tests.support.dicom_files import dicom
 
 YELLOW = (240, 228, 66)
 NOT_MEASURED = "not measured on images like this"

@@ -12,8 +12,8 @@ from fracture_core.evaluations.attributes import Attribute
 from fracture_core.settings import settings
 from tests.browser.conftest import serving
 from tests.browser.evaluated import IDLE, PATIENCE_MS
-from tests.dial_evaluations import detector
-from tests.stored_evaluations import store
+from tests.support.dial_evaluations import detector
+from tests.support.stored_evaluations import store
 
 ROOT = Path(__file__).parents[2]
 

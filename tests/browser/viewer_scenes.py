@@ -11,7 +11,7 @@ from fracture_core.models.cards import ModelCard
 from fracture_core.scope import INSIDE, ScopeCheck
 from fracture_core.types import Detections, Prediction, Sample, ValueScale, Window
 from fracture_core.ui.widgets.case_viewer import Pane
-from tests.measurements import measured, point
+from tests.support.measurements import measured, point
 
 CLASSES = ("fracture", "implant")
 HOSTILE = '<img src=x onerror="window.hacked=1">'

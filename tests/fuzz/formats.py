@@ -36,13 +36,13 @@ class Format:
 
 
 def _yolo(folder: Path) -> Path:
-    from tests.yolo_files import save_checkpoint, yolo_network
+    from tests.support.yolo_files import save_checkpoint, yolo_network
 
     return save_checkpoint(yolo_network("yolov8n.yaml"), folder / "net.pt")
 
 
 def _resnet_state() -> dict[str, torch.Tensor]:
-    from tests.torchvision_files import resnet
+    from tests.support.torchvision_files import resnet
 
     state: dict[str, torch.Tensor] = resnet().network.state_dict()
     return state

@@ -22,9 +22,9 @@ from fracture_core.datasets.hdf5 import Slice, write_rsna
 from fracture_core.imaging.opening import open_picture
 from fracture_core.imaging.png import SIGNATURE
 from fracture_core.settings import settings
-from tests.dicom_files import as_file, dataset, enhanced_ct, ramp
 from tests.fuzz.formats import Change, Format
-from tests.jpeg_streams import EXTENDED
+from tests.support.dicom_files import as_file, dataset, enhanced_ct, ramp
+from tests.support.jpeg_streams import EXTENDED
 
 # What an image of the limit takes is far below what a mutant may take.
 _MAX_PIXELS = 10_000_000

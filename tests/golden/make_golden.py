@@ -31,8 +31,8 @@ from fracture_core.ui.widgets.case_viewer import ViewerState
 
 sys.path.append(str(Path(__file__).parents[2]))
 
-from tests.measurements import measured
 from tests.support.agreement import agree
+from tests.support.measurements import measured
 
 FOLDER = Path(__file__).parent
 SIZE = 400

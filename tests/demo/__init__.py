@@ -1,0 +1,1 @@
+"""Tests of `fracture_core/demo`."""

@@ -1,0 +1,84 @@
+"""The page of data sets: counts, pictures with their truth, conversion."""
+
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from fracture_core.datasets import open_dataset
+from fracture_core.demo import write_demo
+
+PAGE = str(Path(__file__).parents[2] / "pages" / "train" / "datasets.py")
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    return write_demo(tmp_path_factory.mktemp("demo") / "set", count=20, size=(160, 128))
+
+
+def open_page(path) -> AppTest:
+    app = AppTest.from_file(PAGE, default_timeout=120)
+    app.session_state["path"] = app.session_state["path_agreed"] = str(path)
+    return app.run()
+
+
+def test_counts_are_those_of_the_data_set(demo):
+    app = open_page(demo)
+    assert not app.exception
+    pictures, boxes, attributes = (table.value for table in app.dataframe)
+    counts = open_dataset(demo).summary()
+    assert dict(zip(pictures["Split"], pictures["Images"], strict=True)) == {
+        split: each.pictures for split, each in counts.items()
+    }
+    assert boxes.set_index("Class")["train"].to_dict() == dict(counts["train"].boxes)
+    # Every demo image tells its body part, in more than one way; all else is the same of all.
+    assert set(attributes["Attribute"]) == {"body part"}
+    assert attributes["train"].sum() == counts["train"].pictures
+
+
+def test_pictures_link_to_read_and_say_what_is_there(demo):
+    app = open_page(demo)
+    captions = [each.value for each in app.caption if "source=Data+set" in each.value]
+    assert len(captions) == 12
+    assert any("nothing there" in each for each in captions)
+
+
+def test_only_pictures_with_findings(demo):
+    app = open_page(demo)
+    show = next(each for each in app.button_group if each.label == "Show")
+    show.set_value("With findings").run()
+    captions = [each.value for each in app.caption if "source=Data+set" in each.value]
+    assert len(captions) == open_dataset(demo).summary()["train"].with_findings
+    assert not any("nothing there" in each for each in captions)
+
+
+def test_a_path_that_is_none_is_one_sentence(tmp_path):
+    app = open_page(tmp_path / "gone")
+    assert [each.value for each in app.error]
+    assert not app.exception
+
+
+def test_without_a_path_the_page_says_what_to_do():
+    app = AppTest.from_file(PAGE, default_timeout=120).run()
+    assert "make the demo one" in app.info[0].value
+
+
+def test_conversion_from_the_form(demo, tmp_path):
+    app = open_page(demo)
+    fields = {each.label: each for each in app.text_input}
+    fields["New folder"].input(str(tmp_path / "made"))
+    app.selectbox[0].select("yolo")
+    next(each for each in app.button if each.label == "Convert").click().run()
+    assert not app.exception
+    assert "20 images" in app.success[0].value
+    assert open_dataset(tmp_path / "made").format == "yolo"
+
+
+def test_what_a_format_cannot_hold_is_refused_in_words(demo, tmp_path):
+    app = open_page(demo)
+    fields = {each.label: each for each in app.text_input}
+    fields["New folder"].input(str(tmp_path / "made"))
+    app.selectbox[0].select("hdf5")
+    next(each for each in app.button if each.label == "Convert").click().run()
+    assert "--drop" in app.error[0].value.replace("\\", "")
+    assert not (tmp_path / "made").exists()
