@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 
 from fracture_core.datasets import Dataset
-from fracture_core.datasets.base import SplitCounts
+from fracture_core.datasets.records import SplitCounts
 from fracture_core.errors import ConfigError, DatasetError
 from fracture_core.runs import RunFolder
 from trainers.checkpoints import check_room

@@ -1,12 +1,15 @@
-"""The loop: one for a CPU, a GPU, several GPUs and machines.
+"""Losses of the steps of an epoch: checked, and summed the same however often looked at.
+
+The loop: one for a CPU, a GPU, several GPUs and machines.
 
 Every random number of a step follows from the seed and the step's place, so a run that was killed
 and resumed goes the same way as one that was not: on a CPU, in as many threads, bit for bit.
 """
 
 import copy
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 
@@ -21,13 +24,75 @@ from fracture_core.runs import RunFolder
 from trainers.channels_last import takes_channels_last
 from trainers.checkpoints import BEST, LAST, Position, State, load_state, save_state
 from trainers.config import Phase, TrainConfig
-from trainers.losses import RunningLosses
 from trainers.metrics_log import Journal
 from trainers.optimisers import LearningRate, MovingAverage, build_optimiser
 from trainers.packed import Packed, has_finding, rows_of_epoch
 from trainers.sources import Source
 from trainers.training_module import Batch, Losses, Trainee, generator_at, seed_everything, shuffled
 from trainers.validation import Validator
+
+_LOOK_SECONDS = 0.5
+_MOST_PENDING = 64
+
+
+class RunningLosses:
+    """Losses wait on the device until they are looked at, because looking stops a GPU.
+
+    `sums` of `steps` steps is the mapping they are added to, in double precision; it belongs to
+    the training's position. `names` tells which pictures the rows of a batch are.
+    """
+
+    def __init__(
+        self, sums: dict[str, float], steps: int, names: Callable[[Tensor], Sequence[str]]
+    ) -> None:
+        self._sums = sums
+        self._steps = steps
+        self._names = names
+        self._pending: list[tuple[int, Tensor, Tensor]] = []
+        self._keys: tuple[str, ...] = ()
+        self._looked = time.monotonic()
+
+    def add(self, step: int, losses: Losses, rows: Tensor) -> None:
+        """Remember the losses of a step; raises TrainingError where an earlier one is no number."""
+        self._keys = tuple(losses)
+        values = torch.stack([value.detach().float() for value in losses.values()])
+        self._pending.append((step, values, rows))
+        waited = time.monotonic() - self._looked
+        if len(self._pending) >= _MOST_PENDING or waited >= _LOOK_SECONDS:
+            self.look()
+
+    def look(self) -> None:
+        """Bring all that wait to the sums; raises TrainingError, which names the batch."""
+        self._looked = time.monotonic()
+        if not self._pending:
+            return
+        table = torch.stack([values for _, values, _ in self._pending]).cpu().double()
+        for (step, _, rows), values in zip(self._pending, table.tolist(), strict=True):
+            if not all(math.isfinite(value) for value in values):
+                raise self._not_finite(step, values, rows)
+            for name, value in zip(self._keys, values, strict=True):
+                self._sums[name] = self._sums.get(name, 0.0) + value
+            self._steps += 1
+        self._pending.clear()
+
+    @property
+    def means(self) -> dict[str, float]:
+        """Mean of each loss over the steps that were looked at."""
+        return {name: value / max(1, self._steps) for name, value in self._sums.items()}
+
+    def _not_finite(self, step: int, values: list[float], rows: Tensor) -> TrainingError:
+        pairs = zip(self._keys, values, strict=True)
+        found = ", ".join(f"{name} {value}" for name, value in pairs if not math.isfinite(value))
+        names = self._names(rows)
+        more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+        return TrainingError(
+            f"step {step + 1}",
+            expected="a loss that is a number",
+            found=f"{found} on the batch of {', '.join(names[:8])}{more}",
+            advice="Look at these images, or lower the learning rate; "
+            "the last checkpoint is of before.",
+        )
+
 
 # Keeps dropout from drawing the numbers that augmentation draws.
 _GLOBAL = 1

@@ -1,6 +1,6 @@
 """Annotated pictures in the formats they come in."""
 
-from fracture_core.datasets.base import Dataset, SplitCounts
 from fracture_core.datasets.recognition import is_dataset, open_dataset
+from fracture_core.datasets.records import Dataset, SplitCounts
 
 __all__ = ["Dataset", "SplitCounts", "is_dataset", "open_dataset"]

@@ -17,9 +17,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from fracture_core import files
 from fracture_core.attributes import in_words
 from fracture_core.datasets.attributes import join_tables
-from fracture_core.datasets.base import Dataset
 from fracture_core.datasets.formats import DatasetFormat, installed
-from fracture_core.datasets.records import RecordedDataset
+from fracture_core.datasets.records import Dataset, RecordedDataset
 from fracture_core.errors import ConfigError, DatasetError, first_fault
 from fracture_core.settings import settings
 

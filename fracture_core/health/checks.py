@@ -19,13 +19,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from fracture_core.datasets import issues
-from fracture_core.datasets.base import SplitCounts
 from fracture_core.datasets.findings import Corners
 from fracture_core.datasets.formats import installed
 from fracture_core.datasets.images import PictureRecord
 from fracture_core.datasets.issues import counted
 from fracture_core.datasets.recognition import formats_beside
-from fracture_core.datasets.records import RecordedDataset
+from fracture_core.datasets.records import RecordedDataset, SplitCounts
 from fracture_core.errors import DatasetError
 from fracture_core.health.report import Fault, Place, Severity, Subject
 

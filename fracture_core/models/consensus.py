@@ -27,11 +27,11 @@ from fracture_core.models.consensus_cards import (
     ConsensusArchitecture,
     Member,
     check_members,
+    on_curve,
     shared_classes,
 )
 from fracture_core.models.consensus_making import described, read_consensus
 from fracture_core.models.library import list_cards, open_model
-from fracture_core.models.score_curves import on_curve
 from fracture_core.types import Detections, Heatmap, Pixels, Prediction, Sample
 
 

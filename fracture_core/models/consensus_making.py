@@ -14,12 +14,13 @@ from fracture_core.models.consensus_cards import (
     FAMILY,
     ConsensusArchitecture,
     Member,
+    ScoreCurve,
     members_among,
+    ppv_curve,
     shared_classes,
     why_no_member,
 )
 from fracture_core.models.library import keep_card, list_cards, points_of
-from fracture_core.models.score_curves import ScoreCurve, ppv_curve
 from fracture_core.scope import shared_scope
 
 SCORES = ("measured", "raw", "ppv")

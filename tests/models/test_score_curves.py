@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fracture_core.models.consensus_cards import on_curve, ppv_curve
 from fracture_core.models.points import Knots
-from fracture_core.models.score_curves import on_curve, ppv_curve
 
 
 def knots(confidences: list[float], right: list[int], wrong: list[int]) -> Knots:
