@@ -1,6 +1,15 @@
-"""A run from its config to its card."""
+"""The end of a training: its best checkpoint evaluated, and the card, which is written last.
 
+evaluations/validation/   operating points are chosen on it
+evaluations/test/         where the data set has such a split: what they reach on others
+points.json, card.json
+
+A run from its config to its card.
+"""
+
+import shutil
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -8,20 +17,148 @@ import numpy as np
 from fracture_core import importing
 from fracture_core.datasets import Dataset, open_dataset
 from fracture_core.errors import ConfigError
+from fracture_core.evaluations import EvaluateConfig, Evaluation, apply_points, measure_points
+from fracture_core.evaluations.folders import new_evaluation
+from fracture_core.evaluations.running import evaluate_opened
+from fracture_core.files import working_folder
+from fracture_core.metrics.summary import Metrics, classifier_metrics, detector_metrics
 from fracture_core.models.base import Model
-from fracture_core.models.cards import ModelCard
+from fracture_core.models.cards import ModelCard, write_card
+from fracture_core.models.points import Measurements, card_points, write_points
 from fracture_core.runs import RunFolder, beginning, stop_on_signal
+from fracture_core.scope import Scope, scope_of_images
 from trainers.checks import check_classes, check_data, check_disk, check_machine, check_monitor
 from trainers.config import TrainConfig
-from trainers.data_set_cache import pack_split
+from trainers.data_set_cache import chosen_samples, pack_split
 from trainers.families import build_trainee
 from trainers.family_configs import YoloConfig, read_config, write_config
-from trainers.finalise import finalise
-from trainers.label_map import class_names
+from trainers.label_map import class_names, counts_as_one
 from trainers.metrics_log import Journal
 from trainers.packed import has_finding, rows_of_epoch
 from trainers.recipes import find_recipe
 from trainers.training_module import generator_at
+
+_ON_THE_CARD = ("ap", "ap50", "mask_ap", "mask_ap50", "f1", "accuracy", "balanced_accuracy")
+
+
+def finalise(
+    config: TrainConfig, dataset: Dataset, run: RunFolder, model: Model, journal: Journal
+) -> ModelCard:
+    """Write the weights, the evaluations, points.json and the card, which it returns."""
+    card = _save(config, run, model, _scope(config, dataset, journal))
+    made = run.evaluations / "validation"
+    valid = _evaluate(made, config, dataset, model, card, config.valid_split)
+    measured, tested = _measure(valid, config, journal), valid
+    if not dataset.splits.get(config.test_split):
+        missing = f"there is no split {config.test_split!r}"
+        journal.note(f"{missing}: evaluated on {config.valid_split!r}")
+    elif config.test_split != config.valid_split:
+        made = run.evaluations / "test"
+        tested = _evaluate(made, config, dataset, model, card, config.test_split)
+        measured = measured and apply_points(measured, tested)
+    if measured is not None:
+        write_points(measured, card, run.path)
+    card = _with_metrics(card, config, tested, measured)
+    write_card(card, run.path)
+    return card
+
+
+def _scope(config: TrainConfig, dataset: Dataset, journal: Journal) -> Scope | None:
+    """As asked for, else what all training pictures tell."""
+    if config.scope is not None:
+        return config.scope
+    samples = chosen_samples(dataset, config, config.train_split)
+    scope = scope_of_images([sample.attributes for sample in samples])
+    if scope is None:
+        journal.note("the scope is not stated: not every image tells its modality and body part")
+    return scope
+
+
+def _save(config: TrainConfig, run: RunFolder, model: Model, scope: Scope | None) -> ModelCard:
+    """Put the weights in their place; the card as it is before anything is measured."""
+    with working_folder(run.path, "model") as part:
+        saved = model.save(part)
+        (part / saved.weights_file).replace(run.path / saved.weights_file)
+    return saved.model_copy(
+        update={
+            "model_id": run.name,
+            # Networks of one kind would else have one name on every page.
+            "title": run.name,
+            "training_data": f"{Path(config.data).name}, split {config.train_split!r}",
+            "training_licence": config.data_licence,
+            "scope": scope,
+            "code_version": version("fracture-workbench"),
+        }
+    )
+
+
+def _evaluate(
+    folder: Path, config: TrainConfig, dataset: Dataset, model: Model, card: ModelCard, split: str
+) -> Evaluation:
+    """An ordinary evaluation of the pictures themselves, not of the packed ones.
+
+    One that a run that was killed here has begun is made anew.
+    """
+    if folder.exists():
+        shutil.rmtree(folder)
+    asked = EvaluateConfig(
+        model=card.model_id,
+        data=config.data,
+        split=split,
+        one_class=counts_as_one(dataset, config),
+        is_a=config.is_a,
+        limit=config.limit or None,
+        nms_iou=config.merged_at,
+        match_iou=config.match_iou,
+    )
+    ids = dataset.splits[split]
+    if config.limit:
+        ids = tuple(each.sample_id for each in chosen_samples(dataset, config, split))
+    return evaluate_opened(new_evaluation(asked, folder=folder), dataset, model, card, ids)
+
+
+def _measure(valid: Evaluation, config: TrainConfig, journal: Journal) -> Measurements | None:
+    """Operating points; None where no score means that something is there."""
+    if not valid.about.tells_findings:
+        return None
+    measured = measure_points(valid, nms_iou=config.merged_at, match_iou=config.match_iou)
+    for point in measured.points:
+        if point.reason:
+            journal.note(f"no operating point for {point.rule}: {point.reason}")
+    return measured
+
+
+def _with_metrics(
+    card: ModelCard, config: TrainConfig, tested: Evaluation, measured: Measurements | None
+) -> ModelCard:
+    judged, split = tested.judged(), tested.about.split
+    metrics = _metrics(judged, config)
+    return card.model_copy(
+        update={
+            "metrics": {
+                f"{split} {name}": metrics[name] for name in _ON_THE_CARD if name in metrics
+            },
+            "operating_points": card_points(measured.points if measured else ()),
+            "note": f"Trained by the recipe {config.recipe or 'of its own'}, seed {config.seed}; "
+            f"operating points chosen on {config.valid_split!r}, figures from "
+            f"{len(judged)} images of {split!r}.",
+        }
+    )
+
+
+def _metrics(judged: Evaluation, config: TrainConfig) -> Metrics:
+    """Those that were watched in training."""
+    about = judged.about
+    if about.task == "classify":
+        return classifier_metrics(judged.image_classes, judged.called, len(about.classes))
+    return detector_metrics(
+        judged.found(config.merged_at),
+        judged.truths,
+        len(about.classes),
+        confidence=config.shown_confidence,
+        match_iou=config.match_iou,
+        masks=about.task == "segment",
+    )
 
 
 def make_run(path: Path, recipe: str, data: str, changes: dict[str, object]) -> RunFolder:

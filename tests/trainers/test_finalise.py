@@ -30,9 +30,9 @@ from trainers.config import TrainConfig
 from trainers.data_set_cache import chosen_samples
 from trainers.family_configs import make_config
 from trainers.family_configs import read_config as read_train_config
-from trainers.finalise import finalise
 from trainers.label_map import counts_as_one, label_map
 from trainers.metrics_log import Journal
+from trainers.running import finalise
 
 OLD_RUNS = Path(__file__).parents[1] / "old_runs"
 
