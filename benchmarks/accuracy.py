@@ -51,9 +51,7 @@ def main(*parts: str) -> list[Row]:
     cards = [card for card in list_cards() if card.family != _FAKE and _is_shipped(card)]
     evaluations = {card.model_id: _evaluated(card, data) for card in cards}
     reports = {name: report_of(each) for name, each in evaluations.items()}
-    fractured = {
-        name: report_of(each.pictures(each.positive)) for name, each in evaluations.items()
-    }
+    fractured = {name: report_of(each.images(each.positive)) for name, each in evaluations.items()}
     _write_between("all", _overview(cards, reports, evaluations))
     _write_between("fractured", _fractured(cards, fractured))
     _write_between("body parts", _by_body_part(cards, evaluations))

@@ -2,7 +2,7 @@
 
 The plain one is what a training script of an afternoon has: a DataLoader with two workers, the
 HDF5 file opened for every slice, float32, three equal channels, and torchvision's ColorJitter and
-GaussianBlur a picture. Ours gives the same changes of the same slices in the same batches, packed
+GaussianBlur an image. Ours gives the same changes of the same slices in the same batches, packed
 beforehand, in one channel as the trainers' networks take them, and once more spread to three and
 scaled to [0, 1]. They take turns in one run, an epoch each; the median of the ratios counts. What
 packing costs, once a data set, is a row of its own.

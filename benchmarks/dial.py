@@ -1,4 +1,4 @@
-"""The dial over 28,812 pictures × 100 candidates: the browser's answer to a movement, and Python's.
+"""The dial over 28,812 images × 100 candidates: the browser's answer to a movement, and Python's.
 
 A movement counts from the input event until every mark, count and matrix stands and is laid out,
 in a headless Chromium without a GPU.

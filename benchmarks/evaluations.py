@@ -1,6 +1,6 @@
-"""Stored evaluations: a million boxes read from disk, and 28,812 pictures × 100 boxes merged.
+"""Stored evaluations: a million boxes read from disk, and 28,812 images × 100 boxes merged.
 
-Boxes are drawn at random, six in ten around three places of their picture, as a detector's are.
+Boxes are drawn at random, six in ten around three places of their image, as a detector's are.
 Each row runs in a process of its own, so that memory is its own, and the best of three counts.
 """
 
@@ -22,7 +22,7 @@ from fracture_core.evaluations.folders import ANSWERS, TRUTHS, Completed
 from fracture_core.evaluations.storing import Answers, Truths, write_answers, write_truths
 from fracture_core.metrics.columns import Columns
 
-MILLION_PICTURES, PICTURES, BOXES = 10_000, 28_812, 100
+MILLION_IMAGES, IMAGES, BOXES = 10_000, 28_812, 100
 ROUNDS = 3
 SIDE_PX = 256
 
@@ -34,8 +34,8 @@ def main() -> list[Row]:
         rows = []
         for task, words, limit in (
             ("load", "load a million boxes and their ground truth", 1.0),
-            ("merge", f"merge {PICTURES:,} × {BOXES} boxes (NMS)", None),
-            ("report", f"every figure of {PICTURES:,} × {BOXES} boxes, with intervals", None),
+            ("merge", f"merge {IMAGES:,} × {BOXES} boxes (NMS)", None),
+            ("report", f"every figure of {IMAGES:,} × {BOXES} boxes, with intervals", None),
         ):
             command = [sys.executable, "-m", "benchmarks.evaluations", task, folder]
             said = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
@@ -47,7 +47,7 @@ def main() -> list[Row]:
 
 
 def _store(folder: Path) -> None:
-    evaluation = _draw(MILLION_PICTURES)
+    evaluation = _draw(MILLION_IMAGES)
     count = len(evaluation)
     truths = Truths(
         sample_ids=evaluation.sample_ids,
@@ -69,45 +69,45 @@ def _store(folder: Path) -> None:
     write_answers(answers, folder / ANSWERS)
     done = Completed(
         about=evaluation.about,
-        pictures=count,
+        images=count,
         boxes=len(answers.raw),
         truths=len(evaluation.truths),
     )
     (folder / "evaluation.json").write_text(done.model_dump_json(), encoding="utf-8")
 
 
-def _draw(pictures: int) -> Evaluation:
-    """Half the pictures with one or two truths; four pictures a patient."""
+def _draw(images: int) -> Evaluation:
+    """Half the images with one or two truths; four images a patient."""
     rng = np.random.default_rng(0)
-    image = np.repeat(np.arange(pictures), BOXES)
-    places = rng.uniform(30, SIDE_PX - 30, (pictures, 3, 2))
-    centre = rng.uniform(20, SIDE_PX - 20, (pictures * BOXES, 2))
+    image = np.repeat(np.arange(images), BOXES)
+    places = rng.uniform(30, SIDE_PX - 30, (images, 3, 2))
+    centre = rng.uniform(20, SIDE_PX - 20, (images * BOXES, 2))
     near = rng.random(len(image)) < 0.6
     chosen = places[image, rng.integers(0, 3, len(image))]
     centre[near] = chosen[near] + rng.normal(0, 4, (int(near.sum()), 2))
-    scores = -np.sort(-rng.random((pictures, BOXES)).astype(np.float32), axis=1)
-    found = _columns(pictures, image, centre, scores.ravel(), rng)
-    with_truth = np.flatnonzero(rng.random(pictures) < 0.5)
+    scores = -np.sort(-rng.random((images, BOXES)).astype(np.float32), axis=1)
+    found = _columns(images, image, centre, scores.ravel(), rng)
+    with_truth = np.flatnonzero(rng.random(images) < 0.5)
     truth_image = np.repeat(with_truth, rng.integers(1, 3, len(with_truth)))
     where = places[truth_image, rng.integers(0, 3, len(truth_image))]
     ones = np.ones(len(truth_image), dtype=np.float32)
     return Evaluation(
         about=_about(),
-        sample_ids=tuple(f"picture-{n}" for n in range(pictures)),
-        group_ids=tuple(f"patient-{n // 4}" for n in range(pictures)),
+        sample_ids=tuple(f"picture-{n}" for n in range(images)),
+        group_ids=tuple(f"patient-{n // 4}" for n in range(images)),
         raw=found,
-        truths=_columns(pictures, truth_image, where, ones, rng),
-        known=np.ones(pictures, dtype=np.bool_),
+        truths=_columns(images, truth_image, where, ones, rng),
+        known=np.ones(images, dtype=np.bool_),
         image_scores=scores[:, 0],
         class_scores=None,
-        image_classes=np.full(pictures, -1),
-        seconds=np.zeros(pictures, dtype=np.float32),
-        sizes_px=np.full((pictures, 2), SIDE_PX),
+        image_classes=np.full(images, -1),
+        seconds=np.zeros(images, dtype=np.float32),
+        sizes_px=np.full((images, 2), SIDE_PX),
     )
 
 
 def _columns(
-    pictures: int,
+    images: int,
     image: np.ndarray,
     centre: np.ndarray,
     scores: np.ndarray,
@@ -116,7 +116,7 @@ def _columns(
     half = rng.uniform(8, 16, (len(image), 2))
     xyxy = np.concatenate([np.maximum(centre - half, 0), centre + half], axis=1)
     return Columns(
-        image_count=pictures,
+        image_count=images,
         image=image,
         xyxy=xyxy.astype(np.float32),
         scores=scores,
@@ -152,7 +152,7 @@ def _run(task: str, folder: Path) -> None:
     if task == "load":
         rounds, work = ROUNDS, lambda: load_evaluation(folder)
     else:
-        drawn = _draw(PICTURES)
+        drawn = _draw(IMAGES)
         rounds, work = ROUNDS, lambda: merge(drawn.raw, 0.5)
         if task == "report":
             rounds, work = 1, lambda: report_of(drawn)

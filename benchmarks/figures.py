@@ -1,8 +1,8 @@
 """Figures of a whole evaluation, against plain loops and against pycocotools.
 
-As many pictures as the published CT subset has, 28,812, with 100 candidates each; a quarter of the
-pictures has a fracture, as there. The sweeps are at R1's 25 confidences. The loops go picture by
-picture and box by box over what a notebook holds, an array of boxes and one of scores a picture;
+As many images as the published CT subset has, 28,812, with 100 candidates each; a quarter of the
+images has a fracture, as there. The sweeps are at R1's 25 confidences. The loops go image by
+image and box by box over what a notebook holds, an array of boxes and one of scores an image;
 a second kind goes over lists of numbers, which is as fast as plain Python can be. COCO's twelve
 figures begin with what each side keeps: ours with columns in an .npz file, pycocotools with the
 dictionaries that its `loadRes` takes. Both sides take turns; the median of the ratios counts.
@@ -41,10 +41,10 @@ SWEEP_AT_LEAST, COCO_AT_LEAST = 100, 5
 MEMORY_AT_MOST_GB, INTERVALS_AT_MOST_S = 2, 60
 
 Counts = tuple[int, int, int]
-# Boxes and scores of one picture, the best first, and boxes that are true; arrays or lists.
-Picture = tuple[Any, Any, Any]
-# Confidence and picture: hits, spurious, missed.
-Loop = Callable[[float, Picture], Counts]
+# Boxes and scores of one image, the best first, and boxes that are true; arrays or lists.
+MedicalImage = tuple[Any, Any, Any]
+# Confidence and image: hits, spurious, missed.
+Loop = Callable[[float, MedicalImage], Counts]
 
 
 def main() -> list[Row]:
@@ -114,7 +114,7 @@ def _pair_rows(title: str, other: str, seconds: dict[str, list[float]], least: f
 
 
 def _sweeps(found: Columns, truths: Columns) -> list[Row]:
-    arrays, lists = _pictures(found, truths)
+    arrays, lists = _images(found, truths)
     rows = []
     for name, on_arrays, on_lists, sweep in (
         ("R2's greedy sweep", greedy_on_arrays, greedy_on_lists, greedy.sweep),
@@ -142,7 +142,7 @@ def _sweeps(found: Columns, truths: Columns) -> list[Row]:
     return rows
 
 
-def _pictures(found: Columns, truths: Columns) -> tuple[list[Picture], list[Picture]]:
+def _images(found: Columns, truths: Columns) -> tuple[list[MedicalImage], list[MedicalImage]]:
     """As arrays, and as lists of numbers."""
     boxes = found.xyxy.reshape(-1, CANDIDATES, 4)
     scores = found.scores.reshape(-1, CANDIDATES)
@@ -151,39 +151,39 @@ def _pictures(found: Columns, truths: Columns) -> tuple[list[Picture], list[Pict
     return arrays, [(b.tolist(), s.tolist(), t.tolist()) for b, s, t in arrays]
 
 
-def _loop(judge: Loop, pictures: list[Picture]) -> list[Counts]:
-    """Sums over the pictures at each confidence."""
+def _loop(judge: Loop, images: list[MedicalImage]) -> list[Counts]:
+    """Sums over the images at each confidence."""
     sums = []
     for confidence in CONFIDENCES.tolist():
         hits = spurious = missed = 0
-        for picture in pictures:
-            a, b, c = judge(confidence, picture)
+        for image in images:
+            a, b, c = judge(confidence, image)
             hits, spurious, missed = hits + a, spurious + b, missed + c
         sums.append((hits, spurious, missed))
     return sums
 
 
-def greedy_on_lists(confidence: float, picture: Picture) -> Counts:
+def greedy_on_lists(confidence: float, image: MedicalImage) -> Counts:
     """Each shown box takes the free truth that it overlaps most."""
-    boxes, scores, truths = picture
+    boxes, scores, truths = image
     return _greedy([b for b, s in zip(boxes, scores, strict=True) if s >= confidence], truths)
 
 
-def greedy_on_arrays(confidence: float, picture: Picture) -> Counts:
+def greedy_on_arrays(confidence: float, image: MedicalImage) -> Counts:
     """The same, boxes and scores being arrays."""
-    boxes, scores, truths = picture
+    boxes, scores, truths = image
     return _greedy(boxes[scores.astype(np.float64) >= confidence], truths)
 
 
-def any_hit_on_lists(confidence: float, picture: Picture) -> Counts:
-    """A picture is hit by any shown box on any truth; where all miss it is wrong twice."""
-    boxes, scores, truths = picture
+def any_hit_on_lists(confidence: float, image: MedicalImage) -> Counts:
+    """An image is hit by any shown box on any truth; where all miss it is wrong twice."""
+    boxes, scores, truths = image
     return _any_hit([b for b, s in zip(boxes, scores, strict=True) if s >= confidence], truths)
 
 
-def any_hit_on_arrays(confidence: float, picture: Picture) -> Counts:
+def any_hit_on_arrays(confidence: float, image: MedicalImage) -> Counts:
     """The same, boxes and scores being arrays."""
-    boxes, scores, truths = picture
+    boxes, scores, truths = image
     return _any_hit(boxes[scores.astype(np.float64) >= confidence], truths)
 
 

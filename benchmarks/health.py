@@ -1,9 +1,9 @@
 """How well and how fast altered copies are found: python -m benchmarks health:demo:FOLDER …
 
-Of each data set up to 200 pictures of different groups get a copy, mirrored or not, upside down or
+Of each data set up to 200 images of different groups get a copy, mirrored or not, upside down or
 not, turned by up to 15° on black, with gamma 0.7 to 1.4, contrast and brightness 0.7 to 1.3, saved
 as JPEG of quality 85. The copies make a validation split; found is a copy that is paired with its
-original. On demo data every pair of different pictures is false, on others it may be a copy that
+original. On demo data every pair of different images is false, on others it may be a copy that
 was there before.
 """
 
@@ -21,7 +21,7 @@ from fracture_core.health.near_duplicates import find_alike
 from fracture_core.health.report import Grey, Look, look_at
 from fracture_core.types import Sample
 
-_PICTURES = 200
+_IMAGES = 200
 _DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
@@ -34,7 +34,7 @@ def _measure(name: str) -> list[Row]:
     if name != "demo":
         return _rows(name, _samples(_DATA / name))
     with tempfile.TemporaryDirectory() as folder:
-        write_demo(Path(folder) / "set", count=2 * _PICTURES, format="yolo")
+        write_demo(Path(folder) / "set", count=2 * _IMAGES, format="yolo")
         return _rows(name, _samples(Path(folder) / "set"))
 
 
@@ -71,12 +71,12 @@ def _rows(name: str, samples: list[Sample]) -> list[Row]:
 
 
 def _samples(folder: Path) -> list[Sample]:
-    """One picture a group, evenly over the data set."""
+    """One image a group, evenly over the data set."""
     dataset = open_dataset(folder)
     groups = {dataset[each].group_id: each for each in dataset.ids}
     ids = list(groups.values())
-    step = max(1, len(ids) // _PICTURES)
-    return [dataset[each] for each in ids[::step][:_PICTURES]]
+    step = max(1, len(ids) // _IMAGES)
+    return [dataset[each] for each in ids[::step][:_IMAGES]]
 
 
 def altered(grey: Grey, rng: np.random.Generator) -> Grey:

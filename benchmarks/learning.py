@@ -1,4 +1,4 @@
-"""Same work, same learning: the loss on validation pictures that our loop and the published ones,
+"""Same work, same learning: the loss on validation images that our loop and the published ones,
 rebuilt, come to.
 
 For each of three seeds both train a small network from the same weights, with the same settings and
@@ -24,7 +24,7 @@ SEEDS = (0, 1, 2)
 MOST_DEVIATIONS = 2.0
 EPOCHS = {"R1": 5, "R2": 5, "R4": 20}
 # Learning rates other than the published ones, on both sides: small networks from random weights
-# and few pictures.
+# and few images.
 SIZES = {
     "R1": Size(
         drawn=60,
@@ -76,7 +76,7 @@ SIZES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """Losses on the validation pictures: before training, after ours, after the reference."""
+    """Losses on the validation images: before training, after ours, after the reference."""
 
     before: float
     ours: float

@@ -1,6 +1,6 @@
 """What a family's adapter costs: `predict` against the bare forward pass of the same network.
 
-Both see the same eight pictures, which are as large as the network's input; `predict` begins with
+Both see the same eight images, which are as large as the network's input; `predict` begins with
 the samples and ends with detections, the bare pass begins with the tensor. They take turns, and
 the median of the ratios counts. Memory is the peak of a process that does one or the other, above
 what it held before the network was built.
@@ -83,7 +83,7 @@ def _wait_for_device() -> None:
 
 
 def _pair(case: str) -> tuple[Callable[[], object], Callable[[], object]]:
-    """`predict` and the bare forward pass, on the same network and pictures."""
+    """`predict` and the bare forward pass, on the same network and images."""
     import torch
 
     name, size = NETWORKS[case]
@@ -117,7 +117,7 @@ def _model(family_name: str, name: str, size: int) -> Model:
 
 
 def _spread_yolo(made: Any, name: str) -> Model:
-    """One whose scores spread, so that it finds about CANDIDATES a picture.
+    """One whose scores spread, so that it finds about CANDIDATES an image.
 
     With weights as they are first drawn a YOLO finds nothing.
     """

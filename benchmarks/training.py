@@ -1,4 +1,4 @@
-"""Our loop beside the published ones, rebuilt: pictures a second from the file to the step.
+"""Our loop beside the published ones, rebuilt: images a second from the file to the step.
 
 Both train the same network from the same weights on the same demo data, an epoch each in turn, in
 one process; the first epoch of each is not counted. Figures are medians of the rest, the ratio
@@ -122,7 +122,7 @@ def _rows(system: str, pair: Pair, goal: float | None) -> list[Row]:
 
 
 def _take_turns(pair: Pair) -> tuple[list[float], list[float]]:
-    """Pictures a second of the reference and of ours in each epoch after the first."""
+    """Images a second of the reference and of ours in each epoch after the first."""
     theirs: list[float] = []
 
     def train_reference() -> None:

@@ -1,6 +1,6 @@
 """Demo data in the layouts of R1, R2 and R4, of a size that makes an epoch worth timing.
 
-The training split repeats the pictures that were drawn, under other names, until it is as long as
+The training split repeats the images that were drawn, under other names, until it is as long as
 asked for: what reading and learning cost does not depend on what is on them.
 """
 
@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 from PIL import Image
 
-from fracture_core.datasets.yolo import label_folder, picture_folder, write_data_file
+from fracture_core.datasets.yolo import image_folder, label_folder, write_data_file
 from fracture_core.demo import layouts
 from fracture_core.demo.radiograph import VIEWS, plan_radiograph, render
 from fracture_core.demo.samples import demo_study
@@ -58,14 +58,14 @@ def write_slices(folder: Path, *, drawn: int, train: int, valid: int, side: int)
     return path
 
 
-def write_pictures(folder: Path, *, drawn: int, train: int, valid: int, side: int) -> Path:
+def write_images(folder: Path, *, drawn: int, train: int, valid: int, side: int) -> Path:
     """A YOLO folder of square JPEG files, each of the class that its view is.
 
     Every fifth radiograph that is drawn is for validation; 0 = all of them.
     """
     numbers = {"train": [n for n in range(drawn) if n % 5], "val": list(range(0, drawn, 5))}
     for (split, there), count in zip(numbers.items(), (train, valid), strict=True):
-        images, labels = folder / picture_folder(split), folder / label_folder(split)
+        images, labels = folder / image_folder(split), folder / label_folder(split)
         images.mkdir(parents=True)
         labels.mkdir(parents=True)
         for number in there:
@@ -111,7 +111,7 @@ def _draw(number: int, path: Path, labels: Path, side: int) -> None:
 
 
 def _copy(images: Path, labels: Path, count: int) -> None:
-    """Pictures under other names until there are `count`."""
+    """Images under other names until there are `count`."""
     there = sorted(images.iterdir())
     for number in range(len(there), count):
         source = there[number % len(there)]

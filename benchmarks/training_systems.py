@@ -14,7 +14,7 @@ from benchmarks.reference.loop import ReferenceLoop
 from benchmarks.reference.r1 import R1Loop
 from benchmarks.reference.r2 import R2Loop
 from benchmarks.reference.r4 import R4Loop
-from benchmarks.training_data import write_pictures, write_slices
+from benchmarks.training_data import write_images, write_slices
 from fracture_core.datasets import open_dataset
 from fracture_core.runs import RunFolder
 from trainers.classification import ClassifierTrainee
@@ -46,7 +46,7 @@ _RECIPES = {
 _WRITERS: Mapping[str, Callable[..., Path]] = {
     "R1": write_slices,
     "R2": write_slices,
-    "R4": write_pictures,
+    "R4": write_images,
 }
 SYSTEMS = tuple(_RECIPES)
 
@@ -55,7 +55,7 @@ SYSTEMS = tuple(_RECIPES)
 class Size:
     """How large a system is run: data, and what departs from the recipe on both sides.
 
-    `drawn` studies or radiographs are rendered, of which `train` and `valid` pictures are written,
+    `drawn` studies or radiographs are rendered, of which `train` and `valid` images are written,
     0 = all there are, of `side` pixels.
     """
 

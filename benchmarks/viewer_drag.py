@@ -1,4 +1,4 @@
-"""What the reader feels: settings that move, and a large picture zoomed, moved and windowed.
+"""What the reader feels: settings that move, and a large image zoomed, moved and windowed.
 
 Each figure is the time from an input event until everything that follows is judged, laid out and
 rasterised, in a headless Chromium without a GPU.

@@ -36,7 +36,7 @@ def xyxy_to_xywh(xyxy: Floats) -> Floats:
 
 
 def clip(xyxy: Floats, height: int, width: int) -> Floats:
-    """(N, 4) boxes cut to the picture; a box outside it comes back with no area."""
+    """(N, 4) boxes cut to the image; a box outside it comes back with no area."""
     limits = np.array([width, height, width, height], dtype=xyxy.dtype)
     return np.clip(xyxy, 0, limits)
 

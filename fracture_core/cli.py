@@ -29,7 +29,7 @@ def _commands() -> None:
 def info(
     paths: Annotated[list[Path], typer.Argument(help="Images, DICOM files or data sets.")],
 ) -> None:
-    """Print one JSON line for each picture or data set."""
+    """Print one JSON line for each image or data set."""
     from fracture_core.info import print_info
 
     if print_info(paths, sys.stdout):

@@ -2,7 +2,7 @@
 
     WorkbenchError
     └── BadInput            something handed in cannot be used: file, expected, found, what to do
-        ├── PictureError    a picture or DICOM file
+        ├── PictureError    an image or DICOM file
         ├── DatasetError    a data set, its annotations or its labels
         ├── WeightsError    a weights file or a model card
         ├── ConfigError     a setting, an option or an unknown name
@@ -61,8 +61,8 @@ def _rebuild(kind: type[BadInput], name: str, expected: str, found: str, advice:
     return kind(name, expected=expected, found=found, advice=advice)
 
 
-class PictureError(BadInput):
-    """A picture or DICOM file that cannot be read."""
+class ImageError(BadInput):
+    """An image or DICOM file that cannot be read."""
 
 
 class DatasetError(BadInput):

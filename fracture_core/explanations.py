@@ -19,7 +19,7 @@ STEPS = 8
 """Points of the deletion and insertion curves, ends included."""
 
 CONCENTRATED = 2.0
-"""How many times its share of the picture the box must hold of the map's energy."""
+"""How many times its share of the image the box must hold of the map's energy."""
 
 UNRELATED = 0.5
 """The most rank correlation a map may have with the map of randomised weights."""
@@ -80,7 +80,7 @@ class Faithfulness:
     def _localises(self) -> bool:
         if self.energy_inside is None or self.box_share is None:
             return True
-        # A box that fills half the picture cannot hold twice its share.
+        # A box that fills half the image cannot hold twice its share.
         return self.energy_inside >= min(CONCENTRATED * self.box_share, (1 + self.box_share) / 2)
 
 
@@ -176,14 +176,14 @@ def _coarse(values: Float32s) -> Float32s:
 
 
 def _fade(shown: _Grey, importance: Float32s, rng: np.random.Generator) -> Callable[[float], _Grey]:
-    """The picture with a share of its cells blurred away, the most important first."""
+    """The image with a share of its cells blurred away, the most important first."""
     height, width = shown.shape
     # SciPy is imported on first use: the first page must not wait for it.
     with importing.LOCK:
         from scipy import ndimage
 
     blurred = ndimage.gaussian_filter(shown, sigma=max(shown.shape) / 20).astype(np.uint8)
-    # Equals go in random order: row by row would favour the top of the picture.
+    # Equals go in random order: row by row would favour the top of the image.
     order = np.lexsort((rng.random(importance.size), -importance.ravel()))
     ranks = np.argsort(order).reshape(importance.shape)
     row = np.arange(height) * importance.shape[0] // height
@@ -199,9 +199,9 @@ def _curve(
     shares = np.linspace(0, 1, STEPS)
     gone = [fade(share) for share in shares]
     clean, empty = gone[0], gone[-1]
-    # Put back first what the fading takes first: everything that differs from the clean picture.
-    back = [np.where(picture != clean, clean, empty) for picture in gone]
-    answers = model.predict([_pictured(sample, picture) for picture in (*gone, *back)])
+    # Put back first what the fading takes first: everything that differs from the clean image.
+    back = [np.where(image != clean, clean, empty) for image in gone]
+    answers = model.predict([_pictured(sample, image) for image in (*gone, *back)])
     scores = [target(answer) for answer in answers]
     return scores[:STEPS], scores[STEPS:]
 

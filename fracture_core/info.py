@@ -1,4 +1,4 @@
-"""What a picture or data set is, as one line of JSON each.
+"""What an image or data set is, as one line of JSON each.
 
 The families there are and the models of the library, for people and for programs.
 """
@@ -12,9 +12,9 @@ from typing import TextIO
 from pydantic import BaseModel
 
 from fracture_core.datasets import Dataset, is_dataset, open_dataset
-from fracture_core.errors import BadInput, PictureError
-from fracture_core.imaging.opening import open_picture
-from fracture_core.imaging.picture import Picture
+from fracture_core.errors import BadInput, ImageError
+from fracture_core.imaging.image import MedicalImage
+from fracture_core.imaging.opening import open_image
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.families import installed
 from fracture_core.models.library import read_library
@@ -23,7 +23,7 @@ Line = dict[str, object]
 
 
 def print_info(paths: Sequence[Path], out: TextIO) -> int:
-    """Write one JSON line a picture or data set; returns how many could not be read.
+    """Write one JSON line an image or data set; returns how many could not be read.
 
     A folder that is no data set stands for the files in it. What cannot be read gets a line with
     its path and an "error" sentence, and the others still follow.
@@ -40,18 +40,18 @@ def print_info(paths: Sequence[Path], out: TextIO) -> int:
 def _lines(path: Path) -> Iterator[Line]:
     try:
         if not path.exists():
-            raise PictureError(path, expected="an image or data set", found="no such file")
+            raise ImageError(path, expected="an image or data set", found="no such file")
         if is_dataset(path):
             yield _dataset_line(path, open_dataset(path))
         elif path.is_dir():
             yield from _folder_lines(path)
         else:
-            yield _picture_line(path, open_picture(path, path.name))
+            yield _image_line(path, open_image(path, path.name))
     except BadInput as error:
         yield {"path": str(path), "error": str(error)}
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        sentence = str(PictureError(path, expected="a file that can be read", found=reason))
+        sentence = str(ImageError(path, expected="a file that can be read", found=reason))
         yield {"path": str(path), "error": sentence}
 
 
@@ -60,22 +60,22 @@ def _folder_lines(folder: Path) -> Iterator[Line]:
         path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")
     )
     if not files:
-        raise PictureError(folder, expected="a data set or images", found="a folder without any")
+        raise ImageError(folder, expected="a data set or images", found="a folder without any")
     for path in files:
         yield from _lines(path)
 
 
-def _picture_line(path: Path, picture: Picture) -> Line:
+def _image_line(path: Path, image: MedicalImage) -> Line:
     return {
         "path": str(path),
-        "kind": "picture",
-        "size": {"width": picture.width, "height": picture.height},
-        "frames": picture.frames,
-        "bits": picture.bits,
-        "photometric": picture.photometric,
-        "spacing_mm": picture.spacing_mm,
-        "sha256": picture.sha256,
-        "warnings": picture.warnings,
+        "kind": "image",
+        "size": {"width": image.width, "height": image.height},
+        "frames": image.frames,
+        "bits": image.bits,
+        "photometric": image.photometric,
+        "spacing_mm": image.spacing_mm,
+        "sha256": image.sha256,
+        "warnings": image.warnings,
     }
 
 

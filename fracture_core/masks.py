@@ -36,9 +36,9 @@ def encode(mask: Mask) -> Rle:
 
 
 def from_crop(crop: Mask, left: int, top: int, height: int, width: int) -> Rle:
-    """(h, w) bool that lies at `left`, `top` inside a picture of `height` × `width` → code.
+    """(h, w) bool that lies at `left`, `top` inside an image of `height` × `width` → code.
 
-    Costs what the crop costs, never the picture.
+    Costs what the crop costs, never the image.
     """
     rows, columns = crop.shape
     return from_cells(crop, top + np.arange(rows + 1), left + np.arange(columns + 1), height, width)
@@ -48,8 +48,8 @@ def from_cells(cells: Mask, rows: Edges, columns: Edges, height: int, width: int
     """(h, w) bool on a grid coarser than the pixels → code.
 
     Cell (i, j) covers the pixels from `rows[i]` to `rows[i + 1]` and `columns[j]` to
-    `columns[j + 1]`, ends exclusive; edges rise and lie inside the picture. Costs what the
-    cells and the runs cost, never the picture.
+    `columns[j + 1]`, ends exclusive; edges rise and lie inside the image. Costs what the
+    cells and the runs cost, never the image.
     """
     if not (rows[0] >= 0 and rows[-1] <= height and columns[0] >= 0 and columns[-1] <= width):
         raise ValueError(f"cells: expected inside {(height, width)}, got {rows}, {columns}")
@@ -94,7 +94,7 @@ def pixels(rle: Rle) -> int:
 def iou(found: Sequence[Rle], truths: Sequence[Rle], crowd: Mask) -> npt.NDArray[np.float64]:
     """N against M → (N, M) intersection over union in [0, 1]; against a `crowd` (M,) over `found`.
 
-    All of pictures of one size.
+    All of images of one size.
     """
     if not (found and truths):
         return np.zeros((len(found), len(truths)))
@@ -191,5 +191,5 @@ def _as_bytes(counts: str | bytes) -> bytes:
 
 
 def _coder() -> Any:
-    # Imported on first use: it brings OpenCV, and most pictures have no mask.
+    # Imported on first use: it brings OpenCV, and most images have no mask.
     return importing.load("faster_coco_eval.core.mask")

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from fracture_core.errors import ConfigError
 from fracture_core.metrics import greedy
-from fracture_core.metrics.columns import Pictures, pair_up
+from fracture_core.metrics.columns import Images, pair_up
 from fracture_core.metrics.intervals import Proportion
 from fracture_core.metrics.sweeps import Sweep, count_above, distinct_falling
 from fracture_core.types import Int64s, Unit
@@ -51,7 +51,7 @@ class Curve:
     """What a model reaches at each of its scores, the highest first.
 
     `sweep` counts lesions, of a detector, or images, of a classifier · `false_alarms` (C,) int64,
-    pictures without a truth that show anything · `images` and, of them, `negatives` without a
+    images without a truth that show anything · `images` and, of them, `negatives` without a
     truth.
     """
 
@@ -95,11 +95,11 @@ class OperatingPoint:
 
 
 def detector_curve(
-    found: Pictures, truths: Pictures, *, match_iou: float = 0.5, class_aware: bool = True
+    found: Images, truths: Images, *, match_iou: float = 0.5, class_aware: bool = True
 ) -> Curve:
     """Of single findings, matched greedily; boxes that need merging are merged before.
 
-    Specificity is of pictures without a truth: those that show nothing.
+    Specificity is of images without a truth: those that show nothing.
     """
     found, truths = pair_up(found, truths)
     counts = greedy.sweep(found, truths, match_iou=match_iou, class_aware=class_aware)
@@ -116,7 +116,7 @@ def detector_curve(
 
 
 def classifier_curve(image_scores: npt.ArrayLike, positive: npt.ArrayLike) -> Curve:
-    """Of whole pictures: (I,) scores and (I,) bool, whether there is anything to find."""
+    """Of whole images: (I,) scores and (I,) bool, whether there is anything to find."""
     scores, marks = np.asarray(image_scores, dtype=np.float64), np.asarray(positive, dtype=np.bool_)
     if scores.shape != marks.shape or scores.ndim != 1 or not np.isfinite(scores).all():
         raise ValueError(f"image_scores: expected {marks.shape} finite numbers, got {scores.shape}")

@@ -5,7 +5,7 @@
 
 The viewer holds the same rule in `answers.js`.
 
-A model mapped over pictures and data sets, written down as COCO results.
+A model mapped over images and data sets, written down as COCO results.
 
 The file is one JSON object with "info", "categories", "annotations" and "images". `COCO(file)`
 opens it by itself, and each annotation is a COCO result too (image_id, category_id, bbox, score,
@@ -24,9 +24,9 @@ from typing import Literal, TextIO
 
 from fracture_core import boxes
 from fracture_core.datasets import Dataset, is_dataset, open_dataset
-from fracture_core.errors import BadInput, ConfigError, PictureError
+from fracture_core.errors import BadInput, ConfigError, ImageError
 from fracture_core.files import replacing
-from fracture_core.imaging.opening import open_picture
+from fracture_core.imaging.opening import open_image
 from fracture_core.models.base import Model
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.points import Measurements, tiers
@@ -89,7 +89,7 @@ Json = dict[str, object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One thing to predict on: a picture file with all its frames, or a sample of a data set."""
+    """One thing to predict on: an image file with all its frames, or a sample of a data set."""
 
     name: str
     read: Callable[[], Sequence[Sample]]
@@ -187,25 +187,25 @@ def write_predictions(
 
 def _items_at(path: Path) -> list[Item]:
     if not path.exists():
-        raise PictureError(path, expected="an image, folder or data set", found="no such file")
+        raise ImageError(path, expected="an image, folder or data set", found="no such file")
     if is_dataset(path):
         dataset = open_dataset(path)
         return [Item(name=one, read=partial(_read_sample, dataset, one)) for one in dataset]
     if path.is_file():
-        return [_picture_item(path)]
+        return [_image_item(path)]
     files = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
     if not files:
-        raise PictureError(path, expected="a data set or images", found="a folder without any")
-    return [_picture_item(file) for file in files]
+        raise ImageError(path, expected="a data set or images", found="a folder without any")
+    return [_image_item(file) for file in files]
 
 
-def _picture_item(path: Path) -> Item:
-    return Item(name=str(path), read=lambda: open_picture(path, path.name).samples())
+def _image_item(path: Path) -> Item:
+    return Item(name=str(path), read=lambda: open_image(path, path.name).samples())
 
 
 def _read_sample(dataset: Dataset, sample_id: str) -> tuple[Sample]:
     sample = dataset[sample_id]
-    # Read here, so that an unreadable picture is reported by itself and not with its batch.
+    # Read here, so that an unreadable image is reported by itself and not with its batch.
     pixels = sample.pixels
     return (replace(sample, read=lambda: pixels),)
 

@@ -114,7 +114,7 @@ class Detections:
     ) -> tuple[Self, Int64s]:
         """A model's answer put in order, and which rows of it were kept, best first.
 
-        Clips to the picture, drops boxes without area and scores under 0.01, keeps at most 1,000.
+        Clips to the image, drops boxes without area and scores under 0.01, keeps at most 1,000.
         The second value lets an adapter fetch what belongs to the kept rows (masks, queries).
         """
         corners = np.asarray(xyxy, dtype=np.float32).reshape(-1, 4)
@@ -187,7 +187,7 @@ class ValueScale:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One picture or slice, with what is known of it.
+    """One image or slice, with what is known of it.
 
     `sample_id` is stable and never a position in a list · `group_id` is the patient or study that
     no split cuts · `pixels` (H, W) uint8 or uint16 grey, 0 darkest, read on each access through

@@ -13,7 +13,7 @@ SHARED_DATA = Path(__file__).parents[1].parent / "shared" / "data"
 
 @pytest.fixture
 def shared_data() -> Path:
-    """Real pictures beside the repository, where a developer has them."""
+    """Real images beside the repository, where a developer has them."""
     if not SHARED_DATA.is_dir():
         pytest.skip(f"no real data: {SHARED_DATA} is absent")
     return SHARED_DATA

@@ -23,7 +23,7 @@ def test_conversions_by_hand() -> None:
     assert boxes.xywh_to_xyxy(boxes.xyxy_to_xywh(xyxy)).tolist() == xyxy.tolist()
 
 
-def test_a_box_outside_the_picture_loses_its_area() -> None:
+def test_a_box_outside_the_image_loses_its_area() -> None:
     xyxy = np.array([[-5, -5, -1, -1], [-5, 2, 5, 8], [95, 95, 120, 130]], dtype=np.float32)
     clipped = boxes.clip(xyxy, height=100, width=100)
     assert clipped.tolist() == [[0, 0, 0, 0], [0, 2, 5, 8], [95, 95, 100, 100]]

@@ -7,17 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from fracture_core.errors import PictureError, first_fault
+from fracture_core.errors import ImageError, first_fault
 
 
 def test_what_cannot_be_printed_is_shown_as_an_escape() -> None:
-    error = PictureError("a.png", expected="a PNG", found="a chunk I\x9f\x00\tZ")
+    error = ImageError("a.png", expected="a PNG", found="a chunk I\x9f\x00\tZ")
     assert str(error) == r"a.png: expected a PNG, found a chunk I\x9f\x00\tZ."
 
 
 @given(st.text())
 def test_every_sentence_is_printable_and_survives_a_process_border(text: str) -> None:
-    error = PictureError(text, expected=text, found=text, advice=text)
+    error = ImageError(text, expected=text, found=text, advice=text)
     assert str(error).isprintable()
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
 

@@ -23,7 +23,7 @@ from tests.models.test_classifiers import sees_white
 from tests.models.test_hf_detr import hand_set
 from tests.support import detr_networks
 from tests.support.torchvision_files import bright_square, faster_rcnn, let_brightness_through
-from tests.support.yolo_files import picture, sample
+from tests.support.yolo_files import image, sample
 
 SIDE = 256
 CORNER, SQUARE = (96, 64), 32
@@ -146,7 +146,7 @@ def blurred(one: Sample) -> Sample:
 
 
 Case = tuple[Model, Sample, np.ndarray | None]
-"""A model, a picture, and the box of what it finds there, None for a classifier."""
+"""A model, an image, and the box of what it finds there, None for a classifier."""
 
 
 def yolo(name: str) -> Callable[[], Case]:
@@ -192,7 +192,7 @@ def detr() -> Case:
     model: Any = hand_set("detr")
     rows, columns = detr_networks.SQUARE
     box = np.array([columns.start, rows.start, columns.stop, rows.stop])
-    one = sample(detr_networks.picture_with_square())
+    one = sample(detr_networks.image_with_square())
     head, sides = model._network.class_labels_classifier, model._network.bbox_predictor.layers[-1]
     seen: list[torch.Tensor] = []
     with head.register_forward_hook(lambda _head, inputs, _output: seen.append(inputs[0][0, 0])):
@@ -245,7 +245,7 @@ def test_the_checks_pass_where_the_map_is_true_and_fail_with_random_weights(case
 
 def test_an_invented_map_is_found_out() -> None:
     model, truth = FakeModel(CARD), Detections.truth([[40, 30, 90, 70]], [0])
-    one = sample(picture(120, 150), truth=truth)
+    one = sample(image(120, 150), truth=truth)
     found = checked(model, one, truth.xyxy[0])
     assert found.randomised == pytest.approx(1)
     assert "Random weights give much the same map." in found.failures

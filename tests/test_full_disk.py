@@ -17,7 +17,7 @@ from fracture_core.demo import write_demo
 from fracture_core.errors import StorageError
 from fracture_core.evaluations import list_evaluations
 from fracture_core.imaging import deidentify
-from fracture_core.imaging.opening import open_picture
+from fracture_core.imaging.opening import open_image
 from fracture_core.models import library
 from fracture_core.models.cards import read_card
 from fracture_core.models.fake import CARD
@@ -403,21 +403,21 @@ def test_a_training_from_the_page_can_be_started_again(
 
 def test_a_dicom_file_is_read_with_a_home_that_is_read_only(disk: Path) -> None:
     remount(disk, "ro")
-    before = open_picture(dicom(PIXELS), "a.dcm")
+    before = open_image(dicom(PIXELS), "a.dcm")
     assert any("could not be kept" in each for each in before.warnings)
-    assert open_picture(dicom(PIXELS), "a.dcm").group_id == before.group_id
+    assert open_image(dicom(PIXELS), "a.dcm").group_id == before.group_id
     # The secret in use is kept as soon as it can be.
     remount(disk, "rw")
-    after = open_picture(dicom(PIXELS), "a.dcm")
+    after = open_image(dicom(PIXELS), "a.dcm")
     assert after.group_id == before.group_id
     assert not any("could not be kept" in each for each in after.warnings)
     deidentify._new_key.cache_clear()
-    assert open_picture(dicom(PIXELS), "a.dcm").group_id == before.group_id
+    assert open_image(dicom(PIXELS), "a.dcm").group_id == before.group_id
 
 
 def test_a_dicom_file_is_read_on_a_full_disk(disk: Path) -> None:
     fill(disk)
-    read = open_picture(dicom(PIXELS), "a.dcm")
+    read = open_image(dicom(PIXELS), "a.dcm")
     assert any("could not be kept" in each for each in read.warnings)
     assert sorted(each.name for each in disk.iterdir()) == ["filler", "kept.txt"]
 
@@ -425,7 +425,7 @@ def test_a_dicom_file_is_read_on_a_full_disk(disk: Path) -> None:
 def test_a_key_that_is_there_and_unreadable_is_not_replaced(disk: Path) -> None:
     (disk / "uid.key").mkdir()
     with pytest.raises(Exception, match=r"uid\.key"):
-        open_picture(dicom(PIXELS), "a.dcm")
+        open_image(dicom(PIXELS), "a.dcm")
 
 
 def page_that_fails() -> None:

@@ -17,7 +17,7 @@ from fracture_core.operating_points import (
     measure,
 )
 from fracture_core.types import Detections
-from tests.metrics.test_greedy import pictures, plain_counts
+from tests.metrics.test_greedy import images, plain_counts
 
 BOX, FAR = [0, 0, 10, 10], [50, 50, 60, 60]
 AIMS = ("sensitivity ≥", "FP per image ≤", "specificity ≥")
@@ -60,7 +60,7 @@ def detector_rows(found, there) -> list[tuple]:
     return rows
 
 
-@given(pictures, st.sampled_from(AIMS), bounds)
+@given(images, st.sampled_from(AIMS), bounds)
 @settings(deadline=None)
 def test_a_detectors_points_equal_a_plain_search(cases, aim, bound) -> None:
     found, there = [case[0] for case in cases], [case[1] for case in cases]

@@ -25,15 +25,15 @@ from fracture_core.predictions import (
     write_predictions,
 )
 from tests.support.measurements import measured
-from tests.support.yolo_files import picture, save_checkpoint, yolo_network
+from tests.support.yolo_files import image, save_checkpoint, yolo_network
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
+def images(tmp_path: Path) -> Path:
     folder = tmp_path / "pictures"
     folder.mkdir()
     for i, size in enumerate([(90, 120), (120, 90), (64, 64)]):
-        Image.fromarray(picture(*size, seed=i)).save(folder / f"{i}.png")
+        Image.fromarray(image(*size, seed=i)).save(folder / f"{i}.png")
     return folder
 
 
@@ -41,16 +41,16 @@ def run(*arguments: object) -> Any:
     return CliRunner().invoke(app, ["predict", *map(str, arguments)])
 
 
-def test_raw_findings_of_a_folder(pictures: Path, tmp_path: Path) -> None:
+def test_raw_findings_of_a_folder(images: Path, tmp_path: Path) -> None:
     out = tmp_path / "predictions.json"
-    assert run(pictures, "--model", "fake", "--out", out).exit_code == 0
+    assert run(images, "--model", "fake", "--out", out).exit_code == 0
     written = json.loads(out.read_text())
     assert [image["file_name"] for image in written["images"]] == [
-        str(pictures / f"{i}.png") for i in range(3)
+        str(images / f"{i}.png") for i in range(3)
     ]
     assert (written["images"][0]["height"], written["images"][0]["width"]) == (90, 120)
     model = library.open_model("fake")
-    items, _ = find_items([pictures])
+    items, _ = find_items([images])
     answers = [a for a in predict_items(model, items) if isinstance(a, Answer)]
     raw = answers[1].prediction.detections
     results = [a for a in written["annotations"] if a["image_id"] == 2]
@@ -63,9 +63,9 @@ def test_raw_findings_of_a_folder(pictures: Path, tmp_path: Path) -> None:
     assert written["info"]["confidence"] is None
 
 
-def test_coco_reads_it_as_results_and_by_itself(pictures: Path, tmp_path: Path) -> None:
+def test_coco_reads_it_as_results_and_by_itself(images: Path, tmp_path: Path) -> None:
     out = tmp_path / "p.json"
-    run(pictures, "--model", "fake", "--out", out)
+    run(images, "--model", "fake", "--out", out)
     alone = COCO(str(out))
     assert len(alone.getImgIds()) == 3
     written = json.loads(out.read_text())
@@ -79,21 +79,21 @@ def test_coco_reads_it_as_results_and_by_itself(pictures: Path, tmp_path: Path) 
     ).any()
 
 
-def test_the_filter_is_the_one_filter(pictures: Path, tmp_path: Path) -> None:
+def test_the_filter_is_the_one_filter(images: Path, tmp_path: Path) -> None:
     out = tmp_path / "p.json"
-    assert run(pictures, "--model", "fake", "--out", out, "--confidence", 0.2, "--nms", 0.3)
+    assert run(images, "--model", "fake", "--out", out, "--confidence", 0.2, "--nms", 0.3)
     written = json.loads(out.read_text())
-    items, _ = find_items([pictures])
+    items, _ = find_items([images])
     answers = [a for a in predict_items(library.open_model("fake"), items) if isinstance(a, Answer)]
     shown = sum(len(a.prediction.detections.above(0.2).nms(0.3)) for a in answers)
     assert len(written["annotations"]) == shown
     assert written["info"]["nms_iou"] == 0.3
 
 
-def test_what_cannot_be_read_is_named_and_the_others_done(pictures: Path, tmp_path: Path) -> None:
-    (pictures / "1.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+def test_what_cannot_be_read_is_named_and_the_others_done(images: Path, tmp_path: Path) -> None:
+    (images / "1.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
     out = tmp_path / "p.json"
-    done = run(pictures, tmp_path / "absent.png", "--model", "fake", "--out", out)
+    done = run(images, tmp_path / "absent.png", "--model", "fake", "--out", out)
     assert done.exit_code == 1
     assert "1.png: expected" in done.stderr
     assert "absent.png: expected" in done.stderr
@@ -107,7 +107,7 @@ def test_nothing_readable_leaves_no_file(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png"]
 
 
-def test_an_error_on_the_way_keeps_the_old_file(pictures: Path, tmp_path: Path) -> None:
+def test_an_error_on_the_way_keeps_the_old_file(images: Path, tmp_path: Path) -> None:
     out = tmp_path / "p.json"
     out.write_text("the old one")
 
@@ -118,7 +118,7 @@ def test_an_error_on_the_way_keeps_the_old_file(pictures: Path, tmp_path: Path) 
             raise RuntimeError("out of memory")
 
     with pytest.raises(RuntimeError):
-        write_predictions(Broken(), find_items([pictures])[0], out, keep=Filter())
+        write_predictions(Broken(), find_items([images])[0], out, keep=Filter())
     assert out.read_text() == "the old one"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["p.json", "pictures"]
 
@@ -131,25 +131,25 @@ def test_an_error_on_the_way_keeps_the_old_file(pictures: Path, tmp_path: Path) 
         (["--model", "fake", "--nms", "nan"], "nms: expected a number from 0 to 1"),
     ],
 )
-def test_wrong_options(arguments: list[str], sentence: str, pictures: Path, tmp_path: Path) -> None:
-    done = run(pictures, "--out", tmp_path / "p.json", *arguments)
+def test_wrong_options(arguments: list[str], sentence: str, images: Path, tmp_path: Path) -> None:
+    done = run(images, "--out", tmp_path / "p.json", *arguments)
     assert isinstance(done.exception, ConfigError)
     assert sentence in str(done.exception)
 
 
-def test_a_place_that_cannot_be_written(pictures: Path, tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_written(images: Path, tmp_path: Path) -> None:
     for out in (tmp_path, tmp_path / "absent" / "p.json"):
-        done = run(pictures, "--model", "fake", "--out", out)
+        done = run(images, "--model", "fake", "--out", out)
         assert isinstance(done.exception, ConfigError)
 
 
-def test_a_data_set_with_a_picture_missing(tmp_path: Path) -> None:
+def test_a_data_set_with_a_image_missing(tmp_path: Path) -> None:
     folder = tmp_path / "set"
     for part in ("images", "labels"):
         (folder / "train" / part).mkdir(parents=True)
     (folder / "data.yaml").write_text("names: [wrist, elbow]\ntrain: train/images\n")
     for i in range(11):
-        Image.fromarray(picture(60, 80, seed=i)).save(folder / f"train/images/{i}.png")
+        Image.fromarray(image(60, 80, seed=i)).save(folder / f"train/images/{i}.png")
         (folder / f"train/labels/{i}.txt").write_text("1 0.5 0.5 0.25 0.25\n")
     items, errors = find_items([folder])
     assert (len(items), errors) == (11, [])
@@ -169,17 +169,17 @@ def test_a_data_set_with_a_picture_missing(tmp_path: Path) -> None:
     assert best
 
 
-def test_a_yolo_file_by_its_path(pictures: Path, tmp_path: Path) -> None:
+def test_a_yolo_file_by_its_path(images: Path, tmp_path: Path) -> None:
     file = save_checkpoint(yolo_network("yolo11n-seg.yaml"), tmp_path / "best.pt")
     out = tmp_path / "p.json"
-    assert run(pictures, "--model", file, "--out", out).exit_code == 0
+    assert run(images, "--model", file, "--out", out).exit_code == 0
     written = json.loads(out.read_text())
     assert [c["name"] for c in written["categories"]] == ["wrist", "elbow", "shoulder"]
     assert written["info"]["weights_sha256"]
     assert all("segmentation" in a for a in written["annotations"])
 
 
-def test_real_pictures(shared_data: Path, tmp_path: Path) -> None:
+def test_real_images(shared_data: Path, tmp_path: Path) -> None:
     files = sorted((shared_data / "dicom").glob("*.dcm"))[:6]
     out = tmp_path / "p.json"
     done = run(*files, "--model", "fake", "--out", out)

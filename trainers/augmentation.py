@@ -1,18 +1,18 @@
 """Brightness, contrast and blur of a batch, in one pass over its pixels.
 
-A blur's weights add up to 1 and brightness and contrast are one line a picture, so all three are a
+A blur's weights add up to 1 and brightness and contrast are one line an image, so all three are a
 convolution of 3 × 3 with an offset: two of three weights each, which is a few sums of the batch
 with itself moved by a pixel. Unlike torchvision's, values are cut to [0, 255] once, at the end.
 
-Where the pixels of a batch go: one matrix a picture, for its boxes and for its pixels.
+Where the pixels of a batch go: one matrix an image, for its boxes and for its pixels.
 
 A matrix (3, 3) takes packed pixels to pixels of the network's input, (x, y, 1) with the corner of
 the first pixel at 0. Matrices and boxes stay on the CPU in float64, so that they are the same
 whatever the device; only the sampling of pixels is done there.
 
-What is changed at random in a batch of training pictures, all of it on their device.
+What is changed at random in a batch of training images, all of it on their device.
 
-Random numbers come from the generator that is handed in, a fixed number a picture, on the CPU: they
+Random numbers come from the generator that is handed in, a fixed number an image, on the CPU: they
 depend neither on the device nor on what ran before, nor does one setting shift another's numbers.
 """
 
@@ -25,7 +25,7 @@ from torch.nn import functional
 from trainers.config import Augment
 from trainers.training_module import NOTHING
 
-# Uniform numbers that a picture's colours take, in a fixed order.
+# Uniform numbers that an image's colours take, in a fixed order.
 COLOUR_DRAWS = 4
 
 
@@ -56,7 +56,7 @@ def draw_colours(augment: Augment, uniform: Tensor) -> Colours | None:
 
 
 def change_colours(colours: Colours, grey: Tensor, inside: Tensor | None, spare: Tensor) -> None:
-    """Change (B, H, W) float32 grey in [0, 255] in its place; beside the pictures it is to repeat
+    """Change (B, H, W) float32 grey in [0, 255] in its place; beside the images it is to repeat
     their edge.
 
     `inside` (B, H, W) tells what counts for the mean grey, None = everything · `spare` is memory
@@ -95,16 +95,16 @@ def _add_neighbours(total: Tensor, grey: Tensor, weights: Tensor, dim: int) -> N
         total.narrow(dim, edge, 1).addcmul_(grey.narrow(dim, edge, 1), weights)
 
 
-# A box that is moved out of the picture by more than three quarters is dropped.
+# A box that is moved out of the image by more than three quarters is dropped.
 LEAST_SHARE_LEFT = 0.25
-# Uniform numbers that a picture's motion takes, in a fixed order; those for crops around findings
+# Uniform numbers that an image's motion takes, in a fixed order; those for crops around findings
 # are drawn apart, so that trainings without them see the numbers that they always saw.
 GEOMETRY_DRAWS = 11
 AROUND_DRAWS = 2
 
 
 class Frames(NamedTuple):
-    """Of B pictures, on the CPU: (B, 2) int64 heights and widths `sizes` as packed and `inputs` as
+    """Of B images, on the CPU: (B, 2) int64 heights and widths `sizes` as packed and `inputs` as
     the network is to see them, in a batch of (height, width) `canvas`.
     """
 
@@ -117,12 +117,12 @@ class Frames(NamedTuple):
 
     @property
     def fill(self) -> bool:
-        """Whether every picture fills the batch: nothing lies beside one."""
+        """Whether every image fills the batch: nothing lies beside one."""
         return bool((self.inputs == torch.tensor(self.canvas)).all())
 
     @property
     def are_exact(self) -> bool:
-        """Whether no picture has to be enlarged."""
+        """Whether no image has to be enlarged."""
         return bool((self.inputs == self.sizes).all())
 
 
@@ -216,7 +216,7 @@ def _starts_around(
     drawn: tuple[Tensor, Tensor, Tensor],
     size_xy: Tensor,
 ) -> Tensor:
-    """(B, 2) where crops begin, in shares of the picture, some of them moved onto a finding.
+    """(B, 2) where crops begin, in shares of the image, some of them moved onto a finding.
 
     `drawn` are the shares of the sides that are kept, where the crops would begin otherwise, and
     the numbers in [0, 1) that say where. A finding larger than the crop has its middle in the
@@ -236,10 +236,10 @@ def _starts_around(
 
 
 def move_pixels(motion: Motion, raw: Tensor, frames: Frames) -> tuple[Tensor, Tensor | None]:
-    """(B, h, w) uint8 packed → (B, H, W) uint8 or float32, and where the pictures are.
+    """(B, h, w) uint8 packed → (B, H, W) uint8 or float32, and where the images are.
 
-    The first pixels beside a picture repeat its edge; the second value is (B, H, W) bool, None
-    where every picture fills the batch. Mirror images and enlargement of pictures of one size are
+    The first pixels beside an image repeat its edge; the second value is (B, H, W) bool, None
+    where every image fills the batch. Mirror images and enlargement of images of one size are
     done without `grid_sample`, to the same result.
     """
     raw = raw[:, : int(frames.sizes[:, 0].max()), : int(frames.sizes[:, 1].max())]
@@ -261,13 +261,13 @@ def move_pixels(motion: Motion, raw: Tensor, frames: Frames) -> tuple[Tensor, Te
 
 
 def _extended(raw: Tensor, frames: Frames, size: tuple[int, int], ring: int = 0) -> Tensor:
-    """Pictures with their edge repeated beside them up to `size`, and in a ring around that."""
+    """Images with their edge repeated beside them up to `size`, and in a ring around that."""
     height, width = size
     tops = torch.zeros_like(frames.sizes[:, :1])
     down = torch.arange(-ring, height + ring).maximum(tops).minimum(frames.sizes[:, :1] - 1)
     across = torch.arange(-ring, width + ring).maximum(tops).minimum(frames.sizes[:, 1:] - 1)
-    pictures = torch.arange(len(raw), device=raw.device)[:, None, None]
-    return raw[pictures, down.to(raw.device)[:, :, None], across.to(raw.device)[:, None, :]]
+    images = torch.arange(len(raw), device=raw.device)[:, None, None]
+    return raw[images, down.to(raw.device)[:, :, None], across.to(raw.device)[:, None, :]]
 
 
 def _sampled(motion: Motion, raw: Tensor, frames: Frames) -> tuple[Tensor, Tensor | None]:
@@ -310,7 +310,7 @@ def _grid(matrices: Tensor, canvas: tuple[int, int], device: torch.device) -> Te
 
 
 def _inside(frames: Frames, device: torch.device) -> Tensor:
-    """(B, H, W) bool, where each picture lies on the canvas."""
+    """(B, H, W) bool, where each image lies on the canvas."""
     height, width = frames.canvas
     inputs = frames.inputs.to(device, non_blocking=True)
     down = torch.arange(height, device=device) < inputs[:, :1]
@@ -322,8 +322,8 @@ def _mirrors(motion: Motion) -> bool:
     return bool(motion.mirrored.any() or motion.upside_down.any())
 
 
-def _each(flags: Tensor, pictures: Tensor) -> Tensor:
-    return flags.to(pictures.device, non_blocking=True)[:, None, None]
+def _each(flags: Tensor, images: Tensor) -> Tensor:
+    return flags.to(images.device, non_blocking=True)[:, None, None]
 
 
 def _turns(augment: Augment) -> bool:
@@ -372,8 +372,8 @@ def augment_batch(
     frames: Frames,
     truth: tuple[Tensor, Tensor],
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    """(B, h, w) uint8 packed pictures, and (B, M, 4) boxes and (B, M) labels on the CPU →
-    (B, 1, H, W) float32 on the device of the pictures and the truth where it went to.
+    """(B, h, w) uint8 packed images, and (B, M, 4) boxes and (B, M) labels on the CPU →
+    (B, 1, H, W) float32 on the device of the images and the truth where it went to.
     """
     count = len(raw)
     uniform = torch.rand(count, GEOMETRY_DRAWS + COLOUR_DRAWS, generator=generator)

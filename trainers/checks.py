@@ -41,7 +41,7 @@ def check_data(config: TrainConfig, dataset: Dataset) -> None:
             raise DatasetError(
                 dataset.path,
                 expected=f"boxes in the split {name!r}, which a detector {use}",
-                found=f"none in {counts[name].pictures} images",
+                found=f"none in {counts[name].images} images",
             )
 
 
@@ -86,9 +86,9 @@ def checkpoint_bytes(parameters: int) -> int:
 
 
 def _check_split(dataset: Dataset, counts: Mapping[str, SplitCounts], name: str) -> None:
-    if counts.get(name) is not None and counts[name].pictures > counts[name].unknown:
+    if counts.get(name) is not None and counts[name].images > counts[name].unknown:
         return
-    there = ", ".join(f"{split or 'none'} ({each.pictures})" for split, each in counts.items())
+    there = ", ".join(f"{split or 'none'} ({each.images})" for split, each in counts.items())
     found = (
         "only images of unknown ground truth in it" if name in counts else f"the splits: {there}"
     )

@@ -17,10 +17,10 @@ from trainers.training_module import NOTHING, Batch, Losses, Trainee
 class HybridLoss(nn.Module):
     """(1 − `focal_share`) · weighted cross-entropy + `focal_share` · focal term.
 
-    With lᵢ = −ln pᵢ of each picture's own class and wᵢ that class's weight, the cross-entropy is
+    With lᵢ = −ln pᵢ of each image's own class and wᵢ that class's weight, the cross-entropy is
     Σ wᵢ lᵢ / Σ wᵢ and the focal term the mean of (1 − pᵢ)^γ · lᵢ (Lin et al. 2017), without class
     weights, as in R4. `focal_of` "batch" is the term as R4 published it: (1 − e^−l)^γ · l of the
-    batch's mean l. Pictures whose class is unknown count nowhere; without any other the loss is 0.
+    batch's mean l. Images whose class is unknown count nowhere; without any other the loss is 0.
     """
 
     class_weights: Tensor
@@ -57,9 +57,9 @@ class HybridLoss(nn.Module):
 
 
 class ClassifierTrainee(Trainee):
-    """A network from pictures to one logit a class.
+    """A network from images to one logit a class.
 
-    Batch norm cannot be trained on one picture: the loop leaves out a last batch of one.
+    Batch norm cannot be trained on one image: the loop leaves out a last batch of one.
     """
 
     def __init__(
@@ -91,9 +91,9 @@ class ClassifierTrainee(Trainee):
         return tuple(self._loss.class_weights.tolist())
 
     def set_class_counts(self, counts: Sequence[int]) -> None:
-        """How many pictures of each class the training split has; before training.
+        """How many images of each class the training split has; before training.
 
-        Balanced, a class weighs N / (K · its count): a class without pictures as if it had one.
+        Balanced, a class weighs N / (K · its count): a class without images as if it had one.
         """
         if len(counts) != len(self._card.classes):
             raise ValueError(f"expected {len(self._card.classes)} counts, found {len(counts)}")
@@ -120,7 +120,7 @@ class ClassifierTrainee(Trainee):
 
 
 def stages_by_stride(layers: Sequence[nn.Module]) -> list[nn.Module]:
-    """Layers in parts, a new one wherever a convolution halves the picture."""
+    """Layers in parts, a new one wherever a convolution halves the image."""
     parts: list[list[nn.Module]] = []
     for layer in layers:
         convolutions = (m for m in layer.modules() if isinstance(m, nn.Conv2d))

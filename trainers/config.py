@@ -32,7 +32,7 @@ class Settings(BaseModel):
 
 
 class Augment(Settings):
-    """What is changed at random in a training picture; boxes and masks move along."""
+    """What is changed at random in a training image; boxes and masks move along."""
 
     flip: Share = 0.0
     """Probability of a mirror image, left for right."""
@@ -57,7 +57,7 @@ class Augment(Settings):
     crop_least: Annotated[float, Field(gt=0, le=1)] = 0.5
     """Least share of each side that a crop keeps."""
     around: Share = 0.0
-    """Probability that a crop of a picture with a finding is laid around one."""
+    """Probability that a crop of an image with a finding is laid around one."""
 
     @model_validator(mode="after")
     def _check_ranges(self) -> Self:
@@ -144,7 +144,7 @@ class TrainConfig(Phase):
     data_licence: str = "unknown"
     """Written on the card."""
     scope: Scope | None = None
-    """What images the model is for, on its card; none = what all training pictures tell."""
+    """What images the model is for, on its card; none = what all training images tell."""
     classes: tuple[str, ...] = ()
     """The data set's classes when the run was made; training stops if they have changed."""
     merge_classes: str = ""
@@ -152,9 +152,9 @@ class TrainConfig(Phase):
     is_a: dict[str, str] = {}
     """Classes that count as another, such as {"wrist positive": "fracture"}; empty = none does."""
     normals: Annotated[float | None, Field(ge=0)] = None
-    """Pictures without a finding per picture with one, drawn anew each epoch; none = all."""
+    """Images without a finding per image with one, drawn anew each epoch; none = all."""
     limit: Annotated[int, Field(ge=0)] = 0
-    """At most this many pictures of each split, drawn by the seed; 0 = all."""
+    """At most this many images of each split, drawn by the seed; 0 = all."""
 
     start: str = ""
     """What the network begins from, such as COCO_V1, IMAGENET1K_V2, a hub id, a model of the
@@ -165,16 +165,16 @@ class TrainConfig(Phase):
     """Pixels of the input, as on the model card."""
 
     batch: Annotated[int, Field(ge=1, le=65_536)] = 8
-    """Pictures a step, all processes and accumulated parts together."""
+    """Images a step, all processes and accumulated parts together."""
     accumulate: Annotated[int, Field(ge=1)] = 1
-    """Parts that a step's pictures are put through in; doubled when memory runs out."""
+    """Parts that a step's images are put through in; doubled when memory runs out."""
     second_phase: Phase | None = None
     """Goes on from the best checkpoint of the first phase."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Decay a step of an exponential moving average of the weights, which is what is validated and
     kept as best; 0 = none. YOLO always has one; 0 = as Ultralytics has it, 0.9999."""
     augment: Augment = Augment()
-    """What is changed at random in training pictures."""
+    """What is changed at random in training images."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """The same seed, data and machine give the same weights."""
 

@@ -11,8 +11,8 @@ Packs on disk: written whole or not at all, by one process at a time.
 Packing: a data set is read and resized once, and kept until it or the settings change.
 
 A pack is named after everything that decides its content: the ids in order with what is known of
-each picture (annotations by value, so that any change that matters counts and no other does), the
-sizes, and of each picture's file the path, size, and times of last change. A file that was replaced
+each image (annotations by value, so that any change that matters counts and no other does), the
+sizes, and of each image's file the path, size, and times of last change. A file that was replaced
 by another of the same length with both times set back is not noticed; nothing else escapes.
 """
 
@@ -163,7 +163,7 @@ class Plan:
 def load_or_write(plan: Plan, reader: Reader, *, left_out: int) -> Packed:
     """The pack from the cache, written first where it is absent, half-written or damaged.
 
-    Raises DatasetError where a picture cannot be read, StorageError where there is no room.
+    Raises DatasetError where an image cannot be read, StorageError where there is no room.
     """
     with importing.LOCK:
         from filelock import FileLock
@@ -272,7 +272,7 @@ _HOW_TO_SPLIT = "`python -m fracture_core convert SRC DST --to coco --splits 70,
 def pack_split(dataset: Dataset, config: TrainConfig, split: str, size_of: SizeOf) -> Packed:
     """A split as the config wants it; raises ConfigError, DatasetError.
 
-    `size_of` gives the network's input for a picture's height and width.
+    `size_of` gives the network's input for an image's height and width.
     """
     labelling = label_map(dataset, config)
     return pack(
@@ -295,10 +295,10 @@ def pack(
     seed: int = 0,
     masks: bool = False,
 ) -> Packed:
-    """Those pictures of which something is known, at most `limit` of them drawn by the seed.
+    """Those images of which something is known, at most `limit` of them drawn by the seed.
 
     Taken from the cache where it is there. `masks` packs outlines as well. Raises DatasetError
-    where a picture cannot be read or nothing is left, ConfigError where there is no room.
+    where an image cannot be read or nothing is left, ConfigError where there is no room.
     """
     reader = Reader(dataset=dataset, workers=_workers())
     known = _known(reader, ids, labelling)
@@ -314,7 +314,7 @@ def pack(
 
 
 def chosen_samples(dataset: Dataset, config: TrainConfig, split: str) -> tuple[Sample, ...]:
-    """The pictures of a split that `pack_split` packs, as they are; raises as it does."""
+    """The images of a split that `pack_split` packs, as they are; raises as it does."""
     reader = Reader(dataset=dataset, workers=_workers())
     known = _known(reader, _ids(dataset, split), label_map(dataset, config))
     return tuple(_draw(known, config.limit, config.seed))
@@ -406,7 +406,7 @@ def _truth(samples: Sequence[Sample], size_of: SizeOf, labelling: Labelling, mas
 
 
 def _masks(samples: Sequence[Sample], sizes: npt.NDArray[np.int64]) -> tuple[tuple[Rle, ...], ...]:
-    """None at all unless every picture with objects has their masks."""
+    """None at all unless every image with objects has their masks."""
     truths = [each.truth for each in samples]
     if any(truth is not None and len(truth) and not truth.masks for truth in truths):
         return ()

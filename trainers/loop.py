@@ -39,7 +39,7 @@ class RunningLosses:
     """Losses wait on the device until they are looked at, because looking stops a GPU.
 
     `sums` of `steps` steps is the mapping they are added to, in double precision; it belongs to
-    the training's position. `names` tells which pictures the rows of a batch are.
+    the training's position. `names` tells which images the rows of a batch are.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ _PRECISIONS = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 
 
 class Loop:
-    """Trains a network on packed pictures, from its last checkpoint if there is one."""
+    """Trains a network on packed images, from its last checkpoint if there is one."""
 
     def __init__(
         self,
@@ -245,7 +245,7 @@ class Loop:
         rows = rows_of_epoch(self._found, config.normals, drawn)
         rows = rows[shuffled(len(rows), config.seed, *place)]
         order = list(torch.split(rows, config.batch))
-        # Batch norm cannot learn from one picture.
+        # Batch norm cannot learn from one image.
         return order[:-1] if len(order) > 1 and len(order[-1]) == 1 else order
 
     def _batches(self, order: list[Tensor]) -> Iterator[tuple[Tensor, Batch]]:

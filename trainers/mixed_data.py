@@ -1,9 +1,9 @@
 """What the shipped models are trained on: real radiographs beside synthetic ones, as one class.
 
-    radiographs/   train: FracAtlas and synthetic pictures · valid: FracAtlas · test: synthetic
+    radiographs/   train: FracAtlas and synthetic images · valid: FracAtlas · test: synthetic
     crops/         squares of 384 px around findings and elsewhere, in the same splits
 
-A fracture covers 2 to 5 % of a radiograph. Crops at the scale of a picture whose longer side is
+A fracture covers 2 to 5 % of a radiograph. Crops at the scale of an image whose longer side is
 768 px show it large, and a quarter of the pixels is all that a step has to go through.
 """
 
@@ -23,12 +23,12 @@ from fracture_core.demo.samples import box_of
 from fracture_core.health import HealthReport
 from fracture_core.types import Detections, Sample
 from trainers.synthetic_data import (
-    TEST_PICTURES,
+    TEST_IMAGES,
     TEST_SEED,
     Pair,
     held,
     make_pairs,
-    plain_pictures,
+    plain_images,
 )
 
 CLASSES = ("fracture",)
@@ -42,7 +42,7 @@ _SEED = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cutting:
-    """How many crops a picture gives: around each finding, and anywhere."""
+    """How many crops an image gives: around each finding, and anywhere."""
 
     around: int
     anywhere: int
@@ -60,7 +60,7 @@ def write_mixed_data(folder: Path, dataset: Dataset, left_out: Collection[str]) 
     pairs = make_pairs(SYNTHETIC_PAIRS)
     drawn = [list(_of_pair(number, pair)) for number, pair in enumerate(pairs)]
     real = [*_real(dataset, "train", left_out), *_real(dataset, "val", ())]
-    tests = list(plain_pictures({"test": (TEST_SEED, TEST_PICTURES)}))
+    tests = list(plain_images({"test": (TEST_SEED, TEST_IMAGES)}))
     whole = [*real, *tests, *(each for pair in drawn[:WHOLE_PAIRS] for each in pair)]
     rest = [each for pair in drawn[WHOLE_PAIRS:] for each in pair]
     layouts.write_yolo_folder(
@@ -135,7 +135,7 @@ def _crop(
     scale: float,
     name: str,
 ) -> Sample:
-    """A square that lies in the picture wherever it can."""
+    """A square that lies in the image wherever it can."""
     side = CROP_PX / scale
     height, width = shown.shape
     left, right = _span(middle[0], side, width)

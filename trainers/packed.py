@@ -1,6 +1,6 @@
 """Grey values as networks take them.
 
-A data set as training wants it: every picture at its size, side by side in one array.
+A data set as training wants it: every image at its size, side by side in one array.
 
 Which images of the training split an epoch goes through.
 """
@@ -43,13 +43,13 @@ class Normalise(nn.Module):
         self.register_buffer("shift", -mean / std, persistent=False)
 
     def forward(self, grey: Tensor, valid: Tensor | None = None) -> Tensor:
-        """`valid` (B, H, W) bool, True inside the picture: the rest becomes 0."""
+        """`valid` (B, H, W) bool, True inside the image: the rest becomes 0."""
         pixels = grey * self.scale + self.shift
         return pixels if valid is None else pixels.masked_fill(~valid[:, None], 0)
 
 
 def valid_pixels(batch: Batch) -> Tensor:
-    """(B, H, W) bool, True inside the picture."""
+    """(B, H, W) bool, True inside the image."""
     height, width = batch.pixels.shape[-2:]
     device = batch.sizes.device
     down = torch.arange(height, device=device) < batch.sizes[:, :1]
@@ -58,7 +58,7 @@ def valid_pixels(batch: Batch) -> Tensor:
 
 
 def valid_where_padded(batch: Batch) -> Tensor | None:
-    """As `valid_pixels`, None where every picture fills the batch; the device is waited for."""
+    """As `valid_pixels`, None where every image fills the batch; the device is waited for."""
     height, width = batch.pixels.shape[-2:]
     smaller = (batch.sizes[:, 0] < height) | (batch.sizes[:, 1] < width)
     return valid_pixels(batch) if bool(smaller.any()) else None
@@ -69,13 +69,13 @@ PIXELS, TRUTH, FACTS = "pixels.npy", "truth.npz", "facts.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Truth:
-    """What is known of N pictures with up to M objects each, M at least 1.
+    """What is known of N images with up to M objects each, M at least 1.
 
-    `originals`, `inputs` and `sizes` (N, 2) int64 heights and widths: of the picture, of the
+    `originals`, `inputs` and `sizes` (N, 2) int64 heights and widths: of the image, of the
     network's input, and as packed · `boxes_xyxy` (N, M, 4) float32 in packed pixels, 0 where there
     is none · `labels` (N, M) int64, `NOTHING` where there is no object, objects first ·
     `image_classes` (N,) int64, `NOTHING` where unknown · `known` (N,) whether the objects are
-    known · `masks` N times a code of the packed picture for each object, or none at all.
+    known · `masks` N times a code of the packed image for each object, or none at all.
     """
 
     originals: Int64s
@@ -88,7 +88,7 @@ class Truth:
     masks: tuple[tuple[Rle, ...], ...] = ()
 
     def detections(self, row: int) -> Detections | None:
-        """The truth of one picture in packed pixels, None = unknown."""
+        """The truth of one image in packed pixels, None = unknown."""
         if not self.known[row]:
             return None
         there = self.labels[row] != NOTHING
@@ -118,11 +118,11 @@ _ARRAYS = ("originals", "inputs", "sizes", "boxes_xyxy", "labels", "image_classe
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Packed:
-    """N pictures at the size of the network's input, or at their own where that is smaller.
+    """N images at the size of the network's input, or at their own where that is smaller.
 
-    `pixels` (N, H, W) uint8 grey, a read-only memory map: each picture as every model sees it, at
+    `pixels` (N, H, W) uint8 grey, a read-only memory map: each image as every model sees it, at
     the top left, 0 beside it · `ids`, `groups` and `splits` N each, in the order of the rows ·
-    `classes` what the labels are numbers of · `left_out` how many pictures were left out because
+    `classes` what the labels are numbers of · `left_out` how many images were left out because
     nothing is known of them.
     """
 
@@ -139,7 +139,7 @@ class Packed:
         return len(self.ids)
 
     def samples(self, rows: Sequence[int] | None = None) -> tuple[Sample, ...]:
-        """The packed pictures, or those of some rows, with their truth in packed pixels."""
+        """The packed images, or those of some rows, with their truth in packed pixels."""
         return tuple(map(self._sample, range(len(self)) if rows is None else rows))
 
     def _sample(self, row: int) -> Sample:

@@ -1,7 +1,7 @@
 """What a training would be like, before it begins: data, room, memory and time.
 
-Time and memory are measured: a few steps on random pictures of the size and batch that the config
-asks for. Reading and changing real pictures is not in it, nor is validation.
+Time and memory are measured: a few steps on random images of the size and batch that the config
+asks for. Reading and changing real images is not in it, nor is validation.
 """
 
 import resource
@@ -98,7 +98,7 @@ def _about_data(config: TrainConfig, dataset: Dataset) -> list[Finding]:
     for name in (config.train_split, config.valid_split):
         split = counts[name]
         text = (
-            f"{name}: {split.pictures:,} images, {split.with_findings:,} with findings, "
+            f"{name}: {split.images:,} images, {split.with_findings:,} with findings, "
             f"{split.empty:,} without"
         )
         findings.append(_ok(f"{text}."))
@@ -176,14 +176,14 @@ def _measure(
         seconds.append(time.perf_counter() - start)
         network.zero_grad(set_to_none=True)
     counts = dataset.summary()
-    pictures = {
-        name: _limited(config, counts[name].pictures - counts[name].unknown)
+    images = {
+        name: _limited(config, counts[name].images - counts[name].unknown)
         for name in (config.train_split, config.valid_split)
     }
-    steps = -(-pictures[config.train_split] // config.batch)
+    steps = -(-images[config.train_split] // config.batch)
     epochs = sum(phase.epochs for phase in config.phases)
     parameters = sum(each.numel() for each in network.parameters())
-    packed = sum(pictures.values()) * config.input_size**2
+    packed = sum(images.values()) * config.input_size**2
     # The first step also builds what the others find ready.
     step = median(seconds[1:])
     return Preflight(

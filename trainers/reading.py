@@ -1,6 +1,6 @@
 """Work done by threads ahead of the one that wants it, in order, a bounded part of it at once.
 
-Pictures read by several threads, in order, a bounded number of them under way at once.
+Images read by several threads, in order, a bounded number of them under way at once.
 """
 
 from collections import deque
@@ -73,7 +73,7 @@ class Reader:
         return [each for each in found if isinstance(each, Sample)]
 
     def blocks(self, samples: Sequence[Sample], prepare: Prepare) -> Iterator[list[Read]]:
-        """What `prepare` makes of each picture and its number, or the error; in blocks."""
+        """What `prepare` makes of each image and its number, or the error; in blocks."""
         starts = range(0, len(samples), _BLOCK)
         read = partial(self._read, samples, prepare)
         return in_order(read, starts, workers=self.workers)

@@ -64,7 +64,7 @@ def finalise(
 
 
 def _scope(config: TrainConfig, dataset: Dataset, journal: Journal) -> Scope | None:
-    """As asked for, else what all training pictures tell."""
+    """As asked for, else what all training images tell."""
     if config.scope is not None:
         return config.scope
     samples = chosen_samples(dataset, config, config.train_split)
@@ -95,7 +95,7 @@ def _save(config: TrainConfig, run: RunFolder, model: Model, scope: Scope | None
 def _evaluate(
     folder: Path, config: TrainConfig, dataset: Dataset, model: Model, card: ModelCard, split: str
 ) -> Evaluation:
-    """An ordinary evaluation of the pictures themselves, not of the packed ones.
+    """An ordinary evaluation of the images themselves, not of the packed ones.
 
     One that a run that was killed here has begun is made anew.
     """

@@ -23,7 +23,7 @@ _ROWS_AT_A_TIME = 1024
 class Source:
     """Batches of a packed data set on `device`.
 
-    `on_device` keeps the pictures in a GPU's memory where they take at most half of what is free;
+    `on_device` keeps the images in a GPU's memory where they take at most half of what is free;
     else, and on a CPU, they are read from the memory map, a few batches ahead.
     """
 
@@ -44,7 +44,7 @@ class Source:
     def batch(
         self, rows: Sequence[int], generator: torch.Generator, augment: Augment | None = None
     ) -> Batch:
-        """The pictures of some rows, changed at random where `augment` says so."""
+        """The images of some rows, changed at random where `augment` says so."""
         [batch] = self.batches([(rows, generator)], augment)
         return batch
 
@@ -74,7 +74,7 @@ class Source:
         frames = Frames(self._sizes[rows], inputs, (height, width))
         given = self._boxes_xyxy[rows], self._labels[rows]
         pixels, truth = augment_batch(augment or UNCHANGED, generator, raw, frames, given)
-        # As many objects as the fullest picture has.
+        # As many objects as the fullest image has.
         most = max(1, int((truth[1] != NOTHING).sum(dim=1).max()))
         boxes_xyxy, labels = (each[:, :most] for each in truth)
         rest = Batch(pixels, inputs, boxes_xyxy, labels, self._image_classes[rows], rows)

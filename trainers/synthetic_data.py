@@ -25,7 +25,7 @@ from fracture_core.demo.samples import RADIOGRAPH_WINDOWS, demo_sample, truth_of
 from fracture_core.types import Detections, Pixels, Sample, Window
 
 TRAIN_SEED, VALID_SEED, TEST_SEED = 101, 202, 303
-TRAIN_PAIRS, VALID_PICTURES, TEST_PICTURES = 2250, 150, 150
+TRAIN_PAIRS, VALID_IMAGES, TEST_IMAGES = 2250, 150, 150
 HEIGHT_PX = 512
 _INTACT_EVERY = 2
 _VALID_PAIRS_FROM = 2100
@@ -52,12 +52,12 @@ PATCHES = Cutting(side_px=102, off_centre=0.18)
 def write_synthetic_data(folder: Path) -> None:
     """Write both sets; about 15 minutes of one core, shared by all. The folder must be new."""
     pairs = make_pairs(TRAIN_PAIRS)
-    write_radiographs(folder / "synthetic", pairs, plain_pictures())
+    write_radiographs(folder / "synthetic", pairs, plain_images())
     write_parts(folder / "patches", pairs, PATCHES)
 
 
 def make_pair(number: int) -> Pair:
-    """A picture of one or two fractures, and the same without any."""
+    """An image of one or two fractures, and the same without any."""
     plan = plan_radiograph((TRAIN_SEED, number), findings=1 + number % 2)
     broken, intact = (_drawn(plan, number, intact=intact) for intact in (False, True))
     return broken, intact
@@ -81,27 +81,27 @@ def _unpacked(pair: _Packed) -> Pair:
     return broken, intact
 
 
-PLAIN = {"val": (VALID_SEED, VALID_PICTURES), "test": (TEST_SEED, TEST_PICTURES)}
+PLAIN = {"val": (VALID_SEED, VALID_IMAGES), "test": (TEST_SEED, TEST_IMAGES)}
 
 
-def plain_pictures(splits: Mapping[str, tuple[int, int]] = PLAIN) -> Iterator[Sample]:
-    """Demo pictures to validate on and to test: the seed and the number of each split's."""
+def plain_images(splits: Mapping[str, tuple[int, int]] = PLAIN) -> Iterator[Sample]:
+    """Demo images to validate on and to test: the seed and the number of each split's."""
     for split, (seed, count) in splits.items():
         for number in range(count):
             yield shrunk(demo_sample(seed, number), f"{split}-{number}", split)
 
 
 def write_radiographs(folder: Path, pairs: Iterable[Pair], plain: Iterable[Sample]) -> None:
-    """Every second intact picture is left out: it is the fractures that are to be learnt."""
+    """Every second intact image is left out: it is the fractures that are to be learnt."""
 
-    def pictures() -> Iterator[Sample]:
+    def images() -> Iterator[Sample]:
         for number, (broken, intact) in enumerate(pairs):
             yield broken
             if number % _INTACT_EVERY == 0:
                 yield intact
         yield from plain
 
-    layouts.write_yolo_folder(pictures(), CLASSES, folder, outlines=True)
+    layouts.write_yolo_folder(images(), CLASSES, folder, outlines=True)
 
 
 def write_parts(folder: Path, pairs: Iterable[Pair], cutting: Cutting) -> None:
@@ -117,7 +117,7 @@ def write_parts(folder: Path, pairs: Iterable[Pair], cutting: Cutting) -> None:
 
 
 def shrunk(sample: Sample, sample_id: str, split: str) -> Sample:
-    """The picture as shown, `HEIGHT_PX` on its longer side, 8 bits; masks move along."""
+    """The image as shown, `HEIGHT_PX` on its longer side, 8 bits; masks move along."""
     size = fitted((sample.height, sample.width), HEIGHT_PX)
     truth = sample.truth or Detections.empty()
     small = [_shrunk_mask(code, size) for code in truth.masks]
@@ -127,10 +127,10 @@ def shrunk(sample: Sample, sample_id: str, split: str) -> Sample:
 
 
 def _drawn(plan: Plan, number: int, *, intact: bool) -> Sample:
-    picture = render(plan, intact=intact)
-    labels = [CLASSES.index(kind) for kind in picture.kinds]
-    truth = truth_of(picture.truths, labels)
-    whole = held(picture.pixels, "", "", truth, windows=RADIOGRAPH_WINDOWS)
+    image = render(plan, intact=intact)
+    labels = [CLASSES.index(kind) for kind in image.kinds]
+    truth = truth_of(image.truths, labels)
+    whole = held(image.pixels, "", "", truth, windows=RADIOGRAPH_WINDOWS)
     return shrunk(whole, f"pair-{number}-{'intact' if intact else 'broken'}", "train")
 
 
@@ -151,7 +151,7 @@ def _parts(pair: Pair, split: str, cutting: Cutting, rng: np.random.Generator) -
 
 
 def _cut(sample: Sample, left: int, top: int, side: int, sample_id: str, split: str) -> Sample:
-    """A square that lies in the picture wherever it can; what it cuts off of findings is gone."""
+    """A square that lies in the image wherever it can; what it cuts off of findings is gone."""
     left = max(0, min(left, sample.width - side))
     top = max(0, min(top, sample.height - side))
     window = slice(top, top + side), slice(left, left + side)
@@ -183,5 +183,5 @@ def held(
 
 
 def _group_of(sample_id: str) -> str:
-    """A pair and its parts belong together; a plain picture stands by itself."""
+    """A pair and its parts belong together; a plain image stands by itself."""
     return "-".join(sample_id.split("-")[:2])

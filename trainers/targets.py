@@ -39,7 +39,7 @@ def set_losses(loss: SetLoss) -> Losses:
 
 
 class Truth(NamedTuple):
-    """One picture of a batch with its n objects."""
+    """One image of a batch with its n objects."""
 
     labels: Tensor
     """(n,) int64 classes from 0."""
@@ -56,15 +56,15 @@ def is_object(batch: Batch) -> Tensor:
 
 
 def set_targets(batch: Batch) -> Targets:
-    """For set losses: boxes as shares of their pictures."""
+    """For set losses: boxes as shares of their images."""
     low, high = batch.boxes_xyxy[..., :2], batch.boxes_xyxy[..., 2:]
     width_height = batch.sizes.flip(1)[:, None].float()
     cxcywh = torch.cat([(low + high) / 2 / width_height, (high - low) / width_height], dim=-1)
     return Targets(torch.where(is_object(batch), batch.labels, NO_OBJECT), cxcywh)
 
 
-def truth_a_picture(batch: Batch) -> list[Truth]:
-    """For losses that take pictures one by one; the device is waited for once."""
+def truth_a_image(batch: Batch) -> list[Truth]:
+    """For losses that take images one by one; the device is waited for once."""
     present = is_object(batch)
     order = present.int().argsort(dim=1, descending=True, stable=True)
     labels = batch.labels.gather(1, order)

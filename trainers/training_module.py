@@ -1,4 +1,4 @@
-"""What the loop hands to a network: a batch of pictures on the device, with their truth.
+"""What the loop hands to a network: a batch of images on the device, with their truth.
 
 A network that is being trained, with its loss: what each family's file builds.
 
@@ -17,18 +17,18 @@ from fracture_core.models.base import Model
 from fracture_core.models.cards import ModelCard
 
 NOTHING = -1
-"""Fills up labels where a picture has fewer objects, and stands for an unknown class."""
+"""Fills up labels where an image has fewer objects, and stands for an unknown class."""
 
 
 class Batch(NamedTuple):
-    """B pictures with up to M objects each, M at least 1; all on one device."""
+    """B images with up to M objects each, M at least 1; all on one device."""
 
     pixels: Tensor
-    """(B, 1, H, W) float32 grey in [0, 255], 0 darkest; pictures at the top left, 0 beside them."""
+    """(B, 1, H, W) float32 grey in [0, 255], 0 darkest; images at the top left, 0 beside them."""
     sizes: Tensor
-    """(B, 2) int64 height and width of each picture within H × W."""
+    """(B, 2) int64 height and width of each image within H × W."""
     boxes_xyxy: Tensor
-    """(B, M, 4) float32 in pixels of `pixels`, clipped to the picture; 0 where there is none."""
+    """(B, M, 4) float32 in pixels of `pixels`, clipped to the image; 0 where there is none."""
     labels: Tensor
     """(B, M) int64 classes 0 … K−1; `NOTHING` where there is no object, objects first."""
     image_classes: Tensor
@@ -66,7 +66,7 @@ class Trainee(nn.Module, ABC):
 
     @abstractmethod
     def size_of(self, height: int, width: int) -> tuple[int, int]:
-        """The input's height and width for a picture, as the family's adapter scales it."""
+        """The input's height and width for an image, as the family's adapter scales it."""
 
     @abstractmethod
     def forward(self, batch: Batch) -> Losses:

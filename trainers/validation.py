@@ -1,4 +1,4 @@
-"""Validation after every epoch: the loss, and the project's own figures on the same pictures.
+"""Validation after every epoch: the loss, and the project's own figures on the same images.
 
 What a run that still goes has learnt so far.
 """
@@ -31,7 +31,7 @@ _AT_A_TIME = 64
 
 
 class Validator:
-    """Metrics of a network on packed pictures, which are what its adapter would make of them.
+    """Metrics of a network on packed images, which are what its adapter would make of them.
 
     Boxes are compared in packed pixels: scaling both sides alike changes no IoU.
     """
@@ -51,7 +51,7 @@ class Validator:
 
     @torch.no_grad()
     def _loss(self, trainee: Trainee) -> float:
-        """Mean over the pictures; what is drawn at random is drawn the same each time."""
+        """Mean over the images; what is drawn at random is drawn the same each time."""
         seed, count, size = self._config.seed, len(self._packed), self._config.batch
         rows = [range(start, min(start + size, count)) for start in range(0, count, size)]
         steps = ((each, generator_at(seed, _PLACE)) for each in rows)
@@ -80,7 +80,7 @@ class Validator:
 
 
 def predict_all(model: Model, samples: Sequence[Sample]) -> list[Prediction]:
-    """Raw answers to all samples, some at a time, so that not all pictures are in memory."""
+    """Raw answers to all samples, some at a time, so that not all images are in memory."""
     found: list[Prediction] = []
     for start in range(0, len(samples), _AT_A_TIME):
         found += model.predict(samples[start : start + _AT_A_TIME])
@@ -96,7 +96,7 @@ def candidates(
 
 
 def called(predictions: Sequence[Prediction]) -> Int64s:
-    """(N,) the class of the highest score, of a classifier's answers to N pictures."""
+    """(N,) the class of the highest score, of a classifier's answers to N images."""
     scores = [each.class_scores for each in predictions if each.class_scores is not None]
     return np.array([each.argmax() for each in scores], dtype=np.int64)
 
@@ -117,7 +117,7 @@ def best_so_far(run: RunFolder) -> Model:
 
 
 def validation_samples(run: RunFolder, count: int) -> tuple[Sample, ...]:
-    """The first `count` pictures of the validation split that have a finding."""
+    """The first `count` images of the validation split that have a finding."""
     config = read_config(run.config)
     dataset = open_dataset(config.data)
     labelling = label_map(dataset, config)

@@ -18,7 +18,7 @@ _TRAINED = ("layer2", "layer3", "layer4")
 
 
 class R2Loop(ReferenceLoop):
-    """No workers, float32; the network normalises and enlarges its pictures itself."""
+    """No workers, float32; the network normalises and enlarges its images itself."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""R4: EfficientNet with an attention gate on picture files, the class of the first label line."""
+"""R4: EfficientNet with an attention gate on image files, the class of the first label line."""
 
 from pathlib import Path
 from typing import Any
@@ -21,17 +21,17 @@ _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
 
 
-class PictureDataset(Dataset[tuple[Tensor, int]]):
+class ImageDataset(Dataset[tuple[Tensor, int]]):
     """The training split of a YOLO folder: (3, S, S) normalised, and its class.
 
-    Pictures without a label are left out; R4 took them for the first class.
+    Images without a label are left out; R4 took them for the first class.
     """
 
     def __init__(self, folder: Path, size: int) -> None:
         self.items = [
-            (picture, int(lines[0].split()[0]))
-            for picture in sorted((folder / "train" / "images").iterdir())
-            if (lines := _label_lines(picture))
+            (image, int(lines[0].split()[0]))
+            for image in sorted((folder / "train" / "images").iterdir())
+            if (lines := _label_lines(image))
         ]
         self._change = transforms.Compose(
             [
@@ -50,8 +50,8 @@ class PictureDataset(Dataset[tuple[Tensor, int]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         path, label = self.items[index]
-        with Image.open(path) as picture:
-            return self._change(picture.convert("RGB")), label
+        with Image.open(path) as image:
+            return self._change(image.convert("RGB")), label
 
 
 class R4Loop(ReferenceLoop):
@@ -68,7 +68,7 @@ class R4Loop(ReferenceLoop):
         lr: float = 5e-4,
         class_count: int,
     ) -> None:
-        dataset = PictureDataset(data, size)
+        dataset = ImageDataset(data, size)
         loader = DataLoader(
             dataset, batch_size=batch, shuffle=True, num_workers=2, persistent_workers=True
         )
@@ -95,6 +95,6 @@ class R4Loop(ReferenceLoop):
         return (1 - _FOCAL_SHARE) * weighted + _FOCAL_SHARE * focal
 
 
-def _label_lines(picture: Path) -> list[str]:
-    label = picture.parents[1] / "labels" / f"{picture.stem}.txt"
+def _label_lines(image: Path) -> list[str]:
+    label = image.parents[1] / "labels" / f"{image.stem}.txt"
     return label.read_text(encoding="utf-8").split("\n")[0:1] if label.stat().st_size else []

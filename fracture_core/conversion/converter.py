@@ -26,7 +26,7 @@ from fracture_core.conversion.options import Options
 from fracture_core.conversion.workspace import Chunk, Workspace, split_into_chunks, work_through
 from fracture_core.datasets import open_dataset
 from fracture_core.datasets.formats import writer_of
-from fracture_core.datasets.images import PictureRecord
+from fracture_core.datasets.images import ImageRecord
 from fracture_core.datasets.issues import counted
 from fracture_core.datasets.layout import Shares, assign_splits
 from fracture_core.datasets.records import Record, RecordedDataset
@@ -114,11 +114,11 @@ def _parts(findings: Findings | None) -> Iterator[bytes]:
 
 def _item(record: Record) -> Item:
     opener: Opener
-    if isinstance(record, PictureRecord):
+    if isinstance(record, ImageRecord):
         in_shares, image_class = record.size is None, record.image_class
         extent = record.size or (1, 1)
         # The truth travels apart: its masks need not be drawn to read the pixels. Where it has no
-        # box, nothing can be misplaced by a picture of another size than the annotation says.
+        # box, nothing can be misplaced by an image of another size than the annotation says.
         size = record.size if record.findings else None
         opener = replace(record, findings=None, size=size)
     elif isinstance(record, SliceRecord):
@@ -158,11 +158,11 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Converted:
-    """`pictures` written · `left_out` those that could not be, also listed in `card`."""
+    """`images` written · `left_out` those that could not be, also listed in `card`."""
 
     destination: Path
     card: Path
-    pictures: int
+    images: int
     left_out: tuple[LeftOut, ...]
 
 
@@ -180,8 +180,8 @@ def convert(
 
     `destination` is a new or empty folder; for HDF5 it may be a new file named .h5 or .hdf5, and
     the card lies beside it. `groups` names the group of each sample id anew. `tell` gets sentences
-    before anything is written, `progress` pictures done and in all. Raises DatasetError or
-    ConfigError; a picture that cannot be read is left out and listed.
+    before anything is written, `progress` images done and in all. Raises DatasetError or
+    ConfigError; an image that cannot be read is left out and listed.
     """
     write = writer_of(options.to)
     is_file = destination.suffix.lower() in write.file_suffixes
@@ -195,7 +195,7 @@ def convert(
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Plan:
-    """The source as the target can hold it, its pictures named, and what was told of it."""
+    """The source as the target can hold it, its images named, and what was told of it."""
 
     source: Source
     writer: Writer
@@ -228,7 +228,7 @@ def name_items(items: Iterable[Item], writer: Writer) -> Iterator[Item]:
     taken: set[tuple[str, str]] = set()
     for item in items:
         named = writer.named(item)
-        # File systems that do not tell A from a must not lose a picture.
+        # File systems that do not tell A from a must not lose an image.
         if (writer.place(named), named.name.casefold()) in taken:
             named = writer.renamed(named)
         taken.add((writer.place(named), named.name.casefold()))
@@ -270,7 +270,7 @@ def _carry_out(
             }
         )
     return Converted(
-        destination=workspace.destination, card=workspace.card, pictures=written, left_out=left_out
+        destination=workspace.destination, card=workspace.card, images=written, left_out=left_out
     )
 
 
@@ -280,8 +280,8 @@ def _run_chunks(
     left = [chunk for chunk in chunks if not workspace.has_chunk(chunk.number)]
     done = total - sum(len(chunk.items) for chunk in left)
     progress(done, total)
-    for pictures in work_through(left, workers):
-        done += pictures
+    for images in work_through(left, workers):
+        done += images
         progress(done, total)
 
 
@@ -312,12 +312,12 @@ def _counts(items: Sequence[Item], left_out: Sequence[LeftOut]) -> Mapping[str, 
         count = counts.setdefault(item.split or "no split", Counter())
         findings = item.findings
         kind = "unknown" if findings is None else "with_findings" if findings else "empty"
-        count.update({"pictures": 1, kind: 1, "boxes": len(findings or ())})
+        count.update({"images": 1, kind: 1, "boxes": len(findings or ())})
     return counts
 
 
-def _check_room(writer: Writer, pictures: int, workspace: Workspace) -> None:
-    needed = writer.bytes_needed(pictures)
+def _check_room(writer: Writer, images: int, workspace: Workspace) -> None:
+    needed = writer.bytes_needed(images)
     if not needed or workspace.folder.exists():
         return
     free = _free_bytes(workspace.destination)
@@ -356,7 +356,7 @@ _SHOWN = 10
 
 
 def run(source: Path, destination: Path, options: Options, *, workers: int) -> int:
-    """Convert and say what was done; 1 where a picture had to be left out, 130 if interrupted."""
+    """Convert and say what was done; 1 where an image had to be left out, 130 if interrupted."""
     with tqdm(total=0, unit="image", disable=None, file=sys.stderr) as bar:
 
         def show(done: int, total: int) -> None:
@@ -379,7 +379,7 @@ def run(source: Path, destination: Path, options: Options, *, workers: int) -> i
         print(each.reason, file=sys.stderr)
     if len(made.left_out) > _SHOWN:
         print(f"… and {len(made.left_out) - _SHOWN:,} more.", file=sys.stderr)
-    print(f"{made.destination}: {made.pictures:,} images; {made.card.name} says what was done.")
+    print(f"{made.destination}: {made.images:,} images; {made.card.name} says what was done.")
     if made.left_out:
         print(f"{len(made.left_out):,} left out, listed there.")
     return int(bool(made.left_out))

@@ -1,6 +1,6 @@
 """What is asked of a conversion.
 
-Pictures made smaller or larger, with boxes, polygons and masks moved along.
+Images made smaller or larger, with boxes, polygons and masks moved along.
 """
 
 from dataclasses import asdict, dataclass, replace
@@ -26,7 +26,7 @@ class Options:
     """Raises ConfigError for a value that cannot be.
 
     `to` a format that can be written · `size_px` of the longer side, None is the format's usual
-    one, for HDF5 256 and else that of each picture · `drop` what may be left out where the target
+    one, for HDF5 256 and else that of each image · `drop` what may be left out where the target
     cannot hold it, see `DROPS` · `shares` of groups in train, val and test; None keeps the splits,
     for the raw download it is 70, 15, 15 · `negatives` slices without a box for each with one, raw
     download only · `any_negatives` draws them from fractured studies without a box as well ·
@@ -52,7 +52,7 @@ class Options:
 
     @property
     def side_px(self) -> int | None:
-        """The longer side as written; None leaves every picture its size."""
+        """The longer side as written; None leaves every image its size."""
         return self.size_px or writer_of(self.to).usual_side_px
 
     def as_json(self) -> dict[str, object]:
@@ -83,8 +83,8 @@ def resize_pixels(pixels: Array, size: Size) -> Array:
         return pixels
     shrinks = size[0] <= pixels.shape[0] and size[1] <= pixels.shape[1]
     kernel = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR
-    picture = Image.fromarray(pixels.astype(np.float32)).resize((size[1], size[0]), kernel)
-    values = np.asarray(picture)
+    image = Image.fromarray(pixels.astype(np.float32)).resize((size[1], size[0]), kernel)
+    values = np.asarray(image)
     if pixels.dtype.kind == "f":
         return values
     whole: Array = np.clip(np.rint(values), 0, np.iinfo(pixels.dtype).max).astype(pixels.dtype)
@@ -92,7 +92,7 @@ def resize_pixels(pixels: Array, size: Size) -> Array:
 
 
 def resize_finding(finding: Finding, old: Size, new: Size) -> Finding:
-    """A finding in pixels of a picture of size `old` → in pixels of `new`."""
+    """A finding in pixels of an image of size `old` → in pixels of `new`."""
     if old == new:
         return finding
     moved = scaled(finding, new[1] / old[1], new[0] / old[0])

@@ -1,10 +1,10 @@
 """The folder beside the destination where a conversion is made, and from which it is resumed.
 
 `plan.json` says what is being made, `chunks/` holds a record of each finished chunk, `result/`
-becomes the destination. A record is written after its pictures, and renamed into its place, so
+becomes the destination. A record is written after its images, and renamed into its place, so
 that a conversion killed at any moment goes on where it was.
 
-A few pictures converted at a time, in any process: the unit of work and of resuming.
+A few images converted at a time, in any process: the unit of work and of resuming.
 
 Chunks worked through by several processes, a bounded number of them under way at once.
 """
@@ -155,12 +155,12 @@ def write_json(path: Path, content: Mapping[str, object]) -> None:
     write_text(path, json.dumps(content, ensure_ascii=False, indent=1))
 
 
-PICTURES = 16
+IMAGES = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Chunk:
-    """Pictures number `number` × 16 and on; everything a process needs for them."""
+    """Images number `number` × 16 and on; everything a process needs for them."""
 
     number: int
     items: Sequence[Item]
@@ -169,7 +169,7 @@ class Chunk:
     workspace: Workspace
 
     def run(self) -> int:
-        """Write the pictures, then the record of the chunk; returns how many pictures."""
+        """Write the images, then the record of the chunk; returns how many images."""
         rows: list[Row] = []
         left_out: list[LeftOut] = []
         tally = Tally()
@@ -194,12 +194,12 @@ def split_into_chunks(
     return [
         Chunk(
             number=number,
-            items=items[start : start + PICTURES],
+            items=items[start : start + IMAGES],
             writer=writer,
             side_px=side_px,
             workspace=workspace,
         )
-        for number, start in enumerate(range(0, len(items), PICTURES))
+        for number, start in enumerate(range(0, len(items), IMAGES))
     ]
 
 
@@ -235,7 +235,7 @@ _AHEAD = 2
 
 
 def work_through(chunks: Sequence[Chunk], workers: int) -> Iterator[int]:
-    """Runs every chunk and yields the pictures of each as it is done, in any order."""
+    """Runs every chunk and yields the images of each as it is done, in any order."""
     workers = min(workers, len(chunks))
     if workers <= 1:
         yield from (chunk.run() for chunk in chunks)

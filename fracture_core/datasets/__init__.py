@@ -1,4 +1,4 @@
-"""Annotated pictures in the formats they come in."""
+"""Annotated images in the formats they come in."""
 
 from fracture_core.datasets.recognition import is_dataset, open_dataset
 from fracture_core.datasets.records import Dataset, SplitCounts

@@ -1,12 +1,12 @@
-"""COCO data sets: one JSON file or several, a split each, and the pictures they name.
+"""COCO data sets: one JSON file or several, a split each, and the images they name.
 
 Classes are the categories in the order of their ids. A category that only heads a group of others
 and has no box (Roboflow writes one) is no class; any other without a box stays, so that the files
-of one data set agree. Only pictures inside the data set's folder are opened.
+of one data set agree. Only images inside the data set's folder are opened.
 
 COCO JSON as it is written: one file a split, classes 0…K−1, objects with box and outline.
 
-It holds everything that a data set here can tell but the class of a picture of unknown truth.
+It holds everything that a data set here can tell but the class of an image of unknown truth.
 """
 
 import json
@@ -19,9 +19,9 @@ import numpy as np
 
 from fracture_core import boxes, masks
 from fracture_core.datasets import issues
-from fracture_core.datasets.coco_json import CocoFile, CocoPicture, is_coco, read_coco
+from fracture_core.datasets.coco_json import CocoFile, CocoImage, is_coco, read_coco
 from fracture_core.datasets.findings import Finding, Outline, keep_usable
-from fracture_core.datasets.images import PictureRecord, size_of
+from fracture_core.datasets.images import ImageRecord, size_of
 from fracture_core.datasets.issues import Tally, counted, quoted
 from fracture_core.datasets.layout import (
     Folders,
@@ -40,7 +40,7 @@ from fracture_core.datasets.writing import (
     Writer,
     write_png,
 )
-from fracture_core.errors import DatasetError, PictureError
+from fracture_core.errors import DatasetError, ImageError
 
 
 def looks_like_coco(path: Path) -> bool:
@@ -64,7 +64,7 @@ def open_coco(path: Path) -> RecordedDataset:
     categories = _merge_categories(files)
     classes = _classes(files, categories, tally)
     numbers = {id_: number for number, id_ in enumerate(classes)}
-    records: dict[str, PictureRecord] = {}
+    records: dict[str, ImageRecord] = {}
     for file in files:
         _add_records(records, file, folders, numbers, tally)
     if not records:
@@ -118,9 +118,7 @@ def _merge_categories(files: Sequence[CocoFile]) -> Mapping[int, str]:
 def _classes(
     files: Sequence[CocoFile], categories: Mapping[int, str], tally: Tally
 ) -> Mapping[int, str]:
-    used = {
-        finding.label for file in files for picture in file.pictures for finding in picture.findings
-    }
+    used = {finding.label for file in files for image in file.images for finding in image.findings}
     headings = frozenset[int]().union(*(file.headings for file in files)) - used
     for id_ in sorted(set(categories) - used):
         if id_ in headings:
@@ -131,7 +129,7 @@ def _classes(
 
 
 def _add_records(
-    records: dict[str, PictureRecord],
+    records: dict[str, ImageRecord],
     file: CocoFile,
     folders: Folders,
     numbers: Mapping[int, int],
@@ -139,36 +137,36 @@ def _add_records(
 ) -> None:
     split = split_of_file(file.path.stem) or split_of_folder(file.path.parent.name)
     places = list(_places(file.path, split, folders))
-    for path, picture in _found_pictures(file, places, folders, tally).items():
+    for path, image in _found_images(file, places, folders, tally).items():
         sample_id = folders.relative(path)
         if sample_id in records:
             tally.add(issues.IN_TWO_FILES, sample_id, sample_id)
             continue
-        for flaw in picture.flaws:
+        for flaw in image.flaws:
             tally.add(issues.UNREADABLE_OBJECTS, flaw, sample_id)
-        size = picture.size or _size_of(path, sample_id, tally)
+        size = image.size or _size_of(path, sample_id, tally)
         if size is None:
             continue
-        findings = [replace(each, label=numbers[each.label]) for each in picture.findings]
+        findings = [replace(each, label=numbers[each.label]) for each in image.findings]
         usable = keep_usable(findings, *size, tally, sample_id)
-        is_known = picture.is_known and (usable or not picture.had_objects)
-        records[sample_id] = PictureRecord(
+        is_known = image.is_known and (usable or not image.had_objects)
+        records[sample_id] = ImageRecord(
             sample_id=sample_id,
-            group_id=picture.group_id or group_of(sample_id),
+            group_id=image.group_id or group_of(sample_id),
             split=split,
             path=path,
             findings=usable if is_known else None,
             image_class=findings[0].label if findings else None,
             size=size,
-            attributes=picture.attributes,
+            attributes=image.attributes,
         )
 
 
 def _size_of(path: Path, sample_id: str, tally: Tally) -> tuple[int, int] | None:
     try:
         return size_of(path, sample_id)
-    except PictureError as error:
-        tally.add(issues.UNREADABLE_PICTURE, str(error).rstrip("."), sample_id)
+    except ImageError as error:
+        tally.add(issues.UNREADABLE_IMAGE, str(error).rstrip("."), sample_id)
         return None
 
 
@@ -185,20 +183,20 @@ def _places(path: Path, split: str, folders: Folders) -> Iterator[Path]:
     yield root
 
 
-def _found_pictures(
+def _found_images(
     file: CocoFile, places: Sequence[Path], folders: Folders, tally: Tally
-) -> dict[Path, CocoPicture]:
-    found: dict[Path, CocoPicture] = {}
-    for picture in file.pictures:
-        name = relative_name(picture.file_name, file.path)
+) -> dict[Path, CocoImage]:
+    found: dict[Path, CocoImage] = {}
+    for image in file.images:
+        name = relative_name(image.file_name, file.path)
         path = _find(name, places, folders)
         if path is None:
             tally.add("Images listed but absent, left out", quoted(str(name)))
         elif path in found:
             tally.add("File names listed twice, annotations joined", quoted(str(name)))
-            _join(found[path], picture)
+            _join(found[path], image)
         else:
-            found[path] = picture
+            found[path] = image
     return found
 
 
@@ -206,7 +204,7 @@ def _find(name: PurePosixPath, places: Sequence[Path], folders: Folders) -> Path
     return next((place / name for place in places if folders.holds(place / name)), None)
 
 
-def _join(first: CocoPicture, second: CocoPicture) -> None:
+def _join(first: CocoImage, second: CocoImage) -> None:
     first.findings += second.findings
     first.flaws += second.flaws
     first.is_known &= second.is_known
@@ -216,7 +214,7 @@ def _join(first: CocoPicture, second: CocoPicture) -> None:
 def _describe(
     files: Sequence[CocoFile],
     folders: Folders,
-    records: Mapping[str, PictureRecord],
+    records: Mapping[str, ImageRecord],
     classes: tuple[str, ...],
 ) -> str:
     findings = [each for record in records.values() for each in record.findings or ()]
@@ -236,8 +234,8 @@ CocoTables = dict[str, list[dict[str, Any]]]
 class CocoWriter(Writer):
     """`<split>/…png` at full depth and `annotations/<split>.json`.
 
-    Pictures of unknown truth stand in `annotations/<split>-unannotated.json`, a file that has no
-    `annotations`, as COCO's own lists of test pictures.
+    Images of unknown truth stand in `annotations/<split>-unannotated.json`, a file that has no
+    `annotations`, as COCO's own lists of test images.
     """
 
     def write(
@@ -264,7 +262,7 @@ class CocoWriter(Writer):
             is_known = row["objects"] is not None
             name = (row["split"] or "all") + ("" if is_known else "-unannotated")
             file = files.setdefault(name, empty_file(classes))
-            add_picture(file, {"id": number, **row["image"]}, row["objects"] or ())
+            add_image(file, {"id": number, **row["image"]}, row["objects"] or ())
         folder = places.result / "annotations"
         folder.mkdir(exist_ok=True)
         for name, file in files.items():
@@ -276,7 +274,7 @@ class CocoWriter(Writer):
 
 
 def empty_file(classes: Sequence[str]) -> CocoTables:
-    """A file of no pictures. Every category heads itself: none is a heading of others."""
+    """A file of no images. Every category heads itself: none is a heading of others."""
     categories = [
         {"id": number, "name": name, "supercategory": name} for number, name in enumerate(classes)
     ]
@@ -288,7 +286,7 @@ def as_objects(findings: Findings) -> list[dict[str, Any]]:
     return [_as_object(finding) for finding in findings]
 
 
-def add_picture(
+def add_image(
     file: CocoTables, entry: Mapping[str, Any], objects: Iterable[Mapping[str, Any]] = ()
 ) -> None:
     """`entry` is an image of COCO with its own `id`; objects get theirs, counted in the file."""

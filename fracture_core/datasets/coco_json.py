@@ -1,9 +1,9 @@
 """COCO segmentations: polygons, and run lengths plain or compressed.
 
-One COCO JSON file, read and checked: pictures, categories, and objects by picture.
+One COCO JSON file, read and checked: images, categories, and objects by image.
 
 A file without the parts of COCO's format raises DatasetError; a single object that makes no sense
-leaves the truth of its picture unknown. Crowd regions are not truths.
+leaves the truth of its image unknown. Crowd regions are not truths.
 
 What is known of an image stands in fields of its entry, `ATTRIBUTES`, or under any name in an
 object "attributes", which counts before the fields; see `fracture_core.attributes`.
@@ -32,7 +32,7 @@ _FORM = "a segmentation of polygons [x1, y1, x2, y2, …] or run lengths that fi
 def read_outline(value: object, place: str, size: tuple[int, int] | None) -> Outline | None:
     """What `segmentation` holds, None where it is absent or empty.
 
-    `size` (height, width) of the picture; run lengths of another size raise DatasetError, as does
+    `size` (height, width) of the image; run lengths of another size raise DatasetError, as does
     anything that is neither.
     """
     if not value:
@@ -74,7 +74,7 @@ def _ring(numbers: Any, place: str) -> npt.NDArray[np.float64]:
 
 
 def _code(counts: Any, place: str, height: int, width: int) -> masks.Rle:
-    # The coder trusts its input, so run lengths are proven to fill the picture before it sees them.
+    # The coder trusts its input, so run lengths are proven to fill the image before it sees them.
     runs: Any = _decompressed(counts) if isinstance(counts, str) else counts
     is_runs = isinstance(runs, list) and all(type(run) is int and run >= 0 for run in runs)
     if is_runs and sum(runs) == height * width:
@@ -118,11 +118,11 @@ _Object = Mapping[str, object]
 
 
 @dataclass(slots=True, kw_only=True)
-class CocoPicture:
-    """A picture as the file lists it; `findings` carry category ids, not yet classes.
+class CocoImage:
+    """An image as the file lists it; `findings` carry category ids, not yet classes.
 
     `size` is (height, width) or None where the file does not tell · `is_known` is False where an
-    object of the picture makes no sense or nothing was annotated at all · `had_objects` also
+    object of the image makes no sense or nothing was annotated at all · `had_objects` also
     counts what was left out · `flaws` are sentences about objects that make no sense ·
     `attributes` what the entry tells of the image.
     """
@@ -139,12 +139,12 @@ class CocoPicture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CocoFile:
-    """`categories` by id, `headings` the ids that others name as theirs, and the pictures."""
+    """`categories` by id, `headings` the ids that others name as theirs, and the images."""
 
     path: Path
     categories: Mapping[int, str]
     headings: frozenset[int]
-    pictures: tuple[CocoPicture, ...]
+    images: tuple[CocoImage, ...]
 
 
 def is_coco(path: Path) -> bool:
@@ -167,20 +167,20 @@ def read_coco(path: Path, name: str, tally: Tally) -> CocoFile:
         )
     category_entries = _objects(content, "categories", path)
     categories = _categories(category_entries, path)
-    pictures = _pictures(_objects(content, "images", path), path)
+    images = _images(_objects(content, "images", path), path)
     if "annotations" not in content:
         tally.add(issues.NO_ANNOTATIONS, name)
-        for picture in pictures.values():
-            picture.is_known = False
+        for image in images.values():
+            image.is_known = False
     else:
         for number, entry in enumerate(_objects(content, "annotations", path)):
             place = f"{name} annotation {quoted(entry.get('id', number))}"
-            _add_object(entry, place, pictures, categories, tally)
+            _add_object(entry, place, images, categories, tally)
     return CocoFile(
         path=path,
         categories=categories,
         headings=_headings(category_entries),
-        pictures=tuple(pictures.values()),
+        images=tuple(images.values()),
     )
 
 
@@ -235,23 +235,23 @@ def _heads_itself(entry: _Object) -> bool:
     return entry.get("supercategory") == entry["name"]
 
 
-def _pictures(entries: list[_Object], path: Path) -> dict[object, CocoPicture]:
-    pictures: dict[object, CocoPicture] = {}
+def _images(entries: list[_Object], path: Path) -> dict[object, CocoImage]:
+    images: dict[object, CocoImage] = {}
     for entry in entries:
         id_, file_name = entry.get("id"), entry.get("file_name")
-        if not isinstance(id_, int | str) or not isinstance(file_name, str) or id_ in pictures:
+        if not isinstance(id_, int | str) or not isinstance(file_name, str) or id_ in images:
             raise DatasetError(
                 path,
                 expected="images with an 'id' of their own and a 'file_name'",
                 found=quoted(dict(entry)),
             )
-        pictures[id_] = CocoPicture(
+        images[id_] = CocoImage(
             file_name=file_name,
             size=_size(entry, path),
             group_id=_group(entry),
             attributes=_attributes(entry),
         )
-    return pictures
+    return images
 
 
 def _size(entry: _Object, path: Path) -> tuple[int, int] | None:
@@ -299,33 +299,33 @@ def _usable(told: object) -> dict[str, object]:
 def _add_object(
     entry: _Object,
     place: str,
-    pictures: Mapping[object, CocoPicture],
+    images: Mapping[object, CocoImage],
     categories: Mapping[int, str],
     tally: Tally,
 ) -> None:
     image_id = entry.get("image_id")
-    picture = pictures.get(image_id) if isinstance(image_id, int | str) else None
-    if picture is None:
+    image = images.get(image_id) if isinstance(image_id, int | str) else None
+    if image is None:
         tally.add("Annotations of images the file does not list, left out", place)
         return
-    picture.had_objects = True
+    image.had_objects = True
     if entry.get("iscrowd"):
         tally.add("Crowd regions (iscrowd), no findings, left out", place)
         return
     try:
-        picture.findings.append(_finding(entry, place, picture, categories))
+        image.findings.append(_finding(entry, place, image, categories))
     except DatasetError as error:
-        picture.is_known = False
-        picture.flaws.append(str(error).rstrip("."))
+        image.is_known = False
+        image.flaws.append(str(error).rstrip("."))
 
 
 def _finding(
-    entry: _Object, place: str, picture: CocoPicture, categories: Mapping[int, str]
+    entry: _Object, place: str, image: CocoImage, categories: Mapping[int, str]
 ) -> Finding:
     label = entry.get("category_id")
     if not _is_whole(label) or label not in categories:
         raise DatasetError(place, expected="a category the file lists", found=quoted(label))
-    outline = read_outline(entry.get("segmentation"), place, picture.size)
+    outline = read_outline(entry.get("segmentation"), place, image.size)
     bbox = entry.get("bbox")
     if bbox is None and outline is not None:
         return Finding(label=label, xyxy=bounds_of(outline), place=place, outline=outline)

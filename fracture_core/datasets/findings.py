@@ -14,14 +14,14 @@ from fracture_core.types import Detections
 Corners = npt.NDArray[np.float64]
 Outline = tuple[npt.NDArray[np.float64], ...] | masks.Rle
 
-# A side below this share of the picture's would vanish in float32.
+# A side below this share of the image's would vanish in float32.
 _LEAST_SIDE = 1e-6
 _LEFT_OUT = frozenset({issues.NO_NUMBERS, issues.NO_AREA, issues.OUTSIDE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Finding:
-    """One annotated object, in pixels or in shares of the picture's sides.
+    """One annotated object, in pixels or in shares of the image's sides.
 
     `xyxy` (4,) float64 · `outline` is polygons, each (P, 2) x and y in the same unit, or a
     run-length code, or None · `place` says where it stands, such as "train/1.txt line 2".
@@ -36,7 +36,7 @@ class Finding:
 def keep_usable(
     findings: Sequence[Finding], height: float, width: float, tally: Tally, sample_id: str = ""
 ) -> tuple[Finding, ...] | None:
-    """The findings cut to the picture; None = unknown, where objects were listed but none is left.
+    """The findings cut to the image; None = unknown, where objects were listed but none is left.
 
     What is left out is counted, never silent. `height` and `width` are 1 for shares.
     """
@@ -50,7 +50,7 @@ def keep_usable(
         if flaw not in _LEFT_OUT:
             kept.append(replace(finding, xyxy=cut))
     if findings and not kept:
-        # Something is there, only where is not known: that is no picture without findings.
+        # Something is there, only where is not known: that is no image without findings.
         tally.add(issues.NO_BOX_LEFT, findings[0].place, sample_id)
         return None
     return tuple(kept)
@@ -75,9 +75,9 @@ def _words(xyxy: Corners) -> str:
 def truth_of(
     findings: Sequence[Finding], height: int, width: int, *, in_shares: bool
 ) -> Detections:
-    """Findings that passed `keep_usable`, as a truth of a picture of this size.
+    """Findings that passed `keep_usable`, as a truth of an image of this size.
 
-    Where only some findings of a picture have an outline, the others' mask is their box.
+    Where only some findings of an image have an outline, the others' mask is their box.
     """
     scale = np.array([width, height], dtype=np.float64) if in_shares else np.ones(2)
     corners = [finding.xyxy * np.tile(scale, 2) for finding in findings]

@@ -1,6 +1,6 @@
-"""What a picture file's header tells, so that a sample costs no decoding until it is shown.
+"""What an image file's header tells, so that a sample costs no decoding until it is shown.
 
-Samples of picture files, whatever wrote their annotations.
+Samples of image files, whatever wrote their annotations.
 """
 
 from collections.abc import Mapping
@@ -14,8 +14,8 @@ from PIL import Image
 from fracture_core.attributes import merged
 from fracture_core.datasets.findings import Finding, truth_of
 from fracture_core.errors import DatasetError
-from fracture_core.imaging.opening import open_picture
-from fracture_core.imaging.picture import Picture
+from fracture_core.imaging.image import MedicalImage
+from fracture_core.imaging.opening import open_image
 from fracture_core.types import Pixels, Sample, ValueScale, Window
 
 _SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
@@ -25,7 +25,7 @@ _EXIF_ORIENTATION = 274
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """All of a `Picture` but its pixels. No window means the full range of 8 bits."""
+    """All of a `MedicalImage` but its pixels. No window means the full range of 8 bits."""
 
     height: int
     width: int
@@ -38,43 +38,43 @@ class Header:
 def read_header(path: Path, name: str) -> Header:
     """The header alone for PNG and JPEG of 8 bits; anything else is opened in full.
 
-    Raises PictureError as `open_picture` does, DatasetError for a stack.
+    Raises PictureError as `open_image` does, DatasetError for a stack.
     """
     header = _eight_bit_header(path)
     if header is not None:
         return header
-    picture = open_still(path, name)
+    image = open_still(path, name)
     return Header(
-        height=picture.height,
-        width=picture.width,
-        windows=picture.windows,
-        scale=picture.scale,
-        spacing_mm=picture.spacing_mm,
-        attributes=picture.attributes,
+        height=image.height,
+        width=image.width,
+        windows=image.windows,
+        scale=image.scale,
+        spacing_mm=image.spacing_mm,
+        attributes=image.attributes,
     )
 
 
-def open_still(path: Path, name: str) -> Picture:
-    """A picture of one frame; raises PictureError, DatasetError for a stack."""
-    picture = open_picture(path, name)
-    if picture.frames != 1:
-        raise DatasetError(name, expected="an image of one frame", found=f"{picture.frames}")
-    return picture
+def open_still(path: Path, name: str) -> MedicalImage:
+    """An image of one frame; raises PictureError, DatasetError for a stack."""
+    image = open_image(path, name)
+    if image.frames != 1:
+        raise DatasetError(name, expected="an image of one frame", found=f"{image.frames}")
+    return image
 
 
 def _eight_bit_header(path: Path) -> Header | None:
-    """None where Pillow's header does not settle what the picture will be."""
+    """None where Pillow's header does not settle what the image will be."""
     try:
         with path.open("rb") as file:
             if not file.read(8).startswith(_SIGNATURES):
                 return None
             file.seek(0)
-            with Image.open(file, formats=("PNG", "JPEG")) as image:
-                raw_mode = " ".join(str(tile.args) for tile in image.tile)
-                if image.mode not in _EIGHT_BIT_MODES or ";16" in raw_mode:
+            with Image.open(file, formats=("PNG", "JPEG")) as opened:
+                raw_mode = " ".join(str(tile.args) for tile in opened.tile)
+                if opened.mode not in _EIGHT_BIT_MODES or ";16" in raw_mode:
                     return None
-                width, height = image.size
-                is_turned = image.getexif().get(_EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
+                width, height = opened.size
+                is_turned = opened.getexif().get(_EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
     # A damaged file gets its message where it is opened in full, which is what happens next.
     except Exception:
         return None
@@ -82,8 +82,8 @@ def _eight_bit_header(path: Path) -> Header | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PictureRecord:
-    """One picture file and what its annotation says; `findings` None = unknown.
+class ImageRecord:
+    """One image file and what its annotation says; `findings` None = unknown.
 
     `size` (height, width) as the annotation tells it, None where findings are in shares ·
     `attributes` of the image as the data set tells them, beside those of the file's own header.
@@ -140,7 +140,7 @@ class PictureRecord:
 
 
 def size_of(path: Path, name: str) -> tuple[int, int]:
-    """Height and width of a picture file in pixels."""
+    """Height and width of an image file in pixels."""
     header = read_header(path, name)
     return header.height, header.width
 

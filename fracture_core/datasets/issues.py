@@ -28,7 +28,7 @@ SAME_NAME = "Name of several classes"
 GROUP_IN_SPLITS = "Groups in more than one split"
 IN_TWO_SPLITS = "Images in two splits, kept in the first"
 IN_TWO_FILES = "Images in two files, kept as in the first"
-UNREADABLE_PICTURE = "Images that cannot be read, left out"
+UNREADABLE_IMAGE = "Images that cannot be read, left out"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class Tally:
         self._doubts: dict[str, list[Doubt]] = {}
 
     def add(self, kind: str, place: str, sample_id: str = "") -> None:
-        """Count one oddity of a kind, such as "Boxes cut at the edge of their picture"."""
+        """Count one oddity of a kind, such as "Boxes cut at the edge of their image"."""
         doubt = Doubt(kind=kind, place=place, sample_id=sample_id)
         self._doubts.setdefault(kind, []).append(doubt)
 
@@ -77,5 +77,5 @@ def quoted(value: object) -> str:
 
 
 def counted(count: int, one: str, many: str = "") -> str:
-    """A number with its noun: "1 class", "2,355 pictures"."""
+    """A number with its noun: "1 class", "2,355 images"."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"

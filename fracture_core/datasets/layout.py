@@ -23,7 +23,7 @@ SPLIT_NAMES = {
     "test": "test",
     "testing": "test",
 }
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".dcm", ".dicom"})
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".dcm", ".dicom"})
 
 FOLDERS_WITHOUT_MEANING = frozenset({"images", "labels", "data", "jpegimages", *SPLIT_NAMES})
 _AUGMENTED = re.compile(r"\.rf\.[0-9A-Za-z]+$")
@@ -43,7 +43,7 @@ def split_of_file(name: str) -> str:
 
 
 def group_of(relative: str) -> str:
-    """The original a picture comes from: its path without split folders, suffix and `.rf.<hash>`.
+    """The original an image comes from: its path without split folders, suffix and `.rf.<hash>`.
 
     Roboflow adds `.rf.<hash>` to each augmented copy; copies of one original must not be cut apart.
     """

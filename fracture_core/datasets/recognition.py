@@ -106,7 +106,7 @@ def open_dataset(path: Path | str) -> Dataset:
 
 
 def is_dataset(path: Path) -> bool:
-    """Whether a path looks like a data set rather than pictures; nothing is opened in full."""
+    """Whether a path looks like a data set rather than images; nothing is opened in full."""
     return _format_of(path) is not None
 
 

@@ -19,9 +19,9 @@ from fracture_core.types import Sample
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitCounts:
-    """How much one split holds; `pictures` = `with_findings` + `empty` + `unknown`."""
+    """How much one split holds; `images` = `with_findings` + `empty` + `unknown`."""
 
-    pictures: int
+    images: int
     with_findings: int
     empty: int
     unknown: int
@@ -29,9 +29,9 @@ class SplitCounts:
 
 
 class Dataset(Protocol):
-    """Annotated pictures. Opening reads annotations; pixels are read when a sample's are asked for.
+    """Annotated images. Opening reads annotations; pixels are read when a sample's are asked for.
 
-    `format` is a name in `formats.py` · `stacked` where its pictures are slices of one file, each
+    `format` is a name in `formats.py` · `stacked` where its images are slices of one file, each
     named study/slice · `classes` are 0…K−1 without background · `ids` are stable names, never
     positions · `splits` holds the ids of "train", "val", "test", or "" where there is no split ·
     `found` says in one sentence what was recognised · `warnings` say what was left out or doubted,
@@ -61,7 +61,7 @@ class Dataset(Protocol):
     def attributes(self) -> Mapping[str, Mapping[str, str]]: ...
 
     def summary(self) -> Mapping[str, SplitCounts]:
-        """Counts by split; a picture with a truth of no box is empty, one without truth unknown."""
+        """Counts by split; an image with a truth of no box is empty, one without truth unknown."""
         ...
 
     def __len__(self) -> int: ...
@@ -71,7 +71,7 @@ class Dataset(Protocol):
         ...
 
     def __getitem__(self, sample_id: str) -> Sample:
-        """One sample; raises DatasetError for an unknown id, PictureError for a bad picture."""
+        """One sample; raises DatasetError for an unknown id, PictureError for a bad image."""
         ...
 
 
@@ -169,7 +169,7 @@ def _count(truths: Sequence[Sequence[Finding] | None], classes: Sequence[str]) -
     unknown = sum(truth is None for truth in truths)
     with_findings = sum(bool(truth) for truth in truths)
     return SplitCounts(
-        pictures=len(truths),
+        images=len(truths),
         with_findings=with_findings,
         empty=len(truths) - unknown - with_findings,
         unknown=unknown,

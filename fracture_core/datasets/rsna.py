@@ -99,7 +99,7 @@ def _with_far_corner(xywh: _Floats) -> _Floats:
 
 
 def _fits(xyxy: _Floats, height: int, width: int) -> _Bools:
-    """(K,) whether a box has an area and lies in the picture, a pixel of rounding allowed."""
+    """(K,) whether a box has an area and lies in the image, a pixel of rounding allowed."""
     starts, ends = xyxy[:, :2], xyxy[:, 2:]
     limits = np.array([width, height]) + 1.0
     fits: _Bools = np.all((starts < ends) & (starts >= -1.0) & (ends <= limits), axis=1)

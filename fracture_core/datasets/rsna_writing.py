@@ -39,7 +39,7 @@ _MAX_TEXT = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hdf5Writer(Writer):
-    """One file in the RSNA layout, `side_px` square: what a picture does not fill is 0."""
+    """One file in the RSNA layout, `side_px` square: what an image does not fill is 0."""
 
     file_suffixes: ClassVar[frozenset[str]] = SUFFIXES
     usual_side_px: ClassVar[int | None] = 256
@@ -86,9 +86,9 @@ class Hdf5Writer(Writer):
     def place(self, item: Item) -> str:
         return item.group_id
 
-    def bytes_needed(self, pictures: int) -> int:
+    def bytes_needed(self, images: int) -> int:
         # Pixels lie on the disk twice until the file is whole.
-        return 8 * pictures * self.side_px**2
+        return 8 * images * self.side_px**2
 
     def pixels(self, sample: Sample) -> Array:
         return normed(sample.pixels)

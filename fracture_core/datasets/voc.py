@@ -1,10 +1,10 @@
 """Pascal VOC: `Annotations/….xml`, `JPEGImages/….jpg` and the splits in `ImageSets/Main/….txt`.
 
 Classes are the names of all objects in the order of the alphabet, as the format lists none. A
-picture without an annotation file is of unknown truth, one without an object in it is empty. What
+image without an annotation file is of unknown truth, one without an object in it is empty. What
 is marked difficult, which VOC's own evaluation passes over, stays a finding and is told.
 
-Pascal VOC as it is written: boxes alone, classes known by their objects, pictures of 8 bits.
+Pascal VOC as it is written: boxes alone, classes known by their objects, images of 8 bits.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,10 +14,10 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from fracture_core.datasets import issues
 from fracture_core.datasets.findings import Finding, keep_usable
-from fracture_core.datasets.images import PictureRecord, size_of
+from fracture_core.datasets.images import ImageRecord, size_of
 from fracture_core.datasets.issues import Tally, counted, quoted
 from fracture_core.datasets.layout import (
-    PICTURE_SUFFIXES,
+    IMAGE_SUFFIXES,
     SPLIT_NAMES,
     Folders,
     group_of,
@@ -39,10 +39,10 @@ from fracture_core.datasets.writing import (
     without_outlines,
     write_png,
 )
-from fracture_core.errors import DatasetError, PictureError
+from fracture_core.errors import DatasetError, ImageError
 from fracture_core.types import Sample
 
-ANNOTATIONS, PICTURES, LISTS = "Annotations", "JPEGImages", "ImageSets/Main"
+ANNOTATIONS, IMAGES, LISTS = "Annotations", "JPEGImages", "ImageSets/Main"
 _MAX_LIST_BYTES = 64 * 2**20
 _NO_SIZE = "Images of a size that is neither told nor readable, ground truth unknown"
 
@@ -59,28 +59,28 @@ def voc_annotations(folder: Path) -> Path | None:
 
 
 def looks_like_voc(path: Path) -> bool:
-    """Whether a folder has annotation files and pictures in VOC's places."""
+    """Whether a folder has annotation files and images in VOC's places."""
     root = voc_root(path)
-    return voc_annotations(root) is not None and (root / PICTURES).is_dir()
+    return voc_annotations(root) is not None and (root / IMAGES).is_dir()
 
 
 def open_voc(path: Path) -> RecordedDataset:
     """Open the folder; raises DatasetError."""
     folders, tally = Folders(root=voc_root(path)), Tally()
-    pictures = _pictures(folders)
-    files = _annotations(pictures, folders, tally)
-    splits = _splits(pictures, folders, tally)
+    images = _images(folders)
+    files = _annotations(images, folders, tally)
+    splits = _splits(images, folders, tally)
     objects = (each for file in files.values() if file for each in file.objects)
     classes = tuple(sorted({each.name for each in objects}))
-    records: dict[str, PictureRecord] = {}
-    for stem, picture in pictures.items():
-        known = _known(stem, picture, files, classes, folders, tally)
-        sample_id = folders.relative(picture)
-        records[sample_id] = PictureRecord(
+    records: dict[str, ImageRecord] = {}
+    for stem, image in images.items():
+        known = _known(stem, image, files, classes, folders, tally)
+        sample_id = folders.relative(image)
+        records[sample_id] = ImageRecord(
             sample_id=sample_id,
-            group_id=group_of(f"{stem}{picture.suffix}"),
+            group_id=group_of(f"{stem}{image.suffix}"),
             split=splits.get(stem, ""),
-            path=picture,
+            path=image,
             size=known.size,
             findings=known.findings,
             image_class=known.image_class,
@@ -99,27 +99,25 @@ def open_voc(path: Path) -> RecordedDataset:
     )
 
 
-def _refuse_nothing(
-    path: Path, records: Mapping[str, PictureRecord], classes: Sequence[str]
-) -> None:
+def _refuse_nothing(path: Path, records: Mapping[str, ImageRecord], classes: Sequence[str]) -> None:
     if not records:
-        raise DatasetError(path, expected=f"images in {PICTURES}", found="none")
+        raise DatasetError(path, expected=f"images in {IMAGES}", found="none")
     if not classes:
         raise DatasetError(path, expected=f"an object with a name in {ANNOTATIONS}", found="none")
 
 
-def _pictures(folders: Folders) -> dict[str, Path]:
-    """Pictures by their path below `JPEGImages` without suffix, which lists name them by."""
-    place = folders.root / PICTURES
+def _images(folders: Folders) -> dict[str, Path]:
+    """Images by their path below `JPEGImages` without suffix, which lists name them by."""
+    place = folders.root / IMAGES
     found: dict[str, Path] = {}
     for path in folders.walk(place):
         stem = path.relative_to(place).with_suffix("").as_posix()
-        if path.suffix.lower() in PICTURE_SUFFIXES and stem.isprintable():
+        if path.suffix.lower() in IMAGE_SUFFIXES and stem.isprintable():
             found.setdefault(stem, path)
     return found
 
 
-def _splits(pictures: Mapping[str, Path], folders: Folders, tally: Tally) -> dict[str, str]:
+def _splits(images: Mapping[str, Path], folders: Folders, tally: Tally) -> dict[str, str]:
     """Stem → split. `trainval` counts as train where nothing tells the two apart."""
     place = folders.root / LISTS
     lists = {name.lower(): place / name for name in sorted(folders.files(place))}
@@ -130,10 +128,10 @@ def _splits(pictures: Mapping[str, Path], folders: Folders, tally: Tally) -> dic
     splits: dict[str, str] = {}
     for name, split in found.items():
         for stem in _lines(lists[name], folders):
-            if stem not in pictures:
+            if stem not in images:
                 tally.add("Images listed but absent, left out", quoted(stem))
             elif splits.setdefault(stem, split) != split:
-                sample_id = folders.relative(pictures[stem])
+                sample_id = folders.relative(images[stem])
                 tally.add(issues.IN_TWO_SPLITS, sample_id, sample_id)
     return splits
 
@@ -150,11 +148,11 @@ def _lines(path: Path, folders: Folders) -> Iterator[str]:
 
 
 def _annotations(
-    pictures: Mapping[str, Path], folders: Folders, tally: Tally
+    images: Mapping[str, Path], folders: Folders, tally: Tally
 ) -> dict[str, VocFile | None]:
-    """Stem of a picture → its annotation file, None where that cannot be read.
+    """Stem of an image → its annotation file, None where that cannot be read.
 
-    The file is the one of the same name, or else the one that names the picture.
+    The file is the one of the same name, or else the one that names the image.
     """
     place = folders.root / ANNOTATIONS
     found: dict[str, VocFile | None] = {}
@@ -163,15 +161,15 @@ def _annotations(
         if path.suffix.lower() != ".xml":
             continue
         stem = path.relative_to(place).with_suffix("").as_posix()
-        picture = pictures.get(stem)
-        file = _read(path, folders.relative(picture) if picture else "", folders, tally)
-        if picture:
+        image = images.get(stem)
+        file = _read(path, folders.relative(image) if image else "", folders, tally)
+        if image:
             found[stem] = file
         else:
             others.append((folders.relative(path), file))
     for name, file in others:
         stem = file.file_name.rpartition(".")[0] if file else ""
-        if stem in pictures and stem not in found:
+        if stem in images and stem not in found:
             found[stem] = file
         else:
             tally.add("Label files without an image", name)
@@ -191,7 +189,7 @@ def _read(path: Path, sample_id: str, folders: Folders, tally: Tally) -> VocFile
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Known:
-    """What the annotation of a picture tells; the truth is unknown without one."""
+    """What the annotation of an image tells; the truth is unknown without one."""
 
     size: tuple[int, int] | None = None
     findings: tuple[Finding, ...] | None = None
@@ -200,18 +198,18 @@ class _Known:
 
 def _known(
     stem: str,
-    picture: Path,
+    image: Path,
     files: Mapping[str, VocFile | None],
     classes: Sequence[str],
     folders: Folders,
     tally: Tally,
 ) -> _Known:
-    sample_id, file = folders.relative(picture), files.get(stem)
+    sample_id, file = folders.relative(image), files.get(stem)
     if stem not in files:
         tally.add(issues.NO_LABELS, sample_id, sample_id)
     if file is None:
         return _Known()
-    size = file.size or _size_of(picture, sample_id, tally)
+    size = file.size or _size_of(image, sample_id, tally)
     if size is None:
         return _Known()
     findings = [
@@ -231,15 +229,15 @@ def _known(
 def _size_of(path: Path, sample_id: str, tally: Tally) -> tuple[int, int] | None:
     try:
         return size_of(path, sample_id)
-    except PictureError as error:
+    except ImageError as error:
         tally.add(_NO_SIZE, str(error).rstrip("."), sample_id)
         return None
 
 
-def _describe(records: Mapping[str, PictureRecord], classes: Sequence[str]) -> str:
+def _describe(records: Mapping[str, ImageRecord], classes: Sequence[str]) -> str:
     findings = sum(len(record.findings or ()) for record in records.values())
     return (
-        f"Pascal VOC ({ANNOTATIONS} and {PICTURES}): {counted(len(records), 'image')}, "
+        f"Pascal VOC ({ANNOTATIONS} and {IMAGES}): {counted(len(records), 'image')}, "
         f"{counted(len(classes), 'class', 'classes')}, {counted(findings, 'finding')}."
     )
 
@@ -276,7 +274,7 @@ class VocWriter(Writer):
         return another_name_by_group(item)
 
     def place(self, item: Item) -> str:
-        # Pictures of all splits lie in one folder.
+        # Images of all splits lie in one folder.
         return ""
 
     def pixels(self, sample: Sample) -> Array:
@@ -285,9 +283,9 @@ class VocWriter(Writer):
     def write(
         self, item: Item, pixels: Array, findings: Findings | None, places: Destinations
     ) -> Row:
-        picture = places.result / PICTURES / f"{item.name}.png"
-        picture.parent.mkdir(parents=True, exist_ok=True)
-        write_png(pixels, picture)
+        image = places.result / IMAGES / f"{item.name}.png"
+        image.parent.mkdir(parents=True, exist_ok=True)
+        write_png(pixels, image)
         height, width = pixels.shape
         size = {"width": str(width), "height": str(height), "depth": "1"}
         objects = None if findings is None else [_object(each) for each in findings]

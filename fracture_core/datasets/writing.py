@@ -1,10 +1,10 @@
-"""What is to be converted: where each picture comes from and what is known of it.
+"""What is to be converted: where each image comes from and what is known of it.
 
-Names of pictures in a target: safe as file names, unique, and telling the group where it can.
+Names of images in a target: safe as file names, unique, and telling the group where it can.
 
 A source is not trusted: an HDF5 file may call a study "../..".
 
-What every writer of a data set is: pictures one by one in any process, then the rest once.
+What every writer of a data set is: images one by one in any process, then the rest once.
 
 What a format cannot hold is told before anything is written, and left out only when asked to.
 
@@ -25,7 +25,7 @@ from PIL import Image
 
 from fracture_core.datasets.findings import Finding
 from fracture_core.datasets.issues import counted
-from fracture_core.datasets.layout import FOLDERS_WITHOUT_MEANING, PICTURE_SUFFIXES, group_of
+from fracture_core.datasets.layout import FOLDERS_WITHOUT_MEANING, IMAGE_SUFFIXES, group_of
 from fracture_core.errors import DatasetError
 from fracture_core.types import Detections, Pixels, Sample
 
@@ -33,22 +33,22 @@ Findings = tuple[Finding, ...]
 
 
 class Opener(Protocol):
-    """Reads one picture; can be sent to another process."""
+    """Reads one image; can be sent to another process."""
 
     @property
     def path(self) -> Path: ...
 
     def sample(self) -> Sample:
-        """Raises PictureError or DatasetError where the picture cannot be read."""
+        """Raises PictureError or DatasetError where the image cannot be read."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Item:
-    """One picture on its way.
+    """One image on its way.
 
     `findings` None = unknown, in shares of the sides where `in_shares`, else in pixels of the
-    source · `extent` (height, width) of the picture in that unit, None where only the file tells ·
+    source · `extent` (height, width) of the image in that unit, None where only the file tells ·
     `image_class` and `attributes` as `Sample` has them · `name` in the target, without a suffix.
     """
 
@@ -66,7 +66,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftOut:
-    """A picture that could not be converted, and why."""
+    """An image that could not be converted, and why."""
 
     sample_id: str
     reason: str
@@ -85,7 +85,7 @@ class Source:
 
 
 def in_pixels(finding: Finding, height: int, width: int) -> Finding:
-    """A finding in shares of the sides → in pixels of a picture of this size."""
+    """A finding in shares of the sides → in pixels of an image of this size."""
     return scaled(finding, width, height)
 
 
@@ -115,7 +115,7 @@ def stem_of(sample_id: str) -> str:
     """The path without suffix and without folders that only name a split or "images"."""
     *folders, last = sample_id.split("/")
     stem, dot, suffix = last.rpartition(".")
-    last = stem if stem and f"{dot}{suffix}".lower() in PICTURE_SUFFIXES else last
+    last = stem if stem and f"{dot}{suffix}".lower() in IMAGE_SUFFIXES else last
     kept = [part for part in folders if part.lower() not in FOLDERS_WITHOUT_MEANING]
     return "/".join([*kept, last])
 
@@ -148,12 +148,12 @@ def name_by_group(item: Item) -> Item:
 
 
 def another_name_by_group(item: Item) -> Item:
-    """A named item under another name of its group, which no other picture of the source gets."""
+    """A named item under another name of its group, which no other image of the source gets."""
     return replace(item, name=f"{item.group_id}.rf.{another_digest(item)}")
 
 
 def another_digest(item: Item) -> str:
-    """What tells this picture from all others of its source."""
+    """What tells this image from all others of its source."""
     return digest(f"{item.split}/{item.sample_id}")
 
 
@@ -199,7 +199,7 @@ class Limit:
 class Writer(ABC):
     """Writes one data set; `name` is that of its folder or file, `side_px` the longer side or None.
 
-    A format says what it cannot hold in `limits` and leaves it out in `within`, names pictures in
+    A format says what it cannot hold in `limits` and leaves it out in `within`, names images in
     `named`, writes each by `write` and everything else by `finish`. The rest has a usual answer.
     """
 
@@ -207,10 +207,10 @@ class Writer(ABC):
     """What ends the name of a data set that is one file, for formats that have such."""
 
     usual_side_px: ClassVar[int | None] = None
-    """The longer side where none is asked for; None keeps every picture's own."""
+    """The longer side where none is asked for; None keeps every image's own."""
 
     keeps_groups: ClassVar[bool] = False
-    """Whether a group is told by the pictures' order, so that no other can be given to them."""
+    """Whether a group is told by the images' order, so that no other can be given to them."""
 
     name: str
     side_px: int | None = None
@@ -239,7 +239,7 @@ class Writer(ABC):
         """Where names must differ: two items of one place have different ones."""
         return item.split
 
-    def bytes_needed(self, pictures: int) -> int:
+    def bytes_needed(self, images: int) -> int:
         """Free disk that must be there beforehand; 0 where a full disk does no harm."""
         return 0
 
@@ -251,7 +251,7 @@ class Writer(ABC):
     def write(
         self, item: Item, pixels: Array, findings: Findings | None, places: Destinations
     ) -> Row:
-        """Write one picture; returns a row that JSON can hold, for `finish`."""
+        """Write one image; returns a row that JSON can hold, for `finish`."""
 
     @abstractmethod
     def finish(self, rows: Iterable[Row], classes: Sequence[str], places: Destinations) -> None:
@@ -269,14 +269,14 @@ def limit(drop: str, what: str) -> Limit:
 
 
 def lost_image_classes(items: Sequence[Item]) -> list[Limit]:
-    """Classes of pictures of unknown truth, which stand in no file of boxes."""
+    """Classes of images of unknown truth, which stand in no file of boxes."""
     count = sum(item.findings is None and item.image_class is not None for item in items)
     sentence = f"The class of {counted(count, 'image')} of unknown ground truth is not kept."
     return [note(sentence)] if count else []
 
 
 def require_splits(items: Sequence[Item], to: str) -> None:
-    """Raises DatasetError where a picture has no split."""
+    """Raises DatasetError where an image has no split."""
     count = sum(item.split == "" for item in items)
     if count:
         raise DatasetError(
@@ -298,7 +298,7 @@ def without_outlines(items: Iterable[Item]) -> list[Item]:
 
 
 def spare_file(item: Item, places: Destinations) -> Path:
-    """Where the pixels of one picture wait for the finish."""
+    """Where the pixels of one image wait for the finish."""
     name = hashlib.blake2b(item.sample_id.encode(), digest_size=16).hexdigest()
     return places.spare / f"{name}.npy"
 

@@ -1,7 +1,7 @@
-"""YOLO data sets: pictures in `images`, label files of the same name in `labels`, a `data.yaml`.
+"""YOLO data sets: images in `images`, label files of the same name in `labels`, a `data.yaml`.
 
-A missing label file leaves the truth of its picture unknown; an empty one says nothing is there;
-one with a line that makes no sense leaves it unknown, with a warning. A picture's class, for
+A missing label file leaves the truth of its image unknown; an empty one says nothing is there;
+one with a line that makes no sense leaves it unknown, with a warning. An image's class, for
 classifiers, is the class of the first line. A box of a class such as "Healthy" stays a box.
 
 YOLO's label files and `data.yaml` as they are written: one polygon in place of box and mask.
@@ -19,9 +19,9 @@ from fracture_core import boxes, masks
 from fracture_core.datasets import issues
 from fracture_core.datasets.coco_json import bounds_of
 from fracture_core.datasets.findings import Finding, keep_usable
-from fracture_core.datasets.images import PictureRecord
+from fracture_core.datasets.images import ImageRecord
 from fracture_core.datasets.issues import Tally, counted, quoted
-from fracture_core.datasets.layout import PICTURE_SUFFIXES, SPLIT_NAMES, Folders, group_of
+from fracture_core.datasets.layout import IMAGE_SUFFIXES, SPLIT_NAMES, Folders, group_of
 from fracture_core.datasets.records import RecordedDataset, warn_of_doubts
 from fracture_core.datasets.writing import (
     Array,
@@ -59,7 +59,7 @@ def find_data_file(folder: Path) -> Path | None:
 
 
 def looks_like_yolo(path: Path) -> bool:
-    """Whether this is a YAML file, or a folder with one or with pictures and labels in place."""
+    """Whether this is a YAML file, or a folder with one or with images and labels in place."""
     if not path.is_dir():
         return path.suffix.lower() in {".yaml", ".yml"}
     if find_data_file(path) is not None:
@@ -103,9 +103,9 @@ def _usual_places(root: Path) -> Places:
     return (("", root / "images"),)
 
 
-def _label_folder(pictures: Path, root: Path) -> Path:
-    # The last "images" below the root becomes "labels"; without one, labels lie beside pictures.
-    parts = list(pictures.relative_to(root).parts)
+def _label_folder(images: Path, root: Path) -> Path:
+    # The last "images" below the root becomes "labels"; without one, labels lie beside images.
+    parts = list(images.relative_to(root).parts)
     for i in reversed(range(len(parts))):
         if parts[i] == "images":
             parts[i] = "labels"
@@ -115,12 +115,12 @@ def _label_folder(pictures: Path, root: Path) -> Path:
 
 def _read_records(
     folders: Folders, places: Places, data: DataFile | None, tally: Tally
-) -> dict[str, PictureRecord]:
-    records: dict[str, PictureRecord] = {}
+) -> dict[str, ImageRecord]:
+    records: dict[str, ImageRecord] = {}
     for split, place in places:
         used = set()
         for path in folders.walk(place):
-            if path.suffix.lower() not in PICTURE_SUFFIXES:
+            if path.suffix.lower() not in IMAGE_SUFFIXES:
                 continue
             sample_id = folders.relative(path)
             if not sample_id.isprintable():
@@ -146,12 +146,12 @@ def _record(
     folders: Folders,
     data: DataFile | None,
     tally: Tally,
-) -> PictureRecord:
+) -> ImageRecord:
     sample_id = folders.relative(path)
     listed = _read_label(label_path, folders, data.numbers if data else None, sample_id, tally)
     if listed is None and not folders.holds(label_path):
         tally.add(issues.NO_LABELS, sample_id, sample_id)
-    return PictureRecord(
+    return ImageRecord(
         sample_id=sample_id,
         group_id=group_of(sample_id),
         split=split,
@@ -189,7 +189,7 @@ def _count_orphans(folders: Folders, place: Path, used: set[Path], tally: Tally)
             tally.add("Label files without an image", folders.relative(path))
 
 
-def _numbered_classes(records: Mapping[str, PictureRecord]) -> tuple[str, ...]:
+def _numbered_classes(records: Mapping[str, ImageRecord]) -> tuple[str, ...]:
     found = (finding.label for record in records.values() for finding in record.findings or ())
     listed = (record.image_class or 0 for record in records.values())
     return tuple(f"class {number}" for number in range(max([*found, *listed]) + 1))
@@ -199,7 +199,7 @@ def _describe(
     data: DataFile | None,
     places: Places,
     folders: Folders,
-    records: Mapping[str, PictureRecord],
+    records: Mapping[str, ImageRecord],
     classes: tuple[str, ...],
 ) -> str:
     findings = [each for record in records.values() for each in record.findings or ()]
@@ -258,11 +258,11 @@ class YoloWriter(Writer):
     def write(
         self, item: Item, pixels: Array, findings: Findings | None, places: Destinations
     ) -> Row:
-        picture = places.result / picture_folder(item.split) / f"{item.name}.png"
+        image = places.result / image_folder(item.split) / f"{item.name}.png"
         label = places.result / label_folder(item.split) / f"{item.name}.txt"
-        for path in (picture, label):
+        for path in (image, label):
             path.parent.mkdir(parents=True, exist_ok=True)
-        write_png(pixels, picture)
+        write_png(pixels, image)
         if findings is not None:
             label.write_text(label_text(findings, *pixels.shape), encoding="utf-8")
         return {"split": item.split}
@@ -271,18 +271,18 @@ class YoloWriter(Writer):
         write_data_file(places.result, classes, {row["split"] for row in rows})
 
 
-def picture_folder(split: str) -> str:
-    """Where pictures of a split lie."""
+def image_folder(split: str) -> str:
+    """Where images of a split lie."""
     return f"{FOLDERS[split]}/images" if split else "images"
 
 
 def label_folder(split: str) -> str:
     """Where label files of a split lie."""
-    return picture_folder(split).removesuffix("images") + "labels"
+    return image_folder(split).removesuffix("images") + "labels"
 
 
 def label_text(findings: Findings, height: int, width: int) -> str:
-    """Findings in pixels, a line each: a box, or a polygon where any finding of the picture has
+    """Findings in pixels, a line each: a box, or a polygon where any finding of the image has
     an outline, as Ultralytics reads a file of both kinds wrongly.
     """
     outlined = any(finding.outline is not None for finding in findings)
@@ -291,20 +291,20 @@ def label_text(findings: Findings, height: int, width: int) -> str:
 
 def write_data_file(folder: Path, classes: Sequence[str], splits: Collection[str]) -> None:
     """`data.yaml` with the folders of these splits; "" has no key in the format."""
-    data = {split: picture_folder(split) for split in FOLDERS if split in splits}
+    data = {split: image_folder(split) for split in FOLDERS if split in splits}
     content = {**data, "nc": len(classes), "names": list(classes)}
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
     (folder / "data.yaml").write_text(text, encoding="utf-8")
 
 
 def ring_within(finding: Finding, height: int, width: int) -> _Points:
-    """(P, 2) the one polygon the format has for a finding in pixels, cut to the picture."""
+    """(P, 2) the one polygon the format has for a finding in pixels, cut to the image."""
     outline = finding.outline
     if outline is None:
         x1, y1, x2, y2 = finding.xyxy
         return np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]])
     if isinstance(outline, tuple) and len(outline) == 1:
-        # Ultralytics refuses the labels of a picture with a point outside it.
+        # Ultralytics refuses the labels of an image with a point outside it.
         return np.clip(outline[0], 0, [width, height])
     code = outline
     if isinstance(code, tuple):
@@ -349,7 +349,7 @@ def _distance(finding: Finding, item: Item) -> float:
     """The most that an edge of the box is from that of its mask, in the unit of the finding."""
     if finding.outline is None:
         return 0.0
-    # What of an outline lies outside the picture is cut, as the box was.
+    # What of an outline lies outside the image is cut, as the box was.
     height, width = item.extent or (np.inf, np.inf)
     bounds = np.clip(bounds_of(finding.outline), 0, [width, height, width, height])
     return float(np.abs(bounds - finding.xyxy).max())

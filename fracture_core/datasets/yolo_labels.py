@@ -1,6 +1,6 @@
 """YOLO label files: `class cx cy w h` or `class x1 y1 x2 y2 …` a line, in shares of the sides.
 
-The `data.yaml` of a YOLO data set: class names, and where the pictures of each split lie.
+The `data.yaml` of a YOLO data set: class names, and where the images of each split lie.
 
 Only folders inside the folder of the file itself are used. A `path` that leads elsewhere is not
 followed: it is that of the machine the file was written on.
@@ -31,7 +31,7 @@ _LINE_FORM = "'class cx cy w h' or 'class x1 y1 x2 y2 x3 y3 …'"
 def parse_label(
     content: bytes, name: str, classes: Mapping[int, int] | None
 ) -> tuple[Finding, ...]:
-    """The objects a label file lists, in shares of the picture's sides.
+    """The objects a label file lists, in shares of the image's sides.
 
     `classes` maps the numbers written to 0…K−1; None takes them as they are. Raises DatasetError
     that names the file and the line where a line is not of the format.

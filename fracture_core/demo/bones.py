@@ -322,7 +322,7 @@ class Site:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BodyPart:
-    """Everything in one exposure. `centre_mm` and `height_mm` are what the picture shows."""
+    """Everything in one exposure. `centre_mm` and `height_mm` are what the image shows."""
 
     name: str
     bones: tuple[Placed, ...]

@@ -1,4 +1,4 @@
-"""Cervical vertebrae as signed distances in mm: x to the right of the picture, y back, z down.
+"""Cervical vertebrae as signed distances in mm: x to the right of the image, y back, z down.
 
 The soft parts of a neck in Hounsfield units, slice by slice.
 

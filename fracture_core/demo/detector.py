@@ -71,7 +71,7 @@ TOP = 4095
 class Technique:
     """One exposure. `quanta` a pixel in air, `scatter` to primary ratio, `blur_mm` of focus and
     detector; `contrast` and `black` of the display curve; shutters as distances in shares of the
-    picture from its edges (left, top, right, bottom), turned by `shutter_turn`; the marker's
+    image from its edges (left, top, right, bottom), turned by `shutter_turn`; the marker's
     letter, place in shares, and turn.
     """
 

@@ -1,4 +1,4 @@
-"""Plane transforms as (3, 3) matrices on (x, y, 1), and layers laid on a picture through them.
+"""Plane transforms as (3, 3) matrices on (x, y, 1), and layers laid on an image through them.
 
 Seeded noise of a given grain: lines, plates and clouds.
 """

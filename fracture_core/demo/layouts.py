@@ -4,8 +4,8 @@ COCO: `train/ val/ test/` of 16-bit PNG files and a JSON file a split in `annota
 
 YOLO: `{train,valid,test}/{images,labels}` of 8-bit PNG files and a `data.yaml`.
 
-A picture is named `<group>.rf.<hash>.png`, the only way the layout has to tell pictures that belong
-together. A picture without a finding has an empty label file.
+An image is named `<group>.rf.<hash>.png`, the only way the layout has to tell images that belong
+together. An image without a finding has an empty label file.
 
 CT slices in the RSNA layout; see `conversion.rsna_file`.
 
@@ -32,7 +32,7 @@ from tqdm import tqdm
 
 from fracture_core import importing
 from fracture_core.attributes import SYNTHETIC_MAKER
-from fracture_core.datasets.coco import add_picture, as_objects, empty_file
+from fracture_core.datasets.coco import add_image, as_objects, empty_file
 from fracture_core.datasets.hdf5 import Slice, normed, write_rsna
 from fracture_core.datasets.layout import NAMES
 from fracture_core.datasets.writing import findings_of, write_png
@@ -59,7 +59,7 @@ def spread(pixels: Pixels) -> npt.NDArray[np.uint16]:
 
 
 def write_coco(samples: Iterable[Sample], classes: Sequence[str], folder: Path) -> None:
-    """Masks as run-length codes; `patient_id` of a picture is its group."""
+    """Masks as run-length codes; `patient_id` of an image is its group."""
     files = {split: empty_file(classes) for split in NAMES}
     for split in NAMES:
         (folder / split).mkdir(parents=True)
@@ -75,7 +75,7 @@ def write_coco(samples: Iterable[Sample], classes: Sequence[str], folder: Path) 
             "attributes": dict(sample.attributes),
         }
         found = findings_of(sample.truth or Detections.empty())
-        add_picture(files[sample.split], entry, as_objects(found))
+        add_image(files[sample.split], entry, as_objects(found))
     (folder / "annotations").mkdir()
     for split, content in files.items():
         path = folder / "annotations" / f"{split}.json"

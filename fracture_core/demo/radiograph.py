@@ -55,7 +55,7 @@ class Projection:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Frame:
-    """The picture: its size, its pixels in mm, and the way from the plane in mm to its pixels."""
+    """The image: its size, its pixels in mm, and the way from the plane in mm to its pixels."""
 
     height: int
     width: int
@@ -63,7 +63,7 @@ class Frame:
     to_pixels: Matrix
 
     def seen(self, placed: Placed, moved: Matrix) -> tuple[float, float]:
-        """From which to which s, in mm, a body can be in the picture."""
+        """From which to which s, in mm, a body can be in the image."""
         back = inverse(self.to_pixels @ moved @ placed.to_plane)
         along = apply(back, corners(self.height, self.width))[:, 1]
         return float(along.min()) - 5.0, float(along.max()) + 5.0
@@ -110,12 +110,12 @@ def _draw_bone(
     rays = body.rays(grid)
     weight = _bone_attenuation(rays, grid, body.seed)
     weight *= weigh_marks(marks, body, grid)
-    to_picture = frame.to_pixels @ carried @ to_plane
+    to_image = frame.to_pixels @ carried @ to_plane
     if fracture is None or not isinstance(body, Tube):
-        lay(bones, weight, to_picture @ grid.to_mm)
+        lay(bones, weight, to_image @ grid.to_mm)
         return onward
     for piece in broken.break_bone(fracture, body, grid, rays):
-        matrix = to_picture @ piece.moved @ grid.to_mm
+        matrix = to_image @ piece.moved @ grid.to_mm
         lay(bones, weight * piece.weight, matrix)
         _add_truth(piece, matrix, truths[here[0][0]])
     return onward
@@ -296,7 +296,7 @@ def _draw_technique(part: BodyPart, frame: Frame, rng: np.random.Generator) -> T
 def _place(
     part: BodyPart, frame: Frame, technique: Technique, count: int, rng: np.random.Generator
 ) -> tuple[Fracture, ...]:
-    """Fractures at sites of different bones that the picture shows wholly."""
+    """Fractures at sites of different bones that the image shows wholly."""
     found: list[Fracture] = []
     for _ in range(count * _TRIES):
         if len(found) == count:

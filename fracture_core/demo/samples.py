@@ -69,11 +69,11 @@ CT_ATTRIBUTES = {
 }
 CT_SCALE = ValueScale(slope=1.0, offset=float(HU_OFFSET), unit="HU")
 SLICES = 24
-PICTURES_A_PATIENT = 2
+IMAGES_A_PATIENT = 2
 _LEAST_SIDE_CT_PX = 6
 # Of twenty patients fourteen train, three validate and three test, whatever their number.
 _SPLITS = {2: "val", 10: "val", 16: "val", 3: "test", 13: "test", 18: "test"}
-# How many findings the pictures of a set have, and which studies are fractured, in turn.
+# How many findings the images of a set have, and which studies are fractured, in turn.
 _FINDINGS = (1, 0, 2, 0, 1, 0, 0, 1, 0, 1)
 _FRACTURED = (1, 0, 1, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 0, 1, 0, 1, 0, 1, 0)
 _CASE_SEED = (2013,)
@@ -82,10 +82,10 @@ _CASE_SEED = (2013,)
 def make_radiograph(seed: int, *, size: tuple[int, int] | None = None) -> Sample:
     """One radiograph, 12 bits in uint16; `size` is (height, width) in pixels.
 
-    The same seed gives the same pixels. Truth: `CLASSES`, about half of the pictures have none.
+    The same seed gives the same pixels. Truth: `CLASSES`, about half of the images have none.
     """
-    picture = render(plan_radiograph((seed,), size=size))
-    return _as_sample(picture, f"radiograph-{seed:06d}", f"radiograph-{seed:06d}")
+    image = render(plan_radiograph((seed,), size=size))
+    return _as_sample(image, f"radiograph-{seed:06d}", f"radiograph-{seed:06d}")
 
 
 def demo_samples(
@@ -100,11 +100,11 @@ def demo_samples(
 
 def demo_sample(seed: int, number: int, *, size: tuple[int, int] | None = None) -> Sample:
     """Sample `number` of the set that `demo_samples` makes of this seed."""
-    patient, picture = divmod(number, PICTURES_A_PATIENT)
+    patient, image = divmod(number, IMAGES_A_PATIENT)
     findings = _FINDINGS[number % len(_FINDINGS)]
     drawn = render(plan_radiograph((seed, number), size=size, findings=findings))
     group = f"patient-{patient:04d}"
-    return _as_sample(drawn, f"{group}-{picture + 1}", group, split_of(patient))
+    return _as_sample(drawn, f"{group}-{image + 1}", group, split_of(patient))
 
 
 def split_of(group: int) -> str:
@@ -178,22 +178,22 @@ def render_demo_case() -> Sample:
     return _as_sample(render(plan), "demo-case", "demo-case")
 
 
-def _as_sample(picture: Radiograph, sample_id: str, group_id: str, split: str = "") -> Sample:
-    picture.pixels.setflags(write=False)
-    height, width = picture.pixels.shape
-    truth = truth_of(picture.truths, [CLASSES.index(kind) for kind in picture.kinds])
+def _as_sample(image: Radiograph, sample_id: str, group_id: str, split: str = "") -> Sample:
+    image.pixels.setflags(write=False)
+    height, width = image.pixels.shape
+    truth = truth_of(image.truths, [CLASSES.index(kind) for kind in image.kinds])
     return Sample(
         sample_id=sample_id,
         group_id=group_id,
         height=height,
         width=width,
-        read=partial(_held, picture.pixels),
+        read=partial(_held, image.pixels),
         windows=RADIOGRAPH_WINDOWS,
-        spacing_mm=(picture.spacing_mm, picture.spacing_mm),
+        spacing_mm=(image.spacing_mm, image.spacing_mm),
         truth=truth,
         image_class=int(truth.labels[0]) if len(truth) else None,
         split=split,
-        attributes=radiograph_attributes(picture.body_part),
+        attributes=radiograph_attributes(image.body_part),
     )
 
 

@@ -20,7 +20,7 @@ from fracture_core.files import replacing
 from fracture_core.types import Int64s
 
 Codes = npt.NDArray[np.uint8]
-# Of a picture of 2³¹ pixels no run is longer than this many characters.
+# Of an image of 2³¹ pixels no run is longer than this many characters.
 _MOST_CHARACTERS = 7
 _BYTES_AT_ONCE = 1 << 20
 

@@ -1,4 +1,4 @@
-"""The figures of a report as pictures: PNG and SVG, in colours that colour-blind people tell apart.
+"""The figures of a report as images: PNG and SVG, in colours that colour-blind people tell apart.
 
 Each curve is drawn from all candidates; the operating points on it have their 95 % intervals.
 """
@@ -90,21 +90,21 @@ def _save(draw: _Draw, stem: Path) -> list[Path]:
     with importing.LOCK:
         from matplotlib import rc_context
         from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure as Picture
+        from matplotlib.figure import Figure as MedicalImage
 
     written = []
     # Text stays text, and the same figures make the same file.
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": stem.name}):
-        picture = Picture(figsize=_INCHES, layout="constrained")
-        FigureCanvasAgg(picture)
-        axes = picture.add_subplot()
+        image = MedicalImage(figsize=_INCHES, layout="constrained")
+        FigureCanvasAgg(image)
+        axes = image.add_subplot()
         axes.spines[["top", "right"]].set_visible(False)
         draw(axes)
         for form in FORMATS:
             path = stem.with_name(f"{stem.name}.{form}")
             facts = {"Date": None} if form == "svg" else None
             with replacing(path) as part:
-                picture.savefig(part, format=form, dpi=_DOTS_PER_INCH, metadata=facts)
+                image.savefig(part, format=form, dpi=_DOTS_PER_INCH, metadata=facts)
             written.append(path)
     return written
 

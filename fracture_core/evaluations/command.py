@@ -44,7 +44,7 @@ class Wishes:
 
 
 def start(asked: Mapping[str, object], out: Path | None, wishes: Wishes) -> int:
-    """In a new folder; the exit code, 1 where pictures were left out. None = not asked for."""
+    """In a new folder; the exit code, 1 where images were left out. None = not asked for."""
     if asked["model"] is None or asked["data"] is None:
         raise ConfigError("evaluate", expected="--model and --data, or --resume", found="neither")
     config = with_kept_classes(EvaluateConfig.of(**_given(asked)))

@@ -1,6 +1,6 @@
 """Which evaluations can be held against each other.
 
-Two to four models on the same pictures: at a common dial, with intervals and paired tests.
+Two to four models on the same images: at a common dial, with intervals and paired tests.
 
 Curves of models over one another.
 """
@@ -46,7 +46,7 @@ def refusal_of(first: About, other: About) -> str:
 
 
 def refusal(first: Evaluation, other: Evaluation) -> str:
-    """As `refusal_of`, and by their pictures and truths; both hold only known truths."""
+    """As `refusal_of`, and by their images and truths; both hold only known truths."""
     if reason := refusal_of(first.about, other.about):
         return reason
     title = other.about.title
@@ -113,7 +113,7 @@ _OF_ALL: tuple[tuple[str, Unit, bool], ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawn:
-    """Figures of one model: `values` (S,) of all pictures and `replicates` (B, S) of resamples of
+    """Figures of one model: `values` (S,) of all images and `replicates` (B, S) of resamples of
     `patients`, the same ones for every model.
     """
 
@@ -151,7 +151,7 @@ def draw_of_all(one: MatchedModel) -> Drawn:
     of_boxes = _box_statistics(one)
 
     def figures(weights: Float64s) -> Float64s:
-        # A drawn study comes with all its pictures: the weight of any is its own.
+        # A drawn study comes with all its images: the weight of any is its own.
         whole = [by_image(weights), by_study(weights[first])]
         return np.array([*of_boxes(weights), *whole])
 
@@ -169,7 +169,7 @@ def lines(
     of_all: Sequence[Drawn],
     reference: int,
 ) -> tuple[Line, ...]:
-    """Every figure, those at the dial first; one unit of a study a picture is left out."""
+    """Every figure, those at the dial first; one unit of a study an image is left out."""
     first = models[0].evaluation
     counts: dict[Unit, int] = {
         "lesion": len(_truths(models)),
@@ -198,7 +198,7 @@ def lines(
 def image_tests(
     models: Sequence[MatchedModel], thresholds: Sequence[Threshold], reference: int
 ) -> tuple[McNemar | None, ...]:
-    """Whether each picture is called right, against the reference; None for the reference itself
+    """Whether each image is called right, against the reference; None for the reference itself
     and where one has no confidence.
     """
     right = [_called_right(one, at) for one, at in zip(models, thresholds, strict=True)]
@@ -220,7 +220,7 @@ def test_count(made: Sequence[Line], images: Sequence[McNemar | None]) -> int:
 
 
 def median_ms(evaluation: Evaluation) -> float:
-    """A picture, nan where there is none."""
+    """An image, nan where there is none."""
     return float(np.median(evaluation.seconds)) * 1000 if len(evaluation) else nan
 
 
@@ -231,7 +231,7 @@ def _truths(models: Sequence[MatchedModel]) -> Columns:
 
 
 def _dial_counts(one: MatchedModel, confidence: float) -> Float64s:
-    """(I, 7) by picture: hits, spurious, truths; called and ill, ill, called and healthy, healthy;
+    """(I, 7) by image: hits, spurious, truths; called and ill, ill, called and healthy, healthy;
     the last column is 1.
     """
     count = len(one.evaluation)
@@ -365,7 +365,7 @@ def froc_overlay(one: MatchedModel) -> Overlay:
 
 
 def roc_overlay(one: MatchedModel) -> Overlay:
-    """Sensitivity per image over the share of pictures without a truth that show something."""
+    """Sensitivity per image over the share of images without a truth that show something."""
     curve = one.images
     if not (curve.positives and curve.negatives):
         return Overlay(x=np.empty(0), y=np.empty(0))

@@ -1,10 +1,10 @@
-"""Pictures on which two models disagree: one finds what the other misses, or shows what is not
+"""Images on which two models disagree: one finds what the other misses, or shows what is not
 there alone.
 
 How much: how far the one is above its confidence, as a share of what is possible, and how far the
 other is below its own, as a share of it: 0 where both are at their confidence, 2 where the one is
 certain and the other has nothing. Scores of two models cannot be compared, their distances from
-their own confidences can. The places of a picture are summed.
+their own confidences can. The places of an image are summed.
 """
 
 from collections.abc import Sequence
@@ -31,9 +31,9 @@ DISPUTES: tuple[DisputeKind, ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disputes:
-    """Of two models, A and B: `images` (D,) int64 of each picture, the most disputed first, and by
-    how much, `amounts` (D,) · `rows` of each picture, of the truths where one hits, else of what
-    the one found; empty where whole pictures are judged.
+    """Of two models, A and B: `images` (D,) int64 of each image, the most disputed first, and by
+    how much, `amounts` (D,) · `rows` of each image, of the truths where one hits, else of what
+    the one found; empty where whole images are judged.
     """
 
     kind: DisputeKind
@@ -45,7 +45,7 @@ class Disputes:
         return len(self.images)
 
     def only(self, kept: Bools) -> "Disputes":
-        """Those of the marked (I,) pictures."""
+        """Those of the marked (I,) images."""
         places = np.flatnonzero(kept[self.images])
         return replace(
             self,
@@ -113,7 +113,7 @@ def _of_images(
     hits: bool,
     kind: DisputeKind,
 ) -> Disputes:
-    """Pictures that only the one calls a finding: with something to find, or with nothing."""
+    """Images that only the one calls a finding: with something to find, or with nothing."""
     ours, theirs = confidences
     called: Bools = (one.image_scores >= ours) & (other.image_scores < theirs)
     disputed = called & (one.evaluation.positive == hits)
@@ -143,7 +143,7 @@ def _below(scores: Float64s, confidence: float) -> Float64s:
 
 
 def _gathered(kind: DisputeKind, image: Int64s, amounts: Float64s, rows: Int64s) -> Disputes:
-    """By picture; `image` (N,) rises, as rows do."""
+    """By image; `image` (N,) rises, as rows do."""
     images, first = np.unique(image, return_index=True)
     sums = np.add.reduceat(amounts, first) if len(first) else np.empty(0)
     ends = np.append(first[1:], len(image))

@@ -3,10 +3,10 @@
     missed      finding × (1 + how far its best candidate lies below the confidence, as a share of
                 it; 1 where there is none)
     any other   finding × (1 + its score)
-    pictures    of a classifier: × (1 + the score of the class that it was given)
+    images    of a classifier: × (1 + the score of the class that it was given)
 
-A picture that is wrong as a whole costs `whole_picture` times that: something to find and nothing
-shown, or nothing to find and something shown. With 2 or more such pictures come before all others
+An image that is wrong as a whole costs `whole_image` times that: something to find and nothing
+shown, or nothing to find and something shown. With 2 or more such images come before all others
 of their kind. A critical confusion of classes costs `critical` times that.
 """
 
@@ -38,7 +38,7 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Costs:
-    """Of one error of each kind, in any unit, and the factors for whole pictures and critical
+    """Of one error of each kind, in any unit, and the factors for whole images and critical
     pairs; raises ConfigError for one below 0.
     """
 
@@ -48,7 +48,7 @@ class Costs:
     wrong_place: float = 3.0
     wrong_class_and_place: float = 4.0
     duplicate: float = 1.0
-    whole_picture: float = 2.0
+    whole_image: float = 2.0
     critical: float = 10.0
 
     def __post_init__(self) -> None:
@@ -70,7 +70,7 @@ class Costs:
 
     @property
     def factors(self) -> tuple[float, float]:
-        return self.whole_picture, self.critical
+        return self.whole_image, self.critical
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,9 +79,9 @@ class CaseErrors:
 
     `kind` a position in `KINDS` · `image` of the evaluation, all of whose truths are known · `row`
     of the truths where missed, else of what was found; −1 for a classifier, whose errors are
-    pictures · `truth_row` the truth it is about, −1 = none · `label` of the finding, or of the
+    images · `truth_row` the truth it is about, −1 = none · `label` of the finding, or of the
     missed truth · `true_label` of the truth it is about, −1 = none · `score` of the finding, of a
-    missed truth's best candidate, nan = none · `iou` with the truth it is about · `whole_picture`
+    missed truth's best candidate, nan = none · `iou` with the truth it is about · `whole_image`
     as in the cost.
     """
 
@@ -96,7 +96,7 @@ class CaseErrors:
     true_label: Int64s
     score: Float64s
     iou: Float64s
-    whole_picture: Bools
+    whole_image: Bools
     cost: Float64s
 
     def __len__(self) -> int:
@@ -121,7 +121,7 @@ _ARRAYS = (
     "true_label",
     "score",
     "iou",
-    "whole_picture",
+    "whole_image",
     "cost",
 )
 
@@ -143,7 +143,7 @@ def case_errors(
     make = _of_classifier if evaluation.about.task == "classify" else _of_detector
     found = make(evaluation, config, confidence)
     cost = _costs(found, chosen) * _critical_factor(found, critical, chosen.critical)
-    # Equal costs in the order of pictures.
+    # Equal costs in the order of images.
     order = np.lexsort((found.image, -cost))
     return replace(found, cost=cost).take(order)
 
@@ -153,17 +153,17 @@ def only(
     *,
     kinds: Sequence[str] = KINDS,
     label: int | None = None,
-    whole_picture: bool = False,
+    whole_image: bool = False,
     images: Bools | None = None,
 ) -> CaseErrors:
-    """Those of some kinds, of one class, found or true, of whole pictures, in marked (I,)
-    pictures.
+    """Those of some kinds, of one class, found or true, of whole images, in marked (I,)
+    images.
     """
     kept = np.isin(errors.kind, [KINDS.index(kind) for kind in kinds])
     if label is not None:
         kept &= (errors.label == label) | (errors.true_label == label)
-    if whole_picture:
-        kept &= errors.whole_picture
+    if whole_image:
+        kept &= errors.whole_image
     if images is not None:
         kept &= images[errors.image]
     return errors.take(np.flatnonzero(kept))
@@ -223,14 +223,14 @@ def error_rows(errors: CaseErrors) -> Iterator[tuple[str, ...]]:
             _number(errors.score[i]),
             _number(errors.iou[i]),
             *corners,
-            "yes" if errors.whole_picture[i] else "no",
+            "yes" if errors.whole_image[i] else "no",
             f"{errors.cost[i]:.4g}",
             *setting,
         )
 
 
 def predicted_classes(evaluation: Evaluation, confidence: float) -> Int64s:
-    """(I,) what a classifier calls each picture at a confidence: where its score is at least that,
+    """(I,) what a classifier calls each image at a confidence: where its score is at least that,
     the finding with the highest score, else healthy; the highest of all where no class is healthy.
     """
     scores = evaluation.class_scores
@@ -278,7 +278,7 @@ def _of_detector(evaluation: Evaluation, config: MatchConfig, confidence: float)
         true_label=np.concatenate([truths.labels[missed], np.append(truths.labels, -1)[near]]),
         score=np.concatenate([best[missed], found.scores[rows].astype(np.float64)]),
         iou=np.concatenate([best_iou[missed], _iou_with(found, rows, truths, near)]),
-        whole_picture=positive[images] != shown[images],
+        whole_image=positive[images] != shown[images],
         cost=np.zeros(len(images)),
     )
 
@@ -299,7 +299,7 @@ def _best_below(
     best, iou = (np.full(len(truths), np.nan) for _ in range(2))
     ill = np.zeros(found.image_count, dtype=np.bool_)
     ill[truths.image[types.missed]] = True
-    # Only the pictures with a missed truth.
+    # Only the images with a missed truth.
     rows = np.flatnonzero(ill[found.image])
     some = _comparable(found.rows(ill[found.image]), config)
     pairs = box_pairs(
@@ -330,7 +330,7 @@ def _iou_with(found: Columns, rows: Int64s, truths: Columns, near: Int64s) -> Fl
 
 
 def _of_classifier(evaluation: Evaluation, config: MatchConfig, confidence: float) -> CaseErrors:
-    """Pictures that are called something else than they are."""
+    """Images that are called something else than they are."""
     called, true = predicted_classes(evaluation, confidence), evaluation.image_classes
     wrong = np.flatnonzero((called != true) & (true != UNKNOWN_CLASS))
     names, healthy = evaluation.about.classes, evaluation.about.healthy
@@ -353,7 +353,7 @@ def _of_classifier(evaluation: Evaluation, config: MatchConfig, confidence: floa
         true_label=true[wrong],
         score=given[wrong, called[wrong]],
         iou=np.full(len(wrong), np.nan),
-        whole_picture=kind != WRONG_CLASS,
+        whole_image=kind != WRONG_CLASS,
         cost=np.zeros(len(wrong)),
     )
 
@@ -368,7 +368,7 @@ def _costs(errors: CaseErrors, costs: Costs) -> Float64s:
         below = np.clip((confidence - sure) / confidence, 0, 1)
         sure = np.where(errors.kind == MISSED, below, sure)
     base: Float64s = np.array(costs.by_kind)[errors.kind] * (1 + sure)
-    return base * np.where(errors.whole_picture, costs.whole_picture, 1.0)
+    return base * np.where(errors.whole_image, costs.whole_image, 1.0)
 
 
 def _critical_factor(errors: CaseErrors, pairs: Sequence[Pair], factor: float) -> Float64s:

@@ -1,12 +1,12 @@
-"""Class-wise suppression in many pictures at once.
+"""Class-wise suppression in many images at once.
 
-In one picture the kept boxes must be found one after the other, but pictures and classes do not
+In one image the kept boxes must be found one after the other, but images and classes do not
 disturb each other: so the best box of every group is kept in one step, what it overlaps falls in
 all groups together, and the best of what is left is next.
 
 One model's raw answers to one split, beside the truth: what every figure is computed from.
 
-One picture of an evaluation as a reader sees it: its truth, what is shown of it, and why.
+One image of an evaluation as a reader sees it: its truth, what is shown of it, and why.
 """
 
 from dataclasses import dataclass, field, replace
@@ -30,7 +30,7 @@ ROWS_AT_ONCE = 1 << 15
 
 
 def merge(raw: Columns, nms_iou: float) -> Columns:
-    """What `Detections.nms` keeps of each picture."""
+    """What `Detections.nms` keeps of each image."""
     if nms_iou >= 1 or not len(raw):
         return raw
     group, _ = group_keys(raw, raw, class_aware=True)
@@ -124,15 +124,15 @@ class About(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """I pictures. Truths are labelled in `about.classes`.
+    """I images. Truths are labelled in `about.classes`.
 
     `sample_ids`, `group_ids` (I), the patient or study · `raw` every candidate, nothing merged ·
-    `truths` of the pictures that are `known` (I,), no others · `image_scores` (I,) ·
+    `truths` of the images that are `known` (I,), no others · `image_scores` (I,) ·
     `class_scores` (I, K) of a classifier, else None · `image_classes` (I,) int64, −1 = unknown ·
     `truth_kinds` (T,) int64, which of `about.kinds` each truth is, None = none are kept ·
     `seconds` (I,) · `sizes_px` (I, 2) int64, height and width, None where nobody said ·
     `spacing_mm` (I, 2) float64 of rows and columns, nan where nobody said · `attributes` what is
-    known of the pictures in words.
+    known of the images in words.
     """
 
     about: About
@@ -184,7 +184,7 @@ class Evaluation:
         return found
 
     def scores(self, nms_iou: float) -> Float64s:
-        """(I,) of each picture: a classifier's own, else its best candidate's, 0 = none."""
+        """(I,) of each image: a classifier's own, else its best candidate's, 0 = none."""
         if self.about.task == "classify":
             return self.image_scores.astype(np.float64)
         return self.found(nms_iou).best_scores(0.0)
@@ -212,19 +212,19 @@ class Evaluation:
         return best
 
     def judged(self) -> Self:
-        """Only the pictures of which the truth is known."""
-        return self if self.known.all() else self.pictures(self.known)
+        """Only the images of which the truth is known."""
+        return self if self.known.all() else self.images(self.known)
 
-    def pictures(self, kept: Bools) -> Self:
-        """Only the marked (I,) pictures, in the same order."""
+    def images(self, kept: Bools) -> Self:
+        """Only the marked (I,) images, in the same order."""
         where = np.flatnonzero(kept)
         kinds = self.truth_kinds
         return replace(
             self,
             sample_ids=tuple(self.sample_ids[i] for i in where),
             group_ids=tuple(self.group_ids[i] for i in where),
-            raw=self.raw.pictures(kept),
-            truths=self.truths.pictures(kept),
+            raw=self.raw.images(kept),
+            truths=self.truths.images(kept),
             known=self.known[kept],
             image_scores=self.image_scores[kept],
             class_scores=None if self.class_scores is None else self.class_scores[kept],
@@ -245,7 +245,7 @@ BoxKind = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgedBox:
-    """`xyxy` in pixels of the picture · `row` in the truths, or in what was found, of its
+    """`xyxy` in pixels of the image · `row` in the truths, or in what was found, of its
     evaluation · `iou` of a finding with its truth, else the best with any it may match, nan for
     truths · "candidate" is the best one below the confidence, "finding" one that nothing is known
     about.
@@ -263,16 +263,16 @@ class JudgedBox:
         return self.kind in ("truth", "missed")
 
 
-def judge_picture(
+def judge_image(
     evaluation: Evaluation, sample_id: str, config: MatchConfig, confidence: float
 ) -> tuple[JudgedBox, ...]:
-    """Truths first, then the shown findings, the best first; ValueError for an unknown picture.
+    """Truths first, then the shown findings, the best first; ValueError for an unknown image.
 
     For each missed truth that has one, the best candidate below the confidence comes last.
     """
     place = evaluation.sample_ids.index(sample_id)
-    found, found_start = _of_picture(evaluation.found(config.nms_iou), place)
-    truth, truth_start = _of_picture(evaluation.truths, place)
+    found, found_start = _of_image(evaluation.found(config.nms_iou), place)
+    truth, truth_start = _of_image(evaluation.truths, place)
     shown = found.above(confidence)
     judged = match(shown, truth, config.match_iou, class_aware=config.class_aware)
     missed = set(judged.missed.tolist())
@@ -291,8 +291,8 @@ def judge_picture(
     return tuple(made)
 
 
-def _of_picture(columns: Columns, place: int) -> tuple[Detections, int]:
-    """The rows of one picture, and the first of them."""
+def _of_image(columns: Columns, place: int) -> tuple[Detections, int]:
+    """The rows of one image, and the first of them."""
     start, stop = np.searchsorted(columns.image, [place, place + 1])
     rows = slice(int(start), int(stop))
     found = Detections.of(columns.xyxy[rows], columns.scores[rows], columns.labels[rows])

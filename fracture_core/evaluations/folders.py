@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from fracture_core.errors import ConfigError, WorkbenchError, first_fault
 from fracture_core.evaluations.evaluation import About, Evaluation
@@ -46,7 +46,7 @@ class EarlierEvaluation(BaseModel):
 
     chosen_on: str
     evaluated_on: str
-    pictures: int = Field(ge=0)
+    images: int = Field(ge=0, validation_alias="pictures")
     figures: dict[str, float]
     operating_points: tuple[dict[str, object], ...]
 
@@ -66,7 +66,7 @@ def sentence_of_earlier(found: EarlierEvaluation) -> str:
     """What it came to, and how more can be had."""
     metrics = ", ".join(f"{name} {value:.3f}" for name, value in found.figures.items())
     return (
-        f"On {found.pictures:,} images of {found.evaluated_on}: {metrics}. Its predictions were "
+        f"On {found.images:,} images of {found.evaluated_on}: {metrics}. Its predictions were "
         "not kept; a new evaluation shows more."
     )
 
@@ -96,7 +96,7 @@ class ProgressLines:
         self._line()
 
     def say(self, done: int) -> None:
-        """So many pictures are behind."""
+        """So many images are behind."""
         self._done = done
         self._tell(done, self._of)
         if time.monotonic() - self._written >= _SECONDS:
@@ -116,7 +116,7 @@ STARTED, TRUTHS, ANSWERS, PARTS = "started.json", "truths.npz", "answers.npz", "
 
 
 class Unreadable(BaseModel):
-    """A picture that there is no answer to, and why."""
+    """An image that there is no answer to, and why."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -131,7 +131,8 @@ class Completed(BaseModel):
 
     version: int = VERSION
     about: About
-    pictures: int = Field(ge=0)
+    # Evaluations made before 2026-12 have the older name.
+    images: int = Field(ge=0, validation_alias=AliasChoices("images", "pictures"))
     boxes: int = Field(ge=0)
     truths: int = Field(ge=0)
     unreadable: tuple[Unreadable, ...] = ()
@@ -142,15 +143,15 @@ class Listed:
     """An evaluation as it lies in a folder.
 
     `name` is the folder's, with the run's before it where a training made it · `config` None =
-    unreadable · `about` None = not begun · `pictures` answered, 0 while it runs · `unreadable` how
-    many pictures could not be read · `problem` why it cannot be used, or "".
+    unreadable · `about` None = not begun · `images` answered, 0 while it runs · `unreadable` how
+    many images could not be read · `problem` why it cannot be used, or "".
     """
 
     folder: Path
     name: str
     config: EvaluateConfig | None
     about: About | None
-    pictures: int
+    images: int
     unreadable: int
     complete: bool
     problem: str
@@ -221,7 +222,7 @@ def look_at(folder: Path, name: str = "") -> Listed:
         name=name or folder.name,
         config=config,
         about=done.about if done else _begun(run),
-        pictures=done.pictures if done else 0,
+        images=done.images if done else 0,
         unreadable=len(done.unreadable) if done else 0,
         complete=done is not None,
         problem=problem,
@@ -237,8 +238,8 @@ def load_evaluation(folder: Path) -> Evaluation:
     truths = read_truths(folder / TRUTHS, kinds=len(done.about.kinds))
     answers = read_answers(folder / ANSWERS, truths.sizes_px)
     found = (len(answers), len(answers.raw))
-    if found != (done.pictures, done.boxes):
-        expected = f"answers to {done.pictures} images with {done.boxes} boxes"
+    if found != (done.images, done.boxes):
+        expected = f"answers to {done.images} images with {done.boxes} boxes"
         said = f"{found[0]} images with {found[1]} boxes"
         raise ConfigError(folder, expected=expected, found=said, advice="Evaluate again.")
     judged = pick_truths(truths, answers.positions)

@@ -21,8 +21,8 @@ FINDING = "finding"
 class Labelling:
     """`classes` are the model's, then those only the truth knows · `moved` says which of them each
     of the data set's is, `answered` which each of the model's is, −1 = no finding · `healthy`
-    "nothing here", "" = there is none · `image_class` the class of a picture, −1 = unknown, which
-    counts only where the model `classifies` pictures · `kinds` the data set's own classes where
+    "nothing here", "" = there is none · `image_class` the class of an image, −1 = unknown, which
+    counts only where the model `classifies` images · `kinds` the data set's own classes where
     several of them count as one, else none.
     """
 
@@ -36,7 +36,7 @@ class Labelling:
     kinds: tuple[str, ...] = ()
 
     def knows(self, sample: Sample) -> bool:
-        """Whether enough is known of a picture to learn from it, or to judge an answer by."""
+        """Whether enough is known of an image to learn from it, or to judge an answer by."""
         if self.classifies:
             return self.image_class(sample) != UNKNOWN_CLASS
         return sample.truth is not None
@@ -91,7 +91,7 @@ def _label(card: ModelCard, dataset: Dataset, *, one_class: bool, is_a: IsA) -> 
 
 
 def _of_classifier(card: ModelCard, dataset: Dataset, *, one_class: bool, is_a: IsA) -> Labelling:
-    """By the classes of pictures, or by whether there is any finding."""
+    """By the classes of images, or by whether there is any finding."""
     healthy = str(card.architecture.get("healthy", ""))
     healthy = healthy if healthy in card.classes else ""
     others = [name for name in card.classes if name != healthy]
@@ -154,7 +154,7 @@ def by_any_finding(sample: Sample) -> int:
 
 
 def by_named_class(moved: Sequence[int], nothing: int) -> Callable[[Sample], int]:
-    """By the picture's own class, or by its truth; `nothing` is the class of a picture without."""
+    """By the image's own class, or by its truth; `nothing` is the class of an image without."""
 
     def find(sample: Sample) -> int:
         if sample.image_class is not None:

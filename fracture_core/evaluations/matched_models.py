@@ -31,9 +31,9 @@ from fracture_core.types import Unit
 class EvaluateConfig(BaseModel):
     """A model to ask, by library id or name, and a split of a data set to ask it about.
 
-    `data` is an absolute path · `split` "all" is every picture · `one_class`: every class of model
+    `data` is an absolute path · `split` "all" is every image · `one_class`: every class of model
     and truth counts as one · `is_a` tells which classes count as another, as
-    `class_names.bring_together` reads it · `limit` takes so many pictures, evenly spread, None =
+    `class_names.bring_together` reads it · `limit` takes so many images, evenly spread, None =
     all · `nms_iou` and `match_iou` are those of the printed report: what is stored is raw.
     """
 
@@ -87,7 +87,7 @@ FEWEST, MOST = 2, 4
 class MatchedModel:
     """One model's predictions, matched once for every confidence.
 
-    `evaluation` holds only pictures whose truth is known · `found` its candidates, merged, and
+    `evaluation` holds only images whose truth is known · `found` its candidates, merged, and
     which of them, `right` (N,), are matched · `hit_scores` (M,) of each truth the score of the
     finding matched with it, −1 = none · `image_scores` (I,) · `lesions` None for a classifier.
     """

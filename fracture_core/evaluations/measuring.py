@@ -33,8 +33,8 @@ _OF_HITS, _OF_WRONG, _OF_ALARMS = 150, 80, 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scored:
-    """`curve` of findings, or of pictures for a classifier · `scores` (N,) of them, and whether
-    each was `right` (N,): matched with a truth, or a picture with something to find.
+    """`curve` of findings, or of images for a classifier · `scores` (N,) of them, and whether
+    each was `right` (N,): matched with a truth, or an image with something to find.
     """
 
     curve: Curve
@@ -49,7 +49,7 @@ def measure_points(
     nms_iou: float = 0.5,
     match_iou: float = 0.5,
 ) -> Measurements:
-    """Choose a confidence by each rule, on the pictures whose truth is known.
+    """Choose a confidence by each rule, on the images whose truth is known.
 
     Raises ConfigError for a classifier none of whose classes means that nothing is there.
     """
@@ -77,7 +77,7 @@ def measure_points(
 def apply_points(measured: Measurements, evaluation: Evaluation) -> Measurements:
     """The same points, each with what it reaches on another evaluation of the same model.
 
-    Raises ConfigError for another model, and for the pictures they were chosen on.
+    Raises ConfigError for another model, and for the images they were chosen on.
     """
     about = evaluation.about
     _refuse_others(measured, evaluation)
@@ -95,7 +95,7 @@ def apply_points(measured: Measurements, evaluation: Evaluation) -> Measurements
 
 
 def score_all(evaluation: Evaluation, nms_iou: float, match_iou: float) -> Scored:
-    """Of the pictures whose truth is known; raises ConfigError as `measure_points`."""
+    """Of the images whose truth is known; raises ConfigError as `measure_points`."""
     judged = evaluation.judged()
     about = evaluation.about
     if about.task == "classify":

@@ -1,6 +1,6 @@
 """Every figure of an evaluation, each with its unit, its number, its interval and its rule.
 
-What `metrics.weighted` does not hold: figures of weighted pictures that a report alone needs.
+What `metrics.weighted` does not hold: figures of weighted images that a report alone needs.
 
 Metrics, and what the parts of a report write them into, with intervals drawn at once.
 """
@@ -137,7 +137,7 @@ class Breakdown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """`pictures` whose truth is known, of `asked` · `positives` and `negatives` of them with and
+    """`images` whose truth is known, of `asked` · `positives` and `negatives` of them with and
     without anything to find · `notes` say in a sentence what is missing and why ·
     `breakdowns` every figure by subgroup, and `weakest` what is shown of them, in sentences.
     """
@@ -147,7 +147,7 @@ class Report:
     match_iou: float
     study_rule: str
     asked: int
-    pictures: int
+    images: int
     studies: int
     lesions: int
     positives: int
@@ -182,7 +182,7 @@ class Report:
 
 
 Statistic = Callable[[Float64s], npt.ArrayLike]
-"""(I,) weights of the pictures → one figure or several."""
+"""(I,) weights of the images → one figure or several."""
 
 
 def pr_auc(scores: npt.ArrayLike, positive: npt.ArrayLike) -> Callable[[Float64s], float]:
@@ -206,10 +206,10 @@ def pr_auc(scores: npt.ArrayLike, positive: npt.ArrayLike) -> Callable[[Float64s
 def calibration_error(
     scores: Float64s, right: Bools, image: Int64s, image_count: int, bins: int = 10
 ) -> Callable[[Float64s], float]:
-    """The ECE of (N,) scores, each of a picture: with weights of 1 `calibration.reliability`'s."""
+    """The ECE of (N,) scores, each of an image: with weights of 1 `calibration.reliability`'s."""
     place = np.minimum((np.searchsorted(np.arange(bins + 1) / bins, scores, "right") - 1), bins - 1)
     cell = image * bins + place
-    # Hits less what the scores promise, and how many there are, by picture and bin.
+    # Hits less what the scores promise, and how many there are, by image and bin.
     gaps = np.bincount(cell, right - scores, image_count * bins).reshape(image_count, bins)
     totals = np.bincount(cell, minlength=image_count * bins).reshape(image_count, bins).sum(axis=1)
 
@@ -245,13 +245,13 @@ def class_figures(truth: Int64s, called: Int64s, count: int) -> Statistic:
 def of_studies(
     statistic: Callable[[Float64s], float], groups: tuple[str, ...]
 ) -> Callable[[Float64s], float]:
-    """A figure of studies, in the order of their names, from the weights of their (I,) pictures."""
+    """A figure of studies, in the order of their names, from the weights of their (I,) images."""
     _, first = np.unique(np.asarray(groups), return_index=True)
     return lambda weights: statistic(weights[first])
 
 
 def any_hits(found: Columns, truths: Columns, confidence: float, match_iou: float) -> ImageCounts:
-    """Pictures that any shown box hits, as `any_hit.count` counts them."""
+    """Images that any shown box hits, as `any_hit.count` counts them."""
     count = found.image_count
     shown = found.scores.astype(np.float64) >= confidence
     pairs = box_pairs(found, truths, match_iou, class_aware=False)
@@ -295,7 +295,7 @@ class Metric:
     """A figure that is to be measured, with all that a report tells of it, see `Figure`.
 
     `measure` is where number and interval come from: a `Proportion` is counted and has Wilson's
-    interval; a statistic, or a part of one, takes the weights of the pictures, 1 each for the
+    interval; a statistic, or a part of one, takes the weights of the images, 1 each for the
     number, and its interval is that of patients drawn anew; a bare number has none. `n` is the
     total of a proportion where it is not given.
     """
@@ -311,7 +311,7 @@ class Metric:
 
 @dataclass(slots=True, kw_only=True)
 class Draft:
-    """What the parts of a report are written into; of judged pictures alone."""
+    """What the parts of a report are written into; of judged images alone."""
 
     evaluation: Evaluation
     config: MatchConfig
@@ -376,7 +376,7 @@ class Draft:
         )
 
     def _of_all(self, statistic: Statistic) -> list[float]:
-        """The numbers of all pictures as they are; kept, as a statistic may have several."""
+        """The numbers of all images as they are; kept, as a statistic may have several."""
         if id(statistic) not in self._whole:
             values = np.atleast_1d(statistic(np.ones(len(self.evaluation))))
             self._whole[id(statistic)] = statistic, [float(value) for value in values]

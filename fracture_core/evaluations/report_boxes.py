@@ -123,7 +123,7 @@ def _defined(value: float) -> float:
 
 
 def report_point(draft: Draft, scored: Scored, rule: str, confidence: float) -> None:
-    """Lesions, and what a picture is called by any box."""
+    """Lesions, and what an image is called by any box."""
     at, found, truths = measure(scored.curve, confidence), draft.found, draft.evaluation.truths
     iou = draft.config.match_iou
     counts = ImageCounts.of_findings(found, truths, confidence, match_iou=iou)

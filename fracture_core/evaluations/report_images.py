@@ -1,4 +1,4 @@
-"""The part of a report that counts pictures and studies, and the classes of classifiers."""
+"""The part of a report that counts images and studies, and the classes of classifiers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ MACRO, WEIGHTED = "macro average", "weighted average"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Wholes:
-    """Pictures or studies, (W,) each."""
+    """Images or studies, (W,) each."""
 
     unit: Unit
     scores: Float64s
@@ -31,7 +31,7 @@ class _Wholes:
     rule: str
 
 
-def report_pictures(draft: Draft, scored: Scored | None) -> None:
+def report_images(draft: Draft, scored: Scored | None) -> None:
     """Sensitivity to NPV at the operating points, the areas under ROC and PR."""
     if scored is not None:
         report_calls(draft)
@@ -39,14 +39,14 @@ def report_pictures(draft: Draft, scored: Scored | None) -> None:
 
 
 def report_calls(draft: Draft) -> None:
-    """Whether pictures and studies are called right at the operating points."""
+    """Whether images and studies are called right at the operating points."""
     for whole in _wholes(draft):
         for rule, confidence in draft.met_points:
             _report_point(draft, whole, rule, confidence)
 
 
 def report_areas(draft: Draft) -> None:
-    """The areas under ROC and PR, of pictures and studies."""
+    """The areas under ROC and PR, of images and studies."""
     for whole in _wholes(draft):
         areas: tuple[tuple[str, Callable[[Float64s], float]], ...] = (
             ("ROC AUC", Auc.of(whole.scores, whole.positive)),
@@ -68,7 +68,7 @@ def report_areas(draft: Draft) -> None:
 def _of_wholes(
     figure: Callable[[Float64s], float], whole: _Wholes, draft: Draft
 ) -> Callable[[Float64s], float]:
-    """The figure from the weights of pictures, whatever is counted."""
+    """The figure from the weights of images, whatever is counted."""
     if whole.unit != "study":
         return figure
     return report.of_studies(figure, draft.evaluation.group_ids)
@@ -175,7 +175,7 @@ def _report_calibration(draft: Draft, right: Bools) -> None:
 
 
 def _report_averages(draft: Draft, found: Report, how: str) -> None:
-    """Everything that is no share of pictures, in the order of `resampling.class_figures`."""
+    """Everything that is no share of images, in the order of `resampling.class_figures`."""
     evaluation = draft.evaluation
     names, images = evaluation.about.classes, len(evaluation)
     averages = [

@@ -50,7 +50,7 @@ def as_text(report: Report) -> str:
 def _head(report: Report) -> str:
     about = report.about
     one_class = ", every class counts as one" if about.one_class else ""
-    judged = f"{report.pictures:,} images in {report.studies:,} studies"
+    judged = f"{report.images:,} images in {report.studies:,} studies"
     if about.task != "classify":
         judged += f", {report.lesions:,} lesions"
     lines = [
@@ -209,7 +209,7 @@ COLUMNS = (
     *(each.name for each in fields(Figure)),
     *("attribute", "group", "images", "positives", "lesions", "few"),
 )
-"""Of a figure, and of the subgroup that it is of, empty for all pictures."""
+"""Of a figure, and of the subgroup that it is of, empty for all images."""
 Row = tuple[object, ...]
 
 
@@ -229,7 +229,7 @@ def write_csv(report: Report, path: Path) -> None:
 
 
 def report_rows(report: Report) -> Iterator[Row]:
-    """A row of `COLUMNS` for each figure, of all pictures and then of every subgroup."""
+    """A row of `COLUMNS` for each figure, of all images and then of every subgroup."""
     for figure in report.figures:
         yield (*_cells(figure), "", "", "", "", "", "")
     for breakdown in report.breakdowns:
@@ -270,7 +270,7 @@ def sentence_of_negative(measured: Measurements, confidence: float) -> str:
 
 
 def sentence_of_score(measured: Measurements, score: float) -> str:
-    """How often findings, or pictures of a classifier, scored like this one were right."""
+    """How often findings, or images of a classifier, scored like this one were right."""
     found = evidence_for(measured, score)
     if found is None:
         return f"What a score of {score:.2f} is worth was not measured."

@@ -84,7 +84,7 @@ def report_of(
     intervals: bool = True,
     measured: Measurements | None = None,
 ) -> Report:
-    """All figures of the pictures whose truth is known.
+    """All figures of the images whose truth is known.
 
     Operating points are those of `measured`, where they are of this model, else chosen here, which
     flatters them. AP, FROC and the areas under curves use all candidates. Raises ConfigError for a
@@ -93,7 +93,7 @@ def report_of(
     # On first use: the first page starts without them.
     with importing.LOCK:
         from fracture_core.evaluations.report_boxes import report_boxes
-        from fracture_core.evaluations.report_images import report_classes, report_pictures
+        from fracture_core.evaluations.report_images import report_classes, report_images
 
     if study_rule not in STUDY_RULES:
         expected = f"one of {', '.join(STUDY_RULES)}"
@@ -112,7 +112,7 @@ def report_of(
         report_classes(draft)
     else:
         report_boxes(draft, scored)
-    report_pictures(draft, scored)
+    report_images(draft, scored)
     report_kinds(draft)
     draft.draw_intervals()
     return _finished(evaluation, draft)
@@ -170,7 +170,7 @@ def _finished(evaluation: Evaluation, draft: Draft) -> Report:
         match_iou=config.match_iou,
         study_rule=config.study_rule,
         asked=len(evaluation),
-        pictures=len(judged),
+        images=len(judged),
         studies=len(set(judged.group_ids)),
         lesions=len(judged.truths),
         positives=int(judged.positive.sum()),

@@ -48,7 +48,7 @@ from fracture_core.runs import EVALUATION, RunFolder
 from fracture_core.types import Prediction, Sample
 
 BATCH = 16
-PART_PICTURES = 512
+PART_IMAGES = 512
 PART_SECONDS = 20.0
 ALL = "all"
 _VALIDATION = ("val", "valid", "validation")
@@ -63,7 +63,7 @@ def run_evaluation(
 ) -> Evaluation | None:
     """Predict what is not answered yet; None = it was asked to stop and what it has is kept.
 
-    `progress` is told pictures done and asked for. An evaluation that is complete is read. One that
+    `progress` is told images done and asked for. An evaluation that is complete is read. One that
     was stopped, however, and gone on with is equal to one that never was, but for `seconds`. Raises
     ConfigError, DatasetError and WeightsError.
     """
@@ -87,7 +87,7 @@ def evaluate_opened(
 ) -> Evaluation:
     """The evaluation of a new folder, by a model and on a data set that are open already.
 
-    `card` is the one that the model is going to have, `ids` the pictures to ask about. Raises as
+    `card` is the one that the model is going to have, `ids` the images to ask about. Raises as
     `run_evaluation`.
     """
     with run.claim():
@@ -149,7 +149,7 @@ def with_kept_classes(config: EvaluateConfig) -> EvaluateConfig:
 
 
 def ids_of(dataset: Dataset, config: EvaluateConfig) -> tuple[str, ...]:
-    """The pictures of the split asked for; raises ConfigError where there is none of that name."""
+    """The images of the split asked for; raises ConfigError where there is none of that name."""
     splits = dataset.splits
     name = split_name(config.split)
     ids = dataset.ids if name == ALL else splits.get(name, ())
@@ -264,7 +264,7 @@ def _collect(
     ids: Sequence[str],
     told: list[Mapping[str, str]],
 ) -> tuple[Truths, tuple[Unreadable, ...], str]:
-    """What is known of every picture, and a stamp of it in the data set's own classes.
+    """What is known of every image, and a stamp of it in the data set's own classes.
 
     `told` gets the attributes of each. No pixels are read, though a size can need the file.
     """
@@ -294,7 +294,7 @@ def _collect(
 
 
 def _facts(sample: Sample) -> Iterator[bytes]:
-    """Everything that is known of a picture but its pixels."""
+    """Everything that is known of an image but its pixels."""
     names = (sample.sample_id, sample.group_id, sample.height, sample.width, sample.image_class)
     yield repr((*names, sample.truth is None)).encode()
     if sample.truth is not None:
@@ -340,7 +340,7 @@ class _Work:
         predictions: list[Prediction] = []
         notices: list[Unreadable] = []
         began, end = time.monotonic(), start
-        last = min(start + PART_PICTURES, len(self._truths))
+        last = min(start + PART_IMAGES, len(self._truths))
         while end < last and not stop() and time.monotonic() - began < PART_SECONDS:
             batch = range(end, min(end + BATCH, len(self._truths)))
             samples = [sample for at in batch if (sample := self._read(at, notices)) is not None]
@@ -354,7 +354,7 @@ class _Work:
         return end
 
     def _read(self, position: int, notices: list[Unreadable]) -> tuple[int, Sample] | None:
-        """With its pixels, so that an unreadable picture is reported by itself."""
+        """With its pixels, so that an unreadable image is reported by itself."""
         sample_id = self._truths.sample_ids[position]
         try:
             sample = self._dataset[sample_id]
@@ -381,7 +381,7 @@ class _Work:
     def _write_part(
         self, start: int, end: int, answers: Answers, notices: Sequence[Unreadable]
     ) -> None:
-        """Unreadable pictures first: a part with answers is whole."""
+        """Unreadable images first: a part with answers is whole."""
         name = f"{start:09}-{end:09}"
         write_text(self._parts / f"{name}.json", _NOTICES.dump_json(tuple(notices)).decode())
         write_answers(answers, self._parts / f"{name}.npz")
@@ -412,7 +412,7 @@ def _complete(
     judged = pick_truths(truths, answers.positions)
     done = Completed(
         about=about,
-        pictures=len(answers),
+        images=len(answers),
         boxes=len(answers.raw),
         truths=len(judged.boxes),
         unreadable=unreadable,

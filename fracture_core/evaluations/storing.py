@@ -1,11 +1,11 @@
 """Truths and answers in columns, as they lie in the folder of an evaluation.
 
-    truths.npz      ids, groups, sizes, truths and attributes of all pictures asked for, before the
+    truths.npz      ids, groups, sizes, truths and attributes of all images asked for, before the
                     first answer
-    parts/          answers to some pictures after another, while it runs
+    parts/          answers to some images after another, while it runs
     answers.npz     all of them
 
-Of a box 22 bytes are kept: corners and score as float32, the class as int16; the picture is told by
+Of a box 22 bytes are kept: corners and score as float32, the class as int16; the image is told by
 counts. Masks are one run of bytes with the length of each.
 """
 
@@ -62,7 +62,7 @@ _ANSWERS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truths:
-    """Of all pictures asked for, as in `Evaluation`; `spacing_mm` is nan where nobody said, and
+    """Of all images asked for, as in `Evaluation`; `spacing_mm` is nan where nobody said, and
     `kinds` (T,) are its `truth_kinds`.
     """
 
@@ -82,7 +82,7 @@ class Truths:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answers:
-    """To the pictures at `positions` (A,), rising, of the truths; else as in `Evaluation`.
+    """To the images at `positions` (A,), rising, of the truths; else as in `Evaluation`.
 
     `class_scores` (A, K), K = 0 for detectors.
     """
@@ -98,7 +98,7 @@ class Answers:
 
     @classmethod
     def of(cls, positions: Sequence[int], predictions: Sequence[Prediction]) -> "Answers":
-        """Answers to some pictures; of classifiers all have scores of as many classes."""
+        """Answers to some images; of classifiers all have scores of as many classes."""
         given = [each.class_scores for each in predictions if each.class_scores is not None]
         if given and len(given) != len(predictions):
             raise ValueError(f"class_scores: expected {len(predictions)}, got {len(given)}")
@@ -137,7 +137,7 @@ class Answers:
 
 @dataclass(slots=True, kw_only=True)
 class TruthBuilder:
-    """Collects one picture after another."""
+    """Collects one image after another."""
 
     sample_ids: list[str] = field(default_factory=list)
     group_ids: list[str] = field(default_factory=list)
@@ -150,7 +150,7 @@ class TruthBuilder:
     kinds: list[Int64s] = field(default_factory=list)
 
     def build(self) -> Truths:
-        # Masks of all truths, or none: one data set can outline some pictures and others not.
+        # Masks of all truths, or none: one data set can outline some images and others not.
         outlined = all(len(one.masks) == len(one) for one in self.boxes)
         boxes = self.boxes if outlined else [replace(one, masks=()) for one in self.boxes]
         return Truths(
@@ -245,7 +245,7 @@ def write_answers(answers: Answers, path: Path) -> None:
 
 
 def read_answers(path: Path, sizes_px: Int64s) -> Answers:
-    """`sizes_px` (I, 2) of all pictures asked for; raises ConfigError."""
+    """`sizes_px` (I, 2) of all images asked for; raises ConfigError."""
     arrays = read_arrays(path, _ANSWERS)
     count = len(arrays["positions"])
     _require(path, arrays, count, ("counts", "image_scores", "class_scores", "seconds"))
@@ -268,7 +268,7 @@ def read_answers(path: Path, sizes_px: Int64s) -> Answers:
 
 
 def pick_truths(truths: Truths, positions: Int64s) -> Truths:
-    """Those of the pictures at (A,) rising positions."""
+    """Those of the images at (A,) rising positions."""
     if len(positions) == len(truths):
         return truths
     kept = np.zeros(len(truths), dtype=np.bool_)
@@ -279,7 +279,7 @@ def pick_truths(truths: Truths, positions: Int64s) -> Truths:
         sizes_px=truths.sizes_px[positions],
         known=truths.known[positions],
         image_classes=truths.image_classes[positions],
-        boxes=truths.boxes.pictures(kept),
+        boxes=truths.boxes.images(kept),
         spacing_mm=truths.spacing_mm[positions],
         attributes=tuple(each.only(kept) for each in truths.attributes),
         kinds=None if truths.kinds is None else truths.kinds[kept[truths.boxes.image]],

@@ -190,11 +190,11 @@ def _sentence(compared: Sequence[tuple[str, Figure, Figure]]) -> str:
 
 
 def _of_images(evaluation: Evaluation, name: str, kept: Bools, how: Measuring) -> Subgroup:
-    part = evaluation.pictures(kept)
+    part = evaluation.images(kept)
     draft = Draft(
         evaluation=part,
         config=how.config,
-        found=evaluation.found(how.config.nms_iou).pictures(kept),
+        found=evaluation.found(how.config.nms_iou).images(kept),
         intervals=how.intervals,
         points=how.points,
     )

@@ -24,7 +24,7 @@ from fracture_core.types import Int64s, Unit
 
 BINS = 10
 GRID = 200
-_OF_HITS, _OF_WRONG, _OF_PICTURES = 260, 260, 60
+_OF_HITS, _OF_WRONG, _OF_IMAGES = 260, 260, 60
 MISSED, SPURIOUS = "missed", "spurious"
 POSITIVE, NEGATIVE = "positive", "negative"
 SHOWN, NOT_SHOWN = "finding shown", "none shown"
@@ -149,12 +149,12 @@ class DialTable:
 def dial_table(
     evaluation: Evaluation, config: MatchConfig, also: Sequence[float] = ()
 ) -> DialTable:
-    """Of the pictures whose truth is known; at the confidences `also` there is a knot, too."""
+    """Of the images whose truth is known; at the confidences `also` there is a knot, too."""
     judge = _of_classifier if evaluation.about.task == "classify" else _of_detector
     return judge(evaluation.judged(), config, also)
 
 
-def cell_pictures(
+def cell_images(
     evaluation: Evaluation, config: MatchConfig, sheet: Sheet, cell: tuple[int, int], at: float
 ) -> tuple[str, ...]:
     """The samples of one cell of a sheet, (row, column), at a confidence."""
@@ -178,15 +178,15 @@ def _of_detector(evaluation: Evaluation, config: MatchConfig, also: Sequence[flo
     found, truths = evaluation.found(config.nms_iou), evaluation.truths
     right = greedy.match_all(found, truths, config.match_iou, class_aware=config.class_aware)
     scores, studies = evaluation.scores(config.nms_iou), _studies(evaluation, config)
-    pictures = [scores, studies[0]] if studies else [scores]
-    knots = _knots(found.scores[right], found.scores[~right], pictures, also)
+    images = [scores, studies[0]] if studies else [scores]
+    knots = _knots(found.scores[right], found.scores[~right], images, also)
     knots = knots[knots > 0]
     first = _first_shown(found.scores, knots)
     lesions = _lesions(evaluation, first, right, len(knots))
     cells = assign_cells(found, truths, config.match_iou)
     return DialTable(
         confidences=knots,
-        tallies=(lesions, *_whole_pictures(evaluation, scores, studies, knots)),
+        tallies=(lesions, *_whole_images(evaluation, scores, studies, knots)),
         by_class=_by_class(evaluation, found, first, right, len(knots))
         if config.class_aware
         else (),
@@ -274,11 +274,11 @@ def _of_classifier(evaluation: Evaluation, config: MatchConfig, also: Sequence[f
             reliability=None,
         )
     positive, studies = evaluation.positive, _studies(evaluation, config)
-    pictures = [studies[0]] if studies else []
-    knots = _knots(scores[positive], scores[~positive], pictures, also)
+    images = [studies[0]] if studies else []
+    knots = _knots(scores[positive], scores[~positive], images, also)
     return DialTable(
         confidences=knots,
-        tallies=tuple(_whole_pictures(evaluation, scores, studies, knots)),
+        tallies=tuple(_whole_images(evaluation, scores, studies, knots)),
         by_class=(),
         sheets=(_images_sheet(positive, scores, knots), classes),
         reliability=reliability(scores, positive, BINS) if len(scores) else None,
@@ -301,7 +301,7 @@ def _classes_sheet(evaluation: Evaluation) -> Sheet:
     )
 
 
-# ---- pictures and studies -----------------------------------------------------------------------
+# ---- images and studies -----------------------------------------------------------------------
 
 
 def _studies(evaluation: Evaluation, config: MatchConfig) -> tuple[Float64s, Bools] | None:
@@ -313,7 +313,7 @@ def _studies(evaluation: Evaluation, config: MatchConfig) -> tuple[Float64s, Boo
     return scores, study_positive(evaluation.positive, groups)
 
 
-def _whole_pictures(
+def _whole_images(
     evaluation: Evaluation,
     scores: Float64s,
     studies: tuple[Float64s, Bools] | None,
@@ -354,18 +354,18 @@ def _images_sheet(positive: Bools, scores: Float64s, knots: Float64s) -> Sheet:
 def _knots(
     hits: npt.ArrayLike,
     wrong: npt.ArrayLike,
-    pictures: Sequence[Float64s],
+    images: Sequence[Float64s],
     also: Sequence[float],
 ) -> Float64s:
     """At most about 1,000 confidences, falling.
 
     Steps of equal sensitivity, of equal ratios of false positives, which FROC is read in, some for
-    pictures and studies, and round numbers. All scores where there are few.
+    images and studies, and round numbers. All scores where there are few.
     """
     parts = [np.arange(1, GRID + 1) / GRID, np.asarray(also, dtype=np.float64)]
     parts.append(_spread(hits, _OF_HITS, even=True))
     parts.append(_spread(wrong, _OF_WRONG, even=False))
-    parts += [_spread(values, _OF_PICTURES, even=True) for values in pictures]
+    parts += [_spread(values, _OF_IMAGES, even=True) for values in images]
     return np.unique(np.concatenate(parts))[::-1]
 
 

@@ -1,4 +1,4 @@
-"""What names and groups tell: pictures of one original, patient or study in two splits.
+"""What names and groups tell: images of one original, patient or study in two splits.
 
 The health check: every check on one data set, in one report.
 """
@@ -42,7 +42,7 @@ def stem_of(sample_id: str) -> str:
 
 
 def stems_of(dataset: RecordedDataset) -> Mapping[str, Sequence[str]]:
-    """Sample ids by stem; none where pictures are rows of a file and have no names of their own."""
+    """Sample ids by stem; none where images are rows of a file and have no names of their own."""
     stems: dict[str, list[str]] = {}
     if not dataset.stacked:
         for sample_id in dataset.records:
@@ -64,7 +64,7 @@ def _is_told(record: Record, dataset: RecordedDataset) -> bool:
 
 
 def check_sources(subject: Subject) -> Iterator[Fault]:
-    """Stems, groups, and pictures that are listed in two splits."""
+    """Stems, groups, and images that are listed in two splits."""
     if places := _shared(subject, groups_of(subject.dataset)):
         yield Fault(
             check="groups-across",
@@ -98,7 +98,7 @@ def check_sources(subject: Subject) -> Iterator[Fault]:
 
 
 def _shared(subject: Subject, sets: Mapping[str, Sequence[str]]) -> tuple[Place, ...]:
-    """One place a picture of a smaller split, with one of the split that has most of its set."""
+    """One place an image of a smaller split, with one of the split that has most of its set."""
     places = []
     for name, ids in sets.items():
         by_split: dict[str, list[str]] = {}
@@ -120,7 +120,7 @@ def check_health(
     *,
     progress: Progress = lambda share, words: None,
 ) -> HealthReport:
-    """Look at every picture, label and name of a data set; nothing is changed.
+    """Look at every image, label and name of a data set; nothing is changed.
 
     `progress` gets the share done and what is being done; what it raises ends the check.
     """
@@ -135,7 +135,7 @@ def check_health(
         name=dataset.name,
         path=str(dataset.path),
         format=dataset.format,
-        pictures=len(dataset),
+        images=len(dataset),
         splits={split: len(ids) for split, ids in dataset.splits.items()},
         input_size=subject.limits.input_size,
         faults=worst_first(faults),

@@ -1,14 +1,14 @@
-"""Boxes as the annotation writes them: outside the picture, without an area, or no numbers.
+"""Boxes as the annotation writes them: outside the image, without an area, or no numbers.
 
 Classes: too few objects, out of balance, unused, or not what the name says.
 
 Truths that were emptied while another format in the same folder still has their boxes.
 
-Objects that vanish when their picture is brought to the size of a model's input.
+Objects that vanish when their image is brought to the size of a model's input.
 
-Truth that is unknown, against pictures that were annotated and have nothing.
+Truth that is unknown, against images that were annotated and have nothing.
 
-Pictures that cannot be opened: cut short, damaged, of no known format or of another version.
+Images that cannot be opened: cut short, damaged, of no known format or of another version.
 
 What readers warned of and no other check speaks about, so that nothing is lost on the way.
 """
@@ -21,7 +21,7 @@ import numpy as np
 from fracture_core.datasets import issues
 from fracture_core.datasets.findings import Corners
 from fracture_core.datasets.formats import installed
-from fracture_core.datasets.images import PictureRecord
+from fracture_core.datasets.images import ImageRecord
 from fracture_core.datasets.issues import counted
 from fracture_core.datasets.recognition import formats_beside
 from fracture_core.datasets.records import RecordedDataset, SplitCounts
@@ -67,7 +67,7 @@ _IMBALANCE = 20
 
 
 def check_classes(subject: Subject) -> Iterator[Fault]:
-    """Every fault names classes, as its places have no picture."""
+    """Every fault names classes, as its places have no image."""
     yield from _unused(subject)
     yield from _balance(subject)
     if found := subject.doubts(issues.HEALTHY_CLASS):
@@ -211,12 +211,12 @@ def _emptied(
 
 
 def check_small_objects(subject: Subject) -> Iterator[Fault]:
-    """The longer side of each picture is taken to be resized to the input size."""
+    """The longer side of each image is taken to be resized to the input size."""
     limits = subject.limits
     places = []
     for sample_id, look in subject.looks.seen.items():
         record = subject.dataset.records[sample_id]
-        in_shares = isinstance(record, PictureRecord) and record.size is None
+        in_shares = isinstance(record, ImageRecord) and record.size is None
         side = np.array([look.width, look.height]) if in_shares else np.ones(2)
         scale = limits.input_size / max(look.height, look.width)
         for finding in record.findings or ():
@@ -308,16 +308,16 @@ def _bare_splits(subject: Subject) -> Iterator[Fault]:
 
 def _split_words(split: str, counts: SplitCounts) -> str:
     name = split or "no split"
-    return f"{name}: {counts.pictures:,} images, {counts.unknown:,} of unknown ground truth"
+    return f"{name}: {counts.images:,} images, {counts.unknown:,} of unknown ground truth"
 
 
 def check_unreadable(subject: Subject) -> Iterator[Fault]:
-    """One fault with the reason of each picture."""
+    """One fault with the reason of each image."""
     unread = [
         subject.place(sample_id, reason.removeprefix(f"{sample_id}: "))
         for sample_id, reason in subject.looks.unreadable.items()
     ]
-    left_out = subject.places(subject.doubts(issues.UNREADABLE_PICTURE))
+    left_out = subject.places(subject.doubts(issues.UNREADABLE_IMAGE))
     if unread or left_out:
         yield Fault(
             check="unreadable",

@@ -43,7 +43,7 @@ def run(
 def as_text(report: HealthReport) -> str:
     """The report for people: a paragraph a fault, its first places below it."""
     splits = ", ".join(f"{split or 'no split'} {count:,}" for split, count in report.splits.items())
-    lines = [f"{report.name}: {counted(report.pictures, 'image')} ({splits}), {report.format}."]
+    lines = [f"{report.name}: {counted(report.images, 'image')} ({splits}), {report.format}."]
     for fault in report.faults:
         lines += ["", *_paragraph(fault)]
     if not report.faults:
@@ -53,7 +53,7 @@ def as_text(report: HealthReport) -> str:
 
 def said_of_copy(made: Converted) -> str:
     """What was written, in a sentence or two."""
-    words = f"{made.destination}: {counted(made.pictures, 'image')}; {made.card.name} says how."
+    words = f"{made.destination}: {counted(made.images, 'image')}; {made.card.name} says how."
     if made.left_out:
         words += f" Left out, as they cannot be read: {len(made.left_out):,}, listed there."
     return words

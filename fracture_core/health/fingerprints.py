@@ -1,15 +1,15 @@
 """A perceptual hash that survives flips, rotations and contrast: who might be a copy of whom.
 
-A picture becomes the numbers of a disc around its centre, band-passed and normed. A copy that was
-flipped and turned has the same disc, flipped and turned, so every other picture is compared in 52
+An image becomes the numbers of a disc around its centre, band-passed and normed. A copy that was
+flipped and turned has the same disc, flipped and turned, so every other image is compared in 52
 poses: as it is or mirrored, upright or upside down, turned by −30° to 30°. Two copies of one
-original, each turned by up to 15°, differ by up to 30°. One pose of all pictures against all others
+original, each turned by up to 15°, differ by up to 30°. One pose of all images against all others
 is a matrix product.
 
-Whether two pictures are the same one: laid over each other and compared window by window.
+Whether two images are the same one: laid over each other and compared window by window.
 
 Different radiographs of one body part look alike from afar, and the edges of bones, cassettes and
-collimators agree even better. What only copies share is the texture everywhere. The second picture
+collimators agree even better. What only copies share is the texture everywhere. The second image
 is moved onto the first (ECC: Evangelidis and Psarakis, 2008), small windows are correlated each by
 itself, and what counts is not their mean but the worse ones among them.
 """
@@ -54,7 +54,7 @@ UPRIGHT = POSES.index(Pose(mirrored=False, degrees=0.0))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """Pictures `one` < `other` that may be the same: by `similarity` in [−1, 1], with `other` in
+    """Images `one` < `other` that may be the same: by `similarity` in [−1, 1], with `other` in
     `pose`.
     """
 
@@ -96,11 +96,11 @@ def find_candidates(
     least: float,
     progress: Callable[[float], None],
 ) -> list[Candidate]:
-    """Of (N, 48, 48) band-passed pictures each one's likest further on, six in its own split and
+    """Of (N, 48, 48) band-passed images each one's likest further on, six in its own split and
     six in others, the most similar first.
 
-    `splits` (N,) numbers; smaller splits have to come first, so that each of their pictures meets
-    all of the greater ones · `apart` (N,) numbers: pictures of an equal number are not compared.
+    `splits` (N,) numbers; smaller splits have to come first, so that each of their images meets
+    all of the greater ones · `apart` (N,) numbers: images of an equal number are not compared.
     """
     found: list[Candidate] = []
     upright = fingerprints(squares, POSES[UPRIGHT])
@@ -158,7 +158,7 @@ def _disc(pose: Pose) -> Iterator[tuple[Int64s, Floats]]:
 
 
 def pose_matrix(pose: Pose) -> npt.NDArray[np.float64]:
-    """(2, 2) from a place in the picture that is compared to the place in the picture in a pose,
+    """(2, 2) from a place in the image that is compared to the place in the image in a pose,
     both from the centre.
     """
     angle = np.deg2rad(pose.degrees)
@@ -203,7 +203,7 @@ _FINE = _Scale(fine_px=0.8, coarse_px=2.0, window_px=17)
 
 
 def sameness(one: Look, other: Look, pose: Pose) -> float:
-    """Correlation that four in five textured windows of two pictures exceed, `other` found in
+    """Correlation that four in five textured windows of two images exceed, `other` found in
     `pose`; −1 where they do not come together.
     """
     rough = _roughly_aligned(one.thumb, other.thumb, pose)
@@ -223,7 +223,7 @@ def sameness(one: Look, other: Look, pose: Pose) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Aligned:
-    """`matrix` (2, 3) from places in one picture to places in the other · `correlation` then."""
+    """`matrix` (2, 3) from places in one image to places in the other · `correlation` then."""
 
     matrix: _Matrix
     correlation: float
@@ -272,7 +272,7 @@ def _start(one: Grey, other: Grey, pose: Pose) -> _Matrix:
 
 
 def _enlarged(matrix: _Matrix, one: Look, other: Look, first: Grey, second: Grey) -> _Matrix:
-    """From thumbs to detailed pictures; places are of the centres of pixels."""
+    """From thumbs to detailed images; places are of the centres of pixels."""
     down, up = _larger(first, one.thumb), _larger(other.thumb, second)
     full = np.vstack([matrix, [0, 0, 1]])
     enlarged: _Matrix = (up @ full @ down)[:2].astype(np.float32)
@@ -280,7 +280,7 @@ def _enlarged(matrix: _Matrix, one: Look, other: Look, first: Grey, second: Grey
 
 
 def _larger(source: Grey, target: Grey) -> npt.NDArray[np.float64]:
-    """(3, 3) from places in one size of a picture to those in another."""
+    """(3, 3) from places in one size of an image to those in another."""
     factor = np.array(target.shape[::-1]) / np.array(source.shape[::-1])
     return np.array(
         [[factor[0], 0, factor[0] / 2 - 0.5], [0, factor[1], factor[1] / 2 - 0.5], [0, 0, 1]]
@@ -294,7 +294,7 @@ def _stretch(matrix: _Matrix) -> float:
 
 
 def _windows(one: Grey, other: Grey, matrix: _Matrix, scale: _Scale) -> Floats:
-    """Correlations of the windows where either picture has texture; none where the two hardly
+    """Correlations of the windows where either image has texture; none where the two hardly
     overlap.
     """
     size = (one.shape[1], one.shape[0])

@@ -1,8 +1,8 @@
-"""Pictures that belong together, joined pair by pair: the parts of a graph that hang together.
+"""Images that belong together, joined pair by pair: the parts of a graph that hang together.
 
-Which pictures are the same one: equal to the pixel, or a flipped, turned or relit copy.
+Which images are the same one: equal to the pixel, or a flipped, turned or relit copy.
 
-Pictures that are in the data set more than once, equal to the pixel or as an altered copy.
+Images that are in the data set more than once, equal to the pixel or as an altered copy.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -49,7 +49,7 @@ LEAST_SAMENESS = 0.82
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Twins:
-    """Two pictures that are one; `sameness` 1 where they are equal to the pixel."""
+    """Two images that are one; `sameness` 1 where they are equal to the pixel."""
 
     one: str
     other: str
@@ -57,7 +57,7 @@ class Twins:
 
 
 def find_equal(looks: Mapping[str, Look]) -> list[Twins]:
-    """Every picture that repeats an earlier one, with the first of them."""
+    """Every image that repeats an earlier one, with the first of them."""
     first: dict[bytes, str] = {}
     found = []
     for sample_id, look in looks.items():
@@ -75,9 +75,9 @@ def find_alike(
     progress: Callable[[float], None],
 ) -> list[Twins]:
     """Copies that are not equal to the pixel: enough pairs to join all that belong together, and
-    for each picture of a smaller split one of a greater split, if there is any.
+    for each image of a smaller split one of a greater split, if there is any.
 
-    `apart` groups whose pictures are alike by nature, such as the slices of one study.
+    `apart` groups whose images are alike by nature, such as the slices of one study.
     """
     ids = _smaller_splits_first(list(looks), splits)
     if len(ids) < 2:
@@ -136,7 +136,7 @@ _RECUT = "Cut the splits anew by group, so that all copies of an image are in on
 def check_duplicates(
     subject: Subject, equal: Sequence[Twins], alike: Sequence[Twins]
 ) -> Iterator[Fault]:
-    """Across splits an error; within one, equal pictures are a warning and altered ones a note."""
+    """Across splits an error; within one, equal images are a warning and altered ones a note."""
     across = [each for each in equal if _is_across(subject, each)]
     within = [each for each in equal if not _is_across(subject, each)]
     if across:
@@ -212,7 +212,7 @@ def _fault(
 
 
 def _place(subject: Subject, twins: Twins) -> Place:
-    """A picture of validation or test comes before the one of train."""
+    """An image of validation or test comes before the one of train."""
     ids = (twins.one, twins.other)
     is_train_first = subject.split_of(ids[0]) == "train" != subject.split_of(ids[1])
     one, other = ids[::-1] if is_train_first else ids

@@ -1,6 +1,6 @@
 """A copy of a data set whose splits are cut anew, so that nothing that belongs together is cut.
 
-Together are pictures of one patient or study, of one original by their names, equal pictures and
+Together are images of one patient or study, of one original by their names, equal images and
 altered copies, and whoever any of these belongs to in turn. The original is never changed.
 """
 

@@ -1,8 +1,8 @@
-"""Every picture of a data set opened once: what the checks need of it, and what cannot be read.
+"""Every image of a data set opened once: what the checks need of it, and what cannot be read.
 
-What a health check found: faults with their pictures, as a table and as JSON.
+What a health check found: faults with their images, as a table and as JSON.
 
-What every check is given: the data set as it was read, its pictures, and the limits.
+What every check is given: the data set as it was read, its images, and the limits.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ _JPEG = (cv2.IMWRITE_JPEG_QUALITY, 95)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Look:
-    """`height`, `width` in pixels · `digest` of the pixels as shown: equal for equal pictures ·
+    """`height`, `width` in pixels · `digest` of the pixels as shown: equal for equal images ·
     `thumb` (h, w) uint8, its longer side 128 · `packed` a JPEG with the longer side 256.
     """
 
@@ -55,7 +55,7 @@ class Looks:
 
 
 def look_through(dataset: RecordedDataset, progress: Progress) -> Looks:
-    """Read every picture in full; a file that is cut short counts as unreadable."""
+    """Read every image in full; a file that is cut short counts as unreadable."""
     seen: dict[str, Look] = {}
     unreadable: dict[str, str] = {}
     for done, (sample_id, record) in enumerate(dataset.records.items()):
@@ -103,7 +103,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a fault is: a picture, a pair of them (`other`), or "" for the data set as a whole."""
+    """Where a fault is: an image, a pair of them (`other`), or "" for the data set as a whole."""
 
     sample_id: str = ""
     split: str = ""
@@ -128,14 +128,14 @@ class Fault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthReport:
-    """`pictures` read, the unreadable included · `splits` pictures in each · `input_size` in pixels
+    """`images` read, the unreadable included · `splits` images in each · `input_size` in pixels
     that objects were measured at · `faults` the worst first · `seconds` the check took.
     """
 
     name: str
     path: str
     format: str
-    pictures: int
+    images: int
     splits: dict[str, int]
     input_size: int
     faults: tuple[Fault, ...]
@@ -150,7 +150,7 @@ class HealthReport:
         return next((fault for fault in self.faults if fault.check == check), None)
 
     def pairs(self) -> tuple[tuple[str, str], ...]:
-        """Pictures that some check found to belong together."""
+        """Images that some check found to belong together."""
         return tuple(
             (place.sample_id, place.other)
             for fault in self.faults
@@ -193,19 +193,19 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """`looks` has every picture of `dataset`, seen or unreadable."""
+    """`looks` has every image of `dataset`, seen or unreadable."""
 
     dataset: RecordedDataset
     looks: Looks
     limits: Limits
 
     def split_of(self, sample_id: str) -> str:
-        """The split of a picture, "" where it has none."""
+        """The split of an image, "" where it has none."""
         record = self.dataset.records.get(sample_id)
         return "" if record is None else record.split
 
     def place(self, sample_id: str, detail: str = "", other: str = "") -> Place:
-        """A picture, or a pair of them, with their splits."""
+        """An image, or a pair of them, with their splits."""
         return Place(
             sample_id=sample_id,
             split=self.split_of(sample_id),

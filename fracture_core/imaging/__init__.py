@@ -1,1 +1,1 @@
-"""Readers of pictures and DICOM files."""
+"""Readers of images and DICOM files."""

@@ -34,7 +34,7 @@ _ONE_READER = threading.RLock()
 def strictly() -> Iterator[list[str]]:
     """Within it, warnings are gathered in the list instead of shown, and cut-off files are errors.
 
-    Pillow can be told to fill up truncated pictures with grey; a radiograph must not be.
+    Pillow can be told to fill up truncated images with grey; a radiograph must not be.
     """
     heard: list[str] = []
     with _ONE_READER, warnings.catch_warnings():

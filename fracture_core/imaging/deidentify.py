@@ -25,7 +25,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian
 
 from fracture_core.attributes import SYNTHETIC_MAKER
-from fracture_core.errors import ConfigError, PictureError, StorageError
+from fracture_core.errors import ConfigError, ImageError, StorageError
 from fracture_core.files import make_folder, write_once
 from fracture_core.imaging.decoding import strictly
 from fracture_core.imaging.dicom_frames import make_decodable
@@ -181,7 +181,7 @@ def _uncompressed(dataset: Dataset) -> Dataset:
     syntax = UID(str(plain.file_meta.TransferSyntaxUID))
     expected = "a transfer syntax that can be written uncompressed"
     if syntax == ExplicitVRBigEndian:
-        raise PictureError("DICOM data set", expected=expected, found=syntax.name)
+        raise ImageError("DICOM data set", expected=expected, found=syntax.name)
     if not syntax.is_transfer_syntax or syntax.is_compressed:
         try:
             make_decodable(plain)
@@ -189,7 +189,7 @@ def _uncompressed(dataset: Dataset) -> Dataset:
         # Each decoder has errors of its own, down to plain RuntimeError.
         except Exception as error:
             found = f"{syntax.name} ({syntax})"
-            raise PictureError("DICOM data set", expected=expected, found=found) from error
+            raise ImageError("DICOM data set", expected=expected, found=found) from error
     return plain
 
 
@@ -255,7 +255,7 @@ def _key() -> bytes:
     except StorageError:
         if path.exists():
             raise
-        # A picture is not refused because there is no key yet and no room for one.
+        # An image is not refused because there is no key yet and no room for one.
         return _new_key(path)
     except OSError as error:
         raise ConfigError(

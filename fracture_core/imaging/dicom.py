@@ -1,6 +1,6 @@
 """Single slices of one DICOM series put together to a stack.
 
-A DICOM file to a picture: pixels, where they lie, their spacing, and what a reader is told.
+A DICOM file to an image: pixels, where they lie, their spacing, and what a reader is told.
 """
 
 from collections.abc import Sequence
@@ -18,28 +18,28 @@ from fracture_core.imaging.deidentify import (
 from fracture_core.imaging.dicom_file import decode, parse
 from fracture_core.imaging.grey import to_grey
 from fracture_core.imaging.header import Header
-from fracture_core.imaging.picture import Picture
+from fracture_core.imaging.image import MedicalImage
 from fracture_core.imaging.places import Slice
 from fracture_core.types import ValueScale, Window
 
-# Several pictures of one series are slices in these, but different views in radiography.
+# Several images of one series are slices in these, but different views in radiography.
 SLICED = ("CT", "MR", "PT")
 
 
-def merge_slices(pictures: Sequence[Picture]) -> list[Picture]:
+def merge_slices(images: Sequence[MedicalImage]) -> list[MedicalImage]:
     """Slices of one series, size and orientation → one stack, ordered by position; others as is."""
-    groups: list[list[Picture]] = []
-    for picture in pictures:
+    groups: list[list[MedicalImage]] = []
+    for image in images:
         for group in groups:
-            if _belong_together(group[0], picture):
-                group.append(picture)
+            if _belong_together(group[0], image):
+                group.append(image)
                 break
         else:
-            groups.append([picture])
+            groups.append([image])
     return [_stack(group) if len(group) > 1 else group[0] for group in groups]
 
 
-def _belong_together(one: Picture, other: Picture) -> bool:
+def _belong_together(one: MedicalImage, other: MedicalImage) -> bool:
     if not (one.series_id and one.series_id == other.series_id):
         return False
     if one.frames != 1 or other.frames != 1 or not (_is_slice(one) and _is_slice(other)):
@@ -52,14 +52,14 @@ def _belong_together(one: Picture, other: Picture) -> bool:
     return same and places.are_parallel(one.slices[0], other.slices[0])
 
 
-def _is_slice(picture: Picture) -> bool:
-    placed = picture.slices[0].along_normal_mm is not None
-    return placed or picture.tags.get("Modality") in SLICED
+def _is_slice(image: MedicalImage) -> bool:
+    placed = image.slices[0].along_normal_mm is not None
+    return placed or image.tags.get("Modality") in SLICED
 
 
-def _stack(group: Sequence[Picture]) -> Picture:
+def _stack(group: Sequence[MedicalImage]) -> MedicalImage:
     slices, twice = _without_copies(group)
-    order, notes = places.order([picture.slices[0] for picture in slices])
+    order, notes = places.order([image.slices[0] for image in slices])
     parts = [slices[i] for i in order]
     pixels, scale, exact = modality.align(
         [part.pixels for part in parts], [part.scale for part in parts]
@@ -71,7 +71,7 @@ def _stack(group: Sequence[Picture]) -> Picture:
     windows = _common_windows(parts, scale, said)
     first = parts[0]
     warnings = [*notes, *said, *(told for part in parts for told in part.warnings)]
-    return Picture(
+    return MedicalImage(
         name=first.name,
         pixels=pixels,
         bits=max(part.bits for part in parts),
@@ -88,15 +88,15 @@ def _stack(group: Sequence[Picture]) -> Picture:
     )
 
 
-def _without_copies(group: Sequence[Picture]) -> tuple[list[Picture], int]:
-    once: dict[tuple[str, str], Picture] = {}
-    for picture in group:
-        once.setdefault((picture.slices[0].instance_id, picture.sha256), picture)
+def _without_copies(group: Sequence[MedicalImage]) -> tuple[list[MedicalImage], int]:
+    once: dict[tuple[str, str], MedicalImage] = {}
+    for image in group:
+        once.setdefault((image.slices[0].instance_id, image.sha256), image)
     return list(once.values()), len(group) - len(once)
 
 
 def _common_windows(
-    parts: Sequence[Picture], scale: ValueScale, said: list[str]
+    parts: Sequence[MedicalImage], scale: ValueScale, said: list[str]
 ) -> tuple[Window, ...]:
     in_values = [tuple(grey.in_values(w, p.scale) for w in p.windows) for p in parts]
     if all(part.windows[0].name == grey.DATA_RANGE for part in parts):
@@ -125,8 +125,8 @@ def is_dicom(data: bytes) -> bool:
     return data[:2] == b"\x00\x08" and data[4:6].isalpha() and data[4:6].isupper()
 
 
-def read_dicom(data: bytes, name: str) -> Picture:
-    """One file → one picture, its frames ordered by position where they have one."""
+def read_dicom(data: bytes, name: str) -> MedicalImage:
+    """One file → one image, its frames ordered by position where they have one."""
     with strictly() as heard:
         notes: list[str] = []
         header = Header(parse(data, name), notes)
@@ -147,7 +147,7 @@ def read_dicom(data: bytes, name: str) -> Picture:
             *_about_pixels(heard),
             unkept,
         )
-        return Picture(
+        return MedicalImage(
             name=name,
             pixels=grey.pixels if order == sorted(order) else grey.pixels[np.asarray(order)],
             bits=stored.bits,

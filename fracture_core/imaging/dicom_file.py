@@ -17,7 +17,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from fracture_core.errors import PictureError
+from fracture_core.errors import ImageError
 from fracture_core.imaging import decoding
 from fracture_core.imaging.dicom_frames import ANEW, check_frames, damaged, decoded, refuse
 from fracture_core.imaging.header import Header
@@ -30,7 +30,7 @@ logging.getLogger("pydicom").propagate = False
 GREY = ("MONOCHROME1", "MONOCHROME2")
 COLOUR = ("PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 PIXEL_DATA = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
-NOT_PICTURES = ("Segmentation", "Parametric Map", "Surface", "Waveform")
+NOT_IMAGES = ("Segmentation", "Parametric Map", "Surface", "Waveform")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,7 @@ def parse(data: bytes, name: str) -> Dataset:
     except Exception as error:
         raise damaged(name, error) from error
     if empty:
-        raise PictureError(
+        raise ImageError(
             name, expected="a DICOM file", found="a file without any DICOM element", advice=ANEW
         )
     return dataset
@@ -126,7 +126,7 @@ def _check_kind(header: Header, name: str) -> None:
     meta = getattr(header.dataset, "file_meta", Dataset())
     uid = header.text("SOPClassUID") or str(meta.get("MediaStorageSOPClassUID", ""))
     kind = _sop_class(uid)
-    if kind.startswith(NOT_PICTURES):
+    if kind.startswith(NOT_IMAGES):
         refuse(name, "a DICOM file with an image in it", kind, "Choose an image series.")
     if any(keyword in header.dataset for keyword in PIXEL_DATA):
         return

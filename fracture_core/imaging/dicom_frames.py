@@ -18,7 +18,7 @@ from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID, JPEGExtended12Bit, RLELossless
 
-from fracture_core.errors import PictureError
+from fracture_core.errors import ImageError
 from fracture_core.imaging import jpeg, jpeg_2000
 from fracture_core.imaging.header import Header
 from fracture_core.imaging.jpeg import Size
@@ -67,12 +67,12 @@ Shape = tuple[int, int, int]
 
 def refuse(name: str, expected: str, found: str, advice: str = "") -> NoReturn:
     """Raise the error about a file by this name."""
-    raise PictureError(name, expected=expected, found=found, advice=advice)
+    raise ImageError(name, expected=expected, found=found, advice=advice)
 
 
-def damaged(name: str, error: Exception) -> PictureError:
+def damaged(name: str, error: Exception) -> ImageError:
     """What to raise where pydicom fell over a damaged file."""
-    return PictureError(
+    return ImageError(
         name,
         expected="a whole DICOM file",
         found=f"damage that makes it unreadable ({type(error).__name__})",
@@ -112,7 +112,7 @@ def decoded(dataset: Dataset, name: str, *, raw: bool = False) -> Numbers:
     except Exception as error:
         if not is_encapsulated(dataset):
             raise damaged(name, error) from error
-        raise PictureError(
+        raise ImageError(
             name,
             expected="pixel data that can be decoded",
             found=f"{syntax.name} ({syntax}), which no decoder here could read",

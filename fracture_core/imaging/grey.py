@@ -1,6 +1,6 @@
 """Windows: from the modality's values to pixels and back, and what to show where none is given.
 
-A window in values of the modality (PS3.3 C.11.2) and one in pixels show the same picture. Where
+A window in values of the modality (PS3.3 C.11.2) and one in pixels show the same image. Where
 `ValueScale.slope` is negative (MONOCHROME1 turned so that 0 is darkest) the window turns with it.
 LINEAR spreads from center − 0.5 over width − 1, hence the halves and ones.
 

@@ -97,7 +97,7 @@ def _requantised(
         for part, scale in zip(parts, scales, strict=True)
         for end in (int(part.min()), int(part.max()))
     ]
-    # A negative slope means a turned picture, and it stays one.
+    # A negative slope means a turned image, and it stays one.
     step = max(max(ends) - min(ends), 1e-12) / TOP * float(np.sign(scales[0].slope))
     offset = min(ends) if step > 0 else max(ends)
     stack = np.concatenate(

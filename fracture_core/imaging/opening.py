@@ -1,12 +1,12 @@
-"""The one way in: any file to a picture, judged by its content and never by its name."""
+"""The one way in: any file to an image, judged by its content and never by its name."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from fracture_core import importing
-from fracture_core.errors import PictureError
-from fracture_core.imaging.picture import Picture
+from fracture_core.errors import ImageError
+from fracture_core.imaging.image import MedicalImage
 from fracture_core.settings import settings
 
 Source = Path | bytes | bytearray | memoryview
@@ -28,30 +28,30 @@ _OTHERS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """What became of several files: pictures and stacks, and an error for each unreadable file."""
+    """What became of several files: images and stacks, and an error for each unreadable file."""
 
-    pictures: tuple[Picture, ...]
-    errors: tuple[PictureError, ...]
+    images: tuple[MedicalImage, ...]
+    errors: tuple[ImageError, ...]
 
 
-def open_picture(source: Source, name: str = "") -> Picture:
-    """One file → one picture; raises PictureError. `name` is the path's own by default."""
-    name = name or (source.name if isinstance(source, Path) else "picture")
+def open_image(source: Source, name: str = "") -> MedicalImage:
+    """One file → one image; raises PictureError. `name` is the path's own by default."""
+    name = name or (source.name if isinstance(source, Path) else "image")
     data = _contents(source, name)
     # Imported on first use: the first page must not wait for pydicom.
     with importing.LOCK:
         from fracture_core.imaging import dicom, raster
 
     if not data:
-        raise PictureError(name, expected=KNOWN, found="an empty file", advice="Copy it anew.")
+        raise ImageError(name, expected=KNOWN, found="an empty file", advice="Copy it anew.")
     if dicom.is_dicom(data):
         return dicom.read_dicom(data, name)
     if raster.is_raster(data):
         return raster.read_raster(data, name)
-    raise PictureError(name, expected=KNOWN, found=_described(data))
+    raise ImageError(name, expected=KNOWN, found=_described(data))
 
 
-def open_pictures(
+def open_images(
     files: Iterable[tuple[str, Source]], progress: Callable[[int], None] | None = None
 ) -> Opened:
     """Many files, named; slices of one series become one stack.
@@ -61,15 +61,15 @@ def open_pictures(
     with importing.LOCK:
         from fracture_core.imaging.dicom import merge_slices
 
-    pictures, errors = [], []
+    images, errors = [], []
     for done, (name, source) in enumerate(files, start=1):
         try:
-            pictures.append(open_picture(source, name))
-        except PictureError as error:
+            images.append(open_image(source, name))
+        except ImageError as error:
             errors.append(error)
         if progress is not None:
             progress(done)
-    return Opened(pictures=tuple(merge_slices(pictures)), errors=tuple(errors))
+    return Opened(images=tuple(merge_slices(images)), errors=tuple(errors))
 
 
 def _contents(source: Source, name: str) -> bytes:
@@ -81,11 +81,11 @@ def _contents(source: Source, name: str) -> bytes:
         size = source.stat().st_size
         if size > limit:
             found = f"{size:,} bytes"
-            raise PictureError(name, expected=f"a file of at most {limit:,} bytes", found=found)
+            raise ImageError(name, expected=f"a file of at most {limit:,} bytes", found=found)
         return source.read_bytes()
     except OSError as error:
         found = (error.strerror or type(error).__name__).lower()
-        raise PictureError(name, expected="a file that can be read", found=found) from error
+        raise ImageError(name, expected="a file that can be read", found=found) from error
 
 
 def _described(data: bytes) -> str:

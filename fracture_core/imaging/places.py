@@ -11,7 +11,7 @@ _SAME_DIRECTION = 1e-2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slice:
-    """Where one frame of a DICOM picture lies; None = not told.
+    """Where one frame of a DICOM image lies; None = not told.
 
     `instance_id` is the remapped SOP Instance UID · `position_mm` is ImagePositionPatient, x y z ·
     `orientation` is ImageOrientationPatient, the direction of a row, then of a column.

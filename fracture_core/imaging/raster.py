@@ -7,11 +7,11 @@ from typing import NoReturn
 import numpy as np
 from PIL import Image, ImageOps
 
-from fracture_core.errors import PictureError
+from fracture_core.errors import ImageError
 from fracture_core.imaging import decoding, grey, jpeg, modality, png, tiff
 from fracture_core.imaging.decoding import strictly
+from fracture_core.imaging.image import MedicalImage
 from fracture_core.imaging.modality import Numbers
-from fracture_core.imaging.picture import Picture
 from fracture_core.settings import settings
 from fracture_core.types import ValueScale
 
@@ -34,7 +34,7 @@ _SIXTEEN = ("I;16", "I;16L", "I;16B", "I;16N")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """One picture of a file: (H, W) numbers as decoded, upright."""
+    """One image of a file: (H, W) numbers as decoded, upright."""
 
     numbers: Numbers
     mode: str
@@ -46,8 +46,8 @@ def is_raster(data: bytes) -> bool:
     return data.startswith(SIGNATURES)
 
 
-def read_raster(data: bytes, name: str) -> Picture:
-    """One file → one picture; the pages of a TIFF are its frames. 16 bits stay 16 bits."""
+def read_raster(data: bytes, name: str) -> MedicalImage:
+    """One file → one image; the pages of a TIFF are its frames. 16 bits stay 16 bits."""
     said = _examined(data, name)
     with strictly():
         pages, notes = _pages(data, name)
@@ -62,7 +62,7 @@ def read_raster(data: bytes, name: str) -> Picture:
     if not exact:
         notes.append("Values were rounded to 65,536 steps between their least and greatest.")
     eight = pixels.dtype == np.uint8
-    return Picture(
+    return MedicalImage(
         name=name,
         pixels=pixels,
         bits=bits,
@@ -90,14 +90,14 @@ def _pages(data: bytes, name: str) -> tuple[list[Page], list[str]]:
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             return _read_pages(image, data, name)
-    except PictureError:
+    except ImageError:
         raise
     except Image.DecompressionBombError as error:
         # Pillow's own limit, about 179 million pixels, comes before any decoding too.
         _refuse(name, "an image of a size that can be handled", str(error).partition(",")[0])
     # Pillow's plug-ins raise nearly anything on damaged files; nothing of ours runs in there.
     except Exception as error:
-        raise PictureError(
+        raise ImageError(
             name,
             expected=_WHOLE,
             found=_DAMAGED.format(type(error).__name__),
@@ -142,7 +142,7 @@ def _page(image: Image.Image, name: str) -> Page:
         return Page(numbers=_grey(numbers), mode=mode, notes=())
     if mode in _SIXTEEN:
         numbers = np.array(upright).astype(np.uint16)
-        # Pillow turns bright and dark of 1 and 8 bit pictures itself, but not of 16.
+        # Pillow turns bright and dark of 1 and 8 bit images itself, but not of 16.
         if getattr(image, "tag_v2", {}).get(_PHOTOMETRIC_TAG) == 0:
             numbers = np.uint16(65_535) - numbers
         return Page(numbers=numbers, mode="I;16", notes=())
@@ -171,4 +171,4 @@ def _is_transparent(image: Image.Image) -> bool:
 
 
 def _refuse(name: str, expected: str, found: str, advice: str = "") -> NoReturn:
-    raise PictureError(name, expected=expected, found=found, advice=advice)
+    raise ImageError(name, expected=expected, found=found, advice=advice)

@@ -1,7 +1,7 @@
 """Trainings and evaluations in the background: queued, run, stopped and resumed outside the app."""
 
 from fracture_core.jobs.job import Attempt, Job, State
-from fracture_core.jobs.progress import PictureProgress, Progress, read_progress
+from fracture_core.jobs.progress import ImageProgress, Progress, read_progress
 from fracture_core.jobs.reading import list_jobs, read_job
 from fracture_core.jobs.verbs import (
     delete,
@@ -17,8 +17,8 @@ from fracture_core.jobs.verbs import (
 
 __all__ = [
     "Attempt",
+    "ImageProgress",
     "Job",
-    "PictureProgress",
     "Progress",
     "State",
     "delete",

@@ -33,8 +33,8 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PictureProgress:
-    """Pictures behind an evaluation, of those asked for; else as in `Progress`."""
+class ImageProgress:
+    """Images behind an evaluation, of those asked for; else as in `Progress`."""
 
     done: int
     of: int
@@ -46,12 +46,12 @@ class PictureProgress:
         return f"{self.done:,} of {self.of:,} images"
 
 
-def read_progress(run: RunFolder) -> Progress | PictureProgress | None:
-    """None before the first step or picture."""
+def read_progress(run: RunFolder) -> Progress | ImageProgress | None:
+    """None before the first step or image."""
     since = _read_end(run)
     told = [line for line in since if line.get("kind") == "progress"]
     if told:
-        return _of_pictures(told)
+        return _of_images(told)
     lines = [line for line in since if "epoch" in line and "step" in line]
     if not lines:
         return None
@@ -71,13 +71,13 @@ def read_progress(run: RunFolder) -> Progress | PictureProgress | None:
     )
 
 
-def _of_pictures(lines: list[_Line]) -> PictureProgress:
+def _of_images(lines: list[_Line]) -> ImageProgress:
     first, last = lines[0], lines[-1]
     done, of = (_number(last, name, 0) for name in ("done", "of"))
     gained = done - _number(first, "done", 0)
     seconds = _number(last, "time", 0) - _number(first, "time", 0)
     known = gained > 0 and seconds > 0
-    return PictureProgress(
+    return ImageProgress(
         done=int(done),
         of=int(of),
         share=min(1.0, done / of) if of > 0 else 0.0,

@@ -1,4 +1,4 @@
-"""Figures of whole pictures that any box decides, and the share of truth boxes found.
+"""Figures of whole images that any box decides, and the share of truth boxes found.
 
 Classes do not count here, and a box hits where its IoU *exceeds* the match IoU, unlike in greedy
 matching where equality suffices. Boxes are shown from `confidence` on; those that need
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fracture_core.metrics.classification import Report, report
-from fracture_core.metrics.columns import Bools, Columns, Float64s, Pictures, pair_up
+from fracture_core.metrics.columns import Bools, Columns, Float64s, Images, pair_up
 from fracture_core.metrics.intervals import Proportion
 from fracture_core.metrics.pairs import Pairs, box_pairs
 from fracture_core.metrics.sweeps import Counts, Sweep, count_above, distinct_falling
@@ -21,7 +21,7 @@ HEALTHY, FRACTURE = 0, 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DualMetrics:
-    """`images`: pictures as healthy (class 0) and fracture (class 1), where any shown box means
+    """`images`: images as healthy (class 0) and fracture (class 1), where any shown box means
     fracture · `boxes`: truth boxes that any shown box hits, of all truth boxes.
     """
 
@@ -30,7 +30,7 @@ class DualMetrics:
 
 
 def dual_metrics(
-    found: Pictures, truths: Pictures, confidence: float = 0.1, match_iou: float = 0.5
+    found: Images, truths: Images, confidence: float = 0.1, match_iou: float = 0.5
 ) -> DualMetrics:
     """Both at one confidence."""
     found, truths = pair_up(found, truths)
@@ -44,16 +44,16 @@ def dual_metrics(
 
 
 def sweep(
-    found: Pictures,
-    truths: Pictures,
+    found: Images,
+    truths: Images,
     confidences: npt.ArrayLike | None = None,
     *,
     match_iou: float = 0.5,
 ) -> Sweep:
-    """Counts of pictures, at every distinct score, the highest first, by default.
+    """Counts of images, at every distinct score, the highest first, by default.
 
-    A fracture picture is a true positive where any shown box hits any truth. Where boxes are shown
-    and all miss it is a false negative *and* a false positive. A healthy picture with any shown box
+    A fracture image is a true positive where any shown box hits any truth. Where boxes are shown
+    and all miss it is a false negative *and* a false positive. A healthy image with any shown box
     is a false positive.
     """
     found, truths = pair_up(found, truths)
@@ -64,16 +64,14 @@ def sweep(
     return Sweep(
         confidences=at,
         true_positives=hits,
-        # Pictures that show anything, less the fracture pictures among them with a hit.
+        # Images that show anything, less the fracture images among them with a hit.
         false_positives=count_above(best, at) - hits,
         false_negatives=np.count_nonzero(fractured) - hits,
     )
 
 
-def count(
-    found: Pictures, truths: Pictures, confidence: float = 0.1, match_iou: float = 0.5
-) -> Counts:
-    """Counts of pictures at one confidence."""
+def count(found: Images, truths: Images, confidence: float = 0.1, match_iou: float = 0.5) -> Counts:
+    """Counts of images at one confidence."""
     return sweep(found, truths, [confidence], match_iou=match_iou)[0]
 
 

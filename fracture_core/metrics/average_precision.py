@@ -1,4 +1,4 @@
-"""COCO's average precision of weighted pictures, matched once so that a resample costs little."""
+"""COCO's average precision of weighted images, matched once so that a resample costs little."""
 
 from dataclasses import dataclass
 from math import nan
@@ -17,7 +17,7 @@ from fracture_core.types import Int64s
 class ClassRanking:
     """Of one class: `image` (N,) of its candidates, the best scored first, as far as the last that
     hits · `place` (S,) int64, rising, those that hit at any IoU, and at which, `hit` (S, T) ·
-    `truths` (I,) how many a picture has.
+    `truths` (I,) how many an image has.
     """
 
     image: Int64s
@@ -36,7 +36,7 @@ class AveragePrecision:
 
     @classmethod
     def of(cls, found: Columns, truths: Columns) -> Self:
-        """All candidates; at most 100 of a class and picture count, as in COCO."""
+        """All candidates; at most 100 of a class and image count, as in COCO."""
         group, _ = group_keys(found, truths, class_aware=True)
         counted = found.rows(rank_within(group) < MOST_FOUND[-1])
         pairs = box_pairs(counted, truths, MATCH_IOUS[0])
@@ -71,7 +71,7 @@ def _ranking(found: Columns, truths: Columns, held: Assignment, label: int) -> C
 
 
 def _of_class(ranking: ClassRanking, weights: Float64s) -> Float64s | None:
-    """(T,) None where the drawn pictures hold no truth of the class."""
+    """(T,) None where the drawn images hold no truth of the class."""
     truths = float(weights @ ranking.truths)
     if not truths:
         return None

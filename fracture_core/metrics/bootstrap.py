@@ -1,15 +1,15 @@
 """Intervals of any figure by resampling whole patients.
 
-Pictures of one patient resemble each other, so patients are drawn, with replacement, and all
-pictures of a patient come along: B. Efron and R. Tibshirani, An Introduction to the Bootstrap,
-1993. A drawn set is written as a weight a picture, how often its patient was drawn; the figures in
+Images of one patient resemble each other, so patients are drawn, with replacement, and all
+images of a patient come along: B. Efron and R. Tibshirani, An Introduction to the Bootstrap,
+1993. A drawn set is written as a weight an image, how often its patient was drawn; the figures in
 `weighted` take such weights.
 
 Intervals are quantiles of the replicates, a little further out for few patients, as an interval
 by Student's t is wider than a normal one: T. Hesterberg, What Teachers Should Know About the
 Bootstrap, Am. Stat. 69 (2015), "expanded percentile". In simulated studies with known truth the
 plain quantiles held it less often, and the basic interval least. A share that is 0 or 1 in every
-picture has no width here; Wilson's interval is the one for counted shares.
+image has no width here; Wilson's interval is the one for counted shares.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -23,16 +23,16 @@ import numpy.typing as npt
 from fracture_core.metrics.columns import Float64s
 from fracture_core.types import Int64s
 
-# (I,) weights of the pictures → a figure, nan where it is undefined.
+# (I,) weights of the images → a figure, nan where it is undefined.
 Statistic = Callable[[Float64s], float]
 Statistics = Callable[[Float64s], npt.ArrayLike]
-# Bounds memory: pictures times resamples whose weights are held at once.
+# Bounds memory: images times resamples whose weights are held at once.
 WEIGHTS_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
-    """`value` of all pictures, and the ends of its interval; each nan where it is undefined."""
+    """`value` of all images, and the ends of its interval; each nan where it is undefined."""
 
     value: float
     low: float
@@ -83,7 +83,7 @@ def replicates(
 
 
 def resamples(groups: Sequence[str], count: int, seed: int) -> Iterator[Float64s]:
-    """`count` times (I,) weights, how often the group of each picture was drawn."""
+    """`count` times (I,) weights, how often the group of each image was drawn."""
     names, number = np.unique(np.asarray(groups), return_inverse=True)
     if len(names) < 2:
         return

@@ -64,15 +64,15 @@ def detection_ece(
 ) -> float:
     """D-ECE: the calibration error of boxes, also by where they lie and how large they are.
 
-    Cells are `bins` equal parts each of score and, with the heights and widths of the pictures,
-    `sizes_px` (I, 2), of the box's centre, width and height as shares of the picture. Cells with
+    Cells are `bins` equal parts each of score and, with the heights and widths of the images,
+    `sizes_px` (I, 2), of the box's centre, width and height as shares of the image. Cells with
     fewer than `least` boxes say nothing and do not count; nan where none is left. F. Küppers et
     al., Multivariate Confidence Calibration for Object Detection, CVPR workshops 2020.
     """
     values, marks = _checked(found.scores, right)
     place = _places(values, bins)
     if sizes_px is not None:
-        for share in _shares_of_picture(found, sizes_px).T:
+        for share in _shares_of_image(found, sizes_px).T:
             place = place * bins + _places(share, bins)
     _, place, totals = np.unique(place, return_inverse=True, return_counts=True)
     hits = np.bincount(place[marks], minlength=len(totals))
@@ -81,7 +81,7 @@ def detection_ece(
     return float(gaps[enough].sum() / totals[enough].sum()) if enough.any() else nan
 
 
-def _shares_of_picture(found: Columns, sizes_px: Int64s) -> Float64s:
+def _shares_of_image(found: Columns, sizes_px: Int64s) -> Float64s:
     """(N, 4) centre, width and height in [0, 1]."""
     if sizes_px.shape != (found.image_count, 2):
         raise ValueError(f"sizes_px: expected ({found.image_count}, 2), got {sizes_px.shape}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fracture_core.metrics import greedy
-from fracture_core.metrics.columns import Bools, Columns, Float64s, Pictures, pair_up
+from fracture_core.metrics.columns import Bools, Columns, Float64s, Images, pair_up
 from fracture_core.types import Int64s
 
 BACKGROUND = -1
@@ -46,7 +46,7 @@ class Cells:
         return np.bincount(places, minlength=side**2).reshape(side, side).astype(np.int64)
 
     def images(self, confidence: float, true: int, predicted: int, class_count: int) -> Int64s:
-        """Positions, rising, of the pictures that are counted in one cell of `matrix`."""
+        """Positions, rising, of the images that are counted in one cell of `matrix`."""
         shown = self.scores >= confidence
         if predicted == class_count:
             here = self._missed(shown) & (self.truth_labels == true)
@@ -70,7 +70,7 @@ class Cells:
                 raise ValueError(f"{name}: expected labels below {class_count}, got {labels.max()}")
 
 
-def assign_cells(found: Pictures, truths: Pictures, match_iou: float = 0.5) -> Cells:
+def assign_cells(found: Images, truths: Images, match_iou: float = 0.5) -> Cells:
     """Match all candidates, IoU ≥ `match_iou`, whatever their class."""
     found, truths = pair_up(found, truths)
     return _cells(found, truths, greedy.assign_all(found, truths, match_iou, class_aware=False))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fracture_core.boxes import area
-from fracture_core.metrics.columns import Bools, Columns, Float64s, Pictures, pair_up
+from fracture_core.metrics.columns import Bools, Columns, Float64s, Images, pair_up
 from fracture_core.metrics.greedy import Assigner, Assignment
 from fracture_core.metrics.pairs import Pairs, box_pairs, group_keys, mask_pairs, rank_within
 from fracture_core.types import Int64s
@@ -20,7 +20,7 @@ from fracture_core.types import Int64s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranking:
-    """The found boxes of one class, the best scored first, equal scores in the order of pictures.
+    """The found boxes of one class, the best scored first, equal scores in the order of images.
 
     `uncounted` (N,) whether a box is left out where it is unmatched, for its size · `place` (S,)
     int64, rising, where the boxes near a truth stand · `hit` (S, T) matched with a truth that
@@ -65,7 +65,7 @@ def _interpolate_one(counted: Int64s, truth_count: int, recalls: Float64s) -> Fl
 
 MATCH_IOUS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0.0, 1.0, 101)
-# The most candidates of one class in one picture that count.
+# The most candidates of one class in one image that count.
 MOST_FOUND = (1, 10, 100)
 AREAS_PX = {
     "all": (0.0, 1e10),
@@ -81,7 +81,7 @@ class CocoFigures:
     """Shares in [0, 1]; −1, as COCO writes it, where there is no truth to find.
 
     `ap` is the mean over IoU .50:.05:.95, `ap50` and `ap75` at one IoU · `ar1`, `ar10`, `ar100`
-    with at most that many candidates a class and picture, everything else with 100 · small is up
+    with at most that many candidates a class and image, everything else with 100 · small is up
     to 32², medium to 96² square pixels, both ends included · `per_class_ap` and `per_class_ap50`
     one value a class; the others are means over the classes with a truth.
     """
@@ -102,8 +102,8 @@ class CocoFigures:
     per_class_ap50: tuple[float, ...]
 
 
-def evaluate_boxes(found: Pictures, truths: Pictures, class_count: int) -> CocoFigures:
-    """The twelve figures by the overlap of boxes, one entry a picture on both sides.
+def evaluate_boxes(found: Images, truths: Images, class_count: int) -> CocoFigures:
+    """The twelve figures by the overlap of boxes, one entry an image on both sides.
 
     `found` are all candidates, never the shown ones. A truth with a mask has the size of its mask,
     as COCO's annotations do. Raises ValueError for a label that is not below `class_count`.
@@ -113,14 +113,14 @@ def evaluate_boxes(found: Pictures, truths: Pictures, class_count: int) -> CocoF
     return _figures(found_columns, truth_columns, pairs, area(found_columns.xyxy), class_count)
 
 
-def evaluate_masks(found: Pictures, truths: Pictures, class_count: int) -> CocoFigures:
+def evaluate_masks(found: Images, truths: Images, class_count: int) -> CocoFigures:
     """The twelve figures by the overlap of masks; raises ValueError where one has no mask."""
     found_columns, truth_columns = _checked(found, truths, class_count)
     pairs = mask_pairs(found_columns, truth_columns, MATCH_IOUS[0])
     return _figures(found_columns, truth_columns, pairs, found_columns.areas(), class_count)
 
 
-def _checked(found: Pictures, truths: Pictures, class_count: int) -> tuple[Columns, Columns]:
+def _checked(found: Images, truths: Images, class_count: int) -> tuple[Columns, Columns]:
     """As columns, with no more candidates than ever count."""
     found_columns, truth_columns = pair_up(found, truths, crowds=True)
     for name, columns in (("found", found_columns), ("truths", truth_columns)):
@@ -151,7 +151,7 @@ def _figures(
 
 
 def _falling(found: Columns, label: int) -> Int64s:
-    """Rows of one class, the best scored first, equal scores in the order of pictures."""
+    """Rows of one class, the best scored first, equal scores in the order of images."""
     rows = np.flatnonzero(found.labels == label)
     return rows[np.argsort(-found.scores[rows], kind="stable")]
 

@@ -1,4 +1,4 @@
-"""Boxes of many pictures as flat columns: what all figures are computed from."""
+"""Boxes of many images as flat columns: what all figures are computed from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,10 +17,10 @@ Float64s = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Columns:
-    """One row a box, picture by picture, the best scored of a picture first.
+    """One row a box, image by image, the best scored of an image first.
 
-    `image_count` pictures, also those without a box · `image` (N,) int64, rising, the position of
-    the picture · `xyxy` (N, 4) float32 · `scores` (N,) float32, falling within a picture ·
+    `image_count` images, also those without a box · `image` (N,) int64, rising, the position of
+    the image · `xyxy` (N, 4) float32 · `scores` (N,) float32, falling within an image ·
     `labels` (N,) int64 · `crowd` (N,) bool, truths that stand for many (COCO's iscrowd), which
     COCO's figures alone can judge · `masks` N run-length codes, or none at all.
     """
@@ -50,24 +50,24 @@ class Columns:
         return len(self.image)
 
     @classmethod
-    def of(cls, pictures: Sequence[Detections], crowd: Sequence[Bools] | None = None) -> Self:
-        """From one `Detections` a picture; `crowd`, one array a picture, marks truths as crowds."""
-        counts = [len(one) for one in pictures]
+    def of(cls, images: Sequence[Detections], crowd: Sequence[Bools] | None = None) -> Self:
+        """From one `Detections` an image; `crowd`, one array an image, marks truths as crowds."""
+        counts = [len(one) for one in images]
         marks = np.concatenate(crowd) if crowd else np.zeros(sum(counts), dtype=np.bool_)
         # Concatenating nothing is an error; an empty one changes nothing else.
-        parts = [*pictures, Detections.empty()]
+        parts = [*images, Detections.empty()]
         return cls(
-            image_count=len(pictures),
-            image=np.repeat(np.arange(len(pictures), dtype=np.int64), counts),
+            image_count=len(images),
+            image=np.repeat(np.arange(len(images), dtype=np.int64), counts),
             xyxy=np.concatenate([one.xyxy for one in parts]),
             scores=np.concatenate([one.scores for one in parts]),
             labels=np.concatenate([one.labels for one in parts]),
             crowd=marks.astype(np.bool_),
-            masks=tuple(mask for one in pictures for mask in one.masks),
+            masks=tuple(mask for one in images for mask in one.masks),
         )
 
     def rows(self, kept: Bools) -> Self:
-        """The marked rows of the same pictures."""
+        """The marked rows of the same images."""
         return type(self)(
             image_count=self.image_count,
             image=self.image[kept],
@@ -78,23 +78,23 @@ class Columns:
             masks=tuple(self.masks[i] for i in np.flatnonzero(kept)) if self.masks else (),
         )
 
-    def pictures(self, kept: Bools) -> Self:
-        """The rows of the marked (I,) pictures, which are numbered anew."""
+    def images(self, kept: Bools) -> Self:
+        """The rows of the marked (I,) images, which are numbered anew."""
         place, rows = np.cumsum(kept) - 1, self.rows(kept[self.image])
         return replace(rows, image_count=int(kept.sum()), image=place[rows.image])
 
     def bounds(self) -> Int64s:
-        """(I + 1,) the first row of each picture, and after the last one the number of rows."""
+        """(I + 1,) the first row of each image, and after the last one the number of rows."""
         count = len(self)
         firsts = np.append(0, np.flatnonzero(self.image[1:] != self.image[:-1]) + 1)[:count]
         bounds = np.full(self.image_count + 1, count, dtype=np.int64)
         bounds[self.image[firsts]] = firsts
-        # A picture without a row begins where the next one does.
+        # An image without a row begins where the next one does.
         filled: Int64s = np.minimum.accumulate(bounds[::-1])[::-1]
         return filled
 
     def best_scores(self, without: float) -> Float64s:
-        """(I,) float64 the score of each picture's best candidate, `without` where it has none."""
+        """(I,) float64 the score of each image's best candidate, `without` where it has none."""
         best, bounds = np.full(self.image_count, without), self.bounds()
         some = np.flatnonzero(np.diff(bounds))
         best[some] = self.scores[bounds[some]]
@@ -107,11 +107,11 @@ class Columns:
         return boxes.area(self.xyxy)
 
 
-Pictures = Columns | Sequence[Detections]
+Images = Columns | Sequence[Detections]
 
 
-def pair_up(found: Pictures, truths: Pictures, *, crowds: bool = False) -> tuple[Columns, Columns]:
-    """Both as columns; raises ValueError where they are not of the same number of pictures, or
+def pair_up(found: Images, truths: Images, *, crowds: bool = False) -> tuple[Columns, Columns]:
+    """Both as columns; raises ValueError where they are not of the same number of images, or
     where a truth is a crowd and `crowds` are not expected.
     """
     both = _columns(found), _columns(truths)
@@ -123,8 +123,8 @@ def pair_up(found: Pictures, truths: Pictures, *, crowds: bool = False) -> tuple
     return both
 
 
-def _columns(pictures: Pictures) -> Columns:
-    return pictures if isinstance(pictures, Columns) else Columns.of(pictures)
+def _columns(images: Images) -> Columns:
+    return images if isinstance(images, Columns) else Columns.of(images)
 
 
 def _require(name: str, got: tuple[int, ...], expected: tuple[int, ...]) -> None:

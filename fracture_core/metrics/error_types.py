@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fracture_core.metrics import greedy
-from fracture_core.metrics.columns import Bools, Columns, Float64s, Pictures, pair_up
+from fracture_core.metrics.columns import Bools, Columns, Float64s, Images, pair_up
 from fracture_core.metrics.pairs import box_pairs
 from fracture_core.types import Int64s
 
@@ -41,8 +41,8 @@ class ErrorTypes:
 
 
 def error_types(
-    found: Pictures,
-    truths: Pictures,
+    found: Images,
+    truths: Images,
     confidence: float,
     *,
     match_iou: float = 0.5,

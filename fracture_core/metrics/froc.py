@@ -11,7 +11,7 @@ from math import nan
 import numpy as np
 
 from fracture_core.metrics import greedy
-from fracture_core.metrics.columns import Float64s, Pictures, pair_up
+from fracture_core.metrics.columns import Float64s, Images, pair_up
 
 RATES = (1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8)
 """False positives an image at which sensitivity is read, as in LUNA16 (Setio et al. 2017)."""
@@ -48,7 +48,7 @@ class Froc:
 
 
 def froc(
-    found: Pictures, truths: Pictures, *, match_iou: float = 0.5, class_aware: bool = True
+    found: Images, truths: Images, *, match_iou: float = 0.5, class_aware: bool = True
 ) -> Froc:
     """Findings matched greedily, IoU ≥ `match_iou`; boxes that need merging are merged before."""
     found, truths = pair_up(found, truths)

@@ -1,13 +1,13 @@
-"""Greedy one-to-one matching by score, in all pictures and at several thresholds at once.
+"""Greedy one-to-one matching by score, in all images and at several thresholds at once.
 
-The same result as `fracture_core.matching.match` picture by picture, or as COCO's evaluation. In
-one picture the boxes must choose one after the other, but pictures do not disturb each other: so
-the best box of every picture chooses first, all in one step, then every second best, and so on.
+The same result as `fracture_core.matching.match` image by image, or as COCO's evaluation. In
+one image the boxes must choose one after the other, but images do not disturb each other: so
+the best box of every image chooses first, all in one step, then every second best, and so on.
 
-Precision and recall of single boxes: greedy by score, one box to one truth, all pictures.
+Precision and recall of single boxes: greedy by score, one box to one truth, all images.
 
 **Why one matching serves every confidence.** A box chooses its truth after all better scored boxes
-of its picture and before all others, so what it takes depends on the better scored alone. Leaving
+of its image and before all others, so what it takes depends on the better scored alone. Leaving
 out everything under a confidence leaves out only later choices: the boxes that remain, a prefix of
 the order, keep their truths. Counts at any confidence are therefore cumulative sums over one
 matching of all boxes. Non-maximum suppression is stable in the same way, so boxes that need it are
@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from fracture_core.metrics.columns import Bools, Columns, Float64s, Pictures, pair_up
+from fracture_core.metrics.columns import Bools, Columns, Float64s, Images, pair_up
 from fracture_core.metrics.pairs import Pairs, box_pairs, rank_within
 from fracture_core.metrics.sweeps import Counts, Sweep, count_above, distinct_falling
 from fracture_core.types import Int64s
@@ -98,7 +98,7 @@ def _first_of_each(values: Int64s, dense: Int64s, count: int) -> Int64s:
 
 
 def assign_all(
-    found: Pictures, truths: Pictures, match_iou: float = 0.5, *, class_aware: bool = True
+    found: Images, truths: Images, match_iou: float = 0.5, *, class_aware: bool = True
 ) -> Int64s:
     """(N,) the row of the truth that each found box takes, −1 = none, as by `matching.match`."""
     found, truths = pair_up(found, truths)
@@ -109,9 +109,9 @@ def assign_all(
 
 
 def match_all(
-    found: Pictures, truths: Pictures, match_iou: float = 0.5, *, class_aware: bool = True
+    found: Images, truths: Images, match_iou: float = 0.5, *, class_aware: bool = True
 ) -> Bools:
-    """(N,) whether each found box, picture by picture, is matched, as by `matching.match`."""
+    """(N,) whether each found box, image by image, is matched, as by `matching.match`."""
     found, truths = pair_up(found, truths)
     matched = np.zeros(len(found), dtype=np.bool_)
     matched[_matches(found, truths, match_iou, class_aware)[0]] = True
@@ -119,14 +119,14 @@ def match_all(
 
 
 def sweep(
-    found: Pictures,
-    truths: Pictures,
+    found: Images,
+    truths: Images,
     confidences: npt.ArrayLike | None = None,
     *,
     match_iou: float = 0.5,
     class_aware: bool = True,
 ) -> Sweep:
-    """Counts of boxes over all pictures, at every distinct score, the highest first, by default."""
+    """Counts of boxes over all images, at every distinct score, the highest first, by default."""
     found, truths = pair_up(found, truths)
     rows, _ = _matches(found, truths, match_iou, class_aware)
     at = distinct_falling(found.scores) if confidences is None else np.asarray(confidences, float)
@@ -140,14 +140,14 @@ def sweep(
 
 
 def count(
-    found: Pictures,
-    truths: Pictures,
+    found: Images,
+    truths: Images,
     confidence: float,
     *,
     match_iou: float = 0.5,
     class_aware: bool = True,
 ) -> Counts:
-    """Counts of boxes over all pictures at one confidence."""
+    """Counts of boxes over all images at one confidence."""
     return sweep(found, truths, [confidence], match_iou=match_iou, class_aware=class_aware)[0]
 
 

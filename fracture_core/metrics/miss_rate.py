@@ -10,7 +10,7 @@ from typing import Self
 
 import numpy as np
 
-from fracture_core.metrics.columns import Float64s, Pictures
+from fracture_core.metrics.columns import Float64s, Images
 from fracture_core.metrics.weighted import FrocSensitivity
 
 FP_PER_IMAGE = tuple(10 ** (step / 4) for step in range(-8, 1))
@@ -21,7 +21,7 @@ _LEAST = 1e-10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogAverageMissRate:
-    """Call it with (I,) weights of the pictures; nan where there is no lesion.
+    """Call it with (I,) weights of the images; nan where there is no lesion.
 
     A rate that no confidence keeps to is read as showing nothing, a miss rate of 1.
     """
@@ -31,8 +31,8 @@ class LogAverageMissRate:
     @classmethod
     def of(
         cls,
-        found: Pictures,
-        truths: Pictures,
+        found: Images,
+        truths: Images,
         *,
         match_iou: float = 0.5,
         class_aware: bool = True,

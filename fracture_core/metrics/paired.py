@@ -1,4 +1,4 @@
-"""Two models on the same pictures: whether one is better, or only lucky."""
+"""Two models on the same images: whether one is better, or only lucky."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Which found boxes may match which truths: the few that overlap enough, of all pictures at once.
+"""Which found boxes may match which truths: the few that overlap enough, of all images at once.
 
 Of a million candidates only those that overlap a truth can ever be matched, so everything after
 this works on a small part.
@@ -20,7 +20,7 @@ PAIRS_AT_ONCE = 1 << 14
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pairs:
     """`found` and `truth` (P,) int64, rows of the columns, `found` rising · `iou` (P,) float64 > 0
-    · `group` (P,) int64, the picture, or the picture and class, inside which both compete.
+    · `group` (P,) int64, the image, or the image and class, inside which both compete.
     """
 
     found: Int64s
@@ -59,7 +59,7 @@ def _group_starts(ordered: Int64s, rows: Int64s) -> Int64s:
 def box_pairs(
     found: Columns, truths: Columns, least_iou: float, *, class_aware: bool = True
 ) -> Pairs:
-    """All pairs in one picture, and of one class if asked, with IoU ≥ `least_iou` and > 0.
+    """All pairs in one image, and of one class if asked, with IoU ≥ `least_iou` and > 0.
 
     Against a crowd the overlap is the share of the found box that lies in it, as in COCO.
     """
@@ -98,7 +98,7 @@ def mask_pairs(found: Columns, truths: Columns, least_iou: float) -> Pairs:
 
 
 def _candidates(found: Columns, truths: Columns) -> Iterator[tuple[Int64s, Int64s]]:
-    """Rows of found and truths in one picture, the truths rising, some of them at a time."""
+    """Rows of found and truths in one image, the truths rising, some of them at a time."""
     bounds = found.bounds()
     start = bounds[truths.image]
     counts = bounds[truths.image + 1] - start

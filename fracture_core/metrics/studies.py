@@ -1,4 +1,4 @@
-"""One score and one truth a study, or a patient, from those of its pictures."""
+"""One score and one truth a study, or a patient, from those of its images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,9 +25,9 @@ class Studies:
 
 
 def study_scores(image_scores: npt.ArrayLike, groups: Sequence[str], rule: str) -> Studies:
-    """(I,) scores of pictures and the group of each → one score a group.
+    """(I,) scores of images and the group of each → one score a group.
 
-    "max": its best picture's · "noisy-or": 1 − ∏(1 − score), the chance of any if the scores were
+    "max": its best image's · "noisy-or": 1 − ∏(1 − score), the chance of any if the scores were
     independent chances; scores must be in [0, 1] · "top-3 mean": the mean of its three best, or of
     all if fewer. Raises ConfigError for another rule.
     """
@@ -47,7 +47,7 @@ def study_scores(image_scores: npt.ArrayLike, groups: Sequence[str], rule: str) 
 
 
 def study_positive(positive: npt.ArrayLike, groups: Sequence[str]) -> Bools:
-    """(I,) whether there is anything to find in a picture → (G,) in any of a group, in the order of
+    """(I,) whether there is anything to find in an image → (G,) in any of a group, in the order of
     `Studies.names`.
     """
     marks = np.asarray(positive, dtype=np.bool_)

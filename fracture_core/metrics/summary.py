@@ -6,15 +6,15 @@ Shares of nothing, such as the precision where nothing is shown, are left out.
 import math
 
 from fracture_core.metrics import any_hit, classification, coco, greedy
-from fracture_core.metrics.columns import Pictures, pair_up
+from fracture_core.metrics.columns import Images, pair_up
 from fracture_core.types import Int64s
 
 Metrics = dict[str, float]
 
 
 def detector_metrics(
-    found: Pictures,
-    truths: Pictures,
+    found: Images,
+    truths: Images,
     class_count: int,
     *,
     confidence: float,

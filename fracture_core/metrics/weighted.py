@@ -1,4 +1,4 @@
-"""Figures of weighted pictures, prepared once so that each set of weights costs little.
+"""Figures of weighted images, prepared once so that each set of weights costs little.
 
 With every weight 1 they are the figures of `classification`, `greedy`, `froc` and `coco`. The
 bootstrap asks for them a thousand times: whatever needs matching or sorting is done before.
@@ -12,16 +12,16 @@ import numpy as np
 import numpy.typing as npt
 
 from fracture_core.metrics import greedy
-from fracture_core.metrics.columns import Bools, Float64s, Pictures, pair_up
+from fracture_core.metrics.columns import Bools, Float64s, Images, pair_up
 from fracture_core.metrics.froc import RATES
 from fracture_core.types import Int64s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Auc:
-    """The area under the ROC curve of pictures: call it with (I,) weights.
+    """The area under the ROC curve of images: call it with (I,) weights.
 
-    `positives` (P,) and `negatives` (Q,) positions of pictures, the latter by rising score ·
+    `positives` (P,) and `negatives` (Q,) positions of images, the latter by rising score ·
     `below` and `up_to` (P,) how many negatives are scored less than, and at most as much as, each
     positive.
     """
@@ -33,7 +33,7 @@ class Auc:
 
     @classmethod
     def of(cls, scores: npt.ArrayLike, positive: npt.ArrayLike) -> Self:
-        """(I,) scores of pictures and (I,) bool."""
+        """(I,) scores of images and (I,) bool."""
         values, marks = np.asarray(scores, dtype=np.float64), np.asarray(positive, dtype=np.bool_)
         negatives = np.flatnonzero(~marks)
         negatives = negatives[np.argsort(values[negatives], kind="stable")]
@@ -57,8 +57,8 @@ class Auc:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageCounts:
-    """At one confidence, each (I,) float64 by picture: `hits`, `spurious`, `truths`, and `alarms`,
-    1 where a picture without a truth shows anything. Every figure takes (I,) weights.
+    """At one confidence, each (I,) float64 by image: `hits`, `spurious`, `truths`, and `alarms`,
+    1 where an image without a truth shows anything. Every figure takes (I,) weights.
     """
 
     hits: Float64s
@@ -69,8 +69,8 @@ class ImageCounts:
     @classmethod
     def of_findings(
         cls,
-        found: Pictures,
-        truths: Pictures,
+        found: Images,
+        truths: Images,
         confidence: float,
         *,
         match_iou: float = 0.5,
@@ -91,7 +91,7 @@ class ImageCounts:
 
     @classmethod
     def of_images(cls, scores: npt.ArrayLike, positive: npt.ArrayLike, confidence: float) -> Self:
-        """Counts of whole pictures: (I,) scores and (I,) bool."""
+        """Counts of whole images: (I,) scores and (I,) bool."""
         marks = np.asarray(positive, dtype=np.bool_)
         called = np.asarray(scores, dtype=np.float64) >= confidence
         alarms = (called & ~marks).astype(np.float64)
@@ -117,11 +117,11 @@ class ImageCounts:
         return _share(2 * hits, hits + _sum(weights, self.spurious) + _sum(weights, self.truths))
 
     def fp_per_image(self, weights: Float64s) -> float:
-        """Spurious over pictures."""
+        """Spurious over images."""
         return _share(_sum(weights, self.spurious), float(weights.sum()))
 
     def specificity(self, weights: Float64s) -> float:
-        """Pictures without a truth that show nothing, of all without a truth."""
+        """Images without a truth that show nothing, of all without a truth."""
         negatives = float(weights[self.truths == 0].sum())
         return _share(negatives - _sum(weights, self.alarms), negatives)
 
@@ -130,9 +130,9 @@ class ImageCounts:
 class FrocSensitivity:
     """Sensitivity at false positives an image, as `Froc.sensitivity_at`: call it with (I,) weights.
 
-    `hit_image` (H,) pictures of the hits, the best scored first · `wrong_image` (F,) of the false
+    `hit_image` (H,) images of the hits, the best scored first · `wrong_image` (F,) of the false
     positives · `before` (H,) int64, rising, how many of these are scored at least as much as each
-    hit · `truths` (I,) how many a picture has.
+    hit · `truths` (I,) how many an image has.
     """
 
     hit_image: Int64s
@@ -144,8 +144,8 @@ class FrocSensitivity:
     @classmethod
     def of(
         cls,
-        found: Pictures,
-        truths: Pictures,
+        found: Images,
+        truths: Images,
         *,
         match_iou: float = 0.5,
         class_aware: bool = True,

@@ -1,10 +1,10 @@
-"""From what a network's cells say to a map over the picture.
+"""From what a network's cells say to a map over the image.
 
 Two methods. *Attention*: how much of its look a query spent on each cell, from the network itself.
 *Evidence*: gradient times activation, summed over channels, cell by cell: the first-order share of
 each cell in a number, taken for the class score and for the box (after HiResCAM, Draelos & Carin
-2020, and ODAM, Zhao & Chan 2022; unlike Grad-CAM, weights are not averaged over the picture, so
-two findings of one picture get two maps).
+2020, and ODAM, Zhao & Chan 2022; unlike Grad-CAM, weights are not averaged over the image, so
+two findings of one image get two maps).
 """
 
 from collections.abc import Sequence
@@ -18,10 +18,10 @@ from torch.nn import functional
 Values = npt.NDArray[np.float32]
 
 
-def over_picture(cells: Tensor, height: int, width: int) -> Values:
-    """(h, w) cells that tile the picture → (height, width), linear between their centres.
+def over_image(cells: Tensor, height: int, width: int) -> Values:
+    """(h, w) cells that tile the image → (height, width), linear between their centres.
 
-    The network's input is the whole picture, stretched, so undoing the stretch is all there is.
+    The network's input is the whole image, stretched, so undoing the stretch is all there is.
     """
     size = (height, width)
     spread = functional.interpolate(

@@ -1,6 +1,6 @@
-"""What the classifiers share: pictures in, one score a class out.
+"""What the classifiers share: images in, one score a class out.
 
-A network sees the picture as shown, stretched to a square of the card's `input_size` (bilinear,
+A network sees the image as shown, stretched to a square of the card's `input_size` (bilinear,
 smoothed where it shrinks, as Pillow and torchvision do; the aspect is not kept), the same grey in
 three channels, normalised as ImageNet is.
 """
@@ -91,7 +91,7 @@ class Classifier(Adapter[_Prepared, Tensor]):
         if not 0 <= label < len(scores):
             raise IndexError(f"index: expected a class below {len(scores)}, got {index}")
         cells = gradcam.grad_cam(lambda cut: self._logits(cut)[0, label], features)
-        values = gradcam.over_picture(cells, sample.height, sample.width)
+        values = gradcam.over_image(cells, sample.height, sample.width)
         target = f"{self._card.classes[label]}, score {scores[label]:.2f}"
         return Heatmap.of(values, gradcam.GRAD_CAM, target)
 

@@ -109,7 +109,7 @@ class EfficientNetGateModel(Classifier):
         with torch.inference_mode():
             features = self._network.features(self._pixels([self._prepare(sample)]))
             cells = self._network.classify(features).gate[0]
-        values = gradcam.over_picture(cells, sample.height, sample.width)
+        values = gradcam.over_image(cells, sample.height, sample.width)
         return Heatmap.of(values, "Attention gate", "the whole image")
 
     @property

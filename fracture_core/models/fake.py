@@ -1,4 +1,4 @@
-"""The fake family: invents findings, always the same ones for the same picture.
+"""The fake family: invents findings, always the same ones for the same image.
 
 It carries the quick start and the tests. Where the truth of a sample is known it scatters
 candidates around it, as a detector does; everywhere it adds weak candidates at bright edges.
@@ -162,7 +162,7 @@ def _jittered(xyxy: Float64s, spread: Float64s, rng: np.random.Generator) -> Flo
 
 
 def _spurious(shown: Pixels, classes: int, rng: np.random.Generator) -> _Part:
-    """Many weak candidates, and a few that are not so weak, at edges of the picture."""
+    """Many weak candidates, and a few that are not so weak, at edges of the image."""
     height, width = shown.shape
     centre = _edge_points(shown, _SPURIOUS, rng)
     longest = max(height, width)
@@ -175,14 +175,14 @@ def _spurious(shown: Pixels, classes: int, rng: np.random.Generator) -> _Part:
 
 
 def _edge_points(shown: Pixels, count: int, rng: np.random.Generator) -> Float64s:
-    """(count, 2) x and y, drawn where a coarse copy of the picture changes most."""
+    """(count, 2) x and y, drawn where a coarse copy of the image changes most."""
     height, width = shown.shape
     step = max(1, max(height, width) // _EDGE_GRID)
     coarse = shown[::step, ::step].astype(np.float64)
     change = np.zeros(coarse.shape)
     change[:, 1:] += np.abs(np.diff(coarse, axis=1))
     change[1:] += np.abs(np.diff(coarse, axis=0))
-    # A floor lets a blank picture have points too.
+    # A floor lets a blank image have points too.
     weight = (change.ravel() + 1e-6) ** 2
     picked = rng.choice(weight.size, size=count, p=weight / weight.sum())
     row, column = np.divmod(picked, coarse.shape[1])

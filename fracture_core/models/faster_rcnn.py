@@ -34,7 +34,7 @@ _LEAST_SIDE_PX = 1e-2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Features:
-    """What the first stage makes of B pictures scaled to `size` and padded to `padded`.
+    """What the first stage makes of B images scaled to `size` and padded to `padded`.
 
     `levels` are the pyramid's maps (B, C, h, w) by name · `proposals` B × (P, 4), pixels of the
     input.
@@ -48,7 +48,7 @@ class Features:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidates:
-    """One picture's candidates from the floor up: `xyxy` (N, 4) in pixels of the input, `scores`
+    """One image's candidates from the floor up: `xyxy` (N, 4) in pixels of the input, `scores`
     (N,), `labels` (N,) from 0, and the `proposals` (N, 4) they come from.
     """
 
@@ -67,7 +67,7 @@ class Candidates:
 
 
 def extract(network: Any, batch: Sequence[Scaled]) -> Features:
-    """The first stage, on pictures that are all scaled to one size."""
+    """The first stage, on images that are all scaled to one size."""
     pixels, size = scaled_pixels(network, batch), batch[0].size
     levels = network.backbone(pixels)
     proposals, _ = network.rpn(ImageList(pixels, [size] * len(batch)), levels)
@@ -92,11 +92,11 @@ def classify(network: Any, features: Features) -> list[Candidates]:
 
 
 def explain(network: Any, features: Features, candidates: Candidates) -> Tensor:
-    """(h, w) HiResCAM of candidates of one picture, over its input without the padding.
+    """(h, w) HiResCAM of candidates of one image, over its input without the padding.
 
     The score is each candidate's class before softmax, weighted by its share of all scores; the
     layers are the levels of the pyramid that the second stage reads. Grad-CAM proper misleads
-    here: it spreads the weights found in one proposal over the whole picture. On 131 findings of
+    here: it spreads the weights found in one proposal over the whole image. On 131 findings of
     a small ResNet-18-FPN trained on discs and rings its maximum lay in the finding in 31 %, that
     of HiResCAM in 91 %; Grad-CAM at the backbone's stages reached at most 56 %.
     """

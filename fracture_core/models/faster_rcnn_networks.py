@@ -98,7 +98,7 @@ def shape_in(state: Mapping[str, Tensor], weights: Path) -> tuple[LightShape, st
 
 
 FAMILY = "faster_rcnn"
-# The shorter side a picture is scaled to, and what the longer may become, in pixels.
+# The shorter side an image is scaled to, and what the longer may become, in pixels.
 INPUT_SIZES = {
     "fasterrcnn_resnet50_fpn": (800, 1333),
     "fasterrcnn_resnet50_fpn_v2": (800, 1333),
@@ -245,7 +245,7 @@ def _build(architecture: FasterRcnnArchitecture, class_count: int, min_size: int
 def _prime(network: Any) -> None:
     """Let the pooler learn its strides from a square.
 
-    It infers them once, from the heights of the first picture it sees, and gets them wrong for
+    It infers them once, from the heights of the first image it sees, and gets them wrong for
     good where that one is a thin strip.
     """
     pooler: MultiScaleRoIAlign = network.roi_heads.box_roi_pool

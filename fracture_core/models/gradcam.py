@@ -55,8 +55,8 @@ def over_input(cells: Sequence[Tensor], height: int, width: int) -> Tensor:
     return torch.stack(spread).sum(dim=0)
 
 
-def over_picture(cells: Tensor, height: int, width: int) -> npt.NDArray[np.float32]:
-    """(h, w) map that tiles the picture → (height, width), linear between the cells' centres."""
+def over_image(cells: Tensor, height: int, width: int) -> npt.NDArray[np.float32]:
+    """(h, w) map that tiles the image → (height, width), linear between the cells' centres."""
     values: npt.NDArray[np.float32] = _stretched(cells, height, width).cpu().numpy()
     return values
 

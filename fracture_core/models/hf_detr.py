@@ -274,7 +274,7 @@ class HfDetrModel(QueryDetector):
 
     @torch.enable_grad()
     def _evidence(self, pixels: Tensor, looked_for: LookedFor) -> Tensor:
-        """Of the backbone's feature maps: they are the last that are maps of the picture alone."""
+        """Of the backbone's feature maps: they are the last that are maps of the image alone."""
         twin, features = self._eager_twin(), list[Tensor]()
 
         def watch(_module: nn.Module, _args: object, levels: list[tuple[Tensor, Tensor]]) -> object:

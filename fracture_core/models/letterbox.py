@@ -1,13 +1,13 @@
-"""Letterboxing: a picture scaled to fit the network's input, centred, the rest grey.
+"""Letterboxing: an image scaled to fit the network's input, centred, the rest grey.
 
 The rounding is Ultralytics' own, so that the same pixels reach the network.
 
 Masks of YOLO segmenters: prototypes times coefficients, cut to the box, as run-length codes.
 
-Up to 1,000 candidates are decoded, so nothing of the size of the picture is ever made. A mask
-is evaluated inside its box only, on the coarser of two grids: the pixels of the picture or those
+Up to 1,000 candidates are decoded, so nothing of the size of the image is ever made. A mask
+is evaluated inside its box only, on the coarser of two grids: the pixels of the image or those
 of the network's input, finer than which the prototypes say nothing. Its runs are then written in
-pixels of the picture. At equal scale this is what Ultralytics computes, pixel for pixel.
+pixels of the image. At equal scale this is what Ultralytics computes, pixel for pixel.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ PADDING = 114
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Letterbox:
-    """How a picture of `height` × `width` lies in the input, all in pixels.
+    """How an image of `height` × `width` lies in the input, all in pixels.
 
     It is scaled to `scaled_height` × `scaled_width`, at `top`, `left` of an input of
     `input_height` × `input_width`.
@@ -61,7 +61,7 @@ class Letterbox:
 
     @property
     def gain(self) -> tuple[float, float]:
-        """Input pixels for one pixel of the picture, across and down."""
+        """Input pixels for one pixel of the image, across and down."""
         return self.scaled_width / self.width, self.scaled_height / self.height
 
     def place(self, shown: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -74,8 +74,8 @@ class Letterbox:
         placed[rows, self.left : self.left + self.scaled_width] = shown
         return placed
 
-    def to_picture(self, xyxy: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """(N, 4) boxes of the input → of the picture, not clipped."""
+    def to_image(self, xyxy: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """(N, 4) boxes of the input → of the image, not clipped."""
         offset = np.array([self.left, self.top] * 2, dtype=np.float32)
         gain = np.array(self.gain * 2, dtype=np.float32)
         return (xyxy - offset) / gain
@@ -96,7 +96,7 @@ def decode_masks(
     xyxy: npt.NDArray[np.float32],
     box: Letterbox,
 ) -> tuple[masks.Rle, ...]:
-    """Prototypes (M, h, w), coefficients (N, M) and boxes (N, 4) in the picture → N masks."""
+    """Prototypes (M, h, w), coefficients (N, M) and boxes (N, 4) in the image → N masks."""
     channels, rows, columns = prototypes.shape
     flat = prototypes.reshape(channels, -1)
     found: list[masks.Rle] = []

@@ -376,7 +376,7 @@ def _copy_folder(folder: Path, part: Path) -> Path:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speed:
-    """Median seconds of `repeats` predictions of one picture, everything included."""
+    """Median seconds of `repeats` predictions of one image, everything included."""
 
     seconds: float
     repeats: int
@@ -384,7 +384,7 @@ class Speed:
 
 
 def measure(model: Model, sample: Sample, *, repeats: int = 5) -> Speed:
-    """Predict one picture again and again, after one run that is not counted."""
+    """Predict one image again and again, after one run that is not counted."""
     model.predict([sample])
     seconds = []
     for _ in range(repeats):

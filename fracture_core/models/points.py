@@ -78,7 +78,7 @@ class Knots(_Strict):
     """What the model reaches at falling confidences, a few hundred of them, exact at each.
 
     All lists are as long as `confidences`; counts are of what is scored at least that much.
-    `false_alarms` counts pictures without a truth that show anything.
+    `false_alarms` counts images without a truth that show anything.
     """
 
     confidences: tuple[float, ...]

@@ -1,6 +1,6 @@
-"""How a picture becomes the input of a DETR-like network.
+"""How an image becomes the input of a DETR-like network.
 
-What all detectors with object queries share: pictures in, one candidate a query out.
+What all detectors with object queries share: images in, one candidate a query out.
 
 DETR and its kin answer with a set: every query gives one box with scores for all classes. A
 finding here is a query with its best class. Where an architecture scores classes independently,
@@ -20,13 +20,13 @@ from torchvision.transforms.v2 import functional
 
 from fracture_core.boxes import Int64s
 from fracture_core.models.adapter import Detector
-from fracture_core.models.attention_maps import over_picture
+from fracture_core.models.attention_maps import over_image
 from fracture_core.models.cards import ModelCard
 from fracture_core.types import Detections, Heatmap, Sample
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-# Of a picture over forty times as long as high little is left; the deepest cells need one stride.
+# Of an image over forty times as long as high little is left; the deepest cells need one stride.
 LEAST_SIDE_PX = 32
 
 
@@ -35,7 +35,7 @@ class DetrInput:
     """The size and scale of a network's input.
 
     With `longest_edge` the shorter side becomes `shortest_edge` unless the longer one would pass
-    `longest_edge`, as in DETR; without, the picture becomes a square. Sides are rounded down to
+    `longest_edge`, as in DETR; without, the image becomes a square. Sides are rounded down to
     `multiple_of`. `normalises` tells whether values are standardised with ImageNet's mean and
     deviation or only scaled to [0, 1]. The rounding is that of transformers' image processors.
     """
@@ -46,7 +46,7 @@ class DetrInput:
     normalises: bool = True
 
     def size(self, height: int, width: int) -> tuple[int, int]:
-        """The input's height and width for a picture; LEAST_SIDE_PX at least."""
+        """The input's height and width for an image; LEAST_SIDE_PX at least."""
         if self.longest_edge is None:
             return self.shortest_edge, self.shortest_edge
         short, long = min(height, width), max(height, width)
@@ -75,10 +75,10 @@ class DetrInput:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueryAnswers:
-    """One answer of each of Q queries to B pictures.
+    """One answer of each of Q queries to B images.
 
     `scores` (B, Q) of the best class · `labels` (B, Q) · `cxcywh` (B, Q, 4), shares of the
-    picture.
+    image.
     """
 
     scores: Tensor
@@ -98,14 +98,14 @@ class QueryAnswers:
         return cls(scores=best.sigmoid(), labels=labels, cxcywh=cxcywh)
 
     def xyxy(self) -> Tensor:
-        """(B, Q, 4) corners, shares of the picture, not clipped."""
+        """(B, Q, 4) corners, shares of the image, not clipped."""
         half = self.cxcywh[..., 2:] / 2
         return torch.cat([self.cxcywh[..., :2] - half, self.cxcywh[..., :2] + half], dim=-1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """One sample's input: `grey` (1, h, w) uint8 for a picture of `height` × `width`."""
+    """One sample's input: `grey` (1, h, w) uint8 for an image of `height` × `width`."""
 
     sample_id: str
     height: int
@@ -119,7 +119,7 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookedFor:
-    """The queries (n,) to be explained, each with a weight (n,), and all answers of the picture."""
+    """The queries (n,) to be explained, each with a weight (n,), and all answers of the image."""
 
     queries: Tensor
     weights: Tensor
@@ -130,7 +130,7 @@ class LookedFor:
         return (attention[self.queries] * self.weights[:, None]).sum(0)
 
     def find(self, again: QueryAnswers) -> Tensor:
-        """Where the queries are (n,) in another pass over the same picture.
+        """Where the queries are (n,) in another pass over the same image.
 
         Architectures that choose their queries by score may list equal ones in another order.
         """
@@ -143,7 +143,7 @@ class LookedFor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cells:
-    """`values` (h, w) of the cells that tile a picture, and the method in words."""
+    """`values` (h, w) of the cells that tile an image, and the method in words."""
 
     values: Tensor
     method: str
@@ -170,8 +170,8 @@ class QueryDetector(Detector[Prepared, QueryAnswers]):
             answers=answers,
         )
         cells = self._explain(pixels, looked_for)
-        picture = over_picture(cells.values, sample.height, sample.width)
-        return Heatmap.of(picture, method=cells.method, target=self._target(found, index))
+        image = over_image(cells.values, sample.height, sample.width)
+        return Heatmap.of(image, method=cells.method, target=self._target(found, index))
 
     def _prepare(self, sample: Sample) -> Prepared:
         return Prepared(
@@ -185,7 +185,7 @@ class QueryDetector(Detector[Prepared, QueryAnswers]):
         return self._run(self._pixels(batch))
 
     def _pixels(self, batch: Sequence[Prepared]) -> Tensor:
-        """(B, 3, h, w) for pictures of one input shape."""
+        """(B, 3, h, w) for images of one input shape."""
         grey = torch.stack([one.grey for one in batch])
         return self._input.normalise(grey.to(self._device))
 
@@ -195,7 +195,7 @@ class QueryDetector(Detector[Prepared, QueryAnswers]):
 
     @abstractmethod
     def _explain(self, pixels: Tensor, looked_for: LookedFor) -> Cells:
-        """Where the queries looked in the picture with these (1, 3, h, w) pixels."""
+        """Where the queries looked in the image with these (1, 3, h, w) pixels."""
 
     def _to_detections(
         self, raw: QueryAnswers, batch: Sequence[Prepared]

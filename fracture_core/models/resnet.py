@@ -1,4 +1,4 @@
-"""The ResNet family: residual networks, inverted ones too, as classifiers of whole pictures."""
+"""The ResNet family: residual networks, inverted ones too, as classifiers of whole images."""
 
 from collections.abc import Collection
 from pathlib import Path

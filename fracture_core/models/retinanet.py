@@ -27,8 +27,8 @@ from fracture_core.types import MAX_CANDIDATES, SCORE_FLOOR
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Features:
-    """Of B pictures scaled to `size` and padded to `padded`: the pyramid's maps (B, C, h, w), the
-    finest first, and the `anchors` (A, 4) that every picture has, in pixels of the input.
+    """Of B images scaled to `size` and padded to `padded`: the pyramid's maps (B, C, h, w), the
+    finest first, and the `anchors` (A, 4) that every image has, in pixels of the input.
     """
 
     levels: list[Tensor]
@@ -39,7 +39,7 @@ class Features:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidates:
-    """One picture's best candidates: `xyxy` (N, 4) in pixels of the input, `scores` (N,), `labels`
+    """One image's best candidates: `xyxy` (N, 4) in pixels of the input, `scores` (N,), `labels`
     (N,) from 0, and the `anchors` (N,) they come from, counted through all levels.
     """
 

@@ -40,7 +40,7 @@ from fracture_core.nets.pretrained import imagenet_state
 LIGHT = "retinanet_light"
 _FIRST, _V2 = "retinanet_resnet50_fpn", "retinanet_resnet50_fpn_v2"
 FAMILY = "retinanet"
-# The shorter side a picture is scaled to, and what the longer may become, in pixels.
+# The shorter side an image is scaled to, and what the longer may become, in pixels.
 INPUT_SIZES = {_FIRST: (800, 1333), _V2: (800, 1333), LIGHT: (320, 384)}
 ANCHORS_A_CELL = 9
 CLASS_HEAD = "head.classification_head.cls_logits."

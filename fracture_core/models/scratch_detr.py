@@ -28,7 +28,7 @@ from fracture_core.nets.mobile import mobile_name
 from fracture_core.nets.resnet import RESNETS
 
 INPUT_SIZE = 800
-"""Pictures become squares of this side: uniform batches, as the network was conceived with."""
+"""Images become squares of this side: uniform batches, as the network was conceived with."""
 
 _MARKS = frozenset({"class_head.weight", "box_head.4.weight", "projection.weight"})
 _TWO_STAGE_QUERIES = 100

@@ -1,6 +1,6 @@
 """What torchvision's detectors share: scaling, the architecture on a card, raw candidates.
 
-A family adds three steps: what its network makes of pictures before any candidate is picked
+A family adds three steps: what its network makes of images before any candidate is picked
 (`_extract`), the candidates in that (`_candidates`), and what speaks for some of them
 (`_evidence`).
 """
@@ -56,7 +56,7 @@ class Scaled:
 
 
 class Candidates(Protocol):
-    """One picture's candidates: `xyxy` (N, 4) in pixels of the input, `scores` (N,) and `labels`
+    """One image's candidates: `xyxy` (N, 4) in pixels of the input, `scores` (N,) and `labels`
     (N,) from 0.
     """
 
@@ -119,15 +119,15 @@ class TorchvisionDetector(Detector[Scaled, list[C]], Generic[F, C]):
 
     @abstractmethod
     def _extract(self, batch: Sequence[Scaled]) -> F:
-        """What the network makes of pictures that are scaled to one size."""
+        """What the network makes of images that are scaled to one size."""
 
     @abstractmethod
     def _candidates(self, features: F) -> list[C]:
-        """The candidates of each picture, from the floor up, none suppressed."""
+        """The candidates of each image, from the floor up, none suppressed."""
 
     @abstractmethod
     def _evidence(self, features: F, picked: C) -> Tensor:
-        """(h, w) map ≥ 0 over the input of one picture, of what speaks for candidates of it."""
+        """(h, w) map ≥ 0 over the input of one image, of what speaks for candidates of it."""
 
     @classmethod
     def load(cls, card: ModelCard, folder: Path) -> Self:
@@ -193,7 +193,7 @@ class TorchvisionDetector(Detector[Scaled, list[C]], Generic[F, C]):
 
     def explain(self, sample: Sample, index: int | None) -> Heatmap:
         """HiResCAM on the class score of one finding, before it is squashed, at the levels of the
-        pyramid. None explains the picture: its best findings, each by its score.
+        pyramid. None explains the image: its best findings, each by its score.
         """
         prepared = self._prepare(sample)
         with torch.no_grad():
@@ -203,7 +203,7 @@ class TorchvisionDetector(Detector[Scaled, list[C]], Generic[F, C]):
         chosen = kept[self._explained(found, index)]
         picked = candidates[torch.from_numpy(chosen).to(self._device)]
         evidence = self._evidence(features, picked)
-        values = gradcam.over_picture(evidence, sample.height, sample.width)
+        values = gradcam.over_image(evidence, sample.height, sample.width)
         return Heatmap.of(values, gradcam.HIRES_CAM, self._target(found, index))
 
     def _prepare(self, sample: Sample) -> Scaled:
@@ -222,7 +222,7 @@ class TorchvisionDetector(Detector[Scaled, list[C]], Generic[F, C]):
         return [self._ordered(one, prepared) for one, prepared in zip(raw, batch, strict=True)]
 
     def _ordered(self, raw: C, prepared: Scaled) -> tuple[Detections, Int64s]:
-        """One picture's findings, and the candidate that gave each."""
+        """One image's findings, and the candidate that gave each."""
         (height, width), (scaled_height, scaled_width) = prepared.shown.shape, prepared.size
         across, down = width / scaled_width, height / scaled_height
         gain = torch.tensor([across, down, across, down], device=raw.xyxy.device)
@@ -236,7 +236,7 @@ class TorchvisionDetector(Detector[Scaled, list[C]], Generic[F, C]):
 
 
 def scaled_size(height: int, width: int, min_size: int, max_size: int) -> tuple[int, int]:
-    """What torchvision scales a picture to; a thin strip keeps a pixel, where it keeps none."""
+    """What torchvision scales an image to; a thin strip keeps a pixel, where it keeps none."""
     scale = min(min_size / min(height, width), max_size / max(height, width))
     return max(1, int(height * scale)), max(1, int(width * scale))
 

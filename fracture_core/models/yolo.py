@@ -86,17 +86,17 @@ def _shares(
     return (gradient * level)[0].sum(dim=0).clamp(min=0)
 
 
-def over_picture(maps: Sequence[Tensor], box: Letterbox) -> npt.NDArray[np.float32]:
-    """Sum of (h, w) maps that each tile the input → (height, width) of the picture in it."""
+def over_image(maps: Sequence[Tensor], box: Letterbox) -> npt.NDArray[np.float32]:
+    """Sum of (h, w) maps that each tile the input → (height, width) of the image in it."""
     spread = gradcam.over_input(maps, box.input_height, box.input_width)
     rows = slice(box.top, box.top + box.scaled_height)
     placed = spread[rows, box.left : box.left + box.scaled_width]
-    return gradcam.over_picture(placed, box.height, box.width)
+    return gradcam.over_image(placed, box.height, box.width)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Prepared:
-    """One sample's input: `placed` (h, w) uint8, and how the picture lies in it."""
+    """One sample's input: `placed` (h, w) uint8, and how the image lies in it."""
 
     sample_id: str
     placed: npt.NDArray[np.uint8]
@@ -218,7 +218,7 @@ class YoloModel(Detector[_Prepared, list[_Raw]]):
             anchors=raw.anchors[rows], labels=raw.labels[rows], weights=raw.scores[rows]
         )
         maps = evidence(self._network.model[-1], answers["feats"], candidates)
-        values = over_picture(maps, prepared.letterbox)
+        values = over_image(maps, prepared.letterbox)
         return Heatmap.of(values, METHOD, self._target(found, index))
 
     def _prepare(self, sample: Sample) -> _Prepared:
@@ -316,7 +316,7 @@ class YoloModel(Detector[_Prepared, list[_Raw]]):
     def _ordered(self, raw: _Raw, letterbox: Letterbox) -> tuple[Detections, Int64s]:
         """Findings without masks, and the candidate that gave each."""
         return Detections.raw(
-            letterbox.to_picture(raw.xyxy.cpu().numpy()),
+            letterbox.to_image(raw.xyxy.cpu().numpy()),
             raw.scores.cpu().numpy(),
             raw.labels.cpu().numpy(),
             height=letterbox.height,

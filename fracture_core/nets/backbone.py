@@ -19,11 +19,11 @@ FULL_WIDTH = 64
 class Backbone(nn.Module):
     """The first `depth` of four stages, without pool and classes.
 
-    Behind the stem, `layers` have strides of 4, 8, 16 and 32 to the picture; `channels` are theirs.
+    Behind the stem, `layers` have strides of 4, 8, 16 and 32 to the image; `channels` are theirs.
 
     The first `frozen_stages` of stem, layer1 … layer4 are not trained: their weights get no
     gradient and their norms keep their statistics. Padding is not masked inside: near the edge
-    of a picture the features depend on how far the batch is padded.
+    of an image the features depend on how far the batch is padded.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ def resnet_backbone(
     """A backbone by its ResNet's name, new or with torchvision's `weights` ("IMAGENET1K_V2").
 
     With `frozen_norm` batch norm is a fixed scale and shift, as DETR has it for batches of few
-    pictures; it only makes sense with weights, here or loaded later. Raises ConfigError and
+    images; it only makes sense with weights, here or loaded later. Raises ConfigError and
     WeightsError.
     """
     trunk = resnet(

@@ -1,9 +1,9 @@
-"""Queries taken from the picture instead of learnt: the two stages of Deformable DETR.
+"""Queries taken from the image instead of learnt: the two stages of Deformable DETR.
 
 Zhu et al. 2021, "Deformable DETR", section 4.2: every encoded cell tells how likely an object is
 there and where it lies; the likeliest cells become the queries, their boxes are refined.
 
-DETR: a picture in, a set of boxes out (Carion et al. 2020).
+DETR: an image in, a set of boxes out (Carion et al. 2020).
 
 pixels → backbone → 1×1 convolution → encoder → decoder with learnt queries → class and box heads
 
@@ -28,11 +28,11 @@ from fracture_core.nets.mobile import MOBILES
 from fracture_core.nets.transformer import SinePositions, Transformer, cell_centres
 
 _FIRST_SIDE = 0.12
-"""The side of every cell's box before anything is learnt, a share of the picture."""
+"""The side of every cell's box before anything is learnt, a share of the image."""
 
 
 class Proposed(NamedTuple):
-    """What L cells tell of B pictures, and what Q queries begin from."""
+    """What L cells tell of B images, and what Q queries begin from."""
 
     logits: Tensor
     """(B, L, K+1), the last class is "no object"."""
@@ -47,7 +47,7 @@ class Proposed(NamedTuple):
 
 
 class CellProposals(nn.Module):
-    """The `query_count` likeliest cells of each picture, or all where there are fewer."""
+    """The `query_count` likeliest cells of each image, or all where there are fewer."""
 
     def __init__(self, *, width: int, class_count: int, query_count: int) -> None:
         super().__init__()
@@ -108,12 +108,12 @@ def _taken(cells: Tensor, index: Tensor) -> Tensor:
 
 
 class DetrOutput(NamedTuple):
-    """Raw answers of Q queries to B pictures, nothing thresholded."""
+    """Raw answers of Q queries to B images, nothing thresholded."""
 
     logits: Tensor
     """(B, Q, K+1), the last class is "no object"."""
     boxes_cxcywh: Tensor
-    """(B, Q, 4) centre and size in [0, 1], shares of the unpadded picture."""
+    """(B, Q, 4) centre and size in [0, 1], shares of the unpadded image."""
     auxiliary_logits: Tensor
     """(decoder layers − 1, B, Q, K+1), or (0, B, Q, K+1) without auxiliary outputs."""
     auxiliary_boxes_cxcywh: Tensor
@@ -134,11 +134,11 @@ class DetrOutput(NamedTuple):
 
 
 class Detr(nn.Module):
-    """A set of `query_count` boxes with classes for a picture, no suppression needed.
+    """A set of `query_count` boxes with classes for an image, no suppression needed.
 
     What lies in the padding never matters, how much there is only through the backbone: the
     transformer sees valid cells alone. With `auxiliary` the heads read every decoder layer; with
-    `two_stage` queries are not learnt but cells of the picture.
+    `two_stage` queries are not learnt but cells of the image.
     """
 
     def __init__(
@@ -179,9 +179,9 @@ class Detr(nn.Module):
     def forward(
         self, pixels: Tensor, valid: Tensor | None = None, *, with_attention: bool = False
     ) -> DetrOutput:
-        """(B, channels, H, W) normalised pixels; (B, H, W) bool, True inside the picture.
+        """(B, channels, H, W) normalised pixels; (B, H, W) bool, True inside the image.
 
-        Pictures lie at the top left, padding right and below; `valid` None means no padding. H
+        Images lie at the top left, padding right and below; `valid` None means no padding. H
         and W are free. Raises ValueError for a `valid` of another shape or type.
         """
         if valid is not None:
@@ -206,7 +206,7 @@ class Detr(nn.Module):
         return self._answer(states, attention, proposed)
 
     def _valid_cells(self, valid: Tensor | None, cells: Tensor) -> Tensor:
-        """(B, h, w), or (1, h, w) for all pictures where nothing is padded.
+        """(B, h, w), or (1, h, w) for all images where nothing is padded.
 
         A cell is valid where its first pixel is.
         """

@@ -51,7 +51,7 @@ class EfficientNetGate(nn.Module):
     ImageNet is. `weights` are torchvision's by name; None starts anew. In training `dropout` is
     the share of pooled features left out, `stochastic_depth` how often the last block is skipped,
     earlier ones less (Huang et al. 2016).
-    Training needs batches of at least two pictures, for the batch norm of the hidden layer.
+    Training needs batches of at least two images, for the batch norm of the hidden layer.
     Raises ConfigError and WeightsError.
     """
 

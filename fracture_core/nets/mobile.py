@@ -143,7 +143,7 @@ class MobileTrunk(nn.Module):
         return last
 
     def parts(self) -> list[nn.Module]:
-        """The stem and the four layers, each of which halves the picture."""
+        """The stem and the four layers, each of which halves the image."""
         return [self.stem, *(self.get_submodule(f"layer{number}") for number in range(1, 5))]
 
     def stages(self) -> list[nn.Module]:

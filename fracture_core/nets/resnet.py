@@ -83,7 +83,7 @@ BLOCKS: dict[str, type[BasicBlock | Bottleneck]] = {"basic": BasicBlock, "bottle
 
 
 class ResNet(nn.Module):
-    """A stem and four stages of blocks, each halving the picture; then average pool and classes.
+    """A stem and four stages of blocks, each halving the image; then average pool and classes.
 
     `depths` are blocks a stage; `width` the channels of the first, doubled in each one after.
     With `zero_init_last_norm` every block starts as its shortcut (Goyal et al. 2017).

@@ -26,12 +26,12 @@ _PLACEHOLDER_CXCYWH = 0.5
 
 
 class Targets(NamedTuple):
-    """B pictures with up to M objects each, M at least 1."""
+    """B images with up to M objects each, M at least 1."""
 
     labels: Tensor
     """(B, M) int64 classes 0 … K−1; −1 fills up and means no object."""
     boxes_cxcywh: Tensor
-    """(B, M, 4) float32 centre and size as shares of the unpadded picture."""
+    """(B, M, 4) float32 centre and size as shares of the unpadded image."""
 
     def to(self, device: torch.device) -> "Targets":
         return Targets(
@@ -43,39 +43,39 @@ class Targets(NamedTuple):
 def pad_targets(
     labels: Sequence[Tensor], boxes_cxcywh: Sequence[Tensor], *, class_count: int
 ) -> Targets:
-    """Pad one (n,) tensor of labels and one (n, 4) of boxes a picture, n from 0, to a batch.
+    """Pad one (n,) tensor of labels and one (n, 4) of boxes an image, n from 0, to a batch.
 
     Raises ValueError where shapes disagree, a label is not a class or a box has no area.
     """
     if len(labels) != len(boxes_cxcywh) or not labels:
         found = f"{len(labels)} and {len(boxes_cxcywh)}"
         raise ValueError(f"expected labels and boxes of the same images, found {found}")
-    for picture, (classes, boxes) in enumerate(zip(labels, boxes_cxcywh, strict=True)):
-        _check(picture, classes, boxes, class_count)
+    for image, (classes, boxes) in enumerate(zip(labels, boxes_cxcywh, strict=True)):
+        _check(image, classes, boxes, class_count)
     # A batch without objects gets one empty column: nothing indexes into an empty dimension.
     most = max(1, *(len(classes) for classes in labels))
     batch = Targets(
         torch.full((len(labels), most), NO_OBJECT, dtype=torch.int64),
         torch.full((len(labels), most, 4), _PLACEHOLDER_CXCYWH, dtype=torch.float32),
     )
-    for picture, (classes, boxes) in enumerate(zip(labels, boxes_cxcywh, strict=True)):
-        batch.labels[picture, : len(classes)] = classes
-        batch.boxes_cxcywh[picture, : len(classes)] = boxes
+    for image, (classes, boxes) in enumerate(zip(labels, boxes_cxcywh, strict=True)):
+        batch.labels[image, : len(classes)] = classes
+        batch.boxes_cxcywh[image, : len(classes)] = boxes
     return batch
 
 
-def _check(picture: int, labels: Tensor, boxes_cxcywh: Tensor, class_count: int) -> None:
+def _check(image: int, labels: Tensor, boxes_cxcywh: Tensor, class_count: int) -> None:
     if labels.dim() != 1 or boxes_cxcywh.shape != (len(labels), 4):
         shapes = f"{tuple(labels.shape)} and {tuple(boxes_cxcywh.shape)}"
-        raise ValueError(f"image {picture}: expected shapes (n,) and (n, 4), found {shapes}")
+        raise ValueError(f"image {image}: expected shapes (n,) and (n, 4), found {shapes}")
     if ((labels < 0) | (labels >= class_count)).any():
         found = labels.tolist()
-        raise ValueError(f"image {picture}: expected labels 0…{class_count - 1}, found {found}")
+        raise ValueError(f"image {image}: expected labels 0…{class_count - 1}, found {found}")
     if not (boxes_cxcywh.isfinite().all() and (boxes_cxcywh[:, 2:] > 0).all()):
-        raise ValueError(f"image {picture}: expected finite boxes with an area, found others")
+        raise ValueError(f"image {image}: expected finite boxes with an area, found others")
 
 
-# Below any box a picture can hold; keeps two boxes without area from dividing zero by zero.
+# Below any box an image can hold; keeps two boxes without area from dividing zero by zero.
 _SMALLEST_AREA = 1e-12
 
 
@@ -158,10 +158,10 @@ def _assign_each(
 ) -> npt.NDArray[np.int64]:
     """(layers, B, Q, M) costs, (B, M) whether an object is there → (layers, B, Q)."""
     target_of = np.full(costs.shape[:3], NO_OBJECT, dtype=np.int64)
-    for layer, picture in np.ndindex(*costs.shape[:2]):
-        objects = np.flatnonzero(present[picture])
-        queries, chosen = linear_sum_assignment(costs[layer, picture][:, objects])
-        target_of[layer, picture, queries] = objects[chosen]
+    for layer, image in np.ndindex(*costs.shape[:2]):
+        objects = np.flatnonzero(present[image])
+        queries, chosen = linear_sum_assignment(costs[layer, image][:, objects])
+        target_of[layer, image, queries] = objects[chosen]
     return target_of
 
 

@@ -2,7 +2,7 @@
 
 Multi-head attention, with its weights on request.
 
-The transformer of DETR: an encoder over picture cells, a decoder over object queries.
+The transformer of DETR: an encoder over image cells, a decoder over object queries.
 
 Carion et al. 2020, "End-to-End Object Detection with Transformers". Unlike in the transformer for
 text, positions are added to the queries and keys of every attention, never to the values.
@@ -36,7 +36,7 @@ class SinePositions(nn.Module):
         self.temperature = temperature
 
     def forward(self, valid: Tensor) -> Tensor:
-        """(B, h, w) bool, True inside the picture → (B, width, h, w) float32 in [−1, 1]."""
+        """(B, h, w) bool, True inside the image → (B, width, h, w) float32 in [−1, 1]."""
         count = valid.to(torch.float32)
         rows = self._waves(_share_of_way(count, dim=1))
         columns = self._waves(_share_of_way(count, dim=2))
@@ -90,7 +90,7 @@ class Attention(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """Attend from `queries` (B, Q, C) to `keys` and `values` (B, L, C).
 
-        `key_valid` (B, L) bool tells which keys may be looked at, None means all; a picture needs
+        `key_valid` (B, L) bool tells which keys may be looked at, None means all; an image needs
         one at least. Returns (B, Q, C) and, on request, the weights before dropout
         (B, heads, Q, L). The fused kernel never holds the weights, so asking for them takes the
         slower, written-out way to the same answer.
@@ -132,7 +132,7 @@ class Memory(NamedTuple):
     values: Tensor
     """(B, L, C)"""
     valid: Tensor | None
-    """(B, L) bool, None where every cell lies inside its picture."""
+    """(B, L) bool, None where every cell lies inside its image."""
 
 
 class EncoderLayer(nn.Module):
@@ -289,7 +289,7 @@ class Transformer(nn.Module):
         self._spread_evenly()
 
     def encode(self, cells: Tensor, positions: Tensor, valid: Tensor | None) -> Memory:
-        """Let the cells (B, L, C) of each picture, at `positions` (B or 1, L, C), see each other.
+        """Let the cells (B, L, C) of each image, at `positions` (B or 1, L, C), see each other.
 
         Cells where `valid` (B, L) is False are never looked at.
         """

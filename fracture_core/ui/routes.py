@@ -1,6 +1,6 @@
-"""What the browser fetches by URL: pictures, cases, tables, explanations and the pages' modules.
+"""What the browser fetches by URL: images, cases, tables, explanations and the pages' modules.
 
-A picture is megabytes and must not travel with every rerun of a page, so it lies on a shelf under
+An image is megabytes and must not travel with every rerun of a page, so it lies on a shelf under
 an unguessable token. `ROUTES` go to `st.App(..., routes=ROUTES)`.
 """
 
@@ -76,7 +76,7 @@ class Shelf:
             if token in self._made:
                 self._made.move_to_end(token)
                 return self._made[token]
-        # Made outside the lock: decoding one picture must not stop all others.
+        # Made outside the lock: decoding one image must not stop all others.
         made = make()
         with self._lock:
             self._made[token] = made
@@ -102,7 +102,7 @@ class Shelf:
             held -= len(dropped)
 
 
-_PICTURES = Shelf()
+_IMAGES = Shelf()
 # A case holds its own text, so few are kept.
 _CASES = Shelf(most_bytes=100_000_000, most_entries=200)
 _TABLES = Shelf(most_bytes=200_000_000, most_entries=100)
@@ -123,7 +123,7 @@ def share_pixels(sample: "Sample") -> str:
 
 def make_pixels(sample: "Sample") -> None:
     """Make the bytes of a sample's pixels before the browser asks for them."""
-    _PICTURES.fetch(_pixel_token(sample))
+    _IMAGES.fetch(_pixel_token(sample))
 
 
 def share_case(case: Json) -> str:
@@ -151,7 +151,7 @@ def share_map(identity: Hashable, packed: bytes) -> str:
     return _path(f"maps/{_MAPS.share(identity, lambda: packed)}")
 
 
-def share_picture(identity: Hashable, make: Callable[[], bytes]) -> str:
+def share_image(identity: Hashable, make: Callable[[], bytes]) -> str:
     """The URL path of a JPEG, made gzipped when it is asked for."""
     return _path(f"pictures/{_CUTOUTS.share(identity, make)}")
 
@@ -171,7 +171,7 @@ def viewer_paths() -> list[str]:
 
 def _pixel_token(sample: "Sample") -> str:
     identity = (sample.sample_id, sample.height, sample.width, _identity(sample.read))
-    return _PICTURES.share(identity, partial(_pixel_bytes, sample))
+    return _IMAGES.share(identity, partial(_pixel_bytes, sample))
 
 
 def _identity(value: object) -> Hashable:
@@ -236,7 +236,7 @@ def _answer(request: Request, packed: bytes, media_type: str) -> Response:
 
 
 def _serve_pixels(request: Request) -> Response:
-    return _serve_shelf(_PICTURES, request, "application/octet-stream")
+    return _serve_shelf(_IMAGES, request, "application/octet-stream")
 
 
 def _serve_case(request: Request) -> Response:
@@ -251,7 +251,7 @@ def _serve_map(request: Request) -> Response:
     return _serve_shelf(_MAPS, request, "application/octet-stream")
 
 
-def _serve_picture(request: Request) -> Response:
+def _serve_image(request: Request) -> Response:
     return _serve_shelf(_CUTOUTS, request, "image/jpeg")
 
 
@@ -302,7 +302,7 @@ ROUTES = [
     Route(_path("answers/{token}"), _serve_answer),
     Route(_path("tables/{token}"), _serve_table),
     Route(_path("maps/{token}"), _serve_map),
-    Route(_path("pictures/{token}"), _serve_picture),
+    Route(_path("pictures/{token}"), _serve_image),
     Route(_path("plotly/{version}.js"), _serve_plotly),
     *(
         Route(_path(f"{part}/{{version}}/{{name}}"), partial(_serve_module, part))

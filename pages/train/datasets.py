@@ -20,8 +20,8 @@ st.caption(literal(dataset.found))
 show_warnings(dataset.warnings, messages)
 show_counts(dataset)
 show_attributes(dataset)
-pictures, health, convert = st.tabs(["Images", "Health", "Convert"])
-with pictures:
+images, health, convert = st.tabs(["Images", "Health", "Convert"])
+with images:
     show_gallery(dataset, st.session_state.path)
 with health:
     show_health(dataset, st.session_state.path)

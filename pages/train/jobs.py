@@ -57,12 +57,12 @@ def show(polls: bool, seen: list[list[jobs.Job]]) -> None:
     offer_actions(job)
     show_result(job)
     runs = [by_name[each].run for each in (name, *compared)]
-    curves, log, pictures = st.tabs(["Curves", "Log", "Images"])
+    curves, log, images = st.tabs(["Curves", "Log", "Images"])
     with curves:
         curve_chart(panels_of(runs), key="curves")
     with log:
         show_log(job)
-    with pictures:
+    with images:
         show_checkpoint(job.run)
 
 

@@ -55,9 +55,9 @@ def first_card(page: Page) -> str:
     """Click it, and give where it leads."""
     card = page.locator("a.case-card").first
     card.wait_for(timeout=PATIENCE_MS)
-    picture = card.locator("img")
+    image = card.locator("img")
     page.wait_for_function(
-        "image => image.complete && image.naturalWidth", arg=picture.element_handle()
+        "image => image.complete && image.naturalWidth", arg=image.element_handle()
     )
     link = card.get_attribute("href") or ""
     card.click()

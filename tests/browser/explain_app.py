@@ -27,7 +27,7 @@ LABELS = {
     "two": 2,
     "reordered": 1,
 }
-"""The known class of the picture in scenes of a classifier."""
+"""The known class of the image in scenes of a classifier."""
 
 
 def read_scene(name: str) -> tuple[PatchModel, Sample]:

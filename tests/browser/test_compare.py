@@ -138,7 +138,7 @@ def test_thresholds_of_their_own_come_from_the_address(show: Opener) -> None:
 
 def test_what_is_lacking_can_be_left_unmarked(show: Opener) -> None:
     viewer = show()
-    viewer.over_picture()
+    viewer.over_image()
     viewer.page.keyboard.press("l")
     viewer.told("show_lacking", False)
     assert not [
@@ -148,7 +148,7 @@ def test_what_is_lacking_can_be_left_unmarked(show: Opener) -> None:
 
 def test_truth_stands_beside_and_can_be_hidden(show: Opener) -> None:
     viewer = show()
-    viewer.over_picture()
+    viewer.over_image()
     viewer.page.keyboard.press("s")
     titles = viewer.root.locator(".pane-title")
     expect(titles).to_have_text(["Ground truth", "First", "Second", "Third"])
@@ -261,7 +261,7 @@ def test_the_case_goes_with_the_reader_from_page_to_page(page: Page, app_address
     viewer = ViewerPage(page, app_address)
     upload(viewer, ("a.png", png()), ("b.png", png(80)))
     viewer.until(lambda: title(viewer) == "a.png")
-    viewer.over_picture()
+    viewer.over_image()
     page.keyboard.press("n")
     viewer.until(lambda: title(viewer) == "b.png")
     page.get_by_role("link", name="Compare").click()
@@ -269,6 +269,6 @@ def test_the_case_goes_with_the_reader_from_page_to_page(page: Page, app_address
     page.get_by_test_id("stMultiSelect").wait_for()
     viewer.until(lambda: page.locator(".viewer").count() == 1 and title(viewer) == "b.png")
     viewer.until(lambda: viewer.see("viewer => viewer.frame >= 0 && !viewer.drawing"))
-    viewer.over_picture()
+    viewer.over_image()
     page.keyboard.press("p")
     viewer.until(lambda: title(viewer) == "a.png")

@@ -61,7 +61,7 @@ def facts(viewer: ViewerPage) -> dict[str, str]:
 
 
 def map_at(viewer: ViewerPage, *points: tuple[float, float], pane: int = 0) -> list[int]:
-    """The alpha of the heat map's canvas at points of the picture."""
+    """The alpha of the heat map's canvas at points of the image."""
     viewer.drawn()
     return viewer.see(
         """async (viewer, {points, pane}) => {
@@ -106,10 +106,10 @@ def test_the_map_lies_on_its_pixels(show: Opener, keys: str) -> None:
     if keys == "turn":
         viewer.root.locator("[data-command=turn]").click()
     elif keys:
-        viewer.over_picture()
+        viewer.over_image()
         viewer.page.keyboard.press(keys)
     assert map_at(viewer, *around(ROWS[0], 1.5)) == [255] * 4 + [0] * 4
-    viewer.over_picture()
+    viewer.over_image()
     viewer.page.mouse.wheel(0, -300)
     viewer.drag((40, 25))
     viewer.page.wait_for_timeout(300)
@@ -146,7 +146,7 @@ def test_opacity_and_key_and_the_address(show: Opener) -> None:
     viewer.drawn()
     assert heatmap.evaluate("canvas => Number(canvas.style.opacity)") == pytest.approx(0.55)
     viewer.told("map_opacity", 0.55)
-    viewer.over_picture()
+    viewer.over_image()
     viewer.page.keyboard.press("m")
     viewer.drawn()
     assert heatmap.is_hidden()
@@ -290,7 +290,7 @@ def test_a_classifier_shows_scores_and_no_box_settings(show: Opener) -> None:
 def test_a_wrong_class_is_marked_and_truth_can_be_hidden(show: Opener) -> None:
     viewer = show("wrong")
     assert viewer.root.locator(".known").inner_text() == "✗ wrong: known class oblique"
-    viewer.over_picture()
+    viewer.over_image()
     viewer.page.keyboard.press("g")
     viewer.drawn()
     assert viewer.root.locator(".known").is_hidden()
@@ -325,7 +325,7 @@ def test_an_image_is_explained(show: Opener) -> None:
     assert "Inside the box" not in facts(viewer)
 
 
-def test_picture_class_map_and_gate_stand_side_by_side(show: Opener) -> None:
+def test_image_class_map_and_gate_stand_side_by_side(show: Opener) -> None:
     viewer = show("gate", map=1)
     press(viewer, "panels")
     done(viewer)
@@ -345,7 +345,7 @@ def test_picture_class_map_and_gate_stand_side_by_side(show: Opener) -> None:
 # ---- files and the whole page -----------------------------------------------------------------
 
 
-def test_the_saved_picture_has_the_map(show: Opener) -> None:
+def test_the_saved_image_has_the_map(show: Opener) -> None:
     viewer = show(map=1)
     saved = {}
     for name in ("without", "with"):

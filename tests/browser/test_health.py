@@ -38,7 +38,7 @@ def test_faults_are_found_opened_and_repaired(
     expect(page.get_by_role("button", name="Check again")).to_be_visible(timeout=SLOW)
     expect(page.get_by_text("Images that cannot be read").last).to_be_visible()
 
-    # A pair, both of its pictures loaded, each with a link to Read.
+    # A pair, both of its images loaded, each with a link to Read.
     fault = page.locator(".st-key-fault-look-alikes-across")
     fault.locator("summary").click()
     expect(fault.locator("img")).to_have_count(2, timeout=SLOW)

@@ -40,7 +40,7 @@ def fill(page: Page, key: str, value: str) -> None:
 
 
 def open_form(page: Page, address: str, demo: Path) -> None:
-    """The page of an empty home, with a data set of which all pictures are chosen."""
+    """The page of an empty home, with a data set of which all images are chosen."""
     page.goto(f"{address}/metrics")
     expect(page.get_by_text("Nothing has been evaluated yet")).to_be_visible(timeout=30_000)
     fill(page, "path", str(demo))

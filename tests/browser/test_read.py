@@ -24,7 +24,7 @@ def app_address(serve: Callable[..., str]) -> str:
 
 @pytest.fixture
 def reader(page: Page, app_address: str) -> ViewerPage:
-    """With the model that finds something in any picture."""
+    """With the model that finds something in any image."""
     return ViewerPage(page, f"{app_address}/?model=fake")
 
 
@@ -120,16 +120,16 @@ def test_a_data_set_is_gone_through_by_keys(reader: ViewerPage) -> None:
     sidebar.get_by_text("Make a demo data set").click()
     reader.until(lambda: title(reader) != "Demo case", seconds=60)
     first = title(reader)
-    reader.over_picture()
+    reader.over_image()
     reader.page.keyboard.press("n")
     reader.until(lambda: title(reader) != first)
-    reader.over_picture()
+    reader.over_image()
     reader.page.keyboard.press("p")
     reader.until(lambda: title(reader) == first)
 
 
 def test_zoom_and_window_survive_another_threshold(reader: ViewerPage) -> None:
-    reader.over_picture()
+    reader.over_image()
     reader.page.mouse.wheel(0, -400)
     reader.page.keyboard.press("i")
     look = reader.look

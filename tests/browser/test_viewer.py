@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page
 from fracture_core.types import Window
 from fracture_core.ui.widgets.case_viewer import ViewerState
 from tests.browser.viewer_page import ViewerPage
-from tests.browser.viewer_scenes import HOSTILE, ROWS, picture, scene
+from tests.browser.viewer_scenes import HOSTILE, ROWS, image, scene
 
 Opener = Callable[..., ViewerPage]
 
@@ -43,7 +43,7 @@ def kinds(viewer: ViewerPage) -> list[str]:
         ("match_iou", 0.95, 1, 0),
     ],
 )
-def test_the_picture_follows_the_drag_and_python_hears_once(
+def test_the_image_follows_the_drag_and_python_hears_once(
     show: Opener, name: str, to: float, before: int, during: int
 ) -> None:
     viewer = show()
@@ -158,7 +158,7 @@ def test_unknown_truth_judges_nothing(show: Opener) -> None:
 
 def test_hidden_truth_gives_nothing_away(show: Opener) -> None:
     viewer = show()
-    viewer.over_picture()
+    viewer.over_image()
     viewer.page.keyboard.press("g")
     assert set(kinds(viewer)) == {"finding"}
     assert viewer.account == "3 findings at or above confidence 0.50. Ground truth hidden."
@@ -205,7 +205,7 @@ def test_zoom_pan_window_and_invert_survive_everything_but_another_case(show: Op
     assert look["flipH"]
     assert look["window"]["width"] != 2600
     viewer.type_number("confidence", "0.2")
-    viewer.over_picture()
+    viewer.over_image()
     for key in ("s", "s", "g", "g", "k", "o", "o"):
         viewer.page.keyboard.press(key)
     viewer.page.get_by_text("Outside", exact=True).click()
@@ -213,7 +213,7 @@ def test_zoom_pan_window_and_invert_survive_everything_but_another_case(show: Op
     viewer.quiet()
     viewer.told("show_masks", False)
     assert viewer.look == look
-    viewer.over_picture()
+    viewer.over_image()
     viewer.page.keyboard.press("n")
     viewer.told("number", 1)
     viewer.until(lambda: viewer.look["fitted"])
@@ -239,7 +239,7 @@ def test_the_wheel_zooms_at_the_pointer_and_a_double_click_fits(show: Opener) ->
     assert viewer.look["fitted"]
 
 
-def test_the_picture_on_the_screen_is_python_s_window(show: Opener) -> None:
+def test_the_image_on_the_screen_is_python_s_window(show: Opener) -> None:
     viewer = show()
     shown = viewer.see(
         """({stage}) => {
@@ -251,7 +251,7 @@ def test_the_picture_on_the_screen_is_python_s_window(show: Opener) -> None:
             return [...image.data].filter((_, n) => n % 4 === 0)
         }"""
     )
-    wanted = Window(center=1800, width=2600).apply(picture(420, 560, 0))
+    wanted = Window(center=1800, width=2600).apply(image(420, 560, 0))
     assert np.array_equal(np.reshape(shown, (200, 300)), wanted[30:230, 50:350])
 
 
@@ -260,7 +260,7 @@ def test_presets_reset_and_readout(show: Opener) -> None:
     names = viewer.root.get_by_label("Window", exact=True).inner_text().splitlines()
     expected = ["1 Bone", "2 Image 2", "3 Full range", "4 Auto", "5 CT bone"]
     assert [" ".join(name.split()) for name in names[:5]] == expected
-    viewer.over_picture()
+    viewer.over_image()
     viewer.page.keyboard.press("5")
     window = viewer.look["window"]
     assert (window["center"], window["width"]) == (1424, 1800)
@@ -278,7 +278,7 @@ def test_presets_reset_and_readout(show: Opener) -> None:
 
 def test_keys_work_over_the_viewer_and_never_while_typing(show: Opener) -> None:
     viewer = show("masks")
-    viewer.over_picture()
+    viewer.over_image()
     for key, name in (("o", "show_overlay"), ("k", "show_masks")):
         viewer.page.keyboard.press(key)
         assert viewer.state[name] is False
@@ -296,7 +296,7 @@ def test_keys_work_over_the_viewer_and_never_while_typing(show: Opener) -> None:
 
 def test_side_by_side_shows_truth_beside_prediction(show: Opener) -> None:
     viewer = show()
-    viewer.over_picture()
+    viewer.over_image()
     viewer.page.keyboard.press("s")
     viewer.told("mode", "side_by_side")
     assert viewer.root.locator(".pane-title").all_inner_texts() == ["Ground truth", "Numpy model"]
@@ -309,7 +309,7 @@ def test_side_by_side_shows_truth_beside_prediction(show: Opener) -> None:
 def test_stacks_scroll_by_wheel_keys_and_slider(show: Opener) -> None:
     viewer = show("stack", slice=4)
     assert viewer.state["frame"] == 4
-    viewer.over_picture()
+    viewer.over_image()
     viewer.page.mouse.wheel(0, 100)
     viewer.until(lambda: viewer.see("viewer => viewer.frame") == 6)
     viewer.page.keyboard.press("ArrowDown")
@@ -323,12 +323,12 @@ def test_stacks_scroll_by_wheel_keys_and_slider(show: Opener) -> None:
     viewer.page.mouse.wheel(0, -200)
     viewer.page.keyboard.up("Shift")
     assert viewer.look["scale"] > scale
-    viewer.over_picture()
+    viewer.over_image()
     viewer.page.keyboard.press("n")
     viewer.told("number", 1)
 
 
-# ---- table and picture ------------------------------------------------------------------------
+# ---- table and image ------------------------------------------------------------------------
 
 
 def test_rows_and_boxes_point_at_each_other(show: Opener) -> None:
@@ -337,7 +337,7 @@ def test_rows_and_boxes_point_at_each_other(show: Opener) -> None:
     assert [mark["id"] for mark in viewer.marks if mark["lit"]] == ["p1"]
     viewer.root.locator(".rows .row").nth(3).click()
     assert viewer.look["x"] == 340
-    viewer.over_picture()
+    viewer.over_image()
     assert [mark["id"] for mark in viewer.marks if mark["lit"]] == ["t1"]
     assert viewer.root.locator(".rows .row.lit").inner_text().startswith("GT2")
 
@@ -362,7 +362,7 @@ def test_names_with_markup_are_shown_as_text(show: Opener, tmp_path: Path) -> No
     assert download.value.suggested_filename == "img_src_x_onerror_window.hacked_1_findings.json"
 
 
-def test_an_unreadable_picture_says_why(show: Opener) -> None:
+def test_an_unreadable_image_says_why(show: Opener) -> None:
     viewer = show("broken")
     note = viewer.root.locator(".pane-note").inner_text()
     assert note == "wrist.png: expected a whole image, found half of one."
@@ -383,14 +383,14 @@ def test_downloads_hold_what_is_shown(show: Opener, tmp_path: Path) -> None:
     assert coco["annotations"][0]["segmentation"] == shown.masks[0].as_coco()
     assert coco["images"] == [{"id": 1, "file_name": "masks0", "width": 560, "height": 420}]
     assert coco["categories"] == [{"id": 0, "name": "fracture"}, {"id": 1, "name": "implant"}]
-    viewer.over_picture()
+    viewer.over_image()
     viewer.page.keyboard.press("k")
     with viewer.page.expect_download() as download:
         viewer.root.locator("[data-download=png]").click()
     sheet = np.asarray(Image.open(download.value.path()).convert("RGB"))
     assert sheet.shape[1] == 560
     assert sheet.shape[0] > 420 + 40
-    wanted = Window(center=1800, width=2600).apply(picture(420, 560, 0))
+    wanted = Window(center=1800, width=2600).apply(image(420, 560, 0))
     assert np.array_equal(sheet[350:420, 150:280, 1], wanted[350:420, 150:280])
     assert tuple(sheet[100, 420]) != (wanted[100, 420],) * 3
 
@@ -423,9 +423,9 @@ def test_touch_pinches_and_a_narrow_page_puts_the_column_below(
     with browser.new_context(viewport={"width": 700, "height": 1000}, has_touch=True) as context:
         page = context.new_page()
         viewer = ViewerPage(page, f"{viewer_address}/?scene=plain")
-        picture_box, column = viewer.pane().bounding_box(), viewer.root.locator(".column")
-        assert picture_box
-        assert column.bounding_box()["y"] > picture_box["y"] + picture_box["height"]  # type: ignore[index]
+        image_box, column = viewer.pane().bounding_box(), viewer.root.locator(".column")
+        assert image_box
+        assert column.bounding_box()["y"] > image_box["y"] + image_box["height"]  # type: ignore[index]
         x, y = viewer.centre()
         session = context.new_cdp_session(page)
 

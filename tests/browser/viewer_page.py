@@ -122,7 +122,7 @@ class ViewerPage:
         assert box
         return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
-    def over_picture(self) -> None:
+    def over_image(self) -> None:
         self.page.mouse.move(*self.centre())
 
     def drag(self, by: tuple[float, float], *, button: str = "left") -> None:

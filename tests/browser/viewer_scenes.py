@@ -5,7 +5,7 @@ from functools import cache
 
 import numpy as np
 
-from fracture_core.errors import PictureError
+from fracture_core.errors import ImageError
 from fracture_core.masks import encode
 from fracture_core.models.cards import ModelCard
 from fracture_core.scope import INSIDE, ScopeCheck
@@ -29,7 +29,7 @@ def card(classes: tuple[str, ...] = CLASSES, *, needs_nms: bool = True) -> Model
     )
 
 
-def picture(height: int, width: int, seed: int) -> np.ndarray:
+def image(height: int, width: int, seed: int) -> np.ndarray:
     """A smooth 12 bit ramp with noise and a bright bar."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:height, 0:width]
@@ -41,7 +41,7 @@ def picture(height: int, width: int, seed: int) -> np.ndarray:
 
 @cache
 def sample(name: str, height: int, width: int, seed: int, boxes: tuple | None) -> Sample:
-    pixels = picture(height, width, seed)
+    pixels = image(height, width, seed)
     truth = None
     if boxes is not None:
         corners = np.array(boxes, dtype=np.float32).reshape(-1, 4)
@@ -62,7 +62,7 @@ def sample(name: str, height: int, width: int, seed: int, boxes: tuple | None) -
 @cache
 def unreadable(height: int, width: int) -> Sample:
     def read() -> np.ndarray:
-        raise PictureError("wrist.png", expected="a whole image", found="half of one")
+        raise ImageError("wrist.png", expected="a whole image", found="half of one")
 
     return Sample(sample_id="broken", group_id="g", height=height, width=width, read=read)
 
@@ -146,7 +146,7 @@ def many_rows(count: int, height: int, width: int) -> tuple:
 
 
 def classifier_pane(sample: Sample, name: str) -> Pane:
-    """A classifier that gives the picture a score of 0.31."""
+    """A classifier that gives the image a score of 0.31."""
     owner = card(("healthy", "fracture")).model_copy(
         update={"task": "classify", "architecture": {"healthy": "healthy"}}
     )

@@ -59,7 +59,7 @@ def sources(
 
 
 def truths(dataset: Dataset) -> Truths:
-    """Group, split, ordered boxes: all of a picture but its name, and its place among others."""
+    """Group, split, ordered boxes: all of an image but its name, and its place among others."""
     found: Truths = {}
     counts: dict[tuple[str, str], int] = {}
     rows = []
@@ -183,7 +183,7 @@ def test_a_new_size_moves_boxes_and_masks_along(
 
 
 def _unknown_and_empty(folder: Path) -> Path:
-    """COCO: one picture annotated, one empty, one unknown; two classes, one never used."""
+    """COCO: one image annotated, one empty, one unknown; two classes, one never used."""
     (folder / "images").mkdir(parents=True)
     (folder / "annotations").mkdir()
     entries = []
@@ -227,12 +227,12 @@ def test_hdf5_refuses_what_it_cannot_hold_and_leaves_it_out_when_told(tmp_path: 
     assert [each.name for each in tmp_path.iterdir()] == ["source"]
     allowed = options("hdf5", drop=frozenset({"classes", "unknown"}))
     made = convert(source, tmp_path / "out", allowed)
-    assert made.pictures == 2
+    assert made.images == 2
     dataset = open_dataset(tmp_path / "out")
     assert sorted(len(dataset[each].truth or ()) for each in dataset) == [0, 1]
 
 
-def test_boxes_that_mark_healthy_pictures_are_no_fractures_in_hdf5(tmp_path: Path) -> None:
+def test_boxes_that_mark_healthy_images_are_no_fractures_in_hdf5(tmp_path: Path) -> None:
     (tmp_path / "s" / "train" / "images").mkdir(parents=True)
     (tmp_path / "s" / "train" / "labels").mkdir()
     for name, label in (("a", 0), ("b", 1)):
@@ -296,7 +296,7 @@ def test_a_label_file_never_mixes_boxes_and_polygons(tmp_path: Path) -> None:
     path = source / "annotations" / "train.json"
     content = json.loads(path.read_text())
     second = {"id": 2, "image_id": 1, "category_id": 7, "bbox": [5, 5, 15, 10]}
-    # A corner outside the picture, as annotation tools write them.
+    # A corner outside the image, as annotation tools write them.
     content["annotations"].append({**second, "segmentation": [[5, 5, 20, 5, 20, 15, 5, 15]]})
     path.write_text(json.dumps(content))
     convert(source, tmp_path / "out", options("yolo", None))
@@ -304,7 +304,7 @@ def test_a_label_file_never_mixes_boxes_and_polygons(tmp_path: Path) -> None:
     assert [len(line.split()) for line in label.read_text().splitlines()] == [9, 9]
 
 
-def test_pictures_without_a_split_get_one_or_are_refused(tmp_path: Path) -> None:
+def test_images_without_a_split_get_one_or_are_refused(tmp_path: Path) -> None:
     source = _unknown_and_empty(tmp_path / "source")
     (source / "annotations" / "train-more.json").unlink()
     (source / "annotations" / "train.json").rename(source / "annotations" / "all.json")
@@ -318,7 +318,7 @@ def test_pictures_without_a_split_get_one_or_are_refused(tmp_path: Path) -> None
         assert set(open_dataset(tmp_path / to).splits) == {""}
 
 
-def test_a_broken_picture_is_listed_and_the_others_converted(
+def test_a_broken_image_is_listed_and_the_others_converted(
     sources: dict[str, Path], tmp_path: Path
 ) -> None:
     import shutil
@@ -335,10 +335,10 @@ def test_a_broken_picture_is_listed_and_the_others_converted(
     assert [each["sample_id"] for each in card["left_out"]] == [f"train/{broken.name}"]
     before = len(open_dataset(sources["coco"]))
     assert len(open_dataset(tmp_path / "out")) == before - 1
-    assert sum(count["pictures"] for count in card["counts"].values()) == before - 1
+    assert sum(count["images"] for count in card["counts"].values()) == before - 1
 
 
-def test_a_picture_of_another_size_matters_only_where_it_has_boxes(tmp_path: Path) -> None:
+def test_a_image_of_another_size_matters_only_where_it_has_boxes(tmp_path: Path) -> None:
     source = _unknown_and_empty(tmp_path / "source")
     for name in ("found", "empty"):
         layouts.write_png(np.zeros((60, 40), np.uint8), source / "images" / f"{name}.png")
@@ -366,7 +366,7 @@ def test_a_destination_with_something_in_it_is_left_alone(
             convert(sources["hdf5"], tmp_path / name, options("hdf5"))
     assert sorted(each.name for each in tmp_path.iterdir()) == ["mine", "old.h5"]
     (tmp_path / "empty").mkdir()
-    assert convert(sources["hdf5"], tmp_path / "empty", options("hdf5")).pictures == 30
+    assert convert(sources["hdf5"], tmp_path / "empty", options("hdf5")).images == 30
     assert sorted(each.name for each in (tmp_path / "empty").iterdir()) == [
         "conversion.json",
         "empty.h5",
@@ -417,7 +417,7 @@ def test_a_full_disk_is_a_sentence_and_what_is_done_is_kept(
     assert "run the same command again" in str(error.value)
     assert not (tmp_path / "out").exists()
     made = convert(sources["hdf5"], tmp_path / "out", options("coco"))
-    assert (made.pictures, len(calls)) == (30, 20 + 14)
+    assert (made.images, len(calls)) == (30, 20 + 14)
 
 
 GROUPS = st.text(
@@ -439,7 +439,7 @@ def _item(sample_id: str, group: str) -> Item:
 
 
 @given(st.lists(st.tuples(GROUPS, GROUPS), max_size=12, unique=True), st.sampled_from(FORMATS))
-def test_names_are_safe_unique_and_keep_pictures_of_a_group_together(
+def test_names_are_safe_unique_and_keep_images_of_a_group_together(
     pairs: list[tuple[str, str]], to: str
 ) -> None:
     items = [_item(f"{group}/{number}", group) for group, number in pairs]
@@ -555,5 +555,5 @@ def test_fracatlas_keeps_every_box_in_yolo(shared_data: Path, tmp_path: Path) ->
         name = Path(image["file_name"]).name
         shutil.copy(shared_data / "fracatlas" / "images" / name, source / "images" / name)
     made: Converted = convert(source, tmp_path / "yolo", options("yolo", 64))
-    assert (made.pictures, made.left_out) == (382, ())
+    assert (made.images, made.left_out) == (382, ())
     assert _boxes(open_dataset(tmp_path / "yolo")) == len(content["annotations"]) == 91

@@ -178,7 +178,7 @@ def test_an_interrupted_run_goes_on_and_gives_the_same_bits(
 ) -> None:
     from fracture_core.conversion import workspace
 
-    monkeypatch.setattr(workspace, "PICTURES", 5)
+    monkeypatch.setattr(workspace, "IMAGES", 5)
     convert(download, tmp_path / "straight" / "x.h5", raw())
 
     def stop(done: int, total: int) -> None:
@@ -217,7 +217,7 @@ def test_two_conversions_to_one_place_do_not_run_at_once(download: Path, tmp_pat
         with pytest.raises(DatasetError, match="another one that is still running"):
             convert(download, tmp_path / "x.h5", raw())
 
-    assert convert(download, tmp_path / "x.h5", raw(), progress=nested).pictures == 84
+    assert convert(download, tmp_path / "x.h5", raw(), progress=nested).images == 84
 
 
 def test_a_killed_run_goes_on_and_its_processes_end(tmp_path: Path) -> None:
@@ -308,7 +308,7 @@ def test_a_part_of_the_download_gets_a_sentence(tmp_path: Path) -> None:
     (folder / "train.csv").rename(folder / "kept")
     with pytest.raises(DatasetError, match=r"train\.csv beside train_images"):
         convert(folder, tmp_path / "x.h5", raw())
-    assert convert(folder, tmp_path / "x.h5", raw(any_negatives=True)).pictures == 12
+    assert convert(folder, tmp_path / "x.h5", raw(any_negatives=True)).images == 12
     (folder / "train_bounding_boxes.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DatasetError, match="comma-separated"):
         convert(folder, tmp_path / "y.h5", raw(any_negatives=True))

@@ -13,7 +13,7 @@ from fracture_core.datasets import open_dataset
 from fracture_core.demo import demo_case, layouts, write_demo
 from fracture_core.demo.samples import CT_ATTRIBUTES, demo_studies
 from fracture_core.errors import DatasetError
-from fracture_core.imaging.opening import open_pictures
+from fracture_core.imaging.opening import open_images
 from fracture_core.scope import SYNTHETIC, check_scope
 from tests.support.dicom_files import dicom, ramp
 
@@ -21,8 +21,8 @@ CT = {"modality": "CT", "body part": "cervical spine", "view": "axial"}
 
 
 def told_by(data: bytes) -> dict[str, str]:
-    (picture,) = open_pictures([("IM1", data)]).pictures
-    (sample,) = picture.samples()
+    (image,) = open_images([("IM1", data)]).images
+    (sample,) = image.samples()
     return dict(sample.attributes)
 
 

@@ -12,13 +12,13 @@ from PIL import Image
 
 from fracture_core import masks
 from fracture_core.datasets import open_dataset
-from fracture_core.errors import DatasetError, PictureError
+from fracture_core.errors import DatasetError, ImageError
 
 HEIGHT, WIDTH = 50, 100
 CATEGORIES = [{"id": 1, "name": "wrist"}, {"id": 5, "name": "elbow"}]
 
 
-def write_picture(path: Path, *, height: int = HEIGHT, width: int = WIDTH) -> None:
+def write_image(path: Path, *, height: int = HEIGHT, width: int = WIDTH) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.full((height, width), 7, dtype=np.uint8)).save(path)
 
@@ -44,9 +44,9 @@ def box(image_id: Any = 1, category_id: Any = 1, bbox: Any = (10, 20, 30, 10), *
 
 
 def make_coco(root: Path, objects: list[Any], **more: Any) -> Path:
-    """Pictures 1.png and 2.png in `images`, all in one file."""
+    """Images 1.png and 2.png in `images`, all in one file."""
     for number in (1, 2):
-        write_picture(root / "images" / f"{number}.png")
+        write_image(root / "images" / f"{number}.png")
     content = {
         "images": [image(1), image(2)],
         "annotations": objects,
@@ -84,7 +84,7 @@ def test_boxes_become_corners_and_categories_classes_in_the_order_of_ids(tmp_pat
 
 def test_a_folder_has_a_split_for_each_file(tmp_path: Path) -> None:
     for split in ("train", "val", "test"):
-        write_picture(tmp_path / split / "1.png")
+        write_image(tmp_path / split / "1.png")
         path = tmp_path / "annotations" / f"instances_{split}2017.json"
         path.parent.mkdir(exist_ok=True)
         content = {"images": [image(1)], "annotations": [box()], "categories": CATEGORIES}
@@ -97,7 +97,7 @@ def test_a_folder_has_a_split_for_each_file(tmp_path: Path) -> None:
 
 
 def test_a_file_in_the_folder_of_its_split(tmp_path: Path) -> None:
-    write_picture(tmp_path / "valid" / "1.png")
+    write_image(tmp_path / "valid" / "1.png")
     path = tmp_path / "valid" / "_annotations.coco.json"
     content = {"images": [image(1)], "annotations": [], "categories": CATEGORIES}
     path.write_text(json.dumps(content))
@@ -237,7 +237,7 @@ def test_a_box_partly_outside_is_cut(tmp_path: Path) -> None:
 def test_crowds_are_no_truths(tmp_path: Path) -> None:
     objects = [box(iscrowd=1), box(2, iscrowd=1), box(2)]
     dataset = open_dataset(make_coco(tmp_path, objects))
-    # Where there is only a crowd there is something: the picture is not free of findings.
+    # Where there is only a crowd there is something: the image is not free of findings.
     assert dataset["images/1.png"].truth is None
     assert dataset.summary()[""].boxes["wrist"] == 1
     assert ": 2 (" in warning(dataset, "Crowd regions")
@@ -274,21 +274,21 @@ def test_sizes_are_read_where_the_file_has_none(tmp_path: Path) -> None:
     assert truth.xyxy.tolist() == [[90, 0, 100, 10]]
 
 
-def test_a_picture_of_another_size_is_refused_when_it_is_asked_for(tmp_path: Path) -> None:
+def test_a_image_of_another_size_is_refused_when_it_is_asked_for(tmp_path: Path) -> None:
     path = make_coco(tmp_path, [box()], images=[{**image(1), "width": 640}])
     dataset = open_dataset(path)
     with pytest.raises(DatasetError, match=r"images/1\.png: expected 640 × 50.*found 100 × 50"):
         dataset["images/1.png"]
 
 
-def test_a_broken_picture_is_an_error_of_its_own(tmp_path: Path) -> None:
+def test_a_broken_image_is_an_error_of_its_own(tmp_path: Path) -> None:
     path = make_coco(tmp_path, [box()])
     (tmp_path / "images" / "1.png").write_bytes(b"no picture")
-    with pytest.raises(PictureError, match=r"images/1\.png"):
+    with pytest.raises(ImageError, match=r"images/1\.png"):
         open_dataset(path)["images/1.png"]
 
 
-def test_a_broken_picture_without_a_size_is_left_out_and_said(tmp_path: Path) -> None:
+def test_a_broken_image_without_a_size_is_left_out_and_said(tmp_path: Path) -> None:
     images = [{"id": number, "file_name": f"{number}.png"} for number in (1, 2)]
     path = make_coco(tmp_path, [box()], images=images)
     (tmp_path / "images" / "2.png").write_bytes(b"no picture")
@@ -313,7 +313,7 @@ def test_names_that_lead_out_are_refused(tmp_path: Path, name: str) -> None:
 
 
 def test_links_that_lead_out_are_refused(tmp_path: Path) -> None:
-    write_picture(tmp_path / "secret.png")
+    write_image(tmp_path / "secret.png")
     path = make_coco(tmp_path / "set", [])
     (tmp_path / "set" / "images" / "1.png").unlink()
     (tmp_path / "set" / "images" / "1.png").symlink_to(tmp_path / "secret.png")
@@ -372,7 +372,7 @@ def test_results_are_no_data_set(tmp_path: Path) -> None:
 
 def test_files_that_disagree_on_classes_are_refused(tmp_path: Path) -> None:
     for split, name in (("train", "wrist"), ("val", "elbow")):
-        write_picture(tmp_path / split / "1.png")
+        write_image(tmp_path / split / "1.png")
         content = {
             "images": [image(1)],
             "annotations": [],
@@ -412,10 +412,10 @@ def test_any_value_anywhere_is_a_data_set_or_a_dataset_error(
     "".join((*dataset.warnings, *dataset.classes, dataset.found)).encode()
 
 
-def test_a_picture_of_another_size_matters_only_where_something_is_there(tmp_path: Path) -> None:
+def test_a_image_of_another_size_matters_only_where_something_is_there(tmp_path: Path) -> None:
     dataset = open_dataset(make_coco(tmp_path, [box(image_id=1)]))
     for number in (1, 2):
-        write_picture(tmp_path / "images" / f"{number}.png", height=WIDTH, width=HEIGHT)
+        write_image(tmp_path / "images" / f"{number}.png", height=WIDTH, width=HEIGHT)
     with pytest.raises(
         DatasetError, match="100 × 50 pixels, as its annotation says, found 50 × 100"
     ):

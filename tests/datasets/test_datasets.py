@@ -16,17 +16,17 @@ from fracture_core.datasets.images import read_header
 from fracture_core.datasets.issues import Tally, quoted
 from fracture_core.datasets.layout import group_of, split_of_file, split_of_folder
 from fracture_core.errors import DatasetError
-from fracture_core.imaging.opening import open_picture
+from fracture_core.imaging.opening import open_image
 
 
-def write_picture(path: Path, height: int = 5, width: int = 8) -> None:
+def write_image(path: Path, height: int = 5, width: int = 8) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.zeros((height, width), dtype=np.uint8)).save(path)
 
 
 def make_both(root: Path) -> Path:
-    """A COCO file and YOLO labels of one picture, which say different things."""
-    write_picture(root / "train" / "images" / "a.png")
+    """A COCO file and YOLO labels of one image, which say different things."""
+    write_image(root / "train" / "images" / "a.png")
     (root / "train" / "labels").mkdir()
     (root / "train" / "labels" / "a.txt").write_text("")
     (root / "data.yaml").write_text("train: train/images\nnames: [yolo]\n")
@@ -49,7 +49,7 @@ def test_a_folder_of_two_formats_is_opened_as_coco_and_says_so(tmp_path: Path) -
 @pytest.mark.parametrize("name", ["absent", "notes.txt", "folder", "pipe"])
 def test_what_is_no_data_set_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "notes.txt").write_text("hello")
-    write_picture(tmp_path / "folder" / "a.png")
+    write_image(tmp_path / "folder" / "a.png")
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(DatasetError) as caught:
         open_dataset(tmp_path / name)
@@ -64,7 +64,7 @@ def test_an_unknown_id_is_refused(tmp_path: Path) -> None:
     assert len(dataset) == 1
 
 
-def test_opening_reads_no_picture(tmp_path: Path) -> None:
+def test_opening_reads_no_image(tmp_path: Path) -> None:
     root = make_both(tmp_path)
     (root / "train" / "images" / "a.png").write_bytes(b"")
     for path in (root, root / "data.yaml"):
@@ -89,20 +89,20 @@ def test_opening_a_data_set_does_not_import_torch() -> None:
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "P", "1", "I;16", "RGBA"])
 @pytest.mark.parametrize("orientation", [1, 6])
-def test_a_header_tells_what_the_whole_picture_tells(
+def test_a_header_tells_what_the_whole_image_tells(
     tmp_path: Path, mode: str, orientation: int
 ) -> None:
     path = tmp_path / "a.png"
     exif = Image.Exif()
     exif[274] = orientation
     Image.new(mode, (8, 5)).save(path, exif=exif)
-    header, picture = read_header(path, "a.png"), open_picture(path, "a.png")
-    assert (header.height, header.width) == (picture.height, picture.width)
+    header, image = read_header(path, "a.png"), open_image(path, "a.png")
+    assert (header.height, header.width) == (image.height, image.width)
     if header.windows:
-        assert header.windows == picture.windows
+        assert header.windows == image.windows
     else:
-        [window] = picture.windows
-        assert (picture.pixels.dtype, window.center, window.width) == (np.uint8, 127.5, 255)
+        [window] = image.windows
+        assert (image.pixels.dtype, window.center, window.width) == (np.uint8, 127.5, 255)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_fracture7_agrees_box_for_box_in_both_formats(shared_data: Path) -> None
 def test_fracture10_counts(shared_data: Path) -> None:
     dataset = open_dataset(shared_data / "fracture10")
     counts = dataset.summary()
-    assert (counts["train"].pictures, counts["val"].pictures) == (1_347, 128)
+    assert (counts["train"].images, counts["val"].images) == (1_347, 128)
     assert (counts["train"].empty, counts["train"].unknown) == (3, 0)
     assert (boxes_by_class(dataset, "train"), boxes_by_class(dataset, "val")) == (1_548, 157)
     assert len(dataset.classes) == 10
@@ -182,8 +182,8 @@ def test_fracatlas_counts(shared_data: Path) -> None:
     dataset = open_dataset(shared_data / "fracatlas")
     counts = dataset.summary()
     assert dataset.classes == ("fractured",)
-    assert (counts["train"].pictures, counts["train"].with_findings) == (1_973, 573)
-    assert (counts["val"].pictures, counts["val"].with_findings) == (382, 82)
+    assert (counts["train"].images, counts["train"].with_findings) == (1_973, 573)
+    assert (counts["val"].images, counts["val"].with_findings) == (382, 82)
     assert (boxes_by_class(dataset, "train"), boxes_by_class(dataset, "val")) == (763, 91)
     sample = dataset["images/IMG0000019.jpg"]
     assert sample.truth is not None

@@ -57,7 +57,7 @@ def test_what_is_opened_has_ids_splits_and_counts_that_agree(
     boxes = sum(len(dataset[each].truth or ()) for each in dataset)
     counts = dataset.summary().values()
     assert sum(sum(each.boxes.values()) for each in counts) == boxes > 10
-    assert sum(each.pictures for each in counts) == len(dataset) == 20
+    assert sum(each.images for each in counts) == len(dataset) == 20
     assert pickle.loads(pickle.dumps(dataset)).ids == dataset.ids
 
 
@@ -69,7 +69,7 @@ def test_a_copy_without_leaks_is_written_in_the_format_the_data_set_has(
     report = check_health(dataset, Limits())
     made = repair_dataset(dataset, report, Repair(destination=tmp_path / "copy"))
     assert open_dataset(made.destination).format == name
-    assert (made.pictures, made.left_out) == (20, ())
+    assert (made.images, made.left_out) == (20, ())
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -76,7 +76,7 @@ def test_splits_groups_and_pixels(tmp_path: Path) -> None:
         "test": 1,
     }
     counts = dataset.summary()["val"]
-    assert (counts.pictures, counts.with_findings, counts.empty) == (2, 1, 1)
+    assert (counts.images, counts.with_findings, counts.empty) == (2, 1, 1)
     assert counts.boxes == {"fracture": 2}
     sample = dataset["1.2.3/1"]
     assert (sample.group_id, sample.split, sample.image_class) == ("1.2.3", "val", 0)

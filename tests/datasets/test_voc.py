@@ -29,7 +29,7 @@ def xml(objects: str = "", *, name: str = "a.png", size: tuple[int, int] = (WIDT
 
 
 def make_voc(root: Path, files: dict[str, str | None], lists: dict[str, str] | None = None) -> Path:
-    """A picture a stem; an annotation of None is a file that is not there."""
+    """An image a stem; an annotation of None is a file that is not there."""
     for kind in ("Annotations", "JPEGImages", "ImageSets/Main"):
         (root / kind).mkdir(parents=True)
     for stem, text in files.items():
@@ -53,7 +53,7 @@ def test_boxes_are_counted_from_one_and_hold_their_last_pixels(tmp_path: Path) -
     sample = open_dataset(make_voc(tmp_path, {"a": xml(whole + one_pixel)}))["JPEGImages/a.png"]
     assert sample.truth is not None
     assert sample.truth.xyxy.tolist() == [[0, 0, WIDTH, HEIGHT], [10, 20, 11, 21]]
-    # Classes are in the order of the alphabet, the class of the picture that of its first object.
+    # Classes are in the order of the alphabet, the class of the image that of its first object.
     assert sample.truth.labels.tolist() == [1, 0]
     assert (sample.image_class, sample.group_id, sample.split) == (1, "a", "")
 
@@ -127,7 +127,7 @@ def test_wrong_sizes_and_boxes_outside_are_told_as_of_any_format(tmp_path: Path)
         dataset["JPEGImages/other.png"]
 
 
-def test_an_annotation_of_another_name_belongs_to_the_picture_it_names(tmp_path: Path) -> None:
+def test_an_annotation_of_another_name_belongs_to_the_image_it_names(tmp_path: Path) -> None:
     root = make_voc(tmp_path, {"a": None, "b": xml(box("wrist", "1 1 9 9"))})
     (root / "Annotations" / "0001.xml").write_text(xml(box("wrist", "1 1 5 5"), name="a.png"))
     (root / "Annotations" / "0002.xml").write_text(xml(name="../../etc/passwd.png"))
@@ -169,7 +169,7 @@ def test_what_is_no_annotation_is_one_sentence(content: str | bytes, sentence: s
     assert sentence in str(refused.value)
 
 
-def test_a_file_that_cannot_be_read_leaves_its_picture_unknown(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_leaves_its_image_unknown(tmp_path: Path) -> None:
     files = {"a": BOMB, "b": xml(box("wrist", "1 1 9 9")), "c": " " * (MAX_BYTES + 1)}
     dataset = open_dataset(make_voc(tmp_path, files))
     assert dataset["JPEGImages/a.png"].truth is None

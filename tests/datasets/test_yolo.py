@@ -18,7 +18,7 @@ from fracture_core.errors import DatasetError
 HEIGHT, WIDTH = 50, 100
 
 
-def write_picture(path: Path, *, height: int = HEIGHT, width: int = WIDTH) -> None:
+def write_image(path: Path, *, height: int = HEIGHT, width: int = WIDTH) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.full((height, width), 7, dtype=np.uint8)).save(path)
 
@@ -31,7 +31,7 @@ def write_label(path: Path, text: str) -> None:
 def make_yolo(root: Path, labels: dict[str, str | None], *, yaml: str | None = None) -> Path:
     """One split, `train`; a label of None is a file that is not there."""
     for stem, text in labels.items():
-        write_picture(root / "train" / "images" / f"{stem}.png")
+        write_image(root / "train" / "images" / f"{stem}.png")
         if text is not None:
             write_label(root / "train" / "labels" / f"{stem}.txt", text)
     (root / "train" / "labels").mkdir(exist_ok=True)
@@ -68,7 +68,7 @@ def test_missing_label_is_unknown_and_empty_label_is_nothing_there(tmp_path: Pat
     assert empty.image_class is None
     assert missing.image_class is None
     counts = dataset.summary()["train"]
-    assert (counts.pictures, counts.with_findings, counts.empty, counts.unknown) == (2, 0, 1, 1)
+    assert (counts.images, counts.with_findings, counts.empty, counts.unknown) == (2, 0, 1, 1)
     assert "train/images/missing.png" in warning(dataset, "Images without a label file")
 
 
@@ -116,7 +116,7 @@ def test_an_impossible_box_is_left_out_and_said(tmp_path: Path, line: str, kind:
     truth = dataset["train/images/both.png"].truth
     assert truth is not None
     assert truth.labels.tolist() == [1]
-    # A picture whose only box is impossible is not called free of findings.
+    # An image whose only box is impossible is not called free of findings.
     assert dataset["train/images/only.png"].truth is None
     said = next(each for each in dataset.warnings if kind in each)
     assert said.startswith("Boxes left out")
@@ -141,9 +141,9 @@ def test_an_outline_far_outside_costs_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("layout", ["{split}/images/{name}", "images/{split}/{name}"])
 def test_both_layouts_open_without_data_yaml(tmp_path: Path, layout: str) -> None:
     for split in ("train", "valid", "test"):
-        picture = tmp_path / layout.format(split=split, name=f"{split}.png")
-        write_picture(picture)
-        label = Path(str(picture).replace("images", "labels")).with_suffix(".txt")
+        image = tmp_path / layout.format(split=split, name=f"{split}.png")
+        write_image(image)
+        label = Path(str(image).replace("images", "labels")).with_suffix(".txt")
         write_label(label, "3 0.5 0.5 0.2 0.2")
     dataset = open_dataset(tmp_path)
     assert {split: len(ids) for split, ids in dataset.splits.items()} == dict.fromkeys(
@@ -221,7 +221,7 @@ def test_a_data_yaml_that_makes_no_sense_is_refused(tmp_path: Path, text: str, f
 
 
 def test_links_out_of_the_folder_are_refused(tmp_path: Path) -> None:
-    write_picture(tmp_path / "secret.png")
+    write_image(tmp_path / "secret.png")
     root = make_yolo(tmp_path / "set", {"a": ""})
     link = root / "train" / "images" / "b.png"
     link.symlink_to(tmp_path / "secret.png")
@@ -237,7 +237,7 @@ def test_links_out_of_the_folder_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_linked_folder_and_a_circle_of_links_are_refused(tmp_path: Path) -> None:
-    write_picture(tmp_path / "elsewhere" / "x.png")
+    write_image(tmp_path / "elsewhere" / "x.png")
     root = make_yolo(tmp_path / "set", {"a": ""})
     linked = root / "train" / "images" / "more"
     linked.symlink_to(tmp_path / "elsewhere", target_is_directory=True)
@@ -251,7 +251,7 @@ def test_a_linked_folder_and_a_circle_of_links_are_refused(tmp_path: Path) -> No
 
 def test_oddities_are_said(tmp_path: Path) -> None:
     root = make_yolo(tmp_path, {"a": "0 0.5 0.5 0.2 0.2"})
-    write_picture(root / "train" / "images" / "a.jpg")
+    write_image(root / "train" / "images" / "a.jpg")
     write_label(root / "train" / "labels" / "orphan.txt", "")
     dataset = open_dataset(root)
     assert "train/labels/a.txt" in warning(dataset, "Label files of two images")
@@ -261,7 +261,7 @@ def test_oddities_are_said(tmp_path: Path) -> None:
 def test_augmented_copies_share_a_group(tmp_path: Path) -> None:
     stems = ["7_jpg.rf.0a1b2c", "7_jpg.rf.ffff00", "8_jpg.rf.0a1b2c"]
     root = make_yolo(tmp_path, dict.fromkeys(stems, ""))
-    write_picture(root / "valid" / "images" / "8_jpg.rf.99.png")
+    write_image(root / "valid" / "images" / "8_jpg.rf.99.png")
     yaml = "train: train/images\nval: valid/images\nnames: [Healthy, wrist]"
     (root / "data.yaml").write_text(yaml)
     dataset = open_dataset(root)

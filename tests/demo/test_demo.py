@@ -76,7 +76,7 @@ def test_boxes_are_tight_around_masks_of_a_sensible_size() -> None:
 
 
 @pytest.mark.parametrize("kind", CLASSES)
-def test_a_fracture_changes_the_picture_where_its_mask_is_and_nearly_nowhere_else(
+def test_a_fracture_changes_the_image_where_its_mask_is_and_nearly_nowhere_else(
     kind: str,
 ) -> None:
     seen = 0
@@ -108,7 +108,7 @@ def test_a_displaced_fracture_moves_what_hangs_beyond_it() -> None:
     still = replace(moved, shift_mm=(0.0, 0.0), angle=0.0)
     here, there = (render(replace(plan, fractures=(each,))) for each in (still, moved))
     change = np.abs(here.pixels.astype(float) - there.pixels.astype(float))
-    # The hand, in the upper part of the picture, hangs on the radius.
+    # The hand, in the upper part of the image, hangs on the radius.
     assert np.percentile(change[100:200], 75) > 60
 
 

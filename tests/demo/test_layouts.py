@@ -13,7 +13,7 @@ from fracture_core.datasets import open_dataset
 from fracture_core.demo import CLASSES, CT_CLASSES, demo_samples, layouts, write_demo
 from fracture_core.demo.samples import demo_studies
 from fracture_core.errors import ConfigError, DatasetError
-from fracture_core.imaging.opening import open_pictures
+from fracture_core.imaging.opening import open_images
 from fracture_core.types import Sample
 
 SIZE = (256, 208)
@@ -135,14 +135,14 @@ def test_dicom_files_open_as_radiographs_and_one_stack(
     tmp_path: Path, radiographs: tuple[Sample, ...], slices: tuple[Sample, ...]
 ) -> None:
     layouts.write_dicom((*radiographs[:2], *slices[:6]), tmp_path)
-    one = open_pictures([(p.name, p) for p in sorted((tmp_path / "radiographs").iterdir())])
+    one = open_images([(p.name, p) for p in sorted((tmp_path / "radiographs").iterdir())])
     assert not one.errors
-    for sample, picture in zip(radiographs, one.pictures, strict=False):
-        assert (picture.bits, picture.warnings) == (12, ())
-        assert np.array_equal(picture.pixels[0], sample.pixels)
-        assert np.array_equal(picture.shown(), sample.shown())
-        assert sample.spacing_mm == pytest.approx(picture.spacing_mm, abs=1e-5)
-    (stack,) = open_pictures([(p.name, p) for p in sorted((tmp_path / "ct").iterdir())]).pictures
+    for sample, image in zip(radiographs, one.images, strict=False):
+        assert (image.bits, image.warnings) == (12, ())
+        assert np.array_equal(image.pixels[0], sample.pixels)
+        assert np.array_equal(image.shown(), sample.shown())
+        assert sample.spacing_mm == pytest.approx(image.spacing_mm, abs=1e-5)
+    (stack,) = open_images([(p.name, p) for p in sorted((tmp_path / "ct").iterdir())]).images
     assert stack.frames == 6
     assert stack.warnings == ()
     assert stack.scale.unit == "HU"

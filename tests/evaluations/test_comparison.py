@@ -42,7 +42,7 @@ def one_class(found: list[tuple], **about):
 
 
 def first():
-    """Finds three of four, one spurious box in a healthy picture."""
+    """Finds three of four, one spurious box in a healthy image."""
     return one_class(
         [(0, 0, 0.9, 0), (1, 0, 0.8, 0), (1, 50, 0.7, 0), (2, 0, 0.2, 0), (4, 9, 0.6, 0)],
         model_id="first",
@@ -81,10 +81,10 @@ def test_the_order_of_classes_does_not_matter_nor_does_healthy() -> None:
     assert refusal_of(ABOUT, turned) == ""
 
 
-def test_other_pictures_and_other_truths_are_refused() -> None:
+def test_other_images_and_other_truths_are_refused() -> None:
     ours = first()
     assert refusal(ours, second()) == ""
-    fewer = ours.pictures(np.array([True, True, True, True, True, False]))
+    fewer = ours.images(np.array([True, True, True, True, True, False]))
     assert "5 other images" in refusal(ours, fewer)
     moved = detector(6, [], [(0, 1, 0), *TRUTHS[1:]], groups=GROUPS, classes=("a",))
     assert "other boxes of ground truth" in refusal(ours, moved)
@@ -172,12 +172,12 @@ def test_average_precision_is_coco_s() -> None:
     by_iou = AveragePrecision.of(found, truths)(np.ones(60))
     assert by_iou[0] == pytest.approx(expected.ap50, abs=1e-12)
     assert by_iou.mean() == pytest.approx(expected.ap, abs=1e-12)
-    # A picture drawn twice counts as two of it.
+    # An image drawn twice counts as two of it.
     twice = np.ones(60)
     twice[:30] = 2
     kept = np.zeros(60, dtype=bool)
     kept[:30] = True
-    part = evaluation.pictures(kept)
+    part = evaluation.images(kept)
     only = AveragePrecision.of(part.found(), part.truths)(np.full(30, 2.0))
     again = AveragePrecision.of(part.found(), part.truths)(np.ones(30))
     assert only == pytest.approx(again)
@@ -203,7 +203,7 @@ def test_what_cannot_be_measured_is_undefined() -> None:
 
 def test_images_are_tested_by_mcnemar() -> None:
     both = [match_model(first(), MatchConfig()), match_model(second(), MatchConfig())]
-    # First: pictures 2 (missed) and 4 (alarm) wrong; second: picture 1 wrong.
+    # First: images 2 (missed) and 4 (alarm) wrong; second: image 1 wrong.
     test = image_tests(both, [Threshold(confidence=0.5), Threshold(confidence=0.4)], 0)
     assert test[0] is None
     assert (test[1].only_first, test[1].only_second, test[1].p_value) == (2, 1, 1.0)

@@ -19,7 +19,7 @@ from fracture_core.evaluations.error_ranking import (
     only,
     predicted_classes,
 )
-from fracture_core.evaluations.evaluation import judge_picture
+from fracture_core.evaluations.evaluation import judge_image
 from fracture_core.matching import MatchConfig
 from tests.support.dial_evaluations import classifier, detector
 
@@ -35,7 +35,7 @@ def told(errors) -> list[tuple[str, str, float]]:
     ]
 
 
-def test_a_picture_with_nothing_shown_costs_most_then_how_far_the_best_candidate_is_below() -> None:
+def test_a_image_with_nothing_shown_costs_most_then_how_far_the_best_candidate_is_below() -> None:
     evaluation = detector(
         4,
         # s1: found one of two, the other at 0.1; s2: one of two, the other at 0.4.
@@ -53,10 +53,10 @@ def test_a_picture_with_nothing_shown_costs_most_then_how_far_the_best_candidate
     assert np.isnan(found.score[0])
     assert found.score[1:].tolist() == pytest.approx([0.25, 0.1, 0.4])
     assert found.iou[1:].tolist() == [1.0, 1.0, 1.0]
-    assert found.whole_picture.tolist() == [True, True, False, False]
+    assert found.whole_image.tolist() == [True, True, False, False]
 
 
-def test_spurious_findings_come_by_score_those_in_healthy_pictures_first() -> None:
+def test_spurious_findings_come_by_score_those_in_healthy_images_first() -> None:
     evaluation = detector(
         3,
         [(0, 0, 0.9, 0), (0, 50, 0.8, 0), (1, 0, 0.6, 0), (2, 0, 0.7, 0), (2, 90, 0.4, 0)],
@@ -66,7 +66,7 @@ def test_spurious_findings_come_by_score_those_in_healthy_pictures_first() -> No
     assert told(case_errors(evaluation, MATCH, 0.5)) == [
         ("spurious", "s2", 10.2),  # 3 × 1.7 × 2
         ("spurious", "s1", 9.6),
-        ("spurious", "s0", 5.4),  # the picture has a truth, and shows something
+        ("spurious", "s0", 5.4),  # the image has a truth, and shows something
     ]
 
 
@@ -129,7 +129,7 @@ def test_filters_and_orders() -> None:
     assert found.counts() == dict.fromkeys(KINDS, 0) | {"missed": 2, "spurious": 2}
     assert {kind for kind, _, _ in told(only(found, kinds=["spurious"]))} == {"spurious"}
     assert [case for _, case, _ in told(only(found, label=2))] == ["s2", "s1"]
-    assert [case for _, case, _ in told(only(found, whole_picture=True))] == ["s1"]
+    assert [case for _, case, _ in told(only(found, whole_image=True))] == ["s1"]
     first = np.array([True, False, False])
     assert {case for _, case, _ in told(only(found, images=first))} == {"s0"}
     assert [case for _, case, _ in told(by_score(found))][:2] == ["s1", "s0"]
@@ -149,7 +149,7 @@ def test_rows_of_the_list_name_everything() -> None:
 
 @settings(deadline=None, max_examples=50)
 @given(st.integers(0, 10_000), st.floats(0.05, 0.95))
-def test_the_counts_are_those_of_the_pictures_one_by_one(seed: int, confidence: float) -> None:
+def test_the_counts_are_those_of_the_images_one_by_one(seed: int, confidence: float) -> None:
     rng = np.random.default_rng(seed)
     found = [
         (int(rng.integers(4)), float(rng.integers(40)), round(float(rng.random()), 2), 0)
@@ -160,7 +160,7 @@ def test_the_counts_are_those_of_the_pictures_one_by_one(seed: int, confidence: 
     errors = case_errors(evaluation, MATCH, confidence)
     shown, missed = 0, 0
     for sample_id in evaluation.sample_ids:
-        boxes = judge_picture(evaluation, sample_id, MATCH, confidence)
+        boxes = judge_image(evaluation, sample_id, MATCH, confidence)
         kinds = [box.kind for box in boxes]
         shown += sum(kind in ("false positive", "duplicate") for kind in kinds)
         missed += kinds.count("missed")
@@ -173,7 +173,7 @@ def test_the_counts_are_those_of_the_pictures_one_by_one(seed: int, confidence: 
 # ---- classifiers --------------------------------------------------------------------------------
 
 
-def test_a_classifier_is_wrong_by_picture_the_surest_first() -> None:
+def test_a_classifier_is_wrong_by_image_the_surest_first() -> None:
     evaluation = classifier(
         [
             [0.1, 0.8, 0.1],  # healthy, called a
@@ -197,7 +197,7 @@ def test_a_classifier_is_wrong_by_picture_the_surest_first() -> None:
         case_errors(evaluation, MATCH, 0.5, critical=[("b", "nobody")])
 
 
-def test_what_a_picture_is_called_follows_the_confidence() -> None:
+def test_what_a_image_is_called_follows_the_confidence() -> None:
     evaluation = classifier([[0.6, 0.3, 0.1], [0.4, 0.2, 0.4]], [0, 1])
     assert predicted_classes(evaluation, 0.5).tolist() == [0, 2]
     assert predicted_classes(evaluation, 0.3).tolist() == [1, 2]
@@ -206,17 +206,17 @@ def test_what_a_picture_is_called_follows_the_confidence() -> None:
     assert predicted_classes(without, 0.9).tolist() == [0, 0]
 
 
-# ---- one picture --------------------------------------------------------------------------------
+# ---- one image --------------------------------------------------------------------------------
 
 
-def test_a_picture_is_judged_as_the_viewer_shows_it() -> None:
+def test_a_image_is_judged_as_the_viewer_shows_it() -> None:
     evaluation = detector(
         2,
         [(0, 0, 0.9, 0), (0, 1, 0.8, 0), (0, 50, 0.4, 0), (0, 50, 0.3, 0), (0, 90, 0.7, 0)],
         [(0, 0, 0), (0, 50, 0)],
         classes=("a",),
     )
-    boxes = judge_picture(evaluation, "s0", MATCH, 0.5)
+    boxes = judge_image(evaluation, "s0", MATCH, 0.5)
     assert [(box.kind, box.row) for box in boxes] == [
         ("truth", 0),
         ("missed", 1),
@@ -227,11 +227,11 @@ def test_a_picture_is_judged_as_the_viewer_shows_it() -> None:
     ]
     assert boxes[3].iou == pytest.approx(9 / 11)
     assert boxes[5].score == pytest.approx(0.4)
-    assert judge_picture(evaluation, "s1", MATCH, 0.5) == ()
+    assert judge_image(evaluation, "s1", MATCH, 0.5) == ()
     with pytest.raises(ValueError, match="not in"):
-        judge_picture(evaluation, "nobody", MATCH, 0.5)
+        judge_image(evaluation, "nobody", MATCH, 0.5)
 
 
 def test_where_the_truth_is_unknown_findings_are_neither_right_nor_wrong() -> None:
     evaluation = detector(1, [(0, 0, 0.9, 0)], [], known=[False])
-    assert [box.kind for box in judge_picture(evaluation, "s0", MATCH, 0.5)] == ["finding"]
+    assert [box.kind for box in judge_image(evaluation, "s0", MATCH, 0.5)] == ["finding"]

@@ -106,7 +106,7 @@ def test_an_evaluation_tells_each_kind_s_sensitivity(demo: Path) -> None:
     assert (found.about.kinds, found.about.is_a) == (kinds, config.is_a)
     support = np.bincount(found.truth_kinds, minlength=5)
     assert support.sum() == len(found.truths) > 5
-    halved = found.pictures(np.arange(len(found)) % 2 == 0)
+    halved = found.images(np.arange(len(found)) % 2 == 0)
     assert len(halved.truth_kinds) == len(halved.truths)
     report = report_of(found, intervals=False)
     shown = report.of_section(KINDS)

@@ -73,7 +73,7 @@ def test_evidence_is_counted_in_tenths_of_the_score():
     assert [each.low for each in found] == [k / 10 for k in range(10)]
 
 
-def test_only_known_pictures_are_measured_on():
+def test_only_known_images_are_measured_on():
     known = [True, False, True, True]
     truths = [TRUTHS[0], TRUTHS[2]]
     found = measure_points(detector(4, FOUND, truths, GROUPS, known=known))
@@ -112,7 +112,7 @@ def test_knots_are_few_and_exact():
     assert steps.max() < 0.02
 
 
-def test_they_are_applied_on_other_pictures(valid):
+def test_they_are_applied_on_other_images(valid):
     chosen = measure_points(valid)
     rows = [(0, 0, 0.9, 0), (1, 60, 0.35, 0)]
     test = detector(2, rows, [(0, 0, 0), (0, 30, 0)], split="test", data_stamp="2", **SHA)
@@ -131,7 +131,7 @@ def test_they_are_applied_on_other_pictures(valid):
     assert chosen.points[0].applied is None
 
 
-def test_not_on_the_same_pictures_nor_of_another_model(valid):
+def test_not_on_the_same_images_nor_of_another_model(valid):
     chosen = measure_points(valid)
     with pytest.raises(ConfigError, match="expected images that they were not chosen on"):
         apply_points(chosen, valid)
@@ -164,7 +164,7 @@ def test_sentences_say_what_was_measured():
     assert sentence_of_score(held, 1.0).startswith("Boxes scored 0.9–1.0")
 
 
-def test_sentences_of_a_classifier_are_of_pictures():
+def test_sentences_of_a_classifier_are_of_images():
     found = measure_points(
         classifier([[0.9, 0.1], [0.25, 0.75], [0.25, 0.75], [0.1, 0.9]], [0, 1, 0, 1])
     )

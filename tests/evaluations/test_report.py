@@ -24,7 +24,7 @@ from fracture_core.metrics.rates import precision_recall
 from fracture_core.types import Detections
 from tests.support.dial_evaluations import ABOUT, detector
 
-# Four pictures of two patients; in the first two there is a truth of class a, in the third of b.
+# Four images of two patients; in the first two there is a truth of class a, in the third of b.
 FOUND = [
     (0, 0, 0.9, 0),
     (0, 50, 0.4, 0),
@@ -43,7 +43,7 @@ def evaluation() -> Evaluation:
 
 
 def classifier(scores: list[list[float]], truth: list[int], **about: object) -> Evaluation:
-    """Pictures of classes healthy and ill, two a patient."""
+    """Images of classes healthy and ill, two a patient."""
     values = np.array(scores, dtype=np.float32).reshape(-1, 2)
     none = Columns.of([Detections.empty()] * len(truth))
     kind = {"task": "classify", "classes": ("healthy", "ill"), "healthy": "healthy"}
@@ -78,7 +78,7 @@ def test_the_figures_of_boxes_are_those_of_the_metrics(evaluation):
     assert [each.value for each in report.of_section("FROC")] == pytest.approx(
         [*curve.sensitivity_at(), curve.mean_sensitivity]
     )
-    assert (report.pictures, report.studies, report.lesions, report.positives) == (4, 2, 3, 3)
+    assert (report.images, report.studies, report.lesions, report.positives) == (4, 2, 3, 3)
 
 
 def test_the_miss_rate_has_an_interval_and_says_its_rule(evaluation):
@@ -148,10 +148,10 @@ def test_tables_are_of_the_first_point_that_is_met(evaluation):
         report_of(evaluation, study_rule="min")
 
 
-def test_pictures_of_unknown_truth_are_left_out_and_said():
+def test_images_of_unknown_truth_are_left_out_and_said():
     known = [True, True, True, False]
     report = report_of(detector(4, FOUND, TRUTHS, GROUPS, known=known), intervals=False)
-    assert (report.asked, report.pictures) == (4, 3)
+    assert (report.asked, report.images) == (4, 3)
     assert "1 images of unknown ground truth are left out." in report.notes
 
 
@@ -318,7 +318,7 @@ def test_with_weights_of_one_they_are_the_figures():
     np.testing.assert_allclose(figures, averages)
 
 
-def test_a_weight_of_two_is_the_same_picture_twice():
+def test_a_weight_of_two_is_the_same_image_twice():
     rng = np.random.default_rng(4)
     scores, positive = np.round(rng.random(40), 1), rng.random(40) < 0.5
     weights = rng.integers(0, 3, 40)
@@ -342,7 +342,7 @@ def test_any_hits_are_counted_as_any_hit_does(evaluation):
         assert weighted.spurious.sum() == counts.false_positives
 
 
-def test_studies_weigh_what_their_pictures_do():
+def test_studies_weigh_what_their_images_do():
     groups = ("b", "a", "b", "a")
     seen = []
     report.of_studies(lambda weights: seen.append(weights.tolist()) or 0.0, groups)(

@@ -48,11 +48,11 @@ def ask(demo: Path, **asked: object) -> EvaluateConfig:
 @pytest.fixture
 def small_batches(monkeypatch) -> None:
     monkeypatch.setattr(running, "BATCH", 3)
-    monkeypatch.setattr(running, "PART_PICTURES", 6)
+    monkeypatch.setattr(running, "PART_IMAGES", 6)
 
 
 def assert_same(one, two) -> None:
-    """But for when it was made, and how long each picture took."""
+    """But for when it was made, and how long each image took."""
     assert one.about.model_copy(update={"created_utc": ""}) == two.about.model_copy(
         update={"created_utc": ""}
     )
@@ -182,7 +182,7 @@ def test_sigterm_ends_it_cleanly(demo):
     assert 6 <= lines[-1]["done"] < lines[-1]["of"] == COUNT
 
 
-def test_unreadable_pictures_are_listed(demo, tmp_path):
+def test_unreadable_images_are_listed(demo, tmp_path):
     broken = shutil.copytree(demo, tmp_path / "broken")
     victims = sorted(broken.glob("train/*.png"))[:2] or sorted(broken.rglob("*.png"))[:2]
     whole = victims[0].read_bytes()
@@ -282,7 +282,7 @@ def test_a_half_written_one_is_listed_with_a_sentence(demo, small_batches):
     run, told = new_evaluation(ask(demo), "half"), []
     run_evaluation(run.path, lambda *each: told.append(each), lambda: len(told) > 2)
     (listed,) = list_evaluations()
-    assert (listed.name, listed.complete, listed.pictures) == ("half", False, 0)
+    assert (listed.name, listed.complete, listed.images) == ("half", False, 0)
     assert listed.about.model_id == "fake"
     words = "half: expected a complete evaluation, found one that has not ended"
     assert listed.problem.startswith(words)
@@ -301,7 +301,7 @@ def test_the_list_is_of_everything_the_latest_first(demo):
     by_name = {each.name: each for each in listed}
     assert set(by_name) == {first.name, second.name, "strange"}
     assert by_name[first.name].complete
-    assert by_name[first.name].pictures == len(open_dataset(demo).splits["val"])
+    assert by_name[first.name].images == len(open_dataset(demo).splits["val"])
     assert by_name[second.name].about is None
     assert "config.json" in by_name["strange"].problem
     assert by_name["strange"].config is None

@@ -68,8 +68,8 @@ def prediction(found: Detections, place: int, scores: list[float] | None = None)
 
 @settings(deadline=None)
 @given(st.lists(detections(), min_size=1, max_size=4), st.booleans())
-def test_answers_come_back_as_they_were(pictures, outlined):
-    said = [masked(each) if outlined else each for each in pictures]
+def test_answers_come_back_as_they_were(images, outlined):
+    said = [masked(each) if outlined else each for each in images]
     answers = Answers.of(range(len(said)), [prediction(each, k) for k, each in enumerate(said)])
     path = Path("answers.npz")
     with memory(path) as stored:
@@ -99,32 +99,32 @@ class memory:  # noqa: N801 - reads like a function
 
 @settings(deadline=None)
 @given(st.lists(detections(), min_size=2, max_size=4))
-def test_parts_joined_are_one(pictures):
-    parts = [Answers.of([k], [prediction(each, k)]) for k, each in enumerate(pictures)]
+def test_parts_joined_are_one(images):
+    parts = [Answers.of([k], [prediction(each, k)]) for k, each in enumerate(images)]
     joined = Answers.joined(parts)
-    assert_same(joined.raw, Columns.of(pictures))
-    assert joined.positions.tolist() == list(range(len(pictures)))
+    assert_same(joined.raw, Columns.of(images))
+    assert joined.positions.tolist() == list(range(len(images)))
 
 
 @settings(deadline=None)
 @given(st.lists(detections(most=30), max_size=5), thresholds)
-def test_pictures_are_merged_at_once_as_one_by_one(pictures, nms_iou):
-    expected = Columns.of([each.nms(nms_iou) for each in pictures])
-    assert_same(merge(Columns.of(pictures), nms_iou), expected)
+def test_images_are_merged_at_once_as_one_by_one(images, nms_iou):
+    expected = Columns.of([each.nms(nms_iou) for each in images])
+    assert_same(merge(Columns.of(images), nms_iou), expected)
 
 
 def test_merging_in_blocks_changes_nothing(monkeypatch):
     rng = np.random.default_rng(0)
-    pictures = []
+    images = []
     for _ in range(40):
         low = rng.uniform(0, 40, (30, 2))
         xyxy = np.concatenate([low, low + rng.uniform(5, 20, (30, 2))], axis=1)
         scores = np.sort(rng.uniform(0.01, 1, 30).astype(np.float32))[::-1]
-        pictures.append(Detections.of(xyxy, scores, rng.integers(0, 3, 30)))
-    expected = Columns.of([each.nms(0.3) for each in pictures])
+        images.append(Detections.of(xyxy, scores, rng.integers(0, 3, 30)))
+    expected = Columns.of([each.nms(0.3) for each in images])
     for rows in (1, 17, 64, 10_000):
         monkeypatch.setattr("fracture_core.evaluations.evaluation.ROWS_AT_ONCE", rows)
-        assert_same(merge(Columns.of(pictures), 0.3), expected)
+        assert_same(merge(Columns.of(images), 0.3), expected)
 
 
 def test_truths_come_back_as_they_were(tmp_path):
@@ -401,7 +401,7 @@ def test_one_class_is_named_after_the_models_only_one():
     assert found.answered == (0, 0)
 
 
-def test_a_classifier_is_judged_by_the_class_of_the_picture():
+def test_a_classifier_is_judged_by_the_class_of_the_image():
     found = label(
         card("none", "a", task="classify", healthy="none"), data("a", "c"), one_class=False
     )
@@ -413,11 +413,11 @@ def test_a_classifier_is_judged_by_the_class_of_the_picture():
         "unknown": (sample(None), -1),
         "known, but not where": (sample(None, 0), 1),
     }
-    for words, (picture, image_class) in expected.items():
-        assert found.image_class(picture) == image_class, words
+    for words, (image, image_class) in expected.items():
+        assert found.image_class(image) == image_class, words
 
 
-def test_without_a_healthy_class_a_picture_without_findings_is_of_no_class():
+def test_without_a_healthy_class_a_image_without_findings_is_of_no_class():
     found = label(card("a", "b", task="classify"), data("a", "b"), one_class=False)
     assert found.healthy == ""
     assert found.image_class(sample([])) == -1

@@ -104,7 +104,7 @@ def test_a_group_is_measured_as_a_data_set_of_its_own() -> None:
     evaluation = told(simulated(60, 5, seed=4), view=["frontal", "lateral", "lateral"] * 20)
     [attribute], _ = offered(evaluation)
     made = break_down(evaluation, attribute, measuring())
-    alone = evaluation.pictures(np.array([k % 3 > 0 for k in range(60)]))
+    alone = evaluation.images(np.array([k % 3 > 0 for k in range(60)]))
     average = AveragePrecision.of(alone.found(0.5), alone.truths)(np.ones(40))
     assert of(made, "lateral", "COCO, boxes", "AP50", "lesion", "").value == average[0]
     report = report_of(alone)

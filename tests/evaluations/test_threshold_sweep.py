@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fracture_core.evaluations.threshold_sweep import cell_pictures, dial_table
+from fracture_core.evaluations.threshold_sweep import cell_images, dial_table
 from fracture_core.matching import MatchConfig
 from fracture_core.metrics import greedy
 from fracture_core.metrics.cells import assign_cells
 from tests.support.dial_evaluations import classifier, detector, simulated
 
 MATCH = MatchConfig()
-# Truths: a at 0 and b at 50 in picture 0, a at 0 in picture 1; picture 2 is healthy.
+# Truths: a at 0 and b at 50 in image 0, a at 0 in image 1; image 2 is healthy.
 TRUTHS = [(0, 0, 0), (0, 50, 1), (1, 0, 0)]
 FOUND = [
     (0, 1, 0.9, 0),  # right
@@ -91,7 +91,7 @@ def test_the_cases_of_a_cell() -> None:
     findings, images = dial_table(evaluation, MATCH).sheets
 
     def cases(sheet, row: int, column: int, confidence: float) -> tuple[str, ...]:
-        return cell_pictures(evaluation, MATCH, sheet, (row, column), confidence)
+        return cell_images(evaluation, MATCH, sheet, (row, column), confidence)
 
     assert cases(findings, 0, 0, 0.3) == ("s0", "s1")
     assert cases(findings, 1, 2, 0.3) == ("s0",)
@@ -101,13 +101,13 @@ def test_the_cases_of_a_cell() -> None:
     assert cases(images, 1, 0, 0.65) == ("s2",)
 
 
-def test_pictures_of_unknown_truth_do_not_count() -> None:
+def test_images_of_unknown_truth_do_not_count() -> None:
     known = [True, True, False]
     evaluation = detector(3, FOUND, TRUTHS, known=known)
     table = dial_table(evaluation, MATCH)
     assert [tally.images for tally in table.tallies] == [2, 2]
     assert table.tallies[0][at(table, 0.6)].false_positives == 1
-    assert cell_pictures(evaluation, MATCH, table.sheets[0], (3, 0), 0.3) == ("s0", "s1")
+    assert cell_images(evaluation, MATCH, table.sheets[0], (3, 0), 0.3) == ("s0", "s1")
 
 
 def test_a_study_is_judged_by_its_rule() -> None:
@@ -138,8 +138,8 @@ def test_a_classifier_by_hand() -> None:
     # By the highest score, wherever the dial is.
     assert classes.matrix(0).tolist() == [[2, 0, 0], [0, 1, 0], [1, 0, 0]]
     assert classes.matrix(len(table.confidences) - 1).tolist() == classes.matrix(0).tolist()
-    assert cell_pictures(evaluation, MATCH, classes, (2, 0), 0.5) == ("s3",)
-    assert cell_pictures(evaluation, MATCH, shown, (1, 0), 0.5) == ("s2",)
+    assert cell_images(evaluation, MATCH, classes, (2, 0), 0.5) == ("s3",)
+    assert cell_images(evaluation, MATCH, shown, (1, 0), 0.5) == ("s2",)
 
 
 def test_without_a_class_for_nothing_only_classes_are_judged() -> None:

@@ -19,7 +19,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, RLELossless
 
 from fracture_core.datasets import open_dataset
 from fracture_core.datasets.hdf5 import Slice, write_rsna
-from fracture_core.imaging.opening import open_picture
+from fracture_core.imaging.opening import open_image
 from fracture_core.imaging.png import SIGNATURE
 from fracture_core.settings import settings
 from tests.fuzz.formats import Change, Format
@@ -35,9 +35,9 @@ Make = Callable[[Path], Path]
 
 def _open_image(path: Path) -> str:
     _limit_pixels()
-    picture = open_picture(path)
-    told = repr((picture.pixels.shape, picture.windows, picture.scale, picture.spacing_mm))
-    return _digest([told.encode(), picture.pixels.tobytes()])
+    image = open_image(path)
+    told = repr((image.pixels.shape, image.windows, image.scale, image.spacing_mm))
+    return _digest([told.encode(), image.pixels.tobytes()])
 
 
 def _open_data_set(path: Path) -> str:

@@ -39,7 +39,7 @@ SIZE = 400
 
 
 def some_boxes(rng: np.random.Generator, count: int, *, grid: bool) -> np.ndarray:
-    """Boxes in a picture of 400 × 400; on a grid IoUs repeat and meet thresholds exactly."""
+    """Boxes in an image of 400 × 400; on a grid IoUs repeat and meet thresholds exactly."""
     corner = rng.uniform(0, SIZE * 0.7, (count, 2))
     side = rng.uniform(4, SIZE * 0.25, (count, 2))
     found = np.concatenate([corner, corner + side], axis=1)

@@ -37,7 +37,7 @@ from fracture_core.health.report import look_at
 from tests.support.planted_faults import plant_in_coco, plant_in_yolo
 
 SIZE = (256, 208)
-# Names and pictures tell of one source at once, so that a copy may be found in two ways.
+# Names and images tell of one source at once, so that a copy may be found in two ways.
 IN_YOLO = (
     "unreadable",
     "labels-missing",
@@ -134,7 +134,7 @@ def test_a_cell_is_no_formula():
         name="n",
         path="p",
         format="yolo",
-        pictures=1,
+        images=1,
         splits={},
         input_size=640,
         faults=(fault,),
@@ -149,8 +149,8 @@ def test_faults_of_coco_and_the_labels_beside_it(clean_coco, tmp_path):
     folder = tmp_path / "coco"
     planted = plant_in_coco(clean_coco, folder)
     report = check_health(open_dataset(folder))
-    for check, pictures in planted.items():
-        assert {place.sample_id for place in report.fault(check).places} == pictures
+    for check, images in planted.items():
+        assert {place.sample_id for place in report.fault(check).places} == images
     assert [place.detail for place in report.fault("class-unused").places] == ["9 'bones'"]
     backwards = check_health(open_dataset(folder / "data.yaml")).fault("labels-emptied-beside")
     assert {place.sample_id for place in backwards.places} == planted["labels-emptied"]
@@ -233,8 +233,8 @@ def test_groups_are_the_parts_that_hang_together(pairs):
 
 
 @pytest.mark.parametrize("pose", POSES)
-def test_a_fingerprint_in_a_pose_is_that_of_the_picture_in_it(pose):
-    """A picture moved as the pose says, seen upright, is the original seen in the pose."""
+def test_a_fingerprint_in_a_pose_is_that_of_the_image_in_it(pose):
+    """An image moved as the pose says, seen upright, is the original seen in the pose."""
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 255, (12, 12)).astype(np.uint8)
     grey = cv2.resize(coarse, (128, 128), interpolation=cv2.INTER_CUBIC)
@@ -247,7 +247,7 @@ def test_a_fingerprint_in_a_pose_is_that_of_the_picture_in_it(pose):
     assert float(seen @ posed) > 0.9
 
 
-def test_a_flat_picture_is_like_none():
+def test_a_flat_image_is_like_none():
     flat = look_at(np.full((50, 40), 9, np.uint8))
     [seen] = fingerprints(band_passed(flat.thumb)[None], POSES[0])
     assert not seen.any()

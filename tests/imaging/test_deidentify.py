@@ -13,9 +13,9 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRBigEndian, JPEGExtended12Bit, RLELossless
 
-from fracture_core.errors import ConfigError, PictureError
+from fracture_core.errors import ConfigError, ImageError
 from fracture_core.imaging.deidentify import deidentify, remap
-from fracture_core.imaging.opening import open_picture
+from fracture_core.imaging.opening import open_image
 from fracture_core.settings import settings
 from tests.support.dicom_files import as_file, dataset, item, ramp
 
@@ -46,14 +46,14 @@ def identified() -> Dataset:
     return made
 
 
-def test_nothing_of_the_name_is_in_the_picture():
-    picture = open_picture(as_file(identified()), "upload.dcm")
-    everything = repr((picture, picture.tags, picture.samples(), picture.warnings))
+def test_nothing_of_the_name_is_in_the_image():
+    image = open_image(as_file(identified()), "upload.dcm")
+    everything = repr((image, image.tags, image.samples(), image.warnings))
     assert SECRET.upper() not in everything.upper()
     assert "1964" not in everything
     assert not re.search(r"'1\.2\.3", everything)
-    assert picture.tags["BodyPartExamined"] == "HIP"
-    assert "ViewPosition" not in picture.tags
+    assert image.tags["BodyPartExamined"] == "HIP"
+    assert "ViewPosition" not in image.tags
 
 
 @pytest.mark.parametrize("compressed", [False, True])
@@ -71,8 +71,8 @@ def test_the_clean_dataset_is_clean_and_shows_the_same(compressed):
     assert SECRET.encode().upper() not in data.upper()
     assert b"19640812" not in data
     assert (
-        open_picture(data).sha256
-        == open_picture(as_file(made, made.file_meta.TransferSyntaxUID)).sha256
+        open_image(data).sha256
+        == open_image(as_file(made, made.file_meta.TransferSyntaxUID)).sha256
     )
     again = dcmread(io.BytesIO(data))
     assert again.PatientIdentityRemoved == "YES"
@@ -85,7 +85,7 @@ def test_what_cannot_be_written_uncompressed_is_refused():
     made = identified()
     for syntax, name in ((JPEGExtended12Bit, "JPEG Extended"), (ExplicitVRBigEndian, "Big Endian")):
         made.file_meta.TransferSyntaxUID = syntax
-        with pytest.raises(PictureError, match=name):
+        with pytest.raises(ImageError, match=name):
             deidentify(made)
 
 
@@ -112,7 +112,7 @@ def test_uids_are_remapped_the_same_everywhere_in_one_installation():
     assert first != remap("1.2.840.2")
     one, two = identified(), identified()
     two.SOPInstanceUID = "1.2.77"
-    a, b = open_picture(as_file(one)), open_picture(as_file(two))
+    a, b = open_image(as_file(one)), open_image(as_file(two))
     assert (a.group_id, a.series_id) == (b.group_id, b.series_id)
     assert a.slices[0].instance_id != b.slices[0].instance_id
 
@@ -160,14 +160,14 @@ def test_burned_in_annotation(flag, told):
         del made.BurnedInAnnotation
     else:
         made.BurnedInAnnotation = flag
-    picture = open_picture(as_file(made))
+    image = open_image(as_file(made))
     if told is None:
-        assert picture.warnings == ()
+        assert image.warnings == ()
     else:
-        assert told in picture.warnings[0]
+        assert told in image.warnings[0]
 
 
 def test_windows_keep_usual_explanations_only():
     made = dataset(ramp(), bits=12, WindowCenter=[1, 2], WindowWidth=[10, 20])
     made.WindowCenterWidthExplanation = ["BONE WINDOW 2", f"for {SECRET}"]
-    assert [w.name for w in open_picture(as_file(made)).windows] == ["BONE WINDOW 2", "window 2"]
+    assert [w.name for w in open_image(as_file(made)).windows] == ["BONE WINDOW 2", "window 2"]

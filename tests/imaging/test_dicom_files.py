@@ -1,4 +1,4 @@
-"""DICOM files that are damaged, hostile, odd or no pictures; and the header that is kept."""
+"""DICOM files that are damaged, hostile, odd or no images; and the header that is kept."""
 
 import struct
 import time
@@ -24,16 +24,16 @@ from pydicom.uid import (
     SegmentationStorage,
 )
 
-from fracture_core.errors import PictureError
+from fracture_core.errors import ImageError
 from fracture_core.imaging.dicom_frames import declared_size
-from fracture_core.imaging.opening import open_picture
+from fracture_core.imaging.opening import open_image
 from fracture_core.settings import settings
 from tests.support.dicom_files import as_file, dataset, dicom, ramp
 
 
-def refusal(data: bytes, name: str = "bad.dcm") -> PictureError:
-    with pytest.raises(PictureError) as caught:
-        open_picture(data, name)
+def refusal(data: bytes, name: str = "bad.dcm") -> ImageError:
+    with pytest.raises(ImageError) as caught:
+        open_image(data, name)
     assert str(caught.value).startswith(f"{name}: expected ")
     assert "\n" not in str(caught.value)
     return caught.value
@@ -48,14 +48,14 @@ def test_every_plain_syntax_opens_with_and_without_preamble(syntax, preamble):
     made = dataset(pixels, bits=12)
     if syntax.is_little_endian is False:
         made.PixelData = pixels.astype(">u2").tobytes()
-    picture = open_picture(as_file(made, syntax, preamble=preamble))
-    np.testing.assert_array_equal(picture.pixels[0], pixels)
+    image = open_image(as_file(made, syntax, preamble=preamble))
+    np.testing.assert_array_equal(image.pixels[0], pixels)
 
 
 def test_deflated_opens_and_a_deflated_bomb_does_not(monkeypatch):
     pixels = ramp()
     data = as_file(dataset(pixels, bits=12), DeflatedExplicitVRLittleEndian)
-    np.testing.assert_array_equal(open_picture(data).pixels[0], pixels)
+    np.testing.assert_array_equal(open_image(data).pixels[0], pixels)
     start = 144 + int.from_bytes(data[140:144], "little")
     squeezer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     body = squeezer.compress(bytes(50_000_000)) + squeezer.flush()
@@ -113,10 +113,10 @@ def test_pixels_of_another_compression_are_no_codestream():
         ({"SOPClassUID": SegmentationStorage}, "Segmentation Storage"),
     ],
 )
-def test_headers_that_make_no_picture(elements, found):
+def test_headers_that_make_no_image(elements, found):
     data = dicom(ramp(), **elements)
     if found is None:
-        assert open_picture(data).frames == 1
+        assert open_image(data).frames == 1
     else:
         assert found in refusal(data).found
 
@@ -138,8 +138,8 @@ def test_float_pixel_data():
     del made.PixelData, made.BitsStored, made.HighBit, made.PixelRepresentation
     made.BitsAllocated = 32
     made.FloatPixelData = floats.tobytes()
-    picture = open_picture(as_file(made))
-    values = picture.pixels * picture.scale.slope + picture.scale.offset
+    image = open_image(as_file(made))
+    values = image.pixels * image.scale.slope + image.scale.offset
     np.testing.assert_allclose(values[0], floats, atol=2 / 65535)
     floats[3, 3] = np.nan
     made.FloatPixelData = floats.tobytes()
@@ -157,9 +157,9 @@ def test_an_unknown_syntax_is_named():
 
 def test_rle_is_lossless():
     made = dataset(ramp(), bits=12)
-    plain = open_picture(as_file(made))
+    plain = open_image(as_file(made))
     made.compress(RLELossless)
-    assert open_picture(as_file(made, RLELossless)).sha256 == plain.sha256
+    assert open_image(as_file(made, RLELossless)).sha256 == plain.sha256
 
 
 def test_missing_frames_are_an_error():
@@ -173,24 +173,24 @@ def test_warnings_of_pydicom_do_not_leak():
     # 62 bytes too many: pydicom warns, and warnings are errors in these tests.
     path = get_testdata_file("MR_small_padded.dcm", download=False)
     with open(path, "rb") as file:  # noqa: PTH123
-        picture = open_picture(file.read())
-    assert "The pixel data hold more than the image: the rest was left out." in picture.warnings
+        image = open_image(file.read())
+    assert "The pixel data hold more than the image: the rest was left out." in image.warnings
 
 
 def test_pixel_spacing_before_detector_spacing():
-    both = open_picture(dicom(ramp(), PixelSpacing=[0.2, 0.1], ImagerPixelSpacing=[0.3, 0.3]))
+    both = open_image(dicom(ramp(), PixelSpacing=[0.2, 0.1], ImagerPixelSpacing=[0.3, 0.3]))
     assert (both.spacing_mm, both.spacing_source) == ((0.2, 0.1), "PixelSpacing")
-    detector = open_picture(dicom(ramp(), ImagerPixelSpacing=[0.3, 0.4]))
+    detector = open_image(dicom(ramp(), ImagerPixelSpacing=[0.3, 0.4]))
     assert (detector.spacing_mm, detector.spacing_source) == ((0.3, 0.4), "ImagerPixelSpacing")
     assert any("detector" in warning for warning in detector.warnings)
-    neither = open_picture(dicom(ramp(), PixelSpacing=[0, 0.1]))
+    neither = open_image(dicom(ramp(), PixelSpacing=[0, 0.1]))
     assert neither.spacing_mm is None
 
 
 def test_lossy_compression_is_told():
     elements = {"LossyImageCompression": "01", "LossyImageCompressionRatio": 30}
-    picture = open_picture(dicom(ramp(), **elements))
-    assert "The image was compressed with loss (ratio 30)." in picture.warnings
+    image = open_image(dicom(ramp(), **elements))
+    assert "The image was compressed with loss (ratio 30)." in image.warnings
 
 
 @pytest.fixture(scope="module")
@@ -216,15 +216,15 @@ patient = hypothesis_settings(
 
 @patient
 @given(which=st.integers(0, 4), share=st.floats(0, 1, exclude_max=True))
-def test_cut_anywhere_it_is_a_picture_or_a_picture_error(valid_files, which, share):
+def test_cut_anywhere_it_is_a_image_or_a_image_error(valid_files, which, share):
     data = valid_files[which]
     cut = data[: int(share * len(data))]
     try:
-        picture = open_picture(cut)
-    except PictureError:
+        image = open_image(cut)
+    except ImageError:
         return
     # Only what follows the pixels may be missing.
-    assert picture.sha256 == open_picture(data).sha256
+    assert image.sha256 == open_image(data).sha256
 
 
 @patient
@@ -232,12 +232,12 @@ def test_cut_anywhere_it_is_a_picture_or_a_picture_error(valid_files, which, sha
     which=st.integers(0, 4),
     flips=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(1, 255)), min_size=1),
 )
-def test_flipped_anywhere_it_is_a_picture_or_a_picture_error(valid_files, which, flips):
+def test_flipped_anywhere_it_is_a_image_or_a_image_error(valid_files, which, flips):
     data = bytearray(valid_files[which])
     for share, bits in flips:
         data[int(share * len(data))] ^= bits
-    with suppress(PictureError):
-        open_picture(data)
+    with suppress(ImageError):
+        open_image(data)
 
 
 @pytest.mark.parametrize("tag", [b"\xe0\x7f\x10\x00", b"\x02\x00\x02\x00"])
@@ -258,15 +258,15 @@ def test_12_megapixels_at_16_bit_open_fast():
     pixels = np.random.default_rng(0).integers(0, 65536, (3000, 4000), dtype=np.uint16)
     data = dicom(pixels, WindowCenter=30000, WindowWidth=40000)
     start = time.perf_counter()
-    picture = open_picture(data)
+    image = open_image(data)
     assert time.perf_counter() - start < 3  # 0.2 s on two free cores
-    np.testing.assert_array_equal(picture.pixels[0], pixels)
+    np.testing.assert_array_equal(image.pixels[0], pixels)
 
 
 def test_the_kept_header_reads_back():
-    picture = open_picture(dicom(ramp(), bits=12, BodyPartExamined="HIP", ViewPosition="AP"))
-    assert picture.tags["BodyPartExamined"] == "HIP"
-    assert picture.tags["Rows"] == "16"
+    image = open_image(dicom(ramp(), bits=12, BodyPartExamined="HIP", ViewPosition="AP"))
+    assert image.tags["BodyPartExamined"] == "HIP"
+    assert image.tags["Rows"] == "16"
 
 
 @pytest.mark.parametrize("said", [b"1.2.840.10008.5.1.4..1.1.1", b"\x1b[2J Jane Doe, left hand.\0"])

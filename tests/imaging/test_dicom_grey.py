@@ -11,7 +11,7 @@ from pydicom.data import get_testdata_file
 from pydicom.pixels import apply_modality_lut, apply_voi_lut, pixel_array
 
 from fracture_core.imaging import decoding, grey
-from fracture_core.imaging.opening import open_picture
+from fracture_core.imaging.opening import open_image
 from fracture_core.types import ValueScale, Window
 from tests.support.dicom_files import dataset, dicom, enhanced_ct, ramp, table
 
@@ -44,11 +44,11 @@ def reference(made) -> np.ndarray:
 def read(made):
     from tests.support.dicom_files import as_file
 
-    return open_picture(as_file(made), "made.dcm")
+    return open_image(as_file(made), "made.dcm")
 
 
-def values(picture) -> np.ndarray:
-    return picture.pixels * picture.scale.slope + picture.scale.offset
+def values(image) -> np.ndarray:
+    return image.pixels * image.scale.slope + image.scale.offset
 
 
 @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
@@ -81,12 +81,12 @@ def test_a_window_shows_what_pydicom_shows(  # noqa: PLR0917
         WindowWidth=width,
         VOILUTFunction=function,
     )
-    picture = read(made)
+    image = read(made)
     expected = reference(made)[0] * 255
-    assert np.abs(picture.shown().astype(float) - expected).max() <= 0.5 + 1e-6
-    np.testing.assert_allclose(values(picture)[0], pixels * float(slope) + intercept, atol=1e-6)
-    assert picture.bits == bits
-    assert (picture.scale.slope < 0) == (photometric == "MONOCHROME1")
+    assert np.abs(image.shown().astype(float) - expected).max() <= 0.5 + 1e-6
+    np.testing.assert_allclose(values(image)[0], pixels * float(slope) + intercept, atol=1e-6)
+    assert image.bits == bits
+    assert (image.scale.slope < 0) == (photometric == "MONOCHROME1")
 
 
 @given(center=finite, width=st.floats(1.5, 5e4), offset=finite, slope=st.floats(0.01, 100))
@@ -103,38 +103,38 @@ def test_windows_go_to_pixels_and_back(function, sign, center, width, offset, sl
 
 def test_monochrome1_of_known_numbers():
     pixels = np.array([[0, 1023], [511, 512]], dtype=np.uint16)
-    picture = open_picture(
+    image = open_image(
         dicom(pixels, bits=10, PhotometricInterpretation="MONOCHROME1", WindowCenter=512,
               WindowWidth=1024)
     )  # fmt: skip
-    assert picture.pixels.tolist() == [[[1023, 0], [512, 511]]]
-    assert picture.shown().tolist() == [[255, 0], [128, 127]]
-    assert (picture.scale.slope, picture.scale.offset) == (-1, 1023)
-    assert picture.photometric == "MONOCHROME1"
+    assert image.pixels.tolist() == [[[1023, 0], [512, 511]]]
+    assert image.shown().tolist() == [[255, 0], [128, 127]]
+    assert (image.scale.slope, image.scale.offset) == (-1, 1023)
+    assert image.photometric == "MONOCHROME1"
 
 
 def test_several_windows_keep_their_explanations():
-    picture = open_picture(
+    image = open_image(
         dicom(ramp(), bits=12, WindowCenter=[60, 400], WindowWidth=[360, 1800],
               WindowCenterWidthExplanation=["SOFT TISSUE", "BONE"])
     )  # fmt: skip
-    assert [(w.name, w.center, w.width) for w in picture.windows] == [
+    assert [(w.name, w.center, w.width) for w in image.windows] == [
         ("SOFT TISSUE", 60, 360),
         ("BONE", 400, 1800),
     ]
 
 
 def test_impossible_windows_are_left_out_with_a_word():
-    picture = open_picture(dicom(ramp(), bits=12, WindowCenter=[5, 7], WindowWidth=[0, 20]))
-    assert [(w.center, w.width) for w in picture.windows] == [(7, 20)]
-    assert any("width 0" in warning for warning in picture.warnings)
+    image = open_image(dicom(ramp(), bits=12, WindowCenter=[5, 7], WindowWidth=[0, 20]))
+    assert [(w.center, w.width) for w in image.windows] == [(7, 20)]
+    assert any("width 0" in warning for warning in image.warnings)
 
 
 def test_without_a_window_the_data_fill_the_range_but_not_padding():
     pixels = ramp(top=3000)
     pixels[0, :4] = 4095
-    picture = open_picture(dicom(pixels, bits=12, PixelPaddingValue=4095))
-    (window,) = picture.windows
+    image = open_image(dicom(pixels, bits=12, PixelPaddingValue=4095))
+    (window,) = image.windows
     assert (window.center, window.width) == (1523.5, 2953)  # 47 … 3000
     assert window.name == grey.DATA_RANGE
 
@@ -150,10 +150,10 @@ def test_modality_table(photometric):
         WindowCenter=2000,
         WindowWidth=3000,
     )
-    picture = read(made)
-    np.testing.assert_array_equal(values(picture)[0], apply_modality_lut(made.pixel_array, made))
-    assert np.abs(picture.shown() - reference(made)[0] * 255).max() <= 0.5 + 1e-6
-    assert picture.scale.unit == "OD"
+    image = read(made)
+    np.testing.assert_array_equal(values(image)[0], apply_modality_lut(made.pixel_array, made))
+    assert np.abs(image.shown() - reference(made)[0] * 255).max() <= 0.5 + 1e-6
+    assert image.scale.unit == "OD"
 
 
 @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
@@ -166,35 +166,35 @@ def test_voi_table_is_applied_where_no_window_is(photometric, bits):
         PhotometricInterpretation=photometric,
         VOILUTSequence=table(50, outputs, bits),
     )
-    picture = read(made)
+    image = read(made)
     # Not pydicom's: its index overflows where 8 bit tables have more than 256 entries.
     expected = np.array(outputs)[np.clip(ramp().astype(int) - 50, 0, 3999)] / (2**bits - 1) * 255
     expected = 255 - expected if photometric == "MONOCHROME1" else expected
-    assert np.abs(picture.shown() - expected).max() <= 0.5 + 1e-6
-    assert picture.scale.unit == ""
+    assert np.abs(image.shown() - expected).max() <= 0.5 + 1e-6
+    assert image.scale.unit == ""
 
 
 @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
 def test_falling_values_are_turned_so_that_0_is_darkest(photometric):
     pixels = np.array([[0, 500, 1023]], dtype=np.uint16)
-    picture = open_picture(
+    image = open_image(
         dicom(pixels, bits=10, RescaleSlope=-2, RescaleIntercept=100, WindowCenter=-900,
               WindowWidth=2048, VOILUTFunction="LINEAR_EXACT",
               PhotometricInterpretation=photometric)
     )  # fmt: skip
-    assert values(picture).tolist() == [[[100, -900, -1946]]]
+    assert values(image).tolist() == [[[100, -900, -1946]]]
     bright = [[252, 128, 0]]  # (100 + 900) / 2048 + 0.5, the middle, (-1946 + 900) / 2048 + 0.5
     dark = [[3, 128, 255]]
-    assert picture.shown().tolist() == (dark if photometric == "MONOCHROME1" else bright)
-    assert (picture.scale.slope < 0) == (photometric == "MONOCHROME1")
+    assert image.shown().tolist() == (dark if photometric == "MONOCHROME1" else bright)
+    assert (image.scale.slope < 0) == (photometric == "MONOCHROME1")
 
 
 def test_voi_table_gives_way_to_a_window():
     made = dataset(ramp(), bits=12, VOILUTSequence=table(0, [0, 255], 8))
     made.WindowCenter, made.WindowWidth = 100, 200
-    picture = read(made)
-    assert [(w.center, w.width) for w in picture.windows] == [(100, 200)]
-    np.testing.assert_array_equal(picture.pixels[0], ramp())
+    image = read(made)
+    assert [(w.center, w.width) for w in image.windows] == [(100, 200)]
+    np.testing.assert_array_equal(image.pixels[0], ramp())
 
 
 def test_voi_table_after_a_rescale_starts_below_zero():
@@ -207,34 +207,34 @@ def test_voi_table_after_a_rescale_starts_below_zero():
 def test_a_damaged_table_is_left_out_with_a_word():
     broken = table(0, [1, 2], 8)
     del broken[0].LUTData
-    picture = open_picture(dicom(ramp(), bits=12, VOILUTSequence=broken))
-    assert "VOILUTSequence cannot be read and was left out." in picture.warnings
+    image = open_image(dicom(ramp(), bits=12, VOILUTSequence=broken))
+    assert "VOILUTSequence cannot be read and was left out." in image.warnings
 
 
 def test_ct_is_in_hounsfield_units_with_presets_after_its_own_windows():
     ct = {"Modality": "CT", "RescaleSlope": 1, "RescaleIntercept": -1024}
-    own = open_picture(dicom(ramp(), bits=12, WindowCenter=50, WindowWidth=350, **ct))
+    own = open_image(dicom(ramp(), bits=12, WindowCenter=50, WindowWidth=350, **ct))
     assert own.scale == ValueScale(slope=1, offset=-1024, unit="HU")
     assert [w.name for w in own.windows] == ["window", "bone (preset)", "soft tissue (preset)"]
     assert own.windows[1].center == 1424
-    none = open_picture(dicom(ramp(), bits=12, **ct))
+    none = open_image(dicom(ramp(), bits=12, **ct))
     assert none.windows[0].name == "bone (preset)"
     assert any("no window" in warning for warning in none.warnings)
 
 
 def test_unused_bits_are_no_pixels():
     pixels = ramp(top=1023)
-    picture = open_picture(dicom(pixels | np.uint16(0x8000), bits=10))
-    np.testing.assert_array_equal(picture.pixels[0], pixels)
+    image = open_image(dicom(pixels | np.uint16(0x8000), bits=10))
+    np.testing.assert_array_equal(image.pixels[0], pixels)
 
 
 def test_32_bit_numbers_are_kept_if_they_fit_and_else_rounded_with_a_word():
     small = np.array([[70_000, 70_001], [80_000, 90_000]], dtype=np.uint32)
-    exact = open_picture(dicom(small))
+    exact = open_image(dicom(small))
     np.testing.assert_array_equal(values(exact)[0], small)
     assert not any("rounded" in warning for warning in exact.warnings)
     large = np.array([[0, 5], [1_000_000, 4_000_000]], dtype=np.uint32)
-    rounded = open_picture(dicom(large))
+    rounded = open_image(dicom(large))
     np.testing.assert_allclose(values(rounded)[0], large, atol=31)
     assert any("rounded to 65,536 steps" in warning for warning in rounded.warnings)
 
@@ -246,10 +246,10 @@ def test_colour_becomes_luma(name):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # these old files break some rules of wording
         rgb = pixel_array(path).astype(float)
-    picture = open_picture(dcm_bytes(path), name)
+    image = open_image(dcm_bytes(path), name)
     expected = rgb @ np.array([0.299, 0.587, 0.114])
-    assert np.abs(picture.pixels - expected.reshape(picture.pixels.shape)).max() <= 0.5 + 1e-6
-    assert any("colour" in warning for warning in picture.warnings)
+    assert np.abs(image.pixels - expected.reshape(image.pixels.shape)).max() <= 0.5 + 1e-6
+    assert any("colour" in warning for warning in image.warnings)
 
 
 def dcm_bytes(path) -> bytes:
@@ -259,9 +259,9 @@ def dcm_bytes(path) -> bytes:
 
 def test_grey_stored_as_colour_is_exact_and_no_warning():
     grey = ramp(top=255, dtype="uint8")
-    picture = open_picture(dicom(np.stack([grey] * 3, axis=-1)[None]))
-    np.testing.assert_array_equal(picture.pixels[0], grey)
-    assert picture.warnings == ()
+    image = open_image(dicom(np.stack([grey] * 3, axis=-1)[None]))
+    np.testing.assert_array_equal(image.pixels[0], grey)
+    assert image.warnings == ()
 
 
 def test_palette():
@@ -270,10 +270,10 @@ def test_palette():
         setattr(made, f"{channel}PaletteColorLookupTableDescriptor", [256, 0, 16])
         data = (np.arange(256, dtype="<u2")[::-1] * 257).tobytes()
         setattr(made, f"{channel}PaletteColorLookupTableData", data)
-    picture = read(made)
+    image = read(made)
     expected = (255 - ramp(top=255, dtype="uint8").astype(np.uint16)) * 257
-    np.testing.assert_array_equal(picture.pixels[0], expected)
-    np.testing.assert_array_equal(picture.shown(), 255 - ramp(top=255, dtype="uint8"))
+    np.testing.assert_array_equal(image.pixels[0], expected)
+    np.testing.assert_array_equal(image.shown(), 255 - ramp(top=255, dtype="uint8"))
 
 
 @given(st.integers(0, 65535))
@@ -285,37 +285,37 @@ def test_luma_keeps_grey(level):
 
 def test_multi_frame_is_a_stack():
     stack = np.stack([ramp(top=top) for top in (100, 2000, 4095)])
-    picture = open_picture(dicom(stack, bits=12), "three.dcm")
-    np.testing.assert_array_equal(picture.pixels, stack)
-    samples = picture.samples()
-    assert [s.sample_id for s in samples] == [f"{picture.picture_id}#{i}" for i in (1, 2, 3)]
+    image = open_image(dicom(stack, bits=12), "three.dcm")
+    np.testing.assert_array_equal(image.pixels, stack)
+    samples = image.samples()
+    assert [s.sample_id for s in samples] == [f"{image.image_id}#{i}" for i in (1, 2, 3)]
     np.testing.assert_array_equal(samples[1].pixels, stack[1])
     assert len({s.group_id for s in samples}) == 1
 
 
 def test_enhanced_ct_takes_everything_from_its_functional_groups():
-    picture = open_picture(enhanced_ct([5, -1, 2], [1, 1, 1], [-1024, -1024, -1024]))
-    assert picture.pixels[:, 0, 0].tolist() == [2, 3, 1]
-    assert picture.positions_mm == (-1, 2, 5)
-    assert picture.spacing_mm == (0.7, 0.6)
-    assert picture.scale == ValueScale(slope=1, offset=-1024, unit="HU")
-    window = grey.in_values(picture.windows[0], picture.scale)
+    image = open_image(enhanced_ct([5, -1, 2], [1, 1, 1], [-1024, -1024, -1024]))
+    assert image.pixels[:, 0, 0].tolist() == [2, 3, 1]
+    assert image.positions_mm == (-1, 2, 5)
+    assert image.spacing_mm == (0.7, 0.6)
+    assert image.scale == ValueScale(slope=1, offset=-1024, unit="HU")
+    window = grey.in_values(image.windows[0], image.scale)
     assert (window.center, window.width) == (40, 400)
 
 
 @pytest.mark.parametrize("slopes", [(1, 1), (1, 2)])
 def test_frames_with_other_rescales_share_one_scale(slopes):
-    picture = open_picture(enhanced_ct([0, 1], list(slopes), [-1000, -900]))
-    found = values(picture)[:, 0, 0]
+    image = open_image(enhanced_ct([0, 1], list(slopes), [-1000, -900]))
+    found = values(image)[:, 0, 0]
     expected = [1 * slopes[0] - 1000, 2 * slopes[1] - 900]
     np.testing.assert_allclose(found, expected, atol=0.01)
-    assert any("rounded" in w for w in picture.warnings) == (slopes[0] != slopes[1])
+    assert any("rounded" in w for w in image.warnings) == (slopes[0] != slopes[1])
 
 
 def test_real_files(shared_data):
     folder = shared_data / "dicom"
     sums = {
-        kind: open_picture(folder / f"RG2_{kind}.dcm").sha256
+        kind: open_image(folder / f"RG2_{kind}.dcm").sha256
         for kind in ("UNC", "RLE", "JPLL", "JLSL", "J2KR")
     }
     assert len(set(sums.values())) == 1
@@ -334,24 +334,24 @@ def test_real_files(shared_data):
 )
 def test_real_files_show_what_pydicom_shows(shared_data, name, unit, spacing):
     path = shared_data / "dicom" / f"{name}.dcm"
-    picture = open_picture(path)
+    image = open_image(path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # one of them has a UID that is none
         made = dcmread(path)
         modality = apply_modality_lut(made.pixel_array, made)
-        np.testing.assert_allclose(values(picture)[0], modality)
+        np.testing.assert_allclose(values(image)[0], modality)
         if "WindowCenter" in made:
             expected = reference(made)[0] * 255
-            assert np.abs(picture.shown() - expected).max() <= 0.5 + 1e-6
-    assert (picture.scale.unit, picture.spacing_mm) == (unit, spacing)
+            assert np.abs(image.shown() - expected).max() <= 0.5 + 1e-6
+    assert (image.scale.unit, image.spacing_mm) == (unit, spacing)
 
 
 def test_bone_is_bright_in_monochrome1(shared_data):
-    shown = open_picture(shared_data / "dicom" / "RG3_JLSL.dcm").shown().astype(float)
+    shown = open_image(shared_data / "dicom" / "RG3_JLSL.dcm").shown().astype(float)
     tibia, beside = shown[600, 880:960].mean(), shown[600, 620:660].mean()
     assert tibia > beside + 40
 
 
 def test_the_scale_is_exact_whatever_the_first_slice(shared_data):
-    picture = open_picture(shared_data / "dicom" / "CT_CSPINE_IM-0001-0001-0001.dcm")
-    assert values(picture).min() == -1024
+    image = open_image(shared_data / "dicom" / "CT_CSPINE_IM-0001-0001-0001.dcm")
+    assert values(image).min() == -1024

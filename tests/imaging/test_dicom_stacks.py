@@ -5,19 +5,19 @@ import itertools
 import numpy as np
 import pytest
 
-from fracture_core.imaging.opening import open_pictures
+from fracture_core.imaging.opening import open_images
 from fracture_core.imaging.places import Slice, order
 from tests.support.dicom_files import dicom, ramp, slice_of_ct
 
 
 def opened(*slices: bytes):
-    result = open_pictures([(f"{i}.dcm", data) for i, data in enumerate(slices)])
+    result = open_images([(f"{i}.dcm", data) for i, data in enumerate(slices)])
     assert result.errors == ()
-    return result.pictures
+    return result.images
 
 
-def levels(picture) -> list[int]:
-    return picture.pixels[:, 0, 0].tolist()
+def levels(image) -> list[int]:
+    return image.pixels[:, 0, 0].tolist()
 
 
 @pytest.mark.parametrize("shuffled", list(itertools.permutations(range(3))))
@@ -69,19 +69,19 @@ def test_the_same_file_twice_is_one_slice():
 
 
 def test_other_series_sizes_and_orientations_stay_apart():
-    pictures = opened(
+    images = opened(
         slice_of_ct(0, 1),
         slice_of_ct(1, 2, SeriesInstanceUID="1.9"),
         slice_of_ct(2, 3, pixels=np.zeros((4, 4), dtype=np.uint16)),
         slice_of_ct(3, 4, ImageOrientationPatient=[0, 1, 0, 0, 0, -1]),
         slice_of_ct(4, 5),
     )
-    assert [picture.frames for picture in pictures] == [2, 1, 1, 1]
+    assert [image.frames for image in images] == [2, 1, 1, 1]
 
 
 def test_views_of_one_radiographic_series_stay_apart():
     made = [dicom(ramp(top=top), SOPInstanceUID=f"1.{top}") for top in (100, 200)]
-    assert [picture.frames for picture in opened(*made)] == [1, 1]
+    assert [image.frames for image in opened(*made)] == [1, 1]
 
 
 def test_slices_with_other_intercepts_keep_their_values():

@@ -13,11 +13,11 @@ from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import UID, RLELossless
 
-from fracture_core.errors import PictureError
+from fracture_core.errors import ImageError
 from fracture_core.imaging import dicom_frames, jpeg, jpeg_2000
 from fracture_core.imaging.deidentify import deidentify
 from fracture_core.imaging.dicom_file import parse
-from fracture_core.imaging.opening import open_picture
+from fracture_core.imaging.opening import open_image
 from tests.support.dicom_files import as_file, dataset, ramp
 from tests.support.jpeg_streams import EXTENDED, TWELVE_BITS
 
@@ -49,18 +49,18 @@ def without_spectrum(code: bytes) -> bytes:
 
 @pytest.mark.parametrize("syntax", TWELVE_BITS)
 def test_12_bits_of_every_process_open(syntax):
-    picture = open_picture(radiograph(TWELVE_BITS[syntax], syntax))
-    assert picture.bits == 12
+    image = open_image(radiograph(TWELVE_BITS[syntax], syntax))
+    assert image.bits == 12
     # Quality 98 quantises in steps of 1 to 5 of 4,096.
-    assert np.abs(picture.pixels[0].astype(int) - ramp()).max() <= 8
+    assert np.abs(image.pixels[0].astype(int) - ramp()).max() <= 8
 
 
 def test_a_scan_from_0_to_0_is_read_as_the_whole_spectrum():
-    whole = open_picture(radiograph(EXTENDED, EXTENDED_UID))
+    whole = open_image(radiograph(EXTENDED, EXTENDED_UID))
     broken = without_spectrum(EXTENDED)
     assert broken != EXTENDED
     assert jpeg.with_spectrum(broken) == EXTENDED
-    assert open_picture(radiograph(broken, EXTENDED_UID)).sha256 == whole.sha256
+    assert open_image(radiograph(broken, EXTENDED_UID)).sha256 == whole.sha256
 
 
 def test_scans_of_a_progressive_stream_keep_their_spectrum():
@@ -71,8 +71,8 @@ def test_scans_of_a_progressive_stream_keep_their_spectrum():
 def test_8_bits_of_a_retired_process_open():
     code = saved(progressive=True, quality=95)
     grey = np.array(Image.open(io.BytesIO(code)))
-    picture = open_picture(radiograph(code, PROGRESSIVE_UID, grey))
-    assert np.abs(picture.pixels[0].astype(int) - grey).max() <= 1
+    image = open_image(radiograph(code, PROGRESSIVE_UID, grey))
+    assert np.abs(image.pixels[0].astype(int) - grey).max() <= 1
 
 
 def test_a_retired_process_is_deidentified():
@@ -81,8 +81,8 @@ def test_a_retired_process_is_deidentified():
 
 
 def test_the_real_radiograph_is_that_of_the_other_encodings(shared_data: Path):
-    lossy = open_picture(shared_data / "dicom" / "RG2_JPLY.dcm")
-    plain = open_picture(shared_data / "dicom" / "RG2_UNC.dcm")
+    lossy = open_image(shared_data / "dicom" / "RG2_JPLY.dcm")
+    plain = open_image(shared_data / "dicom" / "RG2_UNC.dcm")
     differs = np.abs(lossy.pixels.astype(int) - plain.pixels)
     # Compressed 35 : 1; a decoder with the wrong spectrum is off by hundreds everywhere.
     assert (lossy.bits, lossy.pixels.shape) == (plain.bits, plain.pixels.shape)
@@ -94,12 +94,12 @@ def test_12_bit_colour_becomes_luma():
     luma = ramp()[None, ..., None].repeat(3, axis=3)
     luma[..., 1:] = 2048
     made = dataset(luma, bits=12, PhotometricInterpretation="YBR_FULL")
-    picture = open_picture(as_file(made))
-    np.testing.assert_array_equal(picture.pixels[0], ramp())
-    assert not any("colour" in warning for warning in picture.warnings)
+    image = open_image(as_file(made))
+    np.testing.assert_array_equal(image.pixels[0], ramp())
+    assert not any("colour" in warning for warning in image.warnings)
     luma[..., 1] = 2049
     made = dataset(luma, bits=12, PhotometricInterpretation="YBR_FULL")
-    assert any("colour" in warning for warning in open_picture(as_file(made)).warnings)
+    assert any("colour" in warning for warning in open_image(as_file(made)).warnings)
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_blocks": 3}])
@@ -116,7 +116,7 @@ def test_bytes_after_the_end_and_fill_bytes_are_no_damage():
     at = code.index(b"\xff\xdb")
     filled = code[:at] + b"\xff\xff" + code[at:]
     assert jpeg.fault(filled) == ""
-    assert open_picture(filled).sha256 == open_picture(code).sha256
+    assert open_image(filled).sha256 == open_image(code).sha256
 
 
 def restarts(code: bytes) -> list[int]:
@@ -136,8 +136,8 @@ def test_restart_intervals_lost_repeated_or_exchanged_are_noticed():
     assert jpeg.fault(exchanged) == "restart marker 5 where 4 is due"
     eight = code[: places[2]] + code[places[10] :]
     assert jpeg.fault(eight) == "13 restart markers where 21 are due"
-    with pytest.raises(PictureError, match=r"damaged \(13 restart markers where 21 are due\)"):
-        open_picture(eight, "a.jpg")
+    with pytest.raises(ImageError, match=r"damaged \(13 restart markers where 21 are due\)"):
+        open_image(eight, "a.jpg")
 
 
 def test_restart_markers_of_subsampled_colour_are_counted_by_units():
@@ -193,15 +193,15 @@ def test_rle_segments_that_make_no_sense_are_noticed():
         changed = code[:4] + struct.pack("<2L", *offsets) + code[12:]
         assert dicom_frames.rle_fault(changed, 2) == "RLE segments whose offsets make no sense"
     made.PixelData = encapsulate([code[:4] + struct.pack("<2L", 64, 64) + code[12:]])
-    with pytest.raises(PictureError, match="RLE Lossless with RLE segments whose offsets"):
-        open_picture(as_file(made, RLELossless), "a.dcm")
+    with pytest.raises(ImageError, match="RLE Lossless with RLE segments whose offsets"):
+        open_image(as_file(made, RLELossless), "a.dcm")
 
 
 def test_big_endian_colour_of_16_bits_opens():
     rgb = np.stack([ramp(top=65_535), ramp(top=60_000), ramp(top=3_000)], axis=-1)[None]
-    little = open_picture(as_file(dataset(rgb)))
+    little = open_image(as_file(dataset(rgb)))
     made = dataset(rgb)
     made.PixelData = rgb.astype(">u2").tobytes()
-    big = open_picture(as_file(made, UID("1.2.840.10008.1.2.2")))
+    big = open_image(as_file(made, UID("1.2.840.10008.1.2.2")))
     assert big.sha256 == little.sha256
     np.testing.assert_array_equal(big.pixels, little.pixels)

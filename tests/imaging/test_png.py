@@ -13,9 +13,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from fracture_core.errors import PictureError
+from fracture_core.errors import ImageError
 from fracture_core.imaging import png
-from fracture_core.imaging.opening import open_picture
+from fracture_core.imaging.opening import open_image
 
 PIXELS = np.random.default_rng(0).integers(0, 65_536, (40, 50), dtype=np.uint16)
 
@@ -47,8 +47,8 @@ def test_a_changed_bit_is_refused_with_the_chunk_named(name, place):
     at = start + 4 + (0 if place == "data" else length)
     damaged = bytearray(WHOLE)
     damaged[at] ^= 4
-    with pytest.raises(PictureError) as caught:
-        open_picture(bytes(damaged), "a.png")
+    with pytest.raises(ImageError) as caught:
+        open_image(bytes(damaged), "a.png")
     assert f"(a chunk {name} at byte {start - 4:,} whose checksum is wrong)" in caught.value.found
 
 
@@ -57,8 +57,8 @@ def test_a_changed_name_and_a_changed_length_are_refused():
     for at, bits in ((start + 1, 0x20), (start - 1, 1), (start - 3, 0x80)):
         damaged = bytearray(WHOLE)
         damaged[at] ^= bits
-        with pytest.raises(PictureError, match=r"damaged \(a chunk "):
-            open_picture(bytes(damaged), "a.png")
+        with pytest.raises(ImageError, match=r"damaged \(a chunk "):
+            open_image(bytes(damaged), "a.png")
 
 
 patient = hypothesis_settings(
@@ -77,33 +77,33 @@ patient = hypothesis_settings(
         unique_by=lambda flip: flip[0],
     )
 )
-def test_no_changed_byte_opens_as_another_picture(flips):
+def test_no_changed_byte_opens_as_another_image(flips):
     data = bytearray(WHOLE)
     for at, bits in flips:
         data[at] ^= bits
-    with pytest.raises(PictureError):
-        open_picture(bytes(data), "a.png")
+    with pytest.raises(ImageError):
+        open_image(bytes(data), "a.png")
 
 
 def test_what_follows_the_end_is_left_out_with_a_word():
-    picture = open_picture(WHOLE + b"left by a phone", "a.png")
-    np.testing.assert_array_equal(picture.pixels[0], PIXELS)
-    assert picture.warnings == (png.MORE,)
+    image = open_image(WHOLE + b"left by a phone", "a.png")
+    np.testing.assert_array_equal(image.pixels[0], PIXELS)
+    assert image.warnings == (png.MORE,)
 
 
 def test_a_missing_end_is_told_where_the_pixels_are_whole():
-    picture = open_picture(WHOLE[:END], "a.png")
-    np.testing.assert_array_equal(picture.pixels[0], PIXELS)
-    assert picture.warnings == (png.NO_END,)
+    image = open_image(WHOLE[:END], "a.png")
+    np.testing.assert_array_equal(image.pixels[0], PIXELS)
+    assert image.warnings == (png.NO_END,)
 
 
 def test_a_missing_end_after_missing_pixels_is_damage():
     start = WHOLE.index(b"IDAT") - 4
     packed = zlib.compress(b"".join(b"\0" + row.astype(">u2").tobytes() for row in PIXELS))
     for body in (packed[:-1], packed[:-4], packed[:200]):
-        with pytest.raises(PictureError, match="cut short"):
-            open_picture(WHOLE[:start] + chunk(b"IDAT", body), "a.png")
-    assert open_picture(WHOLE[:start] + chunk(b"IDAT", packed), "a.png").warnings == (png.NO_END,)
+        with pytest.raises(ImageError, match="cut short"):
+            open_image(WHOLE[:start] + chunk(b"IDAT", body), "a.png")
+    assert open_image(WHOLE[:start] + chunk(b"IDAT", packed), "a.png").warnings == (png.NO_END,)
 
 
 @pytest.mark.parametrize("end", [8, 20, 33, END - 1, END + 1, END + 11])

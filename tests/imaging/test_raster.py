@@ -11,9 +11,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from fracture_core.errors import PictureError
+from fracture_core.errors import ImageError
 from fracture_core.imaging import grey
-from fracture_core.imaging.opening import open_picture, open_pictures
+from fracture_core.imaging.opening import open_image, open_images
 from fracture_core.settings import settings
 from tests.support.dicom_files import ramp
 
@@ -24,9 +24,9 @@ def saved(image: Image.Image, kind: str = "PNG", **options) -> bytes:
     return buffer.getvalue()
 
 
-def refusal(data: bytes, name: str = "bad.png") -> PictureError:
-    with pytest.raises(PictureError) as caught:
-        open_picture(data, name)
+def refusal(data: bytes, name: str = "bad.png") -> ImageError:
+    with pytest.raises(ImageError) as caught:
+        open_image(data, name)
     assert str(caught.value).startswith(f"{name}: expected ")
     assert "\n" not in str(caught.value)
     return caught.value
@@ -41,39 +41,39 @@ def noise(height: int = 20, width: int = 30, dtype: str = "uint8") -> np.ndarray
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
 def test_grey_is_kept_at_its_depth(kind, dtype):
     pixels = noise(dtype=dtype)
-    picture = open_picture(saved(Image.fromarray(pixels), kind), "grey.bin")
-    np.testing.assert_array_equal(picture.pixels, pixels[None])
-    assert picture.pixels.dtype == dtype
-    assert picture.bits == np.dtype(dtype).itemsize * 8
-    assert picture.photometric == ("L" if dtype == "uint8" else "I;16")
-    assert picture.warnings == ()
-    assert not picture.pixels.flags.writeable
+    image = open_image(saved(Image.fromarray(pixels), kind), "grey.bin")
+    np.testing.assert_array_equal(image.pixels, pixels[None])
+    assert image.pixels.dtype == dtype
+    assert image.bits == np.dtype(dtype).itemsize * 8
+    assert image.photometric == ("L" if dtype == "uint8" else "I;16")
+    assert image.warnings == ()
+    assert not image.pixels.flags.writeable
 
 
 def test_8_bit_is_shown_as_it_is():
     pixels = noise() // 2
-    picture = open_picture(saved(Image.fromarray(pixels)))
-    np.testing.assert_array_equal(picture.shown(), pixels)
+    image = open_image(saved(Image.fromarray(pixels)))
+    np.testing.assert_array_equal(image.shown(), pixels)
 
 
 def test_16_bit_is_shown_from_its_least_to_its_greatest():
     pixels = ramp(top=1000)
     pixels[pixels < 200] = 200
-    picture = open_picture(saved(Image.fromarray(pixels)))
-    assert (picture.windows[0].center, picture.windows[0].width) == (600, 800)
-    assert (picture.shown().min(), picture.shown().max()) == (0, 255)
+    image = open_image(saved(Image.fromarray(pixels)))
+    assert (image.windows[0].center, image.windows[0].width) == (600, 800)
+    assert (image.shown().min(), image.shown().max()) == (0, 255)
 
 
-def test_a_flat_picture_opens():
-    picture = open_picture(saved(Image.fromarray(np.full((4, 4), 7, dtype=np.uint16))))
-    assert picture.shown().shape == (4, 4)
+def test_a_flat_image_opens():
+    image = open_image(saved(Image.fromarray(np.full((4, 4), 7, dtype=np.uint16))))
+    assert image.shown().shape == (4, 4)
 
 
 def test_1_bit():
     bits = noise() > 100
-    picture = open_picture(saved(Image.fromarray(bits)))
-    np.testing.assert_array_equal(picture.pixels[0], bits * 255)
-    assert picture.bits == 1
+    image = open_image(saved(Image.fromarray(bits)))
+    np.testing.assert_array_equal(image.pixels[0], bits * 255)
+    assert image.bits == 1
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF"])
@@ -81,24 +81,24 @@ def test_colour_becomes_luma_with_a_word(kind):
     rgb = np.zeros((8, 8, 3), dtype=np.uint8)
     rgb[..., 0], rgb[..., 1] = 200, 100
     options = {"quality": 100, "subsampling": 0} if kind == "JPEG" else {}
-    picture = open_picture(saved(Image.fromarray(rgb), kind, **options))
-    assert abs(int(picture.pixels[0, 0, 0]) - 119) <= (1 if kind == "JPEG" else 0)
-    assert picture.warnings == ("The image is in colour and is shown as grey (luma).",)
-    assert picture.photometric == "RGB"
+    image = open_image(saved(Image.fromarray(rgb), kind, **options))
+    assert abs(int(image.pixels[0, 0, 0]) - 119) <= (1 if kind == "JPEG" else 0)
+    assert image.warnings == ("The image is in colour and is shown as grey (luma).",)
+    assert image.photometric == "RGB"
 
 
 @pytest.mark.parametrize("mode", ["RGB", "P", "LA", "RGBA"])
 def test_grey_in_another_mode_is_exact_and_needs_no_word(mode):
     grey = Image.fromarray(noise())
-    picture = open_picture(saved(grey.convert(mode)))
-    np.testing.assert_array_equal(picture.pixels[0], noise())
-    assert picture.warnings == ()
+    image = open_image(saved(grey.convert(mode)))
+    np.testing.assert_array_equal(image.pixels[0], noise())
+    assert image.warnings == ()
 
 
 def test_transparency_is_told():
     image = Image.fromarray(noise()).convert("LA")
     image.putalpha(Image.fromarray(noise()))
-    assert open_picture(saved(image)).warnings == ("Transparency is not shown.",)
+    assert open_image(saved(image)).warnings == ("Transparency is not shown.",)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF"])
@@ -108,24 +108,24 @@ def test_exif_orientation_is_honoured(kind, orientation):
     pixels[:8, :8] = 255
     exif = Image.Exif()
     exif[0x0112] = orientation
-    picture = open_picture(saved(Image.fromarray(pixels), kind, exif=exif))
+    image = open_image(saved(Image.fromarray(pixels), kind, exif=exif))
     corner = {
         1: (0, 0), 2: (0, -1), 3: (-1, -1), 4: (-1, 0),
         5: (0, 0), 6: (0, -1), 7: (-1, -1), 8: (-1, 0),
     }[orientation]  # fmt: skip
-    assert (picture.height, picture.width) == ((16, 32) if orientation < 5 else (32, 16))
-    assert picture.pixels[0][corner] > 250
-    assert (picture.pixels[0] > 128).sum() == 64
+    assert (image.height, image.width) == ((16, 32) if orientation < 5 else (32, 16))
+    assert image.pixels[0][corner] > 250
+    assert (image.pixels[0] > 128).sum() == 64
 
 
 def test_pages_of_a_tiff_are_frames_but_not_its_thumbnail():
     pages = [Image.fromarray(noise(dtype="uint16") // (i + 1)) for i in range(3)]
     thumbnail = Image.fromarray(noise(5, 5))
     data = saved(pages[0], "TIFF", save_all=True, append_images=[*pages[1:], thumbnail])
-    picture = open_picture(data, "stack.tif")
-    np.testing.assert_array_equal(picture.pixels, np.stack([np.array(page) for page in pages]))
-    assert picture.warnings == ("1 pages of another size or kind than the first were left out.",)
-    assert len(picture.samples()) == 3
+    image = open_image(data, "stack.tif")
+    np.testing.assert_array_equal(image.pixels, np.stack([np.array(page) for page in pages]))
+    assert image.warnings == ("1 pages of another size or kind than the first were left out.",)
+    assert len(image.samples()) == 3
 
 
 def test_white_is_zero():
@@ -137,24 +137,24 @@ def test_white_is_zero():
     body = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in fields)
     data = head + body + struct.pack("<I", 0)
     data += bytes(122 - len(data)) + pixels.astype("<u2").tobytes()
-    np.testing.assert_array_equal(open_picture(data).pixels[0], 65535 - pixels)
+    np.testing.assert_array_equal(open_image(data).pixels[0], 65535 - pixels)
 
 
 def test_float_tiff_is_scaled_with_a_word():
     values = np.linspace(-3, 5, 64, dtype=np.float32).reshape(8, 8)
-    picture = open_picture(saved(Image.fromarray(values), "TIFF"))
-    found = picture.pixels[0] * picture.scale.slope + picture.scale.offset
+    image = open_image(saved(Image.fromarray(values), "TIFF"))
+    found = image.pixels[0] * image.scale.slope + image.scale.offset
     np.testing.assert_allclose(found, values, atol=8 / 65535)
-    assert picture.windows[0].name == grey.DATA_RANGE
-    assert any("rounded to 65,536 steps" in warning for warning in picture.warnings)
+    assert image.windows[0].name == grey.DATA_RANGE
+    assert any("rounded to 65,536 steps" in warning for warning in image.warnings)
     values[2, 2] = np.inf
     assert "infinity" in refusal(saved(Image.fromarray(values), "TIFF")).found
 
 
 def test_32_bit_tiff_within_16_bits_is_exact():
     values = ramp(top=60_000).astype(np.int32)
-    picture = open_picture(saved(Image.fromarray(values), "TIFF"))
-    np.testing.assert_array_equal(picture.pixels[0], values)
+    image = open_image(saved(Image.fromarray(values), "TIFF"))
+    np.testing.assert_array_equal(image.pixels[0], values)
 
 
 def chunk(kind: bytes, body: bytes) -> bytes:
@@ -169,8 +169,8 @@ def png(width: int, height: int, depth: int, colour: int, raw: bytes) -> bytes:
 
 def test_16_bit_colour_png_tells_that_it_is_reduced():
     rows = b"".join(b"\0" + struct.pack(">6H", *range(0, 60_000, 10_000)) for _ in range(2))
-    picture = open_picture(png(2, 2, 16, 2, rows))
-    assert any("16 bits a channel were reduced to 8" in warning for warning in picture.warnings)
+    image = open_image(png(2, 2, 16, 2, rows))
+    assert any("16 bits a channel were reduced to 8" in warning for warning in image.warnings)
 
 
 @pytest.mark.parametrize(("width", "height"), [(200_000, 100_000), (25_000, 25_000)])
@@ -218,48 +218,48 @@ def test_other_files_are_named(data, found):
 
 def test_paths_that_cannot_be_read(tmp_path):
     for path in (tmp_path / "absent.png", tmp_path):
-        with pytest.raises(PictureError) as caught:
-            open_picture(path)
+        with pytest.raises(ImageError) as caught:
+            open_image(path)
         assert caught.value.name == path.name
 
 
 def test_the_extension_does_not_matter(tmp_path):
     path = tmp_path / "picture.dcm"
     path.write_bytes(saved(Image.fromarray(noise())))
-    picture = open_picture(path)
-    assert picture.name == "picture.dcm"
-    np.testing.assert_array_equal(picture.pixels[0], noise())
+    image = open_image(path)
+    assert image.name == "picture.dcm"
+    np.testing.assert_array_equal(image.pixels[0], noise())
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
 def test_any_bytes(kind):
     np.testing.assert_array_equal(
-        open_picture(kind(saved(Image.fromarray(noise())))).pixels[0], noise()
+        open_image(kind(saved(Image.fromarray(noise())))).pixels[0], noise()
     )
 
 
 def test_a_bad_file_does_not_stop_the_others():
     good = saved(Image.fromarray(noise()))
     done = []
-    opened = open_pictures([("a.png", good), ("b.png", b""), ("c.png", good)], done.append)
-    assert [picture.name for picture in opened.pictures] == ["a.png", "c.png"]
+    opened = open_images([("a.png", good), ("b.png", b""), ("c.png", good)], done.append)
+    assert [image.name for image in opened.images] == ["a.png", "c.png"]
     assert [error.name for error in opened.errors] == ["b.png"]
     assert done == [1, 2, 3]
 
 
 def test_identity_is_of_the_content():
-    one = open_picture(saved(Image.fromarray(noise())), "a.png")
-    same = open_picture(saved(Image.fromarray(noise()), "TIFF"), "a.tif")
-    other = open_picture(saved(Image.fromarray(noise().T)), "a.png")
+    one = open_image(saved(Image.fromarray(noise())), "a.png")
+    same = open_image(saved(Image.fromarray(noise()), "TIFF"), "a.tif")
+    other = open_image(saved(Image.fromarray(noise().T)), "a.png")
     assert one.sha256 == same.sha256 != other.sha256
     (sample,) = one.samples()
-    assert sample.sample_id == one.picture_id == f"a-{one.sha256[:12]}"
-    assert sample.group_id == one.picture_id
+    assert sample.sample_id == one.image_id == f"a-{one.sha256[:12]}"
+    assert sample.group_id == one.image_id
     np.testing.assert_array_equal(sample.shown(), one.shown())
 
 
 def test_the_shape_is_part_of_the_sha():
-    flat = [open_picture(saved(Image.fromarray(noise().reshape(shape)))).sha256
+    flat = [open_image(saved(Image.fromarray(noise().reshape(shape)))).sha256
             for shape in ((20, 30), (30, 20))]  # fmt: skip
     assert flat[0] != flat[1]
 
@@ -286,13 +286,13 @@ patient = hypothesis_settings(
 
 @patient
 @given(which=st.integers(0, 5), share=st.floats(0, 1, exclude_max=True))
-def test_cut_anywhere_it_is_the_picture_or_a_picture_error(valid_files, which, share):
+def test_cut_anywhere_it_is_the_image_or_a_image_error(valid_files, which, share):
     data = valid_files[which]
     try:
-        picture = open_picture(data[: int(share * len(data))])
-    except PictureError:
+        image = open_image(data[: int(share * len(data))])
+    except ImageError:
         return
-    assert picture.sha256 == open_picture(data).sha256
+    assert image.sha256 == open_image(data).sha256
 
 
 @patient
@@ -300,19 +300,19 @@ def test_cut_anywhere_it_is_the_picture_or_a_picture_error(valid_files, which, s
     which=st.integers(0, 5),
     flips=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(1, 255)), min_size=1),
 )
-def test_flipped_anywhere_it_is_a_picture_or_a_picture_error(valid_files, which, flips):
+def test_flipped_anywhere_it_is_a_image_or_a_image_error(valid_files, which, flips):
     data = bytearray(valid_files[which])
     for share, bits in flips:
         data[int(share * len(data))] ^= bits
     try:
-        picture = open_picture(data)
-    except PictureError:
+        image = open_image(data)
+    except ImageError:
         return
-    assert picture.pixels.ndim == 3
+    assert image.pixels.ndim == 3
 
 
-def test_real_pictures(shared_data):
+def test_real_images(shared_data):
     for path in sorted((shared_data / "fracatlas").rglob("*.jpg"))[:5]:
-        picture = open_picture(path)
-        with Image.open(path) as image:
-            assert (picture.width, picture.height) == image.size
+        image = open_image(path)
+        with Image.open(path) as opened:
+            assert (image.width, image.height) == opened.size

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fracture_core.errors import PictureError
-from fracture_core.imaging.opening import open_picture
+from fracture_core.errors import ImageError
+from fracture_core.imaging.opening import open_image
 
 PIXELS = np.random.default_rng(0).integers(0, 65_536, (40, 48), dtype=np.uint16)
 SHORT, LONG = 3, 4
@@ -65,8 +65,8 @@ def deflated(parts: Parts) -> Parts:
 
 
 def refusal(data: bytes) -> str:
-    with pytest.raises(PictureError) as caught:
-        open_picture(data, "a.tif")
+    with pytest.raises(ImageError) as caught:
+        open_image(data, "a.tif")
     return caught.value.found
 
 
@@ -82,7 +82,7 @@ def refusal(data: bytes) -> str:
     ids=["strips", "tiles", "deflated", "deflated, old", "deflated tiles"],
 )
 def test_whole_files_open(data):
-    np.testing.assert_array_equal(open_picture(data, "a.tif").pixels[0], PIXELS)
+    np.testing.assert_array_equal(open_image(data, "a.tif").pixels[0], PIXELS)
 
 
 @pytest.mark.parametrize("part", range(3))
@@ -129,7 +129,7 @@ def test_lengths_that_were_left_out_follow_from_the_size():
     data = tiff(strips()).replace(
         struct.pack("<HHI", 279, LONG, 3), struct.pack("<HHI", 280, LONG, 3)
     )
-    np.testing.assert_array_equal(open_picture(data, "a.tif").pixels[0], PIXELS)
+    np.testing.assert_array_equal(open_image(data, "a.tif").pixels[0], PIXELS)
 
 
 @pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "packbits", "group4"])
@@ -140,7 +140,7 @@ def test_what_libtiff_writes_opens(compression, pages):
     buffer = io.BytesIO()
     images[0].save(buffer, "TIFF", compression=compression, save_all=True, append_images=images[1:])
     expected = pixels * np.uint8(255) if compression == "group4" else pixels
-    np.testing.assert_array_equal(open_picture(buffer.getvalue(), "a.tif").pixels[-1], expected)
+    np.testing.assert_array_equal(open_image(buffer.getvalue(), "a.tif").pixels[-1], expected)
 
 
 @pytest.mark.parametrize("compression", [None, "jpeg", "tiff_adobe_deflate"])
@@ -152,4 +152,4 @@ def test_every_mode_that_pillow_writes_opens(compression, mode):
     buffer = io.BytesIO()
     options = {"compression": compression} if compression else {}
     (image if mode == "I;16" else image.convert(mode)).save(buffer, "TIFF", **options)
-    assert open_picture(buffer.getvalue(), "a.tif").pixels.shape == (1, 40, 48)
+    assert open_image(buffer.getvalue(), "a.tif").pixels.shape == (1, 40, 48)

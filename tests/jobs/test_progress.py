@@ -98,7 +98,7 @@ def test_the_tail_of_a_log_is_whole_lines(run):
     assert last_line(run) == "\ufffd third"
 
 
-def test_an_evaluation_counts_pictures(run):
+def test_an_evaluation_counts_images(run):
     line = {"kind": "progress", "of": 40}
     write(run, {**line, "done": 0, "time": 100.0}, {**line, "done": 10, "time": 105.0})
     progress = read_progress(run)

@@ -1,4 +1,4 @@
-"""Counts of pictures held against their definitions written out."""
+"""Counts of images held against their definitions written out."""
 
 import math
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fracture_core.metrics import any_hit
 from fracture_core.types import Detections
-from tests.metrics.test_greedy import overlap, pictures
+from tests.metrics.test_greedy import images, overlap
 from tests.support.strategies import detections, thresholds, truths
 
 BOX, FAR = [0, 0, 10, 10], [50, 50, 60, 60]
@@ -32,7 +32,7 @@ def plain_counts(found, there, confidence, match_iou) -> tuple[int, int, int]:
     return hits, spurious, missed
 
 
-@given(pictures, thresholds, st.lists(thresholds, max_size=4))
+@given(images, thresholds, st.lists(thresholds, max_size=4))
 @settings(deadline=None)
 def test_a_sweep_equals_the_definition(cases, match_iou, confidences) -> None:
     found, there = [case[0] for case in cases], [case[1] for case in cases]

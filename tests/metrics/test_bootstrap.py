@@ -1,4 +1,4 @@
-"""Resampling by patient, and weighted figures held against pictures that are there repeatedly."""
+"""Resampling by patient, and weighted figures held against images that are there repeatedly."""
 
 import math
 
@@ -105,7 +105,7 @@ cases = st.lists(
 
 
 def repeated(drawn) -> tuple[list[Detections], list[Detections]]:
-    """Each picture as often as its weight says."""
+    """Each image as often as its weight says."""
     found = [found for found, _, weight in drawn for _ in range(weight)]
     return found, [truth for _, truth, weight in drawn for _ in range(weight)]
 
@@ -116,7 +116,7 @@ def same(value: float, expected: float) -> bool:
 
 @given(cases, thresholds, st.booleans())
 @settings(deadline=None, max_examples=40)
-def test_weighted_counts_equal_those_of_repeated_pictures(drawn, confidence, class_aware) -> None:
+def test_weighted_counts_equal_those_of_repeated_images(drawn, confidence, class_aware) -> None:
     found, true, weights = zip(*drawn, strict=True)
     counts = ImageCounts.of_findings(found, true, confidence, class_aware=class_aware)
     w = np.array(weights, dtype=np.float64)
@@ -132,14 +132,14 @@ def test_weighted_counts_equal_those_of_repeated_pictures(drawn, confidence, cla
 
 @given(cases)
 @settings(deadline=None, max_examples=40)
-def test_weighted_froc_equals_that_of_repeated_pictures(drawn) -> None:
+def test_weighted_froc_equals_that_of_repeated_images(drawn) -> None:
     found, true, weights = zip(*drawn, strict=True)
     ours = FrocSensitivity.of(found, true)(np.array(weights, dtype=np.float64))
     np.testing.assert_allclose(ours, froc(*repeated(drawn)).sensitivity_at(), atol=1e-12)
 
 
 def test_froc_looks_as_far_down_as_a_resample_needs() -> None:
-    # 40 spurious boxes in the first picture lie before the hit of the second.
+    # 40 spurious boxes in the first image lie before the hit of the second.
     strays = Detections.of([[0, 0, 5, 5]] * 40, [0.9] * 40, [0] * 40)
     hit = Detections.of([[20, 20, 60, 60]], [0.5], [0])
     true = [Detections.empty(), Detections.truth([[20, 20, 60, 60]], [0])]

@@ -45,7 +45,7 @@ def test_the_error_equals_plain_loops(cases, bins) -> None:
 
 
 def boxes(*rows: tuple[list[float], float]) -> Columns:
-    """In one picture, the best scored first."""
+    """In one image, the best scored first."""
     return Columns.of([Detections.of([r[0] for r in rows], [r[1] for r in rows], [0] * len(rows))])
 
 
@@ -61,7 +61,7 @@ def test_where_boxes_lie_counts() -> None:
     assert detection_ece(found, right, SIZES, least=1) == pytest.approx(0.5)
 
 
-def test_shares_are_of_the_pictures_width_and_height() -> None:
+def test_shares_are_of_the_images_width_and_height() -> None:
     # By hand: centre (0.25, 0.5) of 400 by 200 is (100, 100); both boxes fall in one cell.
     found = boxes(([90, 95, 110, 105], 0.5), ([91, 95, 111, 105], 0.5))
     wide = np.array([[200, 400]])

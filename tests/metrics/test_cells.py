@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from fracture_core.matching import match
 from fracture_core.metrics.cells import BACKGROUND, assign_cells
 from fracture_core.types import Detections
-from tests.metrics.test_greedy import pictures
+from tests.metrics.test_greedy import images
 from tests.support.strategies import thresholds
 
 A, B, FAR = [0, 0, 10, 10], [20, 20, 30, 30], [50, 50, 60, 60]
@@ -15,7 +15,7 @@ K = 3
 
 
 def plain_cells(found, true, confidence, match_iou) -> list[tuple[int, int, int]]:
-    """Picture, true and predicted class of each finding and of each missed truth."""
+    """Image, true and predicted class of each finding and of each missed truth."""
     entries = []
     for image, (one, truth) in enumerate(zip(found, true, strict=True)):
         shown = one.above(confidence)
@@ -26,7 +26,7 @@ def plain_cells(found, true, confidence, match_iou) -> list[tuple[int, int, int]
     return entries
 
 
-@given(pictures, thresholds, thresholds)
+@given(images, thresholds, thresholds)
 @settings(deadline=None, max_examples=60)
 def test_cells_equal_plain_matching(cases, confidence, match_iou) -> None:
     found, true = [case[0] for case in cases], [case[1] for case in cases]

@@ -28,9 +28,9 @@ TOOLS = {
 NAMES = [field.name for field in dataclasses.fields(CocoFigures)][:12]
 
 
-def annotations(pictures: Sequence[Detections], crowd: Sequence[np.ndarray] = ()) -> list[dict]:
+def annotations(images: Sequence[Detections], crowd: Sequence[np.ndarray] = ()) -> list[dict]:
     rows = []
-    for image, one in enumerate(pictures):
+    for image, one in enumerate(images):
         xywh = boxes.xyxy_to_xywh(one.xyxy.astype(np.float64)).tolist()
         for i in range(len(one)):
             row = {
@@ -89,7 +89,7 @@ def mean_or_undefined(shares: np.ndarray) -> float:
 
 @st.composite
 def marked(draw: st.DrawFn):
-    """A few pictures: candidates, truths, and which truths are crowds."""
+    """A few images: candidates, truths, and which truths are crowds."""
     count = draw(st.integers(1, 5))
     found = [draw(detections()) for _ in range(count)]
     true = [draw(truths()) for _ in range(count)]
@@ -112,7 +112,7 @@ def test_boxes_equal_pycocotools(case) -> None:
         assert ours.per_class_ap50[k] == pytest.approx(mean_or_undefined(precision[0, :, k]))
 
 
-def crowded_pictures(seed: int, count: int, size: int) -> tuple[list, list, list]:
+def crowded_images(seed: int, count: int, size: int) -> tuple[list, list, list]:
     """Truths of all sizes, each with several candidates near it, and stray ones."""
     rng = np.random.default_rng(seed)
     found, true, crowd = [], [], []
@@ -140,7 +140,7 @@ def random_boxes(rng: np.random.Generator, count: int, size: int) -> np.ndarray:
 
 @pytest.mark.parametrize("tool", list(TOOLS))
 def test_boxes_of_all_sizes_equal_both_tools(tool) -> None:
-    found, true, crowd = crowded_pictures(seed=5, count=120, size=400)
+    found, true, crowd = crowded_images(seed=5, count=120, size=400)
     assert max(len(one) for one in found) > 100
     ours = twelve(evaluate_boxes(found, Columns.of(true, crowd), CLASSES))
     theirs, _ = reference(found, true, crowd, tool=tool)
@@ -172,7 +172,7 @@ def with_masks(one: Detections, rng: np.random.Generator, size: int) -> Detectio
 @pytest.mark.parametrize("tool", list(TOOLS))
 def test_masks_equal_both_tools(tool) -> None:
     rng, size = np.random.default_rng(8), 320
-    found, true, crowd = crowded_pictures(seed=3, count=25, size=size)
+    found, true, crowd = crowded_images(seed=3, count=25, size=size)
     found = [with_masks(one[:40], rng, size) for one in found]
     true = [with_masks(one, rng, size) for one in true]
     ours = twelve(evaluate_masks(found, Columns.of(true, crowd), CLASSES))

@@ -1,6 +1,6 @@
 """Intervals held against what they promise: simulated studies of which the truth is known.
 
-Each study draws patients anew, with several pictures each that resemble one another, and asks for a
+Each study draws patients anew, with several images each that resemble one another, and asks for a
 95 % interval. Of 2,000 intervals 93 to 97 % must hold the truth.
 """
 
@@ -21,12 +21,12 @@ RESAMPLES = 300
 PATIENTS = 200
 pytestmark = pytest.mark.slow
 
-# A study: the groups of its pictures and the figure that is asked for.
+# A study: the groups of its images and the figure that is asked for.
 Study = Callable[[np.random.Generator], tuple[list[int], Statistic]]
 
 
 def patients(rng: np.random.Generator) -> np.ndarray:
-    """The patient of each picture; one to five pictures each, as many as chance has it."""
+    """The patient of each image; one to five images each, as many as chance has it."""
     return np.repeat(np.arange(PATIENTS), rng.integers(1, 6, PATIENTS))
 
 
@@ -40,7 +40,7 @@ def counts(hits: np.ndarray, spurious: np.ndarray, truths: np.ndarray) -> ImageC
 
 
 def sensitivity_study(rng: np.random.Generator) -> tuple[list[int], Statistic]:
-    """Two lesions in every third picture; the patient decides how easily they are found."""
+    """Two lesions in every third image; the patient decides how easily they are found."""
     who = patients(rng)
     truths = 2 * (rng.random(len(who)) < 1 / 3)
     chance = rng.beta(4, 1, PATIENTS)[who]
@@ -63,7 +63,7 @@ STEP = 1.5
 
 
 def auc_study(rng: np.random.Generator) -> tuple[list[int], Statistic]:
-    """Patients with and without a fracture, whose pictures share what makes them look alike."""
+    """Patients with and without a fracture, whose images share what makes them look alike."""
     who = patients(rng)
     ill = (rng.random(PATIENTS) < 0.4)[who]
     scores = STEP * ill + SPREAD * rng.normal(size=PATIENTS)[who] + rng.normal(size=len(who))
@@ -85,7 +85,7 @@ def test_intervals_by_patient_hold_the_truth(study: Study, truth: float) -> None
     assert 0.93 <= held / RUNS <= 0.97
 
 
-def test_pictures_taken_for_independent_would_not_do() -> None:
+def test_images_taken_for_independent_would_not_do() -> None:
     held = 0
     for run in range(300):
         groups, statistic = auc_study(np.random.default_rng(run))

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from fracture_core.matching import match
 from fracture_core.metrics.error_types import TYPES, error_types
 from fracture_core.types import Detections
-from tests.metrics.test_greedy import overlap, pictures
+from tests.metrics.test_greedy import images, overlap
 from tests.support.strategies import thresholds
 
 BOX = [0, 0, 10, 10]
@@ -85,7 +85,7 @@ def plain_kind(box, label, taken, truth, match_iou) -> str:
     return "both" if other >= 0.1 else "background"
 
 
-@given(pictures, thresholds, thresholds.filter(lambda value: value >= 0.1))
+@given(images, thresholds, thresholds.filter(lambda value: value >= 0.1))
 @settings(deadline=None, max_examples=60)
 def test_types_equal_their_definitions(cases, confidence, match_iou) -> None:
     found, true = [case[0] for case in cases], [case[1] for case in cases]

@@ -6,13 +6,13 @@ from hypothesis import given, settings
 
 from fracture_core.metrics.froc import RATES, froc
 from fracture_core.types import Detections
-from tests.metrics.test_greedy import pictures, plain_counts
+from tests.metrics.test_greedy import images, plain_counts
 
 A, B, FAR = [0, 0, 10, 10], [20, 20, 30, 30], [50, 50, 60, 60]
 
 
 def by_hand() -> tuple[list[Detections], list[Detections]]:
-    """Four pictures, four lesions; hits at 0.9, 0.7 and 0.3, spurious at 0.8, 0.6, 0.6, 0.3, 0.2.
+    """Four images, four lesions; hits at 0.9, 0.7 and 0.3, spurious at 0.8, 0.6, 0.6, 0.3, 0.2.
 
     Lesions found and false positives an image, from the highest score on:
     0.9: 1/4, 0 · 0.8: 1/4, 1/4 · 0.7: 2/4, 1/4 · 0.6: 2/4, 3/4 · 0.3: 3/4, 4/4 · 0.2: 3/4, 5/4.
@@ -44,7 +44,7 @@ def test_by_hand() -> None:
     assert curve.sensitivity_at([0, 1 / 5, 1000]).tolist() == [1 / 4, 1 / 4, 3 / 4]
 
 
-@given(pictures)
+@given(images)
 @settings(deadline=None, max_examples=40)
 def test_every_point_equals_plain_counting(cases) -> None:
     found, true = [case[0] for case in cases], [case[1] for case in cases]

@@ -1,4 +1,4 @@
-"""Counts of boxes held against a plain loop over pictures, classes, boxes and truths."""
+"""Counts of boxes held against a plain loop over images, classes, boxes and truths."""
 
 import math
 
@@ -15,7 +15,7 @@ from fracture_core.metrics.sweeps import FEW, count_above
 from fracture_core.types import Detections
 from tests.support.strategies import detections, thresholds, truths
 
-pictures = st.lists(st.tuples(detections(), truths()), max_size=5)
+images = st.lists(st.tuples(detections(), truths()), max_size=5)
 
 
 def overlap(a: list[float], b: list[float]) -> float:
@@ -53,7 +53,7 @@ def plain_counts(found, there, confidence, match_iou, class_aware) -> tuple[int,
     return hits, spurious, missed
 
 
-@given(pictures, thresholds, st.lists(thresholds, max_size=4), st.booleans())
+@given(images, thresholds, st.lists(thresholds, max_size=4), st.booleans())
 @settings(deadline=None)
 def test_a_sweep_equals_plain_loops(cases, match_iou, confidences, class_aware) -> None:
     found, there = [case[0] for case in cases], [case[1] for case in cases]
@@ -64,9 +64,9 @@ def test_a_sweep_equals_plain_loops(cases, match_iou, confidences, class_aware) 
     ]
 
 
-@given(pictures, thresholds, st.booleans())
+@given(images, thresholds, st.booleans())
 @settings(deadline=None)
-def test_matches_equal_those_of_single_pictures(cases, match_iou, class_aware) -> None:
+def test_matches_equal_those_of_single_images(cases, match_iou, class_aware) -> None:
     found, there = [case[0] for case in cases], [case[1] for case in cases]
     matched = greedy.match_all(found, there, match_iou, class_aware=class_aware)
     single = [

@@ -37,7 +37,7 @@ def test_mcnemar_by_hand() -> None:
 
 
 def calls(rate: float, seed: int) -> ImageCounts:
-    """150 pictures of 50 patients, all with a finding, of which a share is called."""
+    """150 images of 50 patients, all with a finding, of which a share is called."""
     scores = np.random.default_rng(seed).random(150)
     return ImageCounts.of_images(scores, np.ones(150, bool), 1 - rate)
 

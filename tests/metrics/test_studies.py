@@ -53,7 +53,7 @@ def test_scores_equal_their_definitions(images, rule) -> None:
 
 
 @given(st.lists(st.tuples(st.booleans(), st.sampled_from("abc"))))
-def test_a_study_is_positive_with_any_picture(images) -> None:
+def test_a_study_is_positive_with_any_image(images) -> None:
     marks = study_positive([mark for mark, _ in images], [group for _, group in images])
     names = sorted({group for _, group in images})
     assert marks.tolist() == [any(m for m, group in images if group == name) for name in names]

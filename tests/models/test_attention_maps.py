@@ -1,15 +1,15 @@
-"""Maps over a picture, with numbers worked out by hand."""
+"""Maps over an image, with numbers worked out by hand."""
 
 import numpy as np
 import pytest
 import torch
 
-from fracture_core.models.attention_maps import class_and_box_evidence, over_picture
+from fracture_core.models.attention_maps import class_and_box_evidence, over_image
 
 
-def test_cells_tile_the_picture() -> None:
+def test_cells_tile_the_image() -> None:
     cells = torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 0.5]])
-    values = over_picture(cells, 40, 90)
+    values = over_image(cells, 40, 90)
     assert values.shape == (40, 90)
     # Centres of cells are 20 rows and 30 columns apart, the first at 9.5 and 14.5.
     assert values[9:11, 44:46].mean() == pytest.approx(1, abs=0.06)
@@ -17,9 +17,9 @@ def test_cells_tile_the_picture() -> None:
     assert np.unravel_index(values.argmax(), values.shape)[0] < 20
 
 
-def test_a_picture_smaller_than_its_cells_has_their_mean() -> None:
+def test_a_image_smaller_than_its_cells_has_their_mean() -> None:
     cells = torch.arange(16.0).view(4, 4)
-    assert over_picture(cells, 1, 1).item() == pytest.approx(7.5)
+    assert over_image(cells, 1, 1).item() == pytest.approx(7.5)
 
 
 def test_evidence_of_a_linear_score_is_its_summands() -> None:

@@ -32,7 +32,7 @@ from fracture_core.models.checkpoints.process import read_contents
 from fracture_core.models.yolo_architectures import read_yolo_weights
 from fracture_core.models.yolo_networks import build_network
 from fracture_core.settings import settings
-from tests.support.yolo_files import CLASSES, INPUT_SIZE, picture, save_checkpoint, yolo_network
+from tests.support.yolo_files import CLASSES, INPUT_SIZE, image, save_checkpoint, yolo_network
 
 
 @pytest.fixture(scope="module")
@@ -453,7 +453,7 @@ class TestOwnWeights:
         assert list(ours_state) == list(theirs_state)
         assert all(torch.equal(ours_state[key], theirs_state[key]) for key in ours_state)
         assert torch.equal(ours.stride, theirs.stride)
-        pixels = torch.from_numpy(picture(96, 128))[None, None].expand(1, 3, -1, -1) / 255
+        pixels = torch.from_numpy(image(96, 128))[None, None].expand(1, 3, -1, -1) / 255
         with torch.inference_mode():
             ours_out, theirs_out = ours(pixels)[0], theirs(pixels)[0]
         pairs = (

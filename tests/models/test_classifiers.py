@@ -19,7 +19,7 @@ from fracture_core.nets.efficientnet_gate import EFFICIENTNETS, EfficientNetGate
 from fracture_core.nets.resnet import RESNETS, ResNet, resnet
 from fracture_core.types import Window
 from tests.support import torchvision_files as files
-from tests.support.yolo_files import picture, sample
+from tests.support.yolo_files import image, sample
 
 CLASSES = files.CLASSES
 SHAPES = [(120, 150), (1, 1), (2, 3000), (64, 64), (500, 400), (96, 96)]
@@ -41,7 +41,7 @@ def one_thread() -> Iterator[None]:
 
 class TestScores:
     def test_softmax_of_the_networks_logits_on_the_documented_input(self, model: Any) -> None:
-        shown = picture(200, 130)
+        shown = image(200, 130)
         size = (model.card.input_size, model.card.input_size)
         grey = np.asarray(Image.fromarray(shown).resize(size, Image.Resampling.BILINEAR))
         mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
@@ -56,7 +56,7 @@ class TestScores:
         np.testing.assert_allclose(found.class_scores, logits[0].softmax(0), atol=1e-6)
 
     def test_scores_of_all_classes_and_no_detections(self, model: Any) -> None:
-        samples = [sample(picture(*shape)) for shape in SHAPES]
+        samples = [sample(image(*shape)) for shape in SHAPES]
         for one, found in zip(samples, model.predict(samples), strict=True):
             assert (found.sample_id, found.model_id) == (one.sample_id, model.card.model_id)
             assert found.class_scores.shape == (len(CLASSES),)
@@ -66,7 +66,7 @@ class TestScores:
         assert model.predict([]) == []
 
     def test_a_batch_is_the_same_as_one_by_one(self, model: Any) -> None:
-        samples = [sample(picture(90, 90, seed=seed)) for seed in range(5)]
+        samples = [sample(image(90, 90, seed=seed)) for seed in range(5)]
         for one, together in zip(samples, model.predict(samples), strict=True):
             alone = model.predict([one])[0].class_scores
             np.testing.assert_allclose(alone, together.class_scores, atol=1e-5)
@@ -75,7 +75,7 @@ class TestScores:
         architecture = {**model.card.architecture, "healthy": "elbow"}
         card = model.card.model_copy(update={"architecture": architecture})
         other = type(model)(card, model._network)
-        found = other.predict([sample(picture())])[0]
+        found = other.predict([sample(image())])[0]
         assert found.image_score == pytest.approx(1 - found.class_scores[1], abs=1e-6)
 
     def test_a_healthy_class_that_is_none_of_the_classes(self, model: Any) -> None:
@@ -85,13 +85,13 @@ class TestScores:
             type(model)(card, model._network)
 
     def test_sixteen_bits_are_seen_through_the_window(self, model: Any) -> None:
-        deep = picture(100, 130).astype(np.uint16) * 16 + 5000
+        deep = image(100, 130).astype(np.uint16) * 16 + 5000
         window = Window(center=7000, width=4000)
         through, seen = model.predict([sample(deep, windows=(window,)), sample(window.apply(deep))])
         np.testing.assert_allclose(through.class_scores, seen.class_scores, atol=1e-6)
 
     @pytest.mark.parametrize("level", [0, 255])
-    def test_blank_pictures(self, model: Any, level: int) -> None:
+    def test_blank_images(self, model: Any, level: int) -> None:
         blank = sample(np.full((80, 70), level, dtype=np.uint8))
         assert np.isfinite(model.predict([blank])[0].class_scores).all()
 
@@ -100,7 +100,7 @@ class TestWeights:
     def test_saved_loaded_and_described(self, model: Any, tmp_path: Path) -> None:
         card = model.save(tmp_path)
         again = type(model).load(card, tmp_path)
-        one = sample(picture())
+        one = sample(image())
         first, second = (m.predict([one])[0].class_scores for m in (model, again))
         np.testing.assert_array_equal(first, second)
         described = describe(type(model), tmp_path / card.weights_file, CLASSES)
@@ -116,8 +116,8 @@ class TestWeights:
         described = describe(type(model), tmp_path / "a.pt", ("a", "Normal", "c"))
         assert described.architecture["healthy"] == "Normal"
         card = described.model_copy(update={"weights_file": "a.pt", "input_size": 96})
-        scores = type(model).load(card, tmp_path).predict([sample(picture())])[0].class_scores
-        expected = model.predict([sample(picture())])[0].class_scores
+        scores = type(model).load(card, tmp_path).predict([sample(image())])[0].class_scores
+        expected = model.predict([sample(image())])[0].class_scores
         np.testing.assert_allclose(scores, expected, atol=0.05)
 
     def test_classes_are_counted_in_the_tensors(self, model: Any, tmp_path: Path) -> None:
@@ -272,13 +272,13 @@ class TestExplanations:
             assert corner[1] <= column < corner[1] + 128
         assert model.explain(one, 0).strength == 0
 
-    def test_a_map_has_the_size_of_the_picture(self, model: Any) -> None:
+    def test_a_map_has_the_size_of_the_image(self, model: Any) -> None:
         for shape in SHAPES:
             for index in (None, 0, 2):
-                assert model.explain(sample(picture(*shape)), index).values.shape == shape
+                assert model.explain(sample(image(*shape)), index).values.shape == shape
 
     def test_without_an_index_the_best_class_is_explained(self, model: Any) -> None:
-        one = sample(picture())
+        one = sample(image())
         best = int(model.predict([one])[0].class_scores.argmax())
         heat, expected = model.explain(one, None), model.explain(one, best)
         np.testing.assert_array_equal(heat.values, expected.values)
@@ -286,7 +286,7 @@ class TestExplanations:
         assert heat.method == "Grad-CAM"
 
     def test_it_is_the_gradient_times_the_features(self, model: Any) -> None:
-        one = sample(picture(96, 96))
+        one = sample(image(96, 96))
         features = model._network.features(model._pixels([model._prepare(one)]))
         features = features.detach().requires_grad_()
         (gradient,) = torch.autograd.grad(model._logits(features)[0, 1], features)
@@ -300,17 +300,17 @@ class TestExplanations:
     def test_a_class_that_is_none(self, model: Any) -> None:
         for index in (-1, 3):
             with pytest.raises(IndexError, match="expected a class below 3"):
-                model.explain(sample(picture()), index)
+                model.explain(sample(image()), index)
 
     def test_the_gate_is_shown_with_its_own_strength(self) -> None:
         model = files.efficientnet_gate()
-        heat = model.explain_gate(sample(picture(50, 70)))
+        heat = model.explain_gate(sample(image(50, 70)))
         assert heat.values.shape == (50, 70)
         assert 0 < heat.strength <= 1
         assert heat.method == "Attention gate"
 
     def test_it_leaves_nothing_behind_and_stands_two_threads(self, model: Any) -> None:
-        one = sample(picture())
+        one = sample(image())
         found, heat = model.predict([one])[0], model.explain(one, 0)
         with ThreadPoolExecutor(2) as pool:
             maps = [pool.submit(model.explain, one, 0) for _ in range(4)]
@@ -327,7 +327,7 @@ class TestExplanations:
 
     def test_other_weights_are_other_weights(self, model: Any) -> None:
         first, again, other = (model.randomised(seed) for seed in (1, 1, 2))
-        one = sample(picture())
+        one = sample(image())
         maps = [m._network.state_dict() for m in (first, again, other)]
         name = next(name for name in maps[0] if name.endswith("0.weight") or name == "fc.weight")
         assert torch.equal(maps[0][name], maps[1][name])

@@ -24,7 +24,7 @@ from fracture_core.settings import settings
 from fracture_core.types import MAX_CANDIDATES, SCORE_FLOOR, Detections, Prediction, Sample, Window
 from tests.support import torchvision_files
 from tests.support.detr_networks import saved
-from tests.support.yolo_files import picture, sample, save_checkpoint, yolo_network
+from tests.support.yolo_files import image, sample, save_checkpoint, yolo_network
 
 
 def fake(folder: Path) -> ModelCard:
@@ -124,7 +124,7 @@ def model(loaded: Loaded) -> Model:
 
 @pytest.fixture
 def samples() -> list[Sample]:
-    return [sample(picture(*shape, seed=i)) for i, shape in enumerate(SHAPES)]
+    return [sample(image(*shape, seed=i)) for i, shape in enumerate(SHAPES)]
 
 
 def assert_same(first: Prediction, second: Prediction, pixel: float = 0.05) -> None:
@@ -226,7 +226,7 @@ def test_in_eval_mode_and_frozen(model: Model) -> None:
 
 
 @pytest.mark.parametrize("level", [0, 255])
-def test_a_blank_picture(model: Model, level: int) -> None:
+def test_a_blank_image(model: Model, level: int) -> None:
     answer = model.predict([sample(np.full((90, 110), level, dtype=np.uint8))])[0]
     assert isinstance(answer.detections, Detections)
 
@@ -269,8 +269,8 @@ def indices(model: Model, one: Sample) -> list[int | None]:
 
 
 @pytest.mark.parametrize("shape", ODD_SHAPES)
-def test_an_explanation_lies_on_the_picture(model: Model, shape: tuple[int, int]) -> None:
-    one = sample(picture(*shape))
+def test_an_explanation_lies_on_the_image(model: Model, shape: tuple[int, int]) -> None:
+    one = sample(image(*shape))
     for index in indices(model, one):
         heatmap = model.explain(one, index)
         assert heatmap.values.shape == shape
@@ -293,7 +293,7 @@ def test_nothing_to_explain_beyond_the_findings(model: Model, samples: list[Samp
             model.explain(samples[0], index)
 
 
-def test_a_blank_picture_is_explained(model: Model) -> None:
+def test_a_blank_image_is_explained(model: Model) -> None:
     blank = sample(np.zeros((90, 110), dtype=np.uint8))
     for index in indices(model, blank):
         assert np.isfinite(model.explain(blank, index).values).all()
@@ -357,13 +357,13 @@ def test_two_threads_predict_and_explain_at_once(model: Model, samples: list[Sam
 
 
 def test_eight_and_sixteen_bits_of_the_same_grey_are_the_same(model: Model) -> None:
-    grey = picture(100, 130)
+    grey = image(100, 130)
     deep = sample(grey.astype(np.uint16) * 257)
     assert_identical(model.predict([deep])[0], model.predict([sample(grey)])[0])
 
 
 def test_sixteen_bits_are_seen_through_the_window(model: Model) -> None:
-    deep = picture(100, 130).astype(np.uint16) * 16 + 5000
+    deep = image(100, 130).astype(np.uint16) * 16 + 5000
     window = Window(center=7000, width=4000)
     through = model.predict([sample(deep, windows=(window,))])[0]
     seen = model.predict([sample(window.apply(deep))])[0]

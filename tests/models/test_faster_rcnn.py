@@ -28,7 +28,7 @@ from tests.support.torchvision_files import (
     faster_rcnn,
     let_brightness_through,
 )
-from tests.support.yolo_files import picture, sample
+from tests.support.yolo_files import image, sample
 
 NAME = "fasterrcnn_mobilenet_v3_large_320_fpn"
 SETTINGS = [
@@ -96,7 +96,7 @@ class TestRaw:
         self, model: FasterRcnnModel, native: Any, confidence: float, nms_iou: float
     ) -> None:
         for shape in ((120, 150), (300, 90)):
-            one = sample(picture(*shape))
+            one = sample(image(*shape))
             expected = run_natively(native, one, confidence, nms_iou)
             shown = model.predict([one])[0].detections.above(confidence).nms(nms_iou)
             assert len(shown) > 3
@@ -105,14 +105,14 @@ class TestRaw:
             np.testing.assert_allclose(shown.xyxy, expected["boxes"].numpy(), atol=1e-3)
 
     def test_the_settings_tell_something_apart(self, model: FasterRcnnModel) -> None:
-        found = model.predict([sample(picture(120, 150))])[0].detections
+        found = model.predict([sample(image(120, 150))])[0].detections
         counts = {len(found.above(c).nms(i)) for c, i in SETTINGS}
         assert len(counts) == len(SETTINGS)
 
     def test_a_batch_is_the_same_as_one_by_one_whatever_the_neighbours(
         self, model: FasterRcnnModel
     ) -> None:
-        samples = [sample(picture(*shape)) for shape in ((64, 64), (40, 200), (64, 64), (90, 90))]
+        samples = [sample(image(*shape)) for shape in ((64, 64), (40, 200), (64, 64), (90, 90))]
         for one, together in zip(samples, model.predict(samples), strict=True):
             alone = model.predict([one])[0].detections
             # Sums of another order: float32 through a whole network.
@@ -120,20 +120,20 @@ class TestRaw:
 
     @pytest.mark.parametrize("shape", [(1, 1), (1, 4000), (4000, 1), (7, 3)])
     def test_strips_and_dots(self, model: FasterRcnnModel, shape: tuple[int, int]) -> None:
-        found = model.predict([sample(picture(*shape))])[0].detections
+        found = model.predict([sample(image(*shape))])[0].detections
         assert isinstance(found, Detections)
 
     def test_where_nothing_is_proposed_nothing_is_found(self) -> None:
         model: FasterRcnnModel = faster_rcnn(NAME, spread=False)
         model._network.rpn.score_thresh = 2.0
-        one = sample(picture())
+        one = sample(image())
         assert [len(found.detections) for found in model.predict([one, one])] == [0, 0]
         assert model.explain(one, None).strength == 0
 
-    def test_the_first_picture_seen_decides_nothing(self, model: FasterRcnnModel) -> None:
+    def test_the_first_image_seen_decides_nothing(self, model: FasterRcnnModel) -> None:
         other: FasterRcnnModel = faster_rcnn(NAME)
-        other.predict([sample(picture(1, 2000))])
-        one = sample(picture(120, 150))
+        other.predict([sample(image(1, 2000))])
+        one = sample(image(120, 150))
         first, second = (m.predict([one])[0].detections for m in (model, other))
         np.testing.assert_array_equal(first.scores, second.scores)
 
@@ -147,7 +147,7 @@ class TestWeights:
     ) -> None:
         card = model.save(tmp_path)
         again = FasterRcnnModel.load(card, tmp_path)
-        one = sample(picture())
+        one = sample(image())
         first, second = (m.predict([one])[0].detections for m in (model, again))
         np.testing.assert_array_equal(first.xyxy, second.xyxy)
         assert sorted(path.name for path in tmp_path.iterdir()) == ["card.json", card.weights_file]
@@ -170,7 +170,7 @@ class TestWeights:
             "input_size": MIN_SIZE,
         }
         again = FasterRcnnModel.load(card.model_copy(update=facts), tmp_path)
-        one = sample(picture())
+        one = sample(image())
         first, second = (m.predict([one])[0].detections for m in (model, again))
         np.testing.assert_array_equal(first.scores, second.scores)
 
@@ -369,7 +369,7 @@ class TestExplanations:
             assert corner[1] <= column < corner[1] + 48
             assert heat.strength > 0
 
-    def test_two_findings_of_one_picture_get_two_maps(self, sees_white: FasterRcnnModel) -> None:
+    def test_two_findings_of_one_image_get_two_maps(self, sees_white: FasterRcnnModel) -> None:
         corners = ((32, 32), (96, 128))
         pixels = bright_square(160, 224, corners[0], 48).shown()
         pixels[96:144, 128:176] = 255
@@ -387,10 +387,10 @@ class TestExplanations:
         assert sees_white.explain(dark, None).strength == 0
 
     @pytest.mark.parametrize("shape", [(120, 150), (1, 1), (3, 900)])
-    def test_a_map_has_the_size_of_the_picture(
+    def test_a_map_has_the_size_of_the_image(
         self, model: FasterRcnnModel, shape: tuple[int, int]
     ) -> None:
-        one = sample(picture(*shape))
+        one = sample(image(*shape))
         for index in (None, 0):
             if index is None or len(model.predict([one])[0].detections):
                 assert model.explain(one, index).values.shape == shape
@@ -398,10 +398,10 @@ class TestExplanations:
     def test_an_index_beyond_the_findings(self, model: FasterRcnnModel) -> None:
         for index in (-1, 1000):
             with pytest.raises(IndexError, match="expected one of"):
-                model.explain(sample(picture()), index)
+                model.explain(sample(image()), index)
 
     def test_it_leaves_nothing_behind_and_stands_two_threads(self, model: FasterRcnnModel) -> None:
-        one = sample(picture())
+        one = sample(image())
         raw, heat = model.predict([one])[0].detections, model.explain(one, 0)
         with ThreadPoolExecutor(2) as pool:
             maps = [pool.submit(model.explain, one, 0) for _ in range(4)]

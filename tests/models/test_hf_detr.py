@@ -27,11 +27,11 @@ from tests.support.detr_networks import (
     LocalBackbone,
     carry_brightness,
     hf_model,
+    image_with_square,
     look_at_brightness,
-    picture_with_square,
     silence,
 )
-from tests.support.yolo_files import picture, sample
+from tests.support.yolo_files import image, sample
 
 NAMES = list(ARCHITECTURES)
 CLASSES = ("a", "b", "c")
@@ -83,14 +83,14 @@ def assert_identical(first: Prediction, second: Prediction) -> None:
 def test_the_input_is_that_of_the_librarys_processor(
     model: HfDetrModel, shape: tuple[int, int]
 ) -> None:
-    pixels = picture(*shape)
+    pixels = image(*shape)
     expected = processor(model)(images=rgb(pixels), return_tensors="pt")["pixel_values"]
     found = model._pixels([model._prepare(sample(pixels))])
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
 
 
 def test_findings_are_those_of_the_librarys_post_processing(model: HfDetrModel) -> None:
-    pixels = picture(100, 140)
+    pixels = image(100, 140)
     tool = processor(model)
     inputs = tool(images=rgb(pixels), return_tensors="pt")
     with torch.no_grad():
@@ -117,7 +117,7 @@ def test_findings_are_those_of_the_librarys_post_processing(model: HfDetrModel) 
 
 
 def test_the_best_class_of_every_query_is_listed_once(model: HfDetrModel) -> None:
-    one = sample(picture(100, 140))
+    one = sample(image(100, 140))
     logits = model._network(model._pixels([model._prepare(one)])).logits[0]
     softmax = ARCHITECTURES[model_type(model)].scores == "softmax"
     shares = logits.softmax(-1)[:, :-1] if softmax else logits.sigmoid()
@@ -132,7 +132,7 @@ def test_with_one_class_the_list_is_the_librarys(name: str) -> None:
     architecture, config, _ = named_config(f"{name}:tiny")
     card = HfDetrModel.from_name(f"{name}:tiny").card.model_copy(update={"classes": ("a",)})
     model = HfDetrModel(card, build_network(architecture, config, 1, "test"))
-    pixels = picture(100, 140)
+    pixels = image(100, 140)
     inputs = processor(model)(images=rgb(pixels), return_tensors="pt")
     with torch.no_grad():
         output = model._network(inputs["pixel_values"])
@@ -181,7 +181,7 @@ def test_a_checkpoint_however_it_is_wrapped(wrapping: str, tmp_path: Path) -> No
     assert (config["num_queries"], config["d_model"], config["decoder_layers"]) == (30, 32, 2)
     wide = again.card.model_copy(update={"input_size": 64})
     again = HfDetrModel.load(wide, tmp_path)
-    one = sample(picture())
+    one = sample(image())
     assert_identical(model.predict([one])[0], again.predict([one])[0])
 
 
@@ -225,7 +225,7 @@ def test_a_folder_of_save_pretrained(model: HfDetrModel, tmp_path: Path) -> None
     assert card.classes == ("wrist", "elbow", "hand")
     assert card.input_size == 64
     again = HfDetrModel.load(card, tmp_path)
-    one = sample(picture())
+    one = sample(image())
     assert_identical(model.predict([one])[0], again.predict([one])[0])
 
 
@@ -387,7 +387,7 @@ def test_transformers_is_imported_on_first_use() -> None:
 
 
 def test_random_weights_are_drawn_anew_but_always_the_same(model: HfDetrModel) -> None:
-    one = sample(picture())
+    one = sample(image())
     first, again, other = (model.randomised(seed).predict([one])[0] for seed in (5, 5, 6))
     assert_identical(first, again)
     assert not np.array_equal(first.detections.scores[:5], other.detections.scores[:5])
@@ -397,9 +397,9 @@ def test_random_weights_are_drawn_anew_but_always_the_same(model: HfDetrModel) -
 # Explanations
 
 
-def test_an_explanation_has_the_size_of_the_picture(model: HfDetrModel) -> None:
+def test_an_explanation_has_the_size_of_the_image(model: HfDetrModel) -> None:
     for shape in [(90, 120), (1, 1), (4, 900)]:
-        one = sample(picture(*shape))
+        one = sample(image(*shape))
         count = len(model.predict([one])[0].detections)
         for index in [None, *range(min(count, 2))]:
             heatmap = model.explain(one, index)
@@ -410,7 +410,7 @@ def test_an_explanation_has_the_size_of_the_picture(model: HfDetrModel) -> None:
 
 
 def test_explaining_leaves_predictions_alone(model: HfDetrModel) -> None:
-    one = sample(picture())
+    one = sample(image())
     before = model.predict([one])[0]
     model.explain(one, 0)
     assert_identical(before, model.predict([one])[0])
@@ -421,7 +421,7 @@ def test_explaining_leaves_predictions_alone(model: HfDetrModel) -> None:
 
 
 def test_two_threads_explain_and_predict(model: HfDetrModel) -> None:
-    several = [sample(picture(80, 100, seed=i)) for i in range(4)]
+    several = [sample(image(80, 100, seed=i)) for i in range(4)]
     alone = [(model.predict([one])[0], model.explain(one, 1).values) for one in several]
     with ThreadPoolExecutor(4) as pool:
         predictions = [pool.submit(model.predict, [one]) for one in several]
@@ -434,7 +434,7 @@ def test_two_threads_explain_and_predict(model: HfDetrModel) -> None:
 @pytest.mark.parametrize("name", ATTENTION)
 def test_a_findings_map_is_its_own_querys_attention(name: str) -> None:
     model = hf_model(name)
-    one = sample(picture(256, 256))
+    one = sample(image(256, 256))
     pixels = model._pixels([model._prepare(one)])
     transformers_own = model._eager_twin()(pixels, output_attentions=True)
     found = model.predict([one])[0].detections
@@ -516,10 +516,10 @@ def change(model: HfDetrModel, before: np.ndarray, after: np.ndarray) -> float:
 @pytest.mark.parametrize("name", [*ATTENTION, "yolos"])
 def test_attention_is_greatest_where_alone_it_matters(name: str) -> None:
     model = hand_set(name)
-    pixels = picture_with_square()
+    pixels = image_with_square()
     elsewhere = pixels.copy()
     elsewhere[:128, 128:] = 60
-    without = change(model, pixels, picture_with_square(level=120))
+    without = change(model, pixels, image_with_square(level=120))
     assert without > 10 * change(model, pixels, elsewhere)
     for index in (0, 7, None):
         heatmap = model.explain(sample(pixels), index)
@@ -533,7 +533,7 @@ def test_evidence_is_greatest_where_alone_it_matters(name: str) -> None:
     inner = model._network.model
     channels = inner.backbone.intermediate_channel_sizes
     inner.backbone = LocalBackbone([8, 16, 32], list(channels), seen=SQUARE)
-    pixels = picture(256, 256)
+    pixels = image(256, 256)
     pixels[0, 0] = 0
     elsewhere, there = pixels.copy(), pixels.copy()
     elsewhere[:128, 128:] = 255
@@ -550,7 +550,7 @@ def test_evidence_is_greatest_where_alone_it_matters(name: str) -> None:
 @pytest.mark.parametrize("name", EVIDENCE)
 def test_evidence_differs_from_finding_to_finding(name: str) -> None:
     model = hf_model(name)
-    one = sample(picture(256, 256))
+    one = sample(image(256, 256))
     maps = [model.explain(one, index) for index in range(6)]
     shown = [heatmap.values.ravel() for heatmap in maps if heatmap.strength > 0]
     assert len(shown) > 1
@@ -568,7 +568,7 @@ class TestSmall:
         card = model.card.model_copy(update={"input_size": 96})
         model = HfDetrModel(card, model.network)
         again = HfDetrModel.load(model.save(tmp_path), tmp_path)
-        one = sample(picture(100, 120))
+        one = sample(image(100, 120))
         first, second = (each.predict([one])[0].detections for each in (model, again))
         np.testing.assert_array_equal(first.scores, second.scores)
         assert len(first) > 20

@@ -160,7 +160,7 @@ def test_a_missing_weights_file_is_named(tmp_path: Path) -> None:
 
 
 class TestFake:
-    def test_the_same_picture_gives_the_same_findings(self) -> None:
+    def test_the_same_image_gives_the_same_findings(self) -> None:
         model = library.open_model("fake")
         first, second = model.predict([radiograph(), radiograph()])
         np.testing.assert_array_equal(first.detections.xyxy, second.detections.xyxy)

@@ -11,7 +11,7 @@ from fracture_core.errors import ConfigError, WeightsError
 from fracture_core.models import library
 from fracture_core.models.families import family_of, installed
 from fracture_core.models.library import measure
-from tests.support.yolo_files import picture, sample, save_checkpoint, yolo_network
+from tests.support.yolo_files import image, sample, save_checkpoint, yolo_network
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def test_a_file_is_added_with_names_of_ones_own(weights: Path) -> None:
 def test_a_name_is_added_and_reads_the_same_when_opened() -> None:
     run("add-model", "scratch:tiny", "--id", "tiny")
     added, named = library.open_model("tiny"), library.open_model("scratch:tiny")
-    first, second = (model.predict([sample(picture())])[0].detections for model in (added, named))
+    first, second = (model.predict([sample(image())])[0].detections for model in (added, named))
     assert first.scores.tolist() == second.scores.tolist()
     assert first.xyxy.tolist() == second.xyxy.tolist()
 
@@ -107,7 +107,7 @@ def test_a_failed_name_leaves_nothing_behind(home: Path) -> None:
 
 
 def test_speed_is_a_median_of_counted_runs() -> None:
-    speed = measure(library.open_model("fake"), sample(picture()), repeats=3)
+    speed = measure(library.open_model("fake"), sample(image()), repeats=3)
     assert speed.repeats == 3
     assert 0 < speed.seconds < 5
 
@@ -137,6 +137,6 @@ def test_a_hugging_face_folder_is_added_with_its_configuration(tmp_path: Path) -
     run("add-model", str(folder), "--family", "hf_detr")
     card = library.list_cards()[-1]
     assert card.classes == ("wrist", "hip")
-    assert library.open_model(card.model_id).predict([sample(picture())])
+    assert library.open_model(card.model_id).predict([sample(image())])
     with pytest.raises(WeightsError, match="found a folder"):
         library.add_model(folder, family_name="yolo")

@@ -22,10 +22,10 @@ from tests.support.torchvision_files import (
     let_brightness_through,
     retinanet,
 )
-from tests.support.yolo_files import picture, sample
+from tests.support.yolo_files import image, sample
 
 FIRST, V2, LIGHT = "retinanet_resnet50_fpn", "retinanet_resnet50_fpn_v2", "retinanet_light"
-# At these no picture has more candidates than are kept, of which the library knows nothing.
+# At these no image has more candidates than are kept, of which the library knows nothing.
 SETTINGS = [
     (0.2, 0.9), (0.2, 0.5), (0.2, 0.3), (0.3, 0.7), (0.3, 0.1), (0.4, 0.45), (0.5, 0.6),
 ]  # fmt: skip
@@ -101,7 +101,7 @@ class TestRaw:
         self, model: RetinaNetModel, native: Any, confidence: float, nms_iou: float
     ) -> None:
         for shape in ((120, 150), (300, 90)):
-            one = sample(picture(*shape))
+            one = sample(image(*shape))
             expected = run_natively(native, one, confidence, nms_iou)
             raw = model.predict([one])[0].detections
             assert raw.scores.min() < confidence
@@ -112,36 +112,36 @@ class TestRaw:
             np.testing.assert_allclose(shown.xyxy, expected["boxes"], atol=1e-3)
 
     def test_the_settings_tell_something_apart(self, model: RetinaNetModel) -> None:
-        found = model.predict([sample(picture(120, 150))])[0].detections
+        found = model.predict([sample(image(120, 150))])[0].detections
         counts = {len(found.above(c).nms(i)) for c, i in SETTINGS}
         assert len(counts) == len(SETTINGS)
 
     def test_the_best_candidates_of_all_levels_are_kept(self, model: RetinaNetModel) -> None:
-        one = sample(picture(120, 150))
+        one = sample(image(120, 150))
         prepared = [model._prepare(one)]
         with torch.inference_mode():
             features = model._extract(prepared)
             logits = model.network.head(features.levels)["cls_logits"][0, :, 1:]
         found = model.predict([one])[0].detections
         best = logits.sigmoid().flatten().sort(descending=True).values[:MAX_CANDIDATES]
-        # Boxes that lie outside of the picture are left out: what is kept reaches further down.
+        # Boxes that lie outside of the image are left out: what is kept reaches further down.
         assert len(found) == MAX_CANDIDATES
         assert (found.scores <= best.numpy() + 1e-6).all()
         assert found.scores[0] == pytest.approx(float(best[0]), abs=1e-6)
 
     def test_an_anchor_may_be_of_several_classes(self, light: RetinaNetModel) -> None:
-        raw = light._forward([light._prepare(sample(picture()))])[0]
+        raw = light._forward([light._prepare(sample(image()))])[0]
         assert len(raw.anchors.unique()) < len(raw.anchors)
 
     def test_without_a_background_the_first_class_is_one(self) -> None:
         model: RetinaNetModel = retinanet(LIGHT, background=False)
         assert model.network.head.classification_head.num_classes == len(CLASSES)
-        found = model.predict([sample(picture(120, 150))])[0].detections
+        found = model.predict([sample(image(120, 150))])[0].detections
         assert set(found.labels.tolist()) == {0, 1, 2}
 
     @pytest.mark.parametrize("shape", [(1, 1), (1, 4000), (4000, 1), (7, 3)])
     def test_strips_and_dots(self, light: RetinaNetModel, shape: tuple[int, int]) -> None:
-        one = sample(picture(*shape))
+        one = sample(image(*shape))
         found = light.predict([one])[0].detections
         assert (found.xyxy <= np.array([*shape[::-1], *shape[::-1]])).all()
         assert light.explain(one, None).values.shape == shape
@@ -285,7 +285,7 @@ class TestExplanations:
             assert corner[1] <= column < corner[1] + SQUARE
             assert heat.strength > 0
 
-    def test_two_findings_of_one_picture_get_two_maps(self, sees_white: RetinaNetModel) -> None:
+    def test_two_findings_of_one_image_get_two_maps(self, sees_white: RetinaNetModel) -> None:
         corners = ((32, 32), (96, 128))
         pixels = bright_square(160, 224, corners[0], SQUARE).shown().copy()
         pixels[96:144, 128:176] = 255

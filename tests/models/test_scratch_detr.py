@@ -17,10 +17,10 @@ from tests.support.detr_networks import (
     SIDE,
     SQUARE,
     carry_brightness,
+    image_with_square,
     look_at_brightness,
-    picture_with_square,
 )
-from tests.support.yolo_files import picture, sample
+from tests.support.yolo_files import image, sample
 
 CLASSES = ("a", "b", "c")
 
@@ -37,7 +37,7 @@ def assert_identical(first: Prediction, second: Prediction) -> None:
 
 
 def test_findings_are_the_networks_answers(model: ScratchDetrModel) -> None:
-    one = sample(picture(100, 140))
+    one = sample(image(100, 140))
     pixels = model._pixels([model._prepare(one)])
     assert pixels.shape == (1, 3, 64, 64)
     with torch.no_grad():
@@ -59,7 +59,7 @@ def test_saved_and_loaded_it_answers_the_same(model: ScratchDetrModel, tmp_path:
     assert read_card(tmp_path) == card
     assert card.architecture["query_count"] == 30
     again = ScratchDetrModel.load(card, tmp_path)
-    one = sample(picture())
+    one = sample(image())
     assert_identical(model.predict([one])[0], again.predict([one])[0])
 
 
@@ -88,7 +88,7 @@ def test_sizes_are_read_from_the_tensors(
     assert card.architecture == dataclasses.asdict(architecture)
     card = card.model_copy(update={"weights_file": "m.pth", "input_size": 64})
     loaded = ScratchDetrModel.load(card, tmp_path)
-    assert len(loaded.predict([sample(picture())])[0].detections) == 5
+    assert len(loaded.predict([sample(image())])[0].detections) == 5
 
 
 def test_two_stages_are_read_from_the_tensors_but_for_the_count(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_small_backbone_is_read_from_the_tensors(backbone: str, tmp_path: Path
     assert card.architecture == dataclasses.asdict(architecture)
     card = card.model_copy(update={"weights_file": "m.pth", "input_size": 64})
     loaded = ScratchDetrModel.load(card, tmp_path)
-    assert len(loaded.predict([sample(picture())])[0].detections) == 5
+    assert len(loaded.predict([sample(image())])[0].detections) == 5
 
 
 @pytest.mark.parametrize("change", [{"backbone_width": 32}, {"in_channels": 1}])
@@ -152,7 +152,7 @@ def test_unknown_names() -> None:
 
 
 def test_random_weights_are_drawn_anew_but_always_the_same(model: ScratchDetrModel) -> None:
-    one = sample(picture())
+    one = sample(image())
     first, again, other = (model.randomised(seed).predict([one])[0] for seed in (5, 5, 6))
     assert_identical(first, again)
     assert not np.array_equal(first.detections.scores, other.detections.scores)
@@ -162,7 +162,7 @@ def test_a_findings_map_is_its_own_querys_attention() -> None:
     tiny = ScratchDetrModel.from_name("scratch:tiny")
     card = tiny.card.model_copy(update={"input_size": SIDE})
     model = ScratchDetrModel(card, tiny._network)
-    one = sample(picture(SIDE, SIDE))
+    one = sample(image(SIDE, SIDE))
     with torch.no_grad():
         output = model._network(model._pixels([model._prepare(one)]), with_attention=True)
     scores = output.logits[0].softmax(-1)[:, :-1].amax(-1)
@@ -200,7 +200,7 @@ def test_attention_is_greatest_where_alone_it_matters() -> None:
     # From a state of zeros a norm would make all brightness above zero the same.
     torch.nn.init.normal_(layer.self_norm.bias)
     look_at_brightness(layer.cross_attention.query, layer.cross_attention.key, 4, axis)
-    pixels, without = picture_with_square(), picture_with_square(level=120)
+    pixels, without = image_with_square(), image_with_square(level=120)
     elsewhere = pixels.copy()
     elsewhere[:128, 128:] = 60
 
@@ -218,9 +218,9 @@ def test_attention_is_greatest_where_alone_it_matters() -> None:
         assert values[:128, 128:].max() < 0.05
 
 
-def test_very_odd_pictures_are_explained(model: ScratchDetrModel) -> None:
+def test_very_odd_images_are_explained(model: ScratchDetrModel) -> None:
     for shape in [(1, 1), (4, 900), (90, 120)]:
-        one = sample(picture(*shape))
+        one = sample(image(*shape))
         for index in (0, None):
             assert model.explain(one, index).values.shape == shape
     with pytest.raises(IndexError):

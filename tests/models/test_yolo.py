@@ -19,7 +19,7 @@ from fracture_core.models.yolo_architectures import check_architecture, read_arc
 from fracture_core.models.yolo_networks import random_network
 from fracture_core.settings import settings
 from fracture_core.types import Detections
-from tests.support.yolo_files import CLASSES, picture, sample, save_checkpoint, yolo_network
+from tests.support.yolo_files import CLASSES, image, sample, save_checkpoint, yolo_network
 
 INPUT_SIZE = 448
 SETTINGS = [
@@ -44,7 +44,7 @@ def run_ultralytics(file: Path, pixels: np.ndarray, **how: Any) -> Detections:
         array.numpy() for array in (found.boxes.xyxy, found.boxes.conf, found.boxes.cls)
     )
     order = np.argsort(-scores, kind="stable")
-    # Ultralytics hands boxes out that lie in the padding and have no area in the picture.
+    # Ultralytics hands boxes out that lie in the padding and have no area in the image.
     order = order[boxes.has_area(xyxy[order])]
     return Detections.of(xyxy[order], scores[order], labels[order])
 
@@ -58,7 +58,7 @@ def inner(found: Detections, height: int, width: int, margin: float) -> Detectio
 
 @pytest.fixture(scope="module")
 def pixels() -> np.ndarray:
-    return picture(600, 800, seed=1)
+    return image(600, 800, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ class TestRawOnceIsExact:
 def test_end_to_end_heads_equal_ultralytics_without_nms(name: str, tmp_path: Path) -> None:
     network = yolo_network(name)
     file = save_checkpoint(network, tmp_path / "a.pt", train_args={"imgsz": 160})
-    pixels = picture(120, 150)
+    pixels = image(120, 150)
     model = library.open_model(str(file))
     assert not model.card.needs_nms
     ours = model.predict([sample(pixels)])[0].detections
@@ -121,7 +121,7 @@ class TestLetterbox:
 
     @pytest.mark.parametrize("size", SIZES)
     def test_the_same_pixels_as_ultralytics(self, size: tuple[int, int]) -> None:
-        pixels = picture(*size)
+        pixels = image(*size)
         theirs = quiet_ultralytics.part("ultralytics.data.augment").LetterBox(
             640, auto=True, stride=32
         )(image=np.repeat(pixels[:, :, None], 3, axis=2))
@@ -136,7 +136,7 @@ class TestLetterbox:
         ops = quiet_ultralytics.part("ultralytics.utils.ops")
         shape = (box.input_height, box.input_width)
         theirs = ops.scale_boxes(shape, torch.from_numpy(xyxy.copy()), size).numpy()
-        ours = boxes.clip(box.to_picture(xyxy), *size)
+        ours = boxes.clip(box.to_image(xyxy), *size)
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-3)
 
 
@@ -171,7 +171,7 @@ class TestMasks:
         overlap = (together & theirs).sum() / (together | theirs).sum()
         assert overlap > 0.97
 
-    def test_a_large_picture_costs_little(self) -> None:
+    def test_a_large_image_costs_little(self) -> None:
         box = Letterbox.fit(6000, 8000, input_size=640, stride=32)
         prototypes, coefficients, xyxy = self.random_case(box, count=100)
         codes = decode_masks(prototypes, coefficients, xyxy.numpy(), box)
@@ -226,7 +226,7 @@ class TestByName:
     )  # fmt: skip
     def test_the_generations_of_yolo(self, name: str) -> None:
         model = library.open_model(name)
-        assert model.predict([sample(picture(40, 50))])[0].model_id == name
+        assert model.predict([sample(image(40, 50))])[0].model_id == name
 
 
 def test_masks_on_cells_equal_masks_on_pixels() -> None:
@@ -247,7 +247,7 @@ def test_masks_on_cells_equal_masks_on_pixels() -> None:
         assert crop == masks.encode(dense)
 
 
-def test_a_crop_outside_the_picture_is_an_error() -> None:
+def test_a_crop_outside_the_image_is_an_error() -> None:
     with pytest.raises(ValueError, match="expected inside"):
         masks.from_crop(np.ones((4, 4), dtype=bool), 2, 0, 4, 4)
 

@@ -127,17 +127,17 @@ def test_attention_is_a_share_of_the_valid_cells_and_changes_nothing() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(st.booleans(), st.integers(1, 6), st.integers(1, 6), st.integers(0, 17), st.integers(0, 17))
-def test_a_picture_alone_or_padded_gives_the_same(
+def test_a_image_alone_or_padded_gives_the_same(
     two_stage: bool, rows: int, columns: int, below: int, right: int
 ) -> None:
     # With fewer cells than queries, cells of the padding would have to fill up.
     assume(not two_stage or rows * columns >= 3)
     model = detr_on_patches(two_stage=two_stage)
     height, width = 4 * rows, 4 * columns
-    picture = torch.randn(1, 1, height, width)
-    alone = model(picture, with_attention=True)
+    image = torch.randn(1, 1, height, width)
+    alone = model(image, with_attention=True)
     padded = torch.full((2, 1, height + below, width + right), 7.0)
-    padded[0, :, :height, :width] = picture[0]
+    padded[0, :, :height, :width] = image[0]
     valid = torch.ones(2, height + below, width + right, dtype=torch.bool)
     valid[0, height:] = False
     valid[0, :, width:] = False
@@ -407,7 +407,7 @@ def test_a_mask_that_does_not_fit(valid: torch.Tensor) -> None:
 
 
 @pytest.mark.parametrize("two_stage", [False, True])
-def test_overfits_one_picture_with_two_boxes(two_stage: bool) -> None:
+def test_overfits_one_image_with_two_boxes(two_stage: bool) -> None:
     torch.manual_seed(0)
     shape = {"width": 32, "backbone_width": 8, "feedforward_width": 64, "query_count": 4}
     model = tiny(dropout=0.0, two_stage=two_stage, **shape)

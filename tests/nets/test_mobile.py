@@ -22,7 +22,7 @@ from fracture_core.nets.mobile import (
     mobile_name,
 )
 from tests.support.packaged_weights import install
-from tests.support.yolo_files import picture, sample
+from tests.support.yolo_files import image, sample
 
 
 @pytest.fixture(autouse=True)
@@ -175,4 +175,4 @@ class TestPackaged:
         model = kind.from_name(name)
         assert torch.equal(model.network.extractor.stem[0][0].weight, wanted["stem.0.0.weight"])
         assert "finds nothing yet" in model.card.note
-        assert np.isfinite(model.predict([sample(picture(64, 64))])[0].class_scores).all()
+        assert np.isfinite(model.predict([sample(image(64, 64))])[0].class_scores).all()

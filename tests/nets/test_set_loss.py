@@ -94,10 +94,10 @@ def test_matcher_finds_the_cheapest_of_all_assignments(
     logits, boxes = output.every_layers_logits(), output.every_layers_boxes_cxcywh()
     costs = matcher.costs(logits, boxes, targets).detach().double()
     target_of = matcher.assign(logits, boxes, targets)
-    for layer, picture in itertools.product(range(2), range(len(counts))):
-        count = counts[picture]
-        table = costs[layer, picture, :, :count]
-        found = target_of[layer, picture]
+    for layer, image in itertools.product(range(2), range(len(counts))):
+        count = counts[image]
+        table = costs[layer, image, :, :count]
+        found = target_of[layer, image]
         pairs = [(q, int(t)) for q, t in enumerate(found) if t >= 0]
         assert len(pairs) == min(queries, count)
         assert len({t for _, t in pairs}) == len(pairs)
@@ -155,10 +155,10 @@ def test_matcher_agrees_with_hugging_face(counts: list[int]) -> None:
         output.every_layers_boxes_cxcywh(),
         pad_targets(labels, boxes, class_count=CLASSES),
     )
-    for picture, (queries, objects) in enumerate(theirs):
+    for image, (queries, objects) in enumerate(theirs):
         expected = torch.full((6,), -1)
         expected[queries] = objects
-        assert torch.equal(ours[0, picture], expected)
+        assert torch.equal(ours[0, image], expected)
 
 
 @pytest.mark.parametrize("counts", COUNTS, ids=str)

@@ -1,4 +1,4 @@
-"""Where several models agree: what they show of one picture, gathered into places."""
+"""Where several models agree: what they show of one image, gathered into places."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from fracture_core.types import Detections
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """One spot of the picture that at least one model points at.
+    """One spot of the image that at least one model points at.
 
     `members`, one a model: its finding here, −1 = none · `first` is the model whose finding began
     the place, the best scored of all · `truth` is the one that the best scored member matched with

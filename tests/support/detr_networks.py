@@ -24,7 +24,7 @@ SQUARE = (slice(160, 224), slice(32, 96))
 _GAIN = 60.0
 
 
-def picture_with_square(level: int = 250) -> np.ndarray:
+def image_with_square(level: int = 250) -> np.ndarray:
     """(256, 256) uint8, black but for a square."""
     pixels = np.zeros((SIDE, SIDE), dtype=np.uint8)
     pixels[SQUARE] = level

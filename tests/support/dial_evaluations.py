@@ -92,7 +92,7 @@ def simulated(images: int, candidates: int, classes: int = 1, seed: int = 0) -> 
     scores = rng.beta(0.4, 8, (images, candidates))
     places = rng.integers(0, 400, (images, candidates))
     labels = rng.integers(0, classes, (images, candidates))
-    # The first candidate of most pictures with a truth lies on it.
+    # The first candidate of most images with a truth lies on it.
     hit = rng.random(len(ill)) < 0.8
     places[ill[hit], 0] = x[hit] + rng.integers(-3, 4, hit.sum())
     labels[ill[hit], 0] = truth_labels[hit]

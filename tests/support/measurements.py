@@ -48,7 +48,7 @@ POINTS = (
 
 
 def measured(knots: Knots = KNOTS, **changes: object) -> Measurements:
-    """Of 200 lesions in 250 pictures, 100 of them healthy; changed as asked."""
+    """Of 200 lesions in 250 images, 100 of them healthy; changed as asked."""
     facts = {
         "model_id": "fake",
         "weights_sha256": "",

@@ -34,7 +34,7 @@ def card(task: str = "detect", **facts: object) -> ModelCard:
 
 @dataclass(frozen=True)
 class PatchModel:
-    """Scores each of its boxes by the contrast in it, as a share of that in the whole picture.
+    """Scores each of its boxes by the contrast in it, as a share of that in the whole image.
 
     It explains its first finding truly, the second by another place, the third hardly at all;
     `fault` makes explaining fail or take `seconds`.
@@ -92,7 +92,7 @@ class PatchModel:
         raise NotImplementedError
 
     def _place(self, sample: Sample, row: tuple[float, ...]) -> np.ndarray:
-        """Ones in a box; with other weights in the lower half of the picture."""
+        """Ones in a box; with other weights in the lower half of the image."""
         values = np.zeros((sample.height, sample.width))
         left, top, right, bottom = map(int, row[:4])
         values[top:bottom, left:right] = 1

@@ -1,4 +1,4 @@
-"""A demo data set with one fault of every kind, and which pictures each was planted in."""
+"""A demo data set with one fault of every kind, and which images each was planted in."""
 
 import json
 import shutil
@@ -15,15 +15,15 @@ Planted = dict[str, set[str]]
 def plant_in_yolo(clean: Path, folder: Path) -> Planted:
     """Faults in a copy of a YOLO demo set; check → sample ids."""
     shutil.copytree(clean, folder)
-    train = _pictures(folder, "train")
-    val = _pictures(folder, "valid")
+    train = _images(folder, "train")
+    val = _images(folder, "valid")
     full = [each for each in train if _label(folder, each).stat().st_size]
     empty = [each for each in train if each not in full]
     planted: Planted = {}
 
-    def plant(check: str, picture: str, act: Callable[[Path], object]) -> None:
-        act(folder / picture if check == "unreadable" else _label(folder, picture))
-        planted.setdefault(check, set()).add(picture)
+    def plant(check: str, image: str, act: Callable[[Path], object]) -> None:
+        act(folder / image if check == "unreadable" else _label(folder, image))
+        planted.setdefault(check, set()).add(image)
 
     plant("unreadable", empty[0], lambda path: path.write_bytes(path.read_bytes()[:500]))
     plant("unreadable", empty[1], lambda path: path.write_bytes(b""))
@@ -76,16 +76,16 @@ def plant_in_coco(clean: Path, folder: Path) -> Planted:
     }
 
 
-def _pictures(folder: Path, split: str) -> list[str]:
-    """One of each patient: no picture plays a part in two faults."""
+def _images(folder: Path, split: str) -> list[str]:
+    """One of each patient: no image plays a part in two faults."""
     first: dict[str, str] = {}
     for path in sorted((folder / split / "images").iterdir()):
         first.setdefault(path.name.split(".rf.")[0], path.relative_to(folder).as_posix())
     return list(first.values())
 
 
-def _label(folder: Path, picture: str) -> Path:
-    return (folder / picture.replace("/images/", "/labels/")).with_suffix(".txt")
+def _label(folder: Path, image: str) -> Path:
+    return (folder / image.replace("/images/", "/labels/")).with_suffix(".txt")
 
 
 def _adding(line: str) -> Callable[[Path], object]:
@@ -95,13 +95,13 @@ def _adding(line: str) -> Callable[[Path], object]:
 
 def _copied(
     folder: Path,
-    picture: str,
+    image: str,
     name: str,
     altered: Callable[[np.ndarray], np.ndarray] = lambda grey: grey,
 ) -> str:
-    grey = np.asarray(Image.open(folder / picture))
+    grey = np.asarray(Image.open(folder / image))
     Image.fromarray(altered(grey)).save(folder / name)
-    shutil.copy(_label(folder, picture), _label(folder, name))
+    shutil.copy(_label(folder, image), _label(folder, name))
     return name
 
 
@@ -119,7 +119,7 @@ def _turned(grey: np.ndarray) -> np.ndarray:
 
 
 def _unlike(grey: np.ndarray) -> np.ndarray:
-    """Another picture of this size: noise with structure."""
+    """Another image of this size: noise with structure."""
     rng = np.random.default_rng(3)
     coarse = rng.integers(0, 255, (9, 7)).astype(np.uint8)
     return cv2.resize(coarse, grey.shape[::-1], interpolation=cv2.INTER_CUBIC)

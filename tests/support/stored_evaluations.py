@@ -42,7 +42,7 @@ def store(evaluation: Evaluation, name: str, place: Path | None = None) -> Path:
     write_answers(answers, run.path / ANSWERS)
     done = Completed(
         about=about,
-        pictures=count,
+        images=count,
         boxes=len(evaluation.raw),
         truths=len(evaluation.truths),
     )

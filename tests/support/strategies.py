@@ -14,7 +14,7 @@ thresholds = st.one_of(st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]), shares)
 
 @st.composite
 def boxes_xyxy(draw: st.DrawFn, count: int) -> np.ndarray:
-    """`count` boxes inside a picture of SIZE × SIZE, on whole pixels so that overlaps tie."""
+    """`count` boxes inside an image of SIZE × SIZE, on whole pixels so that overlaps tie."""
     low = draw(hnp.arrays(np.float32, (count, 2), elements=st.integers(0, SIZE - 2)))
     side = draw(hnp.arrays(np.float32, (count, 2), elements=st.integers(1, SIZE)))
     return np.concatenate([low, np.minimum(low + side, SIZE)], axis=1)

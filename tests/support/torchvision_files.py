@@ -18,11 +18,11 @@ from fracture_core.models.retinanet_networks import RetinaNetArchitecture, Retin
 from fracture_core.models.torchvision_detector import TorchvisionArchitecture
 from fracture_core.settings import settings
 from fracture_core.types import Sample
-from tests.support.yolo_files import picture, sample
+from tests.support.yolo_files import image, sample
 
 CLASSES = ("wrist", "elbow", "shoulder")
 MIN_SIZE, MAX_SIZE = 160, 256
-# On a picture of one grey the anchors of a finer level tie, and the last digits decide.
+# On an image of one grey the anchors of a finer level tie, and the last digits decide.
 LIGHT = LightShape(backbone_width=8, pyramid_width=16, head_width=32, anchor_sizes_px=(128,))
 
 
@@ -86,7 +86,7 @@ def retinanet(
     spread: bool = True,
     background: bool = True,
 ) -> Any:
-    # On a picture of one grey anchors of more levels would tie, as in the light Faster R-CNN.
+    # On an image of one grey anchors of more levels would tie, as in the light Faster R-CNN.
     light = RetinaNetShape(backbone_width=8, pyramid_width=16, anchor_sizes_px=(64,))
     architecture = RetinaNetArchitecture(
         name=name,
@@ -129,7 +129,7 @@ def _classifier(family_name: str, architecture: Any, *, input_size: int) -> Any:
     card = card.model_copy(update={"input_size": input_size})
     model: Any = family(family_name).load(card, Path())
     network = model._network
-    samples = [sample(picture(96, 96, seed=seed)) for seed in range(8)]
+    samples = [sample(image(96, 96, seed=seed)) for seed in range(8)]
     pixels = model._pixels([model._prepare(one) for one in samples])
     calibrate_norms(network, pixels)
     with torch.no_grad():
@@ -207,11 +207,11 @@ def let_brightness_through(network: nn.Module, stem: nn.Conv2d, stem_norm: nn.Mo
 
 def bright_square(height: int, width: int, corner: tuple[int, int], side: int) -> Sample:
     """A white square, its top left at (row, column), on a grey and noisy ground."""
-    pixels = (picture(height, width) // 2).astype(np.uint8)
+    pixels = (image(height, width) // 2).astype(np.uint8)
     row, column = corner
     pixels[row : row + side, column : column + side] = 255
     return sample(pixels)
 
 
 def _pixels(side: int, seed: int) -> torch.Tensor:
-    return torch.from_numpy(picture(side, side, seed=seed)).float().expand(3, -1, -1) / 255
+    return torch.from_numpy(image(side, side, seed=seed)).float().expand(3, -1, -1) / 255

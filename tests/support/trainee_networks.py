@@ -59,7 +59,7 @@ def build(name: str, classes: tuple[str, ...] = CLASSES, **changes: Any) -> Trai
 
 
 def make_batch(side: int = 64, count: int = 4) -> Batch:
-    """Pictures with 2, 1, 0 and 1 objects, padded to three columns."""
+    """Images with 2, 1, 0 and 1 objects, padded to three columns."""
     generator = torch.Generator().manual_seed(7)
     boxes = torch.zeros(count, 3, 4)
     labels = torch.full((count, 3), NOTHING)

@@ -17,7 +17,7 @@ CLASSES = ("wrist", "elbow", "shoulder")
 INPUT_SIZE = 160
 
 
-def picture(height: int = 120, width: int = 150, seed: int = 0) -> np.ndarray:
+def image(height: int = 120, width: int = 150, seed: int = 0) -> np.ndarray:
     """(H, W) uint8 noise with structure at several scales."""
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[:height, :width]
@@ -59,8 +59,8 @@ def yolo_network(name: str, *, mean_logit: float = -8.0, seed: int = 0) -> Any:
 
 @torch.no_grad()
 def _spread(network: Any, mean_logit: float) -> None:
-    """Calibrate the batch norms on a picture and scale the head's last layers."""
-    grey = np.stack([picture(256, 256, seed) for seed in range(4)])
+    """Calibrate the batch norms on an image and scale the head's last layers."""
+    grey = np.stack([image(256, 256, seed) for seed in range(4)])
     pixels = torch.from_numpy(grey)[:, None].expand(-1, 3, -1, -1) / 255
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):

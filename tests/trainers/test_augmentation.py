@@ -54,9 +54,9 @@ def generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def bounds(picture: torch.Tensor) -> list[float] | None:
+def bounds(image: torch.Tensor) -> list[float] | None:
     """xyxy of what is bright."""
-    rows, columns = torch.where(picture > 127)
+    rows, columns = torch.where(image > 127)
     if not len(rows):
         return None
     corners = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
@@ -150,7 +150,7 @@ class TestGeometry:
         second, _ = augment_batch(long, generator(5), raw, where, truth(4))
         assert torch.allclose(first, second, atol=0.05)
 
-    def test_pictures_of_several_sizes_in_one_batch(self) -> None:
+    def test_images_of_several_sizes_in_one_batch(self) -> None:
         """As each of them alone."""
         sizes, inputs = [(48, 64), (30, 40)], [(96, 128), (100, 60)]
         raw = torch.randint(0, 256, (2, *SIZE), generator=generator(0), dtype=torch.uint8)
@@ -204,9 +204,9 @@ class TestColours:
         assert (labels == truth(3)[1]).all()
         assert pixels.min() >= 0
         assert pixels.max() <= 255
-        for picture in pixels[:, 0]:
-            middle = (picture.min() + picture.max()) / 2
-            assert bounds((picture > middle) * 255.0) == list(BOX)
+        for image in pixels[:, 0]:
+            middle = (image.min() + image.max()) / 2
+            assert bounds((image > middle) * 255.0) == list(BOX)
 
     def test_brightness_and_contrast_by_hand(self) -> None:
         pixels = torch.tensor([[[10.0, 30.0], [20.0, 20.0]]])
@@ -232,7 +232,7 @@ class TestColours:
         assert torch.allclose(flat, torch.tensor(90.0), atol=1e-3)
 
     @pytest.mark.parametrize("augment", [COLOURS, GEOMETRY["all"].model_copy(update={"blur": 1.0})])
-    def test_beside_a_picture_stays_black(self, augment: Augment) -> None:
+    def test_beside_a_image_stays_black(self, augment: Augment) -> None:
         sizes = [SIZE, (20, 30)]
         raw = torch.full((2, *SIZE), 200, dtype=torch.uint8)
         raw[1, 20:], raw[1, :, 30:] = 0, 0
@@ -240,7 +240,7 @@ class TestColours:
         assert (pixels[1, 0, 20:] == 0).all()
         assert (pixels[1, 0, :, 30:] == 0).all()
         if augment is COLOURS:
-            # A flat picture stays flat up to its edges: nothing beside it counts.
+            # A flat image stays flat up to its edges: nothing beside it counts.
             assert pixels[1, 0, :20, :30].std() < 1e-3
 
 
@@ -270,7 +270,7 @@ class TestSeeds:
         assert torch.allclose(whole, parts, atol=1e-3)
 
     @pytest.mark.parametrize("augment", [Augment(), Augment(flip=1), Augment(degrees=10)])
-    def test_a_part_may_have_none_of_the_widest_pictures(
+    def test_a_part_may_have_none_of_the_widest_images(
         self, monkeypatch: pytest.MonkeyPatch, augment: Augment
     ) -> None:
         sizes = [(40, 50), (38, 47), (39, 46), (39, 47)]
@@ -308,7 +308,7 @@ class TestSeeds:
 
 
 class TestCropsAround:
-    """The box of `truth` is 28 × 16 in a picture of 48 × 64."""
+    """The box of `truth` is 28 × 16 in an image of 48 × 64."""
 
     def cut(self, seed: int, augment: Augment, count: int = 8) -> tuple[torch.Tensor, torch.Tensor]:
         where = frames([SIZE] * count, [SIZE] * count)
@@ -321,7 +321,7 @@ class TestCropsAround:
         boxes, labels = self.cut(seed, Augment(crop=1, crop_least=0.5, around=1))
         assert (labels[:, 0] == 3).all()
         shares = (boxes[:, 0, 2:] - boxes[:, 0, :2]) / torch.tensor([64, 48])
-        # Enlarged to at most twice its size, and never cut: 28 / 64 and 16 / 48 of the picture.
+        # Enlarged to at most twice its size, and never cut: 28 / 64 and 16 / 48 of the image.
         assert (shares >= torch.tensor([28 / 64, 16 / 48]) - 1e-4).all()
         assert (shares <= torch.tensor([28 / 64, 16 / 48]) * 2 + 1e-4).all()
 
@@ -342,7 +342,7 @@ class TestCropsAround:
         assert (labels[:, 0] == NOTHING).any()
         assert not torch.equal(boxes, around)
 
-    def test_pictures_without_a_finding_are_cropped_as_before(self) -> None:
+    def test_images_without_a_finding_are_cropped_as_before(self) -> None:
         where, nothing = frames([SIZE] * 4, [SIZE] * 4), torch.full((4, 2), NOTHING)
         raw = torch.randint(0, 255, (4, *SIZE), dtype=torch.uint8)
         pixels = [

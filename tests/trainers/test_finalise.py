@@ -80,7 +80,7 @@ def ended(
     return run, card, model
 
 
-def test_it_ends_with_ordinary_evaluations_that_ask_about_each_picture_once(demo: Path) -> None:
+def test_it_ends_with_ordinary_evaluations_that_ask_about_each_image_once(demo: Path) -> None:
     run, card, model = ended(config_of(demo))
     splits = open_dataset(demo).splits
     assert model.asked == [*splits["val"], *splits["test"]]
@@ -98,7 +98,7 @@ def test_it_ends_with_ordinary_evaluations_that_ask_about_each_picture_once(demo
     report = report_of(tested, intervals=False, measured=read_points(card, run.path))
     ap = report.figure("COCO, boxes", "AP", "lesion").value
     assert ap == pytest.approx(card.metrics["test ap"], abs=1e-12)
-    assert len(model.asked) == report.pictures + len(splits["val"])
+    assert len(model.asked) == report.images + len(splits["val"])
 
 
 def test_the_card_has_what_the_predictions_come_to(demo: Path) -> None:
@@ -138,7 +138,7 @@ def test_the_same_split_for_both_is_asked_about_once(demo: Path) -> None:
     assert "val ap" in card.metrics
 
 
-def test_a_limit_takes_the_pictures_that_were_validated_on(demo: Path) -> None:
+def test_a_limit_takes_the_images_that_were_validated_on(demo: Path) -> None:
     config = config_of(demo, valid_split="train", test_split="", limit=5)
     run, _, model = ended(config)
     chosen = chosen_samples(open_dataset(demo), config, "train")
@@ -226,7 +226,7 @@ def test_a_classifier_without_a_class_for_nothing_has_no_operating_points(
     assert read_points(card, run.path) is None
     assert set(card.metrics) == {"test accuracy", "test balanced_accuracy"}
     tested = load_evaluation(run.evaluations / "test")
-    # Pictures without a finding are of no kind.
+    # Images without a finding are of no kind.
     assert tested.known.tolist() == [bool(len(dataset[each].truth)) for each in tested.sample_ids]
     judged = tested.judged()
     assert card.metrics["test accuracy"] == np.mean(judged.called == judged.image_classes)

@@ -141,7 +141,7 @@ class StopAfter:
         return self.left <= 0
 
 
-# An epoch is five steps, and three where it goes through 9 pictures with a finding and 3 without.
+# An epoch is five steps, and three where it goes through 9 images with a finding and 3 without.
 LEARNING = {"ema": 0.9, "normals": 0.35, "augment.crop": 0.5, "augment.around": 0.8}
 
 
@@ -361,7 +361,7 @@ def test_without_any_value_the_last_weights_are_kept_and_patience_ends(demo, tmp
     assert load_state(run.checkpoints / BEST)[1].epochs_done == 2
 
 
-def test_a_loss_that_is_no_number_names_the_pictures(demo, tmp_path, monkeypatch):
+def test_a_loss_that_is_no_number_names_the_images(demo, tmp_path, monkeypatch):
     run = make_detector_run(demo, tmp_path / "run")
     loop = build_loop(run)
     trained = loop._trainee.forward
@@ -399,7 +399,7 @@ def test_out_of_memory_halves_the_batch_and_says_so(demo, tmp_path):
     ]
 
 
-def test_no_room_for_one_picture_is_an_error(demo, tmp_path):
+def test_no_room_for_one_image_is_an_error(demo, tmp_path):
     run = make_detector_run(demo, tmp_path / "run", batch=2)
     loop = build_loop(run)
 

@@ -27,7 +27,7 @@ def one_thread() -> Iterator[None]:
 
 
 def padded_batch(sides: list[tuple[int, int]]) -> Batch:
-    """Pictures of several sizes, their boxes within them and 0 beside them."""
+    """Images of several sizes, their boxes within them and 0 beside them."""
     batch = make_batch()
     sizes = torch.tensor(sides)
     pixels = torch.zeros_like(batch.pixels)
@@ -162,7 +162,7 @@ def test_faster_rcnn_is_judged_as_torchvision_judges_it(
     sides: list[tuple[int, int]], training: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     least = min(min(pair) for pair in sides)
-    # Pictures of this shorter side are not scaled by the library.
+    # Images of this shorter side are not scaled by the library.
     batch = padded_batch(sides)
     trainee = build("faster_rcnn", input_size=least, network={"max_size": 64})
     trainee.train(training)
@@ -201,7 +201,7 @@ def test_retinanet_is_judged_as_torchvision_judges_it(
     sides: list[tuple[int, int]], training: bool
 ) -> None:
     least = min(min(pair) for pair in sides)
-    # Pictures of this shorter side are not scaled by the library.
+    # Images of this shorter side are not scaled by the library.
     batch = padded_batch(sides)
     trainee = build("retinanet", input_size=least, network={"max_size": 64}).train(training)
     ours = trainee(batch)
@@ -236,7 +236,7 @@ def test_the_focal_loss_of_a_retinanet_that_sees_nothing() -> None:
     assert losses["box"].item() == 0
 
 
-def test_a_retinanets_loss_falls_on_four_pictures() -> None:
+def test_a_retinanets_loss_falls_on_four_images() -> None:
     trainee, batch = build("retinanet"), make_batch()
     optimiser = torch.optim.AdamW(trainee.parameters(), lr=2e-3)
     seen: list[float] = []
@@ -266,7 +266,7 @@ def test_boxes_without_area_count_for_nothing(name: str) -> None:
 
 
 def test_padding_does_not_change_what_scratch_detr_is_told() -> None:
-    """The grey beside a picture is not looked at."""
+    """The grey beside an image is not looked at."""
     trainee, batch = build("scratch_detr").eval(), padded_batch(MIXED)
     dirty = batch.pixels.clone()
     dirty[1, :, :, 40:] = 200
@@ -300,7 +300,7 @@ def test_hybrid_loss_as_r4_published_it() -> None:
     mean = sum(LOSSES) / 3
     found = hybrid(0.6, 2.0, "batch", (1.0, 1.0, 1.0))
     assert found["focal"].item() == pytest.approx((1 - math.exp(-mean)) ** 2 * mean, rel=1e-5)
-    # One picture alone is its own batch.
+    # One image alone is its own batch.
     one = HybridLoss(torch.ones(3), focal_share=1, focal_gamma=2, focal_of="batch")
     each = HybridLoss(torch.ones(3), focal_share=1, focal_gamma=2, focal_of="sample")
     torch.testing.assert_close(one(LOGITS[:1], OWN[:1]), each(LOGITS[:1], OWN[:1]))
@@ -317,7 +317,7 @@ def test_without_a_focal_share_it_is_torchs_cross_entropy() -> None:
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
 @pytest.mark.parametrize("of", ["sample", "batch"])
-def test_a_picture_without_any_loss_has_a_finite_slope(gamma: float, of: str) -> None:
+def test_a_image_without_any_loss_has_a_finite_slope(gamma: float, of: str) -> None:
     loss = HybridLoss(torch.ones(3), focal_share=0.5, focal_gamma=gamma, focal_of=of)
     logits = torch.tensor([[200.0, 0.0, 0.0]], requires_grad=True)
     loss(logits, torch.tensor([0]))["loss"].backward()
@@ -336,7 +336,7 @@ def test_class_weights_are_balanced_then_multiplied() -> None:
     with pytest.raises(RuntimeError, match="set_class_counts"):
         trainee(make_batch())
     trainee.set_class_counts([10, 40, 0])
-    # 50 pictures, three classes; a class without pictures counts as if it had one.
+    # 50 images, three classes; a class without images counts as if it had one.
     wanted = (0.5 * 50 / 30, 50 / 120, 3 * 50 / 3)
     assert trainee.class_weights == pytest.approx(wanted)
     assert trainee(make_batch())["loss"].isfinite()
@@ -357,7 +357,7 @@ def test_multipliers_of_unknown_classes_are_refused() -> None:
         classifier(class_multipliers={"chip": -1.0})
 
 
-def test_pictures_of_unknown_class_count_for_nothing() -> None:
+def test_images_of_unknown_class_count_for_nothing() -> None:
     trainee, batch = classifier().eval(), make_batch()
     known = batch.part(3, 4)
     both = Batch(*(torch.cat([one, two]) for one, two in zip(known, batch.part(2, 3), strict=True)))

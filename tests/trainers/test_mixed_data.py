@@ -38,7 +38,7 @@ def report(*faults: Fault) -> HealthReport:
         name="made",
         path="made",
         format="coco",
-        pictures=4,
+        images=4,
         splits={"train": 3, "val": 1},
         input_size=640,
         faults=faults,

@@ -1,4 +1,4 @@
-"""Each family learns eight demo pictures by heart, in a plain loop with nothing around it."""
+"""Each family learns eight demo images by heart, in a plain loop with nothing around it."""
 
 import copy
 import dataclasses
@@ -99,7 +99,7 @@ def cut_out(sample: Sample) -> Sample:
 
 
 def as_batch(samples: list[Sample], side: int) -> Batch:
-    """Squares of `side`, findings of one class; pictures are healthy (0) or fractured (1)."""
+    """Squares of `side`, findings of one class; images are healthy (0) or fractured (1)."""
     grey = torch.stack([torch.from_numpy(sample.shown())[None] for sample in samples])
     pixels = functional.interpolate(grey, size=(side, side), mode="bilinear", antialias=True)
     corners = torch.zeros(len(samples), 2, 4)
@@ -133,7 +133,7 @@ def train(trainee: Trainee, batch: Batch, *, steps: int, lr: float) -> None:
 
 
 @pytest.mark.parametrize("name", PLANS)
-def test_eight_pictures_are_learnt_by_heart(name: str, samples: list[Sample]) -> None:
+def test_eight_images_are_learnt_by_heart(name: str, samples: list[Sample]) -> None:
     plan = dict(PLANS[name])
     steps, lr = plan.pop("steps"), plan.pop("lr")
     values = {"family": name, "data": "demo", "input_size": SIDE, **plan}

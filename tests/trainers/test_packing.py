@@ -46,7 +46,7 @@ def config(**changes: object) -> TrainConfig:
 
 
 def write_yolo(folder: Path, count: int = 6, split: str = "train", outlines: bool = False) -> Path:
-    """Noise; picture i has i % 3 boxes, the last one has no label file."""
+    """Noise; image i has i % 3 boxes, the last one has no label file."""
     rng = np.random.default_rng(0)
     (folder / "data.yaml").parent.mkdir(parents=True, exist_ok=True)
     (folder / "data.yaml").write_text(f"names: [{', '.join(NAMES)}]\n")
@@ -92,7 +92,7 @@ def packs() -> list[Path]:
 
 
 class TestContent:
-    def test_pictures_and_boxes_at_their_size(self, yolo: Path) -> None:
+    def test_images_and_boxes_at_their_size(self, yolo: Path) -> None:
         packed = pack_split(open_dataset(yolo), config(), "train", square)
         assert packed.pixels.shape == (5, 32, 32)
         assert packed.pixels.dtype == np.uint8
@@ -113,7 +113,7 @@ class TestContent:
         assert (packed.pixels[0, :, :80] == original).all()
         assert (packed.pixels[0, :, 80:] == 0).all()
 
-    def test_samples_are_the_packed_pictures(self, yolo: Path) -> None:
+    def test_samples_are_the_packed_images(self, yolo: Path) -> None:
         packed = pack_split(open_dataset(yolo), config(), "train", large)
         sample = packed.samples()[2]
         assert (sample.height, sample.width, sample.split) == (60, 84, "train")
@@ -160,7 +160,7 @@ class TestContent:
             assert (grey[0].numpy() == packed.pixels[row]).all()
 
     def test_as_a_detr_prepares_it(self, yolo: Path) -> None:
-        """Also once more: validation gives packed pictures to the adapter."""
+        """Also once more: validation gives packed images to the adapter."""
         network_input = DetrInput(shortest_edge=40, longest_edge=50)
         dataset = open_dataset(yolo)
         packed = pack_split(dataset, config(), "train", network_input.size)
@@ -183,7 +183,7 @@ class TestLabels:
         packed = pack_split(open_dataset(yolo), config(family="resnet"), "train", square)
         assert packed.classes == NAMES
         assert packed.truth.image_classes.tolist() == [1, 2, 1]
-        # Two pictures without a finding have no class, one has no label file.
+        # Two images without a finding have no class, one has no label file.
         assert packed.left_out == 3
 
     def test_by_findings(self, yolo: Path) -> None:
@@ -241,11 +241,11 @@ class TestCache:
     @pytest.mark.parametrize("what", ["picture", "box", "size", "merge", "class name"])
     def test_packed_anew_when_it_changes(self, yolo: Path, what: str) -> None:
         first = pack_split(open_dataset(yolo), config(), "train", square)
-        picture = yolo / "train/images/1.png"
+        image = yolo / "train/images/1.png"
         changes: dict[str, object] = {}
         if what == "picture":
-            pixels = 255 - np.asarray(Image.open(picture))
-            Image.fromarray(pixels).save(picture)
+            pixels = 255 - np.asarray(Image.open(image))
+            Image.fromarray(pixels).save(image)
         elif what == "box":
             (yolo / "train/labels/1.txt").write_text("1 0.5 0.5 0.26 0.5\n")
         elif what == "merge":
@@ -259,13 +259,13 @@ class TestCache:
         if what == "picture":
             assert (again.pixels[1] != first.pixels[1]).any()
 
-    def test_a_picture_with_its_times_set_back(self, yolo: Path) -> None:
-        picture = yolo / "train/images/1.png"
+    def test_a_image_with_its_times_set_back(self, yolo: Path) -> None:
+        image = yolo / "train/images/1.png"
         first = pack_split(open_dataset(yolo), config(), "train", square)
-        facts = picture.stat()
-        content = picture.read_bytes()
-        picture.write_bytes(content)
-        os.utime(picture, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+        facts = image.stat()
+        content = image.read_bytes()
+        image.write_bytes(content)
+        os.utime(image, ns=(facts.st_atime_ns, facts.st_mtime_ns))
         again = pack_split(open_dataset(yolo), config(), "train", square)
         assert again.fingerprint != first.fingerprint
 
@@ -310,7 +310,7 @@ class TestCache:
 
 
 class TestRefusals:
-    def test_unreadable_pictures_are_named(self, yolo: Path) -> None:
+    def test_unreadable_images_are_named(self, yolo: Path) -> None:
         for i in (1, 3):
             path = yolo / f"train/images/{i}.png"
             path.write_bytes(path.read_bytes()[:-400])
@@ -395,7 +395,7 @@ class TestSource:
         expected_box = packed.truth.boxes_xyxy[1, 0] * scale
         assert np.allclose(batch.boxes_xyxy[1, 0].numpy(), expected_box, atol=1e-3)
 
-    def test_pictures_of_several_sizes_stay_exact(self, yolo: Path) -> None:
+    def test_images_of_several_sizes_stay_exact(self, yolo: Path) -> None:
         packed = pack_split(open_dataset(yolo), config(), "train", lambda h, w: (h, w))
         batch = Source(packed, torch.device("cpu")).batch([0, 4], torch.Generator())
         assert batch.sizes.tolist() == [[60, 80], [60, 88]]

@@ -23,7 +23,7 @@ def look(demo, **changes):
 def test_a_training_that_can_begin_is_measured(demo):
     found = look(demo, epochs=3, batch=4)
     assert found.may_start
-    # 16 of 20 pictures train, in batches of 4, three times.
+    # 16 of 20 images train, in batches of 4, three times.
     assert found.steps == 3 * 4
     assert found.seconds == pytest.approx(found.step_seconds * 12)
     assert found.step_seconds > 0

@@ -29,7 +29,7 @@ def trained(demo: Path, name: str, recipe: str, **changes: object) -> RunFolder:
     return run
 
 
-def test_the_best_checkpoint_reads_pictures_it_was_not_trained_on(demo):
+def test_the_best_checkpoint_reads_images_it_was_not_trained_on(demo):
     run = trained(demo, "detr", "r3-detr-scratch", **TINY)
     samples = validation_samples(run, 8)
     assert samples

@@ -1,4 +1,4 @@
-"""Recipes on real pictures, shrunk to what a CPU does in seconds: they run, whatever they learn."""
+"""Recipes on real images, shrunk to what a CPU does in seconds: they run, whatever they learn."""
 
 import json
 import shutil
@@ -51,7 +51,7 @@ def test_r1_runs_an_epoch_on_an_hdf5_file_made_from_fracatlas(shared_data, tmp_p
 
 
 def small_fracatlas(folder: Path, to: Path) -> Path:
-    """Every third picture of the valid split, by itself."""
+    """Every third image of the valid split, by itself."""
     content = json.loads((folder / "annotations" / "valid.json").read_text())
     images = content["images"][::3]
     kept = {image["id"] for image in images}

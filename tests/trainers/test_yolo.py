@@ -37,9 +37,9 @@ from trainers.running import make_run, train_run
 from trainers.validation import candidates, predict_all
 from trainers.yolo import fit
 from trainers.yolo.folder import write_folder
+from trainers.yolo.images import Images, cut
 from trainers.yolo.networks import build_start, layers_of
 from trainers.yolo.options import check_config, rate_at, trainer_options
-from trainers.yolo.pictures import Pictures, cut
 from trainers.yolo.trainer import compute_in_bfloat16
 
 torch.set_num_threads(1)
@@ -270,7 +270,7 @@ def test_the_best_checkpoint_is_of_the_best_epoch_and_patience_ends(
     assert any("stopped early" in str(line.get("text")) for line in run.read_metrics())
 
 
-def test_a_loss_that_is_no_number_stops_and_names_the_pictures(
+def test_a_loss_that_is_no_number_stops_and_names_the_images(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _spoil_forward(monkeypatch, at=4, make=lambda: None)
@@ -316,7 +316,7 @@ def test_out_of_memory_in_a_later_epoch_goes_on_from_the_checkpoint(
     assert load_state(run.checkpoints / "last.pt")[1].parts == 2
 
 
-def test_no_room_for_a_single_picture_is_a_clear_error(
+def test_no_room_for_a_single_image_is_a_clear_error(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
@@ -429,7 +429,7 @@ def test_unknown_truth_is_left_out_and_counted_and_empty_is_kept(tmp_path: Path)
     assert sum(not text for text in written) == len(empty) - 1
 
 
-def test_the_folder_holds_shown_pictures_and_truths_in_shares(data: Path) -> None:
+def test_the_folder_holds_shown_images_and_truths_in_shares(data: Path) -> None:
     dataset = open_dataset(data)
     folder = write_folder(config_of(data, SEGMENT), dataset, "segment")
     for row, sample_id in enumerate(folder.ids["train"]):
@@ -446,7 +446,7 @@ def test_the_folder_holds_shown_pictures_and_truths_in_shares(data: Path) -> Non
             ring = np.array(numbers[1:]).reshape(-1, 2)
             assert numbers[0] == label
             around = np.concatenate([ring.min(axis=0), ring.max(axis=0)]) * [192, 160, 192, 160]
-            # A pixel of the smaller picture is two of the larger one.
+            # A pixel of the smaller image is two of the larger one.
             assert np.abs(around - xyxy).max() <= 3
 
 
@@ -468,7 +468,7 @@ def test_classes_are_merged(data: Path, tmp_path: Path) -> None:
     assert {line[0] for path in folders for line in path.read_text().splitlines()} == {"0"}
 
 
-def test_limit_draws_pictures_by_the_seed(data: Path) -> None:
+def test_limit_draws_images_by_the_seed(data: Path) -> None:
     dataset = open_dataset(data)
     drawn = [
         tuple(
@@ -562,14 +562,14 @@ def test_frozen_stages_stay_as_they_were(data: Path, tmp_path: Path) -> None:
     assert min(moved) == 5
 
 
-def test_pictures_are_the_same_whatever_was_read_before(data: Path) -> None:
+def test_images_are_the_same_whatever_was_read_before(data: Path) -> None:
     config = config_of(data, {**SEGMENT, "mosaic": 1.0}, augment=ROUGH)
     folder = write_folder(config, open_dataset(data), "segment")
     engine = pytest.importorskip("ultralytics.cfg")
     options = engine.get_cfg(overrides=trainer_options(config, "segment", on_gpu=False))
     read = []
     for warmed in (False, True):
-        pictures = Pictures(
+        images = Images(
             img_path=str(folder.images("train")),
             imgsz=96,
             hyp=options,
@@ -577,17 +577,17 @@ def test_pictures_are_the_same_whatever_was_read_before(data: Path) -> None:
             data={"names": {0: "a"}, "channels": 3},
         )
         if warmed:
-            [pictures[row] for row in (3, 1, 2)]
+            [images[row] for row in (3, 1, 2)]
         random.seed(1)
         np.random.seed(1)
-        read.append(pictures[0])
+        read.append(images[0])
     assert torch.equal(read[0]["img"], read[1]["img"])
     assert torch.equal(read[0]["bboxes"], read[1]["bboxes"])
     assert torch.equal(read[0]["masks"], read[1]["masks"])
 
 
 def square(rings: list[list[tuple[float, float]]]) -> dict[str, Any]:
-    """A record of a picture of 100 × 80 pixels with these outlines, as Ultralytics makes it."""
+    """A record of an image of 100 × 80 pixels with these outlines, as Ultralytics makes it."""
     part = quiet_ultralytics.part("ultralytics.utils.instance")
     outlines = np.array(rings, dtype=np.float32)
     boxes = np.concatenate([outlines.min(axis=1), outlines.max(axis=1)], axis=1)
@@ -602,14 +602,14 @@ def rectangle(left: float, top: float, right: float, bottom: float) -> list[tupl
 
 
 def test_a_part_has_the_boxes_and_outlines_that_lie_in_it() -> None:
-    picture = np.zeros((80, 100), dtype=np.uint8)
-    picture[20:40, 30:60] = 255
+    image = np.zeros((80, 100), dtype=np.uint8)
+    image[20:40, 30:60] = 255
     found = square([rectangle(30, 20, 60, 40), rectangle(90, 70, 100, 80)])
     seen = set()
     for seed in range(30):
         random.seed(seed)
         augment = Augment(crop=1, crop_least=0.5, around=1)
-        part = cut(copy.deepcopy(found), picture, augment, 64)
+        part = cut(copy.deepcopy(found), image, augment, 64)
         assert max(part["img"].shape) == 64
         assert part["img"].shape[2] == 1
         assert part["resized_shape"] == part["img"].shape[:2]
@@ -643,7 +643,7 @@ def test_an_object_that_is_cut_off_for_the_most_part_is_dropped() -> None:
     assert labels == {0, 1}
 
 
-def test_pictures_to_be_cut_are_stored_larger(data: Path) -> None:
+def test_images_to_be_cut_are_stored_larger(data: Path) -> None:
     augment = {"crop": 0.5, "crop_least": 0.75}
     config = config_of(data, DETECT, input_size=96, augment=augment)
     check_config(config)
@@ -764,7 +764,7 @@ def test_shrunk_recipes_train_an_epoch_on_real_radiographs(
     ("name", "monitor", "epochs"),
     [("yolov8n.yaml", "ap50", 80), ("yolov8n-seg.yaml", "mask_ap50", 100)],
 )
-def test_eight_pictures_are_learnt_by_heart(
+def test_eight_images_are_learnt_by_heart(
     tmp_path: Path, name: str, monitor: str, epochs: int
 ) -> None:
     data = write_demo(tmp_path / "demo", count=24, seed=3, size=(160, 160), format="yolo")

@@ -88,7 +88,7 @@ def test_others_are_refused_and_the_rest_is_compared(two: None) -> None:
     assert "needs two to four" in texts(app)
 
 
-def test_it_begins_with_rivals_on_the_same_pictures(two: None) -> None:
+def test_it_begins_with_rivals_on_the_same_images(two: None) -> None:
     store(model("three", FIRST, data="/elsewhere", data_name="elsewhere"), "third")
     app = opened()
     assert sorted(app.multiselect(key="evaluations").value) == ["first", "second"]

@@ -1,4 +1,4 @@
-"""The page of data sets: counts, pictures with their truth, conversion."""
+"""The page of data sets: counts, images with their truth, conversion."""
 
 from pathlib import Path
 
@@ -25,25 +25,25 @@ def open_page(path) -> AppTest:
 def test_counts_are_those_of_the_data_set(demo):
     app = open_page(demo)
     assert not app.exception
-    pictures, boxes, attributes = (table.value for table in app.dataframe)
+    images, boxes, attributes = (table.value for table in app.dataframe)
     counts = open_dataset(demo).summary()
-    assert dict(zip(pictures["Split"], pictures["Images"], strict=True)) == {
-        split: each.pictures for split, each in counts.items()
+    assert dict(zip(images["Split"], images["Images"], strict=True)) == {
+        split: each.images for split, each in counts.items()
     }
     assert boxes.set_index("Class")["train"].to_dict() == dict(counts["train"].boxes)
     # Every demo image tells its body part, in more than one way; all else is the same of all.
     assert set(attributes["Attribute"]) == {"body part"}
-    assert attributes["train"].sum() == counts["train"].pictures
+    assert attributes["train"].sum() == counts["train"].images
 
 
-def test_pictures_link_to_read_and_say_what_is_there(demo):
+def test_images_link_to_read_and_say_what_is_there(demo):
     app = open_page(demo)
     captions = [each.value for each in app.caption if "source=Data+set" in each.value]
     assert len(captions) == 12
     assert any("nothing there" in each for each in captions)
 
 
-def test_only_pictures_with_findings(demo):
+def test_only_images_with_findings(demo):
     app = open_page(demo)
     show = next(each for each in app.button_group if each.label == "Show")
     show.set_value("With findings").run()

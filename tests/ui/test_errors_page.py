@@ -15,13 +15,13 @@ from streamlit.testing.v1 import AppTest
 from fracture_core.datasets import open_dataset
 from fracture_core.demo.layouts import write_demo
 from fracture_core.evaluations.error_ranking import case_errors
-from fracture_core.evaluations.evaluation import judge_picture
+from fracture_core.evaluations.evaluation import judge_image
 from fracture_core.matching import MatchConfig
 from fracture_core.ui.evaluate.error_gallery import as_csv
 from fracture_core.ui.widgets.case_gallery import (
     HEIGHT_PX,
     WIDTH_PX,
-    case_picture,
+    case_image,
     drawn_boxes,
     window_around,
 )
@@ -83,7 +83,7 @@ def test_errors_come_by_cost_and_each_leads_to_its_case_in_read() -> None:
     store(detector(4, FOUND, TRUTHS), "one")
     app = opened(evaluation="one", confidence="0.5")
     assert titles(app) == [
-        "Missed finding: b",  # no candidate, and nothing shown in its picture
+        "Missed finding: b",  # no candidate, and nothing shown in its image
         "Missed finding: a",
         "False positive: c",
         "Wrong class: a taken for b",
@@ -170,7 +170,7 @@ def test_the_kinds_chosen_stay_when_their_counts_change() -> None:
 
 
 def test_the_operating_point_chosen_stays_when_its_confidence_changes() -> None:
-    # At a match IoU of 0.9 the finding of 0.5 is spurious too, the fifth in four pictures.
+    # At a match IoU of 0.9 the finding of 0.5 is spurious too, the fifth in four images.
     spurious = [(3, 60 * place, 0.4, 0) for place in range(4)]
     found = [(0, 0, 0.9, 0), (1, 2, 0.5, 0), (2, 0, 0.7, 0), *spurious]
     store(detector(4, found, [(0, 0, 0), (1, 0, 0), (2, 0, 0)]), "one")
@@ -209,7 +209,7 @@ def test_pages_of_cards() -> None:
     assert len(titles(checked(app.run()))) == 1
 
 
-def test_a_classifier_has_pictures_and_critical_confusions() -> None:
+def test_a_classifier_has_images_and_critical_confusions() -> None:
     scores = [[0.1, 0.8, 0.1], [0.9, 0.05, 0.05], [0.2, 0.7, 0.1], [0.1, 0.9, 0.0]]
     store(classifier(scores, [0, 1, 2, 1]), "calls")
     app = opened(evaluation="calls", confidence="0.5")
@@ -276,14 +276,14 @@ def test_compare_opens_with_every_model_at_its_own_confidence() -> None:
     assert asked["sample"] == ["a b&c"]
 
 
-def test_the_picture_is_cut_out_around_what_matters(demo: Path) -> None:
+def test_the_image_is_cut_out_around_what_matters(demo: Path) -> None:
     dataset = open_dataset(demo)
     sample = next(dataset[each] for each in dataset.ids if len(dataset[each].truth or ()))
     evaluation = replace(detector(1, [], []), sample_ids=(sample.sample_id,))
-    assert judge_picture(evaluation, sample.sample_id, MatchConfig(), 0.5) == ()
+    assert judge_image(evaluation, sample.sample_id, MatchConfig(), 0.5) == ()
     x1, y1, x2, y2 = (float(edge) for edge in sample.truth.xyxy[0])
     boxes = drawn_boxes(
-        judge_picture(
+        judge_image(
             replace(evaluation, truths=truth_columns(x1, y1, x2, y2)),
             sample.sample_id,
             MatchConfig(),
@@ -292,9 +292,9 @@ def test_the_picture_is_cut_out_around_what_matters(demo: Path) -> None:
         ("a",),
     )
     assert [box.tag for box in boxes] == ["GT missed"]
-    picture = Image.open(io.BytesIO(case_picture(sample, boxes, (0,))))
-    assert picture.size == (WIDTH_PX, HEIGHT_PX)
-    pixels = np.asarray(picture.convert("RGB")).astype(int)
+    image = Image.open(io.BytesIO(case_image(sample, boxes, (0,))))
+    assert image.size == (WIDTH_PX, HEIGHT_PX)
+    pixels = np.asarray(image.convert("RGB")).astype(int)
     yellow = (pixels[..., 0] > 180) & (pixels[..., 1] > 160) & (pixels[..., 2] < 130)
     assert yellow.sum() > 100
 

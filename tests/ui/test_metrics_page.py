@@ -157,7 +157,7 @@ def test_start_makes_one_job_however_often_it_is_clicked(
     checked(app.button(key="evaluation_start").click().run())
     (listed,) = list_evaluations()
     assert submitted == [(listed.folder, (*COMMAND, str(listed.folder)))]
-    assert (listed.complete, listed.pictures) == (True, 2)
+    assert (listed.complete, listed.images) == (True, 2)
     assert app.selectbox(key="evaluation").value == listed.name
 
 
@@ -170,7 +170,7 @@ def test_what_was_typed_last_counts_though_start_is_clicked_at_once(
     app.number_input(key="evaluation_limit").set_value(1)
     checked(app.button(key="evaluation_start").click().run())
     (listed,) = list_evaluations()
-    assert listed.pictures == 1
+    assert listed.images == 1
 
 
 def test_one_class_is_switched_on_where_no_name_is_shared(
@@ -231,7 +231,7 @@ def test_operating_points_are_chosen_stored_and_applied(demo: Path, evaluated: s
     assert stored.points[-1].rule == "sensitivity ≥ 0.8"
     assert "Stored with the model" in [each.value for each in app.subheader]
     assert "images that they were not chosen on" in texts(app)
-    # On other pictures they are applied, and what they reach can be kept.
+    # On other images they are applied, and what they reach can be kept.
     evaluate(demo, limit=6)
     app = opened()
     assert "Applied to demo, split all" in texts(app)

@@ -45,7 +45,7 @@ def opened(**query: str) -> AppTest:
     return app
 
 
-def picture(size: int = 64) -> bytes:
+def image(size: int = 64) -> bytes:
     buffer = io.BytesIO()
     ramp = np.arange(size * size, dtype=np.uint32).reshape(size, size) % 251
     Image.fromarray(ramp.astype(np.uint8)).save(buffer, "PNG")
@@ -90,8 +90,8 @@ def test_nonsense_in_the_address_is_said_and_ignored() -> None:
     assert app.session_state["viewing"] == ViewerState()
 
 
-def test_an_uploaded_picture_is_read(calls: list[int]) -> None:
-    app = upload(opened(), ("wrist.png", picture()))
+def test_an_uploaded_image_is_read(calls: list[int]) -> None:
+    app = upload(opened(), ("wrist.png", image()))
     assert app.session_state.case.title == "wrist.png"
     assert app.session_state.case.samples[0].truth is None
     assert calls == [1, 1]
@@ -100,11 +100,11 @@ def test_an_uploaded_picture_is_read(calls: list[int]) -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"no picture", picture()[:200], b"\x89PNG\r\n\x1a\n" + b"\0" * 40],
+    [b"", b"no picture", image()[:200], b"\x89PNG\r\n\x1a\n" + b"\0" * 40],
     ids=["zero bytes", "wrong type", "truncated", "broken header"],
 )
 def test_a_bad_file_gets_a_sentence_and_the_case_stays(data: bytes) -> None:
-    app = upload(opened(), ("good.png", picture()))
+    app = upload(opened(), ("good.png", image()))
     upload(app, ("bad.png", data))
     assert len(app.error) == 1
     assert "bad" in app.error[0].value
@@ -113,13 +113,13 @@ def test_a_bad_file_gets_a_sentence_and_the_case_stays(data: bytes) -> None:
 
 
 def test_a_good_file_beside_a_bad_one_is_shown() -> None:
-    app = upload(opened(), ("<b>bad</b>.png", b"nothing"), ("good.png", picture()))
+    app = upload(opened(), ("<b>bad</b>.png", b"nothing"), ("good.png", image()))
     assert app.session_state.case.title == "good.png"
     assert r"\<b\>" in app.error[0].value
 
 
 def test_many_files_can_be_gone_through() -> None:
-    app = upload(opened(), ("a.png", picture(40)), ("b.png", picture(50)), ("a.png", picture(60)))
+    app = upload(opened(), ("a.png", image(40)), ("b.png", image(50)), ("a.png", image(60)))
     choice = app.selectbox(key="picture")
     assert choice.options == ["a.png", "b.png", "a.png (2)"]
     choice.set_value("a.png (2)").run()

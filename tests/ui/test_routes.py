@@ -11,7 +11,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from fracture_core.errors import PictureError
+from fracture_core.errors import ImageError
 from fracture_core.types import Sample
 from fracture_core.ui.routes import (
     ROUTES,
@@ -59,16 +59,16 @@ def test_who_takes_no_gzip_gets_plain_bytes(client: TestClient) -> None:
     assert answer.content == pixels.tobytes()
 
 
-def test_the_same_reader_has_one_url_and_another_picture_another() -> None:
+def test_the_same_reader_has_one_url_and_another_image_another() -> None:
     first, second = np.zeros((4, 4), dtype=np.uint8), np.ones((4, 4), dtype=np.uint8)
     assert share_pixels(sample(first)) == share_pixels(sample(first))
     assert share_pixels(sample(first)) != share_pixels(sample(second))
     assert share_pixels(sample(first)) != share_pixels(sample(first, "b"))
 
 
-def test_an_unreadable_picture_answers_with_its_sentence(client: TestClient) -> None:
+def test_an_unreadable_image_answers_with_its_sentence(client: TestClient) -> None:
     def read() -> np.ndarray:
-        raise PictureError("a.png", expected="an image", found="noise")
+        raise ImageError("a.png", expected="an image", found="noise")
 
     broken = Sample(sample_id="b", group_id="g", height=2, width=2, read=read)
     answer = client.get(share_pixels(broken))

@@ -13,7 +13,7 @@ from fracture_core.ui.widgets import case_viewer
 from fracture_core.ui.widgets.cases import Case
 from tests.datasets.test_coco import box, make_coco
 from tests.support.dicom_files import dicom, ramp
-from tests.ui.test_read_page import agreed, opened, picture, upload
+from tests.ui.test_read_page import agreed, image, opened, upload
 
 KIND, PART = "Kind of image", "Body part"
 REAL = Scope(modalities=("CR", "DX"), body_parts=("hand", "shoulder"), origins=("real",))
@@ -84,7 +84,7 @@ def test_another_modality_is_not_read_until_the_reader_says_so(
 
 
 def test_an_upload_without_tags_is_read_under_a_banner(calls: list[int], shown: list[dict]) -> None:
-    app = upload(opened(), ("wrist.png", picture()))
+    app = upload(opened(), ("wrist.png", image()))
     assert calls == [1, 1]
     assert shown[-1]["scope"]["standing"] == "unknown"
     assert shown[-1]["scope"]["sentence"].startswith("Nothing tells what this image shows")
@@ -94,7 +94,7 @@ def test_an_upload_without_tags_is_read_under_a_banner(calls: list[int], shown: 
 def test_what_the_reader_tells_lifts_the_banner_and_is_kept_for_the_case(
     calls: list[int], shown: list[dict]
 ) -> None:
-    app = upload(opened(), ("a.png", picture()), ("b.png", picture(80)))
+    app = upload(opened(), ("a.png", image()), ("b.png", image(80)))
     choose(choose(app, KIND, "radiograph"), PART, "wrist")
     assert shown[-1]["scope"] == {"standing": "inside", "sentence": "", "held_back": False}
     app.selectbox(key="picture").set_value("b.png").run()
@@ -104,7 +104,7 @@ def test_what_the_reader_tells_lifts_the_banner_and_is_kept_for_the_case(
 
 
 def test_a_ct_told_by_the_reader_is_held_back(calls: list[int], shown: list[dict]) -> None:
-    app = upload(opened(), ("slice.png", picture()))
+    app = upload(opened(), ("slice.png", image()))
     choose(app, KIND, "CT")
     assert shown[-1]["scope"]["held_back"]
     assert shown[-1]["predictions"] == [None]
@@ -143,10 +143,10 @@ def test_a_card_without_a_scope_shows_the_banner(
 def test_each_pane_of_a_comparison_stands_to_its_own_scope(
     calls: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fracture_core.imaging.opening import open_pictures
+    from fracture_core.imaging.opening import open_images
 
-    (read,) = open_pictures([("IM1", dicom(ramp(), Modality="CT"))]).pictures
-    case = Case.of_picture(read)
+    (read,) = open_images([("IM1", dicom(ramp(), Modality="CT"))]).images
+    case = Case.of_image(read)
     ct = Scope(modalities=("CT",), body_parts=("head",), origins=("real",))
     cards = [
         CARD.model_copy(update={"model_id": name, "scope": scope, "family": "fake"})

@@ -29,7 +29,7 @@ from trainers.starts import (
 
 
 class EfficientNetGateTrainee(ClassifierTrainee):
-    """An `EfficientNetGate`; its stages are the parts of its features that halve the picture."""
+    """An `EfficientNetGate`; its stages are the parts of its features that halve the image."""
 
     network: EfficientNetGate
 

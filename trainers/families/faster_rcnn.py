@@ -30,7 +30,7 @@ from trainers.starts import (
     take_over,
     taken_from,
 )
-from trainers.targets import truth_a_picture
+from trainers.targets import truth_a_image
 from trainers.training_module import Batch, Losses
 
 _NORMS_TRAINED = "fasterrcnn_resnet50_fpn_v2"
@@ -60,7 +60,7 @@ class FasterRcnnTrainee(TorchvisionTrainee):
         network.roi_heads.box_predictor.register_forward_hook(_in_float32)
 
     def forward(self, batch: Batch) -> Losses:
-        truths = truth_a_picture(batch)
+        truths = truth_a_image(batch)
         targets = targets_of(truths, first_class=1)
         images = self._images(batch, truths)
         levels = self.network.backbone(images.tensors)

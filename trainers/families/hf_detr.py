@@ -7,7 +7,7 @@ being looked at, as in the paper.
 
 The DETR family of transformers.
 
-DETR and YOLOS are trained with our set loss, which takes all layers and pictures at once; the
+DETR and YOLOS are trained with our set loss, which takes all layers and images at once; the
 other architectures with the loss that transformers has for them.
 """
 
@@ -39,7 +39,7 @@ from trainers.family_configs import HfDetrConfig, SetLossWeights
 from trainers.frozen_batch_norm import fix_norms
 from trainers.packed import Normalise, valid_where_padded
 from trainers.starts import Start, begin_packaged, open_start, take_over, taken_from
-from trainers.targets import build_criterion, set_losses, set_targets, truth_a_picture
+from trainers.targets import build_criterion, set_losses, set_targets, truth_a_image
 from trainers.training_module import Batch, Losses, Trainee
 
 
@@ -129,7 +129,7 @@ Pass = Callable[[Any, Tensor, Tensor | None], DetrOutput]
 class HfDetrTrainee(Trainee):
     """A detector of transformers; norms are fixed where the library has them fixed, in backbones.
 
-    Pictures that are smaller than their batch are masked, but for YOLOS, which has no mask.
+    Images that are smaller than their batch are masked, but for YOLOS, which has no mask.
     """
 
     def __init__(
@@ -169,7 +169,7 @@ class HfDetrTrainee(Trainee):
         return HfDetrModel(self._card, network)
 
     def stages(self) -> Sequence[nn.Module]:
-        """None for YOLOS, which looks at patches of the picture."""
+        """None for YOLOS, which looks at patches of the image."""
         for module in self.network.modules():
             if type(module).__name__.endswith("Backbone"):
                 backbone: Any = module
@@ -186,7 +186,7 @@ class HfDetrTrainee(Trainee):
             self._pass = torch.compile(self._pass)
 
     def _library_losses(self, pixels: Tensor, valid: Tensor | None, batch: Batch) -> Losses:
-        labels = [_label(*truth) for truth in truth_a_picture(batch)]
+        labels = [_label(*truth) for truth in truth_a_image(batch)]
         if valid is None:
             valid = pixels.new_ones(pixels[:, 0].shape, dtype=torch.bool)
         answer = self.network(pixels, pixel_mask=valid.long(), labels=labels)

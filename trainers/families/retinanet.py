@@ -19,7 +19,7 @@ from trainers.families.torchvision_detectors import TorchvisionTrainee, targets_
 from trainers.family_configs import RetinaNetConfig
 from trainers.networks import RetinaNetNetwork, Scalar, checked
 from trainers.starts import Start, open_start, take_over, taken_from
-from trainers.targets import truth_a_picture
+from trainers.targets import truth_a_image
 from trainers.training_module import Batch, Losses
 
 _FIXED_NORMS = "retinanet_resnet50_fpn"
@@ -42,7 +42,7 @@ class RetinaNetTrainee(TorchvisionTrainee):
         self._first_class = int(architecture.background)
 
     def forward(self, batch: Batch) -> Losses:
-        truths = truth_a_picture(batch)
+        truths = truth_a_image(batch)
         images = self._images(batch, truths)
         levels = list(self.network.backbone(images.tensors).values())
         # In a half precision anchors and boxes are off by pixels.

@@ -34,7 +34,7 @@ _BEGUN_FROM = ("scratch_detr", "resnet", "faster_rcnn", "efficientnet_gate")
 
 
 class ScratchDetrTrainee(Trainee):
-    """A `Detr`. Pictures that are smaller than their batch are masked."""
+    """A `Detr`. Images that are smaller than their batch are masked."""
 
     network: Detr
 

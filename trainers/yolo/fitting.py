@@ -84,7 +84,7 @@ def _in_parts(config: YoloConfig, parts: int) -> YoloConfig:
 
 
 def _halved(plan: Plan, classes: tuple[str, ...]) -> Plan:
-    """The plan to go on from the last checkpoint with half as many pictures at once."""
+    """The plan to go on from the last checkpoint with half as many images at once."""
     config = plan.config
     parts = 2 * config.accumulate
     if parts > config.batch:

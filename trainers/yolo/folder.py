@@ -2,11 +2,11 @@
 
     FINGERPRINT/{train,val}/images/000000.png    grey, as shown
     FINGERPRINT/{train,val}/labels/000000.txt    class and box, or class and polygon, in shares
-    FINGERPRINT/index.json                       which picture is which
+    FINGERPRINT/index.json                       which image is which
 
-Pictures are at most as large as the input, those to train on larger where parts of them are to
+Images are at most as large as the input, those to train on larger where parts of them are to
 fill the input. They are scaled as the model's adapter scales them, which is not how those of other
-families are packed. A folder's name follows from the pictures chosen, their truths and their files.
+families are packed. A folder's name follows from the images chosen, their truths and their files.
 """
 
 import hashlib
@@ -48,7 +48,7 @@ _INDEX = "index.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class YoloFolder:
-    """`ids` of the pictures of each split, in the order of their files."""
+    """`ids` of the images of each split, in the order of their files."""
 
     path: Path
     classes: tuple[str, ...]
@@ -59,7 +59,7 @@ class YoloFolder:
         return self.path / split / "images"
 
     def name_of(self, file: str) -> str:
-        """The id of the picture in one of the files."""
+        """The id of the image in one of the files."""
         path = Path(file)
         return self.ids[path.parent.parent.name][int(path.stem)]
 
@@ -67,7 +67,7 @@ class YoloFolder:
 def write_folder(config: YoloConfig, dataset: Dataset, task: Task) -> YoloFolder:
     """The folder for a data set, written unless it is there.
 
-    Raises ConfigError for a split that is not there, and DatasetError for pictures that cannot be
+    Raises ConfigError for a split that is not there, and DatasetError for images that cannot be
     read, and for a split without a box or, to segment, without an outline.
     """
     names = {TRAIN: config.train_split, VALID: config.valid_split}
@@ -117,7 +117,7 @@ def _write(writer: "_Writer", splits: Splits, path: Path) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Writer:
-    """How pictures and their truths are written."""
+    """How images and their truths are written."""
 
     labelling: Labelling
     task: Task
@@ -139,7 +139,7 @@ class _Writer:
         return digest.hexdigest()
 
     def write(self, samples: Sequence[Sample], folder: Path, side_px: int) -> None:
-        """Raises DatasetError that names pictures which cannot be read."""
+        """Raises DatasetError that names images which cannot be read."""
         for name in ("images", "labels"):
             (folder / name).mkdir(parents=True)
 
@@ -200,7 +200,7 @@ def _file_of(sample: Sample, dataset: Dataset) -> Path:
 
 
 def _shrunk(shown: Shown, side_px: int) -> Shown:
-    """At most the training size, scaled as the model's adapter scales pictures."""
+    """At most the training size, scaled as the model's adapter scales images."""
     height, width = shown.shape
     if max(height, width) <= side_px:
         return shown

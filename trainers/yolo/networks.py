@@ -69,7 +69,7 @@ def empty_network(architecture: dict[str, Any], input_size: int) -> Any:
 
 
 def layers_of(network: Any, stages: int) -> int:
-    """How many layers the first `stages` stages have: each halves the picture, the last one also
+    """How many layers the first `stages` stages have: each halves the image, the last one also
     has what follows it in the backbone.
     """
     heights: list[int] = []

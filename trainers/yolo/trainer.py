@@ -1,6 +1,6 @@
 """bfloat16 on a CPU, which Ultralytics' own autocast knows on CUDA alone.
 
-Ultralytics' trainer with our pictures, learning rates, checkpoints, progress and stops.
+Ultralytics' trainer with our images, learning rates, checkpoints, progress and stops.
 
 Every random number of an epoch follows from the seed and the epoch, and a checkpoint holds all
 that training changes, in full precision: on a CPU a resumed training goes the same way bit for bit.
@@ -22,8 +22,8 @@ from trainers.checkpoints import BEST, LAST, Position, load_state, save_state
 from trainers.optimisers import decay_at
 from trainers.training_module import generator_at
 from trainers.yolo.folder import TRAIN, VALID
+from trainers.yolo.images import Images
 from trainers.yolo.options import rate_at, read_figures
-from trainers.yolo.pictures import Pictures
 from trainers.yolo.plan import Plan, Stopped, told_of_parts
 
 
@@ -84,7 +84,7 @@ class _Ours(_engine.BaseTrainer):  # type: ignore[misc,name-defined]
         }
 
     def build_dataset(self, img_path: str, mode: str = "train", batch: int | None = None) -> Any:
-        pictures = Pictures(
+        images = Images(
             img_path=img_path,
             imgsz=self.args.imgsz,
             batch_size=batch,
@@ -97,15 +97,15 @@ class _Ours(_engine.BaseTrainer):  # type: ignore[misc,name-defined]
             data=self.data,
         )
         if mode == "train":
-            pictures.crops = self._plan.config.augment
-            self._draw_from(pictures, epoch=0)
-        return pictures
+            images.crops = self._plan.config.augment
+            self._draw_from(images, epoch=0)
+        return images
 
-    def _draw_from(self, pictures: Pictures, epoch: int) -> None:
-        """Which pictures without an object are gone through in an epoch."""
+    def _draw_from(self, images: Images, epoch: int) -> None:
+        """Which images without an object are gone through in an epoch."""
         config = self._plan.config
         if config.normals is not None:
-            pictures.draw(config.normals, generator_at(config.seed, epoch))
+            images.draw(config.normals, generator_at(config.seed, epoch))
 
     def run_callbacks(self, event: str) -> None:
         if event == "on_train_epoch_start":
@@ -199,7 +199,7 @@ class _Ours(_engine.BaseTrainer):  # type: ignore[misc,name-defined]
         self._restore_criterion()
 
     def close(self) -> None:
-        """End the processes that read pictures."""
+        """End the processes that read images."""
         for name in ("train_loader", "test_loader"):
             if loader := getattr(self, name, None):
                 loader.close()

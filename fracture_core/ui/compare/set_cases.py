@@ -11,7 +11,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from fracture_core.evaluations.disagreement import DISPUTES, DisputeKind, Disputes, disputes
-from fracture_core.evaluations.evaluation import JudgedBox, judge_picture
+from fracture_core.evaluations.evaluation import JudgedBox, judge_image
 from fracture_core.evaluations.matched_models import FEWEST, MatchedModel, Threshold
 from fracture_core.types import Unit
 from fracture_core.ui.compare.set_comparison import (
@@ -159,7 +159,7 @@ def _entry(
 
 
 def _best(model: ComparedModel, threshold: Threshold, image: int) -> str:
-    """The best score in the picture beside the confidence."""
+    """The best score in the image beside the confidence."""
     best = float(model.matched.image_scores[image])
     confidence = threshold.confidence if threshold.confidence is not None else 1.0
     return f"{model.letter}: best score {best:.3f}, shown from {confidence:.3f}"
@@ -200,7 +200,7 @@ def _boxes(
 
 def _judged(one: MatchedModel, threshold: Threshold, image: int) -> tuple[JudgedBox, ...]:
     confidence = threshold.confidence if threshold.confidence is not None else 1.0
-    return judge_picture(one.evaluation, one.evaluation.sample_ids[image], one.config, confidence)
+    return judge_image(one.evaluation, one.evaluation.sample_ids[image], one.config, confidence)
 
 
 def _lettered(box: JudgedBox, drawn: DrawnBox, letter: str) -> DrawnBox:

@@ -138,7 +138,7 @@ def _is_rival(one: Listed, other: Listed) -> bool:
 def judge_all(
     listed: Sequence[Listed], config: MatchConfig, messages: DeltaGenerator
 ) -> list[ComparedModel]:
-    """Each judged once a setting; those that answered to other pictures are refused."""
+    """Each judged once a setting; those that answered to other images are refused."""
     models: list[ComparedModel] = []
     for each in listed:
         try:

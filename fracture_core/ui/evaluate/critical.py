@@ -12,8 +12,8 @@ import streamlit as st
 from fracture_core import importing
 from fracture_core.errors import ConfigError
 from fracture_core.evaluations import Evaluation, Listed
-from fracture_core.evaluations.evaluation import JudgedBox, judge_picture
-from fracture_core.evaluations.threshold_sweep import DialTable, Sheet, cell_pictures, dial_table
+from fracture_core.evaluations.evaluation import JudgedBox, judge_image
+from fracture_core.evaluations.threshold_sweep import DialTable, Sheet, cell_images, dial_table
 from fracture_core.matching import MatchConfig
 from fracture_core.metrics.critical import FRACTURE10_PAIRS, CriticalError, critical_errors
 from fracture_core.models.points import Measurements
@@ -216,7 +216,7 @@ def _cases(
     config: MatchConfig,
     cell: Cell,
 ) -> tuple[str, ...]:
-    return cell_pictures(_evaluation, config, _sheet, (cell.row, cell.column), cell.confidence)
+    return cell_images(_evaluation, config, _sheet, (cell.row, cell.column), cell.confidence)
 
 
 def _show_cell(
@@ -250,11 +250,11 @@ def _entry(
     cell: Cell,
     sample_id: str,
 ) -> Entry:
-    """Cut out around the boxes that make a picture belong to the cell."""
+    """Cut out around the boxes that make an image belong to the cell."""
     about = evaluation.about
     boxes: tuple[JudgedBox, ...] = ()
     if about.task != "classify":
-        boxes = judge_picture(evaluation, sample_id, config, cell.confidence)
+        boxes = judge_image(evaluation, sample_id, config, cell.confidence)
     score = float(evaluation.image_scores[evaluation.sample_ids.index(sample_id)])
     return Entry(
         sample_id=sample_id,

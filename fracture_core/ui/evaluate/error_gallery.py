@@ -23,7 +23,7 @@ from fracture_core.evaluations.error_ranking import (
     error_rows,
     only,
 )
-from fracture_core.evaluations.evaluation import JudgedBox, judge_picture
+from fracture_core.evaluations.evaluation import JudgedBox, judge_image
 from fracture_core.matching import MatchConfig
 from fracture_core.metrics.columns import Bools
 from fracture_core.models.points import Measurements
@@ -47,7 +47,7 @@ COST_WORDS = {
     "wrong_place": "Wrong place",
     "wrong_class_and_place": "Wrong class and place",
     "duplicate": "Duplicate",
-    "whole_picture": "Whole image wrong: factor",
+    "whole_image": "Whole image wrong: factor",
     "critical": "Critical pair: factor",
 }
 _TITLES = (
@@ -66,7 +66,7 @@ _COST_HELP = (
 
 
 def judged_evaluation(listed: Listed) -> Evaluation:
-    """Only the pictures whose truth is known, read once; raises ConfigError."""
+    """Only the images whose truth is known, read once; raises ConfigError."""
     opened_evaluation(listed)
     return _judged(str(listed.folder), stamp_of(listed), listed)
 
@@ -205,7 +205,7 @@ def errors_at(
 
 
 def choose_errors(errors: CaseErrors, dataset: "Dataset | None") -> CaseErrors:
-    """By kind, class, picture and split, each with its count; in the order the reader asks for."""
+    """By kind, class, image and split, each with its count; in the order the reader asks for."""
     counts = errors.counts()
     kinds = [kind for kind in KINDS if counts[kind]]
     held = st.session_state.get("kinds", st.query_params.get_all("kinds"))
@@ -231,16 +231,16 @@ def choose_errors(errors: CaseErrors, dataset: "Dataset | None") -> CaseErrors:
         st.query_params["kinds"] = chosen
     with st.container(horizontal=True, vertical_alignment="bottom"):
         label = _choose_class(errors)
-        marks = _choose_pictures(errors, dataset)
+        marks = _choose_images(errors, dataset)
         order = st.selectbox("Order", ORDERS, key="order", bind="query-params", width=130)
-        whole = int(errors.whole_picture.sum())
+        whole = int(errors.whole_image.sum())
         whole_only = st.toggle(
             f"Only images wrong as a whole ({whole:,})",
             key="whole",
             bind="query-params",
             help="Something to find and nothing shown, or nothing to find and something shown.",
         )
-    found = only(errors, kinds=chosen or KINDS, label=label, whole_picture=whole_only, images=marks)
+    found = only(errors, kinds=chosen or KINDS, label=label, whole_image=whole_only, images=marks)
     return {"Score": by_score, "Case": by_name}.get(order, _as_it_is)(found)
 
 
@@ -271,7 +271,7 @@ def _choose_class(errors: CaseErrors) -> int | None:
     return None if chosen < 0 else int(chosen)
 
 
-def _choose_pictures(errors: CaseErrors, dataset: "Dataset | None") -> Bools | None:
+def _choose_images(errors: CaseErrors, dataset: "Dataset | None") -> Bools | None:
     """By split, where the evaluation is of several, by a part of the name, and by what is known of
     them.
     """
@@ -304,10 +304,10 @@ def _splits(dataset: "Dataset | None", asked: str) -> list[str]:
 
 
 def say_counts(errors: CaseErrors) -> None:
-    """How many, in how many pictures, and which truths are counted with a finding."""
-    pictures = len(np.unique(errors.image))
+    """How many, in how many images, and which truths are counted with a finding."""
+    images = len(np.unique(errors.image))
     total = len(errors.evaluation)
-    st.markdown(f"**{len(errors):,} errors** in {pictures:,} of {total:,} images")
+    st.markdown(f"**{len(errors):,} errors** in {images:,} of {total:,} images")
 
 
 def entry_of(errors: CaseErrors, place: int, dataset: "Dataset | None") -> Entry:
@@ -317,7 +317,7 @@ def entry_of(errors: CaseErrors, place: int, dataset: "Dataset | None") -> Entry
     sample_id = evaluation.sample_ids[int(errors.image[place])]
     boxes: tuple[JudgedBox, ...] = ()
     if about.task != "classify":
-        boxes = judge_picture(evaluation, sample_id, config, errors.confidence)
+        boxes = judge_image(evaluation, sample_id, config, errors.confidence)
     return Entry(
         sample_id=sample_id,
         boxes=drawn_boxes(boxes, about.classes),
@@ -360,7 +360,7 @@ def _score_line(errors: CaseErrors, place: int) -> str:
 
 def _why(errors: CaseErrors, place: int) -> str:
     whole = ""
-    if errors.whole_picture[place] and errors.row[place] >= 0:
+    if errors.whole_image[place] and errors.row[place] >= 0:
         missed = errors.kind[place] == MISSED
         whole = "nothing shown in this image · " if missed else "negative image · "
     return f"{whole}cost {errors.cost[place]:.3g}"

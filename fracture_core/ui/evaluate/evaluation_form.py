@@ -40,16 +40,16 @@ def new_evaluation_form(messages: DeltaGenerator) -> None:
     dataset = choose_dataset(messages, bound=False)
     if dataset is None:
         return
-    split, pictures = _choose_split(dataset)
+    split, images = _choose_split(dataset)
     is_a = choose_is_a(_card_for(card, dataset).classes, dataset.classes)
     one_class = _choose_one_class(card, dataset, is_a)
     limit = st.number_input(
         "At most so many images",
         1,
-        max(1, pictures),
+        max(1, images),
         None,
         key="evaluation_limit",
-        placeholder=f"all {pictures:,}",
+        placeholder=f"all {images:,}",
         help="Evenly spread over the split. Empty means all.",
     )
     problem = _problem(card, dataset, split, one_class, is_a)
@@ -203,4 +203,4 @@ def _nothing_known(dataset: "Dataset", path: str, split: str) -> bool:
 def _unknown(_dataset: "Dataset", path: str, stamp: int, split: str) -> bool:
     counts = _dataset.summary()
     wanted = counts.values() if split == ALL else [counts[split]]
-    return all(each.unknown == each.pictures for each in wanted)
+    return all(each.unknown == each.images for each in wanted)

@@ -34,7 +34,7 @@ def show_report(
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(
-            f"{report.pictures:,} images of known ground truth in {report.studies:,} studies or "
+            f"{report.images:,} images of known ground truth in {report.studies:,} studies or "
             f"patients, {report.positives:,} with anything to find. Intervals are 95 %: Wilson's "
             "for shares, else of patients drawn anew."
         )

@@ -42,7 +42,7 @@ class Gated(Model, Protocol):
     """A model with an attention gate."""
 
     def explain_gate(self, sample: Sample) -> Heatmap:
-        """What the gate let pass of the picture, whatever the class."""
+        """What the gate let pass of the image, whatever the class."""
         ...
 
 

@@ -95,10 +95,10 @@ def _upload(messages: DeltaGenerator) -> Case | None:
         return None
     for error in opened.errors:
         messages.error(literal(str(error)), icon=":material/broken_image:")
-    if not opened.pictures:
+    if not opened.images:
         return None
-    pictures = dict(zip(_unique([p.name for p in opened.pictures]), opened.pictures, strict=True))
-    return Case.of_picture(pictures[_choose_title("Image", list(pictures), key="picture")])
+    images = dict(zip(_unique([p.name for p in opened.images]), opened.images, strict=True))
+    return Case.of_image(images[_choose_title("Image", list(images), key="picture")])
 
 
 def _forget_upload() -> None:
@@ -109,13 +109,13 @@ def _forget_upload() -> None:
 def _opened_upload(files: Sequence[UploadedFile]) -> "Opened":
     """The files of this session read once, however often the page runs."""
     with importing.LOCK:
-        from fracture_core.imaging.opening import open_pictures
+        from fracture_core.imaging.opening import open_images
 
     ids = tuple(file.file_id for file in files)
     opened = UPLOAD.get()
     if opened is None or UPLOAD_IDS.get() != ids:
         with st.spinner("Reading…"):
-            opened = open_pictures([(f.name, f.getvalue()) for f in files])
+            opened = open_images([(f.name, f.getvalue()) for f in files])
         UPLOAD.set(opened)
         UPLOAD_IDS.set(ids)
     return opened
@@ -163,7 +163,7 @@ def _choose_sample(dataset: "Dataset", messages: DeltaGenerator) -> Case | None:
 
 
 def _cases(dataset: "Dataset", split: str) -> dict[str, list[str]]:
-    """What a reader calls a case → its sample ids: a picture, or all slices of a CT study."""
+    """What a reader calls a case → its sample ids: an image, or all slices of a CT study."""
     ids = dataset.splits[split]
     if not dataset.stacked:
         return {sample_id: [sample_id] for sample_id in ids}

@@ -86,7 +86,7 @@ def _convert(
         bar.empty()
     for sentence in told:
         st.caption(literal(sentence))
-    st.success(f"{made.pictures:,} images in {literal(str(made.destination))}")
+    st.success(f"{made.images:,} images in {literal(str(made.destination))}")
     for each in made.left_out[:5]:
         st.warning(literal(each.reason))
     if len(made.left_out) > 5:

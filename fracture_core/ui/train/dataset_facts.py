@@ -1,4 +1,4 @@
-"""What a data set holds: counts by split and class, and its pictures with their truth."""
+"""What a data set holds: counts by split and class, and its images with their truth."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ import streamlit as st
 from fracture_core.errors import WorkbenchError
 from fracture_core.evaluations.attributes import Attribute, columns_of, grouping
 from fracture_core.ui.widgets.choices import choose_images
-from fracture_core.ui.widgets.ground_truth_images import truth_picture
+from fracture_core.ui.widgets.ground_truth_images import truth_image
 from fracture_core.ui.widgets.text import literal
 
 if TYPE_CHECKING:
@@ -23,13 +23,13 @@ SHOWN = ("All", "With findings", "Without findings", "Unknown")
 
 
 def show_counts(dataset: "Dataset") -> None:
-    """Two tables: pictures by split, boxes by class and split."""
+    """Two tables: images by split, boxes by class and split."""
     counts = dataset.summary()
     splits = {split: split or "no split" for split in counts}
-    pictures = [
+    images = [
         {
             "Split": splits[split],
-            "Images": each.pictures,
+            "Images": each.images,
             "With findings": each.with_findings,
             "Without": each.empty,
             "Unknown": each.unknown,
@@ -41,7 +41,7 @@ def show_counts(dataset: "Dataset") -> None:
         for name in dataset.classes
     ]
     by_split, by_class = st.columns(2, gap="large")
-    by_split.dataframe(pictures, hide_index=True, width="stretch")
+    by_split.dataframe(images, hide_index=True, width="stretch")
     by_class.dataframe(boxes, hide_index=True, width="stretch")
 
 
@@ -81,7 +81,7 @@ def _told(_dataset: "Dataset", path: str, found: str) -> tuple[Attribute, ...]:
 
 
 def show_gallery(dataset: "Dataset", path: str) -> None:
-    """Pictures with their truth, a page at a time, each a link to Read."""
+    """Images with their truth, a page at a time, each a link to Read."""
     splits = [split for split, ids in dataset.splits.items() if ids]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         split = st.segmented_control("Split", splits, default=splits[0], required=True)
@@ -117,12 +117,12 @@ def _has_findings(dataset: "Dataset", sample_id: str) -> bool | None:
 
 def _show_one(dataset: "Dataset", path: str, split: str, sample_id: str) -> None:
     try:
-        picture = truth_picture(dataset, f"{path}:{stamp_of(path)}", sample_id, _SIDE_PX)
+        image = truth_image(dataset, f"{path}:{stamp_of(path)}", sample_id, _SIDE_PX)
         truth = dataset[sample_id].truth
     except WorkbenchError as error:
         st.error(literal(str(error)), icon=":material/broken_image:")
         return
-    st.image(picture, width="stretch")
+    st.image(image, width="stretch")
     found = "unknown" if truth is None else _names(dataset, truth.labels.tolist())
     link = read_link(dataset, path, split, sample_id)
     st.caption(f"[{literal(sample_id[-40:])}]({link}) · {literal(found)}")

@@ -1,4 +1,4 @@
-"""Faults of a data set by severity, each with its files and its pairs of pictures.
+"""Faults of a data set by severity, each with its files and its pairs of images.
 
 A copy of a data set with splits that leak nothing, from the page.
 
@@ -21,7 +21,7 @@ from fracture_core.errors import WorkbenchError
 from fracture_core.health import Fault, HealthReport, Limits, Place, Severity, check_health
 from fracture_core.ui.protection import inside_roots
 from fracture_core.ui.train.dataset_facts import read_link, stamp_of
-from fracture_core.ui.widgets.ground_truth_images import truth_picture
+from fracture_core.ui.widgets.ground_truth_images import truth_image
 from fracture_core.ui.widgets.text import literal
 
 if TYPE_CHECKING:
@@ -79,9 +79,9 @@ def _amount(fault: Fault) -> str:
         return counted(count, "pair")
     if not any(place.sample_id for place in fault.places):
         return counted(count, "entry", "entries")
-    pictures = len({place.sample_id for place in fault.places})
-    found = counted(pictures, "image")
-    return found if pictures == count else f"{found}, {counted(count, 'place')}"
+    images = len({place.sample_id for place in fault.places})
+    found = counted(images, "image")
+    return found if images == count else f"{found}, {counted(count, 'place')}"
 
 
 def _on_page(fault: Fault, count: int) -> tuple[Place, ...]:
@@ -116,7 +116,7 @@ def _show_pairs(dataset: "Dataset", path: str, places: tuple[Place, ...]) -> Non
 def _show_one(dataset: "Dataset", path: str, sample_id: str, split: str) -> None:
     try:
         key = f"{path}:{stamp_of(path)}"
-        st.image(truth_picture(dataset, key, sample_id, _SIDE_PX), width="stretch")
+        st.image(truth_image(dataset, key, sample_id, _SIDE_PX), width="stretch")
     except WorkbenchError as error:
         st.error(literal(str(error)), icon=":material/broken_image:")
     st.caption(f"{_link(dataset, path, sample_id, split)} · {literal(split or 'no split')}")
@@ -220,7 +220,7 @@ class HealthRun:
         self._thread.start()
 
     def stop(self) -> None:
-        """End it at the next picture; nothing is kept."""
+        """End it at the next image; nothing is kept."""
         self._stop.set()
 
     def _check(self) -> None:
@@ -311,14 +311,14 @@ def _watch(run: HealthRun) -> None:
 def _say_outcome(report: HealthReport) -> None:
     if not report.faults:
         st.success(
-            f"{report.pictures:,} images: nothing found that would mislead a training or an "
+            f"{report.images:,} images: nothing found that would mislead a training or an "
             "evaluation.",
             icon=":material/check_circle:",
         )
         return
     kinds = " · ".join(counted(report.count(each), each.value) for each in Severity)
-    pictures = counted(report.pictures, "image")
-    st.markdown(f"**{kinds}** in {pictures}, checked in {report.seconds:.0f} s")
+    images = counted(report.images, "image")
+    st.markdown(f"**{kinds}** in {images}, checked in {report.seconds:.0f} s")
 
 
 def _offer_downloads(report: HealthReport) -> None:

@@ -2,7 +2,7 @@
 
 The curves of runs, from what they have told so far.
 
-What the best checkpoint of a run finds in pictures of the validation split.
+What the best checkpoint of a run finds in images of the validation split.
 
 One run: what it says, what it has learnt, and what can be done with it.
 """

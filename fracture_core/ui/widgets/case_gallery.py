@@ -1,8 +1,8 @@
-"""Pictures of cases cut out around what matters, with boxes in the viewer's colours and lines.
+"""Images of cases cut out around what matters, with boxes in the viewer's colours and lines.
 
-Cases as cards, a page at a time: a picture cut out around what matters, why, and a link.
+Cases as cards, a page at a time: an image cut out around what matters, why, and a link.
 
-Pictures travel by URL and are drawn when the browser asks for them, so a page answers at once.
+Images travel by URL and are drawn when the browser asks for them, so a page answers at once.
 """
 
 import gzip
@@ -21,7 +21,7 @@ from fracture_core.errors import WorkbenchError
 from fracture_core.evaluations.evaluation import JudgedBox
 from fracture_core.types import Sample
 from fracture_core.ui.read.dataset_choice import opened_dataset
-from fracture_core.ui.routes import share_picture
+from fracture_core.ui.routes import share_image
 from fracture_core.ui.widgets.text import literal
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ COLOURS = {
 }
 _WORD_COLOURS = COLOURS | {"true positive": "#2fd6a8", "false positive": "#ff8f4d"}
 _SHADOW = "#000000"
-# How much of the surroundings is shown, as a multiple of the box, and at least of the picture.
+# How much of the surroundings is shown, as a multiple of the box, and at least of the image.
 _AROUND, _LEAST_SHARE = 2.4, 0.3
 _LEAST_SIDE_PX = 48.0
 _MOST_TAGS = 8
@@ -51,39 +51,39 @@ Corners = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrawnBox:
-    """`xyxy` in pixels of the picture · `kind` is a name of `COLOURS` · `tag` stands beside it."""
+    """`xyxy` in pixels of the image · `kind` is a name of `COLOURS` · `tag` stands beside it."""
 
     xyxy: Corners
     kind: str
     tag: str
 
 
-def case_picture(sample: Sample, boxes: Sequence[DrawnBox], focus: Sequence[int]) -> bytes:
-    """A JPEG of 400 × 300 px around the boxes in `focus`, or of the whole picture without any."""
+def case_image(sample: Sample, boxes: Sequence[DrawnBox], focus: Sequence[int]) -> bytes:
+    """A JPEG of 400 × 300 px around the boxes in `focus`, or of the whole image without any."""
     window = window_around([boxes[i].xyxy for i in focus], sample.height, sample.width)
     left, top, right, bottom = (round(edge) for edge in window)
-    picture = Image.fromarray(sample.shown()).crop((left, top, right, bottom))
-    picture = picture.resize((WIDTH_PX, HEIGHT_PX), Image.Resampling.BILINEAR).convert("RGB")
-    pen = ImageDraw.Draw(picture)
+    image = Image.fromarray(sample.shown()).crop((left, top, right, bottom))
+    image = image.resize((WIDTH_PX, HEIGHT_PX), Image.Resampling.BILINEAR).convert("RGB")
+    pen = ImageDraw.Draw(image)
     scale = (WIDTH_PX / (right - left), HEIGHT_PX / (bottom - top))
     placed = [_placed(box.xyxy, left, top, scale) for box in boxes]
     for box, at in zip(reversed(boxes), reversed(placed), strict=True):
         _outline(pen, box.kind, at)
     _write_tags(pen, boxes, placed, focus)
     file = io.BytesIO()
-    picture.save(file, "JPEG", quality=85)
+    image.save(file, "JPEG", quality=85)
     return file.getvalue()
 
 
-def packed_picture(sample: Sample, boxes: Sequence[DrawnBox], focus: Sequence[int]) -> bytes:
+def packed_image(sample: Sample, boxes: Sequence[DrawnBox], focus: Sequence[int]) -> bytes:
     """As it is served."""
-    return gzip.compress(case_picture(sample, boxes, focus), 1, mtime=0)
+    return gzip.compress(case_image(sample, boxes, focus), 1, mtime=0)
 
 
 def window_around(focus: Sequence[Corners], height: int, width: int) -> Corners:
-    """The cut-out, 4 : 3: the boxes with surroundings, inside the picture where it is large enough.
+    """The cut-out, 4 : 3: the boxes with surroundings, inside the image where it is large enough.
 
-    Without boxes the least that holds the whole picture.
+    Without boxes the least that holds the whole image.
     """
     across, down = float(width), float(height)
     x, y = across / 2, down / 2
@@ -106,7 +106,7 @@ def _placed(xyxy: Corners, left: float, top: float, scale: tuple[float, float]) 
 
 
 def _inside(start: float, length: float, whole: int) -> float:
-    """Moved into the picture, or centred on it where it is longer."""
+    """Moved into the image, or centred on it where it is longer."""
     if length >= whole:
         return (whole - length) / 2
     return min(max(start, 0.0), whole - length)
@@ -248,7 +248,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A card: `focus` are positions of the `boxes` the picture is cut out around, none = all of it
+    """A card: `focus` are positions of the `boxes` the image is cut out around, none = all of it
     · `title` and `lines` say why it is here · `link` is where a click leads, "" = nowhere.
     """
 
@@ -269,7 +269,7 @@ def case_gallery(
 ) -> None:
     """Cards of the items on the chosen page; `entry_of` is asked for these alone.
 
-    Without a data set there are no pictures.
+    Without a data set there are no images.
     """
     st.html(_STYLE)
     pages = max(1, -(-len(items) // A_PAGE))
@@ -297,7 +297,7 @@ def show_legend() -> None:
 
 
 def gallery_dataset(path: str) -> "Dataset | None":
-    """The data set the pictures come from; that it is gone is a sentence on the page."""
+    """The data set the images come from; that it is gone is a sentence on the page."""
     try:
         return opened_dataset(path)
     except WorkbenchError as error:
@@ -335,7 +335,7 @@ def _card(dataset: "Dataset | None", entry: Entry) -> str:
     """Every text is escaped: names come from files."""
     words = "".join(f"<div>{escape(line)}</div>" for line in entry.lines if line)
     inside = (
-        f'{_picture(dataset, entry)}<div class="why"><b>{escape(entry.title)}</b>{words}'
+        f'{_image(dataset, entry)}<div class="why"><b>{escape(entry.title)}</b>{words}'
         f'<div class="name">{escape(_tail(entry.sample_id))}</div></div>'
     )
     if not entry.link:
@@ -343,13 +343,13 @@ def _card(dataset: "Dataset | None", entry: Entry) -> str:
     return f'<a class="case-card" href="{escape(entry.link, quote=True)}">{inside}</a>'
 
 
-def _picture(dataset: "Dataset | None", entry: Entry) -> str:
+def _image(dataset: "Dataset | None", entry: Entry) -> str:
     if dataset is None:
         return ""
     # The stamp is part of the identity: a data set changed on disk is drawn anew.
     stamp = dataset.path.stat().st_mtime_ns
     identity = (str(dataset.path), stamp, entry.sample_id, entry.boxes, entry.focus)
-    path = share_picture(
+    path = share_image(
         identity, partial(_drawn, dataset, entry.sample_id, entry.boxes, entry.focus)
     )
     alt = escape(f"{entry.title}, {_tail(entry.sample_id)}", quote=True)
@@ -360,7 +360,7 @@ def _picture(dataset: "Dataset | None", entry: Entry) -> str:
 def _drawn(
     dataset: "Dataset", sample_id: str, boxes: Sequence[DrawnBox], focus: Sequence[int]
 ) -> bytes:
-    return packed_picture(dataset[sample_id], boxes, focus)
+    return packed_image(dataset[sample_id], boxes, focus)
 
 
 def _tail(sample_id: str) -> str:

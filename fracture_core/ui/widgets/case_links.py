@@ -67,7 +67,7 @@ def _case(about: About, dataset: "Dataset | None", sample_id: str) -> dict[str, 
 
 
 def _split_of(dataset: "Dataset", asked: str, sample_id: str) -> str:
-    """An evaluation of all pictures names no split that Read could open."""
+    """An evaluation of all images names no split that Read could open."""
     if asked in dataset.splits:
         return asked
     return next((name for name, ids in dataset.splits.items() if sample_id in ids), asked)

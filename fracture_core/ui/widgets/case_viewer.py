@@ -1,6 +1,6 @@
 """The viewer of one case as a Streamlit component: everything during a drag happens in the browser.
 
-Picture, truth and raw candidates travel once, by URL; the browser filters, merges, matches and
+Image, truth and raw candidates travel once, by URL; the browser filters, merges, matches and
 draws by the rules of `fracture_core.boxes` and `fracture_core.matching` and reports on release.
 """
 

@@ -1,4 +1,4 @@
-"""A case: what the reader has before them, one picture or a stack of slices."""
+"""A case: what the reader has before them, one image or a stack of slices."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from fracture_core.types import Sample
 
 if TYPE_CHECKING:
     from fracture_core.datasets import Dataset
-    from fracture_core.imaging.picture import Picture
+    from fracture_core.imaging.image import MedicalImage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,13 +42,13 @@ class Case:
         return self.title.rpartition("/")[2]
 
     @classmethod
-    def of_picture(cls, picture: "Picture") -> Self:
-        """An uploaded picture or DICOM series; its truth is unknown."""
+    def of_image(cls, image: "MedicalImage") -> Self:
+        """An uploaded image or DICOM series; its truth is unknown."""
         return cls(
-            key=f"{picture.name}:{picture.sha256}",
-            title=picture.name,
-            samples=picture.samples(),
-            warnings=picture.warnings,
+            key=f"{image.name}:{image.sha256}",
+            title=image.name,
+            samples=image.samples(),
+            warnings=image.warnings,
             is_upload=True,
         )
 

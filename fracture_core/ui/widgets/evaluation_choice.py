@@ -83,14 +83,14 @@ def _choose_finished(key: str, done: dict[str, Listed]) -> str:
 
 
 def title_of(listed: Listed) -> str:
-    """Model · data set · split · pictures, and when."""
+    """Model · data set · split · images, and when."""
     about = listed.about
     if about is None:
         return listed.name
     when = datetime.fromisoformat(about.created_utc).astimezone().strftime("%Y-%m-%d %H:%M")
     counted = " · one class" if about.one_class else ""
-    pictures = f"{listed.pictures:,} images"
-    return f"{about.title} · {about.data_name} · {about.split} · {pictures}{counted} · {when}"
+    images = f"{listed.images:,} images"
+    return f"{about.title} · {about.data_name} · {about.split} · {images}{counted} · {when}"
 
 
 def opened_evaluation(listed: Listed) -> Evaluation:
@@ -246,7 +246,7 @@ def _words(listed: Listed) -> str:
 
 
 def _progress(run: RunFolder) -> tuple[int, int]:
-    """Pictures done and asked for; (0, 0) before the first word."""
+    """Images done and asked for; (0, 0) before the first word."""
     lines = [each for each in run.read_metrics() if each.get("kind") == "progress"]
     if not lines:
         return 0, 0

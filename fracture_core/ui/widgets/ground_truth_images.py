@@ -1,4 +1,4 @@
-"""Small pictures of samples with their truth drawn in, for galleries."""
+"""Small images of samples with their truth drawn in, for galleries."""
 
 import io
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ _LINE_PX = 2
 
 
 @st.cache_data(max_entries=512, show_spinner=False)
-def truth_picture(_dataset: "Dataset", key: str, sample_id: str, side_px: int) -> bytes:
+def truth_image(_dataset: "Dataset", key: str, sample_id: str, side_px: int) -> bytes:
     """A JPEG of at most `side_px` a side; `key` names the data set and its state on disk."""
     sample = _dataset[sample_id]
     return drawn(sample, sample.truth or Detections.empty(), side_px)
@@ -31,19 +31,19 @@ def drawn(
     sample: Sample, truth: Detections, side_px: int, found: Detections | None = None
 ) -> bytes:
     """A JPEG with the boxes and masks of the truth, and the boxes found over them."""
-    picture = Image.fromarray(sample.shown()).convert("RGB")
-    scale = min(1.0, side_px / max(picture.size))
-    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    picture = picture.resize(size, Image.Resampling.BILINEAR)
+    image = Image.fromarray(sample.shown()).convert("RGB")
+    scale = min(1.0, side_px / max(image.size))
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    image = image.resize(size, Image.Resampling.BILINEAR)
     for code in truth.masks:
-        _tint(picture, Image.fromarray(decode(code).astype("uint8") * 90))
-    pen = ImageDraw.Draw(picture)
+        _tint(image, Image.fromarray(decode(code).astype("uint8") * 90))
+    pen = ImageDraw.Draw(image)
     _draw(pen, truth, scale, [TRUTH] * len(truth))
     if found is not None:
         kinds = match(found, truth, class_aware=False).kinds
         _draw(pen, found, scale, [TRUE if kind == "true positive" else SPURIOUS for kind in kinds])
     file = io.BytesIO()
-    picture.save(file, "JPEG", quality=85)
+    image.save(file, "JPEG", quality=85)
     return file.getvalue()
 
 
@@ -54,6 +54,6 @@ def _draw(
         pen.rectangle([float(edge) for edge in box], outline=colour, width=_LINE_PX)
 
 
-def _tint(picture: Image.Image, strength: Image.Image) -> None:
-    mask = strength.resize(picture.size, Image.Resampling.BILINEAR)
-    picture.paste(Image.new("RGB", picture.size, TRUTH), mask=mask)
+def _tint(image: Image.Image, strength: Image.Image) -> None:
+    mask = strength.resize(image.size, Image.Resampling.BILINEAR)
+    image.paste(Image.new("RGB", image.size, TRUTH), mask=mask)

@@ -18,7 +18,7 @@ _TOLD = {"Modality": "modality", "BodyPartExamined": "body part", "ViewPosition"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Picture:
+class MedicalImage:
     """One radiograph or one stack of slices.
 
     `pixels` (F, H, W) uint8 or uint16, 0 darkest, at full depth, read-only · `bits` stored in the
@@ -73,7 +73,7 @@ class Picture:
         return places.positions_mm(self.slices)
 
     @property
-    def picture_id(self) -> str:
+    def image_id(self) -> str:
         """The file's stem and the start of `sha256`: the same file has the same id everywhere."""
         return f"{PurePath(self.name).stem}-{self.sha256[:12]}"
 
@@ -95,8 +95,8 @@ class Picture:
 
     def _sample(self, frame: int) -> Sample:
         return Sample(
-            sample_id=self.picture_id + (f"#{frame + 1}" if self.frames > 1 else ""),
-            group_id=self.group_id or self.picture_id,
+            sample_id=self.image_id + (f"#{frame + 1}" if self.frames > 1 else ""),
+            group_id=self.group_id or self.image_id,
             height=self.height,
             width=self.width,
             read=partial(_held, self.pixels[frame]),

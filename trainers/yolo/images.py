@@ -1,6 +1,6 @@
-"""A part of a picture in place of the whole, with the boxes and outlines that lie in it.
+"""A part of an image in place of the whole, with the boxes and outlines that lie in it.
 
-The folder as Ultralytics' trainer takes its pictures from it, without caches.
+The folder as Ultralytics' trainer takes its images from it, without caches.
 
 What it gives depends on the index and on the random numbers drawn, never on what was read before.
 """
@@ -26,19 +26,19 @@ _instance = quiet_ultralytics.part("ultralytics.utils.instance")
 Array = npt.NDArray[Any]
 
 
-def cut(found: dict[str, Any], picture: Array, augment: Augment, side_px: int) -> dict[str, Any]:
-    """Ultralytics' record of a picture, replaced by that of a random part of it.
+def cut(found: dict[str, Any], image: Array, augment: Augment, side_px: int) -> dict[str, Any]:
+    """Ultralytics' record of an image, replaced by that of a random part of it.
 
-    `picture` is (H, W) or (H, W, C) at the size it is stored at; the part's longer side becomes
+    `image` is (H, W) or (H, W, C) at the size it is stored at; the part's longer side becomes
     `side_px`. Objects of which less than LEAST_SHARE_LEFT of the area is left are dropped.
     """
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     instances = found["instances"]
     instances.convert_bbox("xyxy")
     instances.denormalize(width, height)
     left, top, right, bottom = _place(instances.bboxes, height, width, augment)
     boxes, outlines, kept = _moved(instances, (left, top, right, bottom))
-    part = _resized(picture[top:bottom, left:right], side_px)
+    part = _resized(image[top:bottom, left:right], side_px)
     size = (bottom - top, right - left)
     new = _instance.Instances(boxes, outlines, bbox_format="xyxy", normalized=False)
     new.normalize(size[1], size[0])
@@ -98,17 +98,17 @@ def _resized(part: Array, side_px: int) -> Array:
 _dataset = quiet_ultralytics.part("ultralytics.data.dataset")
 
 
-class Pictures(_dataset.YOLODataset):  # type: ignore[misc,name-defined]
+class Images(_dataset.YOLODataset):  # type: ignore[misc,name-defined]
     """One split; see `trainers.yolo.folder`. With `draw` an epoch goes through a part of it.
 
-    `crops` says how often a part of a picture is given in place of the whole.
+    `crops` says how often a part of an image is given in place of the whole.
     """
 
     crops: Augment = UNCHANGED
     _rows: list[int] | None = None
 
     def draw(self, normals: float, generator: torch.Generator) -> None:
-        """Of the pictures without an object take `normals` for each picture with one, at random."""
+        """Of the images without an object take `normals` for each image with one, at random."""
         found = torch.tensor([len(label["cls"]) > 0 for label in self.labels])
         self._rows = rows_of_epoch(found, normals, generator).tolist()
 
@@ -132,26 +132,26 @@ class Pictures(_dataset.YOLODataset):  # type: ignore[misc,name-defined]
     def load_image(
         self, i: int, rect_mode: bool = True, resize_short: bool = False
     ) -> tuple[Array, tuple[int, int], tuple[int, int]]:
-        """The picture with its longer side as long as the input's; its size before and after."""
-        picture = self._read(i)
-        height, width = picture.shape[:2]
+        """The image with its longer side as long as the input's; its size before and after."""
+        image = self._read(i)
+        height, width = image.shape[:2]
         ratio = self.imgsz / max(height, width)
         if ratio != 1:
             size = [min(math.ceil(side * ratio), self.imgsz) for side in (width, height)]
-            picture = cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)
-        if picture.ndim == 2:
-            picture = picture[..., None]
-        return picture, (height, width), (picture.shape[0], picture.shape[1])
+            image = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+        if image.ndim == 2:
+            image = image[..., None]
+        return image, (height, width), (image.shape[0], image.shape[1])
 
     def _read(self, row: int) -> Array:
         """(H, W) or (H, W, C) as stored."""
-        picture: Array | None = cv2.imread(self.im_files[row], self.cv2_flag)
-        if picture is None:
+        image: Array | None = cv2.imread(self.im_files[row], self.cv2_flag)
+        if image is None:
             raise DatasetError(Path(self.im_files[row]), expected="an image", found="a broken file")
-        return picture
+        return image
 
     def build_transforms(self, hyp: Any) -> Any:
-        # Mosaics then draw from all pictures, not from those read last: a resumed training has
+        # Mosaics then draw from all images, not from those read last: a resumed training has
         # read others.
         self.cache = "ram"
         composed = super().build_transforms(hyp)
@@ -162,18 +162,18 @@ class Pictures(_dataset.YOLODataset):  # type: ignore[misc,name-defined]
         return composed
 
 
-def _read_label(picture: Path, *, outlines: bool) -> dict[str, Any]:
-    label = picture.parent.parent / "labels" / f"{picture.stem}.txt"
+def _read_label(image: Path, *, outlines: bool) -> dict[str, Any]:
+    label = image.parent.parent / "labels" / f"{image.stem}.txt"
     rows = [
         np.array(line.split(), dtype=np.float32)
         for line in label.read_text(encoding="utf-8").splitlines()
     ]
     rings = [row[1:].reshape(-1, 2) for row in rows]
     found = [_around(ring) if outlines else ring.reshape(-1) for ring in rings]
-    with Image.open(picture) as image:
-        width, height = image.size
+    with Image.open(image) as opened:
+        width, height = opened.size
     return {
-        "im_file": str(picture),
+        "im_file": str(image),
         "shape": (height, width),
         "cls": np.array([row[0] for row in rows], dtype=np.float32).reshape(-1, 1),
         "bboxes": np.array(found, dtype=np.float32).reshape(-1, 4),
