@@ -8,7 +8,7 @@ from streamlit.runtime.pages_manager import PagesManager
 
 from fracture_core.ui.protection import Protection, refuse_open_server
 from fracture_core.ui.routes import ROUTES
-from fracture_core.ui.streamlit_insides import ReadingRoom
+from fracture_core.ui.streamlit_insides import HeadInjection
 from fracture_core.ui.warm_up import warming
 from fracture_core.ui.widgets.text import say_in_a_sentence
 
@@ -95,7 +95,7 @@ else:
     # link to a page would end in "Page not found".
     PagesManager.uses_pages_directory = False
     # `streamlit run` finds this name in the source and serves it.
-    middleware = [Middleware(Protection), Middleware(ReadingRoom)]
+    middleware = [Middleware(Protection), Middleware(HeadInjection)]
     app = st.App(
         __file__,
         routes=ROUTES,

@@ -130,11 +130,11 @@ def _by_body_part(cards: Sequence[ModelCard], evaluations: dict[str, Evaluation]
 
 def _broken_down(evaluation: Evaluation) -> Breakdown | None:
     """By body part, where the data set tells it."""
-    judged = evaluation.judged()
+    matched = evaluation.matched()
     how = Measuring(config=MatchConfig(), points=())
-    for attribute in offered(judged)[0]:
+    for attribute in offered(matched)[0]:
         if attribute.name == "body part":
-            return break_down(judged, attribute, how)
+            return break_down(matched, attribute, how)
     return None
 
 

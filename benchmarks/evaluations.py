@@ -18,9 +18,14 @@ from benchmarks.memory import peak_bytes
 from benchmarks.rows import Row
 from fracture_core.evaluations import About, Evaluation, load_evaluation, report_of
 from fracture_core.evaluations.evaluation import merge
-from fracture_core.evaluations.folders import ANSWERS, TRUTHS, Completed
-from fracture_core.evaluations.storing import Answers, Truths, write_answers, write_truths
-from fracture_core.metrics.columns import Columns
+from fracture_core.evaluations.folders import ANSWERS, GROUND_TRUTHS, Completed
+from fracture_core.evaluations.storing import (
+    Answers,
+    GroundTruths,
+    write_answers,
+    write_ground_truths,
+)
+from fracture_core.metrics.columns import DetectionTable
 
 MILLION_IMAGES, IMAGES, BOXES = 10_000, 28_812, 100
 ROUNDS = 3
@@ -49,13 +54,13 @@ def main() -> list[Row]:
 def _store(folder: Path) -> None:
     evaluation = _draw(MILLION_IMAGES)
     count = len(evaluation)
-    truths = Truths(
+    ground_truths = GroundTruths(
         sample_ids=evaluation.sample_ids,
         group_ids=evaluation.group_ids,
         sizes_px=np.full((count, 2), SIDE_PX),
         known=evaluation.known,
         image_classes=evaluation.image_classes,
-        boxes=evaluation.truths,
+        boxes=evaluation.ground_truths,
         spacing_mm=np.full((count, 2), np.nan),
     )
     answers = Answers(
@@ -65,19 +70,19 @@ def _store(folder: Path) -> None:
         class_scores=np.empty((count, 0), dtype=np.float32),
         seconds=evaluation.seconds,
     )
-    write_truths(truths, folder / TRUTHS)
+    write_ground_truths(ground_truths, folder / GROUND_TRUTHS)
     write_answers(answers, folder / ANSWERS)
     done = Completed(
         about=evaluation.about,
         images=count,
         boxes=len(answers.raw),
-        truths=len(evaluation.truths),
+        ground_truths=len(evaluation.ground_truths),
     )
     (folder / "evaluation.json").write_text(done.model_dump_json(), encoding="utf-8")
 
 
 def _draw(images: int) -> Evaluation:
-    """Half the images with one or two truths; four images a patient."""
+    """Half the images with one or two ground truths; four images a patient."""
     rng = np.random.default_rng(0)
     image = np.repeat(np.arange(images), BOXES)
     places = rng.uniform(30, SIDE_PX - 30, (images, 3, 2))
@@ -88,15 +93,15 @@ def _draw(images: int) -> Evaluation:
     scores = -np.sort(-rng.random((images, BOXES)).astype(np.float32), axis=1)
     found = _columns(images, image, centre, scores.ravel(), rng)
     with_truth = np.flatnonzero(rng.random(images) < 0.5)
-    truth_image = np.repeat(with_truth, rng.integers(1, 3, len(with_truth)))
-    where = places[truth_image, rng.integers(0, 3, len(truth_image))]
-    ones = np.ones(len(truth_image), dtype=np.float32)
+    gt_image = np.repeat(with_truth, rng.integers(1, 3, len(with_truth)))
+    where = places[gt_image, rng.integers(0, 3, len(gt_image))]
+    ones = np.ones(len(gt_image), dtype=np.float32)
     return Evaluation(
         about=_about(),
         sample_ids=tuple(f"picture-{n}" for n in range(images)),
         group_ids=tuple(f"patient-{n // 4}" for n in range(images)),
         raw=found,
-        truths=_columns(images, truth_image, where, ones, rng),
+        ground_truths=_columns(images, gt_image, where, ones, rng),
         known=np.ones(images, dtype=np.bool_),
         image_scores=scores[:, 0],
         class_scores=None,
@@ -112,10 +117,10 @@ def _columns(
     centre: np.ndarray,
     scores: np.ndarray,
     rng: np.random.Generator,
-) -> Columns:
+) -> DetectionTable:
     half = rng.uniform(8, 16, (len(image), 2))
     xyxy = np.concatenate([np.maximum(centre - half, 0), centre + half], axis=1)
-    return Columns(
+    return DetectionTable(
         image_count=images,
         image=image,
         xyxy=xyxy.astype(np.float32),

@@ -4,7 +4,7 @@ As many images as the published CT subset has, 28,812, with 100 candidates each;
 images has a fracture, as there. The sweeps are at R1's 25 confidences. The loops go image by
 image and box by box over what a notebook holds, an array of boxes and one of scores an image;
 a second kind goes over lists of numbers, which is as fast as plain Python can be. COCO's twelve
-figures begin with what each side keeps: ours with columns in an .npz file, pycocotools with the
+metrics begin with what each side keeps: ours with columns in an .npz file, pycocotools with the
 dictionaries that its `loadRes` takes. Both sides take turns; the median of the ratios counts.
 """
 
@@ -27,7 +27,7 @@ from benchmarks.rows import Row
 from fracture_core.boxes import xyxy_to_xywh
 from fracture_core.metrics import any_hit, coco, greedy
 from fracture_core.metrics.bootstrap import bootstrap_all
-from fracture_core.metrics.columns import Columns
+from fracture_core.metrics.columns import DetectionTable
 from fracture_core.metrics.froc import froc
 from fracture_core.metrics.weighted import Auc, FrocSensitivity, ImageCounts
 
@@ -43,22 +43,22 @@ MEMORY_AT_MOST_GB, INTERVALS_AT_MOST_S = 2, 60
 Counts = tuple[int, int, int]
 # Boxes and scores of one image, the best first, and boxes that are true; arrays or lists.
 MedicalImage = tuple[Any, Any, Any]
-# Confidence and image: hits, spurious, missed.
+# Confidence and image: hits, false positive, missed.
 Loop = Callable[[float, MedicalImage], Counts]
 
 
 def main() -> list[Row]:
-    """Sweeps, COCO's figures, FROC and intervals, and the memory that all of them take."""
-    found, truths = make_columns(IMAGES)
-    rows = [*_sweeps(found, truths), *_coco(), *_intervals(found, truths)]
+    """Sweeps, COCO's metrics, FROC and intervals, and the memory that all of them take."""
+    found, ground_truths = make_columns(IMAGES)
+    rows = [*_sweeps(found, ground_truths), *_coco(), *_intervals(found, ground_truths)]
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         peak = pool.apply(_peak_gb)
     title = f"sweep, FROC, COCO and intervals of {len(found):,} candidates: peak memory"
     return [*rows, Row(name=title, value=peak, unit="GB", limit=MEMORY_AT_MOST_GB)]
 
 
-def make_columns(images: int, seed: int = 0) -> tuple[Columns, Columns]:
-    """Some candidates near each truth and many anywhere, few scored high and most low."""
+def make_columns(images: int, seed: int = 0) -> tuple[DetectionTable, DetectionTable]:
+    """Some candidates near each ground truth and many anywhere, few scored high and most low."""
     rng = np.random.default_rng(seed)
     lesions = np.where(rng.random(images) < 0.25, rng.integers(1, 3, images), 0)
     owner = np.repeat(np.arange(images), lesions)
@@ -81,8 +81,10 @@ def _random_boxes(rng: np.random.Generator, count: int) -> np.ndarray:
     return np.concatenate([low, low + side], axis=1)
 
 
-def _columns(images: int, image: np.ndarray, xyxy: np.ndarray, scores: np.ndarray) -> Columns:
-    return Columns(
+def _columns(
+    images: int, image: np.ndarray, xyxy: np.ndarray, scores: np.ndarray
+) -> DetectionTable:
+    return DetectionTable(
         image_count=images,
         image=image,
         xyxy=xyxy.astype(np.float32),
@@ -113,8 +115,8 @@ def _pair_rows(title: str, other: str, seconds: dict[str, list[float]], least: f
 # ---- threshold sweeps ---------------------------------------------------------------------------
 
 
-def _sweeps(found: Columns, truths: Columns) -> list[Row]:
-    arrays, lists = _images(found, truths)
+def _sweeps(found: DetectionTable, ground_truths: DetectionTable) -> list[Row]:
+    arrays, lists = _images(found, ground_truths)
     rows = []
     for name, on_arrays, on_lists, sweep in (
         ("R2's greedy sweep", greedy_on_arrays, greedy_on_lists, greedy.sweep),
@@ -130,7 +132,7 @@ def _sweeps(found: Columns, truths: Columns) -> list[Row]:
             seconds["loops over arrays"].append(took)
             again, took = _timed(lambda: _loop(on_lists, lists))  # noqa: B023
             seconds["loops over lists"].append(took)
-            swept, took = _timed(lambda: sweep(found, truths, CONFIDENCES))  # noqa: B023
+            swept, took = _timed(lambda: sweep(found, ground_truths, CONFIDENCES))  # noqa: B023
             seconds["ours"].append(took)
             ours = [(c.true_positives, c.false_positives, c.false_negatives) for c in swept]
             assert whole == again == ours
@@ -142,11 +144,13 @@ def _sweeps(found: Columns, truths: Columns) -> list[Row]:
     return rows
 
 
-def _images(found: Columns, truths: Columns) -> tuple[list[MedicalImage], list[MedicalImage]]:
+def _images(
+    found: DetectionTable, ground_truths: DetectionTable
+) -> tuple[list[MedicalImage], list[MedicalImage]]:
     """As arrays, and as lists of numbers."""
     boxes = found.xyxy.reshape(-1, CANDIDATES, 4)
     scores = found.scores.reshape(-1, CANDIDATES)
-    there = np.split(truths.xyxy, truths.bounds()[1:-1])
+    there = np.split(ground_truths.xyxy, ground_truths.bounds()[1:-1])
     arrays = list(zip(boxes, scores, there, strict=True))
     return arrays, [(b.tolist(), s.tolist(), t.tolist()) for b, s, t in arrays]
 
@@ -164,36 +168,40 @@ def _loop(judge: Loop, images: list[MedicalImage]) -> list[Counts]:
 
 
 def greedy_on_lists(confidence: float, image: MedicalImage) -> Counts:
-    """Each shown box takes the free truth that it overlaps most."""
-    boxes, scores, truths = image
-    return _greedy([b for b, s in zip(boxes, scores, strict=True) if s >= confidence], truths)
+    """Each shown box takes the free ground truth that it overlaps most."""
+    boxes, scores, ground_truths = image
+    return _greedy(
+        [b for b, s in zip(boxes, scores, strict=True) if s >= confidence], ground_truths
+    )
 
 
 def greedy_on_arrays(confidence: float, image: MedicalImage) -> Counts:
     """The same, boxes and scores being arrays."""
-    boxes, scores, truths = image
-    return _greedy(boxes[scores.astype(np.float64) >= confidence], truths)
+    boxes, scores, ground_truths = image
+    return _greedy(boxes[scores.astype(np.float64) >= confidence], ground_truths)
 
 
 def any_hit_on_lists(confidence: float, image: MedicalImage) -> Counts:
-    """An image is hit by any shown box on any truth; where all miss it is wrong twice."""
-    boxes, scores, truths = image
-    return _any_hit([b for b, s in zip(boxes, scores, strict=True) if s >= confidence], truths)
+    """An image is hit by any shown box on any ground truth; where all miss it is wrong twice."""
+    boxes, scores, ground_truths = image
+    return _any_hit(
+        [b for b, s in zip(boxes, scores, strict=True) if s >= confidence], ground_truths
+    )
 
 
 def any_hit_on_arrays(confidence: float, image: MedicalImage) -> Counts:
     """The same, boxes and scores being arrays."""
-    boxes, scores, truths = image
-    return _any_hit(boxes[scores.astype(np.float64) >= confidence], truths)
+    boxes, scores, ground_truths = image
+    return _any_hit(boxes[scores.astype(np.float64) >= confidence], ground_truths)
 
 
-def _greedy(shown: Any, truths: Any) -> Counts:
+def _greedy(shown: Any, ground_truths: Any) -> Counts:
     hits = 0
-    free = list(range(len(truths)))
+    free = list(range(len(ground_truths)))
     for box in shown:
         best, best_iou = None, MATCH_IOU
         for j in free:
-            iou = _plain_iou(box, truths[j])
+            iou = _plain_iou(box, ground_truths[j])
             if iou > best_iou or (best is None and iou == best_iou):
                 best, best_iou = j, iou
         if best is not None:
@@ -202,12 +210,12 @@ def _greedy(shown: Any, truths: Any) -> Counts:
     return hits, len(shown) - hits, len(free)
 
 
-def _any_hit(shown: Any, truths: Any) -> Counts:
+def _any_hit(shown: Any, ground_truths: Any) -> Counts:
     for box in shown:
-        for truth in truths:
-            if _plain_iou(box, truth) > MATCH_IOU:
+        for ground_truth in ground_truths:
+            if _plain_iou(box, ground_truth) > MATCH_IOU:
                 return 1, 0, 0
-    return 0, int(len(shown) > 0), int(len(truths) > 0)
+    return 0, int(len(shown) > 0), int(len(ground_truths) > 0)
 
 
 def _plain_iou(first: Any, second: Any) -> float:
@@ -221,17 +229,17 @@ def _plain_iou(first: Any, second: Any) -> float:
     return inter / ((bx - ax) * (by - ay) + (dx - cx) * (dy - cy) - inter)
 
 
-# ---- COCO's twelve figures ----------------------------------------------------------------------
+# ---- COCO's twelve metrics ----------------------------------------------------------------------
 
 
 def _coco() -> list[Row]:
-    found, truths = make_columns(COCO_IMAGES, seed=1)
+    found, ground_truths = make_columns(COCO_IMAGES, seed=1)
     title = f"COCO's twelve figures, {COCO_IMAGES:,} × {CANDIDATES}"
     seconds: dict[str, list[float]] = {"pycocotools": [], "ours": []}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "answers.npz"
-        np.savez(path, **_stored("found", found), **_stored("truths", truths))
-        truth_file, rows = _truth_file(truths), _result_rows(found)
+        np.savez(path, **_stored("found", found), **_stored("truths", ground_truths))
+        truth_file, rows = _truth_file(ground_truths), _result_rows(found)
         for _ in range(ROUNDS):
             # `loadRes` writes into what it is given.
             given = [dict(row) for row in rows]
@@ -245,19 +253,19 @@ def _coco() -> list[Row]:
 
 def _our_twelve(path: Path) -> list[float]:
     with np.load(path, allow_pickle=False) as stored:
-        found, truths = (_loaded(name, stored) for name in ("found", "truths"))
-    figures = coco.evaluate_boxes(found, truths, 1)
+        found, ground_truths = (_loaded(name, stored) for name in ("found", "truths"))
+    figures = coco.evaluate_boxes(found, ground_truths, 1)
     return [getattr(figures, field.name) for field in fields(figures)][:12]
 
 
-def _stored(name: str, columns: Columns) -> dict[str, np.ndarray]:
+def _stored(name: str, columns: DetectionTable) -> dict[str, np.ndarray]:
     parts = ("image", "xyxy", "scores", "labels", "crowd")
     whole = {f"{name}.{part}": getattr(columns, part) for part in parts}
     return {**whole, f"{name}.count": np.array(columns.image_count)}
 
 
-def _loaded(name: str, stored: Any) -> Columns:
-    return Columns(
+def _loaded(name: str, stored: Any) -> DetectionTable:
+    return DetectionTable(
         image_count=int(stored[f"{name}.count"]),
         image=stored[f"{name}.image"],
         xyxy=stored[f"{name}.xyxy"],
@@ -267,24 +275,26 @@ def _loaded(name: str, stored: Any) -> Columns:
     )
 
 
-def _result_rows(found: Columns) -> list[dict[str, Any]]:
+def _result_rows(found: DetectionTable) -> list[dict[str, Any]]:
     xywh = xyxy_to_xywh(found.xyxy.astype(np.float64)).tolist()
     columns = zip(found.image.tolist(), xywh, found.scores.tolist(), strict=True)
     return [{"image_id": i, "category_id": 0, "bbox": b, "score": s} for i, b, s in columns]
 
 
-def _truth_file(truths: Columns) -> Any:
-    """A file of truths as pycocotools holds it once it is read; reading is not timed."""
+def _truth_file(ground_truths: DetectionTable) -> Any:
+    """A file of ground truths as pycocotools holds it once it is read; reading is not timed."""
     from pycocotools.coco import COCO
 
     rows = [
         {**row, "id": i + 1, "area": row["bbox"][2] * row["bbox"][3], "iscrowd": 0}
-        for i, row in enumerate(_result_rows(truths))
+        for i, row in enumerate(_result_rows(ground_truths))
     ]
     held = COCO()
     held.dataset = {
         "info": {},
-        "images": [{"id": i, "height": 256, "width": 256} for i in range(truths.image_count)],
+        "images": [
+            {"id": i, "height": 256, "width": 256} for i in range(ground_truths.image_count)
+        ],
         "categories": [{"id": 0, "name": "fracture"}],
         "annotations": rows,
     }
@@ -307,9 +317,9 @@ def _pycocotools(truth_file: Any, rows: list[dict[str, Any]]) -> list[float]:
 # ---- intervals and memory -----------------------------------------------------------------------
 
 
-def _intervals(found: Columns, truths: Columns) -> list[Row]:
+def _intervals(found: DetectionTable, ground_truths: DetectionTable) -> list[Row]:
     groups = [str(i % PATIENTS) for i in range(found.image_count)]
-    prepared, preparing = _timed(lambda: _statistics(found, truths))
+    prepared, preparing = _timed(lambda: _statistics(found, ground_truths))
     _, drawing = _timed(lambda: bootstrap_all(groups, prepared, count=RESAMPLES))
     title = "AUC, FROC and five figures at one confidence"
     return [
@@ -323,11 +333,13 @@ def _intervals(found: Columns, truths: Columns) -> list[Row]:
     ]
 
 
-def _statistics(found: Columns, truths: Columns) -> Callable[[np.ndarray], list[float]]:
-    positive = np.diff(truths.bounds()) > 0
+def _statistics(
+    found: DetectionTable, ground_truths: DetectionTable
+) -> Callable[[np.ndarray], list[float]]:
+    positive = np.diff(ground_truths.bounds()) > 0
     auc = Auc.of(found.scores[found.bounds()[:-1]], positive)
-    curve = FrocSensitivity.of(found, truths)
-    counts = ImageCounts.of_findings(found, truths, 0.3)
+    curve = FrocSensitivity.of(found, ground_truths)
+    counts = ImageCounts.of_findings(found, ground_truths, 0.3)
 
     def figures(weights: np.ndarray) -> list[float]:
         return [
@@ -345,10 +357,10 @@ def _statistics(found: Columns, truths: Columns) -> Callable[[np.ndarray], list[
 
 def _peak_gb() -> float:
     """Of a process that does nothing else; making the candidates is a part of it."""
-    found, truths = make_columns(IMAGES)
-    greedy.sweep(found, truths)
-    froc(found, truths)
-    coco.evaluate_boxes(found, truths, 1)
+    found, ground_truths = make_columns(IMAGES)
+    greedy.sweep(found, ground_truths)
+    froc(found, ground_truths)
+    coco.evaluate_boxes(found, ground_truths, 1)
     groups = [str(i % PATIENTS) for i in range(found.image_count)]
-    bootstrap_all(groups, _statistics(found, truths), count=50)
+    bootstrap_all(groups, _statistics(found, ground_truths), count=50)
     return peak_bytes() / 2**30

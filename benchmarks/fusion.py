@@ -56,7 +56,7 @@ class Replayed:
     def explain(self, sample: Sample, index: int | None) -> Heatmap:
         raise NotImplementedError
 
-    def randomised(self, seed: int) -> "Replayed":
+    def with_random_weights(self, seed: int) -> "Replayed":
         raise NotImplementedError
 
     def save(self, folder: Path) -> ModelCard:
@@ -72,7 +72,7 @@ def main(*folders: str) -> list[Row]:
         sys.exit("fusion: expected evaluations of the same images")
     cards = {card.model_id: card for card in list_cards()}
     members = [
-        Replayed(card=cards[each.about.model_id], evaluation=each.judged()) for each in evaluations
+        Replayed(card=cards[each.about.model_id], evaluation=each.matched()) for each in evaluations
     ]
     finder = next(each for each in members if each.card.task != "classify")
     return [*_alone(members), *_together(members, finder.evaluation)]
@@ -102,7 +102,7 @@ def _together(members: Sequence[Replayed], of: Evaluation) -> Iterator[Row]:
 
 
 def _rows(name: str, found: Sequence[Detections], of: Evaluation) -> Iterator[Row]:
-    figures = coco.evaluate_boxes(list(found), of.truths, len(of.about.classes))
+    figures = coco.evaluate_boxes(list(found), of.ground_truths, len(of.about.classes))
     best = [float(each.scores.max(initial=0)) for each in found]
     for what, value in (
         ("AP50", figures.ap50),

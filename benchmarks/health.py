@@ -1,4 +1,4 @@
-"""How well and how fast altered copies are found: python -m benchmarks health:demo:FOLDER …
+"""How well and how fast near-duplicates are found: python -m benchmarks health:demo:FOLDER …
 
 Of each data set up to 200 images of different groups get a copy, mirrored or not, upside down or
 not, turned by up to 15° on black, with gamma 0.7 to 1.4, contrast and brightness 0.7 to 1.3, saved
@@ -18,7 +18,7 @@ from benchmarks.rows import Row
 from fracture_core.datasets import open_dataset
 from fracture_core.demo import write_demo
 from fracture_core.health.near_duplicates import find_alike
-from fracture_core.health.report import Grey, Look, look_at
+from fracture_core.health.report import Grey, Thumbnail, look_at
 from fracture_core.types import Sample
 
 _IMAGES = 200
@@ -40,14 +40,14 @@ def _measure(name: str) -> list[Row]:
 
 def _rows(name: str, samples: list[Sample]) -> list[Row]:
     rng = np.random.default_rng(0)
-    looks: dict[str, Look] = {}
+    thumbnails: dict[str, Thumbnail] = {}
     for sample in samples:
         shown = sample.shown()
-        looks[sample.sample_id] = look_at(shown)
-        looks[f"copy of {sample.sample_id}"] = look_at(altered(shown, rng))
-    splits = {each: "val" if each.startswith("copy of ") else "train" for each in looks}
+        thumbnails[sample.sample_id] = look_at(shown)
+        thumbnails[f"copy of {sample.sample_id}"] = look_at(altered(shown, rng))
+    splits = {each: "val" if each.startswith("copy of ") else "train" for each in thumbnails}
     started = time.process_time()
-    found = find_alike(looks, splits, None, progress=lambda share: None)
+    found = find_alike(thumbnails, splits, None, progress=lambda share: None)
     seconds = time.process_time() - started
     pairs = {frozenset((each.one, each.other)) for each in found}
     right = {frozenset((each.sample_id, f"copy of {each.sample_id}")) for each in samples}
@@ -66,7 +66,7 @@ def _rows(name: str, samples: list[Sample]) -> list[Row]:
             unit="pairs",
             limit=0 if is_clean else None,
         ),
-        Row(name=f"{name}: comparing {len(looks)} images", value=seconds, unit="s CPU"),
+        Row(name=f"{name}: comparing {len(thumbnails)} images", value=seconds, unit="s CPU"),
     ]
 
 

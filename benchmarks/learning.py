@@ -16,7 +16,7 @@ import torch
 from benchmarks.rows import Row
 from benchmarks.training_data import own_home
 from benchmarks.training_systems import SYSTEMS, Pair, Size, build_pair
-from trainers.metrics_log import Journal
+from trainers.metrics_log import MetricsLog
 from trainers.validation import Validator
 
 SEEDS = (0, 1, 2)
@@ -109,8 +109,8 @@ def _compare(system: str, folder: Path) -> list[Row]:
 def _train_both(pair: Pair) -> Outcome:
     validator = Validator(pair.config, pair.valid, next(pair.judge.parameters()).device)
     before = validator.figures(pair.judge)["loss"]
-    with Journal(pair.run) as journal:
-        pair.loop.run(journal)
+    with MetricsLog(pair.run) as log:
+        pair.loop.run(log)
     epochs = [line for line in pair.run.read_metrics() if line["kind"] == "epoch"]
     torch.manual_seed(pair.config.seed)
     for _ in range(pair.config.epochs):

@@ -19,7 +19,7 @@ from benchmarks.training_data import own_home
 from benchmarks.training_systems import SYSTEMS, Changes, Pair, Size, build_pair
 from fracture_core.runs import RunFolder
 from trainers.config import TrainConfig
-from trainers.metrics_log import Journal, Line
+from trainers.metrics_log import Line, MetricsLog
 
 ROUNDS = {"published": 3, "small": 5}
 SIZES = {
@@ -132,13 +132,13 @@ def _take_turns(pair: Pair) -> tuple[list[float], list[float]]:
         _wait_for_device()
         theirs.append(len(pair.train) / (time.perf_counter() - began))
 
-    with _Turns(pair.run, train_reference) as journal:
-        pair.loop.run(journal)
-    return theirs[1:], journal.speeds[1:]
+    with _Turns(pair.run, train_reference) as log:
+        pair.loop.run(log)
+    return theirs[1:], log.speeds[1:]
 
 
-class _Turns(Journal):
-    """A journal that lets the reference train an epoch after each of ours."""
+class _Turns(MetricsLog):
+    """A metrics log that lets the reference train an epoch after each of ours."""
 
     def __init__(self, run: RunFolder, other: Callable[[], None]) -> None:
         super().__init__(run)

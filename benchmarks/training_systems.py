@@ -17,22 +17,22 @@ from benchmarks.reference.r4 import R4Loop
 from benchmarks.training_data import write_images, write_slices
 from fracture_core.datasets import open_dataset
 from fracture_core.runs import RunFolder
-from trainers.classification import ClassifierTrainee
+from trainers.classification import ClassifierModule
 from trainers.config import TrainConfig
 from trainers.data_set_cache import pack_split
-from trainers.families import build_trainee
+from trainers.families import build_module
 from trainers.family_configs import read_config
 from trainers.label_map import class_names
 from trainers.loop import Loop
 from trainers.packed import Packed
 from trainers.running import make_run
-from trainers.training_module import Trainee
+from trainers.training_module import TrainingModule
 
 Changes = Mapping[str, object]
 
 # Weights are drawn at random, alike on both sides: nothing is fetched. R4's class multipliers name
 # classes that the demo data does not have. DETR's loss is that of the last decoder layer, which is
-# transformers' default and so what R1 was trained with; the recipe judges every layer.
+# transformers' default and so what R1 was trained with; the recipe matches every layer.
 _ALWAYS: Mapping[str, Changes] = {
     "R1": {"start": "", "network.auxiliary_loss": False},
     "R2": {"start": "", "second_phase": None},
@@ -76,14 +76,14 @@ class Size:
 class Pair:
     """Our loop and the reference on the same data, with the same first weights.
 
-    `judge` is a second trainee of the same kind, for validating the reference's network.
+    `judge` is a second training module of the same kind, for validating the reference's network.
     """
 
     config: TrainConfig
     run: RunFolder
     loop: Loop
     reference: ReferenceLoop
-    judge: Trainee
+    judge: TrainingModule
     train: Packed
     valid: Packed
     packing_seconds: float
@@ -96,21 +96,21 @@ def build_pair(system: str, size: Size, data: Path, run: Path, changes: Changes)
     config = read_config(folder.config)
     dataset = open_dataset(config.data)
     classes = class_names(dataset, config)
-    trainee, judge = (build_trainee(config, classes, folder.name) for _ in range(2))
+    module, judge = (build_module(config, classes, folder.name) for _ in range(2))
     began = time.perf_counter()
-    train = pack_split(dataset, config, config.train_split, trainee.size_of)
+    train = pack_split(dataset, config, config.train_split, module.size_of)
     packing_seconds = time.perf_counter() - began
-    valid = pack_split(dataset, config, config.valid_split, trainee.size_of)
-    for each in (trainee, judge):
+    valid = pack_split(dataset, config, config.valid_split, module.size_of)
+    for each in (module, judge):
         _count_classes(each, train)
     device = torch.device("cuda" if torch.cuda.is_available() and config.device != "cpu" else "cpu")
-    judge.network.load_state_dict(trainee.network.state_dict())
+    judge.network.load_state_dict(module.network.state_dict())
     # Copied before the loop moves, lays out or compiles anything.
-    reference = _reference(system, copy.deepcopy(trainee.network), data, device, config)
+    reference = _reference(system, copy.deepcopy(module.network), data, device, config)
     return Pair(
         config=config,
         run=folder,
-        loop=Loop(config, trainee, train, valid, folder, lambda: False),
+        loop=Loop(config, module, train, valid, folder, lambda: False),
         reference=reference,
         judge=judge.to(device),
         train=train,
@@ -133,7 +133,7 @@ def _reference(
     )
 
 
-def _count_classes(trainee: Trainee, train: Packed) -> None:
-    if isinstance(trainee, ClassifierTrainee):
-        counts = np.bincount(train.truth.image_classes, minlength=len(train.classes))
-        trainee.set_class_counts(counts.tolist())
+def _count_classes(module: TrainingModule, train: Packed) -> None:
+    if isinstance(module, ClassifierModule):
+        counts = np.bincount(train.ground_truth.image_classes, minlength=len(train.classes))
+        module.set_class_counts(counts.tolist())

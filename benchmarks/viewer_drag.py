@@ -1,6 +1,6 @@
 """What the reader feels: settings that move, and a large image zoomed, moved and windowed.
 
-Each figure is the time from an input event until everything that follows is judged, laid out and
+Each figure is the time from an input event until everything that follows is matched, laid out and
 rasterised, in a headless Chromium without a GPU.
 """
 
@@ -78,8 +78,8 @@ def _rows(page: Page, name: str, prepare: str, act: str) -> list[Row]:
 
 
 def main() -> list[Row]:
-    """Drags over 1,000 candidates and 20 truths, movements of 12 megapixels at 16 bit, then drags
-    over four models of 300 candidates each, in raw confidence and at equal sensitivity.
+    """Drags over 1,000 candidates and 20 ground truths, movements of 12 megapixels at 16 bit, then
+    drags over four models of 300 candidates each, in raw confidence and at equal sensitivity.
     """
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as home, sync_playwright() as playwright:

@@ -130,15 +130,15 @@ def evaluate(  # noqa: PLR0913, PLR0917
         "is_a": parse_table(is_a) if is_a else None,
         "limit": limit,
     }
-    judged: dict[str, object] = {
+    matched: dict[str, object] = {
         "nms_iou": nms_iou,
         "match_iou": match_iou,
         "study_rule": study_rule,
     }
     if resume is not None:
-        code = command.resume(resume, asked | {"out": out}, judged, wishes)
+        code = command.resume(resume, asked | {"out": out}, matched, wishes)
     else:
-        code = command.start(asked | judged, out, wishes)
+        code = command.start(asked | matched, out, wishes)
     raise typer.Exit(code)
 
 
@@ -209,7 +209,7 @@ def demo(
     size: Annotated[str, typer.Option(help="Of the radiographs, such as 640x768.")] = "",
     boxes: Annotated[bool, typer.Option(help="YOLO boxes in place of polygons.")] = False,
 ) -> None:
-    """Make synthetic radiographs or CT studies with their truth."""
+    """Make synthetic radiographs or CT studies with their ground truth."""
     from fracture_core.demo.layouts import run
 
     print(run(folder, count=count, seed=seed, format=format, size=size, boxes=boxes))

@@ -22,7 +22,7 @@ CONCENTRATED = 2.0
 """How many times its share of the image the box must hold of the map's energy."""
 
 UNRELATED = 0.5
-"""The most rank correlation a map may have with the map of randomised weights."""
+"""The most rank correlation a map may have with the map of with random weights weights."""
 
 NOTICEABLE = 0.01
 """How far a mean score must lie from that of random order to tell anything."""
@@ -39,8 +39,8 @@ class Faithfulness:
     `energy_inside` in [0, 1] is the share of the map inside the finding's box and `box_share` the
     share a map of one value would have there; both None for a whole image · `deletion` and
     `insertion` are mean scores while the most important pixels are taken away or put back first,
-    `random_deletion` and `random_insertion` the same in random order · `randomised` is the rank
-    correlation in [−1, 1] with the map of the same network with random weights.
+    `random_deletion` and `random_insertion` the same in random order · `with_random_weights` is the
+    rank correlation in [−1, 1] with the map of the same network with random weights.
     """
 
     energy_inside: float | None
@@ -49,7 +49,7 @@ class Faithfulness:
     random_deletion: float
     insertion: float
     random_insertion: float
-    randomised: float
+    with_random_weights: float
 
     @property
     def failures(self) -> tuple[str, ...]:
@@ -66,7 +66,7 @@ class Faithfulness:
                 "Putting back what the map marks raises the "
                 "score no faster than putting back at random.",
             ),
-            (abs(self.randomised) > UNRELATED, "Random weights give much the same map."),
+            (abs(self.with_random_weights) > UNRELATED, "Random weights give much the same map."),
         )
         return tuple(sentence for failed, sentence in checks if failed)
 
@@ -103,7 +103,7 @@ def explain(
 ) -> Explanation:
     """Explain one finding of a prediction, or the image (None), and check the explanation.
 
-    Costs the map, the map of a randomised network and four curves of predictions.
+    Costs the map, the map of a with random weights network and four curves of predictions.
     """
     heatmap = model.explain(sample, index)
     progress(0.1)
@@ -124,7 +124,7 @@ def explain(
         insertion=float(np.mean(curves[0][1])),
         random_deletion=float(np.mean(curves[1][0])),
         random_insertion=float(np.mean(curves[1][1])),
-        randomised=_randomised(model, sample, prediction, index, heatmap, seed),
+        with_random_weights=_with_random_weights(model, sample, prediction, index, heatmap, seed),
     )
     progress(1.0)
     return Explanation(heatmap=heatmap, faithfulness=faithfulness)
@@ -210,7 +210,7 @@ def _pictured(sample: Sample, shown: _Grey) -> Sample:
     return replace(sample, read=lambda: shown, windows=())
 
 
-def _randomised(
+def _with_random_weights(
     model: Model,
     sample: Sample,
     prediction: Prediction,
@@ -219,7 +219,7 @@ def _randomised(
     seed: int,
 ) -> float:
     """Rank correlation of the map with the one that random weights give for the same place."""
-    stranger = model.randomised(seed)
+    stranger = model.with_random_weights(seed)
     twin = None
     if index is not None:
         candidates = stranger.predict([sample])[0].detections

@@ -91,14 +91,16 @@ def pixels(rle: Rle) -> int:
     return int(_coder().area({"size": [rle.height, rle.width], "counts": rle.counts}))
 
 
-def iou(found: Sequence[Rle], truths: Sequence[Rle], crowd: Mask) -> npt.NDArray[np.float64]:
+def iou(found: Sequence[Rle], ground_truths: Sequence[Rle], crowd: Mask) -> npt.NDArray[np.float64]:
     """N against M → (N, M) intersection over union in [0, 1]; against a `crowd` (M,) over `found`.
 
     All of images of one size.
     """
-    if not (found and truths):
-        return np.zeros((len(found), len(truths)))
-    codes = [{"size": [one.height, one.width], "counts": one.counts} for one in (*found, *truths)]
+    if not (found and ground_truths):
+        return np.zeros((len(found), len(ground_truths)))
+    codes = [
+        {"size": [one.height, one.width], "counts": one.counts} for one in (*found, *ground_truths)
+    ]
     crowds = crowd.astype(np.uint8).tolist()
     shares = _coder().iou(codes[: len(found)], codes[len(found) :], crowds)
     return np.asarray(shares, dtype=np.float64)

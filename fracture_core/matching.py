@@ -1,4 +1,4 @@
-"""Detections held against the truth: greedy by score, one to one."""
+"""Detections held against the ground truth: greedy by score, one to one."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -28,62 +28,65 @@ class MatchConfig:
 
 def match(
     shown: Detections,
-    truth: Detections,
+    ground_truth: Detections,
     match_iou: float = 0.5,
     *,
     rule: Rule = "iou",
     class_aware: bool = True,
 ) -> Match:
-    """Match the best scored detection first, each with the free truth it overlaps most.
+    """Match the best scored detection first, each with the free ground truth it overlaps most.
 
     "iou" asks for IoU ≥ `match_iou` (COCO); "centre" asks that the centre of the detection lies
-    inside the truth box, edges included, as FROC studies do. With `class_aware` only equal
+    inside the ground truth box, edges included, as FROC studies do. With `class_aware` only equal
     classes match.
     """
-    overlap = boxes.iou(shown.xyxy, truth.xyxy)
+    overlap = boxes.iou(shown.xyxy, ground_truth.xyxy)
     comparable = np.ones(overlap.shape, dtype=np.bool_)
     if class_aware:
-        comparable = shown.labels[:, None] == truth.labels[None, :]
+        comparable = shown.labels[:, None] == ground_truth.labels[None, :]
     satisfied = (
-        overlap >= match_iou if rule == "iou" else boxes.centre_inside(shown.xyxy, truth.xyxy)
+        overlap >= match_iou
+        if rule == "iou"
+        else boxes.centre_inside(shown.xyxy, ground_truth.xyxy)
     )
     satisfied &= comparable
     # An IoU of 0 is no match even where the threshold is 0.
     satisfied &= overlap > 0
-    truth_of = _greedy(overlap, satisfied)
+    gt_of = _greedy(overlap, satisfied)
     return Match(
-        truth_of=truth_of,
-        iou=_reported_iou(overlap, comparable, truth_of),
-        duplicate_of=_duplicates(overlap, satisfied, truth_of),
-        missed=np.setdiff1d(np.arange(len(truth)), truth_of),
+        gt_of=gt_of,
+        iou=_reported_iou(overlap, comparable, gt_of),
+        duplicate_of=_duplicates(overlap, satisfied, gt_of),
+        missed=np.setdiff1d(np.arange(len(ground_truth)), gt_of),
     )
 
 
 def _greedy(overlap: boxes.Float64s, satisfied: boxes.Bools) -> boxes.Int64s:
-    truth_of = np.full(len(overlap), -1, dtype=np.int64)
+    gt_of = np.full(len(overlap), -1, dtype=np.int64)
     free = np.ones(overlap.shape[1], dtype=np.bool_)
     for i in np.flatnonzero(satisfied.any(axis=1)):
         possible = satisfied[i] & free
         if possible.any():
-            truth_of[i] = np.argmax(np.where(possible, overlap[i], -1.0))
-            free[truth_of[i]] = False
-    return truth_of
+            gt_of[i] = np.argmax(np.where(possible, overlap[i], -1.0))
+            free[gt_of[i]] = False
+    return gt_of
 
 
 def _reported_iou(
-    overlap: boxes.Float64s, comparable: boxes.Bools, truth_of: boxes.Int64s
+    overlap: boxes.Float64s, comparable: boxes.Bools, gt_of: boxes.Int64s
 ) -> boxes.Float64s:
     best: boxes.Float64s = np.where(comparable, overlap, 0.0).max(axis=1, initial=0.0)
-    matched = np.flatnonzero(truth_of >= 0)
-    best[matched] = overlap[matched, truth_of[matched]]
+    matched = np.flatnonzero(gt_of >= 0)
+    best[matched] = overlap[matched, gt_of[matched]]
     return best
 
 
 def _duplicates(
-    overlap: boxes.Float64s, satisfied: boxes.Bools, truth_of: boxes.Int64s
+    overlap: boxes.Float64s, satisfied: boxes.Bools, gt_of: boxes.Int64s
 ) -> boxes.Int64s:
-    # An unmatched detection that satisfies any truth finds it taken, or it would have matched it.
+    # An unmatched detection that satisfies any ground truth finds it taken, or it would have
+    # matched it.
     twins = np.full(len(overlap), -1, dtype=np.int64)
-    for i in np.flatnonzero((truth_of < 0) & satisfied.any(axis=1)):
+    for i in np.flatnonzero((gt_of < 0) & satisfied.any(axis=1)):
         twins[i] = np.argmax(np.where(satisfied[i], overlap[i], -1.0))
     return twins

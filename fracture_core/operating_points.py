@@ -51,8 +51,8 @@ class Curve:
     """What a model reaches at each of its scores, the highest first.
 
     `sweep` counts lesions, of a detector, or images, of a classifier · `false_alarms` (C,) int64,
-    images without a truth that show anything · `images` and, of them, `negatives` without a
-    truth.
+    images without a ground truth that show anything · `images` and, of them, `negatives` without a
+    ground truth.
     """
 
     unit: Unit
@@ -95,21 +95,21 @@ class OperatingPoint:
 
 
 def detector_curve(
-    found: Images, truths: Images, *, match_iou: float = 0.5, class_aware: bool = True
+    found: Images, ground_truths: Images, *, match_iou: float = 0.5, class_aware: bool = True
 ) -> Curve:
     """Of single findings, matched greedily; boxes that need merging are merged before.
 
-    Specificity is of images without a truth: those that show nothing.
+    Specificity is of images without a ground truth: those that show nothing.
     """
-    found, truths = pair_up(found, truths)
-    counts = greedy.sweep(found, truths, match_iou=match_iou, class_aware=class_aware)
+    found, ground_truths = pair_up(found, ground_truths)
+    counts = greedy.sweep(found, ground_truths, match_iou=match_iou, class_aware=class_aware)
     healthy = np.ones(found.image_count, dtype=np.bool_)
-    healthy[truths.image] = False
+    healthy[ground_truths.image] = False
     return Curve(
         unit="lesion",
         sweep=counts,
         false_alarms=count_above(found.best_scores(-1.0)[healthy], counts.confidences),
-        positives=len(truths),
+        positives=len(ground_truths),
         negatives=int(healthy.sum()),
         images=found.image_count,
     )

@@ -9,8 +9,8 @@ A model mapped over images and data sets, written down as COCO results.
 
 The file is one JSON object with "info", "categories", "annotations" and "images". `COCO(file)`
 opens it by itself, and each annotation is a COCO result too (image_id, category_id, bbox, score,
-and segmentation where the model makes masks): `truth.loadRes(json.load(file)["annotations"])`,
-once the image ids are the truth's. Images carry a path or sample id to join on. Category ids are
+and segmentation where the model makes masks): `truth.loadRes(json.load(file)["annotations"])`, once
+the image ids are the ground truth's. Images carry a path or sample id to join on. Category ids are
 the model's classes, from 0.
 """
 

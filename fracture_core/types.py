@@ -72,7 +72,7 @@ class Detections:
 
     @classmethod
     def empty(cls) -> Self:
-        """No detection; as a truth: annotated, and nothing there."""
+        """No detection; as a ground truth: annotated, and nothing there."""
         return cls.of(np.empty((0, 4)), np.empty(0), np.empty(0))
 
     @classmethod
@@ -92,7 +92,7 @@ class Detections:
         )
 
     @classmethod
-    def truth(
+    def ground_truth(
         cls,
         xyxy: npt.ArrayLike,
         labels: npt.ArrayLike,
@@ -192,10 +192,11 @@ class Sample:
     `sample_id` is stable and never a position in a list · `group_id` is the patient or study that
     no split cuts · `pixels` (H, W) uint8 or uint16 grey, 0 darkest, read on each access through
     `read` · `windows` are the ways to show it, the first by default; none means the full range of
-    the data type · `spacing_mm` (row, column) or None · `truth` None = unknown, empty = annotated
-    and nothing there · `image_class` for classifiers, None = unknown · `split` such as "train",
-    "" = none · `attributes` what is known of the image in the words of `fracture_core.attributes`;
-    `notes` sentences about them, such as where file and table contradict each other.
+    the data type · `spacing_mm` (row, column) or None · `ground_truth` None = unknown, empty =
+    annotated and nothing there · `image_class` for classifiers, None = unknown · `split` such as
+    "train", "" = none · `attributes` what is known of the image in the words of
+    `fracture_core.attributes`; `notes` sentences about them, such as where file and table
+    contradict each other.
     """
 
     sample_id: str
@@ -206,7 +207,7 @@ class Sample:
     windows: tuple[Window, ...] = ()
     scale: ValueScale = ValueScale()
     spacing_mm: tuple[float, float] | None = None
-    truth: Detections | None = None
+    ground_truth: Detections | None = None
     image_class: int | None = None
     split: str = ""
     attributes: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -260,15 +261,15 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
-    """Detections held against the truth, in the order of the detections.
+    """Detections held against the ground truth, in the order of the detections.
 
-    `truth_of` (N,) int64, the truth a detection is matched with, −1 = none · `iou` (N,) float64
-    with that truth, else the best with any truth it may match · `duplicate_of` (N,) int64, the
-    already matched truth an unmatched detection also satisfies, −1 = none · `missed` (M,) int64,
-    the truths no detection is matched with.
+    `gt_of` (N,) int64, the ground truth a detection is matched with, −1 = none · `iou` (N,) float64
+    with that ground truth, else the best with any ground truth it may match · `duplicate_of` (N,)
+    int64, the already matched ground truth an unmatched detection also satisfies, −1 = none ·
+    `missed` (M,) int64, the ground truths no detection is matched with.
     """
 
-    truth_of: Int64s
+    gt_of: Int64s
     iou: npt.NDArray[np.float64]
     duplicate_of: Int64s
     missed: Int64s
@@ -282,10 +283,10 @@ class Match:
     @property
     def kinds(self) -> tuple[str, ...]:
         """For each detection: "true positive", "false positive" or "duplicate"."""
-        pairs = zip(self.truth_of, self.duplicate_of, strict=True)
+        pairs = zip(self.gt_of, self.duplicate_of, strict=True)
         return tuple(
-            "true positive" if truth >= 0 else "duplicate" if twin >= 0 else "false positive"
-            for truth, twin in pairs
+            "true positive" if ground_truth >= 0 else "duplicate" if twin >= 0 else "false positive"
+            for ground_truth, twin in pairs
         )
 
 

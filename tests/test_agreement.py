@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from fracture_core.matching import match
 from fracture_core.types import Detections
 from tests.support.agreement import agree
-from tests.support.strategies import SIZE, boxes_xyxy, detections, thresholds, truths
+from tests.support.strategies import SIZE, boxes_xyxy, detections, ground_truths, thresholds
 
 rules = st.sampled_from(["iou", "centre"])
 teams = st.lists(detections(most=8), min_size=1, max_size=4)
@@ -33,11 +33,13 @@ def one_box(score: float, *xyxy: float, label: int = 0) -> Detections:
 def test_two_models_share_a_place_and_keep_one_each() -> None:
     first = Detections.of([[0, 0, 10, 10], [50, 50, 60, 60]], [0.9, 0.4], [0, 0])
     second = Detections.of([[30, 30, 40, 40], [1, 0, 10, 10]], [0.95, 0.5], [0, 0])
-    truth = Detections.truth([[0, 0, 10, 10], [50, 50, 60, 58], [80, 80, 90, 90]], [0, 0, 0])
-    found = agree([first, second], truth)
+    ground_truth = Detections.ground_truth(
+        [[0, 0, 10, 10], [50, 50, 60, 58], [80, 80, 90, 90]], [0, 0, 0]
+    )
+    found = agree([first, second], ground_truth)
     assert [place.members for place in found.places] == [(-1, 0), (0, 1), (1, -1)]
     assert [place.first for place in found.places] == [1, 0, 0]
-    assert [place.truth for place in found.places] == [-1, 0, 1]
+    assert [place.ground_truth for place in found.places] == [-1, 0, 1]
     assert found.places[1].found_by == (0, 1)
     assert found.found_by == ((0, 1), (0,), ())
 
@@ -88,9 +90,9 @@ def test_boxes_that_do_not_touch_share_no_place_even_at_zero() -> None:
     assert len(agree(pair, None, 0).places) == 2
 
 
-@given(teams, st.none() | truths(), thresholds, rules, st.booleans())
-def test_every_finding_is_in_exactly_one_place(team, truth, iou, rule, class_aware) -> None:
-    found = agree(team, truth, iou, rule=rule, class_aware=class_aware)
+@given(teams, st.none() | ground_truths(), thresholds, rules, st.booleans())
+def test_every_finding_is_in_exactly_one_place(team, ground_truth, iou, rule, class_aware) -> None:
+    found = agree(team, ground_truth, iou, rule=rule, class_aware=class_aware)
     for model, shown in enumerate(team):
         indices = [place.members[model] for place in found.places if place.members[model] >= 0]
         assert sorted(indices) == list(range(len(shown)))
@@ -109,31 +111,33 @@ def test_one_model_alone_has_a_place_a_finding(shown, iou, rule, class_aware) ->
     assert [place.members for place in found.places] == [(n,) for n in range(len(shown))]
 
 
-@given(teams_of_distinct_scores(), truths(), thresholds, rules, st.booleans(), st.randoms())
+@given(teams_of_distinct_scores(), ground_truths(), thresholds, rules, st.booleans(), st.randoms())
 def test_the_order_of_the_models_does_not_matter(
-    team, truth, iou, rule, class_aware, random
+    team, ground_truth, iou, rule, class_aware, random
 ) -> None:
     order = list(range(len(team)))
     random.shuffle(order)
     settings = {"rule": rule, "class_aware": class_aware}
-    straight = agree(team, truth, iou, **settings)
-    shuffled = agree([team[model] for model in order], truth, iou, **settings)
+    straight = agree(team, ground_truth, iou, **settings)
+    shuffled = agree([team[model] for model in order], ground_truth, iou, **settings)
     back = [
-        (tuple(place.members[order.index(model)] for model in range(len(team))), place.truth)
+        (tuple(place.members[order.index(model)] for model in range(len(team))), place.ground_truth)
         for place in shuffled.places
     ]
-    assert back == [(place.members, place.truth) for place in straight.places]
+    assert back == [(place.members, place.ground_truth) for place in straight.places]
 
 
-@given(teams, truths(), thresholds, rules, st.booleans())
-def test_truths_are_found_as_each_model_is_judged_alone(team, truth, iou, rule, aware) -> None:
-    found = agree(team, truth, iou, rule=rule, class_aware=aware)
+@given(teams, ground_truths(), thresholds, rules, st.booleans())
+def test_truths_are_found_as_each_model_is_judged_alone(
+    team, ground_truth, iou, rule, aware
+) -> None:
+    found = agree(team, ground_truth, iou, rule=rule, class_aware=aware)
     assert found.found_by is not None
     for model, shown in enumerate(team):
-        alone = match(shown, truth, iou, rule=rule, class_aware=aware)
+        alone = match(shown, ground_truth, iou, rule=rule, class_aware=aware)
         missed = [j for j, by in enumerate(found.found_by) if model not in by]
         assert missed == alone.missed.tolist()
-    reached = {place.truth for place in found.places} - {-1}
+    reached = {place.ground_truth for place in found.places} - {-1}
     assert reached <= {j for j, by in enumerate(found.found_by) if by}
 
 

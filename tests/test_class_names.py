@@ -16,8 +16,8 @@ from fracture_core.class_names import (
     relabel,
 )
 from fracture_core.datasets import issues
-from fracture_core.datasets.issues import Tally
-from fracture_core.datasets.records import warn_of_doubts
+from fracture_core.datasets.issues import IssueLog
+from fracture_core.datasets.records import warn_of_issues
 from fracture_core.datasets.rsna_writing import Hdf5Writer
 from fracture_core.demo.classes import CLASSES
 from fracture_core.errors import ConfigError
@@ -82,14 +82,14 @@ def test_a_table_that_goes_round_is_refused() -> None:
 
 
 def test_labels_follow_their_names() -> None:
-    truth = Detections.truth([[0, 0, 4, 4], [1, 1, 3, 3]], [0, 2])
-    assert relabel(truth, (5, 6, 0)).labels.tolist() == [5, 0]
+    ground_truth = Detections.ground_truth([[0, 0, 4, 4], [1, 1, 3, 3]], [0, 2])
+    assert relabel(ground_truth, (5, 6, 0)).labels.tolist() == [5, 0]
     assert len(relabel(Detections.empty(), ())) == 0
 
 
 def test_boxes_of_no_finding_are_left_out() -> None:
-    truth = Detections.truth([[0, 0, 4, 4], [1, 1, 3, 3]], [0, 1])
-    found = relabel(truth, (NO_CLASS, 3))
+    ground_truth = Detections.ground_truth([[0, 0, 4, 4], [1, 1, 3, 3]], [0, 1])
+    found = relabel(ground_truth, (NO_CLASS, 3))
     assert found.xyxy.tolist() == [[1, 1, 3, 3]]
     assert found.labels.tolist() == [3]
 
@@ -195,9 +195,9 @@ def test_a_negative_name_means_the_same_everywhere(name: str) -> None:
     assert is_negative(name)
     assert negative_among(("fracture", name)) == name
     assert propose(["fracture"], [name]) == {name: NOTHING}
-    tally = Tally()
-    warn_of_doubts({}, ("fracture", name), tally)
-    assert tally.sentences() == (f"{issues.HEALTHY_CLASS}: 1 ({name}).",)
+    issue_log = IssueLog()
+    warn_of_issues({}, ("fracture", name), issue_log)
+    assert issue_log.sentences() == (f"{issues.HEALTHY_CLASS}: 1 ({name}).",)
     (limit,) = Hdf5Writer(name="set", side_px=64).limits([], ("fracture", name), frozenset())
     assert limit.sentence.split(";")[1] == f" boxes of {name!r} mark none"
 
@@ -207,9 +207,9 @@ def test_other_names_mean_a_finding_everywhere(name: str) -> None:
     assert not is_negative(name)
     assert negative_among(("metal", name)) == ""
     assert propose(["metal"], [name]) == {}
-    tally = Tally()
-    warn_of_doubts({}, ("metal", name), tally)
-    assert tally.sentences() == ()
+    issue_log = IssueLog()
+    warn_of_issues({}, ("metal", name), issue_log)
+    assert issue_log.sentences() == ()
 
 
 def test_of_several_negative_names_none_is_the_one() -> None:

@@ -1,4 +1,4 @@
-"""Explanations are judged by what they do to the model, on a model of which all is known."""
+"""Explanations are matched by what they do to the model, on a model of which all is known."""
 
 from dataclasses import dataclass, replace
 
@@ -54,7 +54,7 @@ class PatchModel:
     def explain(self, sample: Sample, index: int | None) -> Heatmap:
         return Heatmap.of(place(self.where), method="told", target="bright")
 
-    def randomised(self, seed: int) -> "PatchModel":
+    def with_random_weights(self, seed: int) -> "PatchModel":
         return replace(self, where=(8, 60, 40, 92)) if self.moves else self
 
 
@@ -90,7 +90,7 @@ def test_a_map_of_another_place_does_not_localise(sample: Sample) -> None:
 
 def test_a_map_that_random_weights_give_too_is_found_out(sample: Sample) -> None:
     found = checked(PatchModel(moves=False), sample)
-    assert found.randomised == pytest.approx(1)
+    assert found.with_random_weights == pytest.approx(1)
     assert found.verdict == "not faithful"
     assert found.failures == ("Random weights give much the same map.",)
 

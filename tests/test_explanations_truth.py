@@ -1,4 +1,4 @@
-"""Explanations tested for truth: on networks set by hand so that one region alone matters.
+"""Explanations tested for ground truth: on networks set by hand so that one region alone matters.
 
 That the maps of the other families have their maximum there is shown beside those families' own
 tests; here it is shown for YOLO, and for all that the checks pass there and fail as they should.
@@ -240,13 +240,13 @@ def test_the_checks_pass_where_the_map_is_true_and_fail_with_random_weights(case
     found = checked(model, one, box)
     assert found.failures == ()
     assert found.verdict == "checks passed"
-    assert checked(model.randomised(1), one, box).verdict != "checks passed"
+    assert checked(model.with_random_weights(1), one, box).verdict != "checks passed"
 
 
 def test_an_invented_map_is_found_out() -> None:
-    model, truth = FakeModel(CARD), Detections.truth([[40, 30, 90, 70]], [0])
-    one = sample(image(120, 150), truth=truth)
-    found = checked(model, one, truth.xyxy[0])
-    assert found.randomised == pytest.approx(1)
+    model, ground_truth = FakeModel(CARD), Detections.ground_truth([[40, 30, 90, 70]], [0])
+    one = sample(image(120, 150), ground_truth=ground_truth)
+    found = checked(model, one, ground_truth.xyxy[0])
+    assert found.with_random_weights == pytest.approx(1)
     assert "Random weights give much the same map." in found.failures
     assert found.verdict != "checks passed"

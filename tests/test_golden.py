@@ -41,14 +41,14 @@ def unpacked(part: dict) -> Detections:
 
 @pytest.mark.parametrize("case", golden("filter"))
 def test_filter_and_match(case: dict) -> None:
-    candidates, truth = unpacked(case["candidates"]), unpacked(case["truth"])
+    candidates, ground_truth = unpacked(case["candidates"]), unpacked(case["truth"])
     settings, expected = case["settings"], case["expected"]
     confident = candidates.above(settings["confidence"])
     kept = boxes.nms(confident.xyxy, confident.labels, settings["nms_iou"])
     shown = confident.nms(settings["nms_iou"])
     found = match(
         shown,
-        truth,
+        ground_truth,
         settings["match_iou"],
         rule=settings["rule"],
         class_aware=settings["class_aware"],
@@ -56,7 +56,7 @@ def test_filter_and_match(case: dict) -> None:
     assert len(confident) == expected["above"]
     assert kept.tolist() == expected["shown"]
     assert np.array_equal(shown.xyxy, candidates.xyxy[expected["shown"]])
-    assert found.truth_of.tolist() == expected["truth_of"]
+    assert found.gt_of.tolist() == expected["truth_of"]
     assert found.iou.tolist() == expected["iou"]
     assert found.duplicate_of.tolist() == expected["duplicate_of"]
     assert found.missed.tolist() == expected["missed"]
@@ -85,7 +85,7 @@ def test_agreement(case: dict) -> None:
     )
     assert [list(place.members) for place in found.places] == expected["members"]
     assert [place.first for place in found.places] == expected["first"]
-    assert [place.truth for place in found.places] == expected["truth"]
+    assert [place.ground_truth for place in found.places] == expected["truth"]
     assert [list(by) for by in found.found_by or ()] == expected["found_by"]
 
 

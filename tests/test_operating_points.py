@@ -47,7 +47,11 @@ def detector_rows(found, there) -> list[tuple]:
     for confidence in sorted({s for one in found for s in one.scores.tolist()}, reverse=True):
         hits, spurious, missed = plain_counts(found, there, confidence, 0.5, class_aware=True)
         silent = [not any(s >= confidence for s in one.scores.tolist()) for one in found]
-        healthy = [quiet for quiet, truth in zip(silent, there, strict=True) if not len(truth)]
+        healthy = [
+            quiet
+            for quiet, ground_truth in zip(silent, there, strict=True)
+            if not len(ground_truth)
+        ]
         rows.append(
             (
                 confidence,
@@ -112,8 +116,8 @@ def small_study() -> tuple[list[Detections], list[Detections]]:
         Detections.of([BOX], [0.125], [0]),
         Detections.empty(),
     ]
-    truth = Detections.truth([BOX], [0])
-    return found, [truth, Detections.empty(), truth, Detections.empty()]
+    ground_truth = Detections.ground_truth([BOX], [0])
+    return found, [ground_truth, Detections.empty(), ground_truth, Detections.empty()]
 
 
 def test_by_hand() -> None:
@@ -143,11 +147,11 @@ def test_an_answer_at_the_lowest_score_is_marked() -> None:
 
 
 def test_a_rule_that_cannot_be_met_says_why() -> None:
-    healthy, fracture = Detections.empty(), Detections.truth([BOX], [0])
+    healthy, fracture = Detections.empty(), Detections.ground_truth([BOX], [0])
     spurious, hit = Detections.of([FAR], [0.5], [0]), Detections.of([BOX], [0.5], [0])
 
-    def reason(found: Detections, truth: Detections, rule: Rule) -> str:
-        point = choose(detector_curve([found], [truth]), rule)
+    def reason(found: Detections, ground_truth: Detections, rule: Rule) -> str:
+        point = choose(detector_curve([found], [ground_truth]), rule)
         assert point.confidence is None
         assert point.measured is None
         return point.reason

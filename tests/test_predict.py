@@ -69,9 +69,9 @@ def test_coco_reads_it_as_results_and_by_itself(images: Path, tmp_path: Path) ->
     alone = COCO(str(out))
     assert len(alone.getImgIds()) == 3
     written = json.loads(out.read_text())
-    truth = tmp_path / "truth.json"
-    truth.write_text(json.dumps({**written, "annotations": []}))
-    loaded = COCO(str(truth)).loadRes(written["annotations"])
+    ground_truth = tmp_path / "truth.json"
+    ground_truth.write_text(json.dumps({**written, "annotations": []}))
+    loaded = COCO(str(ground_truth)).loadRes(written["annotations"])
     assert len(loaded.getAnnIds()) == len(written["annotations"])
     first = loaded.loadAnns(1)[0]
     assert masks.decode(
@@ -164,7 +164,7 @@ def test_a_data_set_with_a_image_missing(tmp_path: Path) -> None:
     assert seen == list(range(1, 12))
     written = json.loads(out.read_text())
     assert len(written["images"]) == 10
-    # The fake model knows the truth of a data set, and centres on it.
+    # The fake model knows the ground truth of a data set, and centres on it.
     best = [a for a in written["annotations"] if a["category_id"] == 1 and a["score"] > 0.5]
     assert best
 

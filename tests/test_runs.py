@@ -8,7 +8,7 @@ import pytest
 from fracture_core.errors import ConfigError
 from fracture_core.jobs.locks import is_held
 from fracture_core.runs import new_run, open_run
-from trainers.metrics_log import Journal
+from trainers.metrics_log import MetricsLog
 
 
 def test_a_new_run_is_an_empty_folder(tmp_path):
@@ -58,7 +58,7 @@ def test_a_run_held_by_another_process_is_refused_until_that_dies(tmp_path):
 
 def test_a_line_that_a_crash_cut_off_is_left_out(tmp_path):
     run = new_run(tmp_path / "run")
-    Journal(run).write({"kind": "note", "text": "whole"})
+    MetricsLog(run).write({"kind": "note", "text": "whole"})
     with run.metrics.open("a") as file:
         file.write('{"kind": "ste')
     assert [line["text"] for line in run.read_metrics()] == ["whole"]
@@ -84,13 +84,13 @@ def test_a_look_at_the_lock_does_not_keep_a_training_from_starting(tmp_path):
 
 def test_rewinding_forgets_what_will_happen_again(tmp_path):
     run = new_run(tmp_path / "run")
-    journal = Journal(run)
+    log = MetricsLog(run)
     for epoch in (1, 2):
         for step in (1, 2):
-            journal.write({"kind": "step", "phase": 1, "epoch": epoch, "step": step})
-        journal.write({"kind": "epoch", "phase": 1, "epoch": epoch, "step": 2})
-    journal.write({"kind": "note", "text": "kept"})
-    journal.rewind(phase=1, epoch=2, step=1)
+            log.write({"kind": "step", "phase": 1, "epoch": epoch, "step": step})
+        log.write({"kind": "epoch", "phase": 1, "epoch": epoch, "step": 2})
+    log.write({"kind": "note", "text": "kept"})
+    log.rewind(phase=1, epoch=2, step=1)
     kept = [(line["kind"], line.get("epoch"), line.get("step")) for line in run.read_metrics()]
     assert kept == [
         ("step", 1, 1),

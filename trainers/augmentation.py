@@ -370,20 +370,20 @@ def augment_batch(
     generator: torch.Generator,
     raw: Tensor,
     frames: Frames,
-    truth: tuple[Tensor, Tensor],
+    ground_truth: tuple[Tensor, Tensor],
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """(B, h, w) uint8 packed images, and (B, M, 4) boxes and (B, M) labels on the CPU →
-    (B, 1, H, W) float32 on the device of the images and the truth where it went to.
+    (B, 1, H, W) float32 on the device of the images and the ground truth where it went to.
     """
     count = len(raw)
     uniform = torch.rand(count, GEOMETRY_DRAWS + COLOUR_DRAWS, generator=generator)
     around = None
     if augment.around > 0:
         more = torch.rand(count, AROUND_DRAWS, generator=generator)
-        around = Around(more.double(), *truth)
+        around = Around(more.double(), *ground_truth)
     motion = draw_motion(augment, uniform[:, :GEOMETRY_DRAWS], frames, around)
     change = draw_colours(augment, uniform[:, GEOMETRY_DRAWS:])
-    boxes_xyxy, labels = move_boxes(motion, *truth, frames.inputs)
+    boxes_xyxy, labels = move_boxes(motion, *ground_truth, frames.inputs)
     pixels = torch.empty(count, *frames.canvas, device=raw.device)
     area = frames.canvas[0] * frames.canvas[1]
     step = max(1, _PIXELS_A_PART // area) if raw.device.type == "cpu" else count

@@ -11,7 +11,7 @@ from fracture_core.runs import RunFolder
 from trainers.checkpoints import check_room
 from trainers.config import TrainConfig
 from trainers.family_configs import ClassifierConfig
-from trainers.training_module import Trainee
+from trainers.training_module import TrainingModule
 
 # Weights and the optimiser's two moments in each of two checkpoints, and the weights once more.
 _BYTES_A_PARAMETER = 4 * (3 * 2 + 1)
@@ -74,9 +74,9 @@ def check_monitor(config: TrainConfig) -> None:
             raise ConfigError("monitor", expected=expected, found=phase.monitor)
 
 
-def check_disk(run: RunFolder, trainee: Trainee) -> None:
+def check_disk(run: RunFolder, module: TrainingModule) -> None:
     """Raises StorageError where the checkpoints will not fit."""
-    needed = checkpoint_bytes(sum(each.numel() for each in trainee.parameters()))
+    needed = checkpoint_bytes(sum(each.numel() for each in module.parameters()))
     check_room(run.checkpoints, needed + _SPARE_BYTES)
 
 

@@ -11,7 +11,7 @@ from fracture_core.errors import ConfigError
 from fracture_core.models.cards import ModelCard
 from trainers.family_configs import ClassifierConfig
 from trainers.packed import Normalise
-from trainers.training_module import NOTHING, Batch, Losses, Trainee
+from trainers.training_module import NOTHING, Batch, Losses, TrainingModule
 
 
 class HybridLoss(nn.Module):
@@ -56,7 +56,7 @@ class HybridLoss(nn.Module):
         return missed.clamp(min=1e-7) ** self.focal_gamma * each
 
 
-class ClassifierTrainee(Trainee):
+class ClassifierModule(TrainingModule):
     """A network from images to one logit a class.
 
     Batch norm cannot be trained on one image: the loop leaves out a last batch of one.

@@ -125,7 +125,7 @@ class TrainConfig(Phase):
     """
 
     monitors: ClassVar[tuple[str, ...]] = tuple(MONITORS)
-    """The figures that the family's validation gives."""
+    """The metrics that the family's validation gives."""
     unused: ClassVar[tuple[str, ...]] = ()
     """Common settings, by dotted name, that the family has no use for."""
 
@@ -179,9 +179,9 @@ class TrainConfig(Phase):
     """The same seed, data and machine give the same weights."""
 
     shown_confidence: Share = 0.5
-    """Validation figures that need a threshold take this one."""
+    """Validation metrics that need a threshold take this one."""
     match_iou: Share = 0.5
-    """Validation figures that match boxes ask for this IoU."""
+    """Validation metrics that match boxes ask for this IoU."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where it runs; auto = a GPU if there is one."""
@@ -204,5 +204,5 @@ class TrainConfig(Phase):
 
     @property
     def merged_at(self) -> float:
-        """The NMS IoU that boxes are merged at before they are judged, where they are merged."""
+        """The NMS IoU that boxes are merged at before they are matched, where they are merged."""
         return 0.5

@@ -46,7 +46,7 @@ from fracture_core.settings import settings
 from fracture_core.types import Sample
 from trainers.config import TrainConfig
 from trainers.label_map import label_map
-from trainers.packed import FACTS, PIXELS, TRUTH, Packed, Truth, load_packed
+from trainers.packed import FACTS, GROUND_TRUTH, PIXELS, GroundTruth, Packed, load_packed
 from trainers.reading import Reader, Shown
 from trainers.training_module import NOTHING
 
@@ -144,17 +144,17 @@ class Plan:
     fingerprint: str
     classes: tuple[str, ...]
     samples: Sequence[Sample]
-    truth: Truth
+    ground_truth: GroundTruth
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """(N, H, W) of the pixels."""
-        height, width = map(int, self.truth.sizes.max(axis=0))
+        height, width = map(int, self.ground_truth.sizes.max(axis=0))
         return len(self.samples), height, width
 
     def resize(self, row: int, shown: Shown) -> Shown:
         """(H, W) as shown → the whole canvas."""
-        height, width = map(int, self.truth.sizes[row])
+        height, width = map(int, self.ground_truth.sizes[row])
         canvas = np.zeros(self.shape[1:], dtype=np.uint8)
         canvas[:height, :width] = resize(shown, (height, width))
         return canvas
@@ -221,7 +221,7 @@ def _write(plan: Plan, reader: Reader, folder: Path) -> None:
         np.lib.format.write_array_header_1_0(file, header)
         # Not through a memory map: on a full disk that kills the process.
         _write_pixels(plan, reader, file)
-    plan.truth.save(folder / TRUTH)
+    plan.ground_truth.save(folder / GROUND_TRUTH)
     facts = {
         "fingerprint": plan.fingerprint,
         "shape": plan.shape,
@@ -303,12 +303,12 @@ def pack(
     reader = Reader(dataset=dataset, workers=_workers())
     known = _known(reader, ids, labelling)
     chosen = _draw(known, limit, seed)
-    truth = _truth(chosen, cache(size_of), labelling, masks)
+    ground_truth = _ground_truth(chosen, cache(size_of), labelling, masks)
     plan = Plan(
-        fingerprint=_fingerprint(dataset, chosen, labelling.classes, truth),
+        fingerprint=_fingerprint(dataset, chosen, labelling.classes, ground_truth),
         classes=labelling.classes,
         samples=chosen,
-        truth=truth,
+        ground_truth=ground_truth,
     )
     return load_or_write(plan, reader, left_out=len(ids) - len(known))
 
@@ -359,12 +359,12 @@ def _draw(samples: Sequence[Sample], limit: int, seed: int) -> Sequence[Sample]:
 
 
 def _fingerprint(
-    dataset: Dataset, samples: Sequence[Sample], classes: Sequence[str], truth: Truth
+    dataset: Dataset, samples: Sequence[Sample], classes: Sequence[str], ground_truth: GroundTruth
 ) -> str:
     names = [f"{_VERSION}", *classes, *_file_facts(dataset, samples)]
     names += [f"{each.sample_id}\0{each.group_id}\0{each.split}" for each in samples]
     digest = hashlib.sha256("\n".join(names).encode("utf-8", "surrogatepass"))
-    for array in truth.arrays().values():
+    for array in ground_truth.arrays().values():
         digest.update(f"{array.dtype}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:32]
@@ -381,38 +381,46 @@ def _file_facts(dataset: Dataset, samples: Sequence[Sample]) -> Iterator[str]:
         yield f"{path.absolute()}\0{facts.st_size}\0{facts.st_mtime_ns}\0{facts.st_ctime_ns}"
 
 
-def _truth(samples: Sequence[Sample], size_of: SizeOf, labelling: Labelling, masks: bool) -> Truth:
+def _ground_truth(
+    samples: Sequence[Sample], size_of: SizeOf, labelling: Labelling, masks: bool
+) -> GroundTruth:
     originals = np.array([(each.height, each.width) for each in samples], dtype=np.int64)
     inputs = np.array([size_of(each.height, each.width) for each in samples], dtype=np.int64)
     sizes = np.minimum(originals, inputs)
-    most = max(1, *(0 if each.truth is None else len(each.truth) for each in samples))
+    most = max(1, *(0 if each.ground_truth is None else len(each.ground_truth) for each in samples))
     boxes = np.zeros((len(samples), most, 4), dtype=np.float32)
     labels = np.full((len(samples), most), NOTHING, dtype=np.int64)
     for row, sample in enumerate(samples):
-        if sample.truth is not None:
+        if sample.ground_truth is not None:
             scale = np.tile((sizes[row] / originals[row])[::-1], 2)
-            boxes[row, : len(sample.truth)] = sample.truth.xyxy * scale
-            labels[row, : len(sample.truth)] = labelling.labels(sample)
-    return Truth(
+            boxes[row, : len(sample.ground_truth)] = sample.ground_truth.xyxy * scale
+            labels[row, : len(sample.ground_truth)] = labelling.labels(sample)
+    return GroundTruth(
         originals=originals,
         inputs=inputs,
         sizes=sizes,
         boxes_xyxy=boxes,
         labels=labels,
         image_classes=np.array([labelling.image_class(each) for each in samples]),
-        known=np.array([each.truth is not None for each in samples]),
+        known=np.array([each.ground_truth is not None for each in samples]),
         masks=_masks(samples, sizes) if masks else (),
     )
 
 
 def _masks(samples: Sequence[Sample], sizes: npt.NDArray[np.int64]) -> tuple[tuple[Rle, ...], ...]:
     """None at all unless every image with objects has their masks."""
-    truths = [each.truth for each in samples]
-    if any(truth is not None and len(truth) and not truth.masks for truth in truths):
+    ground_truths = [each.ground_truth for each in samples]
+    if any(
+        ground_truth is not None and len(ground_truth) and not ground_truth.masks
+        for ground_truth in ground_truths
+    ):
         return ()
     return tuple(
-        tuple(_resize_mask(code, sample, size) for code in (truth.masks if truth else ()))
-        for sample, truth, size in zip(samples, truths, sizes, strict=True)
+        tuple(
+            _resize_mask(code, sample, size)
+            for code in (ground_truth.masks if ground_truth else ())
+        )
+        for sample, ground_truth, size in zip(samples, ground_truths, sizes, strict=True)
     )
 
 

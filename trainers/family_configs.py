@@ -128,7 +128,7 @@ class SuppressedConfig(TrainConfig):
     """Families whose raw boxes overlap."""
 
     nms_iou: Share = 0.5
-    """Boxes are merged at this IoU before they are judged."""
+    """Boxes are merged at this IoU before they are matched."""
 
     @property
     def merged_at(self) -> float:

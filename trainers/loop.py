@@ -24,11 +24,18 @@ from fracture_core.runs import RunFolder
 from trainers.channels_last import takes_channels_last
 from trainers.checkpoints import BEST, LAST, Position, State, load_state, save_state
 from trainers.config import Phase, TrainConfig
-from trainers.metrics_log import Journal
+from trainers.metrics_log import MetricsLog
 from trainers.optimisers import LearningRate, MovingAverage, build_optimiser
 from trainers.packed import Packed, has_finding, rows_of_epoch
 from trainers.sources import Source
-from trainers.training_module import Batch, Losses, Trainee, generator_at, seed_everything, shuffled
+from trainers.training_module import (
+    Batch,
+    Losses,
+    TrainingModule,
+    generator_at,
+    seed_everything,
+    shuffled,
+)
 from trainers.validation import Validator
 
 _LOOK_SECONDS = 0.5
@@ -106,7 +113,7 @@ class Loop:
     def __init__(
         self,
         config: TrainConfig,
-        trainee: Trainee,
+        module: TrainingModule,
         train: Packed,
         valid: Packed,
         run: RunFolder,
@@ -125,82 +132,82 @@ class Loop:
         device = self._accelerator.device
         self._source = Source(train, device, on_device=config.data_on_device)
         self._validator = Validator(config, valid, device)
-        self._trainee = self._prepare(trainee)
+        self._module = self._prepare(module)
         self._position = Position(parts=config.accumulate)
-        self._average = MovingAverage(self._trainee, config.ema) if config.ema else None
+        self._average = MovingAverage(self._module, config.ema) if config.ema else None
         self._found = torch.ones(len(train), dtype=torch.bool)
         if config.normals is not None:
-            classifies = trainee.card.task == "classify"
+            classifies = module.card.task == "classify"
             self._found = has_finding(train, classifies=classifies)
 
-    def run(self, journal: Journal) -> bool:
+    def run(self, log: MetricsLog) -> bool:
         """Train to the end, or until asked to stop; True = to the end."""
         self._start_trackers()
-        self._resume(journal)
+        self._resume(log)
         if self._config.channels_last and not self._channels_last:
-            journal.note("channels_last is not used: on a CPU it can end this network's process")
+            log.note("channels_last is not used: on a CPU it can end this network's process")
         while self._position.phase < len(self._config.phases):
             phase = self._config.phases[self._position.phase]
             while not _is_over(phase, self._position):
-                if not self._train_epoch(phase, journal):
+                if not self._train_epoch(phase, log):
                     self._save(LAST)
-                    journal.note(f"stopped in epoch {self._position.epoch + 1}")
+                    log.note(f"stopped in epoch {self._position.epoch + 1}")
                     return False
-                self._close_epoch(phase, journal)
-            self._next_phase(journal)
+                self._close_epoch(phase, log)
+            self._next_phase(log)
         self._accelerator.end_training()
         return True
 
     def best(self) -> Model:
         """The model of the best checkpoint."""
         state, _ = load_state(self._run.checkpoints / BEST)
-        self._trainee.load_state_dict(state["trainee"])
-        return self._trainee.wrap(copy.deepcopy(self._trainee.network))
+        self._module.load_state_dict(state["trainee"])
+        return self._module.wrap(copy.deepcopy(self._module.network))
 
-    def _prepare(self, trainee: Trainee) -> Trainee:
+    def _prepare(self, module: TrainingModule) -> TrainingModule:
         device = self._accelerator.device
-        trainee = trainee.to(device)
+        module = module.to(device)
         self._channels_last = self._config.channels_last and takes_channels_last(
-            trainee.network, device
+            module.network, device
         )
         if self._channels_last:
-            trainee.network.to(memory_format=torch.channels_last)
+            module.network.to(memory_format=torch.channels_last)
         if self._config.compile:
-            trainee.compile_network()
+            module.compile_network()
         # The stages are frozen before several processes agree on what has gradients.
-        trainee.freeze(self._config.frozen_stages)
-        self._wrapped = self._accelerator.prepare_model(trainee)
-        return trainee
+        module.freeze(self._config.frozen_stages)
+        self._wrapped = self._accelerator.prepare_model(module)
+        return module
 
     def _enter_phase(self) -> None:
         phase = self._config.phases[self._position.phase]
-        self._trainee.freeze(phase.frozen_stages)
+        self._module.freeze(phase.frozen_stages)
         device = self._accelerator.device
-        optimiser = build_optimiser(phase, self._config, self._trainee, device)
+        optimiser = build_optimiser(phase, self._config, self._module, device)
         self._optimiser = self._accelerator.prepare_optimizer(optimiser)
         self._rate = LearningRate(phase, optimiser)
 
-    def _resume(self, journal: Journal) -> None:
+    def _resume(self, log: MetricsLog) -> None:
         last = self._run.checkpoints / LAST
         if not last.is_file():
-            journal.rewind(phase=1, epoch=1, step=0)
+            log.rewind(phase=1, epoch=1, step=0)
             self._enter_phase()
             return
         state, self._position = load_state(last)
         if self._position.phase < len(self._config.phases):
             self._enter_phase()
             self._load(state)
-        journal.rewind(
+        log.rewind(
             phase=self._position.phase + 1,
             epoch=self._position.epoch + 1,
             step=self._position.step,
         )
         where = f"epoch {self._position.epoch + 1}, step {self._position.step}"
-        journal.note(f"resumed in phase {self._position.phase + 1}, {where}")
+        log.note(f"resumed in phase {self._position.phase + 1}, {where}")
 
-    def _next_phase(self, journal: Journal) -> None:
+    def _next_phase(self, log: MetricsLog) -> None:
         state, best = load_state(self._run.checkpoints / BEST)
-        self._trainee.load_state_dict(state["trainee"])
+        self._module.load_state_dict(state["trainee"])
         if self._average is not None:
             self._average.restart()
         self._position = replace(
@@ -210,25 +217,25 @@ class Loop:
             if self._config.phases[self._position.phase].monitor != self._config.monitor:
                 self._position.best = None
             self._enter_phase()
-            journal.note(f"second phase, from the best epoch so far ({best.best_epoch})")
+            log.note(f"second phase, from the best epoch so far ({best.best_epoch})")
         self._save(LAST)
 
-    def _train_epoch(self, phase: Phase, journal: Journal) -> bool:
+    def _train_epoch(self, phase: Phase, log: MetricsLog) -> bool:
         """The rest of an epoch; False = stopped after a step."""
         position = self._position
         if phase.frozen_epochs:
             frozen = phase.frozen_stages if position.epoch < phase.frozen_epochs else 0
-            self._trainee.freeze(frozen)
+            self._module.freeze(frozen)
         self._wrapped.train()
         order = self._order()
         losses = RunningLosses(position.sums, position.step, self._names)
         began = time.monotonic()
         for rows, batch in self._batches(order):
             self._rate.before_step(position.epoch * len(order) + position.step)
-            losses.add(position.step, self._step(batch, phase, journal), rows)
+            losses.add(position.step, self._step(batch, phase, log), rows)
             position.step += 1
             if self._accelerator.is_main_process:
-                journal.step(self._facts(phase, len(order), losses.means))
+                log.step(self._facts(phase, len(order), losses.means))
             if self._asked_to_stop():
                 losses.look()
                 position.seconds += time.monotonic() - began
@@ -263,7 +270,7 @@ class Loop:
             seed_everything(config.seed, *place, _GLOBAL)
             yield rows, batch
 
-    def _step(self, batch: Batch, phase: Phase, journal: Journal) -> Losses:
+    def _step(self, batch: Batch, phase: Phase, log: MetricsLog) -> Losses:
         """One optimiser step; where memory runs out, again in twice as many parts."""
         while True:
             try:
@@ -281,7 +288,7 @@ class Loop:
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
             self._position.parts = parts
-            journal.note(f"out of memory: a batch of {len(batch)} now goes in {parts} parts")
+            log.note(f"out of memory: a batch of {len(batch)} now goes in {parts} parts")
 
     def _try_step(self, batch: Batch, phase: Phase) -> Losses:
         total: Losses = {}
@@ -297,14 +304,14 @@ class Loop:
             for name, value in losses.items():
                 total[name] = total.get(name, 0) + value.detach() * share
         if phase.clip_norm:
-            self._accelerator.clip_grad_norm_(self._trainee.parameters(), phase.clip_norm)
+            self._accelerator.clip_grad_norm_(self._module.parameters(), phase.clip_norm)
         self._optimiser.step()
         self._optimiser.zero_grad(set_to_none=True)
         if self._average is not None:
             self._average.update()
         return total
 
-    def _close_epoch(self, phase: Phase, journal: Journal) -> None:
+    def _close_epoch(self, phase: Phase, log: MetricsLog) -> None:
         """Validate, note, keep."""
         position = self._position
         steps = position.step
@@ -327,9 +334,9 @@ class Loop:
             self._save(BEST)
         self._save(LAST)
         if self._accelerator.is_main_process:
-            journal.epoch({**facts, "best": improved})
+            log.epoch({**facts, "best": improved})
             if figure is None:
-                journal.no_value(phase.monitor, position.epoch, figures)
+                log.no_value(phase.monitor, position.epoch, figures)
             self._accelerator.log(_numbers(facts), step=position.epochs_done)
 
     def _validate(self) -> dict[str, float]:
@@ -337,7 +344,7 @@ class Loop:
         figures: list[dict[str, float]] = [{}]
         if self._accelerator.is_main_process:
             with nullcontext() if self._average is None else self._average.in_place():
-                figures = [self._validator.figures(self._trainee)]
+                figures = [self._validator.figures(self._module)]
         broadcast_object_list(figures)
         return figures[0]
 
@@ -359,11 +366,11 @@ class Loop:
         scaler = self._accelerator.scaler
         average = self._average
         # The best one is a model, the last one a place to go on from.
-        trainee = self._trainee.state_dict()
+        module = self._module.state_dict()
         if average is not None and name == BEST:
-            trainee = average.averages()
+            module = average.averages()
         state = {
-            "trainee": trainee,
+            "trainee": module,
             "average": {} if average is None else average.state_dict(),
             "optimiser": self._optimiser.state_dict(),
             "schedule": self._rate.state_dict(),
@@ -372,7 +379,7 @@ class Loop:
         save_state(state, self._position, self._run.checkpoints / name)
 
     def _load(self, state: State) -> None:
-        self._trainee.load_state_dict(state["trainee"])
+        self._module.load_state_dict(state["trainee"])
         self._optimiser.load_state_dict(state["optimiser"])
         self._rate.load_state_dict(state["schedule"])
         if self._average is not None:

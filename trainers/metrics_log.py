@@ -15,7 +15,7 @@ STEP_SECONDS = 1.0
 Line = dict[str, object]
 
 
-class Journal:
+class MetricsLog:
     """Appends to metrics.jsonl; a line is whole or not there."""
 
     def __init__(self, run: RunFolder) -> None:

@@ -90,9 +90,11 @@ def _of_pair(number: int, pair: Pair) -> Iterator[Sample]:
 
 
 def _as_one_class(sample: Sample) -> Sample:
-    truth = sample.truth or Detections.empty()
-    one = Detections.truth(truth.xyxy, np.zeros(len(truth), dtype=np.int64), truth.masks)
-    return replace(sample, truth=one)
+    ground_truth = sample.ground_truth or Detections.empty()
+    one = Detections.ground_truth(
+        ground_truth.xyxy, np.zeros(len(ground_truth), dtype=np.int64), ground_truth.masks
+    )
+    return replace(sample, ground_truth=one)
 
 
 def _crops(samples: Iterable[Sample]) -> Iterator[Sample]:
@@ -105,7 +107,7 @@ def cutting_of(sample: Sample) -> Cutting:
     """Real training images give most; what is drawn or only measured on gives few."""
     if sample.split != "train" or sample.sample_id.startswith("pair-"):
         return FEW
-    return BROKEN if sample.truth is not None and len(sample.truth) else WHOLE
+    return BROKEN if sample.ground_truth is not None and len(sample.ground_truth) else WHOLE
 
 
 def crops_of(sample: Sample, cutting: Cutting, rng: np.random.Generator) -> Iterator[Sample]:
@@ -113,9 +115,9 @@ def crops_of(sample: Sample, cutting: Cutting, rng: np.random.Generator) -> Iter
     along, and what is left of less than `_LEAST_SHARE` of one is no finding any more.
     """
     shown = sample.shown()
-    truth = sample.truth or Detections.empty()
-    found = [masks.decode(code) for code in truth.masks]
-    centres = [(box[:2] + box[2:]) / 2 for box in truth.xyxy for _ in range(cutting.around)]
+    ground_truth = sample.ground_truth or Detections.empty()
+    found = [masks.decode(code) for code in ground_truth.masks]
+    centres = [(box[:2] + box[2:]) / 2 for box in ground_truth.xyxy for _ in range(cutting.around)]
     places: list[npt.NDArray[np.float32] | None] = [*centres, *[None] * cutting.anywhere]
     for turn, centre in enumerate(places):
         low, high = np.log(_SCALES)
@@ -147,8 +149,8 @@ def _crop(
     kept = [part for mask in found if (part := _part(mask, window, size)) is not None]
     corners = [box_of(mask) for mask in kept]
     codes = tuple(masks.encode(mask) for mask in kept)
-    truth = Detections.truth(corners, [0] * len(kept), codes)
-    return replace(held(pixels, name, sample.split, truth), group_id=sample.group_id)
+    ground_truth = Detections.ground_truth(corners, [0] * len(kept), codes)
+    return replace(held(pixels, name, sample.split, ground_truth), group_id=sample.group_id)
 
 
 def _part(

@@ -166,7 +166,7 @@ class ScratchDetrNetwork(Network):
     norm_first: bool | None = _parameter(usual=False)
     """Whether layers normalise what they read instead of what they write."""
     auxiliary: bool | None = _parameter(usual=True)
-    """Whether every decoder layer is judged, or the last one alone."""
+    """Whether every decoder layer is matched, or the last one alone."""
     two_stage: bool | None = _parameter(usual=False)
     """Whether queries are the likeliest cells of the image instead of learnt ones."""
 
@@ -184,7 +184,7 @@ class HfDetrNetwork(Network):
     name: str | None = _parameter(usual="detr:random")
     """Architecture and size of a network with random weights, such as rt_detr:small."""
     auxiliary_loss: bool | None = _parameter(usual=True)
-    """DETR: whether every decoder layer is judged, or the last one alone."""
+    """DETR: whether every decoder layer is matched, or the last one alone."""
     longest_edge: int | None = _parameter(ge=1, le=65_536)
     """The most that an image's longer side may become, in pixels."""
     num_queries: int | None = _parameter(ge=1, le=16_384)

@@ -1,4 +1,4 @@
-"""A moving average of a network's weights (Polyak and Juditsky 1992), which often judges better.
+"""A moving average of a network's weights (Polyak and Juditsky 1992), which often matches better.
 
 Optimisers and learning rates of a phase.
 """
@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import (
 )
 
 from trainers.config import MONITORS, Phase, TrainConfig
-from trainers.training_module import Trainee
+from trainers.training_module import TrainingModule
 
 
 def decay_at(decay: float, updates: int) -> float:
@@ -80,12 +80,12 @@ class MovingAverage:
 
 
 def build_optimiser(
-    phase: Phase, config: TrainConfig, trainee: Trainee, device: torch.device
+    phase: Phase, config: TrainConfig, module: TrainingModule, device: torch.device
 ) -> torch.optim.Optimizer:
     """Two groups, the backbone's and the rest; what is frozen is in it and gets no gradient."""
-    backbone = {id(parameter) for stage in trainee.stages() for parameter in stage.parameters()}
-    rest = [each for each in trainee.network.parameters() if id(each) not in backbone]
-    slow = [each for each in trainee.network.parameters() if id(each) in backbone]
+    backbone = {id(parameter) for stage in module.stages() for parameter in stage.parameters()}
+    rest = [each for each in module.network.parameters() if id(each) not in backbone]
+    slow = [each for each in module.network.parameters() if id(each) in backbone]
     backbone_lr = phase.lr if phase.backbone_lr is None else phase.backbone_lr
     groups = [{"params": rest, "lr": phase.lr}]
     if slow:

@@ -64,11 +64,11 @@ def valid_where_padded(batch: Batch) -> Tensor | None:
     return valid_pixels(batch) if bool(smaller.any()) else None
 
 
-PIXELS, TRUTH, FACTS = "pixels.npy", "truth.npz", "facts.json"
+PIXELS, GROUND_TRUTH, FACTS = "pixels.npy", "truth.npz", "facts.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Truth:
+class GroundTruth:
     """What is known of N images with up to M objects each, M at least 1.
 
     `originals`, `inputs` and `sizes` (N, 2) int64 heights and widths: of the image, of the
@@ -88,12 +88,12 @@ class Truth:
     masks: tuple[tuple[Rle, ...], ...] = ()
 
     def detections(self, row: int) -> Detections | None:
-        """The truth of one image in packed pixels, None = unknown."""
+        """The ground truth of one image in packed pixels, None = unknown."""
         if not self.known[row]:
             return None
         there = self.labels[row] != NOTHING
         codes = self.masks[row] if self.masks else ()
-        return Detections.truth(self.boxes_xyxy[row][there], self.labels[row][there], codes)
+        return Detections.ground_truth(self.boxes_xyxy[row][there], self.labels[row][there], codes)
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """All of it as arrays by name."""
@@ -105,7 +105,7 @@ class Truth:
             np.savez(file, allow_pickle=False, **self.arrays())
 
     @classmethod
-    def load(cls, path: Path) -> "Truth":
+    def load(cls, path: Path) -> "GroundTruth":
         # Opened here: NumPy leaves a file open that turns out to be damaged.
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in _ARRAYS}
@@ -133,25 +133,25 @@ class Packed:
     splits: tuple[str, ...]
     left_out: int
     pixels: npt.NDArray[np.uint8]
-    truth: Truth
+    ground_truth: GroundTruth
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def samples(self, rows: Sequence[int] | None = None) -> tuple[Sample, ...]:
-        """The packed images, or those of some rows, with their truth in packed pixels."""
+        """The packed images, or those of some rows, with their ground truth in packed pixels."""
         return tuple(map(self._sample, range(len(self)) if rows is None else rows))
 
     def _sample(self, row: int) -> Sample:
-        height, width = map(int, self.truth.sizes[row])
-        image_class = int(self.truth.image_classes[row])
+        height, width = map(int, self.ground_truth.sizes[row])
+        image_class = int(self.ground_truth.image_classes[row])
         return Sample(
             sample_id=self.ids[row],
             group_id=self.groups[row],
             height=height,
             width=width,
             read=partial(_cut, self.pixels[row], height, width),
-            truth=self.truth.detections(row),
+            ground_truth=self.ground_truth.detections(row),
             image_class=None if image_class == NOTHING else image_class,
             split=self.splits[row],
         )
@@ -161,9 +161,9 @@ def load_packed(folder: Path, *, left_out: int) -> Packed | None:
     """What a folder holds; None where it is absent, half-written or damaged."""
     try:
         facts: dict[str, Any] = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-        truth = Truth.load(folder / TRUTH)
+        ground_truth = GroundTruth.load(folder / GROUND_TRUTH)
         pixels = np.load(folder / PIXELS, mmap_mode="r", allow_pickle=False)
-        if pixels.shape != tuple(facts["shape"]) or len(truth.sizes) != len(pixels):
+        if pixels.shape != tuple(facts["shape"]) or len(ground_truth.sizes) != len(pixels):
             return None
         return Packed(
             fingerprint=facts["fingerprint"],
@@ -173,7 +173,7 @@ def load_packed(folder: Path, *, left_out: int) -> Packed | None:
             splits=tuple(facts["splits"]),
             left_out=left_out,
             pixels=pixels,
-            truth=truth,
+            ground_truth=ground_truth,
         )
     # What damaged files raise: they are packed anew.
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
@@ -215,12 +215,12 @@ def has_finding(packed: Packed, *, classifies: bool) -> Tensor:
     Raises ConfigError for a classifier whose classes have no negative one.
     """
     if not classifies:
-        return torch.from_numpy((packed.truth.labels != NOTHING).any(axis=1))
+        return torch.from_numpy((packed.ground_truth.labels != NOTHING).any(axis=1))
     negative = negative_among(packed.classes)
     if not negative:
         expected = "none, as no class stands for an image without a finding"
         raise ConfigError("normals", expected=expected, found=", ".join(packed.classes)[:200])
-    return torch.from_numpy(packed.truth.image_classes != packed.classes.index(negative))
+    return torch.from_numpy(packed.ground_truth.image_classes != packed.classes.index(negative))
 
 
 def rows_of_epoch(found: Tensor, normals: float | None, generator: torch.Generator) -> Tensor:

@@ -28,7 +28,7 @@ from trainers.checks import (
     checkpoint_bytes,
 )
 from trainers.config import TrainConfig
-from trainers.families import build_trainee
+from trainers.families import build_module
 from trainers.family_configs import ClassifierConfig, YoloConfig
 from trainers.label_map import class_names
 from trainers.training_module import Batch
@@ -129,16 +129,16 @@ def _build(config: TrainConfig, classes: tuple[str, ...]) -> tuple[Callable[[], 
         pixels = torch.rand(part, 3, side, side, device=device)
         return lambda: _sum(network(pixels)), network
     with importing.LOCK:
-        from trainers.classification import ClassifierTrainee
+        from trainers.classification import ClassifierModule
 
-    trainee = build_trainee(config, classes, "preflight").to(device)
+    module = build_module(config, classes, "preflight").to(device)
     check_monitor(config)
-    trainee.freeze(config.frozen_stages)
-    trainee.train()
-    if isinstance(trainee, ClassifierTrainee):
-        trainee.set_class_counts([1] * len(classes))
-    batch = _random_batch(part, *trainee.size_of(config.input_size, config.input_size), device)
-    return lambda: trainee(batch)["loss"], trainee.network
+    module.freeze(config.frozen_stages)
+    module.train()
+    if isinstance(module, ClassifierModule):
+        module.set_class_counts([1] * len(classes))
+    batch = _random_batch(part, *module.size_of(config.input_size, config.input_size), device)
+    return lambda: module(batch)["loss"], module.network
 
 
 def _random_batch(count: int, height: int, width: int, device: torch.device) -> Batch:

@@ -95,7 +95,7 @@ RECIPES: dict[str, Recipe] = {
             settings={
                 "family": "hf_detr",
                 "start": "facebook/detr-resnet-50",
-                # As the published checkpoint has it: only the last layer is judged.
+                # As the published checkpoint has it: only the last layer is matched.
                 "network": {"auxiliary_loss": False},
                 "input_size": 256,
                 "batch": 100,

@@ -30,10 +30,10 @@ from fracture_core.scope import Scope, scope_of_images
 from trainers.checks import check_classes, check_data, check_disk, check_machine, check_monitor
 from trainers.config import TrainConfig
 from trainers.data_set_cache import chosen_samples, pack_split
-from trainers.families import build_trainee
+from trainers.families import build_module
 from trainers.family_configs import YoloConfig, read_config, write_config
 from trainers.label_map import class_names, counts_as_one
-from trainers.metrics_log import Journal
+from trainers.metrics_log import MetricsLog
 from trainers.packed import has_finding, rows_of_epoch
 from trainers.recipes import find_recipe
 from trainers.training_module import generator_at
@@ -42,16 +42,16 @@ _ON_THE_CARD = ("ap", "ap50", "mask_ap", "mask_ap50", "f1", "accuracy", "balance
 
 
 def finalise(
-    config: TrainConfig, dataset: Dataset, run: RunFolder, model: Model, journal: Journal
+    config: TrainConfig, dataset: Dataset, run: RunFolder, model: Model, log: MetricsLog
 ) -> ModelCard:
     """Write the weights, the evaluations, points.json and the card, which it returns."""
-    card = _save(config, run, model, _scope(config, dataset, journal))
+    card = _save(config, run, model, _scope(config, dataset, log))
     made = run.evaluations / "validation"
     valid = _evaluate(made, config, dataset, model, card, config.valid_split)
-    measured, tested = _measure(valid, config, journal), valid
+    measured, tested = _measure(valid, config, log), valid
     if not dataset.splits.get(config.test_split):
         missing = f"there is no split {config.test_split!r}"
-        journal.note(f"{missing}: evaluated on {config.valid_split!r}")
+        log.note(f"{missing}: evaluated on {config.valid_split!r}")
     elif config.test_split != config.valid_split:
         made = run.evaluations / "test"
         tested = _evaluate(made, config, dataset, model, card, config.test_split)
@@ -63,14 +63,14 @@ def finalise(
     return card
 
 
-def _scope(config: TrainConfig, dataset: Dataset, journal: Journal) -> Scope | None:
+def _scope(config: TrainConfig, dataset: Dataset, log: MetricsLog) -> Scope | None:
     """As asked for, else what all training images tell."""
     if config.scope is not None:
         return config.scope
     samples = chosen_samples(dataset, config, config.train_split)
     scope = scope_of_images([sample.attributes for sample in samples])
     if scope is None:
-        journal.note("the scope is not stated: not every image tells its modality and body part")
+        log.note("the scope is not stated: not every image tells its modality and body part")
     return scope
 
 
@@ -117,22 +117,22 @@ def _evaluate(
     return evaluate_opened(new_evaluation(asked, folder=folder), dataset, model, card, ids)
 
 
-def _measure(valid: Evaluation, config: TrainConfig, journal: Journal) -> Measurements | None:
+def _measure(valid: Evaluation, config: TrainConfig, log: MetricsLog) -> Measurements | None:
     """Operating points; None where no score means that something is there."""
     if not valid.about.tells_findings:
         return None
     measured = measure_points(valid, nms_iou=config.merged_at, match_iou=config.match_iou)
     for point in measured.points:
         if point.reason:
-            journal.note(f"no operating point for {point.rule}: {point.reason}")
+            log.note(f"no operating point for {point.rule}: {point.reason}")
     return measured
 
 
 def _with_metrics(
     card: ModelCard, config: TrainConfig, tested: Evaluation, measured: Measurements | None
 ) -> ModelCard:
-    judged, split = tested.judged(), tested.about.split
-    metrics = _metrics(judged, config)
+    matched, split = tested.matched(), tested.about.split
+    metrics = _metrics(matched, config)
     return card.model_copy(
         update={
             "metrics": {
@@ -141,19 +141,19 @@ def _with_metrics(
             "operating_points": card_points(measured.points if measured else ()),
             "note": f"Trained by the recipe {config.recipe or 'of its own'}, seed {config.seed}; "
             f"operating points chosen on {config.valid_split!r}, figures from "
-            f"{len(judged)} images of {split!r}.",
+            f"{len(matched)} images of {split!r}.",
         }
     )
 
 
-def _metrics(judged: Evaluation, config: TrainConfig) -> Metrics:
+def _metrics(matched: Evaluation, config: TrainConfig) -> Metrics:
     """Those that were watched in training."""
-    about = judged.about
+    about = matched.about
     if about.task == "classify":
-        return classifier_metrics(judged.image_classes, judged.called, len(about.classes))
+        return classifier_metrics(matched.image_classes, matched.called, len(about.classes))
     return detector_metrics(
-        judged.found(config.merged_at),
-        judged.truths,
+        matched.found(config.merged_at),
+        matched.ground_truths,
         len(about.classes),
         confidence=config.shown_confidence,
         match_iou=config.match_iou,
@@ -189,56 +189,56 @@ def train_run(run: RunFolder) -> ModelCard | None:
         check_data(config, dataset)
         check_classes(config, class_names(dataset, config))
         run.stopped.unlink(missing_ok=True)
-        with Journal(run) as journal, stop_on_signal() as stop:
+        with MetricsLog(run) as log, stop_on_signal() as stop:
             if isinstance(config, YoloConfig):
-                model = _fit_yolo(config, dataset, run, journal, stop)
+                model = _fit_yolo(config, dataset, run, log, stop)
             else:
-                model = _fit(config, dataset, run, journal, stop)
+                model = _fit(config, dataset, run, log, stop)
             if model is None:
                 run.stopped.touch()
                 return None
-            return finalise(config, dataset, run, model, journal)
+            return finalise(config, dataset, run, model, log)
 
 
 def _fit(
     config: TrainConfig,
     dataset: Dataset,
     run: RunFolder,
-    journal: Journal,
+    log: MetricsLog,
     stop: Callable[[], bool],
 ) -> Model | None:
     with importing.LOCK:
-        from trainers.classification import ClassifierTrainee
+        from trainers.classification import ClassifierModule
         from trainers.loop import Loop
 
-    trainee = build_trainee(config, class_names(dataset, config), run.name)
+    module = build_module(config, class_names(dataset, config), run.name)
     check_monitor(config)
-    check_disk(run, trainee)
-    for note in trainee.notes:
-        journal.note(note)
-    train = pack_split(dataset, config, config.train_split, trainee.size_of)
-    valid = pack_split(dataset, config, config.valid_split, trainee.size_of)
+    check_disk(run, module)
+    for note in module.notes:
+        log.note(note)
+    train = pack_split(dataset, config, config.train_split, module.size_of)
+    valid = pack_split(dataset, config, config.valid_split, module.size_of)
     for packed, name in ((train, config.train_split), (valid, config.valid_split)):
         if packed.left_out:
-            journal.note(f"{name}: {packed.left_out} images of unknown ground truth are left out")
-    if isinstance(trainee, ClassifierTrainee):
-        known = train.truth.image_classes
+            log.note(f"{name}: {packed.left_out} images of unknown ground truth are left out")
+    if isinstance(module, ClassifierModule):
+        known = train.ground_truth.image_classes
         if config.normals is not None:
             found = has_finding(train, classifies=True)
             known = known[rows_of_epoch(found, config.normals, generator_at(config.seed)).numpy()]
-        trainee.set_class_counts(np.bincount(known, minlength=len(train.classes)).tolist())
-    loop = Loop(config, trainee, train, valid, run, stop)
-    return loop.best() if loop.run(journal) else None
+        module.set_class_counts(np.bincount(known, minlength=len(train.classes)).tolist())
+    loop = Loop(config, module, train, valid, run, stop)
+    return loop.best() if loop.run(log) else None
 
 
 def _fit_yolo(
     config: YoloConfig,
     dataset: Dataset,
     run: RunFolder,
-    journal: Journal,
+    log: MetricsLog,
     stop: Callable[[], bool],
 ) -> Model | None:
     with importing.LOCK:
         from trainers.yolo import fit
 
-    return fit(config, dataset, run, journal, stop)
+    return fit(config, dataset, run, log, stop)

@@ -30,12 +30,12 @@ class Source:
     def __init__(self, packed: Packed, device: torch.device, *, on_device: bool = True) -> None:
         self.packed = packed
         self.device = device
-        truth = packed.truth
-        self._sizes = torch.from_numpy(truth.sizes)
-        self._inputs = torch.from_numpy(truth.inputs)
-        self._boxes_xyxy = torch.from_numpy(truth.boxes_xyxy)
-        self._labels = torch.from_numpy(truth.labels)
-        self._image_classes = torch.from_numpy(truth.image_classes)
+        ground_truth = packed.ground_truth
+        self._sizes = torch.from_numpy(ground_truth.sizes)
+        self._inputs = torch.from_numpy(ground_truth.inputs)
+        self._boxes_xyxy = torch.from_numpy(ground_truth.boxes_xyxy)
+        self._labels = torch.from_numpy(ground_truth.labels)
+        self._image_classes = torch.from_numpy(ground_truth.image_classes)
         self._held = self._hold() if on_device and self._fits() else None
 
     def __len__(self) -> int:
@@ -73,10 +73,10 @@ class Source:
         height, width = inputs.amax(dim=0).tolist()
         frames = Frames(self._sizes[rows], inputs, (height, width))
         given = self._boxes_xyxy[rows], self._labels[rows]
-        pixels, truth = augment_batch(augment or UNCHANGED, generator, raw, frames, given)
+        pixels, ground_truth = augment_batch(augment or UNCHANGED, generator, raw, frames, given)
         # As many objects as the fullest image has.
-        most = max(1, int((truth[1] != NOTHING).sum(dim=1).max()))
-        boxes_xyxy, labels = (each[:, :most] for each in truth)
+        most = max(1, int((ground_truth[1] != NOTHING).sum(dim=1).max()))
+        boxes_xyxy, labels = (each[:, :most] for each in ground_truth)
         rest = Batch(pixels, inputs, boxes_xyxy, labels, self._image_classes[rows], rows)
         return rest.to(self.device)
 

@@ -21,7 +21,7 @@ from fracture_core.conversion.options import fitted, resize_pixels
 from fracture_core.demo import layouts
 from fracture_core.demo.classes import CLASSES
 from fracture_core.demo.radiograph import Plan, plan_radiograph, render
-from fracture_core.demo.samples import RADIOGRAPH_WINDOWS, demo_sample, truth_of
+from fracture_core.demo.samples import RADIOGRAPH_WINDOWS, demo_sample, gt_of
 from fracture_core.types import Detections, Pixels, Sample, Window
 
 TRAIN_SEED, VALID_SEED, TEST_SEED = 101, 202, 303
@@ -31,7 +31,8 @@ _INTACT_EVERY = 2
 _VALID_PAIRS_FROM = 2100
 
 Pair = tuple[Sample, Sample]
-# A pair as it passes between processes: names, pixels, truths. A sample cannot, for its reader.
+# A pair as it passes between processes: names, pixels, ground truths. A sample cannot, for its
+# reader.
 _Packed = list[tuple[str, Pixels, Detections | None]]
 
 
@@ -71,12 +72,13 @@ def make_pairs(count: int) -> list[Pair]:
 
 
 def _make_packed(number: int) -> _Packed:
-    return [(each.sample_id, each.pixels, each.truth) for each in make_pair(number)]
+    return [(each.sample_id, each.pixels, each.ground_truth) for each in make_pair(number)]
 
 
 def _unpacked(pair: _Packed) -> Pair:
     broken, intact = (
-        held(pixels, name, "train", truth or Detections.empty()) for name, pixels, truth in pair
+        held(pixels, name, "train", ground_truth or Detections.empty())
+        for name, pixels, ground_truth in pair
     )
     return broken, intact
 
@@ -119,18 +121,18 @@ def write_parts(folder: Path, pairs: Iterable[Pair], cutting: Cutting) -> None:
 def shrunk(sample: Sample, sample_id: str, split: str) -> Sample:
     """The image as shown, `HEIGHT_PX` on its longer side, 8 bits; masks move along."""
     size = fitted((sample.height, sample.width), HEIGHT_PX)
-    truth = sample.truth or Detections.empty()
-    small = [_shrunk_mask(code, size) for code in truth.masks]
+    ground_truth = sample.ground_truth or Detections.empty()
+    small = [_shrunk_mask(code, size) for code in ground_truth.masks]
     gain = size[0] / sample.height
-    moved = Detections.truth(truth.xyxy * gain, truth.labels, tuple(small))
+    moved = Detections.ground_truth(ground_truth.xyxy * gain, ground_truth.labels, tuple(small))
     return held(resize_pixels(sample.shown(), size), sample_id, split, moved)
 
 
 def _drawn(plan: Plan, number: int, *, intact: bool) -> Sample:
     image = render(plan, intact=intact)
     labels = [CLASSES.index(kind) for kind in image.kinds]
-    truth = truth_of(image.truths, labels)
-    whole = held(image.pixels, "", "", truth, windows=RADIOGRAPH_WINDOWS)
+    ground_truth = gt_of(image.ground_truths, labels)
+    whole = held(image.pixels, "", "", ground_truth, windows=RADIOGRAPH_WINDOWS)
     return shrunk(whole, f"pair-{number}-{'intact' if intact else 'broken'}", "train")
 
 
@@ -141,7 +143,7 @@ def _shrunk_mask(code: masks.Rle, size: tuple[int, int]) -> masks.Rle:
 def _parts(pair: Pair, split: str, cutting: Cutting, rng: np.random.Generator) -> Iterator[Sample]:
     broken, _ = pair
     side, far = cutting.side_px, cutting.off_centre
-    for index, xyxy in enumerate((broken.truth or Detections.empty()).xyxy):
+    for index, xyxy in enumerate((broken.ground_truth or Detections.empty()).xyxy):
         centre = (xyxy[:2] + xyxy[2:]) / 2
         for turn in range(cutting.count):
             left, top = centre + (rng.uniform(-far, far, 2) - 0.5) * side
@@ -155,16 +157,18 @@ def _cut(sample: Sample, left: int, top: int, side: int, sample_id: str, split: 
     left = max(0, min(left, sample.width - side))
     top = max(0, min(top, sample.height - side))
     window = slice(top, top + side), slice(left, left + side)
-    truth = sample.truth or Detections.empty()
-    found = [masks.decode(code)[window] for code in truth.masks]
-    return held(sample.shown()[window], sample_id, split, truth_of(found, truth.labels.tolist()))
+    ground_truth = sample.ground_truth or Detections.empty()
+    found = [masks.decode(code)[window] for code in ground_truth.masks]
+    return held(
+        sample.shown()[window], sample_id, split, gt_of(found, ground_truth.labels.tolist())
+    )
 
 
 def held(
     pixels: Pixels,
     sample_id: str,
     split: str,
-    truth: Detections,
+    ground_truth: Detections,
     *,
     windows: tuple[Window, ...] = (),
 ) -> Sample:
@@ -177,7 +181,7 @@ def held(
         width=width,
         read=lambda: pixels,
         windows=windows,
-        truth=truth,
+        ground_truth=ground_truth,
         split=split,
     )
 

@@ -1,6 +1,6 @@
 """The set loss as a config asks for it.
 
-The truth of a batch in the forms that losses want.
+The ground truth of a batch in the forms that losses want.
 """
 
 from typing import NamedTuple
@@ -38,7 +38,7 @@ def set_losses(loss: SetLoss) -> Losses:
     }
 
 
-class Truth(NamedTuple):
+class Target(NamedTuple):
     """One image of a batch with its n objects."""
 
     labels: Tensor
@@ -63,7 +63,7 @@ def set_targets(batch: Batch) -> Targets:
     return Targets(torch.where(is_object(batch), batch.labels, NO_OBJECT), cxcywh)
 
 
-def truth_a_image(batch: Batch) -> list[Truth]:
+def gt_of_an_image(batch: Batch) -> list[Target]:
     """For losses that take images one by one; the device is waited for once."""
     present = is_object(batch)
     order = present.int().argsort(dim=1, descending=True, stable=True)
@@ -71,6 +71,6 @@ def truth_a_image(batch: Batch) -> list[Truth]:
     boxes = batch.boxes_xyxy.gather(1, order[..., None].expand(-1, -1, 4))
     facts = torch.cat([present.sum(dim=1, keepdim=True), batch.sizes], dim=1).tolist()
     return [
-        Truth(labels[row, :count], boxes[row, :count], height, width)
+        Target(labels[row, :count], boxes[row, :count], height, width)
         for row, (count, height, width) in enumerate(facts)
     ]

@@ -1,4 +1,4 @@
-"""What the loop hands to a network: a batch of images on the device, with their truth.
+"""What the loop hands to a network: a batch of images on the device, with their ground truth.
 
 A network that is being trained, with its loss: what each family's file builds.
 
@@ -50,7 +50,7 @@ Losses = dict[str, Tensor]
 """Scalars by name; "loss" is the one to call backward on."""
 
 
-class Trainee(nn.Module, ABC):
+class TrainingModule(nn.Module, ABC):
     """`network` has the parameters that are trained, under the names that the family's adapter
     reads. The loss is computed in `forward`, so that wrappers for several GPUs see it.
     """
@@ -90,7 +90,7 @@ class Trainee(nn.Module, ABC):
             stage.requires_grad_(number >= stages)
         self._frozen = tuple(self.stages()[:stages])
 
-    def train(self, mode: bool = True) -> "Trainee":
+    def train(self, mode: bool = True) -> "TrainingModule":
         super().train(mode)
         for stage in getattr(self, "_frozen", ()):
             stage.train(False)

@@ -1,4 +1,4 @@
-"""Validation after every epoch: the loss, and the project's own figures on the same images.
+"""Validation after every epoch: the loss, and the project's own metrics on the same images.
 
 What a run that still goes has learnt so far.
 """
@@ -19,12 +19,12 @@ from fracture_core.types import Detections, Int64s, Prediction, Sample
 from trainers.checkpoints import BEST, load_state
 from trainers.config import TrainConfig
 from trainers.data_set_cache import chosen_samples
-from trainers.families import build_trainee
+from trainers.families import build_module
 from trainers.family_configs import YoloConfig, read_config
 from trainers.label_map import label_map
 from trainers.packed import Packed
 from trainers.sources import Source
-from trainers.training_module import Trainee, generator_at, seed_everything
+from trainers.training_module import TrainingModule, generator_at, seed_everything
 
 _PLACE = 1_000_003
 _AT_A_TIME = 64
@@ -41,16 +41,16 @@ class Validator:
         self._source = Source(packed, device, on_device=config.data_on_device)
         self._packed = packed
 
-    def figures(self, trainee: Trainee) -> Metrics:
+    def figures(self, module: TrainingModule) -> Metrics:
         """Those that are numbers, by name; the network is left in the mode it was in."""
-        was_training = trainee.training
-        trainee.eval()
-        found = defined({"loss": self._loss(trainee)}) | self._judge(trainee)
-        trainee.train(was_training)
+        was_training = module.training
+        module.eval()
+        found = defined({"loss": self._loss(module)}) | self._judge(module)
+        module.train(was_training)
         return found
 
     @torch.no_grad()
-    def _loss(self, trainee: Trainee) -> float:
+    def _loss(self, module: TrainingModule) -> float:
         """Mean over the images; what is drawn at random is drawn the same each time."""
         seed, count, size = self._config.seed, len(self._packed), self._config.batch
         rows = [range(start, min(start + size, count)) for start in range(0, count, size)]
@@ -58,20 +58,22 @@ class Validator:
         total = 0.0
         for step, batch in enumerate(self._source.batches(steps)):
             seed_everything(seed, _PLACE, step)
-            total += float(trainee(batch)["loss"]) * len(batch)
+            total += float(module(batch)["loss"]) * len(batch)
         return total / count
 
-    def _judge(self, trainee: Trainee) -> Metrics:
-        model = trainee.wrap(copy.deepcopy(trainee.network))
+    def _judge(self, module: TrainingModule) -> Metrics:
+        model = module.wrap(copy.deepcopy(module.network))
         samples = self._packed.samples()
         predictions = predict_all(model, samples)
         if model.card.task == "classify":
-            classes = self._packed.truth.image_classes
+            classes = self._packed.ground_truth.image_classes
             return classifier_metrics(classes, called(predictions), len(model.card.classes))
-        truths = [sample.truth for sample in samples if sample.truth is not None]
+        ground_truths = [
+            sample.ground_truth for sample in samples if sample.ground_truth is not None
+        ]
         return detector_metrics(
             candidates(predictions, model.card, self._config.merged_at),
-            truths,
+            ground_truths,
             len(model.card.classes),
             confidence=self._config.shown_confidence,
             match_iou=self._config.match_iou,
@@ -111,9 +113,9 @@ def best_so_far(run: RunFolder) -> Model:
             from trainers.yolo.networks import build_start
 
         return best_model(config, build_start(config, config.classes), config.classes, run)
-    trainee = build_trainee(config, config.classes, run.name)
-    trainee.load_state_dict(state["trainee"])
-    return trainee.wrap(trainee.network)
+    module = build_module(config, config.classes, run.name)
+    module.load_state_dict(state["trainee"])
+    return module.wrap(module.network)
 
 
 def validation_samples(run: RunFolder, count: int) -> tuple[Sample, ...]:

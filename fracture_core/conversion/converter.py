@@ -2,8 +2,9 @@
 
 A data set, or the raw RSNA 2022 download, written in another format.
 
-Boxes, polygons, masks, classes, splits, groups and the difference between unknown and empty truth
-go along as far as the target can hold them; what it cannot is told before anything is written.
+Boxes, polygons, masks, classes, splits, groups and the difference between unknown and empty ground
+truth go along as far as the target can hold them; what it cannot is told before anything is
+written.
 
 `python -m fracture_core convert`: a conversion with its sentences and its bar.
 """
@@ -85,7 +86,9 @@ def read_source(path: Path, options: Options, groups: Mapping[str, str] | None =
 
 
 def fingerprint(items: Iterable[Item]) -> str:
-    """Changes with anything of the items: their truths, splits and names, their files' dates."""
+    """Changes with anything of the items: their ground truths, splits and names, their files'
+    dates.
+    """
     digest = hashlib.blake2b(digest_size=16)
     seen: dict[Path, tuple[int, int]] = {}
     for item in items:
@@ -115,15 +118,15 @@ def _parts(findings: Findings | None) -> Iterator[bytes]:
 def _item(record: Record) -> Item:
     opener: Opener
     if isinstance(record, ImageRecord):
-        in_shares, image_class = record.size is None, record.image_class
-        extent = record.size or (1, 1)
-        # The truth travels apart: its masks need not be drawn to read the pixels. Where it has no
-        # box, nothing can be misplaced by an image of another size than the annotation says.
+        is_normalised, image_class = record.size is None, record.image_class
+        image_size = record.size or (1, 1)
+        # The ground truth travels apart: its masks need not be drawn to read the pixels. Where it
+        # has no box, nothing can be misplaced by an image of another size than the annotation says.
         size = record.size if record.findings else None
         opener = replace(record, findings=None, size=size)
     elif isinstance(record, SliceRecord):
-        in_shares, image_class = False, 0 if record.is_fractured else None
-        extent = (record.height, record.width)
+        is_normalised, image_class = False, 0 if record.is_fractured else None
+        image_size = (record.height, record.width)
         opener = replace(record, findings=None)
     else:
         raise TypeError(f"record: expected an image or a slice, got {type(record).__name__}")
@@ -133,8 +136,8 @@ def _item(record: Record) -> Item:
         group_id=record.group_id,
         split=record.split,
         findings=record.findings,
-        in_shares=in_shares,
-        extent=extent,
+        is_normalised=is_normalised,
+        image_size=image_size,
         image_class=image_class,
         attributes=record.attributes,
     )

@@ -140,7 +140,7 @@ def read_download(folder: Path, options: Options) -> Source:
     candidates = _candidates(download, options.any_negatives)
     ratio = DEFAULT_NEGATIVES if options.negatives is None else options.negatives
     items: list[Item] = []
-    notes = [*_doubts(download, options.any_negatives)]
+    notes = [*_issues(download, options.any_negatives)]
     for split in NAMES:
         studies = [study for study in download.slices if splits[study] == split]
         positives = [
@@ -235,7 +235,7 @@ def _items(
                 group_id=study,
                 split=split,
                 findings=findings,
-                in_shares=False,
+                is_normalised=False,
                 image_class=0 if findings else None,
             )
 
@@ -248,7 +248,7 @@ def _absent(download: _Download) -> Iterator[LeftOut]:
             yield LeftOut(sample_id=f"{study}/{number}", reason=reason)
 
 
-def _doubts(download: _Download, any_negatives: bool) -> Iterator[str]:
+def _issues(download: _Download, any_negatives: bool) -> Iterator[str]:
     fractured = [study for study, is_so in download.fractured.items() if is_so]
     unboxed = [s for s in fractured if s in download.slices and s not in download.boxes]
     healthy = [s for s in download.boxes if download.fractured.get(s) is False]

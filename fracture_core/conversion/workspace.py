@@ -26,7 +26,7 @@ from typing import Any
 from fracture_core import importing
 from fracture_core.conversion.options import Size, fitted, resize_finding, resize_pixels
 from fracture_core.datasets.findings import keep_usable
-from fracture_core.datasets.issues import Tally
+from fracture_core.datasets.issues import IssueLog
 from fracture_core.datasets.writing import (
     Destinations,
     Findings,
@@ -172,16 +172,16 @@ class Chunk:
         """Write the images, then the record of the chunk; returns how many images."""
         rows: list[Row] = []
         left_out: list[LeftOut] = []
-        tally = Tally()
+        issue_log = IssueLog()
         for item in self.items:
             try:
-                rows.append(_convert(item, self, tally))
+                rows.append(_convert(item, self, issue_log))
             except BadInput as error:
                 left_out.append(LeftOut(sample_id=item.sample_id, reason=str(error)))
         record = {
             "rows": rows,
             "left_out": [asdict(each) for each in left_out],
-            "doubts": tally.sentences(),
+            "doubts": issue_log.sentences(),
         }
         self.workspace.keep_chunk(self.number, record)
         return len(self.items)
@@ -203,25 +203,25 @@ def split_into_chunks(
     ]
 
 
-def _convert(item: Item, chunk: Chunk, tally: Tally) -> Row:
+def _convert(item: Item, chunk: Chunk, issue_log: IssueLog) -> Row:
     sample = item.opener.sample()
     old = (sample.height, sample.width)
     new = fitted(old, chunk.side_px)
     pixels = resize_pixels(chunk.writer.pixels(sample), new)
-    findings = _findings(item, old, new, tally)
+    findings = _findings(item, old, new, issue_log)
     places = Destinations(result=chunk.workspace.result, spare=chunk.workspace.spare)
     # The file's own header tells of the image as well.
     told = replace(item, attributes=sample.attributes)
     return chunk.writer.write(told, pixels, findings, places)
 
 
-def _findings(item: Item, old: Size, new: Size, tally: Tally) -> Findings | None:
+def _findings(item: Item, old: Size, new: Size, issue_log: IssueLog) -> Findings | None:
     if item.findings is None:
         return None
     found = item.findings
-    if item.in_shares:
+    if item.is_normalised:
         found = tuple(scaled(each, old[1], old[0]) for each in found)
-    usable = keep_usable(found, *old, tally)
+    usable = keep_usable(found, *old, issue_log)
     if usable is None:
         raise DatasetError(
             item.sample_id,

@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fracture_core.attributes import PART_OF, body_part, in_words, merged, view
-from fracture_core.datasets.issues import Tally, counted, quoted
+from fracture_core.datasets.issues import IssueLog, counted, quoted
 from fracture_core.datasets.records import Record, RecordedDataset
 from fracture_core.errors import DatasetError
 
@@ -55,33 +55,33 @@ def join_tables(dataset: RecordedDataset, folder: Path) -> RecordedDataset:
     paths = [path for name in TABLES if (path := folder / name).is_file()]
     if not paths:
         return dataset
-    tally, found, names = Tally(), "", _Names(dataset.records)
+    issue_log, found, names = IssueLog(), "", _Names(dataset.records)
     joined: dict[str, dict[str, str]] = {}
     for path in paths:
         try:
-            told = _told(read_table(path, folder, tally), names, tally)
+            told = _told(read_table(path, folder, issue_log), names, issue_log)
         except DatasetError as error:
-            tally.add("Tables of attributes left out", str(error).rstrip("."))
+            issue_log.add("Tables of attributes left out", str(error).rstrip("."))
             continue
         for sample_id, values in told.items():
             joined[sample_id] = values | joined.get(sample_id, {})
         kinds = dict.fromkeys(name for values in told.values() for name in values)
         found += f" {path.name} tells {_listed(kinds)} of {counted(len(told), 'image')}."
-    _say_what_lacks(joined, dataset.records, tally)
+    _say_what_lacks(joined, dataset.records, issue_log)
     records = {
-        sample_id: record.with_attributes(_merged(record, joined.get(sample_id, {}), tally))
+        sample_id: record.with_attributes(_merged(record, joined.get(sample_id, {}), issue_log))
         for sample_id, record in dataset.records.items()
     }
     return replace(
         dataset,
         records=records,
         found=dataset.found + found,
-        warnings=(*dataset.warnings, *tally.sentences()),
-        doubts=(*dataset.doubts, *tally.doubts()),
+        warnings=(*dataset.warnings, *issue_log.sentences()),
+        issues=(*dataset.issues, *issue_log.issues()),
     )
 
 
-def read_table(path: Path, folder: Path, tally: Tally) -> Table:
+def read_table(path: Path, folder: Path, issue_log: IssueLog) -> Table:
     """Read a table inside a data set's folder; raises DatasetError where it is none."""
     if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
         raise DatasetError(
@@ -109,7 +109,7 @@ def read_table(path: Path, folder: Path, tally: Tally) -> Table:
     for number, row in enumerate(rows, start=2):
         if row and len(row) != len(headings):
             place = f"{path.name} row {number}, {len(row)} of {counted(len(headings), 'cell')}"
-            tally.add("Rows of a table that are no row of its heading, left out", place)
+            issue_log.add("Rows of a table that are no row of its heading, left out", place)
     kept = [tuple(cell.strip() for cell in row) for row in rows if len(row) == len(headings)]
     return Table(path=path, headings=headings, rows=tuple(kept))
 
@@ -151,7 +151,7 @@ class _Names:
         return clear, sum(text in self.files for text in texts)
 
 
-def _told(table: Table, names: _Names, tally: Tally) -> dict[str, dict[str, str]]:
+def _told(table: Table, names: _Names, issue_log: IssueLog) -> dict[str, dict[str, str]]:
     """Attributes by sample id; raises DatasetError where no column names an image."""
     columns = [[row[k] for row in table.rows] for k in range(len(table.headings))]
     named = [names.how_many(column) for column in columns]
@@ -164,19 +164,19 @@ def _told(table: Table, names: _Names, tally: Tally) -> dict[str, dict[str, str]
             found=f"none among {_listed(table.headings)}",
         )
     told: dict[str, dict[str, str]] = {}
-    for cells, values in zip(table.rows, _read_rows(table, key, tally), strict=True):
+    for cells, values in zip(table.rows, _read_rows(table, key, issue_log), strict=True):
         place = f"{table.path.name}, {quoted(cells[key])}"
         if cells[key] in names.files and not names.meant(cells[key]):
-            tally.add("Rows of a table with a file name of several images, left out", place)
+            issue_log.add("Rows of a table with a file name of several images, left out", place)
             continue
         for sample_id in names.meant(cells[key]):
             if told.setdefault(sample_id, values) != values:
                 kind = "Rows of a table that contradict an earlier one, the earlier one kept"
-                tally.add(kind, place, sample_id)
+                issue_log.add(kind, place, sample_id)
     return told
 
 
-def _read_rows(table: Table, key: int, tally: Tally) -> Iterator[dict[str, str]]:
+def _read_rows(table: Table, key: int, issue_log: IssueLog) -> Iterator[dict[str, str]]:
     """What each row says in words, without what is not told."""
     flags = _flags(table, key)
     parts = [name for name in flags if body_part(name) in PART_OF]
@@ -189,7 +189,7 @@ def _read_rows(table: Table, key: int, tally: Tally) -> Iterator[dict[str, str]]
         marked = {name for name, k in flags.items() if row[k].lower() in _YES}
         told: dict[str, str] = {
             "body part": _marked_parts(
-                parts, marked, f"{table.path.name}, {quoted(row[key])}", tally
+                parts, marked, f"{table.path.name}, {quoted(row[key])}", issue_log
             ),
             "view": ", ".join(name for name in views if name in marked),
         }
@@ -213,13 +213,13 @@ def _flags(table: Table, key: int) -> dict[str, int]:
     return found
 
 
-def _marked_parts(parts: Sequence[str], marked: set[str], place: str, tally: Tally) -> str:
+def _marked_parts(parts: Sequence[str], marked: set[str], place: str, issue_log: IssueLog) -> str:
     held = [name for name in parts if name in marked]
     if parts and _MIXED in marked:
         return ", ".join(held) if len(held) > 1 else _MIXED
     if len(held) > 1:
         kind = "Images with several body parts that are not marked as mixed, body part not told"
-        tally.add(kind, f"{place}: {_listed(held)}")
+        issue_log.add(kind, f"{place}: {_listed(held)}")
         return ""
     return "".join(held)
 
@@ -228,30 +228,30 @@ def _says(cell: str) -> bool:
     return cell.lower() not in _SAYS_NOTHING and len(cell) <= _MAX_TEXT and cell.isprintable()
 
 
-def _merged(record: Record, told: Mapping[str, str], tally: Tally) -> Mapping[str, str]:
+def _merged(record: Record, told: Mapping[str, str], issue_log: IssueLog) -> Mapping[str, str]:
     if not record.attributes:
         return told
     words, contradictions = merged(("the annotation", record.attributes), ("the table", told))
     for sentence in contradictions:
         kind = "Images whose annotation and table contradict each other"
-        tally.add(kind, f"{record.sample_id}, {sentence.rstrip('.')}", record.sample_id)
+        issue_log.add(kind, f"{record.sample_id}, {sentence.rstrip('.')}", record.sample_id)
     return words
 
 
 def _say_what_lacks(
-    joined: Mapping[str, Mapping[str, str]], records: Mapping[str, Record], tally: Tally
+    joined: Mapping[str, Mapping[str, str]], records: Mapping[str, Record], issue_log: IssueLog
 ) -> None:
     """Images without a row, and attributes that are no subgroups."""
     for sample_id in records if joined else ():
         if sample_id not in joined:
-            tally.add("Images that no row of a table names", sample_id, sample_id)
+            issue_log.add("Images that no row of a table names", sample_id, sample_id)
     columns: dict[str, set[str]] = {}
     for values in joined.values():
         for name, value in values.items():
             columns.setdefault(name, set()).add(value)
     for name, count in many_values(columns).items():
         kind = f"Attributes with more than {MOST_VALUES} values, kept but no subgroups"
-        tally.add(kind, f"{quoted(name)} with {count:,}")
+        issue_log.add(kind, f"{quoted(name)} with {count:,}")
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -6,7 +6,7 @@ of one data set agree. Only images inside the data set's folder are opened.
 
 COCO JSON as it is written: one file a split, classes 0…K−1, objects with box and outline.
 
-It holds everything that a data set here can tell but the class of an image of unknown truth.
+It holds everything that a data set here can tell but the class of an image of unknown ground truth.
 """
 
 import json
@@ -22,7 +22,7 @@ from fracture_core.datasets import issues
 from fracture_core.datasets.coco_json import CocoFile, CocoImage, is_coco, read_coco
 from fracture_core.datasets.findings import Finding, Outline, keep_usable
 from fracture_core.datasets.images import ImageRecord, size_of
-from fracture_core.datasets.issues import Tally, counted, quoted
+from fracture_core.datasets.issues import IssueLog, counted, quoted
 from fracture_core.datasets.layout import (
     Folders,
     group_of,
@@ -30,7 +30,7 @@ from fracture_core.datasets.layout import (
     split_of_file,
     split_of_folder,
 )
-from fracture_core.datasets.records import RecordedDataset, warn_of_doubts
+from fracture_core.datasets.records import RecordedDataset, warn_of_issues
 from fracture_core.datasets.writing import (
     Array,
     Destinations,
@@ -58,19 +58,19 @@ def find_coco_files(folder: Path) -> tuple[Path, ...]:
 
 def open_coco(path: Path) -> RecordedDataset:
     """Open a COCO file, or all those of a folder; raises DatasetError."""
-    folders, tally = Folders(root=path if path.is_dir() else coco_root(path)), Tally()
+    folders, issue_log = Folders(root=path if path.is_dir() else coco_root(path)), IssueLog()
     paths = find_coco_files(path) if path.is_dir() else (path.resolve(),)
-    files = [read_coco(each, _relative(each, folders), tally) for each in paths]
+    files = [read_coco(each, _relative(each, folders), issue_log) for each in paths]
     categories = _merge_categories(files)
-    classes = _classes(files, categories, tally)
+    classes = _classes(files, categories, issue_log)
     numbers = {id_: number for number, id_ in enumerate(classes)}
     records: dict[str, ImageRecord] = {}
     for file in files:
-        _add_records(records, file, folders, numbers, tally)
+        _add_records(records, file, folders, numbers, issue_log)
     if not records:
         raise DatasetError(path, expected="the images it lists in its folder", found="none of them")
     names = tuple(classes.values())
-    warn_of_doubts(records, names, tally)
+    warn_of_issues(records, names, issue_log)
     return RecordedDataset(
         name=path.name if path.is_dir() else f"{folders.root.name}/{path.name}",
         path=path,
@@ -78,8 +78,8 @@ def open_coco(path: Path) -> RecordedDataset:
         classes=names,
         records=records,
         found=_describe(files, folders, records, names),
-        warnings=tally.sentences(),
-        doubts=tally.doubts(),
+        warnings=issue_log.sentences(),
+        issues=issue_log.issues(),
     )
 
 
@@ -116,15 +116,15 @@ def _merge_categories(files: Sequence[CocoFile]) -> Mapping[int, str]:
 
 
 def _classes(
-    files: Sequence[CocoFile], categories: Mapping[int, str], tally: Tally
+    files: Sequence[CocoFile], categories: Mapping[int, str], issue_log: IssueLog
 ) -> Mapping[int, str]:
     used = {finding.label for file in files for image in file.images for finding in image.findings}
     headings = frozenset[int]().union(*(file.headings for file in files)) - used
     for id_ in sorted(set(categories) - used):
         if id_ in headings:
-            tally.add(issues.ONLY_HEADING, f"{id_} '{categories[id_]}'")
+            issue_log.add(issues.ONLY_HEADING, f"{id_} '{categories[id_]}'")
         else:
-            tally.add(issues.UNUSED_CLASS, f"{id_} '{categories[id_]}'")
+            issue_log.add(issues.UNUSED_CLASS, f"{id_} '{categories[id_]}'")
     return {id_: name for id_, name in categories.items() if id_ not in headings}
 
 
@@ -133,22 +133,22 @@ def _add_records(
     file: CocoFile,
     folders: Folders,
     numbers: Mapping[int, int],
-    tally: Tally,
+    issue_log: IssueLog,
 ) -> None:
     split = split_of_file(file.path.stem) or split_of_folder(file.path.parent.name)
     places = list(_places(file.path, split, folders))
-    for path, image in _found_images(file, places, folders, tally).items():
+    for path, image in _found_images(file, places, folders, issue_log).items():
         sample_id = folders.relative(path)
         if sample_id in records:
-            tally.add(issues.IN_TWO_FILES, sample_id, sample_id)
+            issue_log.add(issues.IN_TWO_FILES, sample_id, sample_id)
             continue
         for flaw in image.flaws:
-            tally.add(issues.UNREADABLE_OBJECTS, flaw, sample_id)
-        size = image.size or _size_of(path, sample_id, tally)
+            issue_log.add(issues.UNREADABLE_OBJECTS, flaw, sample_id)
+        size = image.size or _size_of(path, sample_id, issue_log)
         if size is None:
             continue
         findings = [replace(each, label=numbers[each.label]) for each in image.findings]
-        usable = keep_usable(findings, *size, tally, sample_id)
+        usable = keep_usable(findings, *size, issue_log, sample_id)
         is_known = image.is_known and (usable or not image.had_objects)
         records[sample_id] = ImageRecord(
             sample_id=sample_id,
@@ -162,11 +162,11 @@ def _add_records(
         )
 
 
-def _size_of(path: Path, sample_id: str, tally: Tally) -> tuple[int, int] | None:
+def _size_of(path: Path, sample_id: str, issue_log: IssueLog) -> tuple[int, int] | None:
     try:
         return size_of(path, sample_id)
     except ImageError as error:
-        tally.add(issues.UNREADABLE_IMAGE, str(error).rstrip("."), sample_id)
+        issue_log.add(issues.UNREADABLE_IMAGE, str(error).rstrip("."), sample_id)
         return None
 
 
@@ -184,16 +184,16 @@ def _places(path: Path, split: str, folders: Folders) -> Iterator[Path]:
 
 
 def _found_images(
-    file: CocoFile, places: Sequence[Path], folders: Folders, tally: Tally
+    file: CocoFile, places: Sequence[Path], folders: Folders, issue_log: IssueLog
 ) -> dict[Path, CocoImage]:
     found: dict[Path, CocoImage] = {}
     for image in file.images:
         name = relative_name(image.file_name, file.path)
         path = _find(name, places, folders)
         if path is None:
-            tally.add("Images listed but absent, left out", quoted(str(name)))
+            issue_log.add("Images listed but absent, left out", quoted(str(name)))
         elif path in found:
-            tally.add("File names listed twice, annotations joined", quoted(str(name)))
+            issue_log.add("File names listed twice, annotations joined", quoted(str(name)))
             _join(found[path], image)
         else:
             found[path] = image
@@ -234,8 +234,8 @@ CocoTables = dict[str, list[dict[str, Any]]]
 class CocoWriter(Writer):
     """`<split>/…png` at full depth and `annotations/<split>.json`.
 
-    Images of unknown truth stand in `annotations/<split>-unannotated.json`, a file that has no
-    `annotations`, as COCO's own lists of test images.
+    Images of unknown ground truth stand in `annotations/<split>-unannotated.json`, a file that has
+    no `annotations`, as COCO's own lists of test images.
     """
 
     def write(

@@ -3,7 +3,7 @@
 One COCO JSON file, read and checked: images, categories, and objects by image.
 
 A file without the parts of COCO's format raises DatasetError; a single object that makes no sense
-leaves the truth of its image unknown. Crowd regions are not truths.
+leaves the ground truth of its image unknown. Crowd regions are not ground truths.
 
 What is known of an image stands in fields of its entry, `ATTRIBUTES`, or under any name in an
 object "attributes", which counts before the fields; see `fracture_core.attributes`.
@@ -22,7 +22,7 @@ from fracture_core import boxes, masks
 from fracture_core.attributes import in_words
 from fracture_core.datasets import issues
 from fracture_core.datasets.findings import Finding, Outline
-from fracture_core.datasets.issues import Tally, quoted
+from fracture_core.datasets.issues import IssueLog, quoted
 from fracture_core.errors import DatasetError
 from fracture_core.settings import settings
 
@@ -156,7 +156,7 @@ def is_coco(path: Path) -> bool:
     return isinstance(content, dict) and len(_KEYS & content.keys()) >= 2
 
 
-def read_coco(path: Path, name: str, tally: Tally) -> CocoFile:
+def read_coco(path: Path, name: str, issue_log: IssueLog) -> CocoFile:
     """Read one file; raises DatasetError where it is not COCO's format as a whole."""
     content = _load(path)
     if not isinstance(content, dict):
@@ -169,13 +169,13 @@ def read_coco(path: Path, name: str, tally: Tally) -> CocoFile:
     categories = _categories(category_entries, path)
     images = _images(_objects(content, "images", path), path)
     if "annotations" not in content:
-        tally.add(issues.NO_ANNOTATIONS, name)
+        issue_log.add(issues.NO_ANNOTATIONS, name)
         for image in images.values():
             image.is_known = False
     else:
         for number, entry in enumerate(_objects(content, "annotations", path)):
             place = f"{name} annotation {quoted(entry.get('id', number))}"
-            _add_object(entry, place, images, categories, tally)
+            _add_object(entry, place, images, categories, issue_log)
     return CocoFile(
         path=path,
         categories=categories,
@@ -301,16 +301,16 @@ def _add_object(
     place: str,
     images: Mapping[object, CocoImage],
     categories: Mapping[int, str],
-    tally: Tally,
+    issue_log: IssueLog,
 ) -> None:
     image_id = entry.get("image_id")
     image = images.get(image_id) if isinstance(image_id, int | str) else None
     if image is None:
-        tally.add("Annotations of images the file does not list, left out", place)
+        issue_log.add("Annotations of images the file does not list, left out", place)
         return
     image.had_objects = True
     if entry.get("iscrowd"):
-        tally.add("Crowd regions (iscrowd), no findings, left out", place)
+        issue_log.add("Crowd regions (iscrowd), no findings, left out", place)
         return
     try:
         image.findings.append(_finding(entry, place, image, categories))

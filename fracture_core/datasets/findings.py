@@ -1,4 +1,4 @@
-"""Annotated objects: put right once when read, turned into a truth when asked for."""
+"""Annotated objects: put right once when read, turned into a ground truth when asked for."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from fracture_core import masks
 from fracture_core.datasets import issues
-from fracture_core.datasets.issues import Tally
+from fracture_core.datasets.issues import IssueLog
 from fracture_core.types import Detections
 
 Corners = npt.NDArray[np.float64]
@@ -34,7 +34,11 @@ class Finding:
 
 
 def keep_usable(
-    findings: Sequence[Finding], height: float, width: float, tally: Tally, sample_id: str = ""
+    findings: Sequence[Finding],
+    height: float,
+    width: float,
+    issue_log: IssueLog,
+    sample_id: str = "",
 ) -> tuple[Finding, ...] | None:
     """The findings cut to the image; None = unknown, where objects were listed but none is left.
 
@@ -46,12 +50,12 @@ def keep_usable(
         cut = np.clip(finding.xyxy, 0, limits)
         flaw = _flaw(finding.xyxy, cut, limits)
         if flaw:
-            tally.add(flaw, f"{finding.place}, found {_words(finding.xyxy)}", sample_id)
+            issue_log.add(flaw, f"{finding.place}, found {_words(finding.xyxy)}", sample_id)
         if flaw not in _LEFT_OUT:
             kept.append(replace(finding, xyxy=cut))
     if findings and not kept:
         # Something is there, only where is not known: that is no image without findings.
-        tally.add(issues.NO_BOX_LEFT, findings[0].place, sample_id)
+        issue_log.add(issues.NO_BOX_LEFT, findings[0].place, sample_id)
         return None
     return tuple(kept)
 
@@ -72,14 +76,14 @@ def _words(xyxy: Corners) -> str:
     return "x {:g} to {:g}, y {:g} to {:g}".format(*xyxy[[0, 2, 1, 3]])
 
 
-def truth_of(
-    findings: Sequence[Finding], height: int, width: int, *, in_shares: bool
+def gt_of(
+    findings: Sequence[Finding], height: int, width: int, *, is_normalised: bool
 ) -> Detections:
-    """Findings that passed `keep_usable`, as a truth of an image of this size.
+    """Findings that passed `keep_usable`, as a ground truth of an image of this size.
 
     Where only some findings of an image have an outline, the others' mask is their box.
     """
-    scale = np.array([width, height], dtype=np.float64) if in_shares else np.ones(2)
+    scale = np.array([width, height], dtype=np.float64) if is_normalised else np.ones(2)
     corners = [finding.xyxy * np.tile(scale, 2) for finding in findings]
     codes: tuple[masks.Rle, ...] = ()
     if any(finding.outline is not None for finding in findings):
@@ -88,7 +92,7 @@ def truth_of(
             for finding in findings
         )
     xyxy = np.array(corners, dtype=np.float64).reshape(-1, 4)
-    return Detections.truth(xyxy, [finding.label for finding in findings], codes)
+    return Detections.ground_truth(xyxy, [finding.label for finding in findings], codes)
 
 
 def _mask(outline: Outline, scale: npt.NDArray[np.float64], height: int, width: int) -> masks.Rle:

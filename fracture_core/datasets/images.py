@@ -12,7 +12,7 @@ from typing import Self
 from PIL import Image
 
 from fracture_core.attributes import merged
-from fracture_core.datasets.findings import Finding, truth_of
+from fracture_core.datasets.findings import Finding, gt_of
 from fracture_core.errors import DatasetError
 from fracture_core.imaging.image import MedicalImage
 from fracture_core.imaging.opening import open_image
@@ -106,9 +106,9 @@ class ImageRecord:
         header = read_header(self.path, self.sample_id)
         height, width = header.height, header.width
         self._check_size(height, width)
-        truth = None
+        ground_truth = None
         if self.findings is not None:
-            truth = truth_of(self.findings, height, width, in_shares=self.size is None)
+            ground_truth = gt_of(self.findings, height, width, is_normalised=self.size is None)
         attributes, notes = merged(
             ("the file", header.attributes), ("the data set", self.attributes)
         )
@@ -121,7 +121,7 @@ class ImageRecord:
             windows=header.windows,
             scale=header.scale,
             spacing_mm=header.spacing_mm,
-            truth=truth,
+            ground_truth=ground_truth,
             image_class=self.image_class,
             split=self.split,
             attributes=attributes,

@@ -32,7 +32,7 @@ UNREADABLE_IMAGE = "Images that cannot be read, left out"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Doubt:
+class Issue:
     """`place` in words, such as "train/1.txt line 2" · `sample_id` "" where it is of no sample."""
 
     kind: str
@@ -44,28 +44,28 @@ _SHOWN = 3
 _TEXT_SHOWN = 60
 
 
-class Tally:
+class IssueLog:
     """Collects oddities; a sentence a kind tells how often, and where the first few were seen."""
 
     def __init__(self) -> None:
-        self._doubts: dict[str, list[Doubt]] = {}
+        self._issues: dict[str, list[Issue]] = {}
 
     def add(self, kind: str, place: str, sample_id: str = "") -> None:
         """Count one oddity of a kind, such as "Boxes cut at the edge of their image"."""
-        doubt = Doubt(kind=kind, place=place, sample_id=sample_id)
-        self._doubts.setdefault(kind, []).append(doubt)
+        issue = Issue(kind=kind, place=place, sample_id=sample_id)
+        self._issues.setdefault(kind, []).append(issue)
 
-    def doubts(self) -> tuple[Doubt, ...]:
+    def issues(self) -> tuple[Issue, ...]:
         """All of them, kind by kind."""
-        return tuple(doubt for doubts in self._doubts.values() for doubt in doubts)
+        return tuple(issue for issues in self._issues.values() for issue in issues)
 
     def sentences(self) -> tuple[str, ...]:
         """One sentence a kind, in the order the kinds were first seen."""
-        return tuple(self._sentence(kind) for kind in self._doubts)
+        return tuple(self._sentence(kind) for kind in self._issues)
 
     def _sentence(self, kind: str) -> str:
-        count = len(self._doubts[kind])
-        places = [doubt.place for doubt in self._doubts[kind][:_SHOWN]]
+        count = len(self._issues[kind])
+        places = [issue.place for issue in self._issues[kind][:_SHOWN]]
         more = f"; and {count - len(places):,} more" if count > len(places) else ""
         return f"{kind}: {count:,} ({'; '.join(places)}{more})."
 

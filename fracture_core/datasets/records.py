@@ -12,7 +12,7 @@ from typing import Protocol, Self
 from fracture_core.class_names import is_negative
 from fracture_core.datasets import issues
 from fracture_core.datasets.findings import Finding
-from fracture_core.datasets.issues import Doubt, Tally, quoted
+from fracture_core.datasets.issues import Issue, IssueLog, quoted
 from fracture_core.errors import DatasetError
 from fracture_core.types import Sample
 
@@ -34,9 +34,9 @@ class Dataset(Protocol):
     `format` is a name in `formats.py` · `stacked` where its images are slices of one file, each
     named study/slice · `classes` are 0…K−1 without background · `ids` are stable names, never
     positions · `splits` holds the ids of "train", "val", "test", or "" where there is no split ·
-    `found` says in one sentence what was recognised · `warnings` say what was left out or doubted,
-    one sentence each · `attributes` what is known of images in words before they are opened, by
-    sample id; `Sample.attributes` adds what a file tells.
+    `found` says in one sentence what was recognised · `warnings` say what was left out or found at
+    issue, one sentence each · `attributes` what is known of images in words before they are opened,
+    by sample id; `Sample.attributes` adds what a file tells.
     """
 
     @property
@@ -61,7 +61,9 @@ class Dataset(Protocol):
     def attributes(self) -> Mapping[str, Mapping[str, str]]: ...
 
     def summary(self) -> Mapping[str, SplitCounts]:
-        """Counts by split; an image with a truth of no box is empty, one without truth unknown."""
+        """Counts by split; an image with a ground truth of no box is empty, one without ground
+        truth unknown.
+        """
         ...
 
     def __len__(self) -> int: ...
@@ -98,7 +100,7 @@ class Record(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedDataset:
-    """See `Dataset`; `records` by sample id, in the order of the source · `doubts` each oddity that
+    """See `Dataset`; `records` by sample id, in the order of the source · `issues` each oddity that
     `warnings` only count.
     """
 
@@ -110,7 +112,7 @@ class RecordedDataset:
     found: str
     stacked: bool = False
     warnings: tuple[str, ...] = ()
-    doubts: tuple[Doubt, ...] = ()
+    issues: tuple[Issue, ...] = ()
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -148,30 +150,36 @@ class RecordedDataset:
         return record.sample()
 
 
-def warn_of_doubts(records: Mapping[str, Record], classes: Sequence[str], tally: Tally) -> None:
+def warn_of_issues(
+    records: Mapping[str, Record], classes: Sequence[str], issue_log: IssueLog
+) -> None:
     """Count what is well-formed but would mislead."""
     splits: dict[str, set[str]] = {}
     for record in records.values():
         splits.setdefault(record.group_id, set()).add(record.split)
     for group, names in splits.items():
         if len(names) > 1:
-            tally.add(issues.GROUP_IN_SPLITS, f"{group} ({_listed(names)})")
+            issue_log.add(issues.GROUP_IN_SPLITS, f"{group} ({_listed(names)})")
     for name in classes:
         if is_negative(name):
-            tally.add(issues.HEALTHY_CLASS, name)
+            issue_log.add(issues.HEALTHY_CLASS, name)
     for name, count in Counter(classes).items():
         if count > 1:
-            tally.add(issues.SAME_NAME, name)
+            issue_log.add(issues.SAME_NAME, name)
 
 
-def _count(truths: Sequence[Sequence[Finding] | None], classes: Sequence[str]) -> SplitCounts:
-    boxes = Counter(finding.label for truth in truths for finding in truth or ())
-    unknown = sum(truth is None for truth in truths)
-    with_findings = sum(bool(truth) for truth in truths)
+def _count(
+    ground_truths: Sequence[Sequence[Finding] | None], classes: Sequence[str]
+) -> SplitCounts:
+    boxes = Counter(
+        finding.label for ground_truth in ground_truths for finding in ground_truth or ()
+    )
+    unknown = sum(ground_truth is None for ground_truth in ground_truths)
+    with_findings = sum(bool(ground_truth) for ground_truth in ground_truths)
     return SplitCounts(
-        images=len(truths),
+        images=len(ground_truths),
         with_findings=with_findings,
-        empty=len(truths) - unknown - with_findings,
+        empty=len(ground_truths) - unknown - with_findings,
         unknown=unknown,
         boxes={name: boxes[label] for label, name in enumerate(classes)},
     )

@@ -3,11 +3,11 @@
 The RSNA 2022 cervical spine subset: CT slices, boxes, labels and splits in one HDF5 file.
 
 `images` (N, H, W) float32 in [0, 1] · `bboxes` (N, M, 4) · `labels` (N,) 0 healthy, 1 fracture ·
-`split` (N,) 0 train, 1 val, 2 test · `StudyInstanceUID`, `SliceNumber` (N,) texts.
-Slices become uint16, v × 65,535. A slice is named study/slice, its group is the study. A slice
-called healthy is a truth without boxes; one called fracture without a box is unknown. All are CT
-slices of the cervical spine, unless the file's own attribute `attributes`, a JSON object, tells
-otherwise: files that were converted from other images carry it.
+`split` (N,) 0 train, 1 val, 2 test · `StudyInstanceUID`, `SliceNumber` (N,) texts. Slices become
+uint16, v × 65,535. A slice is named study/slice, its group is the study. A slice called healthy is
+a ground truth without boxes; one called fracture without a box is unknown. All are CT slices of the
+cervical spine, unless the file's own attribute `attributes`, a JSON object, tells otherwise: files
+that were converted from other images carry it.
 """
 
 import json
@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from fracture_core.attributes import in_words
 from fracture_core.datasets import issues
-from fracture_core.datasets.findings import Finding, keep_usable, truth_of
+from fracture_core.datasets.findings import Finding, gt_of, keep_usable
 from fracture_core.datasets.hdf5 import (
     check_storage,
     find_array,
@@ -32,8 +32,8 @@ from fracture_core.datasets.hdf5 import (
     read_numbers,
     read_texts,
 )
-from fracture_core.datasets.issues import Tally, counted
-from fracture_core.datasets.records import RecordedDataset, warn_of_doubts
+from fracture_core.datasets.issues import IssueLog, counted
+from fracture_core.datasets.records import RecordedDataset, warn_of_issues
 from fracture_core.errors import DatasetError
 from fracture_core.settings import settings
 from fracture_core.types import Pixels, Sample
@@ -139,16 +139,16 @@ class SliceRecord:
         return replace(self, attributes=attributes)
 
     def sample(self) -> Sample:
-        truth = None
+        ground_truth = None
         if self.findings is not None:
-            truth = truth_of(self.findings, self.height, self.width, in_shares=False)
+            ground_truth = gt_of(self.findings, self.height, self.width, is_normalised=False)
         return Sample(
             sample_id=self.sample_id,
             group_id=self.group_id,
             height=self.height,
             width=self.width,
             read=partial(_read_slice, self.path, self.row),
-            truth=truth,
+            ground_truth=ground_truth,
             image_class=0 if self.is_fractured else None,
             split=self.split,
             attributes=self.attributes,
@@ -185,9 +185,9 @@ def open_rsna(path: Path) -> RecordedDataset:
         path = _only_file(path)
     with open_hdf5(path) as file:
         columns = _read_columns(file, path)
-    tally = Tally()
-    records = {record.sample_id: record for record in _records(columns, path, tally)}
-    warn_of_doubts(records, CLASSES, tally)
+    issue_log = IssueLog()
+    records = {record.sample_id: record for record in _records(columns, path, issue_log)}
+    warn_of_issues(records, CLASSES, issue_log)
     return RecordedDataset(
         name=path.stem,
         path=path,
@@ -196,8 +196,8 @@ def open_rsna(path: Path) -> RecordedDataset:
         classes=CLASSES,
         records=records,
         found=_describe(columns, records),
-        warnings=tally.sentences(),
-        doubts=tally.doubts(),
+        warnings=issue_log.sentences(),
+        issues=issue_log.issues(),
     )
 
 
@@ -297,12 +297,12 @@ def _read_codes(array: Any, count: int, path: Path) -> npt.NDArray[np.int64]:
     return codes
 
 
-def _records(columns: _Columns, path: Path, tally: Tally) -> Iterator[SliceRecord]:
+def _records(columns: _Columns, path: Path, issue_log: IssueLog) -> Iterator[SliceRecord]:
     seen = set()
     for row, (study, number) in enumerate(zip(columns.studies, columns.slices, strict=True)):
         sample_id = f"{study}/{number}"
         if sample_id in seen:
-            tally.add("Rows that repeat a slice, left out", f"row {row}, {sample_id}")
+            issue_log.add("Rows that repeat a slice, left out", f"row {row}, {sample_id}")
             continue
         seen.add(sample_id)
         yield SliceRecord(
@@ -314,22 +314,22 @@ def _records(columns: _Columns, path: Path, tally: Tally) -> Iterator[SliceRecor
             group_id=study,
             split=SPLITS[columns.splits[row]],
             is_fractured=bool(columns.labels[row]),
-            findings=_findings(columns, row, sample_id, tally),
+            findings=_findings(columns, row, sample_id, issue_log),
             attributes=columns.attributes,
         )
 
 
 def _findings(
-    columns: _Columns, row: int, sample_id: str, tally: Tally
+    columns: _Columns, row: int, sample_id: str, issue_log: IssueLog
 ) -> tuple[Finding, ...] | None:
     corners = columns.boxes.xyxy[row][columns.boxes.used[row]]
     listed = [Finding(label=0, xyxy=xyxy, place=f"row {row}") for xyxy in corners]
     if listed and not columns.labels[row]:
-        tally.add(issues.HEALTHY_WITH_BOX, f"row {row}", sample_id)
+        issue_log.add(issues.HEALTHY_WITH_BOX, f"row {row}", sample_id)
     if columns.labels[row] and not listed:
-        tally.add(issues.FRACTURE_WITHOUT_BOX, f"row {row}", sample_id)
+        issue_log.add(issues.FRACTURE_WITHOUT_BOX, f"row {row}", sample_id)
         return None
-    return keep_usable(listed, columns.height, columns.width, tally, sample_id)
+    return keep_usable(listed, columns.height, columns.width, issue_log, sample_id)
 
 
 def read_slices(path: Path, rows: Sequence[int]) -> Iterator[Pixels]:

@@ -1,6 +1,6 @@
 """Any data set as slices in the RSNA layout: one class, ten boxes a slice, no masks.
 
-The layout has no unknown truth, unless a slice is known to be fractured.
+The layout has no unknown ground truth, unless a slice is known to be fractured.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,8 +1,8 @@
 """Pascal VOC: `Annotations/….xml`, `JPEGImages/….jpg` and the splits in `ImageSets/Main/….txt`.
 
-Classes are the names of all objects in the order of the alphabet, as the format lists none. A
-image without an annotation file is of unknown truth, one without an object in it is empty. What
-is marked difficult, which VOC's own evaluation passes over, stays a finding and is told.
+Classes are the names of all objects in the order of the alphabet, as the format lists none. A image
+without an annotation file is of unknown ground truth, one without an object in it is empty. What is
+marked difficult, which VOC's own evaluation passes over, stays a finding and is told.
 
 Pascal VOC as it is written: boxes alone, classes known by their objects, images of 8 bits.
 """
@@ -15,14 +15,14 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 from fracture_core.datasets import issues
 from fracture_core.datasets.findings import Finding, keep_usable
 from fracture_core.datasets.images import ImageRecord, size_of
-from fracture_core.datasets.issues import Tally, counted, quoted
+from fracture_core.datasets.issues import IssueLog, counted, quoted
 from fracture_core.datasets.layout import (
     IMAGE_SUFFIXES,
     SPLIT_NAMES,
     Folders,
     group_of,
 )
-from fracture_core.datasets.records import RecordedDataset, warn_of_doubts
+from fracture_core.datasets.records import RecordedDataset, warn_of_issues
 from fracture_core.datasets.voc_xml import MAX_BYTES, VocFile, parse_voc
 from fracture_core.datasets.writing import (
     Array,
@@ -66,15 +66,15 @@ def looks_like_voc(path: Path) -> bool:
 
 def open_voc(path: Path) -> RecordedDataset:
     """Open the folder; raises DatasetError."""
-    folders, tally = Folders(root=voc_root(path)), Tally()
+    folders, issue_log = Folders(root=voc_root(path)), IssueLog()
     images = _images(folders)
-    files = _annotations(images, folders, tally)
-    splits = _splits(images, folders, tally)
+    files = _annotations(images, folders, issue_log)
+    splits = _splits(images, folders, issue_log)
     objects = (each for file in files.values() if file for each in file.objects)
     classes = tuple(sorted({each.name for each in objects}))
     records: dict[str, ImageRecord] = {}
     for stem, image in images.items():
-        known = _known(stem, image, files, classes, folders, tally)
+        known = _known(stem, image, files, classes, folders, issue_log)
         sample_id = folders.relative(image)
         records[sample_id] = ImageRecord(
             sample_id=sample_id,
@@ -86,7 +86,7 @@ def open_voc(path: Path) -> RecordedDataset:
             image_class=known.image_class,
         )
     _refuse_nothing(path, records, classes)
-    warn_of_doubts(records, classes, tally)
+    warn_of_issues(records, classes, issue_log)
     return RecordedDataset(
         name=folders.root.name,
         path=path,
@@ -94,8 +94,8 @@ def open_voc(path: Path) -> RecordedDataset:
         classes=classes,
         records=records,
         found=_describe(records, classes),
-        warnings=tally.sentences(),
-        doubts=tally.doubts(),
+        warnings=issue_log.sentences(),
+        issues=issue_log.issues(),
     )
 
 
@@ -117,7 +117,7 @@ def _images(folders: Folders) -> dict[str, Path]:
     return found
 
 
-def _splits(images: Mapping[str, Path], folders: Folders, tally: Tally) -> dict[str, str]:
+def _splits(images: Mapping[str, Path], folders: Folders, issue_log: IssueLog) -> dict[str, str]:
     """Stem → split. `trainval` counts as train where nothing tells the two apart."""
     place = folders.root / LISTS
     lists = {name.lower(): place / name for name in sorted(folders.files(place))}
@@ -129,10 +129,10 @@ def _splits(images: Mapping[str, Path], folders: Folders, tally: Tally) -> dict[
     for name, split in found.items():
         for stem in _lines(lists[name], folders):
             if stem not in images:
-                tally.add("Images listed but absent, left out", quoted(stem))
+                issue_log.add("Images listed but absent, left out", quoted(stem))
             elif splits.setdefault(stem, split) != split:
                 sample_id = folders.relative(images[stem])
-                tally.add(issues.IN_TWO_SPLITS, sample_id, sample_id)
+                issue_log.add(issues.IN_TWO_SPLITS, sample_id, sample_id)
     return splits
 
 
@@ -148,7 +148,7 @@ def _lines(path: Path, folders: Folders) -> Iterator[str]:
 
 
 def _annotations(
-    images: Mapping[str, Path], folders: Folders, tally: Tally
+    images: Mapping[str, Path], folders: Folders, issue_log: IssueLog
 ) -> dict[str, VocFile | None]:
     """Stem of an image → its annotation file, None where that cannot be read.
 
@@ -162,7 +162,7 @@ def _annotations(
             continue
         stem = path.relative_to(place).with_suffix("").as_posix()
         image = images.get(stem)
-        file = _read(path, folders.relative(image) if image else "", folders, tally)
+        file = _read(path, folders.relative(image) if image else "", folders, issue_log)
         if image:
             found[stem] = file
         else:
@@ -172,24 +172,24 @@ def _annotations(
         if stem in images and stem not in found:
             found[stem] = file
         else:
-            tally.add("Label files without an image", name)
+            issue_log.add("Label files without an image", name)
     return found
 
 
-def _read(path: Path, sample_id: str, folders: Folders, tally: Tally) -> VocFile | None:
+def _read(path: Path, sample_id: str, folders: Folders, issue_log: IssueLog) -> VocFile | None:
     name, size = folders.relative(path), folders.files(path.parent)[path.name]
     try:
         if size > MAX_BYTES:
             raise DatasetError(name, expected=f"at most {MAX_BYTES:,} bytes", found=f"{size:,}")
         return parse_voc(path.read_bytes(), name)
     except DatasetError as error:
-        tally.add(issues.UNREADABLE_LABELS, str(error).rstrip("."), sample_id)
+        issue_log.add(issues.UNREADABLE_LABELS, str(error).rstrip("."), sample_id)
         return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Known:
-    """What the annotation of an image tells; the truth is unknown without one."""
+    """What the annotation of an image tells; the ground truth is unknown without one."""
 
     size: tuple[int, int] | None = None
     findings: tuple[Finding, ...] | None = None
@@ -202,14 +202,14 @@ def _known(
     files: Mapping[str, VocFile | None],
     classes: Sequence[str],
     folders: Folders,
-    tally: Tally,
+    issue_log: IssueLog,
 ) -> _Known:
     sample_id, file = folders.relative(image), files.get(stem)
     if stem not in files:
-        tally.add(issues.NO_LABELS, sample_id, sample_id)
+        issue_log.add(issues.NO_LABELS, sample_id, sample_id)
     if file is None:
         return _Known()
-    size = file.size or _size_of(image, sample_id, tally)
+    size = file.size or _size_of(image, sample_id, issue_log)
     if size is None:
         return _Known()
     findings = [
@@ -218,19 +218,19 @@ def _known(
     ]
     for each in file.objects:
         if each.is_difficult:
-            tally.add("Objects marked difficult, kept as findings", each.place, sample_id)
+            issue_log.add("Objects marked difficult, kept as findings", each.place, sample_id)
     return _Known(
         size=size,
-        findings=keep_usable(findings, *size, tally, sample_id),
+        findings=keep_usable(findings, *size, issue_log, sample_id),
         image_class=findings[0].label if findings else None,
     )
 
 
-def _size_of(path: Path, sample_id: str, tally: Tally) -> tuple[int, int] | None:
+def _size_of(path: Path, sample_id: str, issue_log: IssueLog) -> tuple[int, int] | None:
     try:
         return size_of(path, sample_id)
     except ImageError as error:
-        tally.add(_NO_SIZE, str(error).rstrip("."), sample_id)
+        issue_log.add(_NO_SIZE, str(error).rstrip("."), sample_id)
         return None
 
 
@@ -244,7 +244,9 @@ def _describe(records: Mapping[str, ImageRecord], classes: Sequence[str]) -> str
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VocWriter(Writer):
-    """`JPEGImages/….png`, `Annotations/….xml`, none = unknown truth, and `ImageSets/Main`."""
+    """`JPEGImages/….png`, `Annotations/….xml`, none = unknown ground truth, and
+    `ImageSets/Main`.
+    """
 
     def limits(
         self, items: Sequence[Item], classes: Sequence[str], drop: frozenset[str]

@@ -47,8 +47,8 @@ class Opener(Protocol):
 class Item:
     """One image on its way.
 
-    `findings` None = unknown, in shares of the sides where `in_shares`, else in pixels of the
-    source · `extent` (height, width) of the image in that unit, None where only the file tells ·
+    `findings` None = unknown, normalised where `is_normalised`, else in pixels of the source ·
+    `image_size` (height, width) of the image in that unit, None where only the file tells ·
     `image_class` and `attributes` as `Sample` has them · `name` in the target, without a suffix.
     """
 
@@ -57,8 +57,8 @@ class Item:
     group_id: str
     split: str
     findings: Findings | None
-    in_shares: bool
-    extent: tuple[int, int] | None = None
+    is_normalised: bool
+    image_size: tuple[int, int] | None = None
     image_class: int | None = None
     name: str = ""
     attributes: Mapping[str, str] = field(default_factory=dict)
@@ -85,7 +85,7 @@ class Source:
 
 
 def in_pixels(finding: Finding, height: int, width: int) -> Finding:
-    """A finding in shares of the sides → in pixels of an image of this size."""
+    """A finding normalised → in pixels of an image of this size."""
     return scaled(finding, width, height)
 
 
@@ -98,12 +98,12 @@ def scaled(finding: Finding, x: float, y: float) -> Finding:
     return replace(finding, xyxy=finding.xyxy * np.tile(factor, 2), outline=outline)
 
 
-def findings_of(truth: Detections) -> Findings:
-    """A truth of the core as findings in pixels."""
-    codes = truth.masks or (None,) * len(truth)
+def findings_of(ground_truth: Detections) -> Findings:
+    """A ground truth of the core as findings in pixels."""
+    codes = ground_truth.masks or (None,) * len(ground_truth)
     return tuple(
         Finding(label=int(label), xyxy=xyxy.astype(np.float64), place="", outline=code)
-        for label, xyxy, code in zip(truth.labels, truth.xyxy, codes, strict=True)
+        for label, xyxy, code in zip(ground_truth.labels, ground_truth.xyxy, codes, strict=True)
     )
 
 
@@ -269,7 +269,7 @@ def limit(drop: str, what: str) -> Limit:
 
 
 def lost_image_classes(items: Sequence[Item]) -> list[Limit]:
-    """Classes of images of unknown truth, which stand in no file of boxes."""
+    """Classes of images of unknown ground truth, which stand in no file of boxes."""
     count = sum(item.findings is None and item.image_class is not None for item in items)
     sentence = f"The class of {counted(count, 'image')} of unknown ground truth is not kept."
     return [note(sentence)] if count else []

@@ -1,7 +1,7 @@
 """YOLO data sets: images in `images`, label files of the same name in `labels`, a `data.yaml`.
 
-A missing label file leaves the truth of its image unknown; an empty one says nothing is there;
-one with a line that makes no sense leaves it unknown, with a warning. An image's class, for
+A missing label file leaves the ground truth of its image unknown; an empty one says nothing is
+there; one with a line that makes no sense leaves it unknown, with a warning. An image's class, for
 classifiers, is the class of the first line. A box of a class such as "Healthy" stays a box.
 
 YOLO's label files and `data.yaml` as they are written: one polygon in place of box and mask.
@@ -20,9 +20,9 @@ from fracture_core.datasets import issues
 from fracture_core.datasets.coco_json import bounds_of
 from fracture_core.datasets.findings import Finding, keep_usable
 from fracture_core.datasets.images import ImageRecord
-from fracture_core.datasets.issues import Tally, counted, quoted
+from fracture_core.datasets.issues import IssueLog, counted, quoted
 from fracture_core.datasets.layout import IMAGE_SUFFIXES, SPLIT_NAMES, Folders, group_of
-from fracture_core.datasets.records import RecordedDataset, warn_of_doubts
+from fracture_core.datasets.records import RecordedDataset, warn_of_issues
 from fracture_core.datasets.writing import (
     Array,
     Destinations,
@@ -69,19 +69,19 @@ def looks_like_yolo(path: Path) -> bool:
 
 def open_yolo(path: Path) -> RecordedDataset:
     """Open a folder or its data.yaml; raises DatasetError."""
-    folders, tally = Folders(root=path if path.is_dir() else path.parent), Tally()
+    folders, issue_log = Folders(root=path if path.is_dir() else path.parent), IssueLog()
     data_path = find_data_file(folders.root) if path.is_dir() else folders.root / path.name
-    data = read_data_file(data_path, folders, tally) if data_path else None
+    data = read_data_file(data_path, folders, issue_log) if data_path else None
     places = (data.places if data else ()) or _usual_places(folders.root)
-    records = _read_records(folders, places, data, tally)
+    records = _read_records(folders, places, data, issue_log)
     if not records:
         raise DatasetError(
             path, expected="images in 'images', label files in 'labels'", found="no image"
         )
     classes = data.classes if data else _numbered_classes(records)
     if data is None:
-        tally.add("Folder without data.yaml, classes are numbers", folders.root.name)
-    warn_of_doubts(records, classes, tally)
+        issue_log.add("Folder without data.yaml, classes are numbers", folders.root.name)
+    warn_of_issues(records, classes, issue_log)
     return RecordedDataset(
         name=folders.root.name,
         path=path,
@@ -89,8 +89,8 @@ def open_yolo(path: Path) -> RecordedDataset:
         classes=classes,
         records=records,
         found=_describe(data, places, folders, records, classes),
-        warnings=tally.sentences(),
-        doubts=tally.doubts(),
+        warnings=issue_log.sentences(),
+        issues=issue_log.issues(),
     )
 
 
@@ -114,7 +114,7 @@ def _label_folder(images: Path, root: Path) -> Path:
 
 
 def _read_records(
-    folders: Folders, places: Places, data: DataFile | None, tally: Tally
+    folders: Folders, places: Places, data: DataFile | None, issue_log: IssueLog
 ) -> dict[str, ImageRecord]:
     records: dict[str, ImageRecord] = {}
     for split, place in places:
@@ -124,18 +124,18 @@ def _read_records(
                 continue
             sample_id = folders.relative(path)
             if not sample_id.isprintable():
-                tally.add("Images with names that cannot be shown, left out", quoted(sample_id))
+                issue_log.add("Images with names that cannot be shown, left out", quoted(sample_id))
                 continue
             label_path = _label_folder(path.parent, folders.root) / f"{path.stem}.txt"
             if sample_id in records:
-                tally.add(issues.IN_TWO_SPLITS, sample_id, sample_id)
+                issue_log.add(issues.IN_TWO_SPLITS, sample_id, sample_id)
                 continue
             if label_path in used:
-                tally.add("Label files of two images", folders.relative(label_path))
+                issue_log.add("Label files of two images", folders.relative(label_path))
             used.add(label_path)
-            record = _record(path, label_path, split, folders, data, tally)
+            record = _record(path, label_path, split, folders, data, issue_log)
             records[record.sample_id] = record
-        _count_orphans(folders, place, used, tally)
+        _count_orphans(folders, place, used, issue_log)
     return records
 
 
@@ -145,18 +145,18 @@ def _record(
     split: str,
     folders: Folders,
     data: DataFile | None,
-    tally: Tally,
+    issue_log: IssueLog,
 ) -> ImageRecord:
     sample_id = folders.relative(path)
-    listed = _read_label(label_path, folders, data.numbers if data else None, sample_id, tally)
+    listed = _read_label(label_path, folders, data.numbers if data else None, sample_id, issue_log)
     if listed is None and not folders.holds(label_path):
-        tally.add(issues.NO_LABELS, sample_id, sample_id)
+        issue_log.add(issues.NO_LABELS, sample_id, sample_id)
     return ImageRecord(
         sample_id=sample_id,
         group_id=group_of(sample_id),
         split=split,
         path=path,
-        findings=None if listed is None else keep_usable(listed, 1, 1, tally, sample_id),
+        findings=None if listed is None else keep_usable(listed, 1, 1, issue_log, sample_id),
         image_class=listed[0].label if listed else None,
     )
 
@@ -166,7 +166,7 @@ def _read_label(
     folders: Folders,
     numbers: Mapping[int, int] | None,
     sample_id: str,
-    tally: Tally,
+    issue_log: IssueLog,
 ) -> tuple[Finding, ...] | None:
     size = folders.files(path.parent).get(path.name)
     if size is None:
@@ -179,14 +179,14 @@ def _read_label(
             )
         return parse_label(path.read_bytes(), name, numbers)
     except DatasetError as error:
-        tally.add(issues.UNREADABLE_LABELS, str(error).rstrip("."), sample_id)
+        issue_log.add(issues.UNREADABLE_LABELS, str(error).rstrip("."), sample_id)
         return None
 
 
-def _count_orphans(folders: Folders, place: Path, used: set[Path], tally: Tally) -> None:
+def _count_orphans(folders: Folders, place: Path, used: set[Path], issue_log: IssueLog) -> None:
     for path in folders.walk(_label_folder(place, folders.root)):
         if path.suffix == ".txt" and path not in used:
-            tally.add("Label files without an image", folders.relative(path))
+            issue_log.add("Label files without an image", folders.relative(path))
 
 
 def _numbered_classes(records: Mapping[str, ImageRecord]) -> tuple[str, ...]:
@@ -223,7 +223,9 @@ _Points = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class YoloWriter(Writer):
-    """`{train,valid,test}/{images,labels}`, 8 bits as shown; no label file = unknown truth."""
+    """`{train,valid,test}/{images,labels}`, 8 bits as shown; no label file = unknown ground
+    truth.
+    """
 
     def limits(
         self, items: Sequence[Item], classes: Sequence[str], drop: frozenset[str]
@@ -332,7 +334,7 @@ def _polygon_limits(outlined: Sequence[Finding]) -> list[Limit]:
 
 def _box_limits(outlined: Sequence[tuple[Finding, Item]]) -> list[Limit]:
     moved = [_distance(finding, item) for finding, item in outlined]
-    limits = [(_SAME[item.in_shares], _NEAR[item.in_shares]) for _, item in outlined]
+    limits = [(_SAME[item.is_normalised], _NEAR[item.is_normalised]) for _, item in outlined]
     pairs = list(zip(moved, limits, strict=True))
     found = []
     if near := sum(same < distance <= near for distance, (same, near) in pairs):
@@ -350,6 +352,6 @@ def _distance(finding: Finding, item: Item) -> float:
     if finding.outline is None:
         return 0.0
     # What of an outline lies outside the image is cut, as the box was.
-    height, width = item.extent or (np.inf, np.inf)
+    height, width = item.image_size or (np.inf, np.inf)
     bounds = np.clip(bounds_of(finding.outline), 0, [width, height, width, height])
     return float(np.abs(bounds - finding.xyxy).max())

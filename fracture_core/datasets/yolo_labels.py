@@ -1,4 +1,4 @@
-"""YOLO label files: `class cx cy w h` or `class x1 y1 x2 y2 …` a line, in shares of the sides.
+"""YOLO label files: `class cx cy w h` or `class x1 y1 x2 y2 …` a line, normalised.
 
 The `data.yaml` of a YOLO data set: class names, and where the images of each split lie.
 
@@ -19,7 +19,7 @@ import yaml
 
 from fracture_core import boxes, importing
 from fracture_core.datasets.findings import Finding
-from fracture_core.datasets.issues import Tally, quoted
+from fracture_core.datasets.issues import IssueLog, quoted
 from fracture_core.datasets.layout import SPLIT_NAMES, Folders
 from fracture_core.errors import DatasetError
 
@@ -95,18 +95,20 @@ class DataFile:
     places: tuple[tuple[str, Path], ...]
 
 
-def read_data_file(path: Path, folders: Folders, tally: Tally) -> DataFile:
+def read_data_file(path: Path, folders: Folders, issue_log: IssueLog) -> DataFile:
     """Read a data.yaml; raises DatasetError where it makes no sense or leads out of its folder."""
     data = _load(path, folders)
     names = _names(data.get("names"), path)
     count = data.get("nc", len(names))
     if count != len(names):
-        tally.add(f"Class count (nc) in {path.name}, expected {len(names)} as names", quoted(count))
+        issue_log.add(
+            f"Class count (nc) in {path.name}, expected {len(names)} as names", quoted(count)
+        )
     return DataFile(
         path=path,
         classes=tuple(names[number] for number in sorted(names)),
         numbers={number: place for place, number in enumerate(sorted(names))},
-        places=tuple(_places(data, path, folders, tally)),
+        places=tuple(_places(data, path, folders, issue_log)),
     )
 
 
@@ -145,9 +147,9 @@ def _is_class(number: object, name: object) -> bool:
 
 
 def _places(
-    data: Mapping[object, object], path: Path, folders: Folders, tally: Tally
+    data: Mapping[object, object], path: Path, folders: Folders, issue_log: IssueLog
 ) -> list[tuple[str, Path]]:
-    base = _base(data.get("path"), path, folders, tally)
+    base = _base(data.get("path"), path, folders, issue_log)
     places = []
     for key, split in SPLIT_NAMES.items():
         entries = data.get(key)
@@ -158,17 +160,17 @@ def _places(
             if folder.is_dir():
                 places.append((split, folder))
             else:
-                tally.add(f"Folders named in {path.name} but absent", f"{key}: {quoted(entry)}")
+                issue_log.add(f"Folders named in {path.name} but absent", f"{key}: {quoted(entry)}")
     return places
 
 
-def _base(entry: object, path: Path, folders: Folders, tally: Tally) -> Path:
+def _base(entry: object, path: Path, folders: Folders, issue_log: IssueLog) -> Path:
     if entry in (None, "", "."):
         return folders.root
     base = _joined(folders.root, entry, "path", path)
     if folders.contains(base) and base.is_dir():
         return base.resolve()
-    tally.add(f"Path in {path.name} that leads out of its folder, not followed", quoted(entry))
+    issue_log.add(f"Path in {path.name} that leads out of its folder, not followed", quoted(entry))
     return folders.root
 
 

@@ -1,4 +1,4 @@
-"""Synthetic radiographs and CT studies with their truth: for the quick start and for tests.
+"""Synthetic radiographs and CT studies with their ground truth: for the quick start and for tests.
 
 The names are imported on first use: the generator brings SciPy, and the demo case does not need it.
 """

@@ -25,7 +25,7 @@ def demo_case() -> Sample:
 
 
 def write_case(sample: Sample, file: Path) -> None:
-    """A sample with windows, spacing and a truth with masks as arrays without pickles."""
+    """A sample with windows, spacing and a ground truth with masks as arrays without pickles."""
     np.savez_compressed(file, allow_pickle=False, **_as_arrays(sample))
 
 
@@ -37,7 +37,7 @@ def read_case(file: Path) -> Sample:
     pixels.setflags(write=False)
     height, width = pixels.shape
     counts = kept["mask_counts"].tolist()
-    truth = Detections.truth(
+    ground_truth = Detections.ground_truth(
         kept["xyxy"],
         kept["labels"],
         tuple(Rle(height=height, width=width, counts=one) for one in counts),
@@ -51,23 +51,23 @@ def read_case(file: Path) -> Sample:
         read=partial(_held, pixels),
         windows=_windows(kept),
         spacing_mm=(across, down),
-        truth=truth,
-        image_class=int(truth.labels[0]),
+        ground_truth=ground_truth,
+        image_class=int(ground_truth.labels[0]),
         attributes=radiograph_attributes("wrist"),
     )
 
 
 def _as_arrays(sample: Sample) -> Arrays:
-    if sample.truth is None or not len(sample.truth):
+    if sample.ground_truth is None or not len(sample.ground_truth):
         raise ValueError("sample: expected one with findings")
     return {
         "pixels": sample.pixels,
         "spacing_mm": np.asarray(sample.spacing_mm, dtype=np.float64),
         "window_names": np.asarray([window.name for window in sample.windows]),
         "windows": np.asarray([(window.center, window.width) for window in sample.windows]),
-        "xyxy": sample.truth.xyxy,
-        "labels": sample.truth.labels,
-        "mask_counts": np.asarray([mask.counts for mask in sample.truth.masks]),
+        "xyxy": sample.ground_truth.xyxy,
+        "labels": sample.ground_truth.labels,
+        "mask_counts": np.asarray([mask.counts for mask in sample.ground_truth.masks]),
     }
 
 

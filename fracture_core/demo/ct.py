@@ -225,10 +225,10 @@ class Crack:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Study:
-    """`pixels` (N, H, W) uint16, HU + 1024; `truths` (N, H, W) bool, one array a crack."""
+    """`pixels` (N, H, W) uint16, HU + 1024; `ground_truths` (N, H, W) bool, one array a crack."""
 
     pixels: Pixels
-    truths: tuple[npt.NDArray[np.bool_], ...]
+    ground_truths: tuple[npt.NDArray[np.bool_], ...]
     spacing_mm: float
 
 
@@ -279,15 +279,15 @@ def render_study(plan: StudyPlan, slices: int, size: int) -> Study:
     )
     mesh /= mesh.std()
     values = np.empty((slices, size, size), dtype=np.uint16)
-    truths = [np.zeros((slices, size, size), dtype=np.bool_) for _ in plan.cracks]
+    ground_truths = [np.zeros((slices, size, size), dtype=np.bool_) for _ in plan.cracks]
     for number in range(slices):
         z = (number - (slices - 1) / 2) * SLICE_MM
         hu, masks = _slice(x, y, z, plan, mesh[number], uneven)
         hu = _scanned(hu, z, plan, rng)
         values[number] = np.clip(np.rint(hu - HU_OFFSET), 0, 4095)
-        for truth, mask in zip(truths, masks, strict=True):
-            truth[number] = mask
-    return Study(pixels=values, truths=tuple(truths), spacing_mm=spacing)
+        for ground_truth, mask in zip(ground_truths, masks, strict=True):
+            ground_truth[number] = mask
+    return Study(pixels=values, ground_truths=tuple(ground_truths), spacing_mm=spacing)
 
 
 def _coordinates(size: int, spacing: float, plan: StudyPlan) -> tuple[Field, Field]:

@@ -36,11 +36,13 @@ class Fracture:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Piece:
-    """A part of the bone: `weight` (H, W) in [0, 1], where it went, and its truth (H, W) bool."""
+    """A part of the bone: `weight` (H, W) in [0, 1], where it went, and its ground truth (H, W)
+    bool.
+    """
 
     weight: Field
     moved: Matrix
-    truth: npt.NDArray[np.bool_]
+    ground_truth: npt.NDArray[np.bool_]
 
 
 def draw_fracture(kind: str, bone: Tube, at_mm: float, rng: np.random.Generator) -> Fracture:
@@ -152,8 +154,8 @@ def _chip(
     weight = np.clip((1 - away) * half_u / grid.spacing_mm, 0, 1).astype(np.float32)
     out = fracture.side * rng.uniform(0.2, 0.5) * abs(edge)
     moved = shift(out, rng.uniform(-1, 1)) @ turn(rng.uniform(-0.6, 0.6), u0, s0)
-    truth = (weight > 0.3) & rays.inside
-    return Piece(weight=0.8 * weight, moved=moved, truth=truth)
+    ground_truth = (weight > 0.3) & rays.inside
+    return Piece(weight=0.8 * weight, moved=moved, ground_truth=ground_truth)
 
 
 def _greenstick(fracture: Fracture, bone: Tube, grid: Grid, rays: Rays) -> tuple[Piece, ...]:
@@ -166,7 +168,7 @@ def _greenstick(fracture: Fracture, bone: Tube, grid: Grid, rays: Rays) -> tuple
     dense = 0.16 * np.exp(-((past / 1.6) ** 2)) * (1 - reach)
     weight = (1 - taken * reach + dense).astype(np.float32)
     band = np.abs(past) < _margin(fracture, grid) + 0.9
-    return (Piece(weight=weight, moved=IDENTITY, truth=_clean(band & rays.inside, rays)),)
+    return (Piece(weight=weight, moved=IDENTITY, ground_truth=_clean(band & rays.inside, rays)),)
 
 
 def _two_pieces(
@@ -182,19 +184,23 @@ def _two_pieces(
         return before, _piece(fracture, grid, rays, past, beyond(fracture), lines)
     near = np.abs(past) if other is None else np.minimum(np.abs(past), np.abs(other))
     band = near < _margin(fracture, grid)
-    return (Piece(weight=lines, moved=IDENTITY, truth=_clean(band & rays.inside, rays)),)
+    return (Piece(weight=lines, moved=IDENTITY, ground_truth=_clean(band & rays.inside, rays)),)
 
 
 def _piece(
     fracture: Fracture, grid: Grid, rays: Rays, past: Field, moved: Matrix, lines: Field
 ) -> Piece:
-    """The part of the bone where `past` mm is above 0, its truth the margin along the break."""
+    """The part of the bone where `past` mm is above 0, its ground truth the margin along the
+    break.
+    """
     weight = np.clip(past / grid.spacing_mm + 0.5, 0, 1)
     if not fracture.displaced:
         weight = weight * lines
     margin = _margin(fracture, grid) * 1.25
-    truth = (past > 0) & (past < margin) & rays.inside
-    return Piece(weight=weight.astype(np.float32), moved=moved, truth=_clean(truth, rays))
+    ground_truth = (past > 0) & (past < margin) & rays.inside
+    return Piece(
+        weight=weight.astype(np.float32), moved=moved, ground_truth=_clean(ground_truth, rays)
+    )
 
 
 def _past(
@@ -240,6 +246,6 @@ def _margin(fracture: Fracture, grid: Grid) -> float:
     return max(1.6 * fracture.gap_mm, 2.5 * grid.spacing_mm) + 0.5
 
 
-def _clean(truth: npt.NDArray[np.bool_], rays: Rays) -> npt.NDArray[np.bool_]:
-    grown = ndimage.binary_dilation(truth, iterations=2)
-    return np.asarray(ndimage.binary_closing(grown, iterations=2) | truth)
+def _clean(ground_truth: npt.NDArray[np.bool_], rays: Rays) -> npt.NDArray[np.bool_]:
+    grown = ndimage.binary_dilation(ground_truth, iterations=2)
+    return np.asarray(ndimage.binary_closing(grown, iterations=2) | ground_truth)

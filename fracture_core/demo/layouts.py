@@ -74,7 +74,7 @@ def write_coco(samples: Iterable[Sample], classes: Sequence[str], folder: Path) 
             "patient_id": sample.group_id,
             "attributes": dict(sample.attributes),
         }
-        found = findings_of(sample.truth or Detections.empty())
+        found = findings_of(sample.ground_truth or Detections.empty())
         add_image(files[sample.split], entry, as_objects(found))
     (folder / "annotations").mkdir()
     for split, content in files.items():
@@ -85,7 +85,7 @@ def write_coco(samples: Iterable[Sample], classes: Sequence[str], folder: Path) 
 def write_yolo_folder(
     samples: Iterable[Sample], classes: Sequence[str], folder: Path, *, outlines: bool
 ) -> None:
-    """One line a finding: a polygon where `outlines`, else a box; in shares of the sides."""
+    """One line a finding: a polygon where `outlines`, else a box; normalised."""
     for name in FOLDERS.values():
         (folder / name / "images").mkdir(parents=True)
         (folder / name / "labels").mkdir()
@@ -93,7 +93,7 @@ def write_yolo_folder(
         place = folder / FOLDERS[sample.split]
         stem = image_stem(sample)
         write_png(sample.shown(), place / "images" / f"{stem}.png")
-        found = findings_of(sample.truth or Detections.empty())
+        found = findings_of(sample.ground_truth or Detections.empty())
         if not outlines:
             found = tuple(replace(finding, outline=None) for finding in found)
         text = label_text(found, sample.height, sample.width)
@@ -113,11 +113,11 @@ def write_hdf5(samples: Iterable[Sample], path: Path, *, corners: bool) -> None:
 
 
 def _as_slice(sample: Sample) -> Slice:
-    truth = sample.truth or Detections.empty()
+    ground_truth = sample.ground_truth or Detections.empty()
     return Slice(
         image=normed(sample.pixels),
-        xyxy=truth.xyxy,
-        fractured=len(truth) > 0,
+        xyxy=ground_truth.xyxy,
+        fractured=len(ground_truth) > 0,
         split=sample.split,
         study=sample.group_id,
         number=sample.sample_id.rpartition("/")[2],

@@ -47,10 +47,10 @@ _CROWD = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Projection:
-    """`attenuation` (H, W) is the line integral; `truths` are (H, W) bool, one a fracture."""
+    """`attenuation` (H, W) is the line integral; `ground_truths` (H, W) bool, one a fracture."""
 
     attenuation: Field
-    truths: tuple[npt.NDArray[np.bool_], ...]
+    ground_truths: tuple[npt.NDArray[np.bool_], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -74,16 +74,18 @@ def project(
 ) -> Projection:
     """Bones and flesh added up along the rays; each fracture carries what hangs beyond it."""
     empty = np.zeros((frame.height, frame.width), dtype=np.float32)
-    bones, truths = empty.copy(), [empty.copy() for _ in fractures]
+    bones, ground_truths = empty.copy(), [empty.copy() for _ in fractures]
     moves: dict[str, Matrix] = {}
     for placed in part.bones:
         carried = moves.get(placed.follows, IDENTITY)
         here = [(k, f) for k, f in enumerate(fractures) if f.bone == placed.body.name]
-        own = _draw_bone(placed, carried, here, marks, frame, bones, truths)
+        own = _draw_bone(placed, carried, here, marks, frame, bones, ground_truths)
         moves[placed.body.name] = own
     total = _flesh(part, frame, moves, np.random.default_rng([part.bones[0].body.seed, 8]))
     total += bones
-    return Projection(attenuation=total, truths=tuple(truth > 0.5 for truth in truths))
+    return Projection(
+        attenuation=total, ground_truths=tuple(ground_truth > 0.5 for ground_truth in ground_truths)
+    )
 
 
 def _draw_bone(
@@ -93,7 +95,7 @@ def _draw_bone(
     marks: Sequence[Mark],
     frame: Frame,
     bones: Field,
-    truths: list[Field],
+    ground_truths: list[Field],
 ) -> Matrix:
     """Add one bone; returns how the bones beyond it move. At most one fracture a bone."""
     body = placed.body
@@ -117,18 +119,18 @@ def _draw_bone(
     for piece in broken.break_bone(fracture, body, grid, rays):
         matrix = to_image @ piece.moved @ grid.to_mm
         lay(bones, weight * piece.weight, matrix)
-        _add_truth(piece, matrix, truths[here[0][0]])
+        _add_ground_truth(piece, matrix, ground_truths[here[0][0]])
     return onward
 
 
-def _add_truth(piece: Piece, matrix: Matrix, truth: Field) -> None:
-    rows = np.flatnonzero(piece.truth.any(axis=1))
+def _add_ground_truth(piece: Piece, matrix: Matrix, ground_truth: Field) -> None:
+    rows = np.flatnonzero(piece.ground_truth.any(axis=1))
     if len(rows) == 0:
         return
     first, last = rows[0], rows[-1] + 1
-    part = piece.truth[first:last].astype(np.float32)
+    part = piece.ground_truth[first:last].astype(np.float32)
     down = np.array([[1.0, 0, 0], [0, 1.0, float(first)], [0, 0, 1.0]])
-    lay(truth, part, matrix @ down)
+    lay(ground_truth, part, matrix @ down)
 
 
 def _bone_attenuation(rays: Rays, grid: Grid, seed: int) -> Field:
@@ -206,7 +208,7 @@ class Radiograph:
     """
 
     pixels: Pixels
-    truths: tuple[npt.NDArray[np.bool_], ...]
+    ground_truths: tuple[npt.NDArray[np.bool_], ...]
     kinds: tuple[str, ...]
     spacing_mm: float
     body_part: str
@@ -244,7 +246,9 @@ def render(plan: Plan, *, intact: bool = False) -> Radiograph:
     pixels = expose(projection.attenuation, opening, plan.frame.spacing_mm, plan.technique)
     return Radiograph(
         pixels=pixels,
-        truths=tuple(truth & (opening > 0.5) for truth in projection.truths),
+        ground_truths=tuple(
+            ground_truth & (opening > 0.5) for ground_truth in projection.ground_truths
+        ),
         kinds=tuple(fracture.kind for fracture in fractures),
         spacing_mm=plan.frame.spacing_mm,
         body_part=plan.part.name,

@@ -1,4 +1,4 @@
-"""Masks of fractures as a truth: run-length codes and the tight boxes around them.
+"""Masks of fractures as a ground truth: run-length codes and the tight boxes around them.
 
 Synthetic radiographs and CT studies as samples.
 """
@@ -23,8 +23,8 @@ _LEAST_PIXELS = 12
 Masks = Sequence[npt.NDArray[np.bool_]]
 
 
-def truth_of(found: Masks, labels: Sequence[int], least_side_px: int = LEAST_SIDE_PX) -> Detections:
-    """(H, W) masks → truth. A mask that covers next to nothing is left out; one smaller than
+def gt_of(found: Masks, labels: Sequence[int], least_side_px: int = LEAST_SIDE_PX) -> Detections:
+    """(H, W) masks → ground truth. A mask that covers next to nothing is left out; one smaller than
     `least_side_px` grows until its box has a sensible size.
     """
     kept = [
@@ -33,7 +33,7 @@ def truth_of(found: Masks, labels: Sequence[int], least_side_px: int = LEAST_SID
         if mask.sum() >= _LEAST_PIXELS
     ]
     corners = [box_of(mask) for mask, _ in kept]
-    return Detections.truth(
+    return Detections.ground_truth(
         corners, [label for _, label in kept], tuple(masks.encode(mask) for mask, _ in kept)
     )
 
@@ -82,7 +82,8 @@ _CASE_SEED = (2013,)
 def make_radiograph(seed: int, *, size: tuple[int, int] | None = None) -> Sample:
     """One radiograph, 12 bits in uint16; `size` is (height, width) in pixels.
 
-    The same seed gives the same pixels. Truth: `CLASSES`, about half of the images have none.
+    The same seed gives the same pixels. Ground truth: `CLASSES`, about half of the images have
+    none.
     """
     image = render(plan_radiograph((seed,), size=size))
     return _as_sample(image, f"radiograph-{seed:06d}", f"radiograph-{seed:06d}")
@@ -153,8 +154,8 @@ def synthetic_uid(*parts: object) -> str:
 
 
 def _slice_sample(drawn: Study, number: int, uid: str, split: str) -> Sample:
-    found = [truth[number] for truth in drawn.truths]
-    truth = truth_of(found, [0] * len(found), _LEAST_SIDE_CT_PX)
+    found = [ground_truth[number] for ground_truth in drawn.ground_truths]
+    ground_truth = gt_of(found, [0] * len(found), _LEAST_SIDE_CT_PX)
     _, height, width = drawn.pixels.shape
     return Sample(
         sample_id=f"{uid}/{number}",
@@ -165,8 +166,8 @@ def _slice_sample(drawn: Study, number: int, uid: str, split: str) -> Sample:
         windows=CT_WINDOWS,
         scale=CT_SCALE,
         spacing_mm=(drawn.spacing_mm, drawn.spacing_mm),
-        truth=truth,
-        image_class=0 if len(truth) else None,
+        ground_truth=ground_truth,
+        image_class=0 if len(ground_truth) else None,
         split=split,
         attributes=CT_ATTRIBUTES,
     )
@@ -181,7 +182,7 @@ def render_demo_case() -> Sample:
 def _as_sample(image: Radiograph, sample_id: str, group_id: str, split: str = "") -> Sample:
     image.pixels.setflags(write=False)
     height, width = image.pixels.shape
-    truth = truth_of(image.truths, [CLASSES.index(kind) for kind in image.kinds])
+    ground_truth = gt_of(image.ground_truths, [CLASSES.index(kind) for kind in image.kinds])
     return Sample(
         sample_id=sample_id,
         group_id=group_id,
@@ -190,8 +191,8 @@ def _as_sample(image: Radiograph, sample_id: str, group_id: str, split: str = ""
         read=partial(_held, image.pixels),
         windows=RADIOGRAPH_WINDOWS,
         spacing_mm=(image.spacing_mm, image.spacing_mm),
-        truth=truth,
-        image_class=int(truth.labels[0]) if len(truth) else None,
+        ground_truth=ground_truth,
+        image_class=int(ground_truth.labels[0]) if len(ground_truth) else None,
         split=split,
         attributes=radiograph_attributes(image.body_part),
     )

@@ -21,7 +21,7 @@ from fracture_core.attributes import several
 from fracture_core.datasets.attributes import MOST_VALUES
 from fracture_core.errors import ConfigError
 from fracture_core.evaluations.array_files import Array, texts_of, texts_to_arrays
-from fracture_core.metrics.columns import Bools, Columns, Float64s
+from fracture_core.metrics.columns import Bools, DetectionTable, Float64s
 from fracture_core.scope import Scope, check_scope
 from fracture_core.types import Int64s
 
@@ -131,7 +131,7 @@ class Attribute:
         return marks
 
 
-def columns_of(told: Sequence[Mapping[str, str]]) -> tuple[Attribute, ...]:
+def detection_table_of(told: Sequence[Mapping[str, str]]) -> tuple[Attribute, ...]:
     """From what is told of each image, in the order in which attributes first occur."""
     names = dict.fromkeys(name for each in told for name in each)
     return tuple(
@@ -157,21 +157,21 @@ def grouping(attributes: Sequence[Attribute]) -> tuple[tuple[Attribute, ...], tu
 
 
 def lesion_sizes(
-    truths: Columns, sizes_px: Int64s | None, spacing_mm: Float64s | None
+    ground_truths: DetectionTable, sizes_px: Int64s | None, spacing_mm: Float64s | None
 ) -> tuple[Attribute, ...]:
-    """Bands of the size of each of (M,) truths: in mm, and as a share of the image.
+    """Bands of the size of each of (M,) ground truths: in mm, and as a share of the image.
 
     `sizes_px` and `spacing_mm` (I, 2) are of the images, as in `Evaluation`.
     """
-    sides = (truths.xyxy[:, 2:] - truths.xyxy[:, :2]).astype(np.float64)
+    sides = (ground_truths.xyxy[:, 2:] - ground_truths.xyxy[:, :2]).astype(np.float64)
     found = []
     if spacing_mm is not None:
         # Spacing is of rows and columns, sides are of x and y.
-        long_mm = (sides * spacing_mm[truths.image][:, ::-1]).max(axis=1, initial=0)
+        long_mm = (sides * spacing_mm[ground_truths.image][:, ::-1]).max(axis=1, initial=0)
         if np.isfinite(long_mm).any():
             found.append(_banded(SIZE_MM, long_mm, MM_BANDS, "{:g} mm"))
     if sizes_px is not None:
-        share = sides.max(axis=1, initial=0) / sizes_px[truths.image].max(axis=1)
+        share = sides.max(axis=1, initial=0) / sizes_px[ground_truths.image].max(axis=1)
         found.append(_banded(SIZE_SHARE, share, SHARE_BANDS, "{:.0%}"))
     return tuple(found)
 

@@ -1,4 +1,4 @@
-"""The figures of a report as images: PNG and SVG, in colours that colour-blind people tell apart.
+"""The metrics of a report as images: PNG and SVG, in colours that colour-blind people tell apart.
 
 Each curve is drawn from all candidates; the operating points on it have their 95 % intervals.
 """
@@ -39,39 +39,39 @@ _Draw = Callable[["Axes"], None]
 def write_charts(evaluation: Evaluation, report: Report, folder: Path) -> list[Path]:
     """Those that make sense for the model's task, each in every format; returns what was written.
 
-    A curve of nothing, without a truth or without a negative, is left out.
+    A curve of nothing, without a ground truth or without a negative, is left out.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    judged = evaluation.judged()
+    matched = evaluation.matched()
     drawn: dict[str, _Draw] = {}
     if report.about.task == "classify":
         if report.points:
-            _add_images(drawn, judged, report)
+            _add_images(drawn, matched, report)
     else:
-        _add_lesions(drawn, judged, report)
-        _add_images(drawn, judged, report)
+        _add_lesions(drawn, matched, report)
+        _add_images(drawn, matched, report)
     for table in report.tables:
         if table.title == "Confusion" and len(table.columns) <= _MOST_CLASSES:
             drawn["confusion"] = _confusion(table)
     return [path for name, draw in drawn.items() for path in _save(draw, folder / name)]
 
 
-def _add_lesions(drawn: dict[str, _Draw], judged: Evaluation, report: Report) -> None:
-    found, truths = judged.found(report.nms_iou), judged.truths
-    if len(truths) and len(found):
-        counts = greedy.sweep(found, truths, match_iou=report.match_iou)
+def _add_lesions(drawn: dict[str, _Draw], matched: Evaluation, report: Report) -> None:
+    found, ground_truths = matched.found(report.nms_iou), matched.ground_truths
+    if len(ground_truths) and len(found):
+        counts = greedy.sweep(found, ground_truths, match_iou=report.match_iou)
         drawn["precision-recall"] = _precision_recall(
             counts.recall, counts.precision, report, "lesion", ("sensitivity", "precision")
         )
-        curve = froc(found, truths, match_iou=report.match_iou)
+        curve = froc(found, ground_truths, match_iou=report.match_iou)
         drawn["froc"] = _froc(curve.fp_per_image, curve.sensitivity, report)
     if len(found):
-        right = greedy.match_all(found, truths, report.match_iou)
+        right = greedy.match_all(found, ground_truths, report.match_iou)
         drawn["reliability"] = _reliability(reliability(found.scores, right), "Findings", "right")
 
 
-def _add_images(drawn: dict[str, _Draw], judged: Evaluation, report: Report) -> None:
-    scores, positive = judged.image_scores, judged.positive
+def _add_images(drawn: dict[str, _Draw], matched: Evaluation, report: Report) -> None:
+    scores, positive = matched.image_scores, matched.positive
     if 0 < positive.sum() < len(positive):
         curve = roc(scores, positive)
         drawn["roc-images"] = _roc(curve.false_positive_rate, curve.sensitivity, curve.auc, report)
@@ -93,7 +93,7 @@ def _save(draw: _Draw, stem: Path) -> list[Path]:
         from matplotlib.figure import Figure as MedicalImage
 
     written = []
-    # Text stays text, and the same figures make the same file.
+    # Text stays text, and the same metrics make the same file.
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": stem.name}):
         image = MedicalImage(figsize=_INCHES, layout="constrained")
         FigureCanvasAgg(image)

@@ -57,9 +57,9 @@ def start(asked: Mapping[str, object], out: Path | None, wishes: Wishes) -> int:
 
 
 def resume(
-    folder: Path, asked: Mapping[str, object], judged: Mapping[str, object], wishes: Wishes
+    folder: Path, asked: Mapping[str, object], matched: Mapping[str, object], wishes: Wishes
 ) -> int:
-    """In a folder that is there; a complete one is reported again, `judged` otherwise if asked.
+    """In a folder that is there; a complete one is reported again, `matched` otherwise if asked.
 
     Raises ConfigError where anything else is `asked` than when it began.
     """
@@ -68,7 +68,7 @@ def resume(
         advice = "What was asked stands in the folder; start a new evaluation to ask otherwise."
         raise ConfigError("evaluate", expected="--resume alone", found=names, advice=advice)
     run = open_evaluation(folder)
-    if changes := _given(judged):
+    if changes := _given(matched):
         before = read_config(run.config).model_dump()
         write_config(EvaluateConfig.of(**before | changes), run.config)
     return _go_on(run, wishes)
@@ -101,7 +101,7 @@ def write_report(
     measured: Measurements | None,
     pairs: Sequence[tuple[str, str]],
 ) -> Report:
-    """Report.json, report.csv and figures/ of an evaluation, by what its config asks for."""
+    """Report.json, report.csv and metrics/ of an evaluation, by what its config asks for."""
     config = read_config(RunFolder(path=folder).config)
     report = report_of(
         evaluation,

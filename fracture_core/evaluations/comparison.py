@@ -18,7 +18,7 @@ from fracture_core.evaluations.matched_models import (
 )
 from fracture_core.metrics.average_precision import AveragePrecision
 from fracture_core.metrics.bootstrap import Interval, interval_of, replicates
-from fracture_core.metrics.columns import Bools, Columns, Float64s
+from fracture_core.metrics.columns import Bools, DetectionTable, Float64s
 from fracture_core.metrics.paired import Difference, McNemar, difference_of, mcnemar
 from fracture_core.metrics.studies import study_positive, study_scores
 from fracture_core.metrics.weighted import Auc, FrocSensitivity
@@ -46,7 +46,7 @@ def refusal_of(first: About, other: About) -> str:
 
 
 def refusal(first: Evaluation, other: Evaluation) -> str:
-    """As `refusal_of`, and by their images and truths; both hold only known truths."""
+    """As `refusal_of`, and by their images and ground truths, all of which are known."""
     if reason := refusal_of(first.about, other.about):
         return reason
     title = other.about.title
@@ -56,7 +56,7 @@ def refusal(first: Evaluation, other: Evaluation) -> str:
             "evaluate both on the same."
         )
     both_boxes = "classify" not in (first.about.task, other.about.task)
-    if both_boxes and not _same_boxes(first.truths, other.truths):
+    if both_boxes and not _same_boxes(first.ground_truths, other.ground_truths):
         return f"{title} was held against other boxes of ground truth; evaluate both again."
     if not np.array_equal(first.positive, other.positive):
         return f"{title} was held against another ground truth of the images; evaluate both again."
@@ -67,7 +67,7 @@ def _findings(about: About) -> frozenset[str]:
     return frozenset(name for name in about.classes if name != about.healthy)
 
 
-def _same_boxes(first: Columns, other: Columns) -> bool:
+def _same_boxes(first: DetectionTable, other: DetectionTable) -> bool:
     same: bool = np.array_equal(first.image, other.image) and np.array_equal(first.xyxy, other.xyxy)
     return same
 
@@ -172,7 +172,7 @@ def lines(
     """Every figure, those at the dial first; one unit of a study an image is left out."""
     first = models[0].evaluation
     counts: dict[Unit, int] = {
-        "lesion": len(_truths(models)),
+        "lesion": len(_ground_truths(models)),
         "image": len(first),
         "study": len(set(first.group_ids)),
     }
@@ -224,15 +224,15 @@ def median_ms(evaluation: Evaluation) -> float:
     return float(np.median(evaluation.seconds)) * 1000 if len(evaluation) else nan
 
 
-def _truths(models: Sequence[MatchedModel]) -> Columns:
+def _ground_truths(models: Sequence[MatchedModel]) -> DetectionTable:
     """Of a detector where there is one: a classifier holds no boxes."""
     boxes = [each for each in models if each.lesions is not None] or models[:1]
-    return boxes[0].evaluation.truths
+    return boxes[0].evaluation.ground_truths
 
 
 def _dial_counts(one: MatchedModel, confidence: float) -> Float64s:
-    """(I, 7) by image: hits, spurious, truths; called and ill, ill, called and healthy, healthy;
-    the last column is 1.
+    """(I, 7) by image: hits, false positive, ground truths; called and ill, ill, called and
+    healthy, healthy; the last column is 1.
     """
     count = len(one.evaluation)
     shown = one.found.scores.astype(np.float64) >= confidence
@@ -245,7 +245,7 @@ def _dial_counts(one: MatchedModel, confidence: float) -> Float64s:
     columns = (
         by_image(one.found.image[shown & one.right]),
         by_image(one.found.image[shown & ~one.right]),
-        by_image(one.evaluation.truths.image),
+        by_image(one.evaluation.ground_truths.image),
         (called & positive).astype(np.float64),
         positive.astype(np.float64),
         (~called & ~positive).astype(np.float64),
@@ -257,11 +257,11 @@ def _dial_counts(one: MatchedModel, confidence: float) -> Float64s:
 
 def _dial_figures(sums: Float64s, boxes: bool) -> Float64s:
     """In the order of `_AT_DIAL`."""
-    hits, wrong, truths, called, ill, silent, healthy, images = sums.tolist()
+    hits, wrong, ground_truths, called, ill, silent, healthy, images = sums.tolist()
     of_lesions = (
-        _share(hits, truths),
+        _share(hits, ground_truths),
         _share(hits, hits + wrong),
-        _share(2 * hits, hits + wrong + truths),
+        _share(2 * hits, hits + wrong + ground_truths),
         _share(wrong, images),
     )
     lesions = of_lesions if boxes else (nan,) * len(of_lesions)
@@ -279,10 +279,10 @@ class _BoxFigures:
     """AP50, AP and the mean sensitivity of FROC, from weights."""
 
     def __init__(self, one: MatchedModel) -> None:
-        truths, config = one.evaluation.truths, one.config
-        self._average = AveragePrecision.of(one.found, truths)
+        ground_truths, config = one.evaluation.ground_truths, one.config
+        self._average = AveragePrecision.of(one.found, ground_truths)
         self._froc = FrocSensitivity.of(
-            one.found, truths, match_iou=config.match_iou, class_aware=config.class_aware
+            one.found, ground_truths, match_iou=config.match_iou, class_aware=config.class_aware
         )
 
     def __call__(self, weights: Float64s) -> Float64s:
@@ -365,7 +365,7 @@ def froc_overlay(one: MatchedModel) -> Overlay:
 
 
 def roc_overlay(one: MatchedModel) -> Overlay:
-    """Sensitivity per image over the share of images without a truth that show something."""
+    """Sensitivity per image over the share of images without a ground truth that show something."""
     curve = one.images
     if not (curve.positives and curve.negatives):
         return Overlay(x=np.empty(0), y=np.empty(0))

@@ -32,8 +32,8 @@ DISPUTES: tuple[DisputeKind, ...] = (
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disputes:
     """Of two models, A and B: `images` (D,) int64 of each image, the most disputed first, and by
-    how much, `amounts` (D,) · `rows` of each image, of the truths where one hits, else of what
-    the one found; empty where whole images are judged.
+    how much, `amounts` (D,) · `rows` of each image, of the ground truths where one hits, else of
+    what the one found; empty where whole images are matched.
     """
 
     kind: DisputeKind
@@ -86,7 +86,7 @@ def _of_lesions(
     disputed = (one.hit_scores >= ours) & (other.hit_scores < theirs)
     amounts = _above(one.hit_scores, ours) + _below(other.hit_scores, theirs)
     rows = np.flatnonzero(disputed)
-    return _gathered(kind, one.evaluation.truths.image[rows], amounts[rows], rows)
+    return _gathered(kind, one.evaluation.ground_truths.image[rows], amounts[rows], rows)
 
 
 def _spurious_alone(

@@ -18,7 +18,7 @@ import numpy as np
 from fracture_core.errors import ConfigError
 from fracture_core.evaluations.evaluation import UNKNOWN_CLASS, Evaluation
 from fracture_core.matching import MatchConfig
-from fracture_core.metrics.columns import Bools, Columns, Float64s
+from fracture_core.metrics.columns import Bools, DetectionTable, Float64s
 from fracture_core.metrics.critical import critical_errors
 from fracture_core.metrics.error_types import TYPES, ErrorTypes, error_types
 from fracture_core.metrics.pairs import box_pairs
@@ -77,12 +77,12 @@ class Costs:
 class CaseErrors:
     """E errors in falling order of their cost, all arrays (E,).
 
-    `kind` a position in `KINDS` · `image` of the evaluation, all of whose truths are known · `row`
-    of the truths where missed, else of what was found; −1 for a classifier, whose errors are
-    images · `truth_row` the truth it is about, −1 = none · `label` of the finding, or of the
-    missed truth · `true_label` of the truth it is about, −1 = none · `score` of the finding, of a
-    missed truth's best candidate, nan = none · `iou` with the truth it is about · `whole_image`
-    as in the cost.
+    `kind` a position in `KINDS` · `image` of the evaluation, all of whose ground truths are known ·
+    `row` of the ground truths where missed, else of what was found; −1 for a classifier, whose
+    errors are images · `gt_row` the ground truth it is about, −1 = none · `label` of the finding,
+    or of the missed ground truth · `true_label` of the ground truth it is about, −1 = none ·
+    `score` of the finding, of a missed ground truth's best candidate, nan = none · `iou` with the
+    ground truth it is about · `whole_image` as in the cost.
     """
 
     evaluation: Evaluation
@@ -91,7 +91,7 @@ class CaseErrors:
     kind: Int64s
     image: Int64s
     row: Int64s
-    truth_row: Int64s
+    gt_row: Int64s
     label: Int64s
     true_label: Int64s
     score: Float64s
@@ -133,10 +133,10 @@ def case_errors(
     costs: Costs | None = None,
     critical: Sequence[Pair] = (),
 ) -> CaseErrors:
-    """Of an evaluation, such as `judged()` gives, all of whose truths are known.
+    """Of an evaluation, such as `matched()` gives, all of whose ground truths are known.
 
-    A truth that a finding of the wrong class or place points at is not missed as well: it comes
-    with that finding. `critical` pairs name the true class and what it was taken for; raises
+    A ground truth that a finding of the wrong class or place points at is not missed as well: it
+    comes with that finding. `critical` pairs name the true class and what it was taken for; raises
     ConfigError where one names no class of the evaluation.
     """
     chosen = costs or Costs()
@@ -211,7 +211,7 @@ def error_rows(errors: CaseErrors) -> Iterator[tuple[str, ...]]:
     )
     for i in range(len(errors)):
         image, row, kind = int(errors.image[i]), int(errors.row[i]), int(errors.kind[i])
-        boxes = evaluation.truths if kind == MISSED else found
+        boxes = evaluation.ground_truths if kind == MISSED else found
         corners = ("", "", "", "") if row < 0 else tuple(f"{edge:g}" for edge in boxes.xyxy[row])
         yield (
             str(i + 1),
@@ -250,10 +250,10 @@ def predicted_classes(evaluation: Evaluation, confidence: float) -> Int64s:
 
 
 def _of_detector(evaluation: Evaluation, config: MatchConfig, confidence: float) -> CaseErrors:
-    found, truths = evaluation.found(config.nms_iou), evaluation.truths
+    found, ground_truths = evaluation.found(config.nms_iou), evaluation.ground_truths
     types = error_types(
         _comparable(found, config),
-        _comparable(truths, config),
+        _comparable(ground_truths, config),
         confidence,
         match_iou=config.match_iou,
     )
@@ -261,11 +261,11 @@ def _of_detector(evaluation: Evaluation, config: MatchConfig, confidence: float)
     shown = np.zeros(len(evaluation), dtype=np.bool_)
     shown[found.image[types.rows]] = True
     wrong = np.flatnonzero(types.kind != 0)
-    rows, near = types.rows[wrong], types.truth_row[wrong]
+    rows, near = types.rows[wrong], types.gt_row[wrong]
     missed = np.flatnonzero(types.missed)
-    best, best_iou = _best_below(found, truths, config, confidence, types)
+    best, best_iou = _best_below(found, ground_truths, config, confidence, types)
     kind_of = np.array([_OF_TYPE.get(name, SPURIOUS) for name in TYPES])
-    images = np.concatenate([truths.image[missed], found.image[rows]])
+    images = np.concatenate([ground_truths.image[missed], found.image[rows]])
     return CaseErrors(
         evaluation=evaluation,
         config=config,
@@ -273,17 +273,19 @@ def _of_detector(evaluation: Evaluation, config: MatchConfig, confidence: float)
         kind=np.concatenate([np.full(len(missed), MISSED), kind_of[types.kind[wrong]]]),
         image=images,
         row=np.concatenate([missed, rows]),
-        truth_row=np.concatenate([missed, near]),
-        label=np.concatenate([truths.labels[missed], found.labels[rows]]),
-        true_label=np.concatenate([truths.labels[missed], np.append(truths.labels, -1)[near]]),
+        gt_row=np.concatenate([missed, near]),
+        label=np.concatenate([ground_truths.labels[missed], found.labels[rows]]),
+        true_label=np.concatenate(
+            [ground_truths.labels[missed], np.append(ground_truths.labels, -1)[near]]
+        ),
         score=np.concatenate([best[missed], found.scores[rows].astype(np.float64)]),
-        iou=np.concatenate([best_iou[missed], _iou_with(found, rows, truths, near)]),
+        iou=np.concatenate([best_iou[missed], _iou_with(found, rows, ground_truths, near)]),
         whole_image=positive[images] != shown[images],
         cost=np.zeros(len(images)),
     )
 
 
-def _comparable(columns: Columns, config: MatchConfig) -> Columns:
+def _comparable(columns: DetectionTable, config: MatchConfig) -> DetectionTable:
     """All of one class where classes do not count."""
     if config.class_aware:
         return columns
@@ -291,34 +293,43 @@ def _comparable(columns: Columns, config: MatchConfig) -> Columns:
 
 
 def _best_below(
-    found: Columns, truths: Columns, config: MatchConfig, confidence: float, types: ErrorTypes
+    found: DetectionTable,
+    ground_truths: DetectionTable,
+    config: MatchConfig,
+    confidence: float,
+    types: ErrorTypes,
 ) -> tuple[Float64s, Float64s]:
-    """(M,) of each missed truth the best score of a candidate that would match it were it shown,
-    and its IoU; nan where there is none.
+    """(M,) of each missed ground truth the best score of a candidate that would match it were it
+    shown, and its IoU; nan where there is none.
     """
-    best, iou = (np.full(len(truths), np.nan) for _ in range(2))
+    best, iou = (np.full(len(ground_truths), np.nan) for _ in range(2))
     ill = np.zeros(found.image_count, dtype=np.bool_)
-    ill[truths.image[types.missed]] = True
-    # Only the images with a missed truth.
+    ill[ground_truths.image[types.missed]] = True
+    # Only the images with a missed ground truth.
     rows = np.flatnonzero(ill[found.image])
     some = _comparable(found.rows(ill[found.image]), config)
     pairs = box_pairs(
-        some, _comparable(truths, config), config.match_iou, class_aware=config.class_aware
+        some, _comparable(ground_truths, config), config.match_iou, class_aware=config.class_aware
     )
     scores = found.scores[rows[pairs.found]].astype(np.float64)
-    hidden = np.flatnonzero((scores < confidence) & types.missed[pairs.truth])
+    hidden = np.flatnonzero((scores < confidence) & types.missed[pairs.ground_truth])
     # Rising, so that the best is written last.
     order = hidden[np.argsort(scores[hidden], kind="stable")]
-    best[pairs.truth[order]], iou[pairs.truth[order]] = scores[order], pairs.iou[order]
+    best[pairs.ground_truth[order]], iou[pairs.ground_truth[order]] = (
+        scores[order],
+        pairs.iou[order],
+    )
     return best, iou
 
 
-def _iou_with(found: Columns, rows: Int64s, truths: Columns, near: Int64s) -> Float64s:
-    """(E,) of each finding with the truth it is about, nan without."""
+def _iou_with(
+    found: DetectionTable, rows: Int64s, ground_truths: DetectionTable, near: Int64s
+) -> Float64s:
+    """(E,) of each finding with the ground truth it is about, nan without."""
     overlap = np.full(len(rows), np.nan)
     about = np.flatnonzero(near >= 0)
     a = found.xyxy[rows[about]].astype(np.float64)
-    b = truths.xyxy[near[about]].astype(np.float64)
+    b = ground_truths.xyxy[near[about]].astype(np.float64)
     sides = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
     inter = np.prod(np.maximum(sides, 0.0), axis=1)
     areas = [np.prod(each[:, 2:] - each[:, :2], axis=1) for each in (a, b)]
@@ -348,7 +359,7 @@ def _of_classifier(evaluation: Evaluation, config: MatchConfig, confidence: floa
         kind=kind,
         image=wrong,
         row=none,
-        truth_row=none,
+        gt_row=none,
         label=called[wrong],
         true_label=true[wrong],
         score=given[wrong, called[wrong]],
@@ -372,7 +383,7 @@ def _costs(errors: CaseErrors, costs: Costs) -> Float64s:
 
 
 def _critical_factor(errors: CaseErrors, pairs: Sequence[Pair], factor: float) -> Float64s:
-    """(E,) the factor where the truth was taken for the other of a critical pair, else 1."""
+    """(E,) the factor where the ground truth was taken for the other of a critical pair, else 1."""
     found = critical_errors(errors.true_label, errors.label, errors.evaluation.about.classes, pairs)
     factors = np.ones(len(errors))
     for each in found:

@@ -4,9 +4,9 @@ In one image the kept boxes must be found one after the other, but images and cl
 disturb each other: so the best box of every group is kept in one step, what it overlaps falls in
 all groups together, and the best of what is left is next.
 
-One model's raw answers to one split, beside the truth: what every figure is computed from.
+One model's raw answers to one split, beside the ground truth: what every figure is computed from.
 
-One image of an evaluation as a reader sees it: its truth, what is shown of it, and why.
+One image of an evaluation as a reader sees it: its ground truth, what is shown of it, and why.
 """
 
 from dataclasses import dataclass, field, replace
@@ -20,7 +20,7 @@ from fracture_core import boxes
 from fracture_core.boxes import area
 from fracture_core.evaluations.attributes import Attribute, ScopeCounts
 from fracture_core.matching import MatchConfig, match
-from fracture_core.metrics.columns import Bools, Columns, Float64s
+from fracture_core.metrics.columns import Bools, DetectionTable, Float64s
 from fracture_core.metrics.pairs import group_keys
 from fracture_core.models.cards import Task
 from fracture_core.types import Detections, Float32s, Int64s
@@ -29,7 +29,7 @@ from fracture_core.types import Detections, Float32s, Int64s
 ROWS_AT_ONCE = 1 << 15
 
 
-def merge(raw: Columns, nms_iou: float) -> Columns:
+def merge(raw: DetectionTable, nms_iou: float) -> DetectionTable:
     """What `Detections.nms` keeps of each image."""
     if nms_iou >= 1 or not len(raw):
         return raw
@@ -86,12 +86,12 @@ MOST_MERGED = 4
 class About(BaseModel):
     """Who answered, and to what.
 
-    `classes` are the model's, then those only the truth knows · `model_classes` says how many are
-    the model's · `healthy` is the class that means "nothing here", "" = there is none ·
+    `classes` are the model's, then those only the ground truth knows · `model_classes` says how
+    many are the model's · `healthy` is the class that means "nothing here", "" = there is none ·
     `data_stamp` tells one state of the data set from another · `one_class`: every class of model
-    and truth counts as one · `is_a` tells which classes counted as another · `kinds` are the data
-    set's own classes where several of them count as one, else none · `scope`: whether the model was
-    made for these images, None = that was not recorded yet.
+    and ground truth counts as one · `is_a` tells which classes counted as another · `kinds` are the
+    data set's own classes where several of them count as one, else none · `scope`: whether the
+    model was made for these images, None = that was not recorded yet.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -124,12 +124,12 @@ class About(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """I images. Truths are labelled in `about.classes`.
+    """I images. Ground truths are labelled in `about.classes`.
 
     `sample_ids`, `group_ids` (I), the patient or study · `raw` every candidate, nothing merged ·
-    `truths` of the images that are `known` (I,), no others · `image_scores` (I,) ·
+    `ground_truths` of the images that are `known` (I,), no others · `image_scores` (I,) ·
     `class_scores` (I, K) of a classifier, else None · `image_classes` (I,) int64, −1 = unknown ·
-    `truth_kinds` (T,) int64, which of `about.kinds` each truth is, None = none are kept ·
+    `gt_kinds` (T,) int64, which of `about.kinds` each ground truth is, None = none are kept ·
     `seconds` (I,) · `sizes_px` (I, 2) int64, height and width, None where nobody said ·
     `spacing_mm` (I, 2) float64 of rows and columns, nan where nobody said · `attributes` what is
     known of the images in words.
@@ -138,8 +138,8 @@ class Evaluation:
     about: About
     sample_ids: tuple[str, ...]
     group_ids: tuple[str, ...]
-    raw: Columns
-    truths: Columns
+    raw: DetectionTable
+    ground_truths: DetectionTable
     known: Bools
     image_scores: Float32s
     class_scores: Float32s | None
@@ -148,8 +148,8 @@ class Evaluation:
     sizes_px: Int64s | None = None
     spacing_mm: Float64s | None = None
     attributes: tuple[Attribute, ...] = ()
-    truth_kinds: Int64s | None = None
-    _merged: dict[float, Columns] = field(default_factory=dict, repr=False, compare=False)
+    gt_kinds: Int64s | None = None
+    _merged: dict[float, DetectionTable] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         count = len(self.sample_ids)
@@ -163,14 +163,14 @@ class Evaluation:
         for each in self.attributes:
             if len(each) != count:
                 raise ValueError(f"{each.name}: expected {count} images, got {len(each)}")
-        kinds = self.truth_kinds
-        if kinds is not None and len(kinds) != len(self.truths):
-            raise ValueError(f"truth_kinds: expected {len(self.truths)}, got {len(kinds)}")
+        kinds = self.gt_kinds
+        if kinds is not None and len(kinds) != len(self.ground_truths):
+            raise ValueError(f"truth_kinds: expected {len(self.ground_truths)}, got {len(kinds)}")
 
     def __len__(self) -> int:
         return len(self.sample_ids)
 
-    def found(self, nms_iou: float = 0.5) -> Columns:
+    def found(self, nms_iou: float = 0.5) -> DetectionTable:
         """All candidates, merged where the model's boxes need it; the latest few are kept."""
         if not self.about.needs_nms:
             return self.raw
@@ -200,7 +200,7 @@ class Evaluation:
             marks: Bools = known & ill
             return marks
         marks = np.zeros(len(self), dtype=np.bool_)
-        marks[self.truths.image] = True
+        marks[self.ground_truths.image] = True
         return marks
 
     @property
@@ -211,20 +211,20 @@ class Evaluation:
         best: Int64s = np.argmax(self.class_scores, axis=1).astype(np.int64)
         return best
 
-    def judged(self) -> Self:
-        """Only the images of which the truth is known."""
+    def matched(self) -> Self:
+        """Only the images of which the ground truth is known."""
         return self if self.known.all() else self.images(self.known)
 
     def images(self, kept: Bools) -> Self:
         """Only the marked (I,) images, in the same order."""
         where = np.flatnonzero(kept)
-        kinds = self.truth_kinds
+        kinds = self.gt_kinds
         return replace(
             self,
             sample_ids=tuple(self.sample_ids[i] for i in where),
             group_ids=tuple(self.group_ids[i] for i in where),
             raw=self.raw.images(kept),
-            truths=self.truths.images(kept),
+            ground_truths=self.ground_truths.images(kept),
             known=self.known[kept],
             image_scores=self.image_scores[kept],
             class_scores=None if self.class_scores is None else self.class_scores[kept],
@@ -233,7 +233,7 @@ class Evaluation:
             sizes_px=None if self.sizes_px is None else self.sizes_px[kept],
             spacing_mm=None if self.spacing_mm is None else self.spacing_mm[kept],
             attributes=tuple(each.only(kept) for each in self.attributes),
-            truth_kinds=None if kinds is None else kinds[kept[self.truths.image]],
+            gt_kinds=None if kinds is None else kinds[kept[self.ground_truths.image]],
             _merged={},
         )
 
@@ -244,11 +244,11 @@ BoxKind = Literal[
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JudgedBox:
-    """`xyxy` in pixels of the image · `row` in the truths, or in what was found, of its
-    evaluation · `iou` of a finding with its truth, else the best with any it may match, nan for
-    truths · "candidate" is the best one below the confidence, "finding" one that nothing is known
-    about.
+class MatchedBox:
+    """`xyxy` in pixels of the image · `row` in the ground truths, or in what was found, of its
+    evaluation · `iou` of a finding with its ground truth, else the best with any it may match, nan
+    for ground truths · "candidate" is the best one below the confidence, "finding" one that nothing
+    is known about.
     """
 
     kind: BoxKind
@@ -259,39 +259,40 @@ class JudgedBox:
     row: int
 
     @property
-    def is_truth(self) -> bool:
+    def is_ground_truth(self) -> bool:
         return self.kind in ("truth", "missed")
 
 
-def judge_image(
+def match_image(
     evaluation: Evaluation, sample_id: str, config: MatchConfig, confidence: float
-) -> tuple[JudgedBox, ...]:
-    """Truths first, then the shown findings, the best first; ValueError for an unknown image.
+) -> tuple[MatchedBox, ...]:
+    """Ground truths first, then the shown findings, the best first; ValueError for an unknown
+    image.
 
-    For each missed truth that has one, the best candidate below the confidence comes last.
+    For each missed ground truth that has one, the best candidate below the confidence comes last.
     """
     place = evaluation.sample_ids.index(sample_id)
     found, found_start = _of_image(evaluation.found(config.nms_iou), place)
-    truth, truth_start = _of_image(evaluation.truths, place)
+    ground_truth, gt_start = _of_image(evaluation.ground_truths, place)
     shown = found.above(confidence)
-    judged = match(shown, truth, config.match_iou, class_aware=config.class_aware)
-    missed = set(judged.missed.tolist())
+    matched = match(shown, ground_truth, config.match_iou, class_aware=config.class_aware)
+    missed = set(matched.missed.tolist())
     known = bool(evaluation.known[place])
     made = [
-        _box(truth, i, "missed" if i in missed else "truth", np.nan, truth_start)
-        for i in range(len(truth))
+        _box(ground_truth, i, "missed" if i in missed else "truth", np.nan, gt_start)
+        for i in range(len(ground_truth))
     ]
     made += [
-        _box(shown, i, kind if known else "finding", float(judged.iou[i]), found_start)
-        for i, kind in enumerate(judged.kinds)
+        _box(shown, i, kind if known else "finding", float(matched.iou[i]), found_start)
+        for i, kind in enumerate(matched.kinds)
     ]
-    for i in _best_below(found, truth, sorted(missed), config, confidence):
-        overlap = float(boxes.iou(found.xyxy[[i]], truth.xyxy).max())
+    for i in _best_below(found, ground_truth, sorted(missed), config, confidence):
+        overlap = float(boxes.iou(found.xyxy[[i]], ground_truth.xyxy).max())
         made.append(_box(found, i, "candidate", overlap, found_start))
     return tuple(made)
 
 
-def _of_image(columns: Columns, place: int) -> tuple[Detections, int]:
+def _of_image(columns: DetectionTable, place: int) -> tuple[Detections, int]:
     """The rows of one image, and the first of them."""
     start, stop = np.searchsorted(columns.image, [place, place + 1])
     rows = slice(int(start), int(stop))
@@ -299,9 +300,9 @@ def _of_image(columns: Columns, place: int) -> tuple[Detections, int]:
     return found, int(start)
 
 
-def _box(found: Detections, i: int, kind: str, iou: float, start: int) -> JudgedBox:
+def _box(found: Detections, i: int, kind: str, iou: float, start: int) -> MatchedBox:
     x1, y1, x2, y2 = (float(edge) for edge in found.xyxy[i])
-    return JudgedBox(
+    return MatchedBox(
         kind=kind,  # type: ignore[arg-type]
         xyxy=(x1, y1, x2, y2),
         label=int(found.labels[i]),
@@ -313,19 +314,21 @@ def _box(found: Detections, i: int, kind: str, iou: float, start: int) -> Judged
 
 def _best_below(
     found: Detections,
-    truth: Detections,
+    ground_truth: Detections,
     missed: list[int],
     config: MatchConfig,
     confidence: float,
 ) -> list[int]:
-    """Of each missed truth the best scored candidate that satisfies the rule but is not shown."""
+    """Of each missed ground truth the best scored candidate that satisfies the rule but is not
+    shown.
+    """
     hidden = np.flatnonzero(found.scores.astype(np.float64) < confidence)
     if not (len(hidden) and missed):
         return []
-    overlap = boxes.iou(found.xyxy[hidden], truth.xyxy[missed])
+    overlap = boxes.iou(found.xyxy[hidden], ground_truth.xyxy[missed])
     enough = (overlap >= config.match_iou) & (overlap > 0)
     if config.class_aware:
-        enough &= found.labels[hidden][:, None] == truth.labels[missed][None, :]
+        enough &= found.labels[hidden][:, None] == ground_truth.labels[missed][None, :]
     # Scores fall, so the first that is near enough is the best.
     firsts = {int(hidden[np.argmax(near)]) for near in enough.T if near.any()}
     return sorted(firsts)

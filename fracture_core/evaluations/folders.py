@@ -11,7 +11,7 @@ started.json        who answers and to what, written with truths.npz before the 
 parts/              answers so far
 truths.npz answers.npz
 evaluation.json     written last, by rename: the evaluation is complete
-report.json, report.csv, figures/
+report.json, report.csv, metrics/
 
 They lie under the home folder, or in the run folder of the training that ended with them.
 """
@@ -31,7 +31,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 from fracture_core.errors import ConfigError, WorkbenchError, first_fault
 from fracture_core.evaluations.evaluation import About, Evaluation
 from fracture_core.evaluations.matched_models import EvaluateConfig, read_config, write_config
-from fracture_core.evaluations.storing import pick_truths, read_answers, read_truths
+from fracture_core.evaluations.storing import pick_ground_truths, read_answers, read_ground_truths
 from fracture_core.files import append_line, remove_folder
 from fracture_core.runs import EVALUATION, RunFolder, beginning
 from fracture_core.settings import settings
@@ -112,7 +112,7 @@ class ProgressLines:
 
 
 VERSION = 1
-STARTED, TRUTHS, ANSWERS, PARTS = "started.json", "truths.npz", "answers.npz", "parts"
+STARTED, GROUND_TRUTHS, ANSWERS, PARTS = "started.json", "truths.npz", "answers.npz", "parts"
 
 
 class Unreadable(BaseModel):
@@ -134,7 +134,7 @@ class Completed(BaseModel):
     # Evaluations made before 2026-12 have the older name.
     images: int = Field(ge=0, validation_alias=AliasChoices("images", "pictures"))
     boxes: int = Field(ge=0)
-    truths: int = Field(ge=0)
+    ground_truths: int = Field(ge=0)
     unreadable: tuple[Unreadable, ...] = ()
 
 
@@ -230,21 +230,23 @@ def look_at(folder: Path, name: str = "") -> Listed:
 
 
 def load_evaluation(folder: Path) -> Evaluation:
-    """All raw answers beside the truth; raises ConfigError, also for one that is half-written."""
+    """All raw answers beside the ground truth; raises ConfigError, also for one that is half-
+    written.
+    """
     run = RunFolder(path=folder)
     if not run.evaluation.is_file():
         raise _half_written(run)
     done = read_completed(run)
-    truths = read_truths(folder / TRUTHS, kinds=len(done.about.kinds))
-    answers = read_answers(folder / ANSWERS, truths.sizes_px)
+    ground_truths = read_ground_truths(folder / GROUND_TRUTHS, kinds=len(done.about.kinds))
+    answers = read_answers(folder / ANSWERS, ground_truths.sizes_px)
     found = (len(answers), len(answers.raw))
     if found != (done.images, done.boxes):
         expected = f"answers to {done.images} images with {done.boxes} boxes"
         said = f"{found[0]} images with {found[1]} boxes"
         raise ConfigError(folder, expected=expected, found=said, advice="Evaluate again.")
-    judged = pick_truths(truths, answers.positions)
+    matched = pick_ground_truths(ground_truths, answers.positions)
     classes = len(done.about.classes)
-    highest = (answers.raw.labels, judged.boxes.labels, judged.image_classes)
+    highest = (answers.raw.labels, matched.boxes.labels, matched.image_classes)
     if any(int(np.max(each, initial=-1)) >= classes for each in highest):
         raise ConfigError(folder, expected=f"classes below {classes}", found="others")
     scores = answers.class_scores
@@ -253,19 +255,19 @@ def load_evaluation(folder: Path) -> Evaluation:
         raise ConfigError(folder, expected=expected, found=f"{scores.shape[1]} class scores")
     return Evaluation(
         about=done.about,
-        sample_ids=judged.sample_ids,
-        group_ids=judged.group_ids,
+        sample_ids=matched.sample_ids,
+        group_ids=matched.group_ids,
         raw=answers.raw,
-        truths=judged.boxes,
-        truth_kinds=judged.kinds,
-        known=judged.known,
+        ground_truths=matched.boxes,
+        gt_kinds=matched.kinds,
+        known=matched.known,
         image_scores=answers.image_scores,
         class_scores=scores if scores.shape[1] else None,
-        image_classes=judged.image_classes,
+        image_classes=matched.image_classes,
         seconds=answers.seconds,
-        sizes_px=judged.sizes_px,
-        spacing_mm=judged.spacing_mm,
-        attributes=judged.attributes,
+        sizes_px=matched.sizes_px,
+        spacing_mm=matched.spacing_mm,
+        attributes=matched.attributes,
     )
 
 

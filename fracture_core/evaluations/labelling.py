@@ -19,11 +19,11 @@ FINDING = "finding"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Labelling:
-    """`classes` are the model's, then those only the truth knows · `moved` says which of them each
-    of the data set's is, `answered` which each of the model's is, −1 = no finding · `healthy`
-    "nothing here", "" = there is none · `image_class` the class of an image, −1 = unknown, which
-    counts only where the model `classifies` images · `kinds` the data set's own classes where
-    several of them count as one, else none.
+    """`classes` are the model's, then those only the ground truth knows · `moved` says which of
+    them each of the data set's is, `answered` which each of the model's is, −1 = no finding ·
+    `healthy` "nothing here", "" = there is none · `image_class` the class of an image, −1 =
+    unknown, which counts only where the model `classifies` images · `kinds` the data set's own
+    classes where several of them count as one, else none.
     """
 
     classes: tuple[str, ...]
@@ -36,26 +36,28 @@ class Labelling:
     kinds: tuple[str, ...] = ()
 
     def knows(self, sample: Sample) -> bool:
-        """Whether enough is known of an image to learn from it, or to judge an answer by."""
+        """Whether enough is known of an image to learn from it, or to match an answer by."""
         if self.classifies:
             return self.image_class(sample) != UNKNOWN_CLASS
-        return sample.truth is not None
+        return sample.ground_truth is not None
 
     def labels(self, sample: Sample) -> Int64s:
-        """(n,) which of these classes each of its boxes is, −1 = no finding; none where its truth
-        is unknown.
+        """(n,) which of these classes each of its boxes is, −1 = no finding; none where its ground
+        truth is unknown.
         """
-        given = (sample.truth or Detections.empty()).labels
+        given = (sample.ground_truth or Detections.empty()).labels
         found: Int64s = np.asarray(self.moved, dtype=np.int64)[given]
         return found
 
-    def truth(self, sample: Sample) -> Detections:
+    def ground_truth(self, sample: Sample) -> Detections:
         """Its boxes in these classes; none where it is unknown."""
-        return class_names.relabel(sample.truth or Detections.empty(), self.moved)
+        return class_names.relabel(sample.ground_truth or Detections.empty(), self.moved)
 
-    def truth_kinds(self, sample: Sample) -> Int64s:
-        """(n,) which of `kinds` each box of `truth` is."""
-        kept: Int64s = (sample.truth or Detections.empty()).labels[self.labels(sample) != NO_CLASS]
+    def gt_kinds(self, sample: Sample) -> Int64s:
+        """(n,) which of `kinds` each box of `ground_truth` is."""
+        kept: Int64s = (sample.ground_truth or Detections.empty()).labels[
+            self.labels(sample) != NO_CLASS
+        ]
         return kept
 
 
@@ -72,8 +74,8 @@ def label(
 
 def _label(card: ModelCard, dataset: Dataset, *, one_class: bool, is_a: IsA) -> Labelling:
     if card.task == "classify":
-        judged = _of_classifier(card, dataset, one_class=one_class, is_a=is_a)
-        return replace(judged, classifies=True)
+        matched = _of_classifier(card, dataset, one_class=one_class, is_a=is_a)
+        return replace(matched, classifies=True)
     if one_class:
         name = card.classes[0] if len(card.classes) == 1 else FINDING
         return Labelling(
@@ -149,19 +151,19 @@ def _by_findings(
 
 
 def by_any_finding(sample: Sample) -> int:
-    """1 where its truth holds anything, 0 where nothing, −1 where it is unknown."""
-    return UNKNOWN_CLASS if sample.truth is None else int(len(sample.truth) > 0)
+    """1 where its ground truth holds anything, 0 where nothing, −1 where it is unknown."""
+    return UNKNOWN_CLASS if sample.ground_truth is None else int(len(sample.ground_truth) > 0)
 
 
 def by_named_class(moved: Sequence[int], nothing: int) -> Callable[[Sample], int]:
-    """By the image's own class, or by its truth; `nothing` is the class of an image without."""
+    """By the image's own class, or its ground truth; `nothing` is the class of an image without."""
 
     def find(sample: Sample) -> int:
         if sample.image_class is not None:
             return moved[sample.image_class]
-        if sample.truth is None:
+        if sample.ground_truth is None:
             return UNKNOWN_CLASS
-        return moved[sample.truth.labels[0]] if len(sample.truth) else nothing
+        return moved[sample.ground_truth.labels[0]] if len(sample.ground_truth) else nothing
 
     return find
 

@@ -16,7 +16,7 @@ from fracture_core.evaluations.evaluation import Evaluation
 from fracture_core.files import write_text
 from fracture_core.matching import MatchConfig
 from fracture_core.metrics import greedy
-from fracture_core.metrics.columns import Bools, Columns, Float64s
+from fracture_core.metrics.columns import Bools, DetectionTable, Float64s
 from fracture_core.operating_points import (
     Curve,
     Rule,
@@ -32,7 +32,7 @@ class EvaluateConfig(BaseModel):
     """A model to ask, by library id or name, and a split of a data set to ask it about.
 
     `data` is an absolute path · `split` "all" is every image · `one_class`: every class of model
-    and truth counts as one · `is_a` tells which classes count as another, as
+    and ground truth counts as one · `is_a` tells which classes count as another, as
     `class_names.bring_together` reads it · `limit` takes so many images, evenly spread, None =
     all · `nms_iou` and `match_iou` are those of the printed report: what is stored is raw.
     """
@@ -87,14 +87,14 @@ FEWEST, MOST = 2, 4
 class MatchedModel:
     """One model's predictions, matched once for every confidence.
 
-    `evaluation` holds only images whose truth is known · `found` its candidates, merged, and
-    which of them, `right` (N,), are matched · `hit_scores` (M,) of each truth the score of the
-    finding matched with it, −1 = none · `image_scores` (I,) · `lesions` None for a classifier.
+    `evaluation` holds only images whose ground truth is known · `found` its candidates, merged, and
+    which of them, `right` (N,), are matched · `hit_scores` (M,) of each ground truth the score of
+    the finding matched with it, −1 = none · `image_scores` (I,) · `lesions` None for a classifier.
     """
 
     evaluation: Evaluation
     config: MatchConfig
-    found: Columns
+    found: DetectionTable
     right: Bools
     hit_scores: Float64s
     image_scores: Float64s
@@ -119,7 +119,7 @@ class Threshold:
 
 
 def match_model(evaluation: Evaluation, config: MatchConfig) -> MatchedModel:
-    """Of an evaluation such as `judged()` gives."""
+    """Of an evaluation such as `matched()` gives."""
     positive = evaluation.positive
     if evaluation.about.task == "classify":
         scores = evaluation.scores(config.nms_iou)
@@ -133,12 +133,12 @@ def match_model(evaluation: Evaluation, config: MatchConfig) -> MatchedModel:
             lesions=None,
             images=classifier_curve(scores, positive),
         )
-    found, truths = evaluation.found(config.nms_iou), evaluation.truths
+    found, ground_truths = evaluation.found(config.nms_iou), evaluation.ground_truths
     match_iou, aware = config.match_iou, config.class_aware
-    truth_row = greedy.assign_all(found, truths, match_iou, class_aware=aware)
-    right = truth_row >= 0
-    hit_scores = np.full(len(truths), -1.0)
-    hit_scores[truth_row[right]] = found.scores[right]
+    gt_row = greedy.assign_all(found, ground_truths, match_iou, class_aware=aware)
+    right = gt_row >= 0
+    hit_scores = np.full(len(ground_truths), -1.0)
+    hit_scores[gt_row[right]] = found.scores[right]
     best = evaluation.scores(config.nms_iou)
     return MatchedModel(
         evaluation=evaluation,
@@ -147,7 +147,7 @@ def match_model(evaluation: Evaluation, config: MatchConfig) -> MatchedModel:
         right=right,
         hit_scores=hit_scores,
         image_scores=best,
-        lesions=detector_curve(found, truths, match_iou=match_iou, class_aware=aware),
+        lesions=detector_curve(found, ground_truths, match_iou=match_iou, class_aware=aware),
         images=classifier_curve(best, positive),
     )
 

@@ -34,7 +34,7 @@ _OF_HITS, _OF_WRONG, _OF_ALARMS = 150, 80, 50
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scored:
     """`curve` of findings, or of images for a classifier · `scores` (N,) of them, and whether
-    each was `right` (N,): matched with a truth, or an image with something to find.
+    each was `right` (N,): matched with a ground truth, or an image with something to find.
     """
 
     curve: Curve
@@ -49,7 +49,7 @@ def measure_points(
     nms_iou: float = 0.5,
     match_iou: float = 0.5,
 ) -> Measurements:
-    """Choose a confidence by each rule, on the images whose truth is known.
+    """Choose a confidence by each rule, on the images whose ground truth is known.
 
     Raises ConfigError for a classifier none of whose classes means that nothing is there.
     """
@@ -95,8 +95,8 @@ def apply_points(measured: Measurements, evaluation: Evaluation) -> Measurements
 
 
 def score_all(evaluation: Evaluation, nms_iou: float, match_iou: float) -> Scored:
-    """Of the images whose truth is known; raises ConfigError as `measure_points`."""
-    judged = evaluation.judged()
+    """Of the images whose ground truth is known; raises ConfigError as `measure_points`."""
+    matched = evaluation.matched()
     about = evaluation.about
     if about.task == "classify":
         if not about.tells_findings:
@@ -106,14 +106,14 @@ def score_all(evaluation: Evaluation, nms_iou: float, match_iou: float) -> Score
                 found=f"only {', '.join(about.classes)[:200]}",
                 advice="Operating points are of models that tell findings from none.",
             )
-        scores = judged.scores(nms_iou)
-        curve = classifier_curve(scores, judged.positive)
-        return Scored(curve=curve, scores=scores, right=judged.positive)
-    found = judged.found(nms_iou)
+        scores = matched.scores(nms_iou)
+        curve = classifier_curve(scores, matched.positive)
+        return Scored(curve=curve, scores=scores, right=matched.positive)
+    found = matched.found(nms_iou)
     return Scored(
-        curve=detector_curve(found, judged.truths, match_iou=match_iou),
+        curve=detector_curve(found, matched.ground_truths, match_iou=match_iou),
         scores=found.scores.astype(np.float64),
-        right=greedy.match_all(found, judged.truths, match_iou),
+        right=greedy.match_all(found, matched.ground_truths, match_iou),
     )
 
 

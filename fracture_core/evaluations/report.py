@@ -1,6 +1,6 @@
 """Every figure of an evaluation, each with its unit, its number, its interval and its rule.
 
-What `metrics.weighted` does not hold: figures of weighted images that a report alone needs.
+What `metrics.weighted` does not hold: metrics of weighted images that a report alone needs.
 
 Metrics, and what the parts of a report write them into, with intervals drawn at once.
 """
@@ -16,7 +16,7 @@ from fracture_core.evaluations.attributes import banner_of
 from fracture_core.evaluations.evaluation import About, Evaluation
 from fracture_core.matching import MatchConfig
 from fracture_core.metrics.bootstrap import bootstrap_all
-from fracture_core.metrics.columns import Bools, Columns, Float64s
+from fracture_core.metrics.columns import Bools, DetectionTable, Float64s
 from fracture_core.metrics.intervals import Proportion
 from fracture_core.metrics.pairs import box_pairs
 from fracture_core.metrics.weighted import ImageCounts
@@ -35,7 +35,7 @@ FEWEST = 10
 class Figure:
     """One measured number; nan, undefined, where there is nothing to measure it on.
 
-    `section` groups figures · `of` a class, or the rule of an operating point, "" = all · `unit` is
+    `section` groups metrics · `of` a class, or the rule of an operating point, "" = all · `unit` is
     what was counted, `n` how many of it · `low` and `high` 95 %, nan = no interval · `rule` says
     how it was measured.
     """
@@ -137,9 +137,9 @@ class Breakdown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """`images` whose truth is known, of `asked` · `positives` and `negatives` of them with and
-    without anything to find · `notes` say in a sentence what is missing and why ·
-    `breakdowns` every figure by subgroup, and `weakest` what is shown of them, in sentences.
+    """`images` whose ground truth is known, of `asked` · `positives` and `negatives` of them with
+    and without anything to find · `notes` say in a sentence what is missing and why · `breakdowns`
+    every figure by subgroup, and `weakest` what is shown of them, in sentences.
     """
 
     about: About
@@ -220,13 +220,13 @@ def calibration_error(
     return figure
 
 
-def class_figures(truth: Int64s, called: Int64s, count: int) -> Statistic:
+def class_figures(ground_truth: Int64s, called: Int64s, count: int) -> Statistic:
     """Of (I,) and (I,) classes, with weights of 1 `classification.report`'s: the balanced accuracy,
     macro and weighted averages of precision, recall and F1, and the F1 of each class.
     """
 
     def figures(weights: Float64s) -> Float64s:
-        flat = np.bincount(truth * count + called, weights, count * count)
+        flat = np.bincount(ground_truth * count + called, weights, count * count)
         cells: Float64s = flat.astype(np.float64).reshape(count, count)
         hits: Float64s = np.diag(cells).astype(np.float64)
         support, calls = cells.sum(axis=1), cells.sum(axis=0)
@@ -250,17 +250,21 @@ def of_studies(
     return lambda weights: statistic(weights[first])
 
 
-def any_hits(found: Columns, truths: Columns, confidence: float, match_iou: float) -> ImageCounts:
+def any_hits(
+    found: DetectionTable, ground_truths: DetectionTable, confidence: float, match_iou: float
+) -> ImageCounts:
     """Images that any shown box hits, as `any_hit.count` counts them."""
     count = found.image_count
     shown = found.scores.astype(np.float64) >= confidence
-    pairs = box_pairs(found, truths, match_iou, class_aware=False)
+    pairs = box_pairs(found, ground_truths, match_iou, class_aware=False)
     hitting = pairs.found[(pairs.iou > match_iou) & shown[pairs.found]]
     hits, called, there = np.zeros(count), np.zeros(count), np.zeros(count)
     hits[found.image[hitting]] = 1
     called[found.image[shown]] = 1
-    there[truths.image] = 1
-    return ImageCounts(hits=hits, spurious=called - hits, truths=there, alarms=called * (1 - there))
+    there[ground_truths.image] = 1
+    return ImageCounts(
+        hits=hits, spurious=called - hits, ground_truths=there, alarms=called * (1 - there)
+    )
 
 
 def _shares(part: Float64s, whole: Float64s) -> Float64s:
@@ -311,11 +315,11 @@ class Metric:
 
 @dataclass(slots=True, kw_only=True)
 class Draft:
-    """What the parts of a report are written into; of judged images alone."""
+    """What the parts of a report are written into; of matched images alone."""
 
     evaluation: Evaluation
     config: MatchConfig
-    found: Columns
+    found: DetectionTable
     intervals: bool
     critical_pairs: tuple[Pair, ...] = ()
     points: tuple[PointOfReport, ...] = ()
@@ -383,7 +387,7 @@ class Draft:
         return self._whole[id(statistic)][1]
 
     def draw_intervals(self) -> None:
-        """All at once: each set of patients is drawn for all figures."""
+        """All at once: each set of patients is drawn for all metrics."""
         if not (self.intervals and self._drawn):
             return
         first, width = {}, 0

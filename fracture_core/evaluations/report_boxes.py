@@ -27,7 +27,7 @@ BOXES, MASKS = "COCO, boxes", "COCO, masks"
 POINTS, FROC, MISS_RATE = "Operating points", "FROC", "Miss rate"
 CALIBRATION, CRITICAL = "Calibration", "Critical errors"
 AVERAGES = ("AP", "AP50", "AP75")
-"""Those of COCO's figures that have intervals."""
+"""Those of COCO's metrics that have intervals."""
 MISSED, SPURIOUS = "missed", "spurious"
 _COCO_RULE = "all candidates, IoU .50:.95, at most 100 a class and image"
 COCO_NAMES = {
@@ -47,15 +47,15 @@ COCO_NAMES = {
 
 
 def report_boxes(draft: Draft, scored: Scored | None) -> None:
-    """COCO's figures, operating points per lesion, FROC, calibration, errors."""
-    found, truths = draft.found, draft.evaluation.truths
+    """COCO's metrics, operating points per lesion, FROC, calibration, errors."""
+    found, ground_truths = draft.found, draft.evaluation.ground_truths
     count = len(draft.evaluation.about.classes)
     report_average(draft)
-    _report_coco(draft, BOXES, coco.evaluate_boxes(found, truths, count), leave_out=AVERAGES)
-    masked = all(len(each.masks) == len(each) for each in (found, truths))
+    _report_coco(draft, BOXES, coco.evaluate_boxes(found, ground_truths, count), leave_out=AVERAGES)
+    masked = all(len(each.masks) == len(each) for each in (found, ground_truths))
     if draft.evaluation.about.task == "segment":
         if masked:
-            _report_coco(draft, MASKS, coco.evaluate_masks(found, truths, count))
+            _report_coco(draft, MASKS, coco.evaluate_masks(found, ground_truths, count))
         else:
             draft.notes.append("No figures of masks: the ground truth has none.")
     if scored is None:
@@ -68,9 +68,9 @@ def report_boxes(draft: Draft, scored: Scored | None) -> None:
 
 
 def report_average(draft: Draft) -> None:
-    """AP, AP50 and AP75 of boxes with intervals, and none of COCO's other figures."""
-    found, truths = draft.found, draft.evaluation.truths
-    by_iou = AveragePrecision.of(found, truths)
+    """AP, AP50 and AP75 of boxes with intervals, and none of COCO's other metrics."""
+    found, ground_truths = draft.found, draft.evaluation.ground_truths
+    by_iou = AveragePrecision.of(found, ground_truths)
 
     def averages(weights: Float64s) -> Float64s:
         values = by_iou(weights)
@@ -82,7 +82,7 @@ def report_average(draft: Draft) -> None:
                 section=BOXES,
                 name=name,
                 unit="lesion",
-                n=len(truths),
+                n=len(ground_truths),
                 rule=_COCO_RULE,
                 measure=Part(averages, at),
             )
@@ -92,10 +92,10 @@ def report_average(draft: Draft) -> None:
 def _report_coco(
     draft: Draft, section: str, figures: coco.CocoFigures, leave_out: Sequence[str] = ()
 ) -> None:
-    about, truths = draft.evaluation.about, draft.evaluation.truths
-    support = np.bincount(truths.labels, minlength=len(about.classes))
+    about, ground_truths = draft.evaluation.about, draft.evaluation.ground_truths
+    support = np.bincount(ground_truths.labels, minlength=len(about.classes))
     rows = [
-        (COCO_NAMES[each.name], "", len(truths), getattr(figures, each.name))
+        (COCO_NAMES[each.name], "", len(ground_truths), getattr(figures, each.name))
         for each in fields(figures)
         if each.name in COCO_NAMES and COCO_NAMES[each.name] not in leave_out
     ]
@@ -118,25 +118,29 @@ def _report_coco(
 
 
 def _defined(value: float) -> float:
-    """COCO writes −1 where there is no truth."""
+    """COCO writes −1 where there is no ground truth."""
     return nan if value == coco.UNDEFINED else value
 
 
 def report_point(draft: Draft, scored: Scored, rule: str, confidence: float) -> None:
     """Lesions, and what an image is called by any box."""
-    at, found, truths = measure(scored.curve, confidence), draft.found, draft.evaluation.truths
+    at, found, ground_truths = (
+        measure(scored.curve, confidence),
+        draft.found,
+        draft.evaluation.ground_truths,
+    )
     iou = draft.config.match_iou
-    counts = ImageCounts.of_findings(found, truths, confidence, match_iou=iou)
-    any_ = any_hit.count(found, truths, confidence, iou)
+    counts = ImageCounts.of_findings(found, ground_truths, confidence, match_iou=iou)
+    any_ = any_hit.count(found, ground_truths, confidence, iou)
     hits, wrong, missed = any_.true_positives, any_.false_positives, any_.false_negatives
-    drawn = report.any_hits(found, truths, confidence, iou)
-    dual = any_hit.dual_metrics(found, truths, confidence, iou)
+    drawn = report.any_hits(found, ground_truths, confidence, iou)
+    dual = any_hit.dual_metrics(found, ground_truths, confidence, iou)
     right = Proportion(count=int(np.trace(dual.images.confusion)), total=at.images)
     matched, beyond = draft.box_rule, f"any box with IoU > {iou:g}"
     rows: tuple[tuple[str, Unit, int | None, Measure, str], ...] = (
         ("sensitivity", "lesion", None, at.sensitivity, matched),
         ("precision", "lesion", None, at.precision, matched),
-        ("F1", "lesion", len(truths), counts.f1, matched),
+        ("F1", "lesion", len(ground_truths), counts.f1, matched),
         ("FP per image", "image", at.images, counts.fp_per_image, matched),
         ("any-hit precision", "image", None, Proportion(count=hits, total=hits + wrong), beyond),
         ("any-hit recall", "image", None, Proportion(count=hits, total=hits + missed), beyond),
@@ -160,16 +164,16 @@ def report_point(draft: Draft, scored: Scored, rule: str, confidence: float) -> 
 
 def report_froc(draft: Draft) -> None:
     """Sensitivity at each of `RATES` false positives per image, the mean of these, and LAMR."""
-    found, truths, iou = draft.found, draft.evaluation.truths, draft.config.match_iou
-    add_froc(draft, FrocSensitivity.of(found, truths, match_iou=iou), len(truths))
+    found, ground_truths, iou = draft.found, draft.evaluation.ground_truths, draft.config.match_iou
+    add_froc(draft, FrocSensitivity.of(found, ground_truths, match_iou=iou), len(ground_truths))
     draft.add(
         Metric(
             section=MISS_RATE,
             name="LAMR",
             unit="lesion",
-            n=len(truths),
+            n=len(ground_truths),
             rule=f"mean of logarithms at 0.01 to 1 FP per image, {draft.box_rule}",
-            measure=LogAverageMissRate.of(found, truths, match_iou=iou),
+            measure=LogAverageMissRate.of(found, ground_truths, match_iou=iou),
         )
     )
 
@@ -223,9 +227,11 @@ def _report_calibration(draft: Draft, scored: Scored) -> None:
 
 def _report_errors(draft: Draft) -> None:
     rule, confidence = draft.main_point
-    found, truths = draft.found, draft.evaluation.truths
+    found, ground_truths = draft.found, draft.evaluation.ground_truths
     how = f"at {rule}, confidence ≥ {confidence:.3f}, match IoU {draft.config.match_iou:g}"
-    counts = error_types(found, truths, confidence, match_iou=draft.config.match_iou).counts()
+    counts = error_types(
+        found, ground_truths, confidence, match_iou=draft.config.match_iou
+    ).counts()
     kinds = (*TYPES, MISSED)
     draft.tables.append(
         Table(
@@ -238,7 +244,7 @@ def _report_errors(draft: Draft) -> None:
         )
     )
     classes = draft.evaluation.about.classes
-    cells = assign_cells(found, truths, draft.config.match_iou)
+    cells = assign_cells(found, ground_truths, draft.config.match_iou)
     draft.tables.append(
         Table(
             title="Confusion",
@@ -250,23 +256,25 @@ def _report_errors(draft: Draft) -> None:
         )
     )
     names = (*classes, MISSED)
-    report_critical(draft, truths.labels, _read_as(cells, confidence, len(classes)), names, how)
+    report_critical(
+        draft, ground_truths.labels, _read_as(cells, confidence, len(classes)), names, how
+    )
 
 
 def _read_as(cells: Cells, confidence: float, missed: int) -> Int64s:
-    """(M,) the class each truth is found as."""
-    shown = (cells.truth_row >= 0) & (cells.scores >= confidence)
-    read = np.full(len(cells.truth_labels), missed, dtype=np.int64)
-    read[cells.truth_row[shown]] = cells.labels[shown]
+    """(M,) the class each ground truth is found as."""
+    shown = (cells.gt_row >= 0) & (cells.scores >= confidence)
+    read = np.full(len(cells.gt_labels), missed, dtype=np.int64)
+    read[cells.gt_row[shown]] = cells.labels[shown]
     return read
 
 
 def report_critical(
-    draft: Draft, truth: Int64s, read: Int64s, names: Sequence[str], how: str
+    draft: Draft, ground_truth: Int64s, read: Int64s, names: Sequence[str], how: str
 ) -> None:
     """Those of the pairs asked for, as shares of the true class."""
     unit: Unit = "image" if draft.evaluation.about.task == "classify" else "lesion"
-    for error in critical_errors(truth, read, names, draft.critical_pairs):
+    for error in critical_errors(ground_truth, read, names, draft.critical_pairs):
         name = f"{error.pair[0]} read as {error.pair[1]}"
         draft.add(Metric(section=CRITICAL, name=name, unit=unit, rule=how, measure=error.share))
 

@@ -130,10 +130,10 @@ def _report_point(draft: Draft, whole: _Wholes, rule: str, confidence: float) ->
 def report_classes(draft: Draft) -> None:
     """The usual report of a classifier, its confusion and calibration."""
     evaluation = draft.evaluation
-    about, truth, called = evaluation.about, evaluation.image_classes, evaluation.called
-    found = classification_report(truth, called, len(about.classes))
+    about, ground_truth, called = evaluation.about, evaluation.image_classes, evaluation.called
+    found = classification_report(ground_truth, called, len(about.classes))
     how, images = "the class with the highest score", len(evaluation)
-    right = Proportion(count=int((truth == called).sum()), total=images)
+    right = Proportion(count=int((ground_truth == called).sum()), total=images)
     draft.add(Metric(section=ACCURACY, name="accuracy", unit="image", rule=how, measure=right))
     _report_averages(draft, found, how)
     calls = found.confusion.sum(axis=0)
@@ -154,8 +154,8 @@ def report_classes(draft: Draft) -> None:
             counts=as_rows(found.confusion),
         )
     )
-    report_critical(draft, truth, called, about.classes, how)
-    _report_calibration(draft, truth == called)
+    report_critical(draft, ground_truth, called, about.classes, how)
+    _report_calibration(draft, ground_truth == called)
 
 
 def _report_calibration(draft: Draft, right: Bools) -> None:

@@ -35,7 +35,7 @@ _OVERALL = "all"
 
 
 def as_text(report: Report) -> str:
-    """Everything: what was asked, figures by section, counts, and what is missing."""
+    """Everything: what was asked, metrics by section, counts, and what is missing."""
     parts = [_head(report), *_banner(report), *_points(report)]
     parts += [_section(report, name) for name in report.sections]
     parts += [_table(table) for table in report.tables]
@@ -50,12 +50,12 @@ def as_text(report: Report) -> str:
 def _head(report: Report) -> str:
     about = report.about
     one_class = ", every class counts as one" if about.one_class else ""
-    judged = f"{report.images:,} images in {report.studies:,} studies"
+    matched = f"{report.images:,} images in {report.studies:,} studies"
     if about.task != "classify":
-        judged += f", {report.lesions:,} lesions"
+        matched += f", {report.lesions:,} lesions"
     lines = [
         f"{about.title} on {about.data_name}, split {about.split}{one_class}",
-        f"{judged}; {report.positives:,} images with something to find",
+        f"{matched}; {report.positives:,} images with something to find",
         f"NMS IoU {report.nms_iou:g}, match IoU {report.match_iou:g}, "
         f"studies by {report.study_rule}; intervals 95 %",
         f"{1000 * report.seconds_an_image:.0f} ms an image",
@@ -94,7 +94,7 @@ def _section(report: Report, name: str) -> str:
 
 
 def _head_of_section(name: str, figures: Sequence[Figure]) -> list[str]:
-    """The name with the rule of all figures, or else a line for each rule and what goes by it."""
+    """The name with the rule of all metrics, or else a line for each rule and what goes by it."""
     rules: dict[str, list[Figure]] = {}
     for figure in figures:
         rules.setdefault(figure.rule, []).append(figure)
@@ -133,7 +133,7 @@ def _by_column(figures: Sequence[Figure], columns: Sequence[str]) -> list[str]:
     rows: list[tuple[str, ...]] = [(f"per {figures[0].unit}", "n", *names)]
     for of in columns:
         held = {each.name: each for each in figures if each.of == of}
-        # The last is of the truths of the class: recall, F1, average precision.
+        # The last is of the ground truths of the class: recall, F1, average precision.
         count = [each.n for each in held.values()][-1]
         cells = (held[name].text if name in held else "" for name in names)
         rows.append((of or _OVERALL, f"{count:,}", *cells))

@@ -1,6 +1,7 @@
-"""The part of a report that tells kinds apart: truths of several classes that counted as one.
+"""The part of a report that tells kinds apart: ground truths of several classes that counted as
+one.
 
-A report made of an evaluation: which figures there are, and by which rule.
+A report made of an evaluation: which metrics there are, and by which rule.
 """
 
 from collections.abc import Sequence
@@ -29,7 +30,7 @@ def report_kinds(draft: Draft) -> None:
     """Sensitivity of each kind at every operating point: of lesions, or of the images of a
     classifier that hold one.
     """
-    evaluation, kinds = draft.evaluation, draft.evaluation.truth_kinds
+    evaluation, kinds = draft.evaluation, draft.evaluation.gt_kinds
     if kinds is None or not len(kinds):
         return
     by_image = evaluation.about.task == "classify"
@@ -42,7 +43,7 @@ def report_kinds(draft: Draft) -> None:
         for label, name in enumerate(evaluation.about.kinds):
             marks = found[kinds == label]
             if by_image:
-                images = evaluation.truths.image[kinds == label]
+                images = evaluation.ground_truths.image[kinds == label]
                 marks = marks[np.unique(images, return_index=True)[1]]
             share = Proportion(count=int(marks.sum()), total=len(marks))
             if share.total:
@@ -60,18 +61,18 @@ def report_kinds(draft: Draft) -> None:
 
 
 def _matched(draft: Draft, confidence: float) -> Bools:
-    """(T,) whether each truth is matched by what is shown."""
-    taken = greedy.assign_all(draft.found, draft.evaluation.truths, draft.config.match_iou)
+    """(T,) whether each ground truth is matched by what is shown."""
+    taken = greedy.assign_all(draft.found, draft.evaluation.ground_truths, draft.config.match_iou)
     shown = taken[(taken >= 0) & (draft.found.scores >= confidence)]
-    marks = np.zeros(len(draft.evaluation.truths), dtype=np.bool_)
+    marks = np.zeros(len(draft.evaluation.ground_truths), dtype=np.bool_)
     marks[shown] = True
     return marks
 
 
 def _images_called(draft: Draft, confidence: float) -> Bools:
-    """(T,) whether the image of each truth is called by its score."""
+    """(T,) whether the image of each ground truth is called by its score."""
     called: Bools = draft.evaluation.image_scores >= confidence
-    return called[draft.evaluation.truths.image]
+    return called[draft.evaluation.ground_truths.image]
 
 
 def report_of(
@@ -84,7 +85,7 @@ def report_of(
     intervals: bool = True,
     measured: Measurements | None = None,
 ) -> Report:
-    """All figures of the images whose truth is known.
+    """All metrics of the images whose ground truth is known.
 
     Operating points are those of `measured`, where they are of this model, else chosen here, which
     flatters them. AP, FROC and the areas under curves use all candidates. Raises ConfigError for a
@@ -98,12 +99,12 @@ def report_of(
     if study_rule not in STUDY_RULES:
         expected = f"one of {', '.join(STUDY_RULES)}"
         raise ConfigError("study rule", expected=expected, found=repr(study_rule))
-    judged = evaluation.judged()
+    matched = evaluation.matched()
     draft = Draft(
-        evaluation=judged,
+        evaluation=matched,
         config=MatchConfig(nms_iou=nms_iou, match_iou=match_iou, study_rule=study_rule),
         critical_pairs=tuple(critical_pairs),
-        found=judged.found(nms_iou),
+        found=matched.found(nms_iou),
         intervals=intervals,
     )
     scored = _scored(draft)
@@ -157,12 +158,12 @@ def _points(
 
 
 def _finished(evaluation: Evaluation, draft: Draft) -> Report:
-    judged, config = draft.evaluation, draft.config
+    matched, config = draft.evaluation, draft.config
     for point in draft.points:
         if point.reason:
             draft.notes.append(f"No operating point for {point.rule}: {point.reason}.")
-    if len(judged) < len(evaluation):
-        left_out = len(evaluation) - len(judged)
+    if len(matched) < len(evaluation):
+        left_out = len(evaluation) - len(matched)
         draft.notes.append(f"{left_out:,} images of unknown ground truth are left out.")
     return Report(
         about=evaluation.about,
@@ -170,10 +171,10 @@ def _finished(evaluation: Evaluation, draft: Draft) -> Report:
         match_iou=config.match_iou,
         study_rule=config.study_rule,
         asked=len(evaluation),
-        images=len(judged),
-        studies=len(set(judged.group_ids)),
-        lesions=len(judged.truths),
-        positives=int(judged.positive.sum()),
+        images=len(matched),
+        studies=len(set(matched.group_ids)),
+        lesions=len(matched.ground_truths),
+        positives=int(matched.positive.sum()),
         seconds_an_image=float(np.mean(evaluation.seconds)) if len(evaluation) else nan,
         points=draft.points,
         figures=tuple(draft.figures),

@@ -20,9 +20,9 @@ from fracture_core.evaluations.attributes import count_scope
 from fracture_core.evaluations.evaluation import About, Evaluation
 from fracture_core.evaluations.folders import (
     ANSWERS,
+    GROUND_TRUTHS,
     PARTS,
     STARTED,
-    TRUTHS,
     Completed,
     ProgressLines,
     Unreadable,
@@ -32,12 +32,12 @@ from fracture_core.evaluations.labelling import Labelling, label
 from fracture_core.evaluations.matched_models import EvaluateConfig, read_config
 from fracture_core.evaluations.storing import (
     Answers,
-    TruthBuilder,
-    Truths,
-    pick_truths,
+    GroundTruthBuilder,
+    GroundTruths,
+    pick_ground_truths,
     read_answers,
     write_answers,
-    write_truths,
+    write_ground_truths,
 )
 from fracture_core.files import write_text
 from fracture_core.models.base import Model
@@ -107,11 +107,11 @@ def _answer(
     """To the end; False = asked to stop before."""
     config = read_config(run.config)
     labelling = label(card, dataset, one_class=config.one_class, is_a=config.is_a)
-    about, truths, unreadable = _begin(run, config, dataset, card, labelling, ids)
-    work = _Work(run, dataset, model, labelling, truths)
+    about, ground_truths, unreadable = _begin(run, config, dataset, card, labelling, ids)
+    work = _Work(run, dataset, model, labelling, ground_truths)
     if not work.go_on(progress, stop):
         return False
-    _complete(run, about, truths, (*unreadable, *work.unreadable()))
+    _complete(run, about, ground_truths, (*unreadable, *work.unreadable()))
     return True
 
 
@@ -133,8 +133,8 @@ def check_evaluation(config: EvaluateConfig) -> None:
     card = known.get(config.model) or open_model(config.model).card
     card = _in_classes_of(card, dataset)
     labelling = label(card, dataset, one_class=config.one_class, is_a=config.is_a)
-    if not any(_is_judged(dataset, each, labelling) for each in ids):
-        raise _no_truth(dataset, config)
+    if not any(_is_matched(dataset, each, labelling) for each in ids):
+        raise _no_ground_truth(dataset, config)
 
 
 def with_kept_classes(config: EvaluateConfig) -> EvaluateConfig:
@@ -180,13 +180,13 @@ def _open(ref: str, dataset: Dataset) -> Model:
 
 
 def _in_classes_of(card: ModelCard, dataset: Dataset) -> ModelCard:
-    """The card as it is; the fake model invents findings around the truth, in its classes."""
+    """The card as it is; the fake model invents findings near the ground truth, in its classes."""
     if card.family == "fake" and dataset.classes:
         return card.model_copy(update={"classes": dataset.classes})
     return card
 
 
-def _is_judged(dataset: Dataset, sample_id: str, labelling: Labelling) -> bool:
+def _is_matched(dataset: Dataset, sample_id: str, labelling: Labelling) -> bool:
     try:
         return labelling.knows(dataset[sample_id])
     except BadInput:
@@ -200,14 +200,14 @@ def _begin(
     card: ModelCard,
     labelling: Labelling,
     ids: Sequence[str],
-) -> tuple[About, Truths, tuple[Unreadable, ...]]:
-    """Collect the truth, or find that nothing has changed since it was collected."""
+) -> tuple[About, GroundTruths, tuple[Unreadable, ...]]:
+    """Collect the ground truth, or find that nothing has changed since it was collected."""
     told: list[Mapping[str, str]] = []
-    truths, unreadable, stamp = _collect(dataset, labelling, ids, told)
-    if not len(truths):
+    ground_truths, unreadable, stamp = _collect(dataset, labelling, ids, told)
+    if not len(ground_truths):
         raise _none_readable(dataset.name, unreadable)
-    if not truths.known.any():
-        raise _no_truth(dataset, config)
+    if not ground_truths.known.any():
+        raise _no_ground_truth(dataset, config)
     about = About(
         model_id=card.model_id,
         title=card.title,
@@ -231,10 +231,10 @@ def _begin(
     )
     started = run.path / STARTED
     if started.is_file():
-        return _unchanged(started, about), truths, unreadable
-    write_truths(truths, run.path / TRUTHS)
+        return _unchanged(started, about), ground_truths, unreadable
+    write_ground_truths(ground_truths, run.path / GROUND_TRUTHS)
     write_text(started, about.model_dump_json(indent=1))
-    return about, truths, unreadable
+    return about, ground_truths, unreadable
 
 
 def _unchanged(path: Path, now: About) -> About:
@@ -263,43 +263,43 @@ def _collect(
     labelling: Labelling,
     ids: Sequence[str],
     told: list[Mapping[str, str]],
-) -> tuple[Truths, tuple[Unreadable, ...], str]:
+) -> tuple[GroundTruths, tuple[Unreadable, ...], str]:
     """What is known of every image, and a stamp of it in the data set's own classes.
 
     `told` gets the attributes of each. No pixels are read, though a size can need the file.
     """
-    truths, unreadable = TruthBuilder(), []
+    ground_truths, unreadable = GroundTruthBuilder(), []
     stamp = hashlib.sha256(repr(dataset.classes).encode())
     for sample_id in ids:
         try:
             sample = dataset[sample_id]
-            truth = labelling.truth(sample)
+            ground_truth = labelling.ground_truth(sample)
         except BadInput as error:
             unreadable.append(Unreadable(sample_id=sample_id, sentence=str(error)))
             continue
         for part in _facts(sample):
             stamp.update(part)
         told.append(sample.attributes)
-        truths.sample_ids.append(sample_id)
-        truths.group_ids.append(sample.group_id)
-        truths.sizes_px.append((sample.height, sample.width))
-        truths.image_classes.append(labelling.image_class(sample))
-        truths.known.append(labelling.knows(sample))
-        truths.boxes.append(truth)
-        truths.spacing_mm.append(sample.spacing_mm or (np.nan, np.nan))
-        truths.attributes.append(sample.attributes)
+        ground_truths.sample_ids.append(sample_id)
+        ground_truths.group_ids.append(sample.group_id)
+        ground_truths.sizes_px.append((sample.height, sample.width))
+        ground_truths.image_classes.append(labelling.image_class(sample))
+        ground_truths.known.append(labelling.knows(sample))
+        ground_truths.boxes.append(ground_truth)
+        ground_truths.spacing_mm.append(sample.spacing_mm or (np.nan, np.nan))
+        ground_truths.attributes.append(sample.attributes)
         if labelling.kinds:
-            truths.kinds.append(labelling.truth_kinds(sample))
-    return truths.build(), tuple(unreadable), stamp.hexdigest()
+            ground_truths.kinds.append(labelling.gt_kinds(sample))
+    return ground_truths.build(), tuple(unreadable), stamp.hexdigest()
 
 
 def _facts(sample: Sample) -> Iterator[bytes]:
     """Everything that is known of an image but its pixels."""
     names = (sample.sample_id, sample.group_id, sample.height, sample.width, sample.image_class)
-    yield repr((*names, sample.truth is None)).encode()
-    if sample.truth is not None:
-        yield sample.truth.xyxy.tobytes() + sample.truth.labels.tobytes()
-        yield from (mask.counts for mask in sample.truth.masks)
+    yield repr((*names, sample.ground_truth is None)).encode()
+    if sample.ground_truth is not None:
+        yield sample.ground_truth.xyxy.tobytes() + sample.ground_truth.labels.tobytes()
+        yield from (mask.counts for mask in sample.ground_truth.masks)
 
 
 class _Work:
@@ -308,19 +308,24 @@ class _Work:
     """
 
     def __init__(
-        self, run: RunFolder, dataset: Dataset, model: Model, labelling: Labelling, truths: Truths
+        self,
+        run: RunFolder,
+        dataset: Dataset,
+        model: Model,
+        labelling: Labelling,
+        ground_truths: GroundTruths,
     ) -> None:
         self._run = run
         self._dataset = dataset
         self._model = model
         self._labelling = labelling
-        self._truths = truths
+        self._ground_truths = ground_truths
         self._parts = run.path / PARTS
         self._parts.mkdir(exist_ok=True)
 
     def go_on(self, progress: Progress, stop: Callable[[], bool]) -> bool:
         """To the end; False = asked to stop before."""
-        start, count = _answered(self._parts), len(self._truths)
+        start, count = _answered(self._parts), len(self._ground_truths)
         with ProgressLines(self._run, progress, start, count) as lines:
             while start < count:
                 end = self._answer_part(start, lines, stop)
@@ -340,9 +345,9 @@ class _Work:
         predictions: list[Prediction] = []
         notices: list[Unreadable] = []
         began, end = time.monotonic(), start
-        last = min(start + PART_IMAGES, len(self._truths))
+        last = min(start + PART_IMAGES, len(self._ground_truths))
         while end < last and not stop() and time.monotonic() - began < PART_SECONDS:
-            batch = range(end, min(end + BATCH, len(self._truths)))
+            batch = range(end, min(end + BATCH, len(self._ground_truths)))
             samples = [sample for at in batch if (sample := self._read(at, notices)) is not None]
             found = self._model.predict([sample for _, sample in samples]) if samples else []
             positions += [at for at, _ in samples]
@@ -355,7 +360,7 @@ class _Work:
 
     def _read(self, position: int, notices: list[Unreadable]) -> tuple[int, Sample] | None:
         """With its pixels, so that an unreadable image is reported by itself."""
-        sample_id = self._truths.sample_ids[position]
+        sample_id = self._ground_truths.sample_ids[position]
         try:
             sample = self._dataset[sample_id]
             pixels = sample.pixels
@@ -401,27 +406,27 @@ def _answered(parts: Path) -> int:
 
 
 def _complete(
-    run: RunFolder, about: About, truths: Truths, unreadable: tuple[Unreadable, ...]
+    run: RunFolder, about: About, ground_truths: GroundTruths, unreadable: tuple[Unreadable, ...]
 ) -> None:
     """One file of all answers, then the one that says it is whole."""
     parts = sorted((run.path / PARTS).glob("*.npz"))
-    answers = Answers.joined([read_answers(part, truths.sizes_px) for part in parts])
+    answers = Answers.joined([read_answers(part, ground_truths.sizes_px) for part in parts])
     if not len(answers):
         raise _none_readable(about.data_name, unreadable)
     write_answers(answers, run.path / ANSWERS)
-    judged = pick_truths(truths, answers.positions)
+    matched = pick_ground_truths(ground_truths, answers.positions)
     done = Completed(
         about=about,
         images=len(answers),
         boxes=len(answers.raw),
-        truths=len(judged.boxes),
+        ground_truths=len(matched.boxes),
         unreadable=unreadable,
     )
     write_text(run.evaluation, done.model_dump_json(indent=1) + "\n")
     shutil.rmtree(run.path / PARTS)
 
 
-def _no_truth(dataset: Dataset, config: EvaluateConfig) -> ConfigError:
+def _no_ground_truth(dataset: Dataset, config: EvaluateConfig) -> ConfigError:
     return ConfigError(
         f"{dataset.name}, split {config.split!r}",
         expected="a ground truth to compare with",

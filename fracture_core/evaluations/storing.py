@@ -1,6 +1,7 @@
-"""Truths and answers in columns, as they lie in the folder of an evaluation.
+"""Ground truths and answers in columns, as they lie in the folder of an evaluation.
 
-    truths.npz      ids, groups, sizes, truths and attributes of all images asked for, before the
+    truths.npz      ids, groups, sizes, ground truths and attributes of all images asked for,
+    before the
                     first answer
     parts/          answers to some images after another, while it runs
     answers.npz     all of them
@@ -25,9 +26,9 @@ from fracture_core.evaluations.array_files import (
     texts_to_arrays,
     write_arrays,
 )
-from fracture_core.evaluations.attributes import Attribute, columns_of
+from fracture_core.evaluations.attributes import Attribute, detection_table_of
 from fracture_core.masks import Rle
-from fracture_core.metrics.columns import Bools, Columns, Float64s
+from fracture_core.metrics.columns import Bools, DetectionTable, Float64s
 from fracture_core.types import Detections, Float32s, Int64s, Prediction
 
 _BOXES = {
@@ -38,7 +39,7 @@ _BOXES = {
     "mask_lengths": ("<i4", 1),
     "masks": ("|u1", 1),
 }
-_TRUTHS = {
+_GROUND_TRUTHS = {
     **_BOXES,
     "id_lengths": ("<i4", 1),
     "ids": ("|u1", 1),
@@ -61,9 +62,9 @@ _ANSWERS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Truths:
+class GroundTruths:
     """Of all images asked for, as in `Evaluation`; `spacing_mm` is nan where nobody said, and
-    `kinds` (T,) are its `truth_kinds`.
+    `kinds` (T,) are its `gt_kinds`.
     """
 
     sample_ids: tuple[str, ...]
@@ -71,7 +72,7 @@ class Truths:
     sizes_px: Int64s
     known: Bools
     image_classes: Int64s
-    boxes: Columns
+    boxes: DetectionTable
     spacing_mm: Float64s
     attributes: tuple[Attribute, ...] = ()
     kinds: Int64s | None = None
@@ -82,13 +83,13 @@ class Truths:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answers:
-    """To the images at `positions` (A,), rising, of the truths; else as in `Evaluation`.
+    """To the images at `positions` (A,), rising, of the ground truths; else as in `Evaluation`.
 
     `class_scores` (A, K), K = 0 for detectors.
     """
 
     positions: Int64s
-    raw: Columns
+    raw: DetectionTable
     image_scores: Float32s
     class_scores: Float32s
     seconds: Float32s
@@ -105,7 +106,7 @@ class Answers:
         scores = np.stack(given) if given else np.empty((len(predictions), 0))
         return cls(
             positions=np.array(positions, dtype=np.int64),
-            raw=Columns.of([each.detections for each in predictions]),
+            raw=DetectionTable.of([each.detections for each in predictions]),
             image_scores=np.array([each.image_score for each in predictions], dtype=np.float32),
             class_scores=scores.astype(np.float32),
             seconds=np.array([each.seconds for each in predictions], dtype=np.float32),
@@ -117,7 +118,7 @@ class Answers:
         raws = [part.raw for part in parts]
         counts = np.cumsum([0, *(raw.image_count for raw in raws)])
         starts = counts[:-1]
-        raw = Columns(
+        raw = DetectionTable(
             image_count=int(counts[-1]),
             image=np.concatenate([r.image + s for r, s in zip(raws, starts, strict=True)]),
             xyxy=np.concatenate([raw.xyxy for raw in raws]),
@@ -136,7 +137,7 @@ class Answers:
 
 
 @dataclass(slots=True, kw_only=True)
-class TruthBuilder:
+class GroundTruthBuilder:
     """Collects one image after another."""
 
     sample_ids: list[str] = field(default_factory=list)
@@ -149,48 +150,48 @@ class TruthBuilder:
     attributes: list[Mapping[str, str]] = field(default_factory=list)
     kinds: list[Int64s] = field(default_factory=list)
 
-    def build(self) -> Truths:
-        # Masks of all truths, or none: one data set can outline some images and others not.
+    def build(self) -> GroundTruths:
+        # Masks of all ground truths, or none: one data set can outline some images and others not.
         outlined = all(len(one.masks) == len(one) for one in self.boxes)
         boxes = self.boxes if outlined else [replace(one, masks=()) for one in self.boxes]
-        return Truths(
+        return GroundTruths(
             sample_ids=tuple(self.sample_ids),
             group_ids=tuple(self.group_ids),
             sizes_px=np.array(self.sizes_px, dtype=np.int64).reshape(-1, 2),
             known=np.array(self.known, dtype=np.bool_),
             image_classes=np.array(self.image_classes, dtype=np.int64),
-            boxes=Columns.of(boxes),
+            boxes=DetectionTable.of(boxes),
             spacing_mm=np.array(self.spacing_mm, dtype=np.float64).reshape(-1, 2),
-            attributes=columns_of(self.attributes),
+            attributes=detection_table_of(self.attributes),
             kinds=np.concatenate(self.kinds) if self.kinds else None,
         )
 
 
-def write_truths(truths: Truths, path: Path) -> None:
+def write_ground_truths(ground_truths: GroundTruths, path: Path) -> None:
     """By rename."""
-    ids, id_lengths = texts_to_arrays(truths.sample_ids)
-    groups, group_lengths = texts_to_arrays(truths.group_ids)
+    ids, id_lengths = texts_to_arrays(ground_truths.sample_ids)
+    groups, group_lengths = texts_to_arrays(ground_truths.group_ids)
     write_arrays(
         path,
         {
-            **_box_arrays(truths.boxes),
+            **_box_arrays(ground_truths.boxes),
             "id_lengths": id_lengths,
             "ids": ids,
             "group_lengths": group_lengths,
             "groups": groups,
-            "sizes_px": truths.sizes_px.astype("<i4"),
-            "known": truths.known,
-            "image_classes": truths.image_classes.astype("<i2"),
-            "spacing_mm": truths.spacing_mm.astype("<f4"),
-            **attributes.to_arrays(truths.attributes, len(truths)),
-            **({} if truths.kinds is None else {"kinds": truths.kinds.astype("<i2")}),
+            "sizes_px": ground_truths.sizes_px.astype("<i4"),
+            "known": ground_truths.known,
+            "image_classes": ground_truths.image_classes.astype("<i2"),
+            "spacing_mm": ground_truths.spacing_mm.astype("<f4"),
+            **attributes.to_arrays(ground_truths.attributes, len(ground_truths)),
+            **({} if ground_truths.kinds is None else {"kinds": ground_truths.kinds.astype("<i2")}),
         },
     )
 
 
-def read_truths(path: Path, *, kinds: int = 0) -> Truths:
-    """Of truths that are each one of so many `kinds`, 0 = none are kept; raises ConfigError."""
-    arrays = read_arrays(path, _TRUTHS | _KINDS if kinds else _TRUTHS, _KNOWN)
+def read_ground_truths(path: Path, *, kinds: int = 0) -> GroundTruths:
+    """Ground truths that are each one of so many `kinds`, 0 = no kinds; raises ConfigError."""
+    arrays = read_arrays(path, _GROUND_TRUTHS | _KINDS if kinds else _GROUND_TRUTHS, _KNOWN)
     count = len(arrays["id_lengths"])
     _require(path, arrays, count, ("counts", "group_lengths", "known", "image_classes"))
     if arrays["sizes_px"].shape != (count, 2) or (arrays["sizes_px"] < 1).any():
@@ -198,7 +199,7 @@ def read_truths(path: Path, *, kinds: int = 0) -> Truths:
     if (arrays["image_classes"] < -1).any():
         raise ConfigError(path, expected="classes from 0, or −1", found="others")
     sizes_px = arrays["sizes_px"].astype(np.int64)
-    return Truths(
+    return GroundTruths(
         sample_ids=texts_of(path, arrays["id_lengths"], arrays["ids"]),
         group_ids=texts_of(path, arrays["group_lengths"], arrays["groups"]),
         sizes_px=sizes_px,
@@ -267,26 +268,28 @@ def read_answers(path: Path, sizes_px: Int64s) -> Answers:
     )
 
 
-def pick_truths(truths: Truths, positions: Int64s) -> Truths:
+def pick_ground_truths(ground_truths: GroundTruths, positions: Int64s) -> GroundTruths:
     """Those of the images at (A,) rising positions."""
-    if len(positions) == len(truths):
-        return truths
-    kept = np.zeros(len(truths), dtype=np.bool_)
+    if len(positions) == len(ground_truths):
+        return ground_truths
+    kept = np.zeros(len(ground_truths), dtype=np.bool_)
     kept[positions] = True
-    return Truths(
-        sample_ids=tuple(truths.sample_ids[i] for i in positions),
-        group_ids=tuple(truths.group_ids[i] for i in positions),
-        sizes_px=truths.sizes_px[positions],
-        known=truths.known[positions],
-        image_classes=truths.image_classes[positions],
-        boxes=truths.boxes.images(kept),
-        spacing_mm=truths.spacing_mm[positions],
-        attributes=tuple(each.only(kept) for each in truths.attributes),
-        kinds=None if truths.kinds is None else truths.kinds[kept[truths.boxes.image]],
+    return GroundTruths(
+        sample_ids=tuple(ground_truths.sample_ids[i] for i in positions),
+        group_ids=tuple(ground_truths.group_ids[i] for i in positions),
+        sizes_px=ground_truths.sizes_px[positions],
+        known=ground_truths.known[positions],
+        image_classes=ground_truths.image_classes[positions],
+        boxes=ground_truths.boxes.images(kept),
+        spacing_mm=ground_truths.spacing_mm[positions],
+        attributes=tuple(each.only(kept) for each in ground_truths.attributes),
+        kinds=None
+        if ground_truths.kinds is None
+        else ground_truths.kinds[kept[ground_truths.boxes.image]],
     )
 
 
-def _box_arrays(boxes: Columns) -> dict[str, Array]:
+def _box_arrays(boxes: DetectionTable) -> dict[str, Array]:
     codes = [mask.counts for mask in boxes.masks]
     return {
         "counts": np.bincount(boxes.image, minlength=boxes.image_count).astype("<i4"),
@@ -298,7 +301,7 @@ def _box_arrays(boxes: Columns) -> dict[str, Array]:
     }
 
 
-def _as_columns(path: Path, arrays: dict[str, Array], sizes_px: Int64s) -> Columns:
+def _as_columns(path: Path, arrays: dict[str, Array], sizes_px: Int64s) -> DetectionTable:
     counts = arrays["counts"]
     total = int(counts.sum(dtype=np.int64))
     if (counts < 0).any() or arrays["xyxy"].shape != (total, 4):
@@ -308,7 +311,7 @@ def _as_columns(path: Path, arrays: dict[str, Array], sizes_px: Int64s) -> Colum
     _check_boxes(path, arrays)
     image = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
     try:
-        return Columns(
+        return DetectionTable(
             image_count=len(counts),
             image=image,
             xyxy=arrays["xyxy"],

@@ -1,6 +1,6 @@
 """Every metric by subgroup: of images by what is known of them, of lesions by their size.
 
-Groups of images are judged as if each were a data set of its own, at confidences chosen on all of
+Groups of images are matched as if each were a data set of its own, at confidences chosen on all of
 them; their counts add up to the whole's. A false positive has no size of a lesion, so lesions have
 a sensitivity alone, against the false positives of all images.
 
@@ -39,7 +39,7 @@ from fracture_core.evaluations.report_boxes import (
 from fracture_core.evaluations.report_images import report_areas, report_calls, report_classes
 from fracture_core.matching import MatchConfig
 from fracture_core.metrics import greedy
-from fracture_core.metrics.columns import Bools, Columns
+from fracture_core.metrics.columns import Bools, DetectionTable
 from fracture_core.metrics.froc import RATES
 from fracture_core.metrics.intervals import Proportion
 from fracture_core.metrics.weighted import FrocSensitivity
@@ -50,7 +50,7 @@ ALL = "all"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measuring:
-    """How groups are measured: at which `points`, and `of_all`: figures of all candidates too."""
+    """How groups are measured: at which `points`, and `of_all`: metrics of all candidates too."""
 
     config: MatchConfig
     points: tuple[PointOfReport, ...]
@@ -61,14 +61,16 @@ class Measuring:
 def offered(evaluation: Evaluation) -> tuple[tuple[Attribute, ...], tuple[str, ...]]:
     """Attributes that groups can be made by, and a sentence about each that has too many values.
 
-    `evaluation` holds only images whose truth is known, as `judged()` gives.
+    `evaluation` holds only images whose ground truth is known, as `matched()` gives.
     """
     known, sentences = grouping(evaluation.attributes)
     if evaluation.about.task == "classify":
         return known, sentences
     sizes = tuple(
         each
-        for each in lesion_sizes(evaluation.truths, evaluation.sizes_px, evaluation.spacing_mm)
+        for each in lesion_sizes(
+            evaluation.ground_truths, evaluation.sizes_px, evaluation.spacing_mm
+        )
         if len(each.groups) > 1
     )
     return (*known, *sizes), sentences
@@ -91,7 +93,7 @@ def with_subgroups(report: Report, evaluation: Evaluation, *, intervals: bool = 
     """A report with every figure by each attribute as well, at its own operating points; for each
     attribute that takes about as long as the report.
     """
-    judged = evaluation.judged()
+    matched = evaluation.matched()
     how = Measuring(
         config=MatchConfig(
             nms_iou=report.nms_iou, match_iou=report.match_iou, study_rule=report.study_rule
@@ -99,8 +101,8 @@ def with_subgroups(report: Report, evaluation: Evaluation, *, intervals: bool = 
         points=report.points,
         intervals=intervals,
     )
-    attributes, sentences = offered(judged)
-    breakdowns = tuple(break_down(judged, each, how) for each in attributes)
+    attributes, sentences = offered(matched)
+    breakdowns = tuple(break_down(matched, each, how) for each in attributes)
     return replace(
         report,
         breakdowns=breakdowns,
@@ -110,7 +112,7 @@ def with_subgroups(report: Report, evaluation: Evaluation, *, intervals: bool = 
 
 
 def joined(first: Breakdown, second: Breakdown) -> Breakdown:
-    """The figures of both, of the same groups."""
+    """The metrics of both, of the same groups."""
 
     def both(one: Subgroup, other: Subgroup) -> Subgroup:
         return replace(one, figures=one.figures + other.figures)
@@ -127,7 +129,7 @@ def joined(first: Breakdown, second: Breakdown) -> Breakdown:
 
 
 def headlines(task: str, rule: str) -> tuple[Key, ...]:
-    """The figures that groups are held against the whole by; `rule` of the operating point."""
+    """The metrics that groups are held against the whole by; `rule` of the operating point."""
     specificity: Key = (POINTS, "specificity", "image", rule)
     area: Key = (RANKING, "ROC AUC", "image", "")
     if task == "classify":
@@ -214,7 +216,7 @@ def _of_images(evaluation: Evaluation, name: str, kept: Bools, how: Measuring) -
         images=len(part),
         studies=len(set(part.group_ids)),
         positives=int(part.positive.sum()),
-        lesions=len(part.truths),
+        lesions=len(part.ground_truths),
         figures=tuple(draft.figures),
     )
 
@@ -234,11 +236,11 @@ def _report_all(draft: Draft, *, finds_boxes: bool) -> None:
 
 
 def _of_lesions(evaluation: Evaluation, name: str, kept: Bools, how: Measuring) -> Subgroup:
-    """The marked (M,) truths of all images."""
-    found, truths = evaluation.found(how.config.nms_iou), evaluation.truths
-    truth_row = greedy.assign_all(found, truths, how.config.match_iou)
+    """The marked (M,) ground truths of all images."""
+    found, ground_truths = evaluation.found(how.config.nms_iou), evaluation.ground_truths
+    gt_row = greedy.assign_all(found, ground_truths, how.config.match_iou)
     draft = Draft(evaluation=evaluation, config=how.config, found=found, intervals=how.intervals)
-    hits = np.flatnonzero((truth_row >= 0) & kept[truth_row])
+    hits = np.flatnonzero((gt_row >= 0) & kept[gt_row])
     scores, total = found.scores[hits].astype(np.float64), int(kept.sum())
     for point in how.points:
         if point.confidence is not None:
@@ -255,9 +257,9 @@ def _of_lesions(evaluation: Evaluation, name: str, kept: Bools, how: Measuring) 
                 )
             )
     if how.of_all:
-        _report_froc_of(draft, found, truth_row, truths.image[kept], hits)
+        _report_froc_of(draft, found, gt_row, ground_truths.image[kept], hits)
     draft.draw_intervals()
-    images = np.unique(truths.image[kept])
+    images = np.unique(ground_truths.image[kept])
     return Subgroup(
         name=name,
         images=len(images),
@@ -269,18 +271,18 @@ def _of_lesions(evaluation: Evaluation, name: str, kept: Bools, how: Measuring) 
 
 
 def _report_froc_of(
-    draft: Draft, found: Columns, truth_row: Int64s, image: Int64s, hits: Int64s
+    draft: Draft, found: DetectionTable, gt_row: Int64s, image: Int64s, hits: Int64s
 ) -> None:
     """FROC of some lesions, which lie in (m,) images, against all false positives."""
     hits = hits[np.argsort(-found.scores[hits], kind="stable")]
-    wrong = np.flatnonzero(truth_row < 0)
+    wrong = np.flatnonzero(gt_row < 0)
     wrong = wrong[np.argsort(-found.scores[wrong], kind="stable")]
     before = np.searchsorted(-found.scores[wrong], -found.scores[hits], side="right")
     statistic = FrocSensitivity(
         hit_image=found.image[hits],
         wrong_image=found.image[wrong],
         before=before.astype(np.int64),
-        truths=np.bincount(image, minlength=found.image_count).astype(np.float64),
+        ground_truths=np.bincount(image, minlength=found.image_count).astype(np.float64),
         rates=RATES,
     )
     add_froc(draft, statistic, len(image))

@@ -17,7 +17,7 @@ from fracture_core.matching import MatchConfig
 from fracture_core.metrics import greedy
 from fracture_core.metrics.calibration import Reliability, reliability
 from fracture_core.metrics.cells import Cells, assign_cells
-from fracture_core.metrics.columns import Bools, Columns, Float64s
+from fracture_core.metrics.columns import Bools, DetectionTable, Float64s
 from fracture_core.metrics.intervals import Proportion
 from fracture_core.metrics.studies import study_positive, study_scores
 from fracture_core.types import Int64s, Unit
@@ -78,7 +78,7 @@ class Reached:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tally:
+class IssueLog:
     """Counts, each (C,) int64, of one unit, of all classes or of the one called `name`."""
 
     unit: Unit
@@ -132,8 +132,8 @@ class DialTable:
     """
 
     confidences: Float64s
-    tallies: tuple[Tally, ...]
-    by_class: tuple[Tally, ...]
+    tallies: tuple[IssueLog, ...]
+    by_class: tuple[IssueLog, ...]
     sheets: tuple[Sheet, ...]
     reliability: Reliability | None
 
@@ -141,7 +141,7 @@ class DialTable:
         """The knot nearest to a confidence."""
         return int(np.argmin(np.abs(self.confidences - confidence)))
 
-    def tally(self, unit: Unit) -> Tally | None:
+    def issue_log(self, unit: Unit) -> IssueLog | None:
         """That of one unit, None where there is none."""
         return next((each for each in self.tallies if each.unit == unit), None)
 
@@ -149,9 +149,9 @@ class DialTable:
 def dial_table(
     evaluation: Evaluation, config: MatchConfig, also: Sequence[float] = ()
 ) -> DialTable:
-    """Of the images whose truth is known; at the confidences `also` there is a knot, too."""
+    """Of the images whose ground truth is known; at the confidences `also` there is a knot, too."""
     judge = _of_classifier if evaluation.about.task == "classify" else _of_detector
-    return judge(evaluation.judged(), config, also)
+    return judge(evaluation.matched(), config, also)
 
 
 def cell_images(
@@ -159,31 +159,31 @@ def cell_images(
 ) -> tuple[str, ...]:
     """The samples of one cell of a sheet, (row, column), at a confidence."""
     row, column = cell
-    judged = evaluation.judged()
+    matched = evaluation.matched()
     if sheet.name == "findings":
-        cells = assign_cells(judged.found(config.nms_iou), judged.truths, config.match_iou)
+        cells = assign_cells(matched.found(config.nms_iou), matched.ground_truths, config.match_iou)
         where = cells.images(at, row, column, len(evaluation.about.classes))
     elif sheet.name == "classes":
-        where = np.flatnonzero((judged.image_classes == row) & (judged.called == column))
+        where = np.flatnonzero((matched.image_classes == row) & (matched.called == column))
     else:
-        shown = judged.scores(config.nms_iou) >= at
-        where = np.flatnonzero((judged.positive == (row == 0)) & (shown == (column == 0)))
-    return tuple(judged.sample_ids[i] for i in where)
+        shown = matched.scores(config.nms_iou) >= at
+        where = np.flatnonzero((matched.positive == (row == 0)) & (shown == (column == 0)))
+    return tuple(matched.sample_ids[i] for i in where)
 
 
 # ---- detectors ----------------------------------------------------------------------------------
 
 
 def _of_detector(evaluation: Evaluation, config: MatchConfig, also: Sequence[float]) -> DialTable:
-    found, truths = evaluation.found(config.nms_iou), evaluation.truths
-    right = greedy.match_all(found, truths, config.match_iou, class_aware=config.class_aware)
+    found, ground_truths = evaluation.found(config.nms_iou), evaluation.ground_truths
+    right = greedy.match_all(found, ground_truths, config.match_iou, class_aware=config.class_aware)
     scores, studies = evaluation.scores(config.nms_iou), _studies(evaluation, config)
     images = [scores, studies[0]] if studies else [scores]
     knots = _knots(found.scores[right], found.scores[~right], images, also)
     knots = knots[knots > 0]
     first = _first_shown(found.scores, knots)
     lesions = _lesions(evaluation, first, right, len(knots))
-    cells = assign_cells(found, truths, config.match_iou)
+    cells = assign_cells(found, ground_truths, config.match_iou)
     return DialTable(
         confidences=knots,
         tallies=(lesions, *_whole_images(evaluation, scores, studies, knots)),
@@ -198,29 +198,29 @@ def _of_detector(evaluation: Evaluation, config: MatchConfig, also: Sequence[flo
     )
 
 
-def _lesions(evaluation: Evaluation, first: Int64s, right: Bools, knots: int) -> Tally:
-    return Tally(
+def _lesions(evaluation: Evaluation, first: Int64s, right: Bools, knots: int) -> IssueLog:
+    return IssueLog(
         unit="lesion",
         true_positives=_risen(first[right], knots),
         false_positives=_risen(first[~right], knots),
-        positives=len(evaluation.truths),
+        positives=len(evaluation.ground_truths),
         negatives=None,
         images=len(evaluation),
     )
 
 
 def _by_class(
-    evaluation: Evaluation, found: Columns, first: Int64s, right: Bools, knots: int
-) -> tuple[Tally, ...]:
-    """The classes that occur in truth or findings, where there is more than one."""
+    evaluation: Evaluation, found: DetectionTable, first: Int64s, right: Bools, knots: int
+) -> tuple[IssueLog, ...]:
+    """The classes that occur in ground truth or findings, where there is more than one."""
     names = evaluation.about.classes
-    support = np.bincount(evaluation.truths.labels, minlength=len(names))
+    support = np.bincount(evaluation.ground_truths.labels, minlength=len(names))
     calls = np.bincount(found.labels, minlength=len(names))
     occurring = np.flatnonzero(support + calls)
     if len(names) < 2:
         return ()
     return tuple(
-        Tally(
+        IssueLog(
             unit="lesion",
             name=names[label],
             true_positives=_risen(first[right & own], knots),
@@ -235,14 +235,16 @@ def _by_class(
 
 
 def _findings_sheet(
-    evaluation: Evaluation, found: Columns, cells: Cells, first: Int64s, knots: int
+    evaluation: Evaluation, found: DetectionTable, cells: Cells, first: Int64s, knots: int
 ) -> Sheet:
-    """Truth by found class, the last row what is spurious and the last column what is missed."""
+    """Ground truth by found class, the last row what is false positive and the last column what is
+    missed.
+    """
     names = evaluation.about.classes
     side = len(names) + 1
-    truth_class = np.append(evaluation.truths.labels, side - 1)[cells.truth_row]
-    places, counts = _counted(truth_class * side + found.labels, first, side * side, knots)
-    support = np.bincount(evaluation.truths.labels, minlength=side)
+    gt_class = np.append(evaluation.ground_truths.labels, side - 1)[cells.gt_row]
+    places, counts = _counted(gt_class * side + found.labels, first, side * side, knots)
+    support = np.bincount(evaluation.ground_truths.labels, minlength=side)
     rows = places // side
     whole = np.zeros((knots, side * side), dtype=np.int32)
     whole[:, places] = counts
@@ -305,7 +307,7 @@ def _classes_sheet(evaluation: Evaluation) -> Sheet:
 
 
 def _studies(evaluation: Evaluation, config: MatchConfig) -> tuple[Float64s, Bools] | None:
-    """Scores and truths of studies; None where each is of one image, or of unknown name."""
+    """Scores and ground truths of studies; None where each is of one image, or of unknown name."""
     groups = evaluation.group_ids
     if len(set(groups)) == len(groups):
         return None
@@ -318,13 +320,13 @@ def _whole_images(
     scores: Float64s,
     studies: tuple[Float64s, Bools] | None,
     knots: Float64s,
-) -> Iterator[Tally]:
+) -> Iterator[IssueLog]:
     units: list[tuple[Unit, Float64s, Bools]] = [("image", scores, evaluation.positive)]
     if studies:
         units.append(("study", *studies))
     for unit, values, positive in units:
         first = _first_shown(values, knots)
-        yield Tally(
+        yield IssueLog(
             unit=unit,
             true_positives=_risen(first[positive], len(knots)),
             false_positives=_risen(first[~positive], len(knots)),

@@ -14,21 +14,21 @@ from fracture_core.datasets.records import Record, RecordedDataset
 from fracture_core.health.checks import (
     check_boxes,
     check_classes,
+    check_ground_truths,
     check_other_format,
     check_reading,
     check_small_objects,
-    check_truths,
     check_unreadable,
 )
 from fracture_core.health.near_duplicates import check_duplicates, find_alike, find_equal
 from fracture_core.health.report import (
+    CheckContext,
     Fault,
     HealthReport,
     Limits,
     Place,
     Progress,
     Severity,
-    Subject,
     look_through,
     worst_first,
 )
@@ -63,9 +63,9 @@ def _is_told(record: Record, dataset: RecordedDataset) -> bool:
     return dataset.stacked or record.group_id != group_of(record.sample_id)
 
 
-def check_sources(subject: Subject) -> Iterator[Fault]:
+def check_sources(context: CheckContext) -> Iterator[Fault]:
     """Stems, groups, and images that are listed in two splits."""
-    if places := _shared(subject, groups_of(subject.dataset)):
+    if places := _shared(context, groups_of(context.dataset)):
         yield Fault(
             check="groups-across",
             severity=Severity.ERROR,
@@ -75,7 +75,7 @@ def check_sources(subject: Subject) -> Iterator[Fault]:
             advice="Cut the splits anew by group.",
             places=places,
         )
-    if places := _shared(subject, stems_of(subject.dataset)):
+    if places := _shared(context, stems_of(context.dataset)):
         yield Fault(
             check="stems-across",
             severity=Severity.ERROR,
@@ -85,7 +85,7 @@ def check_sources(subject: Subject) -> Iterator[Fault]:
             advice="Cut the splits anew by group; where names are mere numbers, compare by eye.",
             places=places,
         )
-    if found := subject.doubts(issues.IN_TWO_SPLITS, issues.IN_TWO_FILES):
+    if found := context.issues(issues.IN_TWO_SPLITS, issues.IN_TWO_FILES):
         yield Fault(
             check="listed-twice",
             severity=Severity.ERROR,
@@ -93,21 +93,21 @@ def check_sources(subject: Subject) -> Iterator[Fault]:
             meaning="One file is named by two splits or annotation files; here it counts for the "
             "first, but other tools train and measure on the same image.",
             advice="Take it out of one of them.",
-            places=subject.places(found),
+            places=context.places(found),
         )
 
 
-def _shared(subject: Subject, sets: Mapping[str, Sequence[str]]) -> tuple[Place, ...]:
+def _shared(context: CheckContext, sets: Mapping[str, Sequence[str]]) -> tuple[Place, ...]:
     """One place an image of a smaller split, with one of the split that has most of its set."""
     places = []
     for name, ids in sets.items():
         by_split: dict[str, list[str]] = {}
         for sample_id in ids:
-            by_split.setdefault(subject.split_of(sample_id), []).append(sample_id)
+            by_split.setdefault(context.split_of(sample_id), []).append(sample_id)
         home = "train" if "train" in by_split else max(by_split, key=lambda key: len(by_split[key]))
         partner = by_split.pop(home)[0]
         for others in by_split.values():
-            places += [subject.place(each, PurePosixPath(name).name, partner) for each in others]
+            places += [context.place(each, PurePosixPath(name).name, partner) for each in others]
     return tuple(places)
 
 
@@ -127,9 +127,9 @@ def check_health(
     if not isinstance(dataset, RecordedDataset):
         raise TypeError(f"dataset: expected records, got {type(dataset).__name__}")
     started = time.monotonic()
-    looks = look_through(dataset, lambda share, words: progress(_READING_SHARE * share, words))
-    subject = Subject(dataset=dataset, looks=looks, limits=limits or Limits())
-    faults = [*_checks(subject), *_copies(subject, progress)]
+    thumbnails = look_through(dataset, lambda share, words: progress(_READING_SHARE * share, words))
+    context = CheckContext(dataset=dataset, thumbnails=thumbnails, limits=limits or Limits())
+    faults = [*_checks(context), *_copies(context, progress)]
     progress(1.0, "Done")
     return HealthReport(
         name=dataset.name,
@@ -137,27 +137,27 @@ def check_health(
         format=dataset.format,
         images=len(dataset),
         splits={split: len(ids) for split, ids in dataset.splits.items()},
-        input_size=subject.limits.input_size,
+        input_size=context.limits.input_size,
         faults=worst_first(faults),
         seconds=time.monotonic() - started,
     )
 
 
-def _checks(subject: Subject) -> Iterator[Fault]:
-    yield from check_unreadable(subject)
-    yield from check_boxes(subject)
-    yield from check_truths(subject)
-    yield from check_other_format(subject)
-    yield from check_sources(subject)
-    yield from check_classes(subject)
-    yield from check_small_objects(subject)
-    yield from check_reading(subject)
+def _checks(context: CheckContext) -> Iterator[Fault]:
+    yield from check_unreadable(context)
+    yield from check_boxes(context)
+    yield from check_ground_truths(context)
+    yield from check_other_format(context)
+    yield from check_sources(context)
+    yield from check_classes(context)
+    yield from check_small_objects(context)
+    yield from check_reading(context)
 
 
-def _copies(subject: Subject, progress: Progress) -> Iterator[Fault]:
-    records, seen = subject.dataset.records, subject.looks.seen
+def _copies(context: CheckContext, progress: Progress) -> Iterator[Fault]:
+    records, seen = context.dataset.records, context.thumbnails.seen
     # Slices of one study are neighbours, not copies.
-    is_stack = subject.dataset.stacked
+    is_stack = context.dataset.stacked
     left = 1 - _READING_SHARE
     alike = find_alike(
         seen,
@@ -167,4 +167,4 @@ def _copies(subject: Subject, progress: Progress) -> Iterator[Fault]:
             _READING_SHARE + left * share, "Comparing images with each other"
         ),
     )
-    yield from check_duplicates(subject, find_equal(seen), alike)
+    yield from check_duplicates(context, find_equal(seen), alike)

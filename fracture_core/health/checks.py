@@ -2,11 +2,11 @@
 
 Classes: too few objects, out of balance, unused, or not what the name says.
 
-Truths that were emptied while another format in the same folder still has their boxes.
+Ground truths that were emptied while another format in the same folder still has their boxes.
 
 Objects that vanish when their image is brought to the size of a model's input.
 
-Truth that is unknown, against images that were annotated and have nothing.
+Ground truth that is unknown, against images that were annotated and have nothing.
 
 Images that cannot be opened: cut short, damaged, of no known format or of another version.
 
@@ -26,12 +26,12 @@ from fracture_core.datasets.issues import counted
 from fracture_core.datasets.recognition import formats_beside
 from fracture_core.datasets.records import RecordedDataset, SplitCounts
 from fracture_core.errors import DatasetError
-from fracture_core.health.report import Fault, Place, Severity, Subject
+from fracture_core.health.report import CheckContext, Fault, Place, Severity
 
 
-def check_boxes(subject: Subject) -> Iterator[Fault]:
+def check_boxes(context: CheckContext) -> Iterator[Fault]:
     """What the readers left out is an error, what they cut a warning."""
-    if found := subject.doubts(issues.NO_NUMBERS, issues.NO_AREA):
+    if found := context.issues(issues.NO_NUMBERS, issues.NO_AREA):
         yield Fault(
             check="boxes-degenerate",
             severity=Severity.ERROR,
@@ -39,25 +39,25 @@ def check_boxes(subject: Subject) -> Iterator[Fault]:
             meaning="They have no width or height above 0, or are no numbers; they are left out, "
             "and an image with nothing else has an unknown ground truth.",
             advice="Draw them again, or delete their lines if nothing is there.",
-            places=subject.places(found),
+            places=context.places(found),
         )
-    if found := subject.doubts(issues.OUTSIDE):
+    if found := context.issues(issues.OUTSIDE):
         yield Fault(
             check="boxes-outside",
             severity=Severity.ERROR,
             title="Boxes outside their image",
             meaning="Nothing can be learnt or found there; they are left out.",
             advice="Look whether the annotation is of another size or version of the image.",
-            places=subject.places(found),
+            places=context.places(found),
         )
-    if found := subject.doubts(issues.CUT):
+    if found := context.issues(issues.CUT):
         yield Fault(
             check="boxes-cut",
             severity=Severity.WARNING,
             title="Boxes beyond the edge of their image",
             meaning="They are cut at the edge, so that the box is another than the one drawn.",
             advice="A few at the edge are harmless; many tell of a wrong size or scale.",
-            places=subject.places(found),
+            places=context.places(found),
         )
 
 
@@ -66,11 +66,11 @@ _RARE_SHARE = 0.05
 _IMBALANCE = 20
 
 
-def check_classes(subject: Subject) -> Iterator[Fault]:
+def check_classes(context: CheckContext) -> Iterator[Fault]:
     """Every fault names classes, as its places have no image."""
-    yield from _unused(subject)
-    yield from _balance(subject)
-    if found := subject.doubts(issues.HEALTHY_CLASS):
+    yield from _unused(context)
+    yield from _balance(context)
+    if found := context.issues(issues.HEALTHY_CLASS):
         yield Fault(
             check="class-healthy",
             severity=Severity.WARNING,
@@ -78,26 +78,26 @@ def check_classes(subject: Subject) -> Iterator[Fault]:
             meaning="A detector learns to find healthy bone: its boxes count as findings, and a "
             "image without a fracture is not empty.",
             advice="Leave the class out for detection; keep it for a classifier of whole images.",
-            places=subject.places(found),
+            places=context.places(found),
         )
-    if found := subject.doubts(issues.SAME_NAME):
+    if found := context.issues(issues.SAME_NAME):
         yield Fault(
             check="class-names",
             severity=Severity.ERROR,
             title="One name for several classes",
             meaning="They are told apart by number only: counts and pages mix them up.",
             advice="Give each class a name of its own, or make them one.",
-            places=subject.places(found),
+            places=context.places(found),
         )
 
 
-def _unused(subject: Subject) -> Iterator[Fault]:
-    unused = subject.places(subject.doubts(issues.ONLY_HEADING, issues.UNUSED_CLASS))
+def _unused(context: CheckContext) -> Iterator[Fault]:
+    unused = context.places(context.issues(issues.ONLY_HEADING, issues.UNUSED_CLASS))
     told = {place.detail.partition(" ")[2].strip("'") for place in unused}
-    counts = _counts(subject)
+    counts = _counts(context)
     bare = [
         Place(detail=f"{label} '{name}'")
-        for label, name in enumerate(subject.dataset.classes)
+        for label, name in enumerate(context.dataset.classes)
         if counts[label] == 0 and name not in told
     ]
     if unused or bare:
@@ -112,19 +112,19 @@ def _unused(subject: Subject) -> Iterator[Fault]:
         )
 
 
-def _balance(subject: Subject) -> Iterator[Fault]:
-    counts, names = _counts(subject), subject.dataset.classes
+def _balance(context: CheckContext) -> Iterator[Fault]:
+    counts, names = _counts(context), context.dataset.classes
     total = sum(counts.values())
     rare = [
         label
         for label, count in counts.items()
-        if 0 < count < subject.limits.least_objects and count < _RARE_SHARE * total
+        if 0 < count < context.limits.least_objects and count < _RARE_SHARE * total
     ]
     if rare:
         yield Fault(
             check="class-rare",
             severity=Severity.WARNING,
-            title=f"Classes with fewer than {subject.limits.least_objects} objects",
+            title=f"Classes with fewer than {context.limits.least_objects} objects",
             meaning="They cannot be learnt, and their figures have no meaning.",
             advice="Collect more of them, join them with another class, or leave them out.",
             places=tuple(Place(detail=_count_of(names[each], counts[each])) for each in rare),
@@ -145,22 +145,22 @@ def _balance(subject: Subject) -> Iterator[Fault]:
         )
 
 
-def _counts(subject: Subject) -> Counter[int]:
-    records = subject.dataset.records.values()
+def _counts(context: CheckContext) -> Counter[int]:
+    records = context.dataset.records.values()
     found = Counter(finding.label for record in records for finding in record.findings or ())
-    return Counter({label: found[label] for label in range(len(subject.dataset.classes))})
+    return Counter({label: found[label] for label in range(len(context.dataset.classes))})
 
 
 def _count_of(name: str, count: int) -> str:
     return f"{name}: {counted(count, 'object')}"
 
 
-def check_other_format(subject: Subject) -> Iterator[Fault]:
+def check_other_format(context: CheckContext) -> Iterator[Fault]:
     """Against what the same folder holds in another format, either way round."""
-    other = _other(subject.dataset)
+    other = _other(context.dataset)
     if other is None:
         return
-    emptied = tuple(_emptied(subject, subject.dataset, other, "none here"))
+    emptied = tuple(_emptied(context, context.dataset, other, "none here"))
     if emptied:
         yield Fault(
             check="labels-emptied",
@@ -172,7 +172,7 @@ def check_other_format(subject: Subject) -> Iterator[Fault]:
             advice=f"Restore their boxes, or open {other.path.name} in place of this format.",
             places=emptied,
         )
-    backwards = tuple(_emptied(subject, other, subject.dataset, f"none in {other.format.upper()}"))
+    backwards = tuple(_emptied(context, other, context.dataset, f"none in {other.format.upper()}"))
     if backwards:
         yield Fault(
             check="labels-emptied-beside",
@@ -201,29 +201,29 @@ def _other(dataset: RecordedDataset) -> RecordedDataset | None:
 
 
 def _emptied(
-    subject: Subject, empty: RecordedDataset, full: RecordedDataset, words: str
+    context: CheckContext, empty: RecordedDataset, full: RecordedDataset, words: str
 ) -> Iterator[Place]:
     for sample_id, record in empty.records.items():
         there = full.records.get(sample_id)
         if record.findings == () and there is not None and there.findings:
             boxes = counted(len(there.findings), "box", "boxes")
-            yield subject.place(sample_id, f"{boxes} in {full.format.upper()}, {words}")
+            yield context.place(sample_id, f"{boxes} in {full.format.upper()}, {words}")
 
 
-def check_small_objects(subject: Subject) -> Iterator[Fault]:
+def check_small_objects(context: CheckContext) -> Iterator[Fault]:
     """The longer side of each image is taken to be resized to the input size."""
-    limits = subject.limits
+    limits = context.limits
     places = []
-    for sample_id, look in subject.looks.seen.items():
-        record = subject.dataset.records[sample_id]
-        in_shares = isinstance(record, ImageRecord) and record.size is None
-        side = np.array([look.width, look.height]) if in_shares else np.ones(2)
-        scale = limits.input_size / max(look.height, look.width)
+    for sample_id, thumbnail in context.thumbnails.seen.items():
+        record = context.dataset.records[sample_id]
+        is_normalised = isinstance(record, ImageRecord) and record.size is None
+        side = np.array([thumbnail.width, thumbnail.height]) if is_normalised else np.ones(2)
+        scale = limits.input_size / max(thumbnail.height, thumbnail.width)
         for finding in record.findings or ():
             width, height = _size(finding.xyxy) * side * scale
             if min(width, height) < limits.least_px:
                 words = f"{finding.place}: {width:.1f} × {height:.1f} px"
-                places.append(subject.place(sample_id, words))
+                places.append(context.place(sample_id, words))
     if places:
         yield Fault(
             check="objects-small",
@@ -243,19 +243,19 @@ def _size(xyxy: Corners) -> Corners:
 _UNREADABLE = (issues.UNREADABLE_LABELS, issues.UNREADABLE_OBJECTS)
 
 
-def check_truths(subject: Subject) -> Iterator[Fault]:
+def check_ground_truths(context: CheckContext) -> Iterator[Fault]:
     """Labels that are missing, unreadable or contradict themselves; splits that show nothing."""
-    if found := subject.doubts(*_UNREADABLE):
+    if found := context.issues(*_UNREADABLE):
         yield Fault(
             check="labels-unreadable",
             severity=Severity.ERROR,
             title="Labels that cannot be read",
             meaning="The ground truth of their images is unknown: they neither train nor count.",
             advice="Put the lines right that are named.",
-            places=subject.places(found),
+            places=context.places(found),
         )
-    yield from _missing(subject)
-    if found := subject.doubts(issues.HEALTHY_WITH_BOX, issues.FRACTURE_WITHOUT_BOX):
+    yield from _missing(context)
+    if found := context.issues(issues.HEALTHY_WITH_BOX, issues.FRACTURE_WITHOUT_BOX):
         yield Fault(
             check="labels-contradict",
             severity=Severity.WARNING,
@@ -263,21 +263,21 @@ def check_truths(subject: Subject) -> Iterator[Fault]:
             meaning="A slice is called healthy but has a box, or fractured without one; boxes are "
             "kept, and without one the ground truth is unknown.",
             advice="Look at the slices and decide.",
-            places=subject.places(found),
+            places=context.places(found),
         )
-    yield from _bare_splits(subject)
+    yield from _bare_splits(context)
 
 
-def _missing(subject: Subject) -> Iterator[Fault]:
-    spoken_of = {doubt.sample_id for doubt in subject.doubts(*_UNREADABLE, issues.NO_BOX_LEFT)}
-    contradicting = {doubt.sample_id for doubt in subject.doubts(issues.FRACTURE_WITHOUT_BOX)}
+def _missing(context: CheckContext) -> Iterator[Fault]:
+    spoken_of = {issue.sample_id for issue in context.issues(*_UNREADABLE, issues.NO_BOX_LEFT)}
+    contradicting = {issue.sample_id for issue in context.issues(issues.FRACTURE_WITHOUT_BOX)}
     missing = [
-        subject.place(record.sample_id)
-        for record in subject.dataset.records.values()
+        context.place(record.sample_id)
+        for record in context.dataset.records.values()
         if record.findings is None and record.sample_id not in spoken_of | contradicting
     ]
     if missing:
-        empty = sum(each.empty for each in subject.dataset.summary().values())
+        empty = sum(each.empty for each in context.dataset.summary().values())
         yield Fault(
             check="labels-missing",
             severity=Severity.WARNING,
@@ -289,10 +289,10 @@ def _missing(subject: Subject) -> Iterator[Fault]:
         )
 
 
-def _bare_splits(subject: Subject) -> Iterator[Fault]:
+def _bare_splits(context: CheckContext) -> Iterator[Fault]:
     bare = [
         Place(split=split, detail=_split_words(split, counts))
-        for split, counts in subject.dataset.summary().items()
+        for split, counts in context.dataset.summary().items()
         if counts.with_findings == 0
     ]
     if bare:
@@ -311,13 +311,13 @@ def _split_words(split: str, counts: SplitCounts) -> str:
     return f"{name}: {counts.images:,} images, {counts.unknown:,} of unknown ground truth"
 
 
-def check_unreadable(subject: Subject) -> Iterator[Fault]:
+def check_unreadable(context: CheckContext) -> Iterator[Fault]:
     """One fault with the reason of each image."""
     unread = [
-        subject.place(sample_id, reason.removeprefix(f"{sample_id}: "))
-        for sample_id, reason in subject.looks.unreadable.items()
+        context.place(sample_id, reason.removeprefix(f"{sample_id}: "))
+        for sample_id, reason in context.thumbnails.unreadable.items()
     ]
-    left_out = subject.places(subject.doubts(issues.UNREADABLE_IMAGE))
+    left_out = context.places(context.issues(issues.UNREADABLE_IMAGE))
     if unread or left_out:
         yield Fault(
             check="unreadable",
@@ -332,9 +332,9 @@ def check_unreadable(subject: Subject) -> Iterator[Fault]:
 _SPOKEN_OF = frozenset(value for name, value in vars(issues).items() if name.isupper())
 
 
-def check_reading(subject: Subject) -> Iterator[Fault]:
+def check_reading(context: CheckContext) -> Iterator[Fault]:
     """A warning for each kind, in the reader's own words."""
-    kinds = dict.fromkeys(doubt.kind for doubt in subject.dataset.doubts)
+    kinds = dict.fromkeys(issue.kind for issue in context.dataset.issues)
     for number, kind in enumerate(each for each in kinds if each not in _SPOKEN_OF):
         yield Fault(
             check=f"reading-{number + 1}",
@@ -342,5 +342,5 @@ def check_reading(subject: Subject) -> Iterator[Fault]:
             title=kind,
             meaning="The files do not say what they were meant to.",
             advice="Put right what is named, or make sure that it is meant so.",
-            places=subject.places(subject.doubts(kind)),
+            places=context.places(context.issues(kind)),
         )

@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fracture_core.health.report import THUMB_PX, Grey, Look
+from fracture_core.health.report import THUMB_PX, Grey, Thumbnail
 
 Floats = npt.NDArray[np.float32]
 Int64s = npt.NDArray[np.int64]
@@ -202,7 +202,7 @@ _ROUGH = _Scale(fine_px=1.0, coarse_px=3.0, window_px=9)
 _FINE = _Scale(fine_px=0.8, coarse_px=2.0, window_px=17)
 
 
-def sameness(one: Look, other: Look, pose: Pose) -> float:
+def aligned_similarity(one: Thumbnail, other: Thumbnail, pose: Pose) -> float:
     """Correlation that four in five textured windows of two images exceed, `other` found in
     `pose`; −1 where they do not come together.
     """
@@ -271,7 +271,9 @@ def _start(one: Grey, other: Grey, pose: Pose) -> _Matrix:
     return matrix
 
 
-def _enlarged(matrix: _Matrix, one: Look, other: Look, first: Grey, second: Grey) -> _Matrix:
+def _enlarged(
+    matrix: _Matrix, one: Thumbnail, other: Thumbnail, first: Grey, second: Grey
+) -> _Matrix:
     """From thumbs to detailed images; places are of the centres of pixels."""
     down, up = _larger(first, one.thumb), _larger(other.thumb, second)
     full = np.vstack([matrix, [0, 0, 1]])

@@ -10,8 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fracture_core.health.fingerprints import Candidate, band_passed, find_candidates, sameness
-from fracture_core.health.report import Fault, Look, Place, Severity, Subject
+from fracture_core.health.fingerprints import (
+    Candidate,
+    aligned_similarity,
+    band_passed,
+    find_candidates,
+)
+from fracture_core.health.report import CheckContext, Fault, Place, Severity, Thumbnail
 
 
 class Groups:
@@ -44,46 +49,46 @@ class Groups:
 
 # Measured on planted copies and on sets without any, see benchmarks/health.py.
 LEAST_SIMILARITY = 0.85
-LEAST_SAMENESS = 0.82
+LEAST_ALIGNED_SIMILARITY = 0.82
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Twins:
-    """Two images that are one; `sameness` 1 where they are equal to the pixel."""
+class NearDuplicate:
+    """Two images that are one; `aligned_similarity` 1 where they are equal to the pixel."""
 
     one: str
     other: str
-    sameness: float
+    aligned_similarity: float
 
 
-def find_equal(looks: Mapping[str, Look]) -> list[Twins]:
+def find_equal(thumbnails: Mapping[str, Thumbnail]) -> list[NearDuplicate]:
     """Every image that repeats an earlier one, with the first of them."""
     first: dict[bytes, str] = {}
     found = []
-    for sample_id, look in looks.items():
-        earlier = first.setdefault(look.digest, sample_id)
+    for sample_id, thumbnail in thumbnails.items():
+        earlier = first.setdefault(thumbnail.digest, sample_id)
         if earlier != sample_id:
-            found.append(Twins(one=earlier, other=sample_id, sameness=1.0))
+            found.append(NearDuplicate(one=earlier, other=sample_id, aligned_similarity=1.0))
     return found
 
 
 def find_alike(
-    looks: Mapping[str, Look],
+    thumbnails: Mapping[str, Thumbnail],
     splits: Mapping[str, str],
     apart: Mapping[str, str] | None,
     *,
     progress: Callable[[float], None],
-) -> list[Twins]:
+) -> list[NearDuplicate]:
     """Copies that are not equal to the pixel: enough pairs to join all that belong together, and
     for each image of a smaller split one of a greater split, if there is any.
 
     `apart` groups whose images are alike by nature, such as the slices of one study.
     """
-    ids = _smaller_splits_first(list(looks), splits)
+    ids = _smaller_splits_first(list(thumbnails), splits)
     if len(ids) < 2:
         return []
     candidates = find_candidates(
-        np.stack([band_passed(looks[each].thumb) for each in ids]),
+        np.stack([band_passed(thumbnails[each].thumb) for each in ids]),
         _numbers([splits[each] for each in ids]),
         None if apart is None else _numbers([apart[each] for each in ids]),
         least=LEAST_SIMILARITY,
@@ -95,7 +100,7 @@ def find_alike(
     found = []
     for done, candidate in enumerate([*across, *within]):
         progress(0.2 + 0.8 * done / len(candidates))
-        one, other = looks[ids[candidate.one]], looks[ids[candidate.other]]
+        one, other = thumbnails[ids[candidate.one]], thumbnails[ids[candidate.other]]
         is_needed = (
             ids[candidate.one] not in paired
             if done < len(across)
@@ -103,18 +108,20 @@ def find_alike(
         )
         if not is_needed or one.digest == other.digest:
             continue
-        twins = _compared(candidate, ids, looks)
-        if twins.sameness >= LEAST_SAMENESS:
-            found.append(twins)
-            paired.add(twins.one)
-            groups.join(twins.one, twins.other)
+        near_duplicates = _compared(candidate, ids, thumbnails)
+        if near_duplicates.aligned_similarity >= LEAST_ALIGNED_SIMILARITY:
+            found.append(near_duplicates)
+            paired.add(near_duplicates.one)
+            groups.join(near_duplicates.one, near_duplicates.other)
     return found
 
 
-def _compared(candidate: Candidate, ids: Sequence[str], looks: Mapping[str, Look]) -> Twins:
+def _compared(
+    candidate: Candidate, ids: Sequence[str], thumbnails: Mapping[str, Thumbnail]
+) -> NearDuplicate:
     one, other = ids[candidate.one], ids[candidate.other]
-    value = sameness(looks[one], looks[other], candidate.pose)
-    return Twins(one=one, other=other, sameness=value)
+    value = aligned_similarity(thumbnails[one], thumbnails[other], candidate.pose)
+    return NearDuplicate(one=one, other=other, aligned_similarity=value)
 
 
 def _smaller_splits_first(ids: Sequence[str], splits: Mapping[str, str]) -> list[str]:
@@ -134,14 +141,14 @@ _RECUT = "Cut the splits anew by group, so that all copies of an image are in on
 
 
 def check_duplicates(
-    subject: Subject, equal: Sequence[Twins], alike: Sequence[Twins]
+    context: CheckContext, equal: Sequence[NearDuplicate], alike: Sequence[NearDuplicate]
 ) -> Iterator[Fault]:
     """Across splits an error; within one, equal images are a warning and altered ones a note."""
-    across = [each for each in equal if _is_across(subject, each)]
-    within = [each for each in equal if not _is_across(subject, each)]
+    across = [each for each in equal if _is_across(context, each)]
+    within = [each for each in equal if not _is_across(context, each)]
     if across:
         yield _fault(
-            subject,
+            context,
             "duplicates-across",
             Severity.ERROR,
             "The same image in two splits",
@@ -151,7 +158,7 @@ def check_duplicates(
         )
     if within:
         yield _fault(
-            subject,
+            context,
             "duplicates-within",
             Severity.WARNING,
             "The same image twice in a split",
@@ -159,15 +166,15 @@ def check_duplicates(
             "Keep one of them.",
             within,
         )
-    yield from _alike(subject, alike)
+    yield from _alike(context, alike)
 
 
-def _alike(subject: Subject, alike: Sequence[Twins]) -> Iterator[Fault]:
-    across = [each for each in alike if _is_across(subject, each)]
-    within = [each for each in alike if not _is_across(subject, each)]
+def _alike(context: CheckContext, alike: Sequence[NearDuplicate]) -> Iterator[Fault]:
+    across = [each for each in alike if _is_across(context, each)]
+    within = [each for each in alike if not _is_across(context, each)]
     if across:
         yield _fault(
-            subject,
+            context,
             "look-alikes-across",
             Severity.ERROR,
             "Near-duplicates in two splits",
@@ -177,7 +184,7 @@ def _alike(subject: Subject, alike: Sequence[Twins]) -> Iterator[Fault]:
         )
     if within:
         yield _fault(
-            subject,
+            context,
             "look-alikes-within",
             Severity.NOTE,
             "Near-duplicates within a split",
@@ -188,18 +195,18 @@ def _alike(subject: Subject, alike: Sequence[Twins]) -> Iterator[Fault]:
         )
 
 
-def _is_across(subject: Subject, twins: Twins) -> bool:
-    return subject.split_of(twins.one) != subject.split_of(twins.other)
+def _is_across(context: CheckContext, near_duplicates: NearDuplicate) -> bool:
+    return context.split_of(near_duplicates.one) != context.split_of(near_duplicates.other)
 
 
 def _fault(
-    subject: Subject,
+    context: CheckContext,
     check: str,
     severity: Severity,
     title: str,
     meaning: str,
     advice: str,
-    twins: Sequence[Twins],
+    near_duplicates: Sequence[NearDuplicate],
 ) -> Fault:
     return Fault(
         check=check,
@@ -207,13 +214,13 @@ def _fault(
         title=title,
         meaning=meaning,
         advice=advice,
-        places=tuple(_place(subject, each) for each in twins),
+        places=tuple(_place(context, each) for each in near_duplicates),
     )
 
 
-def _place(subject: Subject, twins: Twins) -> Place:
+def _place(context: CheckContext, near_duplicates: NearDuplicate) -> Place:
     """An image of validation or test comes before the one of train."""
-    ids = (twins.one, twins.other)
-    is_train_first = subject.split_of(ids[0]) == "train" != subject.split_of(ids[1])
+    ids = (near_duplicates.one, near_duplicates.other)
+    is_train_first = context.split_of(ids[0]) == "train" != context.split_of(ids[1])
     one, other = ids[::-1] if is_train_first else ids
-    return subject.place(one, f"sameness {twins.sameness:.2f}", other)
+    return context.place(one, f"similarity {near_duplicates.aligned_similarity:.2f}", other)

@@ -1,7 +1,7 @@
 """A copy of a data set whose splits are cut anew, so that nothing that belongs together is cut.
 
 Together are images of one patient or study, of one original by their names, equal images and
-altered copies, and whoever any of these belongs to in turn. The original is never changed.
+near-duplicates, and whoever any of these belongs to in turn. The original is never changed.
 """
 
 from collections.abc import Callable, Mapping

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fracture_core.csv_text import csv_text
-from fracture_core.datasets.issues import Doubt
+from fracture_core.datasets.issues import Issue
 from fracture_core.datasets.records import RecordedDataset
 from fracture_core.errors import BadInput
 
@@ -28,7 +28,7 @@ _JPEG = (cv2.IMWRITE_JPEG_QUALITY, 95)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Look:
+class Thumbnail:
     """`height`, `width` in pixels · `digest` of the pixels as shown: equal for equal images ·
     `thumb` (h, w) uint8, its longer side 128 · `packed` a JPEG with the longer side 256.
     """
@@ -47,16 +47,16 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Looks:
+class Thumbnails:
     """`seen` by sample id in the order of the data set, `unreadable` the others with the reason."""
 
-    seen: dict[str, Look]
+    seen: dict[str, Thumbnail]
     unreadable: dict[str, str]
 
 
-def look_through(dataset: RecordedDataset, progress: Progress) -> Looks:
+def look_through(dataset: RecordedDataset, progress: Progress) -> Thumbnails:
     """Read every image in full; a file that is cut short counts as unreadable."""
-    seen: dict[str, Look] = {}
+    seen: dict[str, Thumbnail] = {}
     unreadable: dict[str, str] = {}
     for done, (sample_id, record) in enumerate(dataset.records.items()):
         progress(done / len(dataset.records), f"Image {done + 1:,} of {len(dataset.records):,}")
@@ -64,17 +64,17 @@ def look_through(dataset: RecordedDataset, progress: Progress) -> Looks:
             seen[sample_id] = look_at(record.sample().shown())
         except BadInput as error:
             unreadable[sample_id] = str(error)
-    return Looks(seen=seen, unreadable=unreadable)
+    return Thumbnails(seen=seen, unreadable=unreadable)
 
 
-def look_at(shown: Grey) -> Look:
+def look_at(shown: Grey) -> Thumbnail:
     """(H, W) uint8 as shown → what the checks need."""
     height, width = shown.shape
     digest = hashlib.blake2b(f"{height}×{width}".encode(), digest_size=16)
     digest.update(np.ascontiguousarray(shown).tobytes())
     detailed = _resized(shown, PRINT_PX)
     _, packed = cv2.imencode(".jpg", detailed, _JPEG)
-    return Look(
+    return Thumbnail(
         height=height,
         width=width,
         digest=digest.digest(),
@@ -192,11 +192,11 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
-    """`looks` has every image of `dataset`, seen or unreadable."""
+class CheckContext:
+    """`thumbnails` has every image of `dataset`, seen or unreadable."""
 
     dataset: RecordedDataset
-    looks: Looks
+    thumbnails: Thumbnails
     limits: Limits
 
     def split_of(self, sample_id: str) -> str:
@@ -214,10 +214,10 @@ class Subject:
             other_split=self.split_of(other),
         )
 
-    def places(self, doubts: Iterable[Doubt]) -> tuple[Place, ...]:
-        """Where readers met what they doubted."""
-        return tuple(self.place(doubt.sample_id, doubt.place) for doubt in doubts)
+    def places(self, issues: Iterable[Issue]) -> tuple[Place, ...]:
+        """Where readers met what they found at issue."""
+        return tuple(self.place(issue.sample_id, issue.place) for issue in issues)
 
-    def doubts(self, *kinds: str) -> list[Doubt]:
-        """The reader's doubts of these kinds."""
-        return [doubt for doubt in self.dataset.doubts if doubt.kind in kinds]
+    def issues(self, *kinds: str) -> list[Issue]:
+        """The reader's issues of these kinds."""
+        return [issue for issue in self.dataset.issues if issue.kind in kinds]

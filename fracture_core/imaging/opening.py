@@ -1,4 +1,4 @@
-"""The one way in: any file to an image, judged by its content and never by its name."""
+"""The one way in: any file to an image, matched by its content and never by its name."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 
 from fracture_core.metrics.coco import MATCH_IOUS, MOST_FOUND, RECALLS
-from fracture_core.metrics.columns import Bools, Columns, Float64s
+from fracture_core.metrics.columns import Bools, DetectionTable, Float64s
 from fracture_core.metrics.greedy import Assigner, Assignment
 from fracture_core.metrics.pairs import box_pairs, group_keys, rank_within
 from fracture_core.types import Int64s
@@ -17,33 +17,35 @@ from fracture_core.types import Int64s
 class ClassRanking:
     """Of one class: `image` (N,) of its candidates, the best scored first, as far as the last that
     hits · `place` (S,) int64, rising, those that hit at any IoU, and at which, `hit` (S, T) ·
-    `truths` (I,) how many an image has.
+    `ground_truths` (I,) how many an image has.
     """
 
     image: Int64s
     place: Int64s
     hit: Bools
-    truths: Float64s
+    ground_truths: Float64s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AveragePrecision:
-    """Call it with (I,) weights: (T,) at each IoU, the mean over the classes with a truth, nan
-    where there is none. With every weight 1 the figures of `metrics.coco.evaluate_boxes`.
+    """Call it with (I,) weights: (T,) at each IoU, the mean over the classes with a ground truth,
+    nan where there is none. With every weight 1 the metrics of `metrics.coco.evaluate_boxes`.
     """
 
     classes: tuple[ClassRanking, ...]
 
     @classmethod
-    def of(cls, found: Columns, truths: Columns) -> Self:
+    def of(cls, found: DetectionTable, ground_truths: DetectionTable) -> Self:
         """All candidates; at most 100 of a class and image count, as in COCO."""
-        group, _ = group_keys(found, truths, class_aware=True)
+        group, _ = group_keys(found, ground_truths, class_aware=True)
         counted = found.rows(rank_within(group) < MOST_FOUND[-1])
-        pairs = box_pairs(counted, truths, MATCH_IOUS[0])
-        none = np.zeros(len(truths), dtype=np.bool_)
-        held = Assigner(pairs, "last ground truth").assign(MATCH_IOUS, len(truths), none, none)
-        labels = np.unique(truths.labels).tolist()
-        return cls(classes=tuple(_ranking(counted, truths, held, label) for label in labels))
+        pairs = box_pairs(counted, ground_truths, MATCH_IOUS[0])
+        none = np.zeros(len(ground_truths), dtype=np.bool_)
+        held = Assigner(pairs, "last ground truth").assign(
+            MATCH_IOUS, len(ground_truths), none, none
+        )
+        labels = np.unique(ground_truths.labels).tolist()
+        return cls(classes=tuple(_ranking(counted, ground_truths, held, label) for label in labels))
 
     def __call__(self, weights: Float64s) -> Float64s:
         of_classes = [_of_class(each, weights) for each in self.classes]
@@ -54,26 +56,28 @@ class AveragePrecision:
         return mean
 
 
-def _ranking(found: Columns, truths: Columns, held: Assignment, label: int) -> ClassRanking:
+def _ranking(
+    found: DetectionTable, ground_truths: DetectionTable, held: Assignment, label: int
+) -> ClassRanking:
     rows = np.flatnonzero(found.labels == label)
     order = rows[np.argsort(-found.scores[rows], kind="stable")]
-    hit = np.zeros((len(found), held.truth_of.shape[1]), dtype=np.bool_)
-    hit[held.found] = held.truth_of >= 0
+    hit = np.zeros((len(found), held.gt_of.shape[1]), dtype=np.bool_)
+    hit[held.found] = held.gt_of >= 0
     place = np.flatnonzero(hit[order].any(axis=1))
     last = int(place[-1]) + 1 if len(place) else 0
-    own = truths.image[truths.labels == label]
+    own = ground_truths.image[ground_truths.labels == label]
     return ClassRanking(
         image=found.image[order[:last]],
         place=place,
         hit=hit[order[place]],
-        truths=np.bincount(own, minlength=truths.image_count).astype(np.float64),
+        ground_truths=np.bincount(own, minlength=ground_truths.image_count).astype(np.float64),
     )
 
 
 def _of_class(ranking: ClassRanking, weights: Float64s) -> Float64s | None:
-    """(T,) None where the drawn images hold no truth of the class."""
-    truths = float(weights @ ranking.truths)
-    if not truths:
+    """(T,) None where the drawn images hold no ground truth of the class."""
+    ground_truths = float(weights @ ranking.ground_truths)
+    if not ground_truths:
         return None
     drawn = weights[ranking.image]
     counted = np.cumsum(drawn)[ranking.place][:, None]
@@ -81,7 +85,7 @@ def _of_class(ranking: ClassRanking, weights: Float64s) -> Float64s | None:
     # Precision is highest at a hit; the same tiny addend as in COCO's own code.
     precision = np.where(ranking.hit, hits / (counted + np.spacing(1.0)), 0.0)
     best_from = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
-    recall = hits / truths
+    recall = hits / ground_truths
     values = [
         np.append(best_from[:, t], 0.0)[np.searchsorted(recall[:, t], RECALLS, side="left")].mean()
         for t in range(ranking.hit.shape[1])

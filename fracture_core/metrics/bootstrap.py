@@ -2,14 +2,14 @@
 
 Images of one patient resemble each other, so patients are drawn, with replacement, and all
 images of a patient come along: B. Efron and R. Tibshirani, An Introduction to the Bootstrap,
-1993. A drawn set is written as a weight an image, how often its patient was drawn; the figures in
+1993. A drawn set is written as a weight an image, how often its patient was drawn; the metrics in
 `weighted` take such weights.
 
-Intervals are quantiles of the replicates, a little further out for few patients, as an interval
-by Student's t is wider than a normal one: T. Hesterberg, What Teachers Should Know About the
-Bootstrap, Am. Stat. 69 (2015), "expanded percentile". In simulated studies with known truth the
-plain quantiles held it less often, and the basic interval least. A share that is 0 or 1 in every
-image has no width here; Wilson's interval is the one for counted shares.
+Intervals are quantiles of the replicates, a little further out for few patients, as an interval by
+Student's t is wider than a normal one: T. Hesterberg, What Teachers Should Know About the
+Bootstrap, Am. Stat. 69 (2015), "expanded percentile". In simulated studies with known ground truth
+the plain quantiles held it less often, and the basic interval least. A share that is 0 or 1 in
+every image has no width here; Wilson's interval is the one for counted shares.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -63,7 +63,7 @@ def bootstrap_all(
     seed: int = 0,
     level: float = 0.95,
 ) -> tuple[Interval, ...]:
-    """As `bootstrap`, of (S,) figures that are computed together."""
+    """As `bootstrap`, of (S,) metrics that are computed together."""
     values = np.atleast_1d(np.asarray(statistics(np.ones(len(groups))), dtype=np.float64))
     drawn = replicates(groups, statistics, count=count, seed=seed)
     patients = len(set(groups))
@@ -76,7 +76,7 @@ def bootstrap_all(
 def replicates(
     groups: Sequence[str], statistics: Statistics, *, count: int = 1000, seed: int = 0
 ) -> Float64s:
-    """(count, S) the figures of each resample; (0, S) where there is one group alone or none."""
+    """(count, S) the metrics of each resample; (0, S) where there is one group alone or none."""
     rows = [np.atleast_1d(statistics(weights)) for weights in resamples(groups, count, seed)]
     width = np.size(statistics(np.ones(len(groups))))
     return np.array(rows, dtype=np.float64).reshape(len(rows), width)

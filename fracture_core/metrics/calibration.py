@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fracture_core.boxes import xyxy_to_cxcywh
-from fracture_core.metrics.columns import Bools, Columns, Float64s
+from fracture_core.metrics.columns import Bools, DetectionTable, Float64s
 from fracture_core.metrics.intervals import wilson
 from fracture_core.types import Int64s
 
@@ -55,7 +55,7 @@ def reliability(scores: npt.ArrayLike, right: npt.ArrayLike, bins: int = 10) -> 
 
 
 def detection_ece(
-    found: Columns,
+    found: DetectionTable,
     right: npt.ArrayLike,
     sizes_px: Int64s | None = None,
     *,
@@ -81,7 +81,7 @@ def detection_ece(
     return float(gaps[enough].sum() / totals[enough].sum()) if enough.any() else nan
 
 
-def _shares_of_image(found: Columns, sizes_px: Int64s) -> Float64s:
+def _shares_of_image(found: DetectionTable, sizes_px: Int64s) -> Float64s:
     """(N, 4) centre, width and height in [0, 1]."""
     if sizes_px.shape != (found.image_count, 2):
         raise ValueError(f"sizes_px: expected ({found.image_count}, 2), got {sizes_px.shape}")

@@ -42,24 +42,24 @@ class Report:
     weighted: Averages
 
 
-def confusion_matrix(truth: Int64s, predicted: Int64s, class_count: int) -> Int64s:
+def confusion_matrix(ground_truth: Int64s, predicted: Int64s, class_count: int) -> Int64s:
     """(N,) and (N,) classes → (K, K) counts, rows true, columns predicted.
 
     Raises ValueError where a class is not in 0…K−1 or the lengths differ.
     """
-    if truth.shape != predicted.shape or truth.ndim != 1:
-        raise ValueError(f"predicted: expected shape {truth.shape}, got {predicted.shape}")
-    for name, classes in (("truth", truth), ("predicted", predicted)):
+    if ground_truth.shape != predicted.shape or ground_truth.ndim != 1:
+        raise ValueError(f"predicted: expected shape {ground_truth.shape}, got {predicted.shape}")
+    for name, classes in (("truth", ground_truth), ("predicted", predicted)):
         strange = classes[(classes < 0) | (classes >= class_count)]
         if len(strange):
             raise ValueError(f"{name}: expected classes 0 to {class_count - 1}, got {strange[0]}")
-    cells = np.bincount(truth * class_count + predicted, minlength=class_count**2)
+    cells = np.bincount(ground_truth * class_count + predicted, minlength=class_count**2)
     return cells.reshape(class_count, class_count).astype(np.int64)
 
 
-def report(truth: Int64s, predicted: Int64s, class_count: int) -> Report:
+def report(ground_truth: Int64s, predicted: Int64s, class_count: int) -> Report:
     """(N,) and (N,) classes → every figure of the usual report."""
-    confusion = confusion_matrix(truth, predicted, class_count)
+    confusion = confusion_matrix(ground_truth, predicted, class_count)
     hits, support, calls = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
     precision, recall = _shares(hits, calls), _shares(hits, support)
     f1 = _shares(2 * hits, support + calls)
@@ -70,7 +70,7 @@ def report(truth: Int64s, predicted: Int64s, class_count: int) -> Report:
         recall=recall,
         f1=f1,
         support=support,
-        accuracy=hits.sum() / len(truth) if len(truth) else nan,
+        accuracy=hits.sum() / len(ground_truth) if len(ground_truth) else nan,
         balanced_accuracy=_mean(recall, alike),
         macro=_averages(precision, recall, f1, alike),
         weighted=_averages(precision, recall, f1, support.astype(np.float64)),

@@ -1,10 +1,10 @@
 """Precision over recall of one class, from the few boxes that could match anything.
 
-COCO's twelve figures for boxes and masks, equal to pycocotools, computed on columns.
+COCO's twelve metrics for boxes and masks, equal to pycocotools, computed on columns.
 
 Definition: https://cocodataset.org/#detection-eval. Average precision is the mean over IoU .50 to
 .95 and 101 recalls of the highest precision at that recall or beyond; average recall the mean over
-the same IoUs of the share of truths matched.
+the same IoUs of the share of ground truths matched.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fracture_core.boxes import area
-from fracture_core.metrics.columns import Bools, Columns, Float64s, Images, pair_up
+from fracture_core.metrics.columns import Bools, DetectionTable, Float64s, Images, pair_up
 from fracture_core.metrics.greedy import Assigner, Assignment
 from fracture_core.metrics.pairs import Pairs, box_pairs, group_keys, mask_pairs, rank_within
 from fracture_core.types import Int64s
@@ -23,8 +23,8 @@ class Ranking:
     """The found boxes of one class, the best scored first, equal scores in the order of images.
 
     `uncounted` (N,) whether a box is left out where it is unmatched, for its size · `place` (S,)
-    int64, rising, where the boxes near a truth stand · `hit` (S, T) matched with a truth that
-    counts · `excused` (S, T) matched with a truth that is ignored.
+    int64, rising, where the boxes near a ground truth stand · `hit` (S, T) matched with a ground
+    truth that counts · `excused` (S, T) matched with a ground truth that is ignored.
     """
 
     uncounted: Bools
@@ -33,10 +33,10 @@ class Ranking:
     excused: Bools
 
 
-def interpolate(ranking: Ranking, truth_count: int, recalls: Float64s) -> Float64s:
+def interpolate(ranking: Ranking, gt_count: int, recalls: Float64s) -> Float64s:
     """(T, R) the highest precision at each recall or beyond, 0 where the recall is not reached.
 
-    `truth_count` > 0 truths count.
+    `gt_count` > 0 ground truths count.
     """
     out = ranking.uncounted[ranking.place][:, None]
     skipped = ranking.excused | (out & ~ranking.hit)
@@ -46,19 +46,19 @@ def interpolate(ranking: Ranking, truth_count: int, recalls: Float64s) -> Float6
     counted = ranking.place[:, None] + 1 - left_out
     return np.stack(
         [
-            _interpolate_one(counted[hit, t], truth_count, recalls)
+            _interpolate_one(counted[hit, t], gt_count, recalls)
             for t, hit in enumerate(ranking.hit.T)
         ]
     )
 
 
-def _interpolate_one(counted: Int64s, truth_count: int, recalls: Float64s) -> Float64s:
+def _interpolate_one(counted: Int64s, gt_count: int, recalls: Float64s) -> Float64s:
     """`counted`, one a hit: how many boxes count up to it. Precision is highest at a hit."""
     hits = np.arange(1, len(counted) + 1)
     # The same tiny addend as COCO's own code, so that results agree to the last bit.
     precision = hits / (counted + np.spacing(1.0))
     best_from = np.maximum.accumulate(precision[::-1])[::-1]
-    at = np.searchsorted(hits / truth_count, recalls, side="left")
+    at = np.searchsorted(hits / gt_count, recalls, side="left")
     values: Float64s = np.append(best_from, 0.0)[at]
     return values
 
@@ -78,12 +78,12 @@ UNDEFINED = -1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CocoFigures:
-    """Shares in [0, 1]; −1, as COCO writes it, where there is no truth to find.
+    """Shares in [0, 1]; −1, as COCO writes it, where there is no ground truth to find.
 
     `ap` is the mean over IoU .50:.05:.95, `ap50` and `ap75` at one IoU · `ar1`, `ar10`, `ar100`
     with at most that many candidates a class and image, everything else with 100 · small is up
     to 32², medium to 96² square pixels, both ends included · `per_class_ap` and `per_class_ap50`
-    one value a class; the others are means over the classes with a truth.
+    one value a class; the others are means over the classes with a ground truth.
     """
 
     ap: float
@@ -102,55 +102,63 @@ class CocoFigures:
     per_class_ap50: tuple[float, ...]
 
 
-def evaluate_boxes(found: Images, truths: Images, class_count: int) -> CocoFigures:
-    """The twelve figures by the overlap of boxes, one entry an image on both sides.
+def evaluate_boxes(found: Images, ground_truths: Images, class_count: int) -> CocoFigures:
+    """The twelve metrics by the overlap of boxes, one entry an image on both sides.
 
-    `found` are all candidates, never the shown ones. A truth with a mask has the size of its mask,
-    as COCO's annotations do. Raises ValueError for a label that is not below `class_count`.
+    `found` are all candidates, never the shown ones. A ground truth with a mask has the size of its
+    mask, as COCO's annotations do. Raises ValueError for a label that is not below `class_count`.
     """
-    found_columns, truth_columns = _checked(found, truths, class_count)
-    pairs = box_pairs(found_columns, truth_columns, MATCH_IOUS[0])
-    return _figures(found_columns, truth_columns, pairs, area(found_columns.xyxy), class_count)
+    prediction_columns, gt_columns = _checked(found, ground_truths, class_count)
+    pairs = box_pairs(prediction_columns, gt_columns, MATCH_IOUS[0])
+    return _figures(
+        prediction_columns, gt_columns, pairs, area(prediction_columns.xyxy), class_count
+    )
 
 
-def evaluate_masks(found: Images, truths: Images, class_count: int) -> CocoFigures:
-    """The twelve figures by the overlap of masks; raises ValueError where one has no mask."""
-    found_columns, truth_columns = _checked(found, truths, class_count)
-    pairs = mask_pairs(found_columns, truth_columns, MATCH_IOUS[0])
-    return _figures(found_columns, truth_columns, pairs, found_columns.areas(), class_count)
+def evaluate_masks(found: Images, ground_truths: Images, class_count: int) -> CocoFigures:
+    """The twelve metrics by the overlap of masks; raises ValueError where one has no mask."""
+    prediction_columns, gt_columns = _checked(found, ground_truths, class_count)
+    pairs = mask_pairs(prediction_columns, gt_columns, MATCH_IOUS[0])
+    return _figures(prediction_columns, gt_columns, pairs, prediction_columns.areas(), class_count)
 
 
-def _checked(found: Images, truths: Images, class_count: int) -> tuple[Columns, Columns]:
+def _checked(
+    found: Images, ground_truths: Images, class_count: int
+) -> tuple[DetectionTable, DetectionTable]:
     """As columns, with no more candidates than ever count."""
-    found_columns, truth_columns = pair_up(found, truths, crowds=True)
-    for name, columns in (("found", found_columns), ("truths", truth_columns)):
+    prediction_columns, gt_columns = pair_up(found, ground_truths, crowds=True)
+    for name, columns in (("found", prediction_columns), ("truths", gt_columns)):
         if columns.labels.max(initial=-1) >= class_count:
             highest = columns.labels.max()
             raise ValueError(f"{name}: expected labels below {class_count}, got {highest}")
-    group, _ = group_keys(found_columns, truth_columns, class_aware=True)
+    group, _ = group_keys(prediction_columns, gt_columns, class_aware=True)
     kept = rank_within(group) < MOST_FOUND[-1]
-    return (found_columns if kept.all() else found_columns.rows(kept)), truth_columns
+    return (prediction_columns if kept.all() else prediction_columns.rows(kept)), gt_columns
 
 
 def _figures(
-    found: Columns, truths: Columns, pairs: Pairs, found_px: Float64s, class_count: int
+    found: DetectionTable,
+    ground_truths: DetectionTable,
+    pairs: Pairs,
+    found_px: Float64s,
+    class_count: int,
 ) -> CocoFigures:
     assigner = Assigner(pairs, "last ground truth")
     orders = [_falling(found, label) for label in range(class_count)]
-    group, _ = group_keys(found, truths, class_aware=True)
-    ranks, truth_px = rank_within(group), truths.areas()
+    group, _ = group_keys(found, ground_truths, class_aware=True)
+    ranks, gt_px = rank_within(group), ground_truths.areas()
     precision, recall = {}, {}
     for name, (low, high) in AREAS_PX.items():
-        ignored = truths.crowd | (truth_px < low) | (truth_px > high)
-        held = assigner.assign(MATCH_IOUS, len(truths), ignored, truths.crowd)
+        ignored = ground_truths.crowd | (gt_px < low) | (gt_px > high)
+        held = assigner.assign(MATCH_IOUS, len(ground_truths), ignored, ground_truths.crowd)
         uncounted = (found_px < low) | (found_px > high)
-        counts = np.bincount(truths.labels[~ignored], minlength=class_count)
+        counts = np.bincount(ground_truths.labels[~ignored], minlength=class_count)
         precision[name] = _precision(held, orders, uncounted, ignored, counts)
         recall[name] = _recall(held, found.labels, ranks, ignored, counts)
     return _named(precision, recall)
 
 
-def _falling(found: Columns, label: int) -> Int64s:
+def _falling(found: DetectionTable, label: int) -> Int64s:
     """Rows of one class, the best scored first, equal scores in the order of images."""
     rows = np.flatnonzero(found.labels == label)
     return rows[np.argsort(-found.scores[rows], kind="stable")]
@@ -159,7 +167,7 @@ def _falling(found: Columns, label: int) -> Int64s:
 def _precision(
     held: Assignment, orders: list[Int64s], uncounted: Bools, ignored: Bools, counts: Int64s
 ) -> Float64s:
-    """(K, T, R), −1 for a class without a truth that counts."""
+    """(K, T, R), −1 for a class without a ground truth that counts."""
     precision = np.full((len(orders), len(MATCH_IOUS), len(RECALLS)), UNDEFINED)
     hit, excused = _hit_and_excused(held, ignored)
     place_of = np.full(len(uncounted), -1, dtype=np.int64)
@@ -182,7 +190,7 @@ def _precision(
 def _recall(
     held: Assignment, labels: Int64s, ranks: Int64s, ignored: Bools, counts: Int64s
 ) -> Float64s:
-    """(K, T, candidates), −1 for a class without a truth that counts."""
+    """(K, T, candidates), −1 for a class without a ground truth that counts."""
     recall = np.full((len(counts), len(MATCH_IOUS), len(MOST_FOUND)), UNDEFINED)
     hit, _ = _hit_and_excused(held, ignored)
     for label in np.flatnonzero(counts):
@@ -194,10 +202,10 @@ def _recall(
 
 
 def _hit_and_excused(held: Assignment, ignored: Bools) -> tuple[Bools, Bools]:
-    matched = held.truth_of >= 0
+    matched = held.gt_of >= 0
     if not matched.any():
         return matched, matched
-    excused = matched & ignored[held.truth_of]
+    excused = matched & ignored[held.gt_of]
     return matched & ~excused, excused
 
 

@@ -1,4 +1,4 @@
-"""Boxes of many images as flat columns: what all figures are computed from."""
+"""Boxes of many images as flat columns: what all metrics are computed from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,13 +16,13 @@ Float64s = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Columns:
+class DetectionTable:
     """One row a box, image by image, the best scored of an image first.
 
-    `image_count` images, also those without a box · `image` (N,) int64, rising, the position of
-    the image · `xyxy` (N, 4) float32 · `scores` (N,) float32, falling within an image ·
-    `labels` (N,) int64 · `crowd` (N,) bool, truths that stand for many (COCO's iscrowd), which
-    COCO's figures alone can judge · `masks` N run-length codes, or none at all.
+    `image_count` images, also those without a box · `image` (N,) int64, rising, the position of the
+    image · `xyxy` (N, 4) float32 · `scores` (N,) float32, falling within an image · `labels` (N,)
+    int64 · `crowd` (N,) bool, ground truths that stand for many (COCO's iscrowd), which COCO's
+    metrics alone can match · `masks` N run-length codes, or none at all.
     """
 
     image_count: int
@@ -51,7 +51,9 @@ class Columns:
 
     @classmethod
     def of(cls, images: Sequence[Detections], crowd: Sequence[Bools] | None = None) -> Self:
-        """From one `Detections` an image; `crowd`, one array an image, marks truths as crowds."""
+        """From one `Detections` an image; `crowd`, one array an image, marks ground truths as
+        crowds.
+        """
         counts = [len(one) for one in images]
         marks = np.concatenate(crowd) if crowd else np.zeros(sum(counts), dtype=np.bool_)
         # Concatenating nothing is an error; an empty one changes nothing else.
@@ -107,14 +109,16 @@ class Columns:
         return boxes.area(self.xyxy)
 
 
-Images = Columns | Sequence[Detections]
+Images = DetectionTable | Sequence[Detections]
 
 
-def pair_up(found: Images, truths: Images, *, crowds: bool = False) -> tuple[Columns, Columns]:
+def pair_up(
+    found: Images, ground_truths: Images, *, crowds: bool = False
+) -> tuple[DetectionTable, DetectionTable]:
     """Both as columns; raises ValueError where they are not of the same number of images, or
-    where a truth is a crowd and `crowds` are not expected.
+    where a ground truth is a crowd and `crowds` are not expected.
     """
-    both = _columns(found), _columns(truths)
+    both = _columns(found), _columns(ground_truths)
     if both[0].image_count != both[1].image_count:
         counts = f"{both[0].image_count} and {both[1].image_count}"
         raise ValueError(f"found and truths: expected as many images, got {counts}")
@@ -123,8 +127,8 @@ def pair_up(found: Images, truths: Images, *, crowds: bool = False) -> tuple[Col
     return both
 
 
-def _columns(images: Images) -> Columns:
-    return images if isinstance(images, Columns) else Columns.of(images)
+def _columns(images: Images) -> DetectionTable:
+    return images if isinstance(images, DetectionTable) else DetectionTable.of(images)
 
 
 def _require(name: str, got: tuple[int, ...], expected: tuple[int, ...]) -> None:

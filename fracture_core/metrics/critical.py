@@ -28,7 +28,7 @@ class CriticalError:
 
 
 def critical_errors(
-    truth: Int64s,
+    ground_truth: Int64s,
     predicted: Int64s,
     classes: Sequence[str],
     pairs: Sequence[tuple[str, str]],
@@ -37,13 +37,13 @@ def critical_errors(
 
     Raises ConfigError for a name that is none of `classes`, and for a pair of equal names.
     """
-    if truth.shape != predicted.shape or truth.ndim != 1:
-        raise ValueError(f"predicted: expected shape {truth.shape}, got {predicted.shape}")
-    return tuple(_of_pair(truth, predicted, classes, pair) for pair in pairs)
+    if ground_truth.shape != predicted.shape or ground_truth.ndim != 1:
+        raise ValueError(f"predicted: expected shape {ground_truth.shape}, got {predicted.shape}")
+    return tuple(_of_pair(ground_truth, predicted, classes, pair) for pair in pairs)
 
 
 def _of_pair(
-    truth: Int64s, predicted: Int64s, classes: Sequence[str], pair: tuple[str, str]
+    ground_truth: Int64s, predicted: Int64s, classes: Sequence[str], pair: tuple[str, str]
 ) -> CriticalError:
     for name in pair:
         if name not in classes:
@@ -52,7 +52,7 @@ def _of_pair(
             )
     if pair[0] == pair[1]:
         raise ConfigError("critical errors", expected="two different classes", found=pair[0])
-    true = truth == classes.index(pair[0])
+    true = ground_truth == classes.index(pair[0])
     rows = np.flatnonzero(true & (predicted == classes.index(pair[1])))
     return CriticalError(
         pair=pair, share=Proportion(count=len(rows), total=int(true.sum())), rows=rows

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fracture_core.metrics import greedy
-from fracture_core.metrics.columns import Bools, Columns, Float64s, Images, pair_up
+from fracture_core.metrics.columns import Bools, DetectionTable, Float64s, Images, pair_up
 from fracture_core.metrics.pairs import box_pairs
 from fracture_core.types import Int64s
 
@@ -21,59 +21,60 @@ RIGHT, CLASS, LOCATION, BOTH, DUPLICATE, BACKGROUND = range(6)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorTypes:
     """Of the shown findings: `rows` (S,) int64, rising, where they stand among the found ·
-    `kind` (S,) int64, positions in `TYPES` · `truth_row` (S,) int64, the truth each matches or
+    `kind` (S,) int64, positions in `TYPES` · `gt_row` (S,) int64, the ground truth each matches or
     comes nearest to, −1 = none near.
 
-    Of the truths: `unmatched` (M,) no right finding · `missed` (M,) of these the ones that no
-    finding of the wrong class or location points at either.
+    Of the ground truths: `unmatched` (M,) no right finding · `missed` (M,) of these the ones that
+    no finding of the wrong class or location points at either.
     """
 
     rows: Int64s
     kind: Int64s
-    truth_row: Int64s
+    gt_row: Int64s
     unmatched: Bools
     missed: Bools
 
     def counts(self) -> dict[str, int]:
-        """How many findings of each of `TYPES`, and how many truths are missed."""
+        """How many findings of each of `TYPES`, and how many ground truths are missed."""
         numbers = np.bincount(self.kind, minlength=len(TYPES)).tolist()
         return dict(zip(TYPES, numbers, strict=True)) | {MISSED: int(self.missed.sum())}
 
 
 def error_types(
     found: Images,
-    truths: Images,
+    ground_truths: Images,
     confidence: float,
     *,
     match_iou: float = 0.5,
     near_iou: float = 0.1,
 ) -> ErrorTypes:
-    """Every finding scored at least `confidence`, by its IoU with truths of its class and others.
+    """Every finding scored at least `confidence`, by its IoU with ground truths of its class and
+    others.
 
     A finding that matches, greedily within its class, is right. Of the others, in this order:
-    *location*, from `near_iou` to below `match_iou` with a truth of its class, where it reaches
-    `match_iou` with none; *class*, at least `match_iou` with a truth of another class;
-    *duplicate*, at least `match_iou` with a truth of its class, which a better one took; *both*,
-    from `near_iou` with a truth of another class; else *background*.
+    *location*, from `near_iou` to below `match_iou` with a ground truth of its class, where it
+    reaches `match_iou` with none; *class*, at least `match_iou` with a ground truth of another
+    class; *duplicate*, at least `match_iou` with a ground truth of its class, which a better one
+    took; *both*, from `near_iou` with a ground truth of another class; else *background*.
     """
-    found, truths = pair_up(found, truths)
+    found, ground_truths = pair_up(found, ground_truths)
     rows = np.flatnonzero(found.scores.astype(np.float64) >= confidence)
     shown = found.rows(found.scores.astype(np.float64) >= confidence)
-    taken = greedy.assign_all(shown, truths, match_iou)
-    own_iou, own, other_iou, other = _nearest(shown, truths, near_iou)
+    taken = greedy.assign_all(shown, ground_truths, match_iou)
+    own_iou, own, other_iou, other = _nearest(shown, ground_truths, near_iou)
     kind, near = _kinds(taken, own_iou, other_iou, match_iou)
-    truth_row = np.choose(near, [taken, own, other])
-    unmatched = np.ones(len(truths), dtype=np.bool_)
+    gt_row = np.choose(near, [taken, own, other])
+    unmatched = np.ones(len(ground_truths), dtype=np.bool_)
     unmatched[taken[taken >= 0]] = False
     missed = unmatched.copy()
-    missed[truth_row[(kind == CLASS) | (kind == LOCATION)]] = False
-    return ErrorTypes(rows=rows, kind=kind, truth_row=truth_row, unmatched=unmatched, missed=missed)
+    missed[gt_row[(kind == CLASS) | (kind == LOCATION)]] = False
+    return ErrorTypes(rows=rows, kind=kind, gt_row=gt_row, unmatched=unmatched, missed=missed)
 
 
 def _kinds(
     taken: Int64s, own_iou: Float64s, other_iou: Float64s, match_iou: float
 ) -> tuple[Int64s, Int64s]:
-    """(S,) the type of each, and which truth it is about: 0 matched, 1 own class, 2 another."""
+    """(S,) the type of each, and its ground truth: 0 matched, 1 own class, 2 another."""
     cases = [
         taken >= 0,
         (own_iou > 0) & (own_iou < match_iou),
@@ -86,22 +87,22 @@ def _kinds(
 
 
 def _nearest(
-    shown: Columns, truths: Columns, near_iou: float
+    shown: DetectionTable, ground_truths: DetectionTable, near_iou: float
 ) -> tuple[Float64s, Int64s, Float64s, Int64s]:
-    """(S,) highest IoU with a truth of the own class, 0 = none near, and that truth, −1 = none;
-    then the same of other classes.
+    """(S,) highest IoU with a ground truth of the own class, 0 = none near, and that ground truth,
+    −1 = none; then the same of other classes.
     """
-    pairs = box_pairs(shown, truths, near_iou, class_aware=False)
-    same = shown.labels[pairs.found] == truths.labels[pairs.truth]
-    # Rising, so that the highest, of equal ones the first truth, is written last.
-    order = np.lexsort((-pairs.truth, pairs.iou))
+    pairs = box_pairs(shown, ground_truths, near_iou, class_aware=False)
+    same = shown.labels[pairs.found] == ground_truths.labels[pairs.ground_truth]
+    # Rising, so that the highest, of equal ones the first ground truth, is written last.
+    order = np.lexsort((-pairs.ground_truth, pairs.iou))
     nearest: list[tuple[Float64s, Int64s]] = []
     for marks in (same, ~same):
         chosen = order[marks[order]]
         best, which = np.zeros(len(shown)), np.full(len(shown), -1, dtype=np.int64)
         best[pairs.found[chosen]], which[pairs.found[chosen]] = (
             pairs.iou[chosen],
-            pairs.truth[chosen],
+            pairs.ground_truth[chosen],
         )
         nearest.append((best, which))
     return (*nearest[0], *nearest[1])

@@ -48,12 +48,12 @@ class Froc:
 
 
 def froc(
-    found: Images, truths: Images, *, match_iou: float = 0.5, class_aware: bool = True
+    found: Images, ground_truths: Images, *, match_iou: float = 0.5, class_aware: bool = True
 ) -> Froc:
     """Findings matched greedily, IoU ≥ `match_iou`; boxes that need merging are merged before."""
-    found, truths = pair_up(found, truths)
-    counts = greedy.sweep(found, truths, match_iou=match_iou, class_aware=class_aware)
-    images, lesions = found.image_count, len(truths)
+    found, ground_truths = pair_up(found, ground_truths)
+    counts = greedy.sweep(found, ground_truths, match_iou=match_iou, class_aware=class_aware)
+    images, lesions = found.image_count, len(ground_truths)
     return Froc(
         confidences=counts.confidences,
         sensitivity=counts.recall,

@@ -4,14 +4,14 @@ The same result as `fracture_core.matching.match` image by image, or as COCO's e
 one image the boxes must choose one after the other, but images do not disturb each other: so
 the best box of every image chooses first, all in one step, then every second best, and so on.
 
-Precision and recall of single boxes: greedy by score, one box to one truth, all images.
+Precision and recall of single boxes: greedy by score, one box to one ground truth, all images.
 
-**Why one matching serves every confidence.** A box chooses its truth after all better scored boxes
-of its image and before all others, so what it takes depends on the better scored alone. Leaving
-out everything under a confidence leaves out only later choices: the boxes that remain, a prefix of
-the order, keep their truths. Counts at any confidence are therefore cumulative sums over one
-matching of all boxes. Non-maximum suppression is stable in the same way, so boxes that need it are
-suppressed once, before.
+**Why one matching serves every confidence.** A box chooses its ground truth after all better scored
+boxes of its image and before all others, so what it takes depends on the better scored alone.
+Leaving out everything under a confidence leaves out only later choices: the boxes that remain, a
+prefix of the order, keep their ground truths. Counts at any confidence are therefore cumulative
+sums over one matching of all boxes. Non-maximum suppression is stable in the same way, so boxes
+that need it are suppressed once, before.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from fracture_core.metrics.columns import Bools, Columns, Float64s, Images, pair_up
+from fracture_core.metrics.columns import Bools, DetectionTable, Float64s, Images, pair_up
 from fracture_core.metrics.pairs import Pairs, box_pairs, rank_within
 from fracture_core.metrics.sweeps import Counts, Sweep, count_above, distinct_falling
 from fracture_core.types import Int64s
@@ -30,62 +30,64 @@ Tie = Literal["first ground truth", "last ground truth"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
-    """`found` (S,) int64, rising, rows with any truth near · `truth_of` (S, T) int64, the truth
-    each is matched with at each threshold, −1 = none. All other rows are unmatched.
+    """`found` (S,) int64, rising, rows with any ground truth near · `gt_of` (S, T) int64, the
+    ground truth each is matched with at each threshold, −1 = none. All other rows are unmatched.
     """
 
     found: Int64s
-    truth_of: Int64s
+    gt_of: Int64s
 
 
 class Assigner:
-    """Pairs put in the order of choice once, for several ways to ignore truths.
+    """Pairs put in the order of choice once, for several ways to ignore ground truths.
 
-    Of equal overlaps `tie` says which truth is taken: the first by `matching.match`, the last by
-    COCO.
+    Of equal overlaps `tie` says which ground truth is taken: the first by `matching.match`, the
+    last by COCO.
     """
 
     def __init__(self, pairs: Pairs, tie: Tie) -> None:
         self._found, self._dense = np.unique(pairs.found, return_inverse=True)
         order = _by_preference(pairs, self._dense, tie)
-        self._truth, self._iou = pairs.truth[order], pairs.iou[order]
+        self._ground_truth, self._iou = pairs.ground_truth[order], pairs.iou[order]
         turn = rank_within(_first_of_each(pairs.group, self._dense, len(self._found)))[self._dense]
         choice = rank_within(self._dense)
-        # Pairs of one turn and choice have each box once, and so each truth once.
+        # Pairs of one turn and choice have each box once, and so each ground truth once.
         step = turn * (choice.max(initial=0) + 1) + choice
         self._visit = np.argsort(step, kind="stable")
         bounds = np.flatnonzero(np.diff(step[self._visit], prepend=-1))
         self._bounds = np.append(bounds, len(step)).tolist()
 
     def assign(
-        self, match_ious: npt.ArrayLike, truth_count: int, ignored: Bools, crowd: Bools
+        self, match_ious: npt.ArrayLike, gt_count: int, ignored: Bools, crowd: Bools
     ) -> Assignment:
         """Match at each of (T,) thresholds, IoU ≥ threshold.
 
-        An `ignored` (M,) truth is taken only where no other is free; a `crowd` (M,) may be matched
-        any number of times.
+        An `ignored` (M,) ground truth is taken only where no other is free; a `crowd` (M,) may be
+        matched any number of times.
         """
         thresholds: Float64s = np.asarray(match_ious, dtype=np.float64)
-        truth_of = np.full((len(self._found), len(thresholds)), -1, dtype=np.int64)
-        taken = np.zeros((truth_count, len(thresholds)), dtype=np.bool_)
-        order = np.argsort(2 * self._dense + ignored[self._truth], kind="stable")[self._visit]
-        truth, enough = self._truth[order], self._iou[order][:, None] >= thresholds
+        gt_of = np.full((len(self._found), len(thresholds)), -1, dtype=np.int64)
+        taken = np.zeros((gt_count, len(thresholds)), dtype=np.bool_)
+        order = np.argsort(2 * self._dense + ignored[self._ground_truth], kind="stable")[
+            self._visit
+        ]
+        ground_truth, enough = self._ground_truth[order], self._iou[order][:, None] >= thresholds
         own = self._dense[self._visit]
         for start, stop in zip(self._bounds[:-1], self._bounds[1:], strict=True):
-            i, j = own[start:stop], truth[start:stop]
-            held = truth_of[i]
+            i, j = own[start:stop], ground_truth[start:stop]
+            held = gt_of[i]
             matched = enough[start:stop] & (held < 0) & ~(taken[j] & ~crowd[j, None])
-            truth_of[i] = np.where(matched, j[:, None], held)
+            gt_of[i] = np.where(matched, j[:, None], held)
             taken[j] |= matched
-        return Assignment(found=self._found, truth_of=truth_of)
+        return Assignment(found=self._found, gt_of=gt_of)
 
 
 def _by_preference(pairs: Pairs, dense: Int64s, tie: Tie) -> Int64s:
     """The pairs of each box from the best on; most boxes have but one, which stays where it is."""
     order = np.arange(len(dense))
     several = np.flatnonzero((np.bincount(dense) > 1)[dense])
-    truth = pairs.truth[several]
-    place = truth if tie == "first ground truth" else -truth
+    ground_truth = pairs.ground_truth[several]
+    place = ground_truth if tie == "first ground truth" else -ground_truth
     order[several] = several[np.lexsort((place, -pairs.iou[several], dense[several]))]
     return order
 
@@ -98,65 +100,69 @@ def _first_of_each(values: Int64s, dense: Int64s, count: int) -> Int64s:
 
 
 def assign_all(
-    found: Images, truths: Images, match_iou: float = 0.5, *, class_aware: bool = True
+    found: Images, ground_truths: Images, match_iou: float = 0.5, *, class_aware: bool = True
 ) -> Int64s:
-    """(N,) the row of the truth that each found box takes, −1 = none, as by `matching.match`."""
-    found, truths = pair_up(found, truths)
-    rows, truth_rows = _matches(found, truths, match_iou, class_aware)
+    """(N,) the row of the ground truth that each found box takes, −1 = none, as by
+    `matching.match`.
+    """
+    found, ground_truths = pair_up(found, ground_truths)
+    rows, gt_rows = _matches(found, ground_truths, match_iou, class_aware)
     taken = np.full(len(found), -1, dtype=np.int64)
-    taken[rows] = truth_rows
+    taken[rows] = gt_rows
     return taken
 
 
 def match_all(
-    found: Images, truths: Images, match_iou: float = 0.5, *, class_aware: bool = True
+    found: Images, ground_truths: Images, match_iou: float = 0.5, *, class_aware: bool = True
 ) -> Bools:
     """(N,) whether each found box, image by image, is matched, as by `matching.match`."""
-    found, truths = pair_up(found, truths)
+    found, ground_truths = pair_up(found, ground_truths)
     matched = np.zeros(len(found), dtype=np.bool_)
-    matched[_matches(found, truths, match_iou, class_aware)[0]] = True
+    matched[_matches(found, ground_truths, match_iou, class_aware)[0]] = True
     return matched
 
 
 def sweep(
     found: Images,
-    truths: Images,
+    ground_truths: Images,
     confidences: npt.ArrayLike | None = None,
     *,
     match_iou: float = 0.5,
     class_aware: bool = True,
 ) -> Sweep:
     """Counts of boxes over all images, at every distinct score, the highest first, by default."""
-    found, truths = pair_up(found, truths)
-    rows, _ = _matches(found, truths, match_iou, class_aware)
+    found, ground_truths = pair_up(found, ground_truths)
+    rows, _ = _matches(found, ground_truths, match_iou, class_aware)
     at = distinct_falling(found.scores) if confidences is None else np.asarray(confidences, float)
     hits = count_above(found.scores[rows], at)
     return Sweep(
         confidences=at,
         true_positives=hits,
         false_positives=count_above(found.scores, at) - hits,
-        false_negatives=len(truths) - hits,
+        false_negatives=len(ground_truths) - hits,
     )
 
 
 def count(
     found: Images,
-    truths: Images,
+    ground_truths: Images,
     confidence: float,
     *,
     match_iou: float = 0.5,
     class_aware: bool = True,
 ) -> Counts:
     """Counts of boxes over all images at one confidence."""
-    return sweep(found, truths, [confidence], match_iou=match_iou, class_aware=class_aware)[0]
+    return sweep(found, ground_truths, [confidence], match_iou=match_iou, class_aware=class_aware)[
+        0
+    ]
 
 
 def _matches(
-    found: Columns, truths: Columns, match_iou: float, class_aware: bool
+    found: DetectionTable, ground_truths: DetectionTable, match_iou: float, class_aware: bool
 ) -> tuple[Int64s, Int64s]:
-    """(H,) rows of the found boxes that match, rising, and the truth each takes."""
-    pairs = box_pairs(found, truths, match_iou, class_aware=class_aware)
-    none = np.zeros(len(truths), dtype=np.bool_)
-    held = Assigner(pairs, "first ground truth").assign([match_iou], len(truths), none, none)
-    hit = np.flatnonzero(held.truth_of[:, 0] >= 0)
-    return held.found[hit], held.truth_of[hit, 0]
+    """(H,) rows of the found boxes that match, rising, and the ground truth each takes."""
+    pairs = box_pairs(found, ground_truths, match_iou, class_aware=class_aware)
+    none = np.zeros(len(ground_truths), dtype=np.bool_)
+    held = Assigner(pairs, "first ground truth").assign([match_iou], len(ground_truths), none, none)
+    hit = np.flatnonzero(held.gt_of[:, 0] >= 0)
+    return held.found[hit], held.gt_of[hit, 0]

@@ -32,7 +32,7 @@ class LogAverageMissRate:
     def of(
         cls,
         found: Images,
-        truths: Images,
+        ground_truths: Images,
         *,
         match_iou: float = 0.5,
         class_aware: bool = True,
@@ -40,7 +40,11 @@ class LogAverageMissRate:
         """All candidates, matched greedily; boxes that need merging are merged before."""
         return cls(
             sensitivity=FrocSensitivity.of(
-                found, truths, match_iou=match_iou, class_aware=class_aware, rates=FP_PER_IMAGE
+                found,
+                ground_truths,
+                match_iou=match_iou,
+                class_aware=class_aware,
+                rates=FP_PER_IMAGE,
             )
         )
 

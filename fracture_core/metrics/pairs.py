@@ -1,7 +1,8 @@
-"""Which found boxes may match which truths: the few that overlap enough, of all images at once.
+"""Which found boxes may match which ground truths: the few that overlap enough, of all images at
+once.
 
-Of a million candidates only those that overlap a truth can ever be matched, so everything after
-this works on a small part.
+Of a million candidates only those that overlap a ground truth can ever be matched, so everything
+after this works on a small part.
 """
 
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fracture_core import masks
-from fracture_core.metrics.columns import Bools, Columns, Float64s
+from fracture_core.metrics.columns import Bools, DetectionTable, Float64s
 from fracture_core.types import Float32s, Int64s
 
 # About 100 bytes a pair while overlaps are computed: what fits a processor's cache is fastest.
@@ -19,23 +20,25 @@ PAIRS_AT_ONCE = 1 << 14
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pairs:
-    """`found` and `truth` (P,) int64, rows of the columns, `found` rising · `iou` (P,) float64 > 0
-    · `group` (P,) int64, the image, or the image and class, inside which both compete.
+    """`found` and `ground_truth` (P,) int64, rows of the columns, `found` rising · `iou` (P,)
+    float64 > 0 · `group` (P,) int64, the image, or the image and class, inside which both compete.
     """
 
     found: Int64s
-    truth: Int64s
+    ground_truth: Int64s
     iou: Float64s
     group: Int64s
 
 
-def group_keys(found: Columns, truths: Columns, class_aware: bool) -> tuple[Int64s, Int64s]:
-    """(N,) and (M,) numbers that are equal where a found box and a truth may match at all."""
+def group_keys(
+    found: DetectionTable, ground_truths: DetectionTable, class_aware: bool
+) -> tuple[Int64s, Int64s]:
+    """(N,) and (M,) numbers, equal where a found box and a ground truth may match at all."""
     if not class_aware:
-        return found.image, truths.image
-    highest = max(columns.labels.max(initial=-1) for columns in (found, truths))
+        return found.image, ground_truths.image
+    highest = max(columns.labels.max(initial=-1) for columns in (found, ground_truths))
     stride = int(highest) + 1
-    return found.image * stride + found.labels, truths.image * stride + truths.labels
+    return found.image * stride + found.labels, ground_truths.image * stride + ground_truths.labels
 
 
 def rank_within(group: Int64s) -> Int64s:
@@ -57,57 +60,65 @@ def _group_starts(ordered: Int64s, rows: Int64s) -> Int64s:
 
 
 def box_pairs(
-    found: Columns, truths: Columns, least_iou: float, *, class_aware: bool = True
+    found: DetectionTable,
+    ground_truths: DetectionTable,
+    least_iou: float,
+    *,
+    class_aware: bool = True,
 ) -> Pairs:
     """All pairs in one image, and of one class if asked, with IoU ≥ `least_iou` and > 0.
 
     Against a crowd the overlap is the share of the found box that lies in it, as in COCO.
     """
     parts = []
-    for possible, truth in _candidates(found, truths):
+    for possible, ground_truth in _candidates(found, ground_truths):
         # `take` copies whole rows, several times as fast as an index.
-        touching = _touch(found.xyxy.take(possible, 0), truths.xyxy.take(truth, 0))
+        touching = _touch(found.xyxy.take(possible, 0), ground_truths.xyxy.take(ground_truth, 0))
         if class_aware:
-            touching &= found.labels[possible] == truths.labels[truth]
+            touching &= found.labels[possible] == ground_truths.labels[ground_truth]
         close = np.flatnonzero(touching)
-        rows, there = possible.take(close), truth.take(close)
-        overlap = _iou_of_pairs(found, truths, rows, there)
+        rows, there = possible.take(close), ground_truth.take(close)
+        overlap = _iou_of_pairs(found, ground_truths, rows, there)
         near = np.flatnonzero((overlap >= least_iou) & (overlap > 0))
         parts.append((rows[near], there[near], overlap[near]))
     return _joined(parts, found, class_aware)
 
 
-def mask_pairs(found: Columns, truths: Columns, least_iou: float) -> Pairs:
+def mask_pairs(found: DetectionTable, ground_truths: DetectionTable, least_iou: float) -> Pairs:
     """As `box_pairs` within a class, by the overlap of masks; both sides must have masks."""
     _require_masks("found", found)
-    _require_masks("truths", truths)
-    found_group, truth_group = group_keys(found, truths, class_aware=True)
-    order, truth_order = (np.argsort(g, kind="stable") for g in (found_group, truth_group))
+    _require_masks("truths", ground_truths)
+    found_group, gt_group = group_keys(found, ground_truths, class_aware=True)
+    order, gt_order = (np.argsort(g, kind="stable") for g in (found_group, gt_group))
     parts = []
-    for group in np.intersect1d(found_group, truth_group):
+    for group in np.intersect1d(found_group, gt_group):
         rows = _slice_of(group, found_group, order)
-        there = _slice_of(group, truth_group, truth_order)
+        there = _slice_of(group, gt_group, gt_order)
         overlap = masks.iou(
             [found.masks[i] for i in rows],
-            [truths.masks[j] for j in there],
-            truths.crowd[there],
+            [ground_truths.masks[j] for j in there],
+            ground_truths.crowd[there],
         )
         i, j = np.nonzero((overlap >= least_iou) & (overlap > 0))
         parts.append((rows[i], there[j], overlap[i, j]))
     return _joined(parts, found, class_aware=True)
 
 
-def _candidates(found: Columns, truths: Columns) -> Iterator[tuple[Int64s, Int64s]]:
-    """Rows of found and truths in one image, the truths rising, some of them at a time."""
+def _candidates(
+    found: DetectionTable, ground_truths: DetectionTable
+) -> Iterator[tuple[Int64s, Int64s]]:
+    """Rows of found and ground truths in one image, the ground truths rising, some of them at a
+    time.
+    """
     bounds = found.bounds()
-    start = bounds[truths.image]
-    counts = bounds[truths.image + 1] - start
+    start = bounds[ground_truths.image]
+    counts = bounds[ground_truths.image + 1] - start
     ends = np.cumsum(counts)
     # What to add to the number of a pair to have its row.
     offset = start - (ends - counts)
     total = int(ends[-1]) if len(ends) else 0
     cuts = np.searchsorted(ends, np.arange(PAIRS_AT_ONCE, total, PAIRS_AT_ONCE))
-    for some in np.split(np.arange(len(truths)), cuts):
+    for some in np.split(np.arange(len(ground_truths)), cuts):
         repeats = counts[some]
         if repeats.any():
             first, last = ends[some[0]] - repeats[0], ends[some[-1]]
@@ -124,16 +135,18 @@ def _touch(a: Float32s, b: Float32s) -> Bools:
     return marks
 
 
-def _iou_of_pairs(found: Columns, truths: Columns, rows: Int64s, there: Int64s) -> Float64s:
+def _iou_of_pairs(
+    found: DetectionTable, ground_truths: DetectionTable, rows: Int64s, there: Int64s
+) -> Float64s:
     a, b = (
         columns.xyxy.take(which, 0).T.astype(np.float64)
-        for columns, which in ((found, rows), (truths, there))
+        for columns, which in ((found, rows), (ground_truths, there))
     )
     width = np.minimum(a[2], b[2]) - np.maximum(a[0], b[0])
     height = np.minimum(a[3], b[3]) - np.maximum(a[1], b[1])
     inter = width * height
     own, other = ((c[2] - c[0]) * (c[3] - c[1]) for c in (a, b))
-    overlap: Float64s = inter / np.where(truths.crowd[there], own, own + other - inter)
+    overlap: Float64s = inter / np.where(ground_truths.crowd[there], own, own + other - inter)
     return overlap
 
 
@@ -144,7 +157,7 @@ def _slice_of(group: int, groups: Int64s, order: Int64s) -> Int64s:
 
 
 def _joined(
-    parts: list[tuple[Int64s, Int64s, Float64s]], columns: Columns, class_aware: bool
+    parts: list[tuple[Int64s, Int64s, Float64s]], columns: DetectionTable, class_aware: bool
 ) -> Pairs:
     nothing = np.empty(0, dtype=np.int64)
     found = np.concatenate([part[0] for part in parts] + [nothing])
@@ -155,12 +168,12 @@ def _joined(
         group = group * (int(labels.max(initial=0)) + 1) + labels
     return Pairs(
         found=found,
-        truth=np.concatenate([part[1] for part in parts] + [nothing])[order],
+        ground_truth=np.concatenate([part[1] for part in parts] + [nothing])[order],
         iou=np.concatenate([part[2] for part in parts] + [nothing.astype(np.float64)])[order],
         group=group,
     )
 
 
-def _require_masks(name: str, columns: Columns) -> None:
+def _require_masks(name: str, columns: DetectionTable) -> None:
     if len(columns.masks) != len(columns):
         raise ValueError(f"{name}: expected a mask for each of {len(columns)}, got none")

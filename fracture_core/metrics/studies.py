@@ -1,4 +1,4 @@
-"""One score and one truth a study, or a patient, from those of its images."""
+"""One score and one ground truth a study, or a patient, from those of its images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -14,7 +14,7 @@ Metrics = dict[str, float]
 
 def detector_metrics(
     found: Images,
-    truths: Images,
+    ground_truths: Images,
     class_count: int,
     *,
     confidence: float,
@@ -22,25 +22,26 @@ def detector_metrics(
     masks: bool,
 ) -> Metrics:
     """Of all candidates, NMS done: COCO's AP and AR; of those from `confidence` on: precision,
-    recall and F1 of boxes matched greedily, metrics of images by any hit, the share of truths hit.
+    recall and F1 of boxes matched greedily, metrics of images by any hit, the share of ground
+    truths hit.
 
-    `masks` asks for COCO's AP of masks as well, which there is where every truth has one.
+    `masks` asks for COCO's AP of masks as well, which there is where every ground truth has one.
     """
-    found, truths = pair_up(found, truths)
-    boxes = coco.evaluate_boxes(found, truths, class_count)
+    found, ground_truths = pair_up(found, ground_truths)
+    boxes = coco.evaluate_boxes(found, ground_truths, class_count)
     metrics = {"ap": boxes.ap, "ap50": boxes.ap50, "ap75": boxes.ap75, "ar100": boxes.ar100}
-    if masks and len(truths.masks) == len(truths):
-        outlines = coco.evaluate_masks(found, truths, class_count)
+    if masks and len(ground_truths.masks) == len(ground_truths):
+        outlines = coco.evaluate_masks(found, ground_truths, class_count)
         metrics |= {"mask_ap": outlines.ap, "mask_ap50": outlines.ap50}
-    single = greedy.count(found, truths, confidence, match_iou=match_iou)
+    single = greedy.count(found, ground_truths, confidence, match_iou=match_iou)
     metrics |= {"precision": single.precision, "recall": single.recall, "f1": single.f1}
-    any_ = any_hit.count(found, truths, confidence, match_iou)
+    any_ = any_hit.count(found, ground_truths, confidence, match_iou)
     metrics |= {
         "any_hit_precision": any_.precision,
         "any_hit_recall": any_.recall,
         "any_hit_f1": any_.f1,
     }
-    dual = any_hit.dual_metrics(found, truths, confidence, match_iou)
+    dual = any_hit.dual_metrics(found, ground_truths, confidence, match_iou)
     metrics |= {"image_accuracy": dual.images.accuracy, "found_boxes": dual.boxes.share}
     return defined(metrics)
 

@@ -1,6 +1,6 @@
 """Figures of weighted images, prepared once so that each set of weights costs little.
 
-With every weight 1 they are the figures of `classification`, `greedy`, `froc` and `coco`. The
+With every weight 1 they are the metrics of `classification`, `greedy`, `froc` and `coco`. The
 bootstrap asks for them a thousand times: whatever needs matching or sorting is done before.
 """
 
@@ -57,35 +57,36 @@ class Auc:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageCounts:
-    """At one confidence, each (I,) float64 by image: `hits`, `spurious`, `truths`, and `alarms`,
-    1 where an image without a truth shows anything. Every figure takes (I,) weights.
+    """At one confidence, each (I,) float64 by image: `hits`, `spurious`, `ground_truths`, and
+    `alarms`, 1 where an image without a ground truth shows anything. Every figure takes (I,)
+    weights.
     """
 
     hits: Float64s
     spurious: Float64s
-    truths: Float64s
+    ground_truths: Float64s
     alarms: Float64s
 
     @classmethod
     def of_findings(
         cls,
         found: Images,
-        truths: Images,
+        ground_truths: Images,
         confidence: float,
         *,
         match_iou: float = 0.5,
         class_aware: bool = True,
     ) -> Self:
         """Counts of lesions; boxes that need merging are merged before."""
-        found, truths = pair_up(found, truths)
-        matched = greedy.match_all(found, truths, match_iou, class_aware=class_aware)
+        found, ground_truths = pair_up(found, ground_truths)
+        matched = greedy.match_all(found, ground_truths, match_iou, class_aware=class_aware)
         shown = found.scores.astype(np.float64) >= confidence
-        there = _by_image(truths.image, found.image_count)
+        there = _by_image(ground_truths.image, found.image_count)
         any_shown = _by_image(found.image[shown], found.image_count) > 0
         return cls(
             hits=_by_image(found.image[shown & matched], found.image_count),
             spurious=_by_image(found.image[shown & ~matched], found.image_count),
-            truths=there,
+            ground_truths=there,
             alarms=(any_shown & (there == 0)).astype(np.float64),
         )
 
@@ -98,13 +99,13 @@ class ImageCounts:
         return cls(
             hits=(called & marks).astype(np.float64),
             spurious=alarms,
-            truths=marks.astype(np.float64),
+            ground_truths=marks.astype(np.float64),
             alarms=alarms,
         )
 
     def sensitivity(self, weights: Float64s) -> float:
-        """Hits of all truths."""
-        return _share(_sum(weights, self.hits), _sum(weights, self.truths))
+        """Hits of all ground truths."""
+        return _share(_sum(weights, self.hits), _sum(weights, self.ground_truths))
 
     def precision(self, weights: Float64s) -> float:
         """Hits of all shown."""
@@ -114,15 +115,17 @@ class ImageCounts:
     def f1(self, weights: Float64s) -> float:
         """2 TP / (2 TP + FP + FN)."""
         hits = _sum(weights, self.hits)
-        return _share(2 * hits, hits + _sum(weights, self.spurious) + _sum(weights, self.truths))
+        return _share(
+            2 * hits, hits + _sum(weights, self.spurious) + _sum(weights, self.ground_truths)
+        )
 
     def fp_per_image(self, weights: Float64s) -> float:
         """Spurious over images."""
         return _share(_sum(weights, self.spurious), float(weights.sum()))
 
     def specificity(self, weights: Float64s) -> float:
-        """Images without a truth that show nothing, of all without a truth."""
-        negatives = float(weights[self.truths == 0].sum())
+        """Images without a ground truth that show nothing, of all without a ground truth."""
+        negatives = float(weights[self.ground_truths == 0].sum())
         return _share(negatives - _sum(weights, self.alarms), negatives)
 
 
@@ -132,41 +135,41 @@ class FrocSensitivity:
 
     `hit_image` (H,) images of the hits, the best scored first · `wrong_image` (F,) of the false
     positives · `before` (H,) int64, rising, how many of these are scored at least as much as each
-    hit · `truths` (I,) how many an image has.
+    hit · `ground_truths` (I,) how many an image has.
     """
 
     hit_image: Int64s
     wrong_image: Int64s
     before: Int64s
-    truths: Float64s
+    ground_truths: Float64s
     rates: tuple[float, ...]
 
     @classmethod
     def of(
         cls,
         found: Images,
-        truths: Images,
+        ground_truths: Images,
         *,
         match_iou: float = 0.5,
         class_aware: bool = True,
         rates: tuple[float, ...] = RATES,
     ) -> Self:
         """All candidates; boxes that need merging are merged before."""
-        found, truths = pair_up(found, truths)
-        matched = greedy.match_all(found, truths, match_iou, class_aware=class_aware)
+        found, ground_truths = pair_up(found, ground_truths)
+        matched = greedy.match_all(found, ground_truths, match_iou, class_aware=class_aware)
         hits, wrong = (_falling(found.scores, marks) for marks in (matched, ~matched))
         before = np.searchsorted(-found.scores[wrong], -found.scores[hits], side="right")
         return cls(
             hit_image=found.image[hits],
             wrong_image=found.image[wrong],
             before=before.astype(np.int64),
-            truths=_by_image(truths.image, found.image_count),
+            ground_truths=_by_image(ground_truths.image, found.image_count),
             rates=rates,
         )
 
     def __call__(self, weights: Float64s) -> Float64s:
-        """(R,) nan where there is no truth."""
-        images, lesions = weights.sum(), weights @ self.truths
+        """(R,) nan where there is no ground truth."""
+        images, lesions = weights.sum(), weights @ self.ground_truths
         if not (images and lesions):
             return np.full(len(self.rates), nan)
         allowed = np.asarray(self.rates) * images

@@ -45,7 +45,7 @@ class Model(Protocol):
         """
         ...
 
-    def randomised(self, seed: int) -> "Model":
+    def with_random_weights(self, seed: int) -> "Model":
         """The same network with weights drawn anew."""
         ...
 

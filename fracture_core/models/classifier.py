@@ -73,7 +73,7 @@ class Classifier(Adapter[_Prepared, Tensor]):
     def _logits(self, features: Tensor) -> Tensor:
         """(B, C, h, w) → (B, K)."""
 
-    def randomised(self, seed: int) -> Self:
+    def with_random_weights(self, seed: int) -> Self:
         """The same architecture with weights drawn anew."""
         drawn = self._architecture.model_copy(update={"weights": "", "seed": seed})
         facts = {"architecture": drawn.model_dump(mode="json"), **RANDOM_FACTS}

@@ -42,7 +42,7 @@ def mirrored(sample: Sample) -> Sample:
         turned: Pixels = sample.pixels[:, ::-1].copy()
         return turned
 
-    return replace(sample, read=read, truth=None)
+    return replace(sample, read=read, ground_truth=None)
 
 
 def mirror_boxes(xyxy: Float64s, width: int) -> Float64s:
@@ -177,9 +177,11 @@ class ConsensusModel:
         label = self._card.classes[joined.prediction.detections.labels[index]]
         return replace(heatmap, target=f"finding {index + 1}, {label}, by {_name(voice)}")
 
-    def randomised(self, seed: int) -> "ConsensusModel":
+    def with_random_weights(self, seed: int) -> "ConsensusModel":
         """The same members, each with weights drawn anew; it can be saved nowhere."""
-        drawn = {voice.member.model_id: voice.model.randomised(seed) for voice in self._voices}
+        drawn = {
+            voice.member.model_id: voice.model.with_random_weights(seed) for voice in self._voices
+        }
         card = self._card.model_copy(update={"weights_sha256": "", "note": _RANDOM_NOTE})
         return ConsensusModel(card, [drawn[voice.member.model_id] for voice in self._voices])
 

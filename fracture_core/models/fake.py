@@ -1,6 +1,6 @@
 """The fake family: invents findings, always the same ones for the same image.
 
-It carries the quick start and the tests. Where the truth of a sample is known it scatters
+It carries the quick start and the tests. Where the ground truth of a sample is known it scatters
 candidates around it, as a detector does; everywhere it adds weak candidates at bright edges.
 """
 
@@ -41,9 +41,9 @@ CARD = ModelCard(
     ),
 )
 _MOST_CANDIDATES = 200
-_CANDIDATES_A_TRUTH = 9
-_NEAR_MISSES_A_TRUTH = 3
-_CHANCE_OF_A_HARD_TRUTH = 0.25
+_CANDIDATES_A_LESION = 9
+_NEAR_MISSES_A_LESION = 3
+_CHANCE_OF_A_HARD_LESION = 0.25
 _SPURIOUS = 70
 _EDGE_GRID = 192
 
@@ -87,7 +87,7 @@ class FakeModel:
             target = f"finding {index + 1}, {self._card.classes[found.labels[index]]}"
         return Heatmap.of(_blobs(shown, sample.height, sample.width), "invented", target)
 
-    def randomised(self, seed: int) -> Self:
+    def with_random_weights(self, seed: int) -> Self:
         """The same model: what has no weights cannot lose them."""
         return type(self)(self._card)
 
@@ -103,8 +103,8 @@ class FakeModel:
         digest = hashlib.blake2b(shown.tobytes(), digest_size=8).digest()
         rng = np.random.default_rng(int.from_bytes(digest, "little"))
         parts = [_spurious(shown, len(self._card.classes), rng)]
-        if sample.truth is not None:
-            parts += _around(sample.truth, rng)
+        if sample.ground_truth is not None:
+            parts += _around(sample.ground_truth, rng)
         xyxy, scores, labels = (np.concatenate(columns) for columns in zip(*parts, strict=True))
         found, _ = Detections.raw(xyxy, scores, labels, height=sample.height, width=sample.width)
         found = _with_masks(found[:_MOST_CANDIDATES], sample.height, sample.width)
@@ -131,17 +131,17 @@ def _blobs(found: Detections, height: int, width: int) -> Float64s:
 _Part = tuple[Float64s, Float64s, boxes.Int64s]
 
 
-def _around(truth: Detections, rng: np.random.Generator) -> list[_Part]:
-    """Overlapping hits and near misses; a truth listed as hard is only found weakly."""
+def _around(ground_truth: Detections, rng: np.random.Generator) -> list[_Part]:
+    """Overlapping hits and near misses; a ground truth listed as hard is only found weakly."""
     parts: list[_Part] = []
-    for xyxy, label in zip(truth.xyxy.astype(np.float64), truth.labels, strict=True):
-        hard = rng.random() < _CHANCE_OF_A_HARD_TRUTH
+    for xyxy, label in zip(ground_truth.xyxy.astype(np.float64), ground_truth.labels, strict=True):
+        hard = rng.random() < _CHANCE_OF_A_HARD_LESION
         best = rng.uniform(0.12, 0.35) if hard else rng.uniform(0.6, 0.97)
-        hits = _jittered(xyxy, 0.03 + 0.12 * np.linspace(0, 1, _CANDIDATES_A_TRUTH), rng)
-        hit_scores = best * np.linspace(1, 0.25, _CANDIDATES_A_TRUTH)
-        misses = _jittered(xyxy, np.full(_NEAR_MISSES_A_TRUTH, 0.6), rng)
-        miss_scores = rng.uniform(0.05, 0.5, _NEAR_MISSES_A_TRUTH)
-        count = _CANDIDATES_A_TRUTH + _NEAR_MISSES_A_TRUTH
+        hits = _jittered(xyxy, 0.03 + 0.12 * np.linspace(0, 1, _CANDIDATES_A_LESION), rng)
+        hit_scores = best * np.linspace(1, 0.25, _CANDIDATES_A_LESION)
+        misses = _jittered(xyxy, np.full(_NEAR_MISSES_A_LESION, 0.6), rng)
+        miss_scores = rng.uniform(0.05, 0.5, _NEAR_MISSES_A_LESION)
+        count = _CANDIDATES_A_LESION + _NEAR_MISSES_A_LESION
         parts.append(
             (
                 np.concatenate([hits, misses]),

@@ -49,7 +49,7 @@ NAME = "fasterrcnn_light"
 _POOLED_CELLS = 7
 _MOST_PROPOSALS = 300
 # In training alone: torchvision's 2,000 and 512 would be most of the work of a network like this.
-_MOST_ANCHORS_JUDGED = 1_000
+_MOST_ANCHORS_MATCHED = 1_000
 _PROPOSALS_LEARNT_FROM = 128
 _TORCHVISION_PYRAMID_WIDTH = 256
 
@@ -69,7 +69,7 @@ def build_light(shape: LightShape, *, class_count: int, min_size: int, max_size:
         min_size=min_size,
         max_size=max_size,
         rpn_anchor_generator=AnchorGenerator(sizes, (ASPECT_RATIOS,) * len(sizes)),
-        rpn_pre_nms_top_n_train=_MOST_ANCHORS_JUDGED,
+        rpn_pre_nms_top_n_train=_MOST_ANCHORS_MATCHED,
         rpn_post_nms_top_n_train=_MOST_PROPOSALS,
         rpn_post_nms_top_n_test=_MOST_PROPOSALS,
         box_batch_size_per_image=_PROPOSALS_LEARNT_FROM,

@@ -227,7 +227,7 @@ class HfDetrModel(QueryDetector):
         with drawn_from(seed):
             return cls(card, _network(card, card.model_id))
 
-    def randomised(self, seed: int) -> Self:
+    def with_random_weights(self, seed: int) -> Self:
         """The same architecture with newly drawn weights."""
         return self._drawn(self._card, seed)
 

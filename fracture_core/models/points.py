@@ -78,7 +78,7 @@ class Knots(_Strict):
     """What the model reaches at falling confidences, a few hundred of them, exact at each.
 
     All lists are as long as `confidences`; counts are of what is scored at least that much.
-    `false_alarms` counts images without a truth that show anything.
+    `false_alarms` counts images without a ground truth that show anything.
     """
 
     confidences: tuple[float, ...]
@@ -225,7 +225,7 @@ def sensitivity_at(measured: Measurements, confidence: float) -> Proportion:
 
 
 def specificity_at(measured: Measurements, confidence: float) -> Proportion:
-    """Of the images without a truth."""
+    """Of the images without a ground truth."""
     knots = measured.knots
     alarms = _at_or_below(knots.confidences, knots.false_alarms, confidence)
     return Proportion(count=knots.negatives - alarms, total=knots.negatives)

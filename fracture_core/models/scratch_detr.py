@@ -107,7 +107,7 @@ class ScratchDetrModel(QueryDetector):
         with drawn_from(seed):
             return cls(card, _build(_architecture(card), card.model_id))
 
-    def randomised(self, seed: int) -> Self:
+    def with_random_weights(self, seed: int) -> Self:
         """The same architecture with newly drawn weights."""
         return self._drawn(self._card, seed)
 

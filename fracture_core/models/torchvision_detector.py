@@ -185,7 +185,7 @@ class TorchvisionDetector(Detector[Scaled, list[C]], Generic[F, C]):
             architecture=architecture.model_dump(mode="json"),
         )
 
-    def randomised(self, seed: int) -> Self:
+    def with_random_weights(self, seed: int) -> Self:
         """The same architecture with weights drawn anew."""
         drawn = self._architecture.model_copy(update={"weights": "", "seed": seed})
         facts = {"architecture": drawn.model_dump(mode="json"), **RANDOM_FACTS}

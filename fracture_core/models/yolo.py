@@ -184,7 +184,7 @@ class YoloModel(Detector[_Prepared, list[_Raw]]):
         )
         return cls(card, network)
 
-    def randomised(self, seed: int) -> Self:
+    def with_random_weights(self, seed: int) -> Self:
         """The same architecture with weights drawn anew, every class at even odds everywhere.
 
         Ultralytics begins with odds so low that a network which learned nothing finds nothing.

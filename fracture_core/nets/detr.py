@@ -225,12 +225,12 @@ class Detr(nn.Module):
             if proposed is not None:
                 places = places + proposed.references
             boxes_cxcywh = places.sigmoid()
-        judged = len(states) - 1 if self.auxiliary else 0
+        matched = len(states) - 1 if self.auxiliary else 0
         return DetrOutput(
             logits[-1],
             boxes_cxcywh[-1],
-            logits[:judged],
-            boxes_cxcywh[:judged],
+            logits[:matched],
+            boxes_cxcywh[:matched],
             attention,
             None if proposed is None else _as_output(proposed),
         )

@@ -1,4 +1,4 @@
-"""The truth of a batch in the form set losses want: padded to one shape.
+"""The ground truth of a batch in the form set losses want: padded to one shape.
 
 Boxes as tensors: normalised centre and size, and their generalised overlap.
 
@@ -132,10 +132,10 @@ class HungarianMatcher:
         layers, _, queries, _ = logits.shape
         labels = targets.labels.clamp(min=0)[None, :, None, :].expand(layers, -1, queries, -1)
         probability = logits.float().softmax(dim=-1).gather(dim=-1, index=labels)
-        boxes, truth = boxes_cxcywh.float(), targets.boxes_cxcywh.float()
-        distance = torch.cdist(boxes, truth.expand(layers, -1, -1, -1), p=1)
+        boxes, ground_truth = boxes_cxcywh.float(), targets.boxes_cxcywh.float()
+        distance = torch.cdist(boxes, ground_truth.expand(layers, -1, -1, -1), p=1)
         overlap = generalised_iou(
-            cxcywh_to_xyxy(boxes)[..., :, None, :], cxcywh_to_xyxy(truth)[:, None, :, :]
+            cxcywh_to_xyxy(boxes)[..., :, None, :], cxcywh_to_xyxy(ground_truth)[:, None, :, :]
         )
         return self.l1_cost * distance - self.class_cost * probability - self.giou_cost * overlap
 
@@ -181,7 +181,7 @@ class SetLoss(NamedTuple):
 class SetCriterion(nn.Module):
     """Cross-entropy over all queries; L1 and generalised IoU over the assigned ones.
 
-    Every layer is assigned and judged on its own. A query without an object belongs to the class
+    Every layer is assigned and matched on its own. A query without an object belongs to the class
     "no object", which counts `no_object_weight` in the weighted mean of the cross-entropy. The
     box terms are divided by the number of objects in the batch, the mean over all processes where
     several train together.
@@ -212,9 +212,9 @@ class SetCriterion(nn.Module):
         self.register_buffer("class_weights", class_weights, persistent=False)
 
     def forward(self, output: DetrOutput, targets: Targets) -> SetLoss:
-        """Judge every layer of `output` against the truth; targets on the output's device.
+        """Judge every layer of `output` against the ground truth; targets on the output's device.
 
-        What its cells propose is judged alike, in the total alone.
+        What its cells propose is matched alike, in the total alone.
         """
         logits = output.every_layers_logits().float()
         boxes_cxcywh = output.every_layers_boxes_cxcywh().float()
@@ -244,10 +244,10 @@ def _box_terms(boxes_cxcywh: Tensor, targets: Targets, target_of: Tensor) -> tup
     Shapes never depend on how many objects there are, so a GPU is not waited for.
     """
     assigned = target_of != NO_OBJECT
-    truth = targets.boxes_cxcywh.float().expand(len(boxes_cxcywh), -1, -1, -1)
+    ground_truth = targets.boxes_cxcywh.float().expand(len(boxes_cxcywh), -1, -1, -1)
     index = target_of.clamp(min=0)[..., None].expand(-1, -1, -1, 4)
     # Unassigned queries are held against themselves: nothing lost and nothing learnt.
-    wanted = torch.where(assigned[..., None], truth.gather(dim=2, index=index), boxes_cxcywh)
+    wanted = torch.where(assigned[..., None], ground_truth.gather(dim=2, index=index), boxes_cxcywh)
     distance = (boxes_cxcywh - wanted).abs().sum(dim=-1)
     apart = 1 - generalised_iou(cxcywh_to_xyxy(boxes_cxcywh), cxcywh_to_xyxy(wanted))
     count = _object_count(targets)

@@ -41,7 +41,7 @@ _SHARED = {
 Json = dict[str, object]
 
 
-class Shelf:
+class AssetStore:
     """Makers of bytes under random tokens; what they made is kept while there is room.
 
     The same identity gets the same token. At most `most_entries` tokens are known and about
@@ -102,14 +102,14 @@ class Shelf:
             held -= len(dropped)
 
 
-_IMAGES = Shelf()
+_IMAGES = AssetStore()
 # A case holds its own text, so few are kept.
-_CASES = Shelf(most_bytes=100_000_000, most_entries=200)
-_TABLES = Shelf(most_bytes=200_000_000, most_entries=100)
+_CASES = AssetStore(most_bytes=100_000_000, most_entries=200)
+_TABLES = AssetStore(most_bytes=200_000_000, most_entries=100)
 # An answer holds the bytes of its heat map.
-_ANSWERS = Shelf(most_entries=300)
-_MAPS = Shelf(most_entries=300)
-_CUTOUTS = Shelf(most_bytes=100_000_000)
+_ANSWERS = AssetStore(most_entries=300)
+_MAPS = AssetStore(most_entries=300)
+_CUTOUTS = AssetStore(most_bytes=100_000_000)
 
 
 def share_pixels(sample: "Sample") -> str:
@@ -204,9 +204,9 @@ def _path(rest: str) -> str:
     return f"/{base}/workbench/{rest}" if base else f"/workbench/{rest}"
 
 
-def _serve_shelf(shelf: Shelf, request: Request, media_type: str) -> Response:
+def _serve_asset(store: AssetStore, request: Request, media_type: str) -> Response:
     try:
-        packed = shelf.fetch(request.path_params["token"])
+        packed = store.fetch(request.path_params["token"])
     except KeyError:
         return PlainTextResponse("This is no longer kept; reload the page.", 404)
     except WorkbenchError as error:
@@ -236,23 +236,23 @@ def _answer(request: Request, packed: bytes, media_type: str) -> Response:
 
 
 def _serve_pixels(request: Request) -> Response:
-    return _serve_shelf(_IMAGES, request, "application/octet-stream")
+    return _serve_asset(_IMAGES, request, "application/octet-stream")
 
 
 def _serve_case(request: Request) -> Response:
-    return _serve_shelf(_CASES, request, "application/json")
+    return _serve_asset(_CASES, request, "application/json")
 
 
 def _serve_table(request: Request) -> Response:
-    return _serve_shelf(_TABLES, request, "application/json")
+    return _serve_asset(_TABLES, request, "application/json")
 
 
 def _serve_map(request: Request) -> Response:
-    return _serve_shelf(_MAPS, request, "application/octet-stream")
+    return _serve_asset(_MAPS, request, "application/octet-stream")
 
 
 def _serve_image(request: Request) -> Response:
-    return _serve_shelf(_CUTOUTS, request, "image/jpeg")
+    return _serve_asset(_CUTOUTS, request, "image/jpeg")
 
 
 def _serve_answer(request: Request) -> Response:

@@ -58,7 +58,7 @@ _SCRIPT = b"""<script>
 </script>"""
 
 
-class ReadingRoom:
+class HeadInjection:
     """ASGI middleware that adds to the head of pages."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -10,7 +10,7 @@ from fracture_core.ui.evaluate.error_gallery import (
     choose_errors,
     entry_of,
     errors_at,
-    judged_evaluation,
+    matched_evaluation,
     offer_csv,
     say_counts,
 )
@@ -31,7 +31,7 @@ if listed is None:
     )
     st.stop()
 try:
-    evaluation = judged_evaluation(listed)
+    evaluation = matched_evaluation(listed)
 except WorkbenchError as error:
     messages.error(literal(str(error)), icon=":material/broken_image:")
     st.stop()

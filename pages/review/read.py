@@ -1,4 +1,4 @@
-"""One case: the image, what a model finds in it, and the truth where it is known."""
+"""One case: the image, what a model finds in it, and the ground truth where it is known."""
 
 from functools import partial
 

@@ -16,8 +16,8 @@ from fracture_core.ui.routes import ROUTES
 from fracture_core.ui.widgets.case_viewer import Pane, ViewerState, case_viewer
 from tests.browser.viewer_scenes import (
     CLASSES,
+    GROUND_TRUTHS,
     HOSTILE,
-    TRUTHS,
     card,
     many_rows,
     prediction,
@@ -26,7 +26,8 @@ from tests.browser.viewer_scenes import (
 from tests.support.measurements import measured
 
 HEIGHT, WIDTH = 420, 560
-# A finds the first truth and has one place to itself, B finds both truths, C only the first.
+# A finds the first ground truth and has one place to itself, B finds both ground truths, C only the
+# first.
 ROWS = (
     ((104, 98, 204, 224, 0.90, 0), (420, 60, 520, 160, 0.80, 0), (305, 262, 384, 335, 0.31, 0)),
     ((101, 101, 199, 221, 0.70, 0), (300, 262, 384, 330, 0.60, 0)),
@@ -99,7 +100,7 @@ def many_panes(found: Sample) -> list[Pane]:
 
 
 def scene(name: str) -> dict:
-    found = sample("compared", HEIGHT, WIDTH, 1, TRUTHS)
+    found = sample("compared", HEIGHT, WIDTH, 1, GROUND_TRUTHS)
     title = HOSTILE if name == "hostile" else "Third"
     panes = panes_of_three(found, title)
     if name == "two":
@@ -109,10 +110,10 @@ def scene(name: str) -> dict:
     elif name in ("measured", "half measured"):
         panes = measured_panes(panes, one=name == "half measured")
     elif name == "unknown":
-        found = replace(found, truth=None)
+        found = replace(found, ground_truth=None)
     elif name in ("many", "many measured"):
-        truths = tuple(tuple(row[:4]) for row in many_rows(20, 1500, 1200))
-        found = sample("compared-many", 1500, 1200, 1, truths)
+        ground_truths = tuple(tuple(row[:4]) for row in many_rows(20, 1500, 1200))
+        found = sample("compared-many", 1500, 1200, 1, ground_truths)
         panes = many_panes(found)
         if name == "many measured":
             panes = [replace(pane, measured=measured()) for pane in panes]

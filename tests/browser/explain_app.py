@@ -15,7 +15,7 @@ from fracture_core.ui.read.explaining import ask, known
 from fracture_core.ui.routes import ROUTES
 from fracture_core.ui.widgets.case_viewer import Asked, Pane, ViewerState, case_viewer
 from fracture_core.ui.widgets.cases import Case
-from tests.browser.viewer_scenes import TRUTHS, sample
+from tests.browser.viewer_scenes import GROUND_TRUTHS, sample
 from tests.support.patch_model import CLASSES, PatchModel, card
 
 LABELS = {
@@ -31,7 +31,7 @@ LABELS = {
 
 
 def read_scene(name: str) -> tuple[PatchModel, Sample]:
-    shown = sample("plain", 420, 560, 0, TRUTHS)
+    shown = sample("plain", 420, 560, 0, GROUND_TRUTHS)
     facts = {"model_id": f"patches-{name}", "architecture": {"healthy": "healthy"}}
     if name in LABELS:
         label = LABELS[name]
@@ -56,7 +56,7 @@ def page() -> None:
     if name == "foreign":
         classes = (*CLASSES, "transverse")
     if name == "reordered":
-        # As beside a detector in Compare: the truth is in classes of all detectors.
+        # As beside a detector in Compare: the ground truth is in classes of all detectors.
         classes = ("transverse", CLASSES[0].upper())
     if name == "two":
         prediction = replace(prediction, class_scores=np.array([0.8, 0.2], dtype=np.float32))

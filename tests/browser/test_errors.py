@@ -1,4 +1,4 @@
-"""The Errors page in a real browser: what is clicked opens in Read as it was judged."""
+"""The Errors page in a real browser: what is clicked opens in Read as it was matched."""
 
 import re
 from collections.abc import Iterator

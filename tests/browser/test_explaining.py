@@ -1,4 +1,4 @@
-"""Explanations in a real browser: asked for, drawn exactly, judged in words; and classifiers."""
+"""Explanations in a real browser: asked for, drawn exactly, matched in words; and classifiers."""
 
 from collections.abc import Callable
 from pathlib import Path

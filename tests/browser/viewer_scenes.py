@@ -42,10 +42,10 @@ def image(height: int, width: int, seed: int) -> np.ndarray:
 @cache
 def sample(name: str, height: int, width: int, seed: int, boxes: tuple | None) -> Sample:
     pixels = image(height, width, seed)
-    truth = None
+    ground_truth = None
     if boxes is not None:
         corners = np.array(boxes, dtype=np.float32).reshape(-1, 4)
-        truth = Detections.truth(corners, np.zeros(len(corners)))
+        ground_truth = Detections.ground_truth(corners, np.zeros(len(corners)))
     return Sample(
         sample_id=name,
         group_id="g",
@@ -55,7 +55,7 @@ def sample(name: str, height: int, width: int, seed: int, boxes: tuple | None) -
         windows=(Window(center=1800, width=2600, name="Bone"), Window(center=900, width=800)),
         scale=ValueScale(slope=1, offset=-1024, unit="HU"),
         spacing_mm=(0.2, 0.2),
-        truth=truth,
+        ground_truth=ground_truth,
     )
 
 
@@ -94,9 +94,9 @@ def _ellipse(height: int, width: int):
     return mask
 
 
-# Of two truths the first is found twice (0.90 and 0.60), the second missed; 0.80 is spurious,
-# 0.55 overlaps 0.90 with an IoU of 0.81 and is merged at 0.5; the rest is weak.
-TRUTHS = ((100, 100, 200, 220), (300, 260, 380, 330))
+# Of two ground truths the first is found twice (0.90 and 0.60), the second missed; 0.80 is false
+# positive, 0.55 overlaps 0.90 with an IoU of 0.81 and is merged at 0.5; the rest is weak.
+GROUND_TRUTHS = ((100, 100, 200, 220), (300, 260, 380, 330))
 ROWS = (
     (104, 98, 204, 224, 0.90, 0),
     (420, 60, 520, 160, 0.80, 0),
@@ -186,8 +186,8 @@ def scene(name: str, number: int) -> dict:
         }
     if name == "many":
         height, width = 1500, 1200
-        truths = tuple(tuple(row[:4]) for row in many_rows(20, height, width))
-        samples = (sample("many", height, width, 1, truths),)
+        ground_truths = tuple(tuple(row[:4]) for row in many_rows(20, height, width))
+        samples = (sample("many", height, width, 1, ground_truths),)
         rows = many_rows(1000, height, width)
     elif name == "large":
         height, width = 4000, 3000
@@ -198,17 +198,17 @@ def scene(name: str, number: int) -> dict:
     elif name == "unknown":
         samples, rows = (sample("unknown", height, width, 2, None),), ROWS
     elif name == "kinds":
-        # The truths are of kinds that the model does not know.
-        found = sample("kinds", height, width, 1, TRUTHS)
-        samples = (replace(found, truth=Detections.truth(TRUTHS, [1, 0])),)
+        # The ground truths are of kinds that the model does not know.
+        found = sample("kinds", height, width, 1, GROUND_TRUTHS)
+        samples = (replace(found, ground_truth=Detections.ground_truth(GROUND_TRUTHS, [1, 0])),)
         rows = ROWS
         case["classes"] = ("elbow positive", "wrist positive")
         case["is_a"] = dict.fromkeys(case["classes"], "fracture")
     elif name == "hostile":
-        samples, rows = (sample(HOSTILE, height, width, 3, TRUTHS),), ROWS
+        samples, rows = (sample(HOSTILE, height, width, 3, GROUND_TRUTHS),), ROWS
         case = {"classes": (HOSTILE, "b"), "title": HOSTILE}
     else:
-        samples = (sample(f"{name}{number}", height, width, number, TRUTHS),)
+        samples = (sample(f"{name}{number}", height, width, number, GROUND_TRUTHS),)
         rows = WEAKER.get(name, ROWS)
     if name.startswith("classifier"):
         return {**case, "samples": samples, "panes": [classifier_pane(samples[0], name)]}

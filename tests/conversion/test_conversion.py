@@ -30,7 +30,7 @@ SIDE = 96
 # Labels of YOLO have eight decimals of a side, HDF5 float32; the box of a mask drawn as a polygon
 # moves by nothing, as its edges are those of the pixels.
 TOLERANCE_PX = 0.001
-Truths = dict[tuple[str, str, str], list[tuple[float, ...]] | None]
+GroundTruths = dict[tuple[str, str, str], list[tuple[float, ...]] | None]
 
 
 @pytest.fixture(scope="module")
@@ -58,16 +58,18 @@ def sources(
     return made
 
 
-def truths(dataset: Dataset) -> Truths:
+def ground_truths(dataset: Dataset) -> GroundTruths:
     """Group, split, ordered boxes: all of an image but its name, and its place among others."""
-    found: Truths = {}
+    found: GroundTruths = {}
     counts: dict[tuple[str, str], int] = {}
     rows = []
     for sample_id in dataset:
         sample = dataset[sample_id]
         boxes = None
-        if sample.truth is not None:
-            pairs = zip(sample.truth.xyxy.tolist(), sample.truth.labels.tolist(), strict=True)
+        if sample.ground_truth is not None:
+            pairs = zip(
+                sample.ground_truth.xyxy.tolist(), sample.ground_truth.labels.tolist(), strict=True
+            )
             boxes = [(*corners, label) for corners, label in pairs]
         rows.append((sample.group_id, sample.split, boxes))
     for group, split, boxes in sorted(rows, key=repr):
@@ -76,7 +78,7 @@ def truths(dataset: Dataset) -> Truths:
     return found
 
 
-def assert_same(one: Truths, other: Truths, scale: float = 1.0) -> None:
+def assert_same(one: GroundTruths, other: GroundTruths, scale: float = 1.0) -> None:
     assert one.keys() == other.keys()
     for key, boxes in one.items():
         theirs = other[key]
@@ -103,11 +105,11 @@ def test_what_was_known_is_known_after_and_back_again(
     assert made.left_out == ()
     after = open_dataset(made.destination)
     assert (after.format, after.classes, after.warnings) == (to, before.classes, ())
-    assert_same(truths(before), truths(after))
-    assert sum(len(boxes or ()) for boxes in truths(after).values()) > 5
+    assert_same(ground_truths(before), ground_truths(after))
+    assert sum(len(boxes or ()) for boxes in ground_truths(after).values()) > 5
     convert(made.destination, tmp_path / "back", options(source, drop=drop))
     back = open_dataset(tmp_path / "back")
-    assert_same(truths(before), truths(back))
+    assert_same(ground_truths(before), ground_truths(back))
 
 
 @pytest.mark.parametrize("to", ["coco", "yolo"])
@@ -146,9 +148,9 @@ def test_polygons_and_masks_go_along(sources: dict[str, Path], tmp_path: Path) -
     second = sorted((s for s in map(after.__getitem__, after)), key=_by_boxes)
     compared = 0
     for one, other in zip(first, second, strict=True):
-        assert one.truth is not None
-        assert other.truth is not None
-        for mine, yours in zip(one.truth.masks, other.truth.masks, strict=True):
+        assert one.ground_truth is not None
+        assert other.ground_truth is not None
+        for mine, yours in zip(one.ground_truth.masks, other.ground_truth.masks, strict=True):
             a, b = masks.decode(mine), masks.decode(yours)
             assert (a & b).sum() / (a | b).sum() > 0.85
             compared += 1
@@ -156,8 +158,8 @@ def test_polygons_and_masks_go_along(sources: dict[str, Path], tmp_path: Path) -
 
 
 def _by_boxes(sample: Sample) -> tuple[object, ...]:
-    truth = sample.truth
-    boxes = [] if truth is None else np.round(truth.xyxy, 2).tolist()
+    ground_truth = sample.ground_truth
+    boxes = [] if ground_truth is None else np.round(ground_truth.xyxy, 2).tolist()
     return sample.group_id, boxes
 
 
@@ -172,11 +174,11 @@ def test_a_new_size_moves_boxes_and_masks_along(
     assert (sample.height, sample.width) == (SIDE // 2, SIDE // 2)
     if to != "yolo":
         # The box of a polygon along the pixels of a smaller mask is at most a pixel off.
-        assert_same(truths(before), truths(after), scale=0.5)
+        assert_same(ground_truths(before), ground_truths(after), scale=0.5)
     for sample_id in after:
-        truth = after[sample_id].truth
-        assert truth is not None
-        for box, code in zip(truth.xyxy, truth.masks, strict=False):
+        ground_truth = after[sample_id].ground_truth
+        assert ground_truth is not None
+        for box, code in zip(ground_truth.xyxy, ground_truth.masks, strict=False):
             rows, columns = np.nonzero(masks.decode(code))
             tight = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
             assert np.abs(box - tight).max() <= 1.5
@@ -210,9 +212,9 @@ def test_unknown_stays_unknown_and_empty_stays_empty(to: str, tmp_path: Path) ->
         dataset = open_dataset(tmp_path / place)
         assert dataset.classes == ("unused", "fracture")
         samples = [dataset[each] for each in dataset]
-        counts = [None if each.truth is None else len(each.truth) for each in samples]
+        counts = [None if each.ground_truth is None else len(each.ground_truth) for each in samples]
         assert sorted(map(str, counts)) == ["0", "1", "None"]
-        (found,) = [each.truth for each in samples if each.truth]
+        (found,) = [each.ground_truth for each in samples if each.ground_truth]
         assert found.xyxy[0].tolist() == pytest.approx([1, 2, 31, 22.5], abs=TOLERANCE_PX)
         assert found.labels.tolist() == [1]
 
@@ -229,7 +231,7 @@ def test_hdf5_refuses_what_it_cannot_hold_and_leaves_it_out_when_told(tmp_path: 
     made = convert(source, tmp_path / "out", allowed)
     assert made.images == 2
     dataset = open_dataset(tmp_path / "out")
-    assert sorted(len(dataset[each].truth or ()) for each in dataset) == [0, 1]
+    assert sorted(len(dataset[each].ground_truth or ()) for each in dataset) == [0, 1]
 
 
 def test_boxes_that_mark_healthy_images_are_no_fractures_in_hdf5(tmp_path: Path) -> None:
@@ -241,7 +243,7 @@ def test_boxes_that_mark_healthy_images_are_no_fractures_in_hdf5(tmp_path: Path)
     (tmp_path / "s/data.yaml").write_text("names: [Healthy, Spiral]\ntrain: train/images\n")
     convert(tmp_path / "s", tmp_path / "out", options("hdf5", 32, drop=frozenset({"classes"})))
     dataset = open_dataset(tmp_path / "out")
-    assert {each: len(dataset[each].truth or ()) for each in dataset} == {"a/a": 0, "b/b": 1}
+    assert {each: len(dataset[each].ground_truth or ()) for each in dataset} == {"a/a": 0, "b/b": 1}
 
 
 def test_more_than_ten_boxes_are_refused_or_the_largest_kept(tmp_path: Path) -> None:
@@ -258,7 +260,10 @@ def test_more_than_ten_boxes_are_refused_or_the_largest_kept(tmp_path: Path) -> 
         convert(source, tmp_path / "out", options("hdf5"))
     convert(source, tmp_path / "out", options("hdf5", 60, drop=frozenset({"boxes"})))
     dataset = open_dataset(tmp_path / "out")
-    kept = max((dataset[each].truth for each in dataset), key=lambda truth: len(truth or ()))
+    kept = max(
+        (dataset[each].ground_truth for each in dataset),
+        key=lambda ground_truth: len(ground_truth or ()),
+    )
     assert kept is not None
     assert sorted(kept.xyxy[:, 0].tolist()) == list(range(2, 12))
 
@@ -274,8 +279,10 @@ def test_yolo_refuses_a_box_that_is_not_the_bounds_of_its_mask(tmp_path: Path) -
     for drop, box in (("masks", [1, 2, 31, 22.5]), ("boxes", [5, 5, 20, 15])):
         convert(source, tmp_path / drop, options("yolo", None, drop=frozenset({drop})))
         dataset = open_dataset(tmp_path / drop)
-        (truth,) = [dataset[each].truth for each in dataset if dataset[each].truth]
-        assert truth.xyxy[0].tolist() == pytest.approx(box, abs=TOLERANCE_PX)
+        (ground_truth,) = [
+            dataset[each].ground_truth for each in dataset if dataset[each].ground_truth
+        ]
+        assert ground_truth.xyxy[0].tolist() == pytest.approx(box, abs=TOLERANCE_PX)
 
 
 def test_a_box_rounded_by_its_tool_becomes_the_bounds_of_its_mask_and_that_is_said(
@@ -434,7 +441,7 @@ def _item(sample_id: str, group: str) -> Item:
         group_id=group,
         split="train",
         findings=(),
-        in_shares=True,
+        is_normalised=True,
     )
 
 
@@ -523,10 +530,10 @@ def test_fracture7_keeps_every_box_from_coco_to_yolo_and_back(
     assert _boxes(after) == _boxes(before) > 150
     for one, other in zip(_by_group(before), _by_group(after), strict=True):
         factor = 64 / max(one.height, one.width)
-        assert one.truth is not None
-        assert other.truth is not None
-        assert np.abs(one.truth.xyxy * factor - other.truth.xyxy).max(initial=0) < 1
-        assert one.truth.labels.tolist() == other.truth.labels.tolist()
+        assert one.ground_truth is not None
+        assert other.ground_truth is not None
+        assert np.abs(one.ground_truth.xyxy * factor - other.ground_truth.xyxy).max(initial=0) < 1
+        assert one.ground_truth.labels.tolist() == other.ground_truth.labels.tolist()
 
 
 def _link_fracture7(folder: Path, to: Path) -> None:

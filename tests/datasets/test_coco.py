@@ -70,14 +70,14 @@ def test_boxes_become_corners_and_categories_classes_in_the_order_of_ids(tmp_pat
     assert dataset.classes == ("wrist", "elbow")
     assert dataset.ids == ("images/1.png", "images/2.png")
     sample = dataset["images/1.png"]
-    assert sample.truth is not None
-    assert sample.truth.xyxy.tolist() == [[10, 20, 40, 30], [0, 0, 100, 50]]
-    assert sample.truth.labels.tolist() == [1, 0]
-    assert sample.truth.masks == ()
+    assert sample.ground_truth is not None
+    assert sample.ground_truth.xyxy.tolist() == [[10, 20, 40, 30], [0, 0, 100, 50]]
+    assert sample.ground_truth.labels.tolist() == [1, 0]
+    assert sample.ground_truth.masks == ()
     assert sample.image_class == 1
     empty = dataset["images/2.png"]
-    assert empty.truth is not None
-    assert len(empty.truth) == 0
+    assert empty.ground_truth is not None
+    assert len(empty.ground_truth) == 0
     assert dataset.summary()[""].boxes == {"wrist": 1, "elbow": 1}
     assert dataset.warnings == ()
 
@@ -143,19 +143,19 @@ RUNS = [10 * 50 + 20, *([10, 40] * 29), 10, 60 * 50 + 20]
 @pytest.mark.parametrize("bbox", [[10, 20, 30, 10], None], ids=["box", "no box"])
 def test_outlines_are_masks(tmp_path: Path, segmentation: Any, bbox: Any) -> None:
     objects = [box(bbox=bbox, segmentation=segmentation)]
-    truth = open_dataset(make_coco(tmp_path, objects))["images/1.png"].truth
-    assert truth is not None
-    assert (masks.decode(truth.masks[0]) == rectangle_mask()).all()
-    assert truth.xyxy.tolist() == [[10, 20, 40, 30]]
+    ground_truth = open_dataset(make_coco(tmp_path, objects))["images/1.png"].ground_truth
+    assert ground_truth is not None
+    assert (masks.decode(ground_truth.masks[0]) == rectangle_mask()).all()
+    assert ground_truth.xyxy.tolist() == [[10, 20, 40, 30]]
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_compressed_run_lengths_of_any_mask_are_read(tmp_path: Path, seed: int) -> None:
     mask = np.random.default_rng(seed).random((HEIGHT, WIDTH)) < [0.01, 0.3, 0.5, 0.9, 1][seed]
     objects = [box(segmentation=masks.encode(mask).as_coco())]
-    truth = open_dataset(make_coco(tmp_path, objects))["images/1.png"].truth
-    assert truth is not None
-    assert (masks.decode(truth.masks[0]) == mask).all()
+    ground_truth = open_dataset(make_coco(tmp_path, objects))["images/1.png"].ground_truth
+    assert ground_truth is not None
+    assert (masks.decode(ground_truth.masks[0]) == mask).all()
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_an_outline_that_makes_no_sense_leaves_the_truth_unknown(
     tmp_path: Path, segmentation: Any
 ) -> None:
     dataset = open_dataset(make_coco(tmp_path, [box(segmentation=segmentation)]))
-    assert dataset["images/1.png"].truth is None
+    assert dataset["images/1.png"].ground_truth is None
     said = warning(dataset, "Annotations that cannot be read")
     assert "annotations.json annotation 9: expected a segmentation" in said
 
@@ -201,8 +201,8 @@ def test_an_object_that_makes_no_sense_leaves_the_truth_unknown(
     tmp_path: Path, broken: dict[str, Any]
 ) -> None:
     dataset = open_dataset(make_coco(tmp_path, [box(), {**box(), **broken}]))
-    assert dataset["images/1.png"].truth is None
-    assert dataset["images/2.png"].truth is not None
+    assert dataset["images/1.png"].ground_truth is None
+    assert dataset["images/2.png"].ground_truth is not None
     said = warning(dataset, "Annotations that cannot be read")
     assert "annotations.json annotation 9: expected" in said
 
@@ -219,18 +219,18 @@ def test_an_object_that_makes_no_sense_leaves_the_truth_unknown(
 )
 def test_an_impossible_box_is_left_out_and_said(tmp_path: Path, bbox: list[float]) -> None:
     dataset = open_dataset(make_coco(tmp_path, [box(bbox=bbox), box(2, bbox=bbox), box(2)]))
-    assert dataset["images/1.png"].truth is None
-    truth = dataset["images/2.png"].truth
-    assert truth is not None
-    assert truth.xyxy.tolist() == [[10, 20, 40, 30]]
+    assert dataset["images/1.png"].ground_truth is None
+    ground_truth = dataset["images/2.png"].ground_truth
+    assert ground_truth is not None
+    assert ground_truth.xyxy.tolist() == [[10, 20, 40, 30]]
     assert ": 2 (annotations.json annotation 9, found x" in warning(dataset, "Boxes left out")
 
 
 def test_a_box_partly_outside_is_cut(tmp_path: Path) -> None:
     dataset = open_dataset(make_coco(tmp_path, [box(bbox=(-5, 40, 20, 20))]))
-    truth = dataset["images/1.png"].truth
-    assert truth is not None
-    assert truth.xyxy.tolist() == [[0, 40, 15, 50]]
+    ground_truth = dataset["images/1.png"].ground_truth
+    assert ground_truth is not None
+    assert ground_truth.xyxy.tolist() == [[0, 40, 15, 50]]
     assert warning(dataset, "Boxes cut at the edge")
 
 
@@ -238,7 +238,7 @@ def test_crowds_are_no_truths(tmp_path: Path) -> None:
     objects = [box(iscrowd=1), box(2, iscrowd=1), box(2)]
     dataset = open_dataset(make_coco(tmp_path, objects))
     # Where there is only a crowd there is something: the image is not free of findings.
-    assert dataset["images/1.png"].truth is None
+    assert dataset["images/1.png"].ground_truth is None
     assert dataset.summary()[""].boxes["wrist"] == 1
     assert ": 2 (" in warning(dataset, "Crowd regions")
 
@@ -251,9 +251,9 @@ def test_what_does_not_fit_together_is_said(tmp_path: Path) -> None:
     assert "'3.png'" in warning(dataset, "Images listed but absent")
     assert "'1.png'" in warning(dataset, "File names listed twice")
     assert ": 2 (" in warning(dataset, "Annotations of images the file does not list")
-    truth = dataset["images/1.png"].truth
-    assert truth is not None
-    assert len(truth) == 2
+    ground_truth = dataset["images/1.png"].ground_truth
+    assert ground_truth is not None
+    assert len(ground_truth) == 2
 
 
 def test_no_annotations_at_all_is_unknown(tmp_path: Path) -> None:
@@ -269,9 +269,9 @@ def test_no_annotations_at_all_is_unknown(tmp_path: Path) -> None:
 def test_sizes_are_read_where_the_file_has_none(tmp_path: Path) -> None:
     images = [{"id": 1, "file_name": "1.png"}]
     dataset = open_dataset(make_coco(tmp_path, [box(bbox=(90, 0, 30, 10))], images=images))
-    truth = dataset["images/1.png"].truth
-    assert truth is not None
-    assert truth.xyxy.tolist() == [[90, 0, 100, 10]]
+    ground_truth = dataset["images/1.png"].ground_truth
+    assert ground_truth is not None
+    assert ground_truth.xyxy.tolist() == [[90, 0, 100, 10]]
 
 
 def test_a_image_of_another_size_is_refused_when_it_is_asked_for(tmp_path: Path) -> None:
@@ -422,5 +422,5 @@ def test_a_image_of_another_size_matters_only_where_something_is_there(tmp_path:
         dataset["images/1.png"]
     empty = dataset["images/2.png"]
     assert (empty.height, empty.width) == (WIDTH, HEIGHT)
-    assert empty.truth is not None
-    assert len(empty.truth) == 0
+    assert empty.ground_truth is not None
+    assert len(empty.ground_truth) == 0

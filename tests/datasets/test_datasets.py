@@ -13,7 +13,7 @@ from PIL import Image
 
 from fracture_core.datasets import Dataset, open_dataset
 from fracture_core.datasets.images import read_header
-from fracture_core.datasets.issues import Tally, quoted
+from fracture_core.datasets.issues import IssueLog, quoted
 from fracture_core.datasets.layout import group_of, split_of_file, split_of_folder
 from fracture_core.errors import DatasetError
 from fracture_core.imaging.opening import open_image
@@ -128,11 +128,11 @@ def test_splits_by_name() -> None:
 
 
 def test_warnings_count_and_name_the_first_few() -> None:
-    tally = Tally()
+    issue_log = IssueLog()
     for place in "abcde":
-        tally.add("Boxes cut", place)
-    tally.add("Others", "x")
-    assert tally.sentences() == ("Boxes cut: 5 (a; b; c; and 2 more).", "Others: 1 (x).")
+        issue_log.add("Boxes cut", place)
+    issue_log.add("Others", "x")
+    assert issue_log.sentences() == ("Boxes cut: 5 (a; b; c; and 2 more).", "Others: 1 (x).")
     assert quoted("a\x1b[2J") == "'a\\x1b[2J'"
     assert len(quoted("x" * 1000)) == 60
 
@@ -157,11 +157,15 @@ def test_fracture7_agrees_box_for_box_in_both_formats(shared_data: Path) -> None
     assert set(coco.ids) == set(yolo.ids)
     for sample_id in coco.ids:
         first, second = coco[sample_id], yolo[sample_id]
-        assert first.truth is not None
-        assert second.truth is not None
-        assert first.truth.labels.tolist() == second.truth.labels.tolist()
-        assert len(first.truth.masks) == len(second.truth.masks) == len(first.truth)
-        np.testing.assert_allclose(first.truth.xyxy, second.truth.xyxy, atol=0.6)
+        assert first.ground_truth is not None
+        assert second.ground_truth is not None
+        assert first.ground_truth.labels.tolist() == second.ground_truth.labels.tolist()
+        assert (
+            len(first.ground_truth.masks)
+            == len(second.ground_truth.masks)
+            == len(first.ground_truth)
+        )
+        np.testing.assert_allclose(first.ground_truth.xyxy, second.ground_truth.xyxy, atol=0.6)
         assert first.group_id == second.group_id
     # Every copy of an original has its group, though they do cross the published splits.
     assert any(each.startswith("Groups in more than one split: 98 ") for each in coco.warnings)
@@ -186,7 +190,9 @@ def test_fracatlas_counts(shared_data: Path) -> None:
     assert (counts["val"].images, counts["val"].with_findings) == (382, 82)
     assert (boxes_by_class(dataset, "train"), boxes_by_class(dataset, "val")) == (763, 91)
     sample = dataset["images/IMG0000019.jpg"]
-    assert sample.truth is not None
-    np.testing.assert_allclose(sample.truth.xyxy, [[441.6, 330.35, 538.74, 382.73]], atol=1e-3)
-    assert len(sample.truth.masks) == 1
+    assert sample.ground_truth is not None
+    np.testing.assert_allclose(
+        sample.ground_truth.xyxy, [[441.6, 330.35, 538.74, 382.73]], atol=1e-3
+    )
+    assert len(sample.ground_truth.masks) == 1
     assert sample.pixels.shape == (1024, 819)

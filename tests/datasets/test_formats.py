@@ -54,7 +54,7 @@ def test_what_is_opened_has_ids_splits_and_counts_that_agree(
     dataset = open_dataset(examples[name])
     assert sorted(id_ for ids in dataset.splits.values() for id_ in ids) == sorted(dataset.ids)
     assert set(dataset.splits) == {"train", "val", "test"}
-    boxes = sum(len(dataset[each].truth or ()) for each in dataset)
+    boxes = sum(len(dataset[each].ground_truth or ()) for each in dataset)
     counts = dataset.summary().values()
     assert sum(sum(each.boxes.values()) for each in counts) == boxes > 10
     assert sum(each.images for each in counts) == len(dataset) == 20
@@ -115,7 +115,7 @@ def test_a_format_of_another_package_is_opened_and_converted(site: Path, boxes: 
     assert "boxes  " in CliRunner().invoke(app, ["formats"]).output
     convert(boxes, site / "coco", Options(to="coco"))
     copy = open_dataset(site / "coco")
-    assert sum(len(copy[each].truth or ()) for each in copy) == 3
+    assert sum(len(copy[each].ground_truth or ()) for each in copy) == 3
 
 
 def test_a_format_that_is_only_read_is_refused_as_a_target(site: Path, boxes: Path) -> None:

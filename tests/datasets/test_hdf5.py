@@ -59,9 +59,9 @@ def test_both_conventions_give_the_same_truths(tmp_path: Path, convention: str) 
     assert dataset.classes == ("fracture",)
     assert dataset.ids == ("1.2.1/10", "1.2.1/11", "1.2.2/10", "1.2.3/1", "1.2.3/2", "1.2.4/1")
     for row, sample_id in enumerate(dataset.ids):
-        truth = dataset[sample_id].truth
-        assert truth is not None
-        assert truth.xyxy.tolist() == [list(map(float, each)) for each in XYXY.get(row, [])]
+        ground_truth = dataset[sample_id].ground_truth
+        assert ground_truth is not None
+        assert ground_truth.xyxy.tolist() == [list(map(float, each)) for each in XYXY.get(row, [])]
     words = {"xywh": "width, height with unused rows of −1", "xyxy": "x2, y2 with unused rows of 0"}
     assert words[convention] in dataset.found
     assert dataset.warnings == ()
@@ -125,9 +125,9 @@ def test_odd_boxes_are_put_right_and_said(tmp_path: Path) -> None:
     content = with_boxes(arrays(), 3, (50, 50, 30, 8), (5, 5, -3, 4), (np.nan, 5, 5, 5))
     content = with_boxes(content, 1, (40, 30, 20, 14), (10, 10, 20, 30), (1, 40, 5, 20))
     dataset = open_dataset(write(tmp_path / "r.h5", content))
-    truth = dataset["1.2.3/1"].truth
-    assert truth is not None
-    assert truth.xyxy.tolist() == [[50, 50, 64, 58]]
+    ground_truth = dataset["1.2.3/1"].ground_truth
+    assert ground_truth is not None
+    assert ground_truth.xyxy.tolist() == [[50, 50, 64, 58]]
     said = " ".join(dataset.warnings)
     assert "Boxes cut at the edge of their image: 1 (row 3" in said
     assert "expected a width and height above 0: 1 (row 3" in said
@@ -138,8 +138,8 @@ def test_labels_and_boxes_that_contradict_are_said(tmp_path: Path) -> None:
     content = arrays()
     content["labels"][[0, 1]] = [1, 0]
     dataset = open_dataset(write(tmp_path / "r.h5", content))
-    assert dataset["1.2.1/10"].truth is None
-    kept = dataset["1.2.1/11"].truth
+    assert dataset["1.2.1/10"].ground_truth is None
+    kept = dataset["1.2.1/11"].ground_truth
     assert kept is not None
     assert len(kept) == 1
     said = " ".join(dataset.warnings)

@@ -51,21 +51,21 @@ def test_boxes_are_counted_from_one_and_hold_their_last_pixels(tmp_path: Path) -
     whole = box("wrist", f"1 1 {WIDTH} {HEIGHT}")
     one_pixel = box("elbow", "11 21 11 21")
     sample = open_dataset(make_voc(tmp_path, {"a": xml(whole + one_pixel)}))["JPEGImages/a.png"]
-    assert sample.truth is not None
-    assert sample.truth.xyxy.tolist() == [[0, 0, WIDTH, HEIGHT], [10, 20, 11, 21]]
+    assert sample.ground_truth is not None
+    assert sample.ground_truth.xyxy.tolist() == [[0, 0, WIDTH, HEIGHT], [10, 20, 11, 21]]
     # Classes are in the order of the alphabet, the class of the image that of its first object.
-    assert sample.truth.labels.tolist() == [1, 0]
+    assert sample.ground_truth.labels.tolist() == [1, 0]
     assert (sample.image_class, sample.group_id, sample.split) == (1, "a", "")
 
 
 def test_no_file_is_unknown_and_no_object_is_empty(tmp_path: Path) -> None:
     files = {"a": xml(box("wrist", "1 1 9 9")), "b": xml(name="b.png"), "c": None}
     dataset = open_dataset(make_voc(tmp_path, files))
-    assert len(dataset["JPEGImages/a.png"].truth or ()) == 1
-    empty = dataset["JPEGImages/b.png"].truth
+    assert len(dataset["JPEGImages/a.png"].ground_truth or ()) == 1
+    empty = dataset["JPEGImages/b.png"].ground_truth
     assert empty is not None
     assert len(empty) == 0
-    assert dataset["JPEGImages/c.png"].truth is None
+    assert dataset["JPEGImages/c.png"].ground_truth is None
     assert "(JPEGImages/c.png)" in warning(dataset, "Images without a label file")
     assert dataset.found == (
         "Pascal VOC (Annotations and JPEGImages): 3 images, 1 class, 1 finding."
@@ -103,7 +103,7 @@ def test_trainval_is_train_where_nothing_tells_the_two_apart(tmp_path: Path) -> 
 def test_difficult_objects_stay_and_are_told(tmp_path: Path) -> None:
     objects = box("wrist", "1 1 9 9", "<difficult>1</difficult>")
     dataset = open_dataset(make_voc(tmp_path, {"a": xml(objects)}))
-    assert len(dataset["JPEGImages/a.png"].truth or ()) == 1
+    assert len(dataset["JPEGImages/a.png"].ground_truth or ()) == 1
     told = warning(dataset, "Objects marked difficult, kept as findings")
     assert "Annotations/a.xml object 1" in told
 
@@ -120,9 +120,9 @@ def test_wrong_sizes_and_boxes_outside_are_told_as_of_any_format(tmp_path: Path)
     assert "x 89 to 120" in warning(dataset, "Boxes cut at the edge of their image")
     assert "outside.xml object 1" in warning(dataset, "Boxes left out, expected inside the image")
     assert "flat.xml object 1" in warning(dataset, "Boxes left out, expected a width and height")
-    assert dataset["JPEGImages/outside.png"].truth is None
-    assert len(dataset["JPEGImages/flat.png"].truth or ()) == 1
-    assert len(dataset["JPEGImages/untold.png"].truth or ()) == 1
+    assert dataset["JPEGImages/outside.png"].ground_truth is None
+    assert len(dataset["JPEGImages/flat.png"].ground_truth or ()) == 1
+    assert len(dataset["JPEGImages/untold.png"].ground_truth or ()) == 1
     with pytest.raises(DatasetError, match="expected 200 × 50 pixels, as its annotation says"):
         dataset["JPEGImages/other.png"]
 
@@ -132,7 +132,7 @@ def test_an_annotation_of_another_name_belongs_to_the_image_it_names(tmp_path: P
     (root / "Annotations" / "0001.xml").write_text(xml(box("wrist", "1 1 5 5"), name="a.png"))
     (root / "Annotations" / "0002.xml").write_text(xml(name="../../etc/passwd.png"))
     dataset = open_dataset(root)
-    assert len(dataset["JPEGImages/a.png"].truth or ()) == 1
+    assert len(dataset["JPEGImages/a.png"].ground_truth or ()) == 1
     assert "(Annotations/0002.xml)" in warning(dataset, "Label files without an image")
 
 
@@ -172,8 +172,8 @@ def test_what_is_no_annotation_is_one_sentence(content: str | bytes, sentence: s
 def test_a_file_that_cannot_be_read_leaves_its_image_unknown(tmp_path: Path) -> None:
     files = {"a": BOMB, "b": xml(box("wrist", "1 1 9 9")), "c": " " * (MAX_BYTES + 1)}
     dataset = open_dataset(make_voc(tmp_path, files))
-    assert dataset["JPEGImages/a.png"].truth is None
-    assert dataset["JPEGImages/c.png"].truth is None
+    assert dataset["JPEGImages/a.png"].ground_truth is None
+    assert dataset["JPEGImages/c.png"].ground_truth is None
     told = warning(
         dataset, "Label files that cannot be read, ground truth of their images unknown: 2"
     )

@@ -10,8 +10,8 @@ from PIL import Image
 
 from fracture_core import boxes, masks
 from fracture_core.datasets import open_dataset
-from fracture_core.datasets.findings import keep_usable, truth_of
-from fracture_core.datasets.issues import Tally
+from fracture_core.datasets.findings import gt_of, keep_usable
+from fracture_core.datasets.issues import IssueLog
 from fracture_core.datasets.yolo_labels import parse_label
 from fracture_core.errors import DatasetError
 
@@ -49,11 +49,13 @@ def warning(dataset: object, start: str) -> str:
 def test_box_and_polygon_lines_may_stand_in_one_file(tmp_path: Path) -> None:
     lines = "1 0.5 0.5 0.2 0.4\n0 0.1 0.2 0.3 0.2 0.3 0.6 0.1 0.6\n"
     sample = open_dataset(make_yolo(tmp_path, {"a": lines}))["train/images/a.png"]
-    assert sample.truth is not None
-    np.testing.assert_allclose(sample.truth.xyxy, [[40, 15, 60, 35], [10, 10, 30, 30]], atol=1e-4)
-    assert sample.truth.labels.tolist() == [1, 0]
+    assert sample.ground_truth is not None
+    np.testing.assert_allclose(
+        sample.ground_truth.xyxy, [[40, 15, 60, 35], [10, 10, 30, 30]], atol=1e-4
+    )
+    assert sample.ground_truth.labels.tolist() == [1, 0]
     # The box has no outline of its own: its mask is its rectangle.
-    assert [masks.pixels(mask) for mask in sample.truth.masks] == [20 * 20, 20 * 20]
+    assert [masks.pixels(mask) for mask in sample.ground_truth.masks] == [20 * 20, 20 * 20]
     assert sample.image_class == 1
     assert (sample.split, sample.group_id) == ("train", "a")
     assert sample.pixels.tolist() == np.full((HEIGHT, WIDTH), 7).tolist()
@@ -62,9 +64,9 @@ def test_box_and_polygon_lines_may_stand_in_one_file(tmp_path: Path) -> None:
 def test_missing_label_is_unknown_and_empty_label_is_nothing_there(tmp_path: Path) -> None:
     dataset = open_dataset(make_yolo(tmp_path, {"empty": "\n \n", "missing": None}))
     empty, missing = dataset["train/images/empty.png"], dataset["train/images/missing.png"]
-    assert empty.truth is not None
-    assert len(empty.truth) == 0
-    assert missing.truth is None
+    assert empty.ground_truth is not None
+    assert len(empty.ground_truth) == 0
+    assert missing.ground_truth is None
     assert empty.image_class is None
     assert missing.image_class is None
     counts = dataset.summary()["train"]
@@ -90,8 +92,8 @@ def test_a_line_that_makes_no_sense_leaves_the_truth_unknown(
     tmp_path: Path, line: str, found: str
 ) -> None:
     dataset = open_dataset(make_yolo(tmp_path, {"a": f"0 0.5 0.5 0.2 0.2\n{line}\n", "b": ""}))
-    assert dataset["train/images/a.png"].truth is None
-    assert dataset["train/images/b.png"].truth is not None
+    assert dataset["train/images/a.png"].ground_truth is None
+    assert dataset["train/images/b.png"].ground_truth is not None
     said = warning(dataset, "Label files that cannot be read")
     assert "train/labels/a.txt line 2: expected" in said
     assert found in said
@@ -113,11 +115,11 @@ def test_a_line_that_makes_no_sense_leaves_the_truth_unknown(
 def test_an_impossible_box_is_left_out_and_said(tmp_path: Path, line: str, kind: str) -> None:
     both = f"{line}\n1 0.5 0.5 0.2 0.2\n"
     dataset = open_dataset(make_yolo(tmp_path, {"both": both, "only": line}))
-    truth = dataset["train/images/both.png"].truth
-    assert truth is not None
-    assert truth.labels.tolist() == [1]
+    ground_truth = dataset["train/images/both.png"].ground_truth
+    assert ground_truth is not None
+    assert ground_truth.labels.tolist() == [1]
     # An image whose only box is impossible is not called free of findings.
-    assert dataset["train/images/only.png"].truth is None
+    assert dataset["train/images/only.png"].ground_truth is None
     said = next(each for each in dataset.warnings if kind in each)
     assert said.startswith("Boxes left out")
     assert ": 2 (train/labels/both.txt line 1, found x" in said
@@ -125,17 +127,17 @@ def test_an_impossible_box_is_left_out_and_said(tmp_path: Path, line: str, kind:
 
 def test_a_box_partly_outside_is_cut(tmp_path: Path) -> None:
     dataset = open_dataset(make_yolo(tmp_path, {"a": "0 0.95 0.5 0.2 0.4"}))
-    truth = dataset["train/images/a.png"].truth
-    assert truth is not None
-    np.testing.assert_allclose(truth.xyxy, [[85, 15, 100, 35]], atol=1e-4)
+    ground_truth = dataset["train/images/a.png"].ground_truth
+    assert ground_truth is not None
+    np.testing.assert_allclose(ground_truth.xyxy, [[85, 15, 100, 35]], atol=1e-4)
     assert "train/labels/a.txt line 1" in warning(dataset, "Boxes cut at the edge")
 
 
 def test_an_outline_far_outside_costs_nothing(tmp_path: Path) -> None:
     dataset = open_dataset(make_yolo(tmp_path, {"a": "0 -1e8 -1e8 1e8 -1e8 1e8 1e8 -1e8 1e8"}))
-    truth = dataset["train/images/a.png"].truth
-    assert truth is not None
-    assert masks.pixels(truth.masks[0]) == HEIGHT * WIDTH
+    ground_truth = dataset["train/images/a.png"].ground_truth
+    assert ground_truth is not None
+    assert masks.pixels(ground_truth.masks[0]) == HEIGHT * WIDTH
 
 
 @pytest.mark.parametrize("layout", ["{split}/images/{name}", "images/{split}/{name}"])
@@ -190,9 +192,9 @@ def test_class_numbers_with_gaps_are_mapped_in_order(tmp_path: Path) -> None:
     text = "train: train/images\nnames: {3: c, 1: a}\n"
     dataset = open_dataset(make_yolo(tmp_path, {"x": "3 0.5 0.5 0.2 0.2"}, yaml=text))
     assert dataset.classes == ("a", "c")
-    truth = dataset["train/images/x.png"].truth
-    assert truth is not None
-    assert truth.labels.tolist() == [1]
+    ground_truth = dataset["train/images/x.png"].ground_truth
+    assert ground_truth is not None
+    assert ground_truth.labels.tolist() == [1]
 
 
 @pytest.mark.parametrize(
@@ -277,8 +279,8 @@ def test_any_bytes_are_a_truth_or_a_dataset_error(content: bytes) -> None:
         findings = parse_label(content, "a.txt", {0: 0, 1: 1})
     except DatasetError:
         return
-    kept = keep_usable(findings, 1, 1, Tally())
-    assert kept is None or len(truth_of(kept, 40, 30, in_shares=True)) == len(kept)
+    kept = keep_usable(findings, 1, 1, IssueLog())
+    assert kept is None or len(gt_of(kept, 40, 30, is_normalised=True)) == len(kept)
 
 
 numbers = st.one_of(
@@ -293,10 +295,10 @@ def test_any_numbers_are_a_truth_or_a_dataset_error(lines: list[list[str]]) -> N
         findings = parse_label(text.encode(), "a.txt", {0: 0})
     except DatasetError:
         return
-    kept = keep_usable(findings, 1, 1, Tally())
+    kept = keep_usable(findings, 1, 1, IssueLog())
     if kept is not None:
-        truth = truth_of(kept, 40, 30, in_shares=True)
-        assert (truth.xyxy <= [30, 40, 30, 40]).all()
+        ground_truth = gt_of(kept, 40, 30, is_normalised=True)
+        assert (ground_truth.xyxy <= [30, 40, 30, 40]).all()
 
 
 corners = st.tuples(
@@ -317,10 +319,10 @@ def test_written_boxes_are_read_back(boxes_and_labels: list[tuple[tuple[int, ...
         parse_label(content, "a.txt", {i: i for i in range(5)}),
         1,
         1,
-        Tally(),
+        IssueLog(),
     )
     assert findings is not None
-    truth = truth_of(findings, height, width, in_shares=True)
-    assert truth.labels.tolist() == [label for _, label in boxes_and_labels]
+    ground_truth = gt_of(findings, height, width, is_normalised=True)
+    assert ground_truth.labels.tolist() == [label for _, label in boxes_and_labels]
     expected = np.array([xyxy for xyxy, _ in boxes_and_labels]).reshape(-1, 4)
-    np.testing.assert_allclose(truth.xyxy, expected, atol=1e-3)
+    np.testing.assert_allclose(ground_truth.xyxy, expected, atol=1e-3)

@@ -21,12 +21,15 @@ def test_the_file_holds_what_the_generator_renders() -> None:
     # Other builds of NumPy and SciPy may round a value the other way.
     apart = np.abs(stored.pixels.astype(int) - rendered.pixels.astype(int))
     assert apart.max() <= 2, "run python -m fracture_core.demo.case"
-    assert stored.truth is not None
-    assert rendered.truth is not None
-    assert np.array_equal(stored.truth.labels, rendered.truth.labels)
-    assert np.abs(stored.truth.xyxy - rendered.truth.xyxy).max() <= 1
-    crowd = np.zeros(len(rendered.truth), dtype=bool)
-    assert np.diag(masks.iou(stored.truth.masks, rendered.truth.masks, crowd)).min() > 0.98
+    assert stored.ground_truth is not None
+    assert rendered.ground_truth is not None
+    assert np.array_equal(stored.ground_truth.labels, rendered.ground_truth.labels)
+    assert np.abs(stored.ground_truth.xyxy - rendered.ground_truth.xyxy).max() <= 1
+    crowd = np.zeros(len(rendered.ground_truth), dtype=bool)
+    assert (
+        np.diag(masks.iou(stored.ground_truth.masks, rendered.ground_truth.masks, crowd)).min()
+        > 0.98
+    )
 
 
 def test_a_written_case_reads_back(tmp_path: Path) -> None:
@@ -35,11 +38,11 @@ def test_a_written_case_reads_back(tmp_path: Path) -> None:
     read = read_case(tmp_path / "case.npz")
     assert np.array_equal(read.pixels, rendered.pixels)
     assert not read.pixels.flags.writeable
-    assert read.truth is not None
-    assert rendered.truth is not None
-    assert np.array_equal(read.truth.xyxy, rendered.truth.xyxy)
-    assert read.truth.masks == rendered.truth.masks
-    assert read.truth.labels.max() < len(CLASSES)
+    assert read.ground_truth is not None
+    assert rendered.ground_truth is not None
+    assert np.array_equal(read.ground_truth.xyxy, rendered.ground_truth.xyxy)
+    assert read.ground_truth.masks == rendered.ground_truth.masks
+    assert read.ground_truth.labels.max() < len(CLASSES)
 
 
 def test_the_demo_case_needs_neither_scipy_nor_opencv() -> None:

@@ -1,4 +1,4 @@
-"""Synthetic radiographs and CT studies: reproducible, and with a truth that is really there."""
+"""Synthetic radiographs and CT studies: reproducible, their ground truth really there."""
 
 from dataclasses import replace
 
@@ -17,16 +17,16 @@ from fracture_core.demo import (
 )
 from fracture_core.demo.ct import plan_study, render_study
 from fracture_core.demo.radiograph import VIEWS, plan_radiograph, render
-from fracture_core.demo.samples import LEAST_SIDE_PX, box_of, split_of, truth_of
+from fracture_core.demo.samples import LEAST_SIDE_PX, box_of, gt_of, split_of
 from fracture_core.types import Sample
 
 SMALL = (256, 208)
 
 
 def assert_tight(sample: Sample, least_px: int) -> None:
-    assert sample.truth is not None
-    assert len(sample.truth.masks) == len(sample.truth)
-    for xyxy, code in zip(sample.truth.xyxy, sample.truth.masks, strict=True):
+    assert sample.ground_truth is not None
+    assert len(sample.ground_truth.masks) == len(sample.ground_truth)
+    for xyxy, code in zip(sample.ground_truth.xyxy, sample.ground_truth.masks, strict=True):
         mask = masks.decode(code)
         assert mask.shape == (sample.height, sample.width)
         assert tuple(xyxy) == box_of(mask)
@@ -36,9 +36,9 @@ def assert_tight(sample: Sample, least_px: int) -> None:
 def test_the_same_seed_gives_the_same_radiograph_and_another_seed_another() -> None:
     first, again, other = (make_radiograph(seed, size=SMALL) for seed in (5, 5, 6))
     assert np.array_equal(first.pixels, again.pixels)
-    assert first.truth is not None
-    assert again.truth is not None
-    assert first.truth.masks == again.truth.masks
+    assert first.ground_truth is not None
+    assert again.ground_truth is not None
+    assert first.ground_truth.masks == again.ground_truth.masks
     assert not np.array_equal(first.pixels, other.pixels)
 
 
@@ -70,7 +70,7 @@ def test_boxes_are_tight_around_masks_of_a_sensible_size() -> None:
     found = demo_samples(10, 11, size=(400, 330))
     for sample in found:
         assert_tight(sample, LEAST_SIDE_PX)
-    counts = [len(sample.truth or ()) for sample in found]
+    counts = [len(sample.ground_truth or ()) for sample in found]
     assert 4 <= sum(count > 0 for count in counts) <= 6
     assert max(counts) == 2
 
@@ -87,13 +87,13 @@ def test_a_fracture_changes_the_image_where_its_mask_is_and_nearly_nowhere_else(
         lying = replace(plan.fractures[0], shift_mm=(0.0, 0.0), angle=0.0)
         plan = replace(plan, fractures=(lying,))
         broken, intact = render(plan), render(plan, intact=True)
-        truth = broken.truths[0]
+        ground_truth = broken.ground_truths[0]
         change = np.abs(broken.pixels.astype(float) - intact.pixels.astype(float))
-        assert change[truth].mean() > 40
-        assert np.percentile(change[truth], 90) > 90
+        assert change[ground_truth].mean() > 40
+        assert np.percentile(change[ground_truth], 90) > 90
         if kind != "greenstick":
             # A greenstick fracture bends what lies beyond it; the others leave it where it was.
-            assert change[truth].mean() > 8 * change[~truth].mean()
+            assert change[ground_truth].mean() > 8 * change[~ground_truth].mean()
         seen += 1
         if seen == 2:
             return
@@ -123,8 +123,8 @@ def test_every_view_shows_bone_brighter_than_flesh_and_flesh_brighter_than_air(v
 
 def test_the_demo_case_has_two_findings() -> None:
     sample = demo_case()
-    assert sample.truth is not None
-    assert len(sample.truth) == 2
+    assert sample.ground_truth is not None
+    assert len(sample.ground_truth) == 2
     assert_tight(sample, LEAST_SIDE_PX)
     assert np.array_equal(sample.pixels, demo_case().pixels)
 
@@ -133,9 +133,9 @@ def test_a_mask_smaller_than_the_least_box_grows_and_next_to_nothing_is_left_out
     small, nothing = np.zeros((60, 60), np.bool_), np.zeros((60, 60), np.bool_)
     small[30:34, 20:40] = True
     nothing[5, 5] = True
-    truth = truth_of([small, nothing], [1, 2], 12)
-    assert truth.xyxy.tolist() == [[16, 26, 44, 38]]
-    assert truth.labels.tolist() == [1]
+    ground_truth = gt_of([small, nothing], [1, 2], 12)
+    assert ground_truth.xyxy.tolist() == [[16, 26, 44, 38]]
+    assert ground_truth.labels.tolist() == [1]
 
 
 def test_splits_are_70_15_15() -> None:
@@ -168,19 +168,21 @@ def test_fractures_of_a_study_span_neighbouring_slices_and_are_seen() -> None:
     plan = plan_study((8,), 20, fractured=True)
     broken = render_study(plan, 20, 256)
     intact = render_study(replace(plan, cracks=()), 20, 256)
-    for truth in broken.truths:
-        slices = np.flatnonzero(truth.any(axis=(1, 2)))
+    for ground_truth in broken.ground_truths:
+        slices = np.flatnonzero(ground_truth.any(axis=(1, 2)))
         assert 3 <= len(slices) <= 14
         assert (np.diff(slices) == 1).all()
         change = np.abs(broken.pixels.astype(float) - intact.pixels.astype(float))
-        assert change[truth].mean() > 8 * change[~truth].mean()
+        assert change[ground_truth].mean() > 8 * change[~ground_truth].mean()
     for sample in make_study(8, slices=20, fractured=True):
         assert_tight(sample, 6)
 
 
 def test_a_study_that_is_not_fractured_has_empty_truths() -> None:
     study = make_study(1, slices=4, size=96, fractured=False)
-    assert all(sample.truth is not None and len(sample.truth) == 0 for sample in study)
+    assert all(
+        sample.ground_truth is not None and len(sample.ground_truth) == 0 for sample in study
+    )
 
 
 def test_the_outline_of_a_mask_gives_the_mask_back() -> None:

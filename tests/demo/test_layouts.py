@@ -47,10 +47,12 @@ def assert_same(
             other.split,
             other.image_class,
         )
-        assert one.truth is not None
-        assert other.truth is not None
-        assert np.abs(one.truth.xyxy - other.truth.xyxy).max(initial=0) <= tolerance_px
-        assert one.truth.labels.tolist() == other.truth.labels.tolist()
+        assert one.ground_truth is not None
+        assert other.ground_truth is not None
+        assert (
+            np.abs(one.ground_truth.xyxy - other.ground_truth.xyxy).max(initial=0) <= tolerance_px
+        )
+        assert one.ground_truth.labels.tolist() == other.ground_truth.labels.tolist()
 
 
 def overlap(one: masks.Rle, other: masks.Rle) -> float:
@@ -79,9 +81,9 @@ def test_coco_gives_back_boxes_classes_masks_splits_and_groups(
     read = read_back(tmp_path, radiographs, coco_ids(radiographs))
     assert_same(radiographs, read)
     for one, other in zip(radiographs, read, strict=True):
-        assert one.truth is not None
-        assert other.truth is not None
-        assert one.truth.masks == other.truth.masks
+        assert one.ground_truth is not None
+        assert other.ground_truth is not None
+        assert one.ground_truth.masks == other.ground_truth.masks
         assert np.array_equal(one.pixels, other.pixels >> 4)
 
 
@@ -94,10 +96,10 @@ def test_yolo_gives_back_boxes_classes_splits_and_groups(
     read = read_back(tmp_path, radiographs, yolo_ids(radiographs))
     assert_same(radiographs, read, tolerance_px=0.01)
     for one, other in zip(radiographs, read, strict=True):
-        assert one.truth is not None
-        assert other.truth is not None
+        assert one.ground_truth is not None
+        assert other.ground_truth is not None
         assert np.array_equal(one.shown(), other.pixels)
-        pairs = zip(one.truth.masks, other.truth.masks, strict=outlines)
+        pairs = zip(one.ground_truth.masks, other.ground_truth.masks, strict=outlines)
         assert all(overlap(mine, yours) > 0.9 for mine, yours in pairs)
 
 
@@ -118,7 +120,7 @@ def test_all_formats_agree_on_the_same_slices(tmp_path: Path, slices: tuple[Samp
     one = read_back(tmp_path / "demo.h5", slices, {s.sample_id: s.sample_id for s in slices})
     assert_same(one, read_back(tmp_path / "coco", slices, coco_ids(slices)))
     assert_same(one, read_back(tmp_path / "yolo", slices, yolo_ids(slices)), tolerance_px=0.01)
-    assert sum(len(each.truth or ()) for each in one) > 3
+    assert sum(len(each.ground_truth or ()) for each in one) > 3
 
 
 def test_hdf5_pixels_run_from_black_to_white_in_every_slice(

@@ -33,16 +33,18 @@ from fracture_core.metrics.weighted import Auc, ImageCounts
 from tests.support.dial_evaluations import ABOUT, classifier, detector, simulated
 
 test_count.__test__ = False  # a figure, not a test
-TRUTHS = [(0, 0, 0), (1, 0, 0), (1, 50, 0), (2, 0, 0)]
+GROUND_TRUTHS = [(0, 0, 0), (1, 0, 0), (1, 50, 0), (2, 0, 0)]
 GROUPS = ["p", "p", "q", "r", "s", "s"]
 
 
 def one_class(found: list[tuple], **about):
-    return detector(6, found, TRUTHS, groups=GROUPS, classes=("a",), model_classes=1, **about)
+    return detector(
+        6, found, GROUND_TRUTHS, groups=GROUPS, classes=("a",), model_classes=1, **about
+    )
 
 
 def first():
-    """Finds three of four, one spurious box in a healthy image."""
+    """Finds three of four, one false positive box in a healthy image."""
     return one_class(
         [(0, 0, 0.9, 0), (1, 0, 0.8, 0), (1, 50, 0.7, 0), (2, 0, 0.2, 0), (4, 9, 0.6, 0)],
         model_id="first",
@@ -50,7 +52,7 @@ def first():
 
 
 def second():
-    """Finds two of four, one of them at a low score; one spurious box beside a truth."""
+    """Finds two of four, one of them at a low score; one false positive beside a ground truth."""
     return one_class(
         [(0, 0, 0.5, 0), (0, 90, 0.45, 0), (2, 0, 0.4, 0), (1, 0, 0.1, 0)], model_id="second"
     )
@@ -86,7 +88,7 @@ def test_other_images_and_other_truths_are_refused() -> None:
     assert refusal(ours, second()) == ""
     fewer = ours.images(np.array([True, True, True, True, True, False]))
     assert "5 other images" in refusal(ours, fewer)
-    moved = detector(6, [], [(0, 1, 0), *TRUTHS[1:]], groups=GROUPS, classes=("a",))
+    moved = detector(6, [], [(0, 1, 0), *GROUND_TRUTHS[1:]], groups=GROUPS, classes=("a",))
     assert "other boxes of ground truth" in refusal(ours, moved)
 
 
@@ -118,7 +120,7 @@ def test_with_a_classifier_whole_images_are_compared() -> None:
     assert drawn.values[4:].tolist() == [1.0, 1.0]
 
 
-# ---- figures ------------------------------------------------------------------------------------
+# ---- metrics ------------------------------------------------------------------------------------
 
 
 def figures(reference: int = 0) -> dict[tuple[str, str], Line]:
@@ -144,7 +146,7 @@ def test_figures_at_a_dial_are_those_counted_by_hand() -> None:
     assert found["sensitivity", "lesion"].n == 4
     assert found["sensitivity", "lesion"].differences[0] is None
     assert found["sensitivity", "lesion"].differences[1].value == pytest.approx(-1 / 4)
-    # Study p, q and r have a truth, s has none.
+    # Study p, q and r have a ground truth, s has none.
     assert found["AUC", "study"].n == 4
     turned = figures(reference=1)["sensitivity", "lesion"].differences
     assert turned[1] is None
@@ -154,7 +156,7 @@ def test_figures_at_a_dial_are_those_counted_by_hand() -> None:
 def test_differences_are_those_of_the_paired_bootstrap() -> None:
     ours, theirs = first(), second()
     counts = [
-        ImageCounts.of_findings(each.found(), each.truths, at)
+        ImageCounts.of_findings(each.found(), each.ground_truths, at)
         for each, at in ((ours, 0.5), (theirs, 0.4))
     ]
     expected = paired_bootstrap(GROUPS, counts[1].sensitivity, counts[0].sensitivity)
@@ -167,9 +169,9 @@ def test_differences_are_those_of_the_paired_bootstrap() -> None:
 
 def test_average_precision_is_coco_s() -> None:
     evaluation = simulated(60, 8, classes=3, seed=4)
-    found, truths = evaluation.found(), evaluation.truths
-    expected = coco.evaluate_boxes(found, truths, 3)
-    by_iou = AveragePrecision.of(found, truths)(np.ones(60))
+    found, ground_truths = evaluation.found(), evaluation.ground_truths
+    expected = coco.evaluate_boxes(found, ground_truths, 3)
+    by_iou = AveragePrecision.of(found, ground_truths)(np.ones(60))
     assert by_iou[0] == pytest.approx(expected.ap50, abs=1e-12)
     assert by_iou.mean() == pytest.approx(expected.ap, abs=1e-12)
     # An image drawn twice counts as two of it.
@@ -178,10 +180,10 @@ def test_average_precision_is_coco_s() -> None:
     kept = np.zeros(60, dtype=bool)
     kept[:30] = True
     part = evaluation.images(kept)
-    only = AveragePrecision.of(part.found(), part.truths)(np.full(30, 2.0))
-    again = AveragePrecision.of(part.found(), part.truths)(np.ones(30))
+    only = AveragePrecision.of(part.found(), part.ground_truths)(np.full(30, 2.0))
+    again = AveragePrecision.of(part.found(), part.ground_truths)(np.ones(30))
     assert only == pytest.approx(again)
-    assert AveragePrecision.of(found, truths)(twice)[0] != pytest.approx(expected.ap50)
+    assert AveragePrecision.of(found, ground_truths)(twice)[0] != pytest.approx(expected.ap50)
 
 
 def test_what_cannot_be_measured_is_undefined() -> None:
@@ -226,7 +228,8 @@ def test_disagreements_of_lesions_in_both_directions_the_most_disputed_first() -
     found = disputes(*both, (0.5, 0.4), "lesion")
     only_a = found["only A hits"]
     assert only_a.images.tolist() == [1]
-    # Truth 1: 0.3 / 0.5 above and 0.3 / 0.4 below; truth 2: 0.2 / 0.5 above, no candidate.
+    # Ground truth 1: 0.3 / 0.5 above and 0.3 / 0.4 below; ground truth 2: 0.2 / 0.5 above, no
+    # candidate.
     assert only_a.amounts.tolist() == pytest.approx([0.6 + 0.75 + 0.4 + 1.0], abs=1e-6)
     assert only_a.rows == ((1, 2),)
     only_b = found["only B hits"]

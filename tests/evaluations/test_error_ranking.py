@@ -19,7 +19,7 @@ from fracture_core.evaluations.error_ranking import (
     only,
     predicted_classes,
 )
-from fracture_core.evaluations.evaluation import judge_image
+from fracture_core.evaluations.evaluation import match_image
 from fracture_core.matching import MatchConfig
 from tests.support.dial_evaluations import classifier, detector
 
@@ -66,7 +66,7 @@ def test_spurious_findings_come_by_score_those_in_healthy_images_first() -> None
     assert told(case_errors(evaluation, MATCH, 0.5)) == [
         ("spurious", "s2", 10.2),  # 3 × 1.7 × 2
         ("spurious", "s1", 9.6),
-        ("spurious", "s0", 5.4),  # the image has a truth, and shows something
+        ("spurious", "s0", 5.4),  # the image has a ground truth, and shows something
     ]
 
 
@@ -155,12 +155,12 @@ def test_the_counts_are_those_of_the_images_one_by_one(seed: int, confidence: fl
         (int(rng.integers(4)), float(rng.integers(40)), round(float(rng.random()), 2), 0)
         for _ in range(12)
     ]
-    truths = [(int(rng.integers(4)), float(rng.integers(40)), 0) for _ in range(5)]
-    evaluation = detector(4, found, truths, classes=("a",))
+    ground_truths = [(int(rng.integers(4)), float(rng.integers(40)), 0) for _ in range(5)]
+    evaluation = detector(4, found, ground_truths, classes=("a",))
     errors = case_errors(evaluation, MATCH, confidence)
     shown, missed = 0, 0
     for sample_id in evaluation.sample_ids:
-        boxes = judge_image(evaluation, sample_id, MATCH, confidence)
+        boxes = match_image(evaluation, sample_id, MATCH, confidence)
         kinds = [box.kind for box in boxes]
         shown += sum(kind in ("false positive", "duplicate") for kind in kinds)
         missed += kinds.count("missed")
@@ -183,7 +183,7 @@ def test_a_classifier_is_wrong_by_image_the_surest_first() -> None:
             [0.0, 0.0, 1.0],  # unknown
         ],
         [0, 1, 2, 1, -1],
-    ).judged()
+    ).matched()
     found = case_errors(evaluation, MATCH, 0.5)
     assert told(found) == [
         ("missed", "s1", 38.0),  # 10 × 1.9 × 2
@@ -216,7 +216,7 @@ def test_a_image_is_judged_as_the_viewer_shows_it() -> None:
         [(0, 0, 0), (0, 50, 0)],
         classes=("a",),
     )
-    boxes = judge_image(evaluation, "s0", MATCH, 0.5)
+    boxes = match_image(evaluation, "s0", MATCH, 0.5)
     assert [(box.kind, box.row) for box in boxes] == [
         ("truth", 0),
         ("missed", 1),
@@ -227,11 +227,11 @@ def test_a_image_is_judged_as_the_viewer_shows_it() -> None:
     ]
     assert boxes[3].iou == pytest.approx(9 / 11)
     assert boxes[5].score == pytest.approx(0.4)
-    assert judge_image(evaluation, "s1", MATCH, 0.5) == ()
+    assert match_image(evaluation, "s1", MATCH, 0.5) == ()
     with pytest.raises(ValueError, match="not in"):
-        judge_image(evaluation, "nobody", MATCH, 0.5)
+        match_image(evaluation, "nobody", MATCH, 0.5)
 
 
 def test_where_the_truth_is_unknown_findings_are_neither_right_nor_wrong() -> None:
     evaluation = detector(1, [(0, 0, 0.9, 0)], [], known=[False])
-    assert [box.kind for box in judge_image(evaluation, "s0", MATCH, 0.5)] == ["finding"]
+    assert [box.kind for box in match_image(evaluation, "s0", MATCH, 0.5)] == ["finding"]

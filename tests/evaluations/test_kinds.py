@@ -20,7 +20,7 @@ from fracture_core.evaluations import (
 from fracture_core.evaluations.labelling import label
 from fracture_core.evaluations.reporting import KINDS
 from fracture_core.evaluations.running import with_kept_classes
-from fracture_core.metrics.columns import Columns
+from fracture_core.metrics.columns import DetectionTable
 from fracture_core.models.fake import CARD
 from fracture_core.types import Detections, Sample
 from tests.support.dial_evaluations import detector
@@ -45,28 +45,30 @@ class Named:
     name: str = "seven"
 
 
-def sample(truth: Detections | None, image_class: int | None = None) -> Sample:
+def sample(ground_truth: Detections | None, image_class: int | None = None) -> Sample:
     return Sample(
         sample_id="a",
         group_id="g",
         height=20,
         width=20,
         read=lambda: np.zeros((20, 20), dtype=np.uint8),
-        truth=truth,
+        ground_truth=ground_truth,
         image_class=image_class,
     )
 
 
-BOXES = Detections.truth([[0, 0, 5, 5], [1, 1, 6, 6], [2, 2, 7, 7], [3, 3, 8, 8]], [0, 1, 2, 3])
+BOXES = Detections.ground_truth(
+    [[0, 0, 5, 5], [1, 1, 6, 6], [2, 2, 7, 7], [3, 3, 8, 8]], [0, 1, 2, 3]
+)
 
 
 def test_kinds_count_as_the_model_s_class_and_are_kept() -> None:
     found = label(DETECTOR, Named(SEVEN), one_class=False, is_a=TABLE)
     assert (found.classes, found.model_classes) == (("fracture", "bones"), 1)
     assert found.kinds == SEVEN
-    assert found.truth(sample(BOXES)).labels.tolist() == [0, 0, 1]
-    assert found.truth(sample(BOXES)).xyxy[-1].tolist() == [2, 2, 7, 7]
-    assert found.truth_kinds(sample(BOXES)).tolist() == [0, 1, 2]
+    assert found.ground_truth(sample(BOXES)).labels.tolist() == [0, 0, 1]
+    assert found.ground_truth(sample(BOXES)).xyxy[-1].tolist() == [2, 2, 7, 7]
+    assert found.gt_kinds(sample(BOXES)).tolist() == [0, 1, 2]
 
 
 def test_without_a_table_the_refusal_says_what_may_mean_the_same() -> None:
@@ -104,10 +106,10 @@ def test_an_evaluation_tells_each_kind_s_sensitivity(demo: Path) -> None:
     found = load_evaluation(run.path)
     assert found.about.classes == ("fracture",)
     assert (found.about.kinds, found.about.is_a) == (kinds, config.is_a)
-    support = np.bincount(found.truth_kinds, minlength=5)
-    assert support.sum() == len(found.truths) > 5
+    support = np.bincount(found.gt_kinds, minlength=5)
+    assert support.sum() == len(found.ground_truths) > 5
     halved = found.images(np.arange(len(found)) % 2 == 0)
-    assert len(halved.truth_kinds) == len(halved.truths)
+    assert len(halved.gt_kinds) == len(halved.ground_truths)
     report = report_of(found, intervals=False)
     shown = report.of_section(KINDS)
     for rule in {each.name for each in shown}:
@@ -123,14 +125,14 @@ def test_an_evaluation_tells_each_kind_s_sensitivity(demo: Path) -> None:
 def test_sensitivity_by_kind_by_hand() -> None:
     """Two of three wrists are found and one of two elbows, at one score."""
     at = [[[0, 0, 5, 5], [10, 10, 15, 15]], [[0, 0, 5, 5]], [[0, 0, 5, 5], [10, 10, 15, 15]]]
-    truths = [Detections.truth(boxes, [0] * len(boxes)) for boxes in at]
-    answers = [truths[0], Detections.empty(), truths[2][:1]]
-    found, truth = Columns.of(answers), Columns.of(truths)
+    ground_truths = [Detections.ground_truth(boxes, [0] * len(boxes)) for boxes in at]
+    answers = [ground_truths[0], Detections.empty(), ground_truths[2][:1]]
+    found, ground_truth = DetectionTable.of(answers), DetectionTable.of(ground_truths)
     evaluation = replace(
         detector(3, [], [], ["a", "b", "c"]),
         raw=found,
-        truths=truth,
-        truth_kinds=np.array([0, 1, 0, 0, 1]),
+        ground_truths=ground_truth,
+        gt_kinds=np.array([0, 1, 0, 0, 1]),
     )
     about = evaluation.about.model_copy(update={"kinds": ("wrist", "elbow")})
     shown = report_of(replace(evaluation, about=about), intervals=False).of_section(KINDS)

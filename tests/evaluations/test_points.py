@@ -29,7 +29,7 @@ from fracture_core.models.points import (
     write_points,
 )
 from fracture_core.operating_points import RULES, Rule, classifier_curve, measure
-from tests.evaluations.test_report import FOUND, GROUPS, TRUTHS, classifier
+from tests.evaluations.test_report import FOUND, GROUND_TRUTHS, GROUPS, classifier
 from tests.support.dial_evaluations import detector
 from tests.support.measurements import measured, point
 
@@ -38,7 +38,7 @@ SHA = {"weights_sha256": "abc"}
 
 @pytest.fixture
 def valid():
-    return detector(4, FOUND, TRUTHS, GROUPS, **SHA)
+    return detector(4, FOUND, GROUND_TRUTHS, GROUPS, **SHA)
 
 
 def test_what_is_measured_by_hand(valid):
@@ -75,8 +75,8 @@ def test_evidence_is_counted_in_tenths_of_the_score():
 
 def test_only_known_images_are_measured_on():
     known = [True, False, True, True]
-    truths = [TRUTHS[0], TRUTHS[2]]
-    found = measure_points(detector(4, FOUND, truths, GROUPS, known=known))
+    ground_truths = [GROUND_TRUTHS[0], GROUND_TRUTHS[2]]
+    found = measure_points(detector(4, FOUND, ground_truths, GROUPS, known=known))
     assert (found.knots.positives, found.knots.images) == (2, 3)
 
 
@@ -138,10 +138,10 @@ def test_not_on_the_same_images_nor_of_another_model(valid):
     unstamped = chosen.model_copy(update={"data_stamp": ""})
     with pytest.raises(ConfigError, match="expected images that they were not chosen on"):
         apply_points(unstamped, valid)
-    other = detector(4, FOUND, TRUTHS, GROUPS, weights_sha256="def", split="test")
+    other = detector(4, FOUND, GROUND_TRUTHS, GROUPS, weights_sha256="def", split="test")
     with pytest.raises(ConfigError, match="with other weights"):
         apply_points(chosen, other)
-    one_class = detector(4, FOUND, TRUTHS, GROUPS, one_class=True, split="test", **SHA)
+    one_class = detector(4, FOUND, GROUND_TRUTHS, GROUPS, one_class=True, split="test", **SHA)
     with pytest.raises(ConfigError, match="expected an evaluation with each class by itself"):
         apply_points(chosen, one_class)
 
@@ -185,9 +185,11 @@ def test_a_classifier_without_a_class_for_nothing_has_none():
 
 def test_the_usual_rules_make_the_viewers_tiers():
     rng = np.random.default_rng(1)
-    truth = (rng.random(400) < 0.5).astype(int)
-    ill = np.clip(rng.normal(0.35 + 0.3 * truth, 0.2), 0.01, 0.99)
-    found = measure_points(classifier(np.stack([1 - ill, ill], axis=1).tolist(), truth.tolist()))
+    ground_truth = (rng.random(400) < 0.5).astype(int)
+    ill = np.clip(rng.normal(0.35 + 0.3 * ground_truth, 0.2), 0.01, 0.99)
+    found = measure_points(
+        classifier(np.stack([1 - ill, ill], axis=1).tolist(), ground_truth.tolist())
+    )
     dashed, solid = tiers(found)
     assert dashed == found.point("sensitivity ≥ 0.9").confidence
     assert solid == found.point("specificity ≥ 0.9").confidence
@@ -217,7 +219,7 @@ def saved_model(folder, model_id: str = "m") -> ModelCard:
 
 def of_model(card: ModelCard, **rules: object):
     evaluation = detector(
-        4, FOUND, TRUTHS, GROUPS, model_id=card.model_id, weights_sha256=card.weights_sha256
+        4, FOUND, GROUND_TRUTHS, GROUPS, model_id=card.model_id, weights_sha256=card.weights_sha256
     )
     return measure_points(evaluation, **rules)
 

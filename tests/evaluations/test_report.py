@@ -17,14 +17,15 @@ from fracture_core.evaluations.report_text import WIDTH, as_text, write_csv, wri
 from fracture_core.matching import MatchConfig
 from fracture_core.metrics import any_hit, classification, coco
 from fracture_core.metrics.calibration import reliability
-from fracture_core.metrics.columns import Columns
+from fracture_core.metrics.columns import DetectionTable
 from fracture_core.metrics.froc import froc
 from fracture_core.metrics.intervals import wilson
 from fracture_core.metrics.rates import precision_recall
 from fracture_core.types import Detections
 from tests.support.dial_evaluations import ABOUT, detector
 
-# Four images of two patients; in the first two there is a truth of class a, in the third of b.
+# Four images of two patients; in the first two there is a ground truth of class a, in the third of
+# b.
 FOUND = [
     (0, 0, 0.9, 0),
     (0, 50, 0.4, 0),
@@ -33,31 +34,31 @@ FOUND = [
     (2, 0, 0.3, 1),
     (3, 9, 0.2, 0),
 ]
-TRUTHS = [(0, 0, 0), (1, 0, 0), (2, 0, 1)]
+GROUND_TRUTHS = [(0, 0, 0), (1, 0, 0), (2, 0, 1)]
 GROUPS = ["p", "p", "q", "q"]
 
 
 @pytest.fixture
 def evaluation() -> Evaluation:
-    return detector(4, FOUND, TRUTHS, GROUPS)
+    return detector(4, FOUND, GROUND_TRUTHS, GROUPS)
 
 
-def classifier(scores: list[list[float]], truth: list[int], **about: object) -> Evaluation:
+def classifier(scores: list[list[float]], ground_truth: list[int], **about: object) -> Evaluation:
     """Images of classes healthy and ill, two a patient."""
     values = np.array(scores, dtype=np.float32).reshape(-1, 2)
-    none = Columns.of([Detections.empty()] * len(truth))
+    none = DetectionTable.of([Detections.empty()] * len(ground_truth))
     kind = {"task": "classify", "classes": ("healthy", "ill"), "healthy": "healthy"}
     return Evaluation(
         about=ABOUT.model_copy(update=kind | {"model_classes": 2} | about),
-        sample_ids=tuple(f"s{n}" for n in range(len(truth))),
-        group_ids=tuple(f"p{n // 2}" for n in range(len(truth))),
+        sample_ids=tuple(f"s{n}" for n in range(len(ground_truth))),
+        group_ids=tuple(f"p{n // 2}" for n in range(len(ground_truth))),
         raw=none,
-        truths=none,
-        known=np.array(truth) >= 0,
+        ground_truths=none,
+        known=np.array(ground_truth) >= 0,
         image_scores=1 - values[:, 0],
         class_scores=values,
-        image_classes=np.array(truth, dtype=np.int64),
-        seconds=np.full(len(truth), 0.5, dtype=np.float32),
+        image_classes=np.array(ground_truth, dtype=np.int64),
+        seconds=np.full(len(ground_truth), 0.5, dtype=np.float32),
     )
 
 
@@ -67,14 +68,14 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 def test_the_figures_of_boxes_are_those_of_the_metrics(evaluation):
     report = report_of(evaluation, intervals=False)
-    found, truths = evaluation.found(0.5), evaluation.truths
-    figures = coco.evaluate_boxes(found, truths, 3)
+    found, ground_truths = evaluation.found(0.5), evaluation.ground_truths
+    figures = coco.evaluate_boxes(found, ground_truths, 3)
     for name, value in (("AP", figures.ap), ("AP50", figures.ap50), ("AR100", figures.ar100)):
         figure = report.figure("COCO, boxes", name, "lesion")
         assert (figure.value, figure.n) == (pytest.approx(value), 3)
     assert report.figure("COCO, boxes", "AP50", "lesion", "b").value == figures.per_class_ap50[1]
     assert report.figure("COCO, boxes", "AP large", "lesion").is_defined is False
-    curve = froc(found, truths)
+    curve = froc(found, ground_truths)
     assert [each.value for each in report.of_section("FROC")] == pytest.approx(
         [*curve.sensitivity_at(), curve.mean_sensitivity]
     )
@@ -93,7 +94,7 @@ def test_the_miss_rate_has_an_interval_and_says_its_rule(evaluation):
 
 def test_an_operating_point_by_hand(evaluation):
     report = report_of(evaluation, study_rule="max")
-    # At 0.3: hits at 0.9, 0.8 and 0.3, spurious at 0.4 and 0.7.
+    # At 0.3: hits at 0.9, 0.8 and 0.3, false positive at 0.4 and 0.7.
     rule = "sensitivity ≥ 0.9"
     assert [each.confidence for each in report.points if each.rule == rule] == [pytest.approx(0.3)]
     expected = {
@@ -125,7 +126,7 @@ def test_tables_are_of_the_first_point_that_is_met(evaluation):
     pairs = [("b", "a"), ("b", "missed")]
     report = report_of(evaluation, critical_pairs=pairs, intervals=False)
     by_title = {table.title: table for table in report.tables}
-    # max F1 is reached at 0.8 (two hits, no spurious box) as at 0.3; the first counts.
+    # max F1 is reached at 0.8 (two hits, no false positive box) as at 0.3; the first counts.
     rule = report.points[0]
     assert (rule.rule, rule.confidence) == ("max F1", pytest.approx(0.8))
     errors = by_title["Error types"]
@@ -150,7 +151,7 @@ def test_tables_are_of_the_first_point_that_is_met(evaluation):
 
 def test_images_of_unknown_truth_are_left_out_and_said():
     known = [True, True, True, False]
-    report = report_of(detector(4, FOUND, TRUTHS, GROUPS, known=known), intervals=False)
+    report = report_of(detector(4, FOUND, GROUND_TRUTHS, GROUPS, known=known), intervals=False)
     assert (report.asked, report.images) == (4, 3)
     assert "1 images of unknown ground truth are left out." in report.notes
 
@@ -167,16 +168,16 @@ def test_points_of_the_model_are_used_where_it_has_some(evaluation):
 
 @pytest.mark.parametrize(
     ("found", "truths"),
-    [(FOUND, []), ([], TRUTHS), ([], []), (FOUND, [(n, 0, 0) for n in range(4)])],
+    [(FOUND, []), ([], GROUND_TRUTHS), ([], []), (FOUND, [(n, 0, 0) for n in range(4)])],
 )
-def test_what_is_undefined_says_so(found, truths, tmp_path):
-    evaluation = detector(4, found, truths, GROUPS)
-    report = report_of(evaluation, intervals=bool(truths) and bool(found))
+def test_what_is_undefined_says_so(found, ground_truths, tmp_path):
+    evaluation = detector(4, found, ground_truths, GROUPS)
+    report = report_of(evaluation, intervals=bool(ground_truths) and bool(found))
     undefined = {(each.name, each.unit) for each in report.figures if not each.is_defined}
-    if not truths:
+    if not ground_truths:
         assert {("AP", "lesion"), ("sensitivity", "lesion"), ("ROC AUC", "image")} <= undefined
         assert any("there is no ground truth to find" in note for note in report.notes) or not found
-    if len(truths) == 4:
+    if len(ground_truths) == 4:
         assert ("specificity", "image") in undefined
         assert any("no negative image" in note for note in report.notes)
     text = as_text(report)
@@ -188,7 +189,7 @@ def test_what_is_undefined_says_so(found, truths, tmp_path):
     values = {
         (each["section"], each["name"], each["of"]): each["value"] for each in whole["figures"]
     }
-    assert (values["COCO, boxes", "AP", ""] is None) == (not truths)
+    assert (values["COCO, boxes", "AP", ""] is None) == (not ground_truths)
     write_csv(report, tmp_path / "report.csv")
     rows = read_rows(tmp_path / "report.csv")
     assert len(rows) == len(report.figures)
@@ -201,7 +202,7 @@ def test_the_text_says_every_rule(evaluation):
     text = " ".join(as_text(report).split())
     for figure in report.figures:
         assert " ".join(figure.rule.split()) in text, figure
-    # Where a section has several, each stands with the figures that go by it.
+    # Where a section has several, each stands with the metrics that go by it.
     assert (
         "sensitivity, precision, F1, FP per image at FP per image ≤ 1: "
         "confidence ≥ 0.200, IoU ≥ 0.5, by class"
@@ -255,10 +256,10 @@ def test_intervals_can_be_left_out(evaluation):
 
 def test_a_classifier_by_its_usual_report(tmp_path):
     scores = [[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.7, 0.3], [0.1, 0.9], [0.6, 0.4]]
-    truth = [0, 0, 1, 1, 1, -1]
-    evaluation = classifier(scores, truth)
+    ground_truth = [0, 0, 1, 1, 1, -1]
+    evaluation = classifier(scores, ground_truth)
     report = report_of(evaluation, critical_pairs=[("ill", "healthy")])
-    usual = classification.report(np.array(truth[:5]), np.array([0, 1, 1, 0, 1]), 2)
+    usual = classification.report(np.array(ground_truth[:5]), np.array([0, 1, 1, 0, 1]), 2)
     assert report.figure("Accuracy", "accuracy", "image").value == 3 / 5
     assert report.figure("Accuracy", "balanced accuracy", "image").value == pytest.approx(
         usual.balanced_accuracy
@@ -307,14 +308,14 @@ def test_with_weights_of_one_they_are_the_figures():
     image = rng.integers(0, 50, 200)
     error = report.calibration_error(scores, positive, image, 50)
     assert error(np.ones(50)) == pytest.approx(reliability(scores, positive).ece)
-    truth, called = rng.integers(0, 3, 200), rng.integers(0, 3, 200)
-    usual = classification.report(truth, called, 4)
+    ground_truth, called = rng.integers(0, 3, 200), rng.integers(0, 3, 200)
+    usual = classification.report(ground_truth, called, 4)
     averages = [
         *(usual.balanced_accuracy, usual.macro.precision, usual.macro.recall, usual.macro.f1),
         *(usual.weighted.precision, usual.weighted.recall, usual.weighted.f1),
         *usual.f1,
     ]
-    figures = report.class_figures(truth, called, 4)(ones)
+    figures = report.class_figures(ground_truth, called, 4)(ones)
     np.testing.assert_allclose(figures, averages)
 
 
@@ -326,17 +327,17 @@ def test_a_weight_of_two_is_the_same_image_twice():
     expected = precision_recall(scores[again], positive[again]).average_precision
     figure = report.pr_auc(scores, positive)(weights.astype(float))
     assert figure == pytest.approx(expected)
-    truth, called = rng.integers(0, 3, 40), rng.integers(0, 3, 40)
-    usual = classification.report(truth[again], called[again], 3)
-    figures = report.class_figures(truth, called, 3)(weights.astype(float))
+    ground_truth, called = rng.integers(0, 3, 40), rng.integers(0, 3, 40)
+    usual = classification.report(ground_truth[again], called[again], 3)
+    figures = report.class_figures(ground_truth, called, 3)(weights.astype(float))
     np.testing.assert_allclose(figures[-3:], usual.f1)
 
 
 def test_any_hits_are_counted_as_any_hit_does(evaluation):
-    found, truths = evaluation.found(0.5), evaluation.truths
+    found, ground_truths = evaluation.found(0.5), evaluation.ground_truths
     for confidence in (0.1, 0.3, 0.75, 0.95):
-        counts = any_hit.count(found, truths, confidence)
-        weighted = report.any_hits(found, truths, confidence, 0.5)
+        counts = any_hit.count(found, ground_truths, confidence)
+        weighted = report.any_hits(found, ground_truths, confidence, 0.5)
         np.testing.assert_allclose(weighted.f1(np.ones(4)), counts.f1)
         assert weighted.hits.sum() == counts.true_positives
         assert weighted.spurious.sum() == counts.false_positives

@@ -29,7 +29,7 @@ from fracture_core.evaluations import (
     running,
 )
 from fracture_core.evaluations.folders import ANSWERS, PARTS, read_completed
-from fracture_core.metrics.columns import Columns
+from fracture_core.metrics.columns import DetectionTable
 from fracture_core.models.fake import CARD, FakeModel
 from fracture_core.runs import RunFolder
 
@@ -64,7 +64,7 @@ def assert_same(one, two) -> None:
         assert_same_columns(getattr(one, name), getattr(two, name))
 
 
-def assert_same_columns(one: Columns, two: Columns) -> None:
+def assert_same_columns(one: DetectionTable, two: DetectionTable) -> None:
     assert (one.image_count, one.masks) == (two.image_count, two.masks)
     for name in ("image", "xyxy", "scores", "labels", "crowd"):
         np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
@@ -79,9 +79,11 @@ def test_what_is_stored_is_what_the_model_says(demo):
     said = model.predict(samples)
     assert found.sample_ids == dataset.splits["train"]
     assert found.group_ids == tuple(sample.group_id for sample in samples)
-    assert_same_columns(found.raw, Columns.of([each.detections for each in said]))
-    assert_same_columns(found.truths, Columns.of([sample.truth for sample in samples]))
-    merged = Columns.of([each.detections.nms(0.4) for each in said])
+    assert_same_columns(found.raw, DetectionTable.of([each.detections for each in said]))
+    assert_same_columns(
+        found.ground_truths, DetectionTable.of([sample.ground_truth for sample in samples])
+    )
+    merged = DetectionTable.of([each.detections.nms(0.4) for each in said])
     assert_same_columns(found.found(0.4), merged)
     assert found.found(0.4) is found.found(0.4)
     assert found.known.all()
@@ -232,11 +234,11 @@ def test_other_classes_are_refused_unless_they_all_count_as_one(demo, monkeypatc
     words = r"a class of .* \(cat, dog\), found other classes \(.*oblique.*\).*--one-class"
     with pytest.raises(ConfigError, match=words):
         run_evaluation(run.path)
-    # Its boxes around truths are of the truth's class, which it does not have.
+    # Its boxes around ground truths are of the ground truth's class, which it does not have.
     monkeypatch.setattr(FakeModel, "predict", predict_dogs)
     found = run_evaluation(new_evaluation(ask(demo, one_class=True)).path)
     assert found.about.classes == ("finding",)
-    assert set(found.raw.labels) == set(found.truths.labels) == {0}
+    assert set(found.raw.labels) == set(found.ground_truths.labels) == {0}
 
 
 def predict_dogs(self, samples):
@@ -255,7 +257,7 @@ def test_a_split_without_truth_is_refused_before_anything_is_predicted(demo, tmp
     honest = RecordedDataset.__getitem__
 
     def unknown(self, sample_id):
-        return replace(honest(self, sample_id), truth=None, image_class=None)
+        return replace(honest(self, sample_id), ground_truth=None, image_class=None)
 
     monkeypatch.setattr(RecordedDataset, "__getitem__", unknown)
     monkeypatch.setattr(FakeModel, "predict", None)

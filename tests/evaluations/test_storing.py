@@ -20,15 +20,15 @@ from fracture_core.evaluations.evaluation import MOST_MERGED, merge
 from fracture_core.evaluations.labelling import label
 from fracture_core.evaluations.storing import (
     Answers,
-    TruthBuilder,
-    Truths,
-    pick_truths,
+    GroundTruthBuilder,
+    GroundTruths,
+    pick_ground_truths,
     read_answers,
-    read_truths,
+    read_ground_truths,
     write_answers,
-    write_truths,
+    write_ground_truths,
 )
-from fracture_core.metrics.columns import Columns
+from fracture_core.metrics.columns import DetectionTable
 from fracture_core.models.cards import ModelCard
 from fracture_core.types import Detections, Prediction, Sample
 from tests.support.dial_evaluations import detector
@@ -38,7 +38,7 @@ SIZES = np.array([[SIZE, SIZE]] * 4)
 KINDS = {"numbers": ("<f4", 1)}
 
 
-def assert_same(one: Columns, two: Columns) -> None:
+def assert_same(one: DetectionTable, two: DetectionTable) -> None:
     assert (one.image_count, one.masks) == (two.image_count, two.masks)
     for name in ("image", "xyxy", "scores", "labels", "crowd"):
         np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
@@ -102,15 +102,15 @@ class memory:  # noqa: N801 - reads like a function
 def test_parts_joined_are_one(images):
     parts = [Answers.of([k], [prediction(each, k)]) for k, each in enumerate(images)]
     joined = Answers.joined(parts)
-    assert_same(joined.raw, Columns.of(images))
+    assert_same(joined.raw, DetectionTable.of(images))
     assert joined.positions.tolist() == list(range(len(images)))
 
 
 @settings(deadline=None)
 @given(st.lists(detections(most=30), max_size=5), thresholds)
 def test_images_are_merged_at_once_as_one_by_one(images, nms_iou):
-    expected = Columns.of([each.nms(nms_iou) for each in images])
-    assert_same(merge(Columns.of(images), nms_iou), expected)
+    expected = DetectionTable.of([each.nms(nms_iou) for each in images])
+    assert_same(merge(DetectionTable.of(images), nms_iou), expected)
 
 
 def test_merging_in_blocks_changes_nothing(monkeypatch):
@@ -121,14 +121,14 @@ def test_merging_in_blocks_changes_nothing(monkeypatch):
         xyxy = np.concatenate([low, low + rng.uniform(5, 20, (30, 2))], axis=1)
         scores = np.sort(rng.uniform(0.01, 1, 30).astype(np.float32))[::-1]
         images.append(Detections.of(xyxy, scores, rng.integers(0, 3, 30)))
-    expected = Columns.of([each.nms(0.3) for each in images])
+    expected = DetectionTable.of([each.nms(0.3) for each in images])
     for rows in (1, 17, 64, 10_000):
         monkeypatch.setattr("fracture_core.evaluations.evaluation.ROWS_AT_ONCE", rows)
-        assert_same(merge(Columns.of(images), 0.3), expected)
+        assert_same(merge(DetectionTable.of(images), 0.3), expected)
 
 
 def test_truths_come_back_as_they_were(tmp_path):
-    builder = TruthBuilder()
+    builder = GroundTruthBuilder()
     for place, name in enumerate(("a", "größer/ü.png", "", "d")):
         builder.sample_ids.append(name)
         builder.group_ids.append(f"patient {place // 2}")
@@ -137,20 +137,23 @@ def test_truths_come_back_as_they_were(tmp_path):
         builder.known.append(place != 1)
         builder.spacing_mm.append((0.2, 0.1) if place else (np.nan, np.nan))
         builder.attributes.append({"body part": "größer"} if place == 2 else {})
-        box = Detections.truth([[0, 0, place + 1, 5]], [place])
+        box = Detections.ground_truth([[0, 0, place + 1, 5]], [place])
         builder.boxes.append(Detections.empty() if place == 1 else box)
-    truths = builder.build()
-    write_truths(truths, tmp_path / "truths.npz")
-    again = read_truths(tmp_path / "truths.npz")
-    assert (again.sample_ids, again.group_ids) == (truths.sample_ids, truths.group_ids)
+    ground_truths = builder.build()
+    write_ground_truths(ground_truths, tmp_path / "truths.npz")
+    again = read_ground_truths(tmp_path / "truths.npz")
+    assert (again.sample_ids, again.group_ids) == (
+        ground_truths.sample_ids,
+        ground_truths.group_ids,
+    )
     for name in ("sizes_px", "known", "image_classes"):
-        np.testing.assert_array_equal(getattr(again, name), getattr(truths, name))
-    np.testing.assert_allclose(again.spacing_mm, truths.spacing_mm)
+        np.testing.assert_array_equal(getattr(again, name), getattr(ground_truths, name))
+    np.testing.assert_allclose(again.spacing_mm, ground_truths.spacing_mm)
     [body_part] = again.attributes
     assert (body_part.name, body_part.values) == ("body part", ("größer",))
     assert body_part.codes.tolist() == [-1, -1, 0, -1]
-    assert_same(again.boxes, truths.boxes)
-    some = pick_truths(again, np.array([0, 3]))
+    assert_same(again.boxes, ground_truths.boxes)
+    some = pick_ground_truths(again, np.array([0, 3]))
     assert some.sample_ids == ("a", "d")
     assert (len(some.spacing_mm), some.attributes[0].codes.tolist()) == (2, [-1, -1])
     assert some.boxes.image.tolist() == [0, 1]
@@ -158,8 +161,8 @@ def test_truths_come_back_as_they_were(tmp_path):
 
 
 def test_outlines_of_some_truths_alone_are_not_kept():
-    builder = TruthBuilder()
-    box = Detections.truth([[0, 0, 4, 5]], [0])
+    builder = GroundTruthBuilder()
+    box = Detections.ground_truth([[0, 0, 4, 5]], [0])
     for place, boxes in enumerate((box, masked(box))):
         builder.sample_ids.append(f"{place}")
         builder.group_ids.append("")
@@ -174,18 +177,18 @@ def test_outlines_of_some_truths_alone_are_not_kept():
 
 def test_an_evaluation_from_before_attributes_were_stored_has_none(tmp_path):
     path = tmp_path / "truths.npz"
-    truths = Truths(
+    ground_truths = GroundTruths(
         sample_ids=("a",),
         group_ids=("",),
         sizes_px=np.array([[SIZE, SIZE]]),
         known=np.array([True]),
         image_classes=np.array([-1]),
-        boxes=Columns.of([Detections.empty()]),
+        boxes=DetectionTable.of([Detections.empty()]),
         spacing_mm=np.array([[1.0, 1.0]]),
         attributes=(Attribute.from_texts("view", ["frontal"]),),
     )
-    write_truths(truths, path)
-    assert read_truths(path).attributes[0].groups == ("frontal",)
+    write_ground_truths(ground_truths, path)
+    assert read_ground_truths(path).attributes[0].groups == ("frontal",)
     with np.load(path) as stored:
         older = {
             name: stored[name]
@@ -193,7 +196,7 @@ def test_an_evaluation_from_before_attributes_were_stored_has_none(tmp_path):
             if not name.startswith("attribute") and name != "spacing_mm"
         }
     np.savez(path, **older)
-    again = read_truths(path)
+    again = read_ground_truths(path)
     assert again.attributes == ()
     assert np.isnan(again.spacing_mm).all()
 
@@ -209,7 +212,7 @@ def test_an_evaluation_from_before_attributes_were_stored_has_none(tmp_path):
 )
 def test_attributes_that_make_no_sense_are_an_error(tmp_path, name, value):
     path = tmp_path / "truths.npz"
-    builder = TruthBuilder(
+    builder = GroundTruthBuilder(
         sample_ids=["a"],
         group_ids=[""],
         sizes_px=[(SIZE, SIZE)],
@@ -219,12 +222,12 @@ def test_attributes_that_make_no_sense_are_an_error(tmp_path, name, value):
         spacing_mm=[(1.0, 1.0)],
         attributes=[{"view": "frontal"}],
     )
-    write_truths(builder.build(), path)
+    write_ground_truths(builder.build(), path)
     with np.load(path) as stored:
         changed = {each: stored[each] for each in stored} | {name: value}
     np.savez(path, **changed)
     with pytest.raises(ConfigError):
-        read_truths(path)
+        read_ground_truths(path)
 
 
 # ---- hostile files ------------------------------------------------------------------------------
@@ -370,17 +373,17 @@ def data(*classes: str) -> SimpleNamespace:
     return SimpleNamespace(name="set", classes=classes)
 
 
-def sample(truth: list[int] | None, image_class: int | None = None) -> Sample:
+def sample(ground_truth: list[int] | None, image_class: int | None = None) -> Sample:
     boxes = None
-    if truth is not None:
-        boxes = Detections.truth([[0, 0, 5, 5]] * len(truth), truth)
+    if ground_truth is not None:
+        boxes = Detections.ground_truth([[0, 0, 5, 5]] * len(ground_truth), ground_truth)
     return Sample(
         sample_id="s",
         group_id="g",
         height=9,
         width=9,
         read=lambda: np.zeros((9, 9), dtype=np.uint8),
-        truth=boxes,
+        ground_truth=boxes,
         image_class=image_class,
     )
 
@@ -389,7 +392,7 @@ def test_the_models_classes_come_first():
     found = label(card("b", "A"), data("a", "c"), one_class=False)
     assert found.classes == ("b", "A", "c")
     assert found.model_classes == 2
-    assert found.truth(sample([0, 1])).labels.tolist() == [1, 2]
+    assert found.ground_truth(sample([0, 1])).labels.tolist() == [1, 2]
     assert found.answered == (0, 1)
 
 
@@ -397,7 +400,7 @@ def test_one_class_is_named_after_the_models_only_one():
     assert label(card("fracture"), data("a", "c"), one_class=True).classes == ("fracture",)
     found = label(card("x", "y"), data("a", "c"), one_class=True)
     assert found.classes == ("finding",)
-    assert found.truth(sample([0, 1])).labels.tolist() == [0, 0]
+    assert found.ground_truth(sample([0, 1])).labels.tolist() == [0, 0]
     assert found.answered == (0, 0)
 
 

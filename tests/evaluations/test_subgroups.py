@@ -38,7 +38,7 @@ from tests.support.dial_evaluations import classifier, detector, simulated
 # Of four images a is found and b missed in hands; in legs c is found, beside a false positive; d
 # shows a false positive alone.
 FOUND = [(0, 0, 0.9, 0), (1, 50, 0.8, 0), (2, 0, 0.7, 0), (2, 60, 0.6, 0), (3, 9, 0.55, 0)]
-TRUTHS = [(0, 0, 0), (1, 0, 0), (2, 0, 0)]
+GROUND_TRUTHS = [(0, 0, 0), (1, 0, 0), (2, 0, 0)]
 PARTS = ["hand", "hand", "leg", ""]
 
 
@@ -65,7 +65,7 @@ def of(breakdown: Breakdown, group: str, section: str, name: str, unit: str, rul
 
 
 def test_counts_and_shares_of_groups_of_images_are_those_counted_by_hand() -> None:
-    evaluation = told(detector(4, FOUND, TRUTHS), body_part=PARTS)
+    evaluation = told(detector(4, FOUND, GROUND_TRUTHS), body_part=PARTS)
     [attribute], _ = grouping(evaluation.attributes)
     made = break_down(evaluation, attribute, measuring())
     counts = {
@@ -83,7 +83,7 @@ def test_counts_and_shares_of_groups_of_images_are_those_counted_by_hand() -> No
     assert of(made, NOT_TOLD, points, "FP per image", "image").value == 1
     assert of(made, NOT_TOLD, points, "specificity", "image").value == 0
     assert isnan(of(made, NOT_TOLD, points, "sensitivity", "lesion").value)
-    # One of two truths is found at all ranks: precision 1 up to a recall of one half.
+    # One of two ground truths is found at all ranks: precision 1 up to a recall of one half.
     assert of(made, "hand", "COCO, boxes", "AP50", "lesion", "").value == pytest.approx(51 / 101)
     assert of(made, "leg", "FROC", "sensitivity", "lesion", "at 1 FP per image").value == 1
     assert isnan(of(made, "hand", "Ranking", "ROC AUC", "image", "").value)
@@ -105,7 +105,7 @@ def test_a_group_is_measured_as_a_data_set_of_its_own() -> None:
     [attribute], _ = offered(evaluation)
     made = break_down(evaluation, attribute, measuring())
     alone = evaluation.images(np.array([k % 3 > 0 for k in range(60)]))
-    average = AveragePrecision.of(alone.found(0.5), alone.truths)(np.ones(40))
+    average = AveragePrecision.of(alone.found(0.5), alone.ground_truths)(np.ones(40))
     assert of(made, "lateral", "COCO, boxes", "AP50", "lesion", "").value == average[0]
     report = report_of(alone)
     area = of(made, "lateral", "Ranking", "ROC AUC", "image", "")
@@ -151,7 +151,7 @@ def test_a_lesion_has_a_size_in_mm_and_as_a_share_of_its_image() -> None:
         sizes_px=np.array([[400, 100], [100, 100], [40, 20]]),
         spacing_mm=np.array([[0.1, 0.2], [2.0, 1.0], [np.nan, np.nan]]),
     )
-    mm, share = lesion_sizes(evaluation.truths, evaluation.sizes_px, evaluation.spacing_mm)
+    mm, share = lesion_sizes(evaluation.ground_truths, evaluation.sizes_px, evaluation.spacing_mm)
     assert (mm.name, share.name) == (SIZE_MM, SIZE_SHARE)
     assert [mm.values[k] if k >= 0 else NOT_TOLD for k in mm.codes] == [
         "below 10 mm",
@@ -159,11 +159,11 @@ def test_a_lesion_has_a_size_in_mm_and_as_a_share_of_its_image() -> None:
         NOT_TOLD,
     ]
     assert [share.values[k] for k in share.codes] == ["below 5%", "10% to 20%", "20% and more"]
-    assert lesion_sizes(detector(1, [], [(0, 0, 0)]).truths, None, None) == ()
+    assert lesion_sizes(detector(1, [], [(0, 0, 0)]).ground_truths, None, None) == ()
 
 
 def test_lesions_by_size_have_a_sensitivity_against_the_false_positives_of_all() -> None:
-    evaluation = replace(detector(4, FOUND, TRUTHS), sizes_px=np.array([[100, 100]] * 4))
+    evaluation = replace(detector(4, FOUND, GROUND_TRUTHS), sizes_px=np.array([[100, 100]] * 4))
     sizes = Attribute(
         name="size", values=("small", "large"), codes=np.array([0, 1, 1]), of="lesion"
     )
@@ -277,7 +277,7 @@ def test_the_report_has_subgroups_in_text_json_and_csv(tmp_path) -> None:
 
 
 def test_without_attributes_a_report_says_nothing_of_subgroups() -> None:
-    evaluation = detector(4, FOUND, TRUTHS)
+    evaluation = detector(4, FOUND, GROUND_TRUTHS)
     report = with_subgroups(report_of(evaluation), evaluation)
     assert (report.breakdowns, report.weakest) == ((), ())
     assert "ubgroup" not in as_text(report)

@@ -12,14 +12,14 @@ from fracture_core.metrics.cells import assign_cells
 from tests.support.dial_evaluations import classifier, detector, simulated
 
 MATCH = MatchConfig()
-# Truths: a at 0 and b at 50 in image 0, a at 0 in image 1; image 2 is healthy.
-TRUTHS = [(0, 0, 0), (0, 50, 1), (1, 0, 0)]
+# Ground truths: a at 0 and b at 50 in image 0, a at 0 in image 1; image 2 is healthy.
+GROUND_TRUTHS = [(0, 0, 0), (0, 50, 1), (1, 0, 0)]
 FOUND = [
     (0, 1, 0.9, 0),  # right
     (0, 51, 0.8, 2),  # on the b, called c
     (0, 200, 0.3, 0),  # on nothing
     (1, 2, 0.6, 0),  # right
-    (1, 1, 0.5, 0),  # overlaps the same truth more, but comes second
+    (1, 1, 0.5, 0),  # overlaps the same ground truth more, but comes second
     (2, 0, 0.7, 1),  # on nothing
 ]
 
@@ -34,7 +34,7 @@ def at(table, confidence: float):
 
 
 def test_counts_of_a_detector_by_hand() -> None:
-    table = dial_table(detector(3, FOUND, TRUTHS), MATCH)
+    table = dial_table(detector(3, FOUND, GROUND_TRUTHS), MATCH)
     lesions, images = table.tallies
     here = lesions[at(table, 0.6)]
     assert (here.true_positives, here.false_positives, here.missed) == (2, 2, 1)
@@ -50,8 +50,8 @@ def test_counts_of_a_detector_by_hand() -> None:
 
 
 def test_the_confusion_of_a_detector_by_hand() -> None:
-    findings, images = dial_table(detector(3, FOUND, TRUTHS), MATCH).sheets
-    table = dial_table(detector(3, FOUND, TRUTHS), MATCH)
+    findings, images = dial_table(detector(3, FOUND, GROUND_TRUTHS), MATCH).sheets
+    table = dial_table(detector(3, FOUND, GROUND_TRUTHS), MATCH)
     assert findings.rows == ("a", "b", "c", "spurious")
     assert findings.columns == ("a", "b", "c", "missed")
     assert findings.matrix(at(table, 0.3)).tolist() == [
@@ -71,23 +71,23 @@ def test_the_confusion_of_a_detector_by_hand() -> None:
 
 def test_classes_may_not_count() -> None:
     blind = MatchConfig(class_aware=False)
-    table = dial_table(detector(3, FOUND, TRUTHS), blind)
+    table = dial_table(detector(3, FOUND, GROUND_TRUTHS), blind)
     assert table.tallies[0][at(table, 0.6)].true_positives == 3
     assert table.by_class == ()
 
 
 def test_lesions_by_class() -> None:
-    table = dial_table(detector(3, FOUND, TRUTHS), MATCH)
-    assert [tally.name for tally in table.by_class] == ["a", "b", "c"]
+    table = dial_table(detector(3, FOUND, GROUND_TRUTHS), MATCH)
+    assert [issue_log.name for issue_log in table.by_class] == ["a", "b", "c"]
     counts = [
         (one.true_positives, one.false_positives, one.positives)
-        for one in (tally[at(table, 0.3)] for tally in table.by_class)
+        for one in (issue_log[at(table, 0.3)] for issue_log in table.by_class)
     ]
     assert counts == [(2, 2, 2), (0, 1, 1), (0, 1, 0)]
 
 
 def test_the_cases_of_a_cell() -> None:
-    evaluation = detector(3, FOUND, TRUTHS)
+    evaluation = detector(3, FOUND, GROUND_TRUTHS)
     findings, images = dial_table(evaluation, MATCH).sheets
 
     def cases(sheet, row: int, column: int, confidence: float) -> tuple[str, ...]:
@@ -103,26 +103,26 @@ def test_the_cases_of_a_cell() -> None:
 
 def test_images_of_unknown_truth_do_not_count() -> None:
     known = [True, True, False]
-    evaluation = detector(3, FOUND, TRUTHS, known=known)
+    evaluation = detector(3, FOUND, GROUND_TRUTHS, known=known)
     table = dial_table(evaluation, MATCH)
-    assert [tally.images for tally in table.tallies] == [2, 2]
+    assert [issue_log.images for issue_log in table.tallies] == [2, 2]
     assert table.tallies[0][at(table, 0.6)].false_positives == 1
     assert cell_images(evaluation, MATCH, table.sheets[0], (3, 0), 0.3) == ("s0", "s1")
 
 
 def test_a_study_is_judged_by_its_rule() -> None:
     groups = ["p", "p", "q"]
-    best = dial_table(detector(3, FOUND, TRUTHS, groups=groups), MATCH)
-    studies = best.tally("study")
+    best = dial_table(detector(3, FOUND, GROUND_TRUTHS, groups=groups), MATCH)
+    studies = best.issue_log("study")
     here = studies[at(best, 0.65)]
     assert (here.true_positives, here.false_positives) == (1, 1)
     assert (here.positives, here.negatives, here.images) == (1, 1, 2)
     config = MatchConfig(study_rule="top-3 mean")
-    mean = dial_table(detector(3, FOUND, TRUTHS, groups=groups), config)
+    mean = dial_table(detector(3, FOUND, GROUND_TRUTHS, groups=groups), config)
     # The mean of 0.9 and 0.6.
-    assert mean.tally("study")[at(mean, 0.75)].true_positives == 1
-    assert mean.tally("study")[mean.place(0.76)].true_positives == 0
-    assert dial_table(detector(3, FOUND, TRUTHS), MATCH).tally("study") is None
+    assert mean.issue_log("study")[at(mean, 0.75)].true_positives == 1
+    assert mean.issue_log("study")[mean.place(0.76)].true_positives == 0
+    assert dial_table(detector(3, FOUND, GROUND_TRUTHS), MATCH).issue_log("study") is None
 
 
 def test_a_classifier_by_hand() -> None:
@@ -150,14 +150,14 @@ def test_without_a_class_for_nothing_only_classes_are_judged() -> None:
 
 
 @pytest.mark.parametrize(("found", "truths"), [([], []), ([], [(0, 0, 0)]), ([(0, 0, 0.5, 0)], [])])
-def test_what_is_undefined_is_nan(found: list, truths: list) -> None:
-    table = dial_table(detector(1, found, truths), MATCH)
+def test_what_is_undefined_is_nan(found: list, ground_truths: list) -> None:
+    table = dial_table(detector(1, found, ground_truths), MATCH)
     lesions, images = table.tallies
     here, whole = lesions[table.place(0.9)], images[table.place(0.9)]
-    assert np.isnan(here.sensitivity.share) == (not truths)
+    assert np.isnan(here.sensitivity.share) == (not ground_truths)
     assert np.isnan(here.precision.share)
-    assert np.isnan(whole.specificity.share) == bool(truths)
-    assert np.isnan(whole.negative_value.share) == bool(truths)
+    assert np.isnan(whole.specificity.share) == bool(ground_truths)
+    assert np.isnan(whole.negative_value.share) == bool(ground_truths)
     assert (table.reliability is None) == (not found)
 
 
@@ -169,23 +169,23 @@ ROW = st.tuples(
     st.integers(1, 100).map(lambda n: n / 100),
     st.integers(0, 2),
 )
-TRUTH = st.tuples(st.integers(0, 3), st.integers(0, 30), st.integers(0, 2))
+GROUND_TRUTH = st.tuples(st.integers(0, 3), st.integers(0, 30), st.integers(0, 2))
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(ROW, max_size=12), st.lists(TRUTH, max_size=6), st.booleans())
-def test_every_knot_is_exact(found: list, truths: list, class_aware: bool) -> None:
-    evaluation = detector(4, found, truths)
+@given(st.lists(ROW, max_size=12), st.lists(GROUND_TRUTH, max_size=6), st.booleans())
+def test_every_knot_is_exact(found: list, ground_truths: list, class_aware: bool) -> None:
+    evaluation = detector(4, found, ground_truths)
     table = dial_table(evaluation, MatchConfig(class_aware=class_aware))
-    raw, truth = evaluation.raw, evaluation.truths
-    cells = assign_cells(raw, truth)
+    raw, ground_truth = evaluation.raw, evaluation.ground_truths
+    cells = assign_cells(raw, ground_truth)
     best = np.zeros(4)
     np.maximum.at(best, raw.image, raw.scores.astype(np.float64))
     lesions, images = table.tallies
     assert (np.diff(table.confidences) < 0).all()
     for place in range(0, len(table.confidences), 7):
         confidence = float(table.confidences[place])
-        counts = greedy.count(raw, truth, confidence, class_aware=class_aware)
+        counts = greedy.count(raw, ground_truth, confidence, class_aware=class_aware)
         here = lesions[place]
         got = (here.true_positives, here.false_positives, here.missed)
         assert got == (counts.true_positives, counts.false_positives, counts.false_negatives)

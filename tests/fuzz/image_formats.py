@@ -47,7 +47,7 @@ def _open_data_set(path: Path) -> str:
     parts = [repr((opened.classes, opened.ids)).encode()]
     for sample_id in opened.ids:
         sample = opened[sample_id]
-        told = (sample.group_id, sample.split, sample.image_class, sample.truth)
+        told = (sample.group_id, sample.split, sample.image_class, sample.ground_truth)
         parts += [repr(told).encode(), sample.pixels.tobytes()]
     return _digest(parts)
 

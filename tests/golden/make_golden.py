@@ -56,12 +56,12 @@ def some_detections(rng: np.random.Generator, count: int, *, grid: bool) -> Dete
 
 
 def some_truth(rng: np.random.Generator, count: int, candidates: Detections) -> Detections:
-    """Half of the truths lie near a candidate, so that matches and duplicates occur."""
+    """Half of the ground truths lie near a candidate, so that matches and duplicates occur."""
     corners = some_boxes(rng, count, grid=True)
     if len(candidates):
         near = rng.integers(0, len(candidates), count // 2)
         corners[: len(near)] = candidates.xyxy[near] + rng.integers(0, 4, (len(near), 4))
-    return Detections.truth(corners, rng.integers(0, 3, count))
+    return Detections.ground_truth(corners, rng.integers(0, 3, count))
 
 
 def thresholds(rng: np.random.Generator, candidates: Detections) -> dict[str, object]:
@@ -87,13 +87,13 @@ def packed(detections: Detections) -> dict[str, object]:
     }
 
 
-def answer(candidates: Detections, truth: Detections, settings: dict) -> dict[str, object]:
+def answer(candidates: Detections, ground_truth: Detections, settings: dict) -> dict[str, object]:
     """What Python says: positions shown, and the match of what is shown."""
     confident = candidates.above(settings["confidence"])
     kept = boxes.nms(confident.xyxy, confident.labels, settings["nms_iou"])
     found = match(
         confident.nms(settings["nms_iou"]),
-        truth,
+        ground_truth,
         settings["match_iou"],
         rule=settings["rule"],
         class_aware=settings["class_aware"],
@@ -101,7 +101,7 @@ def answer(candidates: Detections, truth: Detections, settings: dict) -> dict[st
     return {
         "above": len(confident),
         "shown": kept.tolist(),
-        "truth_of": found.truth_of.tolist(),
+        "truth_of": found.gt_of.tolist(),
         "iou": found.iou.tolist(),
         "duplicate_of": found.duplicate_of.tolist(),
         "missed": found.missed.tolist(),
@@ -113,17 +113,17 @@ def filter_cases() -> Iterator[dict[str, object]]:
     rng = np.random.default_rng(20)
     sizes = [(0, 0), (0, 3), (5, 0), (1, 1), (1000, 20)]
     sizes += [(int(rng.integers(2, 30)), int(rng.integers(1, 8))) for _ in range(120)]
-    for number, (count, truths) in enumerate(sizes):
+    for number, (count, ground_truths) in enumerate(sizes):
         candidates = some_detections(rng, count, grid=number % 2 == 0)
-        truth = some_truth(rng, truths, candidates)
+        ground_truth = some_truth(rng, ground_truths, candidates)
         settings = thresholds(rng, candidates)
         if count == 1000:
             settings |= {"confidence": 0.1, "nms_iou": 0.4, "match_iou": 0.3}
         yield {
             "candidates": packed(candidates),
-            "truth": packed(truth),
+            "truth": packed(ground_truth),
             "settings": settings,
-            "expected": answer(candidates, truth, settings),
+            "expected": answer(candidates, ground_truth, settings),
         }
 
 
@@ -144,11 +144,11 @@ def some_team(rng: np.random.Generator, models: int, count: int, *, grid: bool) 
 
 
 def agreement_answer(
-    team: list[Detections], truth: Detections, settings: dict
+    team: list[Detections], ground_truth: Detections, settings: dict
 ) -> dict[str, object]:
     found = agree(
         [one.above(settings["confidence"]).nms(settings["nms_iou"]) for one in team],
-        truth,
+        ground_truth,
         settings["match_iou"],
         rule=settings["rule"],
         class_aware=settings["class_aware"],
@@ -156,7 +156,7 @@ def agreement_answer(
     return {
         "members": [list(place.members) for place in found.places],
         "first": [place.first for place in found.places],
-        "truth": [place.truth for place in found.places],
+        "truth": [place.ground_truth for place in found.places],
         "found_by": found.found_by,
     }
 
@@ -167,15 +167,15 @@ def agreement_cases() -> Iterator[dict[str, object]]:
     sizes += [(int(rng.integers(2, 5)), int(rng.integers(1, 14))) for _ in range(80)]
     for number, (models, count) in enumerate(sizes):
         team = some_team(rng, models, count, grid=number % 2 == 0)
-        truth = some_truth(rng, int(rng.integers(0, 6)), team[0])
+        ground_truth = some_truth(rng, int(rng.integers(0, 6)), team[0])
         settings = thresholds(rng, team[0])
         if count == 120:
             settings |= {"confidence": 0.1, "nms_iou": 0.6, "match_iou": 0.4}
         yield {
             "team": [packed(one) for one in team],
-            "truth": packed(truth),
+            "truth": packed(ground_truth),
             "settings": settings,
-            "expected": agreement_answer(team, truth, settings),
+            "expected": agreement_answer(team, ground_truth, settings),
         }
 
 

@@ -9,23 +9,23 @@ from hypothesis import strategies as st
 from fracture_core.metrics import any_hit
 from fracture_core.types import Detections
 from tests.metrics.test_greedy import images, overlap
-from tests.support.strategies import detections, thresholds, truths
+from tests.support.strategies import detections, ground_truths, thresholds
 
 BOX, FAR = [0, 0, 10, 10], [50, 50, 60, 60]
 
 
 def plain_counts(found, there, confidence, match_iou) -> tuple[int, int, int]:
     hits = spurious = missed = 0
-    for one, truth in zip(found, there, strict=True):
+    for one, ground_truth in zip(found, there, strict=True):
         shown = [box.tolist() for box, s in zip(one.xyxy, one.scores.tolist(), strict=True)
                  if s >= confidence]  # fmt: skip
-        hit = any(overlap(b, t.tolist()) > match_iou for b in shown for t in truth.xyxy)
-        if len(truth) and hit:
+        hit = any(overlap(b, t.tolist()) > match_iou for b in shown for t in ground_truth.xyxy)
+        if len(ground_truth) and hit:
             hits += 1
-        elif len(truth) and shown:
+        elif len(ground_truth) and shown:
             missed += 1
             spurious += 1
-        elif len(truth):
+        elif len(ground_truth):
             missed += 1
         elif shown:
             spurious += 1
@@ -41,17 +41,21 @@ def test_a_sweep_equals_the_definition(cases, match_iou, confidences) -> None:
     assert counts == [plain_counts(found, there, c, match_iou) for c in confidences]
 
 
-@given(st.lists(st.tuples(detections(), truths()), min_size=1, max_size=5), thresholds, thresholds)
+@given(
+    st.lists(st.tuples(detections(), ground_truths()), min_size=1, max_size=5),
+    thresholds,
+    thresholds,
+)
 @settings(deadline=None)
 def test_dual_metrics_equal_the_definition(cases, confidence, match_iou) -> None:
     found, there = [case[0] for case in cases], [case[1] for case in cases]
     dual = any_hit.dual_metrics(found, there, confidence, match_iou)
     confusion = [[0, 0], [0, 0]]
     hit_truths = 0
-    for one, truth in cases:
+    for one, ground_truth in cases:
         shown = [b.tolist() for b, s in zip(one.xyxy, one.scores, strict=True) if s >= confidence]
-        confusion[len(truth) > 0][len(shown) > 0] += 1
-        for there_xyxy in truth.xyxy.tolist():
+        confusion[len(ground_truth) > 0][len(shown) > 0] += 1
+        for there_xyxy in ground_truth.xyxy.tolist():
             best = max((overlap(box, there_xyxy) for box in shown), default=0.0)
             hit_truths += best > match_iou
     assert dual.images.confusion.tolist() == confusion
@@ -59,7 +63,7 @@ def test_dual_metrics_equal_the_definition(cases, confidence, match_iou) -> None
 
 
 def test_a_fracture_whose_boxes_all_miss_is_wrong_twice() -> None:
-    fracture, healthy = Detections.truth([BOX], [0]), Detections.empty()
+    fracture, healthy = Detections.ground_truth([BOX], [0]), Detections.empty()
     miss, hit = Detections.of([FAR], [0.9], [0]), Detections.of([FAR, BOX], [0.9, 0.4], [0, 0])
     one = any_hit.count([miss], [fracture])
     assert (one.true_positives, one.false_positives, one.false_negatives) == (0, 1, 1)
@@ -73,13 +77,16 @@ def test_a_fracture_whose_boxes_all_miss_is_wrong_twice() -> None:
 
 
 def test_an_overlap_of_exactly_the_match_iou_is_no_hit() -> None:
-    half, truth = [Detections.of([[0, 0, 10, 5]], [0.9], [0])], [Detections.truth([BOX], [0])]
-    assert any_hit.count(half, truth, 0.1, 0.5).true_positives == 0
-    assert any_hit.count(half, truth, 0.1, 0.49).true_positives == 1
+    half, ground_truth = (
+        [Detections.of([[0, 0, 10, 5]], [0.9], [0])],
+        [Detections.ground_truth([BOX], [0])],
+    )
+    assert any_hit.count(half, ground_truth, 0.1, 0.5).true_positives == 0
+    assert any_hit.count(half, ground_truth, 0.1, 0.49).true_positives == 1
 
 
 def test_several_boxes_may_share_a_truth_and_one_may_find_several() -> None:
-    there = [Detections.truth([BOX, [0, 0, 10, 9]], [0, 1])]
+    there = [Detections.ground_truth([BOX, [0, 0, 10, 9]], [0, 1])]
     dual = any_hit.dual_metrics([Detections.of([BOX], [0.2], [2])], there)
     assert dual.boxes.share == 1
     assert dual.images.recall[any_hit.FRACTURE] == 1

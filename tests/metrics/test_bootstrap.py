@@ -1,4 +1,4 @@
-"""Resampling by patient, and weighted figures held against images that are there repeatedly."""
+"""Resampling by patient, and weighted metrics held against images that are there repeatedly."""
 
 import math
 
@@ -22,7 +22,7 @@ from fracture_core.metrics.froc import froc
 from fracture_core.metrics.weighted import Auc, FrocSensitivity, ImageCounts
 from fracture_core.operating_points import classifier_curve, detector_curve, measure
 from fracture_core.types import Detections
-from tests.support.strategies import detections, thresholds, truths
+from tests.support.strategies import detections, ground_truths, thresholds
 
 GROUPS = ("b", "a", "b", "c", "c", "c")
 
@@ -97,17 +97,17 @@ def test_undefined_resamples_are_left_out_and_one_patient_has_no_interval() -> N
     assert all(math.isnan(each) for each in (never.value, never.low, never.high))
 
 
-# ---- weighted figures ---------------------------------------------------------------------------
+# ---- weighted metrics ---------------------------------------------------------------------------
 
 cases = st.lists(
-    st.tuples(detections(most=8), truths(most=3), st.integers(0, 3)), min_size=1, max_size=5
+    st.tuples(detections(most=8), ground_truths(most=3), st.integers(0, 3)), min_size=1, max_size=5
 )
 
 
 def repeated(drawn) -> tuple[list[Detections], list[Detections]]:
     """Each image as often as its weight says."""
     found = [found for found, _, weight in drawn for _ in range(weight)]
-    return found, [truth for _, truth, weight in drawn for _ in range(weight)]
+    return found, [ground_truth for _, ground_truth, weight in drawn for _ in range(weight)]
 
 
 def same(value: float, expected: float) -> bool:
@@ -139,10 +139,10 @@ def test_weighted_froc_equals_that_of_repeated_images(drawn) -> None:
 
 
 def test_froc_looks_as_far_down_as_a_resample_needs() -> None:
-    # 40 spurious boxes in the first image lie before the hit of the second.
+    # 40 false positive boxes in the first image lie before the hit of the second.
     strays = Detections.of([[0, 0, 5, 5]] * 40, [0.9] * 40, [0] * 40)
     hit = Detections.of([[20, 20, 60, 60]], [0.5], [0])
-    true = [Detections.empty(), Detections.truth([[20, 20, 60, 60]], [0])]
+    true = [Detections.empty(), Detections.ground_truth([[20, 20, 60, 60]], [0])]
     weighted = FrocSensitivity.of([strays, hit], true, rates=(8, 1))
     for weights in ([1, 1], [1, 4], [1, 5], [0, 1], [3, 1]):
         again = [(strays, true[0], weights[0]), (hit, true[1], weights[1])]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fracture_core.metrics.calibration import detection_ece, reliability
-from fracture_core.metrics.columns import Columns
+from fracture_core.metrics.columns import DetectionTable
 from fracture_core.metrics.intervals import wilson
 from fracture_core.types import Detections
 
@@ -44,9 +44,11 @@ def test_the_error_equals_plain_loops(cases, bins) -> None:
     assert found.totals.sum() == len(cases)
 
 
-def boxes(*rows: tuple[list[float], float]) -> Columns:
+def boxes(*rows: tuple[list[float], float]) -> DetectionTable:
     """In one image, the best scored first."""
-    return Columns.of([Detections.of([r[0] for r in rows], [r[1] for r in rows], [0] * len(rows))])
+    return DetectionTable.of(
+        [Detections.of([r[0] for r in rows], [r[1] for r in rows], [0] * len(rows))]
+    )
 
 
 LEFT, RIGHT, LARGE = [0, 40, 20, 60], [80, 40, 100, 60], [0, 0, 100, 100]
@@ -82,7 +84,7 @@ def test_small_cells_do_not_count() -> None:
 
 def test_nothing_is_undefined_and_bad_input_is_said() -> None:
     assert math.isnan(reliability([], []).ece)
-    assert math.isnan(detection_ece(Columns.of([]), []))
+    assert math.isnan(detection_ece(DetectionTable.of([]), []))
     with pytest.raises(ValueError, match=r"right: expected shape \(1,\), got \(2,\)"):
         reliability([0.5], [True, False])
     with pytest.raises(ValueError, match="scores: expected 0 to 1"):

@@ -15,14 +15,14 @@ K = 3
 
 
 def plain_cells(found, true, confidence, match_iou) -> list[tuple[int, int, int]]:
-    """Image, true and predicted class of each finding and of each missed truth."""
+    """Image, true and predicted class of each finding and of each missed ground truth."""
     entries = []
-    for image, (one, truth) in enumerate(zip(found, true, strict=True)):
+    for image, (one, ground_truth) in enumerate(zip(found, true, strict=True)):
         shown = one.above(confidence)
-        result = match(shown, truth, match_iou, class_aware=False)
-        for label, of in zip(shown.labels.tolist(), result.truth_of.tolist(), strict=True):
-            entries.append((image, int(truth.labels[of]) if of >= 0 else K, label))
-        entries += [(image, int(truth.labels[of]), K) for of in result.missed]
+        result = match(shown, ground_truth, match_iou, class_aware=False)
+        for label, of in zip(shown.labels.tolist(), result.gt_of.tolist(), strict=True):
+            entries.append((image, int(ground_truth.labels[of]) if of >= 0 else K, label))
+        entries += [(image, int(ground_truth.labels[of]), K) for of in result.missed]
     return entries
 
 
@@ -46,10 +46,14 @@ def test_by_hand() -> None:
         Detections.of([FAR], [0.7], [0]),
         Detections.empty(),
     ]
-    true = [Detections.truth([A, B], [0, 0]), Detections.empty(), Detections.truth([A], [1])]
+    true = [
+        Detections.ground_truth([A, B], [0, 0]),
+        Detections.empty(),
+        Detections.ground_truth([A], [1]),
+    ]
     cells = assign_cells(found, true)
-    assert cells.truth_row.tolist() == [0, 1, BACKGROUND, BACKGROUND]
-    # Class 0 is found once as 0 and once as 1; class 1 is missed; one of each is spurious.
+    assert cells.gt_row.tolist() == [0, 1, BACKGROUND, BACKGROUND]
+    # Class 0 is found once as 0 and once as 1; class 1 is missed; one of each is false positive.
     assert cells.matrix(0.1, 2).tolist() == [[1, 1, 0], [0, 0, 1], [1, 1, 0]]
     assert cells.matrix(0.85, 2).tolist() == [[1, 0, 1], [0, 0, 1], [0, 0, 0]]
     assert cells.images(0.1, 1, 2, 2).tolist() == [2]
@@ -59,7 +63,7 @@ def test_by_hand() -> None:
 
 def test_a_box_of_the_wrong_class_takes_the_truth() -> None:
     found = [Detections.of([A, A], [0.9, 0.8], [1, 0])]
-    matrix = assign_cells(found, [Detections.truth([A], [0])]).matrix(0, 2)
+    matrix = assign_cells(found, [Detections.ground_truth([A], [0])]).matrix(0, 2)
     assert matrix.tolist() == [[0, 1, 0], [0, 0, 0], [1, 0, 0]]
 
 

@@ -23,25 +23,29 @@ calls = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, ma
 @given(calls)
 @settings(deadline=None)
 def test_a_report_equals_scikit_learn(pairs) -> None:
-    truth, predicted = np.array(pairs, dtype=np.int64).T
-    ours = classification.report(truth, predicted, 4)
+    ground_truth, predicted = np.array(pairs, dtype=np.int64).T
+    ours = classification.report(ground_truth, predicted, 4)
     labels = range(4)
-    np.testing.assert_array_equal(ours.confusion, confusion_matrix(truth, predicted, labels=labels))
-    each = precision_recall_fscore_support(truth, predicted, labels=labels, zero_division=np.nan)
+    np.testing.assert_array_equal(
+        ours.confusion, confusion_matrix(ground_truth, predicted, labels=labels)
+    )
+    each = precision_recall_fscore_support(
+        ground_truth, predicted, labels=labels, zero_division=np.nan
+    )
     for mine, theirs in zip(
         (ours.precision, ours.recall, ours.f1, ours.support), each, strict=True
     ):
         np.testing.assert_allclose(mine, theirs, atol=1e-12)
-    assert ours.accuracy == pytest.approx(accuracy_score(truth, predicted))
+    assert ours.accuracy == pytest.approx(accuracy_score(ground_truth, predicted))
     with warnings.catch_warnings():
         # Both are what the test is about: classes that are never true or the only one.
         warnings.filterwarnings("ignore", "y_pred contains classes not in y_true")
         warnings.filterwarnings("ignore", "A single label was found")
-        balanced = balanced_accuracy_score(truth, predicted)
+        balanced = balanced_accuracy_score(ground_truth, predicted)
     assert ours.balanced_accuracy == pytest.approx(balanced)
     for kind in ("macro", "weighted"):
         mean = precision_recall_fscore_support(
-            truth, predicted, labels=labels, average=kind, zero_division=np.nan
+            ground_truth, predicted, labels=labels, average=kind, zero_division=np.nan
         )
         mine = getattr(ours, kind)
         np.testing.assert_allclose([mine.recall, mine.f1], mean[1:3], atol=1e-12)

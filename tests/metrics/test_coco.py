@@ -1,4 +1,4 @@
-"""COCO's figures held against pycocotools and against faster-coco-eval."""
+"""COCO's metrics held against pycocotools and against faster-coco-eval."""
 
 import contextlib
 import dataclasses
@@ -16,9 +16,9 @@ from pycocotools.cocoeval import COCOeval
 from fracture_core import boxes, masks
 from fracture_core.datasets import open_dataset
 from fracture_core.metrics.coco import CocoFigures, evaluate_boxes, evaluate_masks
-from fracture_core.metrics.columns import Columns
+from fracture_core.metrics.columns import DetectionTable
 from fracture_core.types import Detections, Sample
-from tests.support.strategies import SIZE, detections, truths
+from tests.support.strategies import SIZE, detections, ground_truths
 
 CLASSES = 3
 TOOLS = {
@@ -64,14 +64,14 @@ def coco_of(kind: type, rows: list[dict], image_count: int, size: int = SIZE):
 
 def reference(found, there, crowd=(), kind="bbox", tool="pycocotools"):
     coco, evaluator = TOOLS[tool]
-    truth = coco_of(coco, annotations(there, crowd), len(there))
+    ground_truth = coco_of(coco, annotations(there, crowd), len(there))
     rows = annotations(found)
     if kind == "bbox":
-        # As `loadRes` has it; only truths have the size of their mask.
+        # As `loadRes` has it; only ground truths have the size of their mask.
         rows = [row | {"area": row["bbox"][2] * row["bbox"][3]} for row in rows]
     guess = coco_of(coco, rows, len(there))
     with contextlib.redirect_stdout(io.StringIO()):
-        judge = evaluator(truth, guess, kind)
+        judge = evaluator(ground_truth, guess, kind)
         judge.evaluate()
         judge.accumulate()
         judge.summarize()
@@ -89,10 +89,10 @@ def mean_or_undefined(shares: np.ndarray) -> float:
 
 @st.composite
 def marked(draw: st.DrawFn):
-    """A few images: candidates, truths, and which truths are crowds."""
+    """A few images: candidates, ground truths, and which ground truths are crowds."""
     count = draw(st.integers(1, 5))
     found = [draw(detections()) for _ in range(count)]
-    true = [draw(truths()) for _ in range(count)]
+    true = [draw(ground_truths()) for _ in range(count)]
     crowd = [
         np.array(draw(st.lists(st.booleans(), min_size=len(t), max_size=len(t))), dtype=bool)
         for t in true
@@ -104,7 +104,7 @@ def marked(draw: st.DrawFn):
 @settings(deadline=None)
 def test_boxes_equal_pycocotools(case) -> None:
     found, true, crowd = case
-    ours = evaluate_boxes(found, Columns.of(true, crowd), CLASSES)
+    ours = evaluate_boxes(found, DetectionTable.of(true, crowd), CLASSES)
     theirs, precision = reference(found, true, crowd)
     np.testing.assert_allclose(twelve(ours), theirs, atol=1e-6)
     for k in range(CLASSES):
@@ -113,7 +113,7 @@ def test_boxes_equal_pycocotools(case) -> None:
 
 
 def crowded_images(seed: int, count: int, size: int) -> tuple[list, list, list]:
-    """Truths of all sizes, each with several candidates near it, and stray ones."""
+    """Ground truths of all sizes, each with several candidates near it, and stray ones."""
     rng = np.random.default_rng(seed)
     found, true, crowd = [], [], []
     for _ in range(count):
@@ -127,7 +127,7 @@ def crowded_images(seed: int, count: int, size: int) -> tuple[list, list, list]:
         guess_labels = rng.integers(0, CLASSES, len(guesses))
         one, _ = Detections.raw(guesses, scores, guess_labels, height=size, width=size)
         found.append(one)
-        true.append(Detections.truth(there, labels))
+        true.append(Detections.ground_truth(there, labels))
         crowd.append(rng.random(len(there)) < 0.15)
     return found, true, crowd
 
@@ -142,7 +142,7 @@ def random_boxes(rng: np.random.Generator, count: int, size: int) -> np.ndarray:
 def test_boxes_of_all_sizes_equal_both_tools(tool) -> None:
     found, true, crowd = crowded_images(seed=5, count=120, size=400)
     assert max(len(one) for one in found) > 100
-    ours = twelve(evaluate_boxes(found, Columns.of(true, crowd), CLASSES))
+    ours = twelve(evaluate_boxes(found, DetectionTable.of(true, crowd), CLASSES))
     theirs, _ = reference(found, true, crowd, tool=tool)
     assert (theirs > 0).all()
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
@@ -151,7 +151,7 @@ def test_boxes_of_all_sizes_equal_both_tools(tool) -> None:
 def test_more_than_a_hundred_candidates_of_a_class_do_not_count() -> None:
     strays = np.tile([[0, 0, 5, 5]], (100, 1))
     found = [Detections.of([*strays, [20, 20, 60, 60]], [0.9] * 100 + [0.8], [0] * 101)]
-    true = [Detections.truth([[20, 20, 60, 60]], [0])]
+    true = [Detections.ground_truth([[20, 20, 60, 60]], [0])]
     assert evaluate_boxes(found, true, 1).ar100 == 0
     assert evaluate_boxes([found[0][1:]], true, 1).ar100 == 1
 
@@ -175,7 +175,7 @@ def test_masks_equal_both_tools(tool) -> None:
     found, true, crowd = crowded_images(seed=3, count=25, size=size)
     found = [with_masks(one[:40], rng, size) for one in found]
     true = [with_masks(one, rng, size) for one in true]
-    ours = twelve(evaluate_masks(found, Columns.of(true, crowd), CLASSES))
+    ours = twelve(evaluate_masks(found, DetectionTable.of(true, crowd), CLASSES))
     theirs, _ = reference(found, true, crowd, "segm", tool)
     assert theirs[0] > 0
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
@@ -187,7 +187,7 @@ def test_random_masks_equal_pycocotools(case) -> None:
     found, true, crowd = case
     rng = np.random.default_rng(sum(len(one) for one in found))
     found, true = ([with_masks(one, rng, SIZE) for one in side] for side in (found, true))
-    ours = evaluate_masks(found, Columns.of(true, crowd), CLASSES)
+    ours = evaluate_masks(found, DetectionTable.of(true, crowd), CLASSES)
     theirs, precision = reference(found, true, crowd, "segm")
     np.testing.assert_allclose(twelve(ours), theirs, atol=1e-6)
     for k in range(CLASSES):
@@ -199,8 +199,8 @@ def test_random_masks_equal_pycocotools(case) -> None:
 def test_filled_boxes_as_masks_equal_boxes(case) -> None:
     found, true, crowd = case
     as_masks = [[filled(one) for one in side] for side in (found, true)]
-    by_masks = evaluate_masks(as_masks[0], Columns.of(as_masks[1], crowd), CLASSES)
-    by_boxes = evaluate_boxes(found, Columns.of(true, crowd), CLASSES)
+    by_masks = evaluate_masks(as_masks[0], DetectionTable.of(as_masks[1], crowd), CLASSES)
+    by_boxes = evaluate_boxes(found, DetectionTable.of(true, crowd), CLASSES)
     np.testing.assert_allclose(twelve(by_masks), twelve(by_boxes), atol=1e-12)
 
 
@@ -213,7 +213,7 @@ def filled(one: Detections) -> Detections:
 
 
 def test_nothing_to_find_is_undefined_and_nothing_found_is_zero() -> None:
-    one = Detections.truth([[0, 0, 10, 10]], [0])
+    one = Detections.ground_truth([[0, 0, 10, 10]], [0])
     none = Detections.empty()
     assert (twelve(evaluate_boxes([one], [none], 2)) == -1).all()
     assert (twelve(evaluate_boxes([], [], 2)) == -1).all()
@@ -223,14 +223,14 @@ def test_nothing_to_find_is_undefined_and_nothing_found_is_zero() -> None:
 
 
 def test_bad_input_is_said() -> None:
-    one = Detections.truth([[0, 0, 10, 10]], [1])
+    one = Detections.ground_truth([[0, 0, 10, 10]], [1])
     with pytest.raises(ValueError, match="labels below 1, got 1"):
         evaluate_boxes([one], [one], 1)
     with pytest.raises(ValueError, match="as many images, got 1 and 2"):
         evaluate_boxes([one], [one, one], 2)
     with pytest.raises(ValueError, match="found: expected a mask for each of 1"):
         evaluate_masks([one], [one], 2)
-    rising = Columns.of([Detections.of([[0, 0, 1, 1]] * 2, [0.9, 0.8], [0, 0])])
+    rising = DetectionTable.of([Detections.of([[0, 0, 1, 1]] * 2, [0.9, 0.8], [0, 0])])
     with pytest.raises(ValueError, match="scores falling within each"):
         dataclasses.replace(rising, scores=rising.scores[::-1])
 
@@ -238,7 +238,7 @@ def test_bad_input_is_said() -> None:
 def test_real_fractures_equal_pycocotools(shared_data) -> None:
     data, rng = open_dataset(shared_data / "fracatlas"), np.random.default_rng(1)
     samples = [data[name] for name in data.ids[::6]]
-    true = [sample.truth for sample in samples]
+    true = [sample.ground_truth for sample in samples]
     assert sum(len(one) for one in true) > 100
     assert any(not len(one) for one in true)
     crowd = [np.arange(len(one)) % 3 == 2 for one in true]
@@ -250,14 +250,14 @@ def test_real_fractures_equal_pycocotools(shared_data) -> None:
         for judge, kind in ((evaluate_boxes, "bbox"), (evaluate_masks, "segm")):
             theirs, _ = reference(found, true, crowd, kind)
             assert theirs[0] > 0.05
-            ours = judge(found, Columns.of(true, crowd), CLASSES)
+            ours = judge(found, DetectionTable.of(true, crowd), CLASSES)
             np.testing.assert_allclose(twelve(ours), theirs, atol=1e-6)
 
 
 def moved(sample: Sample, rng: np.random.Generator) -> Detections:
-    """Each truth's own outline twice, a few pixels beside where it belongs."""
+    """Each ground truth's own outline twice, a few pixels beside where it belongs."""
     parts = []
-    for mask, box in zip(sample.truth.masks, sample.truth.xyxy, strict=True):
+    for mask, box in zip(sample.ground_truth.masks, sample.ground_truth.xyxy, strict=True):
         filled_in = masks.decode(mask)
         for _ in range(2):
             right, down = rng.integers(-6, 7, 2)
@@ -272,9 +272,9 @@ def moved(sample: Sample, rng: np.random.Generator) -> Detections:
 
 
 def guess(sample: Sample, rng: np.random.Generator) -> Detections:
-    """Ten filled boxes near each truth and three anywhere."""
+    """Ten filled boxes near each ground truth and three anywhere."""
     scale = np.array([sample.width, sample.height] * 2)
-    near = np.repeat(sample.truth.xyxy, 10, axis=0)
+    near = np.repeat(sample.ground_truth.xyxy, 10, axis=0)
     near = near + rng.normal(0, 0.004, near.shape) * scale
     anywhere = random_boxes(rng, 3, 1) * scale
     corners = np.round(np.concatenate([near, anywhere]))
@@ -292,9 +292,9 @@ def guess(sample: Sample, rng: np.random.Generator) -> Detections:
 @pytest.mark.parametrize("tool", list(TOOLS))
 @pytest.mark.parametrize(("order", "ar100"), [([0, 1], 0.85), ([1, 0], 0.7)])
 def test_of_equal_overlaps_the_last_truth_is_taken(tool, order, ar100) -> None:
-    # The first box overlaps both truths by 9/11, the second one by 1 and the other by 8/12.
+    # The first box overlaps both ground truths by 9/11, the second one by 1 and the other by 8/12.
     found = [Detections.of([[1, 0, 11, 10], [0, 0, 10, 10]], [0.9, 0.8], [0, 0])]
-    true = [Detections.truth(np.array([[0, 0, 10, 10], [2, 0, 12, 10]])[order], [0, 0])]
+    true = [Detections.ground_truth(np.array([[0, 0, 10, 10], [2, 0, 12, 10]])[order], [0, 0])]
     ours = evaluate_boxes(found, true, CLASSES)
     assert ours.ar100 == pytest.approx(ar100)
     np.testing.assert_allclose(twelve(ours), reference(found, true, tool=tool)[0], atol=1e-6)

@@ -1,7 +1,7 @@
-"""Intervals held against what they promise: simulated studies of which the truth is known.
+"""Intervals held against what they promise: simulated studies of which the ground truth is known.
 
 Each study draws patients anew, with several images each that resemble one another, and asks for a
-95 % interval. Of 2,000 intervals 93 to 97 % must hold the truth.
+95 % interval. Of 2,000 intervals 93 to 97 % must hold the ground truth.
 """
 
 from collections.abc import Callable
@@ -30,22 +30,22 @@ def patients(rng: np.random.Generator) -> np.ndarray:
     return np.repeat(np.arange(PATIENTS), rng.integers(1, 6, PATIENTS))
 
 
-def counts(hits: np.ndarray, spurious: np.ndarray, truths: np.ndarray) -> ImageCounts:
+def counts(hits: np.ndarray, spurious: np.ndarray, ground_truths: np.ndarray) -> ImageCounts:
     return ImageCounts(
         hits=hits.astype(float),
         spurious=spurious.astype(float),
-        truths=truths.astype(float),
-        alarms=(truths == 0) & (spurious > 0),
+        ground_truths=ground_truths.astype(float),
+        alarms=(ground_truths == 0) & (spurious > 0),
     )
 
 
 def sensitivity_study(rng: np.random.Generator) -> tuple[list[int], Statistic]:
     """Two lesions in every third image; the patient decides how easily they are found."""
     who = patients(rng)
-    truths = 2 * (rng.random(len(who)) < 1 / 3)
+    ground_truths = 2 * (rng.random(len(who)) < 1 / 3)
     chance = rng.beta(4, 1, PATIENTS)[who]
     return who.tolist(), counts(
-        rng.binomial(truths, chance), np.zeros(len(who)), truths
+        rng.binomial(ground_truths, chance), np.zeros(len(who)), ground_truths
     ).sensitivity
 
 
@@ -76,12 +76,12 @@ AUC = NormalDist().cdf(STEP / sqrt(2 * (1 + SPREAD**2)))
 @pytest.mark.parametrize(
     ("study", "truth"), [(sensitivity_study, 0.8), (fp_study, 0.5), (auc_study, AUC)]
 )
-def test_intervals_by_patient_hold_the_truth(study: Study, truth: float) -> None:
+def test_intervals_by_patient_hold_the_truth(study: Study, ground_truth: float) -> None:
     held = 0
     for run in range(RUNS):
         groups, statistic = study(np.random.default_rng(run))
         found = bootstrap(groups, statistic, count=RESAMPLES, seed=run)
-        held += found.low <= truth <= found.high
+        held += found.low <= ground_truth <= found.high
     assert 0.93 <= held / RUNS <= 0.97
 
 

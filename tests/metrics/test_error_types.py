@@ -23,18 +23,21 @@ def one(box: list[int], label: int, score: float = 0.9) -> Detections:
 
 
 def test_each_type() -> None:
-    truth = Detections.truth([BOX], [0])
-    assert kinds(one(CLOSE, 0), truth) == ["right"]
-    assert kinds(one(CLOSE, 1), truth) == ["class"]
-    assert kinds(one(NEAR, 0), truth) == ["location"]
-    assert kinds(one(NEAR, 1), truth) == ["both"]
-    assert kinds(one(FAR, 0), truth) == ["background"]
-    assert kinds(Detections.of([BOX, CLOSE], [0.9, 0.8], [0, 0]), truth) == ["right", "duplicate"]
+    ground_truth = Detections.ground_truth([BOX], [0])
+    assert kinds(one(CLOSE, 0), ground_truth) == ["right"]
+    assert kinds(one(CLOSE, 1), ground_truth) == ["class"]
+    assert kinds(one(NEAR, 0), ground_truth) == ["location"]
+    assert kinds(one(NEAR, 1), ground_truth) == ["both"]
+    assert kinds(one(FAR, 0), ground_truth) == ["background"]
+    assert kinds(Detections.of([BOX, CLOSE], [0.9, 0.8], [0, 0]), ground_truth) == [
+        "right",
+        "duplicate",
+    ]
     assert kinds(one(BOX, 0), Detections.empty()) == ["background"]
 
 
 def test_a_truth_is_missed_unless_a_class_or_location_error_points_at_it() -> None:
-    truth = [Detections.truth([BOX], [0])]
+    ground_truth = [Detections.ground_truth([BOX], [0])]
     for found, unmatched, missed in (
         (one(CLOSE, 0), False, False),
         (one(CLOSE, 1), True, False),
@@ -43,34 +46,34 @@ def test_a_truth_is_missed_unless_a_class_or_location_error_points_at_it() -> No
         (one(FAR, 0), True, True),
         (Detections.empty(), True, True),
     ):
-        result = error_types([found], truth, 0.1)
+        result = error_types([found], ground_truth, 0.1)
         assert (result.unmatched.tolist(), result.missed.tolist()) == ([unmatched], [missed])
         assert result.counts()["missed"] == missed
 
 
 def test_only_what_is_shown_counts() -> None:
     found = [Detections.of([FAR, BOX], [0.9, 0.2], [0, 0]), one(BOX, 0, 0.5)]
-    true = [Detections.truth([BOX], [0]), Detections.truth([BOX], [0])]
+    true = [Detections.ground_truth([BOX], [0]), Detections.ground_truth([BOX], [0])]
     result = error_types(found, true, 0.5)
     assert result.rows.tolist() == [0, 2]
-    assert result.truth_row.tolist() == [-1, 1]
+    assert result.gt_row.tolist() == [-1, 1]
     expected = dict.fromkeys(TYPES, 0) | {"right": 1, "background": 1, "missed": 1}
     assert result.counts() == expected
     assert error_types([], [], 0.5).counts() == dict.fromkeys([*TYPES, "missed"], 0)
 
 
 def test_location_goes_before_class_and_class_before_duplicate() -> None:
-    # On a truth of another class, and touching one of its own.
-    both = Detections.truth([NEAR, BOX], [0, 1])
+    # On a ground truth of another class, and touching one of its own.
+    both = Detections.ground_truth([NEAR, BOX], [0, 1])
     assert kinds(one(BOX, 0), both) == ["location"]
-    twins = Detections.truth([BOX, CLOSE], [0, 1])
+    twins = Detections.ground_truth([BOX, CLOSE], [0, 1])
     assert kinds(Detections.of([BOX, BOX], [0.9, 0.8], [0, 0]), twins) == ["right", "class"]
 
 
-def plain_kind(box, label, taken, truth, match_iou) -> str:
+def plain_kind(box, label, taken, ground_truth, match_iou) -> str:
     near = [
         (overlap(box, there), int(of) == label)
-        for there, of in zip(truth.xyxy.tolist(), truth.labels, strict=True)
+        for there, of in zip(ground_truth.xyxy.tolist(), ground_truth.labels, strict=True)
     ]
     own = max((iou for iou, same in near if same), default=0.0)
     other = max((iou for iou, same in near if not same), default=0.0)
@@ -91,13 +94,17 @@ def test_types_equal_their_definitions(cases, confidence, match_iou) -> None:
     found, true = [case[0] for case in cases], [case[1] for case in cases]
     result = error_types(found, true, confidence, match_iou=match_iou)
     expected = []
-    for shown, truth in zip((one.above(confidence) for one in found), true, strict=True):
-        taken = match(shown, truth, match_iou).truth_of >= 0
+    for shown, ground_truth in zip((one.above(confidence) for one in found), true, strict=True):
+        taken = match(shown, ground_truth, match_iou).gt_of >= 0
         expected += [
-            plain_kind(shown.xyxy[i].tolist(), int(shown.labels[i]), taken[i], truth, match_iou)
+            plain_kind(
+                shown.xyxy[i].tolist(), int(shown.labels[i]), taken[i], ground_truth, match_iou
+            )
             for i in range(len(shown))
         ]
     assert [TYPES[kind] for kind in result.kind] == expected
     counts = result.counts()
-    assert counts["right"] + result.unmatched.sum() == sum(len(truth) for truth in true)
+    assert counts["right"] + result.unmatched.sum() == sum(
+        len(ground_truth) for ground_truth in true
+    )
     assert counts["missed"] <= result.unmatched.sum()

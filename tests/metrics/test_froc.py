@@ -12,7 +12,8 @@ A, B, FAR = [0, 0, 10, 10], [20, 20, 30, 30], [50, 50, 60, 60]
 
 
 def by_hand() -> tuple[list[Detections], list[Detections]]:
-    """Four images, four lesions; hits at 0.9, 0.7 and 0.3, spurious at 0.8, 0.6, 0.6, 0.3, 0.2.
+    """Four images, four lesions; hits at 0.9, 0.7 and 0.3, false positive at 0.8, 0.6, 0.6, 0.3,
+    0.2.
 
     Lesions found and false positives an image, from the highest score on:
     0.9: 1/4, 0 · 0.8: 1/4, 1/4 · 0.7: 2/4, 1/4 · 0.6: 2/4, 3/4 · 0.3: 3/4, 4/4 · 0.2: 3/4, 5/4.
@@ -24,10 +25,10 @@ def by_hand() -> tuple[list[Detections], list[Detections]]:
         Detections.of([FAR], [0.2], [0]),
     ]
     true = [
-        Detections.truth([A], [0]),
-        Detections.truth([A, B], [0, 0]),
+        Detections.ground_truth([A], [0]),
+        Detections.ground_truth([A, B], [0, 0]),
         Detections.empty(),
-        Detections.truth([A], [0]),
+        Detections.ground_truth([A], [0]),
     ]
     return found, true
 
@@ -64,7 +65,7 @@ def test_every_point_equals_plain_counting(cases) -> None:
 
 def test_a_first_score_with_too_many_false_positives_reaches_nothing() -> None:
     tied = [Detections.of([A, FAR, B], [0.5, 0.5, 0.5], [0, 0, 0])]
-    curve = froc(tied, [Detections.truth([A], [0])])
+    curve = froc(tied, [Detections.ground_truth([A], [0])])
     assert curve.sensitivity_at([1, 2]).tolist() == [0, 1]
 
 
@@ -76,5 +77,5 @@ def test_nothing_to_find_is_undefined() -> None:
     nothing = froc([], [])
     assert len(nothing.confidences) == len(nothing.fp_per_image) == 0
     assert np.isnan(nothing.sensitivity_at()).all()
-    silent = froc([none], [Detections.truth([A], [0])])
+    silent = froc([none], [Detections.ground_truth([A], [0])])
     assert silent.sensitivity_at().tolist() == [0] * 7

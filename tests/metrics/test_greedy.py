@@ -1,4 +1,4 @@
-"""Counts of boxes held against a plain loop over images, classes, boxes and truths."""
+"""Counts of boxes held against a plain loop over images, classes, boxes and ground truths."""
 
 import math
 
@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from fracture_core import matching
 from fracture_core.metrics import greedy
-from fracture_core.metrics.columns import Columns
+from fracture_core.metrics.columns import DetectionTable
 from fracture_core.metrics.pairs import PAIRS_AT_ONCE
 from fracture_core.metrics.sweeps import FEW, count_above
 from fracture_core.types import Detections
-from tests.support.strategies import detections, thresholds, truths
+from tests.support.strategies import detections, ground_truths, thresholds
 
-images = st.lists(st.tuples(detections(), truths()), max_size=5)
+images = st.lists(st.tuples(detections(), ground_truths()), max_size=5)
 
 
 def overlap(a: list[float], b: list[float]) -> float:
@@ -28,10 +28,10 @@ def overlap(a: list[float], b: list[float]) -> float:
 
 
 def plain_counts(found, there, confidence, match_iou, class_aware) -> tuple[int, int, int]:
-    """Each box in falling order of score takes the free truth it overlaps most."""
+    """Each box in falling order of score takes the free ground truth it overlaps most."""
     hits = spurious = missed = 0
-    for shown, truth in zip(found, there, strict=True):
-        free = list(range(len(truth)))
+    for shown, ground_truth in zip(found, there, strict=True):
+        free = list(range(len(ground_truth)))
         for box, score, label in zip(
             shown.xyxy.tolist(), shown.scores.tolist(), shown.labels.tolist(), strict=True
         ):
@@ -39,9 +39,9 @@ def plain_counts(found, there, confidence, match_iou, class_aware) -> tuple[int,
                 continue
             best, best_iou = None, 0.0
             for j in free:
-                if class_aware and truth.labels[j] != label:
+                if class_aware and ground_truth.labels[j] != label:
                     continue
-                iou = overlap(box, truth.xyxy[j].tolist())
+                iou = overlap(box, ground_truth.xyxy[j].tolist())
                 if iou >= match_iou and iou > best_iou:
                     best, best_iou = j, iou
             if best is None:
@@ -70,8 +70,8 @@ def test_matches_equal_those_of_single_images(cases, match_iou, class_aware) -> 
     found, there = [case[0] for case in cases], [case[1] for case in cases]
     matched = greedy.match_all(found, there, match_iou, class_aware=class_aware)
     single = [
-        matching.match(one, truth, match_iou, class_aware=class_aware).truth_of >= 0
-        for one, truth in cases
+        matching.match(one, ground_truth, match_iou, class_aware=class_aware).gt_of >= 0
+        for one, ground_truth in cases
     ]
     assert matched.tolist() == [value for one in single for value in one.tolist()]
 
@@ -85,9 +85,9 @@ def test_by_hand() -> None:
         Detections.empty(),
     ]
     there = [
-        Detections.truth([[0, 0, 10, 10]], [0]),
+        Detections.ground_truth([[0, 0, 10, 10]], [0]),
         Detections.empty(),
-        Detections.truth([[0, 0, 4, 4]], [0]),
+        Detections.ground_truth([[0, 0, 4, 4]], [0]),
     ]
     result = greedy.sweep(found, there)
     np.testing.assert_allclose(result.confidences, [0.9, 0.8, 0.3], atol=1e-7)
@@ -107,7 +107,7 @@ def test_shares_of_nothing_are_undefined() -> None:
     assert all(math.isnan(value) for value in (one.precision, one.recall, one.f1))
     swept = greedy.sweep(none, none, [0.5])
     assert np.isnan([swept.precision, swept.recall, swept.f1]).all()
-    missed = greedy.count(none, [Detections.truth([[0, 0, 1, 1]], [0])], 0.5)
+    missed = greedy.count(none, [Detections.ground_truth([[0, 0, 1, 1]], [0])], 0.5)
     assert math.isnan(missed.precision)
     assert (missed.recall, missed.f1) == (0, 0)
 
@@ -128,9 +128,9 @@ def test_counts_over_many_and_few_confidences_agree() -> None:
 
 def test_columns_and_lists_give_the_same_and_crowds_are_refused() -> None:
     found = [Detections.of([[0, 0, 10, 10]], [0.9], [0])]
-    there = Columns.of([Detections.truth([[0, 0, 10, 10]], [0])])
-    assert greedy.match_all(Columns.of(found), there).tolist() == [True]
-    crowd = Columns.of([Detections.truth([[0, 0, 10, 10]], [0])], [np.array([True])])
+    there = DetectionTable.of([Detections.ground_truth([[0, 0, 10, 10]], [0])])
+    assert greedy.match_all(DetectionTable.of(found), there).tolist() == [True]
+    crowd = DetectionTable.of([Detections.ground_truth([[0, 0, 10, 10]], [0])], [np.array([True])])
     with pytest.raises(ValueError, match="expected no crowds, got 1"):
         greedy.match_all(found, crowd)
 
@@ -141,10 +141,10 @@ def test_more_pairs_than_fit_at_once(monkeypatch) -> None:
     one = Detections.of(
         np.concatenate([low, low + 12], axis=1), np.linspace(1, 0.1, 300), np.zeros(300)
     )
-    truth = Detections.truth(one.xyxy[::7] + 1, np.zeros(43))
+    ground_truth = Detections.ground_truth(one.xyxy[::7] + 1, np.zeros(43))
     monkeypatch.setattr("fracture_core.metrics.pairs.PAIRS_AT_ONCE", 3 * 300 * 43 + 1)
-    whole = greedy.match_all([one] * 3, [truth] * 3)
+    whole = greedy.match_all([one] * 3, [ground_truth] * 3)
     assert 0 < whole.sum() < len(whole)
     for most in (PAIRS_AT_ONCE, 1000, 100, 1):
         monkeypatch.setattr("fracture_core.metrics.pairs.PAIRS_AT_ONCE", most)
-        assert greedy.match_all([one] * 3, [truth] * 3).tolist() == whole.tolist()
+        assert greedy.match_all([one] * 3, [ground_truth] * 3).tolist() == whole.tolist()

@@ -26,12 +26,14 @@ def hundred(
     """Lesions in the first images, a hit each as far as there are; false positives in the last."""
     found = [shown(score) for score in hits] + [shown()] * (IMAGES - len(hits) - len(wrong))
     found += [shown(score) for score in wrong]
-    truths = [Detections.truth(np.array([PLACE]), [0])] * lesions
-    return found, truths + [Detections.truth(np.empty((0, 4)), [])] * (IMAGES - lesions)
+    ground_truths = [Detections.ground_truth(np.array([PLACE]), [0])] * lesions
+    return found, ground_truths + [Detections.ground_truth(np.empty((0, 4)), [])] * (
+        IMAGES - lesions
+    )
 
 
-def lamr(found: list[Detections], truths: list[Detections]) -> float:
-    return LogAverageMissRate.of(found, truths)(np.ones(len(found)))
+def lamr(found: list[Detections], ground_truths: list[Detections]) -> float:
+    return LogAverageMissRate.of(found, ground_truths)(np.ones(len(found)))
 
 
 def test_nine_rates_evenly_spaced_in_log_space() -> None:
@@ -42,15 +44,15 @@ def test_a_curve_by_hand() -> None:
     # Of five lesions in a hundred images four are hit, by rising false positives an image:
     # 0.9 and 0.7 by 0.01, 0.4 by 0.03, 0.2 by 0.10.
     wrong = [0.8, 0.6, 0.5, *[0.3] * 7]
-    found, truths = hundred([0.9, 0.7, 0.4, 0.2], wrong, lesions=5)
+    found, ground_truths = hundred([0.9, 0.7, 0.4, 0.2], wrong, lesions=5)
     missed = [3 / 5, 3 / 5, 2 / 5, 2 / 5, 1 / 5, 1 / 5, 1 / 5, 1 / 5, 1 / 5]
-    assert lamr(found, truths) == pytest.approx(np.prod(missed) ** (1 / 9))
+    assert lamr(found, ground_truths) == pytest.approx(np.prod(missed) ** (1 / 9))
 
 
 def test_a_rate_that_no_confidence_keeps_to_misses_everything() -> None:
     # Three false positives, 0.03 an image, come before the only hit of two lesions.
-    found, truths = hundred([0.5], [0.9, 0.8, 0.7], lesions=2)
-    assert lamr(found, truths) == pytest.approx((1 / 2) ** (7 / 9))
+    found, ground_truths = hundred([0.5], [0.9, 0.8, 0.7], lesions=2)
+    assert lamr(found, ground_truths) == pytest.approx((1 / 2) ** (7 / 9))
 
 
 def test_nothing_missed_is_next_to_nothing_and_nothing_found_is_one() -> None:
@@ -60,9 +62,9 @@ def test_nothing_missed_is_next_to_nothing_and_nothing_found_is_one() -> None:
 
 
 def test_a_weight_of_two_is_the_same_image_twice() -> None:
-    found, truths = hundred([0.9, 0.7, 0.4], [0.8, 0.6, 0.6], lesions=5)
+    found, ground_truths = hundred([0.9, 0.7, 0.4], [0.8, 0.6, 0.6], lesions=5)
     weights = np.random.default_rng(0).integers(0, 3, IMAGES)
     again = np.repeat(np.arange(IMAGES), weights)
-    expected = lamr([found[n] for n in again], [truths[n] for n in again])
-    drawn = LogAverageMissRate.of(found, truths)(weights.astype(np.float64))
+    expected = lamr([found[n] for n in again], [ground_truths[n] for n in again])
+    drawn = LogAverageMissRate.of(found, ground_truths)(weights.astype(np.float64))
     assert drawn == pytest.approx(expected)

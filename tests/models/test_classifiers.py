@@ -326,7 +326,7 @@ class TestExplanations:
         assert not any(p.requires_grad for p in model._network.parameters())
 
     def test_other_weights_are_other_weights(self, model: Any) -> None:
-        first, again, other = (model.randomised(seed) for seed in (1, 1, 2))
+        first, again, other = (model.with_random_weights(seed) for seed in (1, 1, 2))
         one = sample(image())
         maps = [m._network.state_dict() for m in (first, again, other)]
         name = next(name for name in maps[0] if name.endswith("0.weight") or name == "fc.weight")

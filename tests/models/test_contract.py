@@ -317,7 +317,7 @@ def test_explaining_leaves_nothing_behind(model: Model, samples: list[Sample]) -
 
 def test_other_weights_give_another_answer(model: Model, samples: list[Sample]) -> None:
     before = model.predict(samples[:1])[0]
-    first, again, other = (model.randomised(seed) for seed in (1, 1, 2))
+    first, again, other = (model.with_random_weights(seed) for seed in (1, 1, 2))
     assert first.card.classes == model.card.classes
     answer = first.predict(samples[:1])[0]
     assert_identical(answer, again.predict(samples[:1])[0])

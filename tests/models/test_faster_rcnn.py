@@ -417,7 +417,7 @@ class TestExplanations:
         assert all(p.grad is None for p in model._network.parameters())
 
     def test_other_weights_are_other_weights(self, model: FasterRcnnModel) -> None:
-        first, again, other = (model.randomised(seed) for seed in (1, 1, 2))
+        first, again, other = (model.with_random_weights(seed) for seed in (1, 1, 2))
         weights = [m._network.backbone.body["0"][0].weight for m in (first, again, other)]
         assert torch.equal(weights[0], weights[1])
         assert not torch.equal(weights[0], weights[2])

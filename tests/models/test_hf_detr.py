@@ -388,10 +388,10 @@ def test_transformers_is_imported_on_first_use() -> None:
 
 def test_random_weights_are_drawn_anew_but_always_the_same(model: HfDetrModel) -> None:
     one = sample(image())
-    first, again, other = (model.randomised(seed).predict([one])[0] for seed in (5, 5, 6))
+    first, again, other = (model.with_random_weights(seed).predict([one])[0] for seed in (5, 5, 6))
     assert_identical(first, again)
     assert not np.array_equal(first.detections.scores[:5], other.detections.scores[:5])
-    assert model.randomised(5).card == model.card
+    assert model.with_random_weights(5).card == model.card
 
 
 # Explanations

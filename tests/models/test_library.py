@@ -20,11 +20,18 @@ from fracture_core.types import Detections, Sample
 from tests.support import torchvision_files
 
 
-def radiograph(height: int = 300, width: int = 400, truth: Detections | None = None) -> Sample:
+def radiograph(
+    height: int = 300, width: int = 400, ground_truth: Detections | None = None
+) -> Sample:
     rows, columns = np.mgrid[:height, :width]
     pixels = (80 + 60 * np.sin(columns / 23) + 40 * np.cos(rows / 31)).astype(np.uint8)
     return Sample(
-        sample_id="a", group_id="a", height=height, width=width, read=lambda: pixels, truth=truth
+        sample_id="a",
+        group_id="a",
+        height=height,
+        width=width,
+        read=lambda: pixels,
+        ground_truth=ground_truth,
     )
 
 
@@ -169,10 +176,14 @@ class TestFake:
         assert not np.array_equal(first.detections.scores[:50], other.detections.scores[:50])
 
     def test_it_finds_truth_several_times_and_invents_more(self) -> None:
-        truth = Detections.truth([[50, 60, 110, 120], [200, 100, 260, 180]], [0, 3])
-        found = library.open_model("fake").predict([radiograph(truth=truth)])[0].detections
+        ground_truth = Detections.ground_truth([[50, 60, 110, 120], [200, 100, 260, 180]], [0, 3])
+        found = (
+            library.open_model("fake")
+            .predict([radiograph(ground_truth=ground_truth)])[0]
+            .detections
+        )
         assert 60 <= len(found) <= 200
-        kinds = match(found, truth, 0.3).kinds
+        kinds = match(found, ground_truth, 0.3).kinds
         assert kinds.count("true positive") == 2
         assert kinds.count("duplicate") >= 4
         assert kinds.count("false positive") >= 40

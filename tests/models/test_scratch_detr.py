@@ -153,7 +153,7 @@ def test_unknown_names() -> None:
 
 def test_random_weights_are_drawn_anew_but_always_the_same(model: ScratchDetrModel) -> None:
     one = sample(image())
-    first, again, other = (model.randomised(seed).predict([one])[0] for seed in (5, 5, 6))
+    first, again, other = (model.with_random_weights(seed).predict([one])[0] for seed in (5, 5, 6))
     assert_identical(first, again)
     assert not np.array_equal(first.detections.scores, other.detections.scores)
 

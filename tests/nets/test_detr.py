@@ -415,10 +415,10 @@ def test_overfits_one_image_with_two_boxes(two_stage: bool) -> None:
     pixels = torch.zeros(1, 1, 96, 96)
     pixels[0, 0, 10:40, 8:30] = 1.0
     pixels[0, 0, 50:80, 40:90] = -1.0
-    truth = torch.tensor(
+    ground_truth = torch.tensor(
         [[19 / 96, 25 / 96, 22 / 96, 30 / 96], [65 / 96, 65 / 96, 50 / 96, 30 / 96]]
     )
-    targets = pad_targets([torch.tensor([0, 1])], [truth], class_count=2)
+    targets = pad_targets([torch.tensor([0, 1])], [ground_truth], class_count=2)
     criterion = SetCriterion(class_count=2, matcher=HungarianMatcher())
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
     for _ in range(250):
@@ -431,4 +431,4 @@ def test_overfits_one_image_with_two_boxes(two_stage: bool) -> None:
     assert sorted(labels) == [0, 1, 2, 2]
     for label in (0, 1):
         found = answer.boxes_cxcywh[0, labels.index(label)]
-        torch.testing.assert_close(found, truth[label], atol=0.03, rtol=0)
+        torch.testing.assert_close(found, ground_truth[label], atol=0.03, rtol=0)

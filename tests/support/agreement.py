@@ -15,13 +15,13 @@ class Place:
     """One spot of the image that at least one model points at.
 
     `members`, one a model: its finding here, −1 = none · `first` is the model whose finding began
-    the place, the best scored of all · `truth` is the one that the best scored member matched with
-    a truth is matched with, −1 = none.
+    the place, the best scored of all · `ground_truth` is the one that the best scored member
+    matched with a ground truth is matched with, −1 = none.
     """
 
     members: tuple[int, ...]
     first: int
-    truth: int
+    ground_truth: int
 
     @property
     def found_by(self) -> tuple[int, ...]:
@@ -31,8 +31,8 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
-    """`places` in falling order of their best score · `found_by`, one a truth: the models that have
-    a finding matched with it; None where the truth is unknown.
+    """`places` in falling order of their best score · `found_by`, one a ground truth: the models
+    that have a finding matched with it; None where the ground truth is unknown.
     """
 
     places: tuple[Place, ...]
@@ -41,7 +41,7 @@ class Agreement:
 
 def agree(
     shown: Sequence[Detections],
-    truth: Detections | None,
+    ground_truth: Detections | None,
     match_iou: float = 0.5,
     *,
     rule: Rule = "iou",
@@ -51,24 +51,26 @@ def agree(
 
     The findings of all models are taken in falling order of score, equal scores in the order of the
     models and then of the findings. Each joins the place whose first finding it overlaps most,
-    among those that satisfy the rule of `matching.match` with that first finding in the role of
-    the truth, and that hold no finding of its model yet; of equal overlaps the earlier place. Else
-    it begins a place of its own. Truths are matched model by model, as each is judged alone.
+    among those that satisfy the rule of `matching.match` with that first finding in the role of the
+    ground truth, and that hold no finding of its model yet; of equal overlaps the earlier place.
+    Else it begins a place of its own. Ground truths are matched model by model, as each is matched
+    alone.
     """
     gathered = _gather(shown, match_iou, rule, class_aware)
-    if truth is None:
-        places = tuple(Place(members=m, first=first, truth=-1) for m, first in gathered)
+    if ground_truth is None:
+        places = tuple(Place(members=m, first=first, ground_truth=-1) for m, first in gathered)
         return Agreement(places=places, found_by=None)
-    truth_of = [
-        match(one, truth, match_iou, rule=rule, class_aware=class_aware).truth_of for one in shown
+    gt_of = [
+        match(one, ground_truth, match_iou, rule=rule, class_aware=class_aware).gt_of
+        for one in shown
     ]
     places = tuple(
-        Place(members=members, first=first, truth=_truth_at(members, shown, truth_of))
+        Place(members=members, first=first, ground_truth=_truth_at(members, shown, gt_of))
         for members, first in gathered
     )
     found_by = tuple(
-        tuple(model for model, found in enumerate(truth_of) if j in found)
-        for j in range(len(truth))
+        tuple(model for model, found in enumerate(gt_of) if j in found)
+        for j in range(len(ground_truth))
     )
     return Agreement(places=places, found_by=found_by)
 
@@ -109,11 +111,11 @@ def _gather(
 
 
 def _truth_at(
-    members: tuple[int, ...], shown: Sequence[Detections], truth_of: Sequence[boxes.Int64s]
+    members: tuple[int, ...], shown: Sequence[Detections], gt_of: Sequence[boxes.Int64s]
 ) -> int:
     found = [
-        (float(shown[model].scores[index]), -model, int(truth_of[model][index]))
+        (float(shown[model].scores[index]), -model, int(gt_of[model][index]))
         for model, index in enumerate(members)
-        if index >= 0 and truth_of[model][index] >= 0
+        if index >= 0 and gt_of[model][index] >= 0
     ]
     return max(found)[2] if found else -1

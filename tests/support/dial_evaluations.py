@@ -3,7 +3,7 @@
 import numpy as np
 
 from fracture_core.evaluations import About, Evaluation
-from fracture_core.metrics.columns import Columns
+from fracture_core.metrics.columns import DetectionTable
 
 ABOUT = About(
     model_id="m",
@@ -25,12 +25,12 @@ ABOUT = About(
 )
 
 
-def columns(images: int, rows: list[tuple]) -> Columns:
+def columns(images: int, rows: list[tuple]) -> DetectionTable:
     """Rows of (image, x, score, label): boxes of 10 × 10 px at x, in any order."""
     rows = sorted(rows, key=lambda row: (row[0], -row[2]))
     x = np.array([row[1] for row in rows], dtype=np.float32)
     boxes = np.stack([x, np.zeros_like(x), x + 10, np.full_like(x, 10)], axis=1)
-    return Columns(
+    return DetectionTable(
         image_count=images,
         image=np.array([row[0] for row in rows], dtype=np.int64),
         xyxy=boxes.reshape(-1, 4).astype(np.float32),
@@ -41,15 +41,17 @@ def columns(images: int, rows: list[tuple]) -> Columns:
 
 
 def detector(
-    images: int, found: list[tuple], truths: list[tuple], groups=None, known=None, **about
+    images: int, found: list[tuple], ground_truths: list[tuple], groups=None, known=None, **about
 ) -> Evaluation:
-    """Of found (image, x, score, label) and truths (image, x, label)."""
+    """Of found (image, x, score, label) and ground truths (image, x, label)."""
     return Evaluation(
         about=ABOUT.model_copy(update=about),
         sample_ids=tuple(f"s{n}" for n in range(images)),
         group_ids=tuple(groups or (f"g{n}" for n in range(images))),
         raw=columns(images, found),
-        truths=columns(images, [(image, x, 1.0, label) for image, x, label in truths]),
+        ground_truths=columns(
+            images, [(image, x, 1.0, label) for image, x, label in ground_truths]
+        ),
         known=np.ones(images, dtype=np.bool_) if known is None else np.array(known),
         image_scores=np.zeros(images, dtype=np.float32),
         class_scores=None,
@@ -58,8 +60,10 @@ def detector(
     )
 
 
-def classifier(scores: list[list[float]], truth: list[int], healthy: str = "healthy", **about):
-    """Of (I, 3) scores of healthy, a and b; truth −1 is unknown."""
+def classifier(
+    scores: list[list[float]], ground_truth: list[int], healthy: str = "healthy", **about
+):
+    """Of (I, 3) scores of healthy, a and b; ground truth −1 is unknown."""
     given = np.array(scores, dtype=np.float32).reshape(-1, 3)
     images = len(given)
     nothing = columns(images, [])
@@ -70,32 +74,32 @@ def classifier(scores: list[list[float]], truth: list[int], healthy: str = "heal
         sample_ids=tuple(f"s{n}" for n in range(images)),
         group_ids=tuple(f"g{n}" for n in range(images)),
         raw=nothing,
-        truths=nothing,
-        known=np.array(truth) >= 0,
+        ground_truths=nothing,
+        known=np.array(ground_truth) >= 0,
         image_scores=1 - given[:, 0],
         class_scores=given,
-        image_classes=np.array(truth, dtype=np.int64),
+        image_classes=np.array(ground_truth, dtype=np.int64),
         seconds=np.zeros(images, dtype=np.float32),
     )
 
 
 def simulated(images: int, candidates: int, classes: int = 1, seed: int = 0) -> Evaluation:
-    """As a detector of CT slices answers: one slice in four has a truth, most candidates are
-    spurious and score low; three images a study.
+    """As a detector of CT slices answers: one slice in four has a ground truth, most candidates are
+    false positive and score low; three images a study.
     """
     rng = np.random.default_rng(seed)
     count = images * candidates
     names = tuple(f"class {n}" for n in range(classes))
     ill = np.flatnonzero(rng.random(images) < 0.25)
     x = rng.integers(0, 200, len(ill))
-    truth_labels = rng.integers(0, classes, len(ill))
+    gt_labels = rng.integers(0, classes, len(ill))
     scores = rng.beta(0.4, 8, (images, candidates))
     places = rng.integers(0, 400, (images, candidates))
     labels = rng.integers(0, classes, (images, candidates))
-    # The first candidate of most images with a truth lies on it.
+    # The first candidate of most images with a ground truth lies on it.
     hit = rng.random(len(ill)) < 0.8
     places[ill[hit], 0] = x[hit] + rng.integers(-3, 4, hit.sum())
-    labels[ill[hit], 0] = truth_labels[hit]
+    labels[ill[hit], 0] = gt_labels[hit]
     scores[ill[hit], 0] = rng.beta(3, 2, hit.sum())
     scores = np.clip(scores, 0.001, 1).astype(np.float32)
     order = np.argsort(-scores, axis=1, kind="stable")
@@ -107,7 +111,7 @@ def simulated(images: int, candidates: int, classes: int = 1, seed: int = 0) -> 
         sample_ids=tuple(f"s{n}" for n in range(images)),
         group_ids=tuple(f"g{n // 3}" for n in range(images)),
         raw=_columns(images, np.repeat(np.arange(images), candidates), places, scores, labels),
-        truths=_columns(images, ill, x, np.ones(len(ill), dtype=np.float32), truth_labels),
+        ground_truths=_columns(images, ill, x, np.ones(len(ill), dtype=np.float32), gt_labels),
         known=np.ones(images, dtype=np.bool_),
         image_scores=scores.reshape(images, candidates)[:, 0],
         class_scores=None,
@@ -116,10 +120,10 @@ def simulated(images: int, candidates: int, classes: int = 1, seed: int = 0) -> 
     )
 
 
-def _columns(images: int, image, x, scores, labels) -> Columns:
+def _columns(images: int, image, x, scores, labels) -> DetectionTable:
     left = x.astype(np.float32)
     zero = np.zeros_like(left)
-    return Columns(
+    return DetectionTable(
         image_count=images,
         image=image.astype(np.int64),
         xyxy=np.stack([left, zero, left + 10, zero + 10], axis=1),

@@ -85,7 +85,7 @@ class PatchModel:
             self._place(sample, ROWS[1]) * 0.5, method="Attention gate", target="the image"
         )
 
-    def randomised(self, seed: int) -> "PatchModel":
+    def with_random_weights(self, seed: int) -> "PatchModel":
         return replace(self, elsewhere=True)
 
     def save(self, folder: Path) -> ModelCard:

@@ -5,9 +5,14 @@ from pathlib import Path
 import numpy as np
 
 from fracture_core.evaluations import EvaluateConfig, Evaluation
-from fracture_core.evaluations.folders import ANSWERS, TRUTHS, Completed
+from fracture_core.evaluations.folders import ANSWERS, GROUND_TRUTHS, Completed
 from fracture_core.evaluations.matched_models import write_config
-from fracture_core.evaluations.storing import Answers, Truths, write_answers, write_truths
+from fracture_core.evaluations.storing import (
+    Answers,
+    GroundTruths,
+    write_answers,
+    write_ground_truths,
+)
 from fracture_core.runs import new_run
 from fracture_core.settings import settings
 
@@ -20,13 +25,13 @@ def store(evaluation: Evaluation, name: str, place: Path | None = None) -> Path:
     run = new_run((place or settings().evaluations) / name)
     config = EvaluateConfig(model=about.model_id, data=about.data, split=about.split)
     write_config(config, run.config)
-    truths = Truths(
+    ground_truths = GroundTruths(
         sample_ids=evaluation.sample_ids,
         group_ids=evaluation.group_ids,
         sizes_px=np.full((count, 2), SIDE_PX, dtype=np.int64),
         known=evaluation.known,
         image_classes=evaluation.image_classes,
-        boxes=evaluation.truths,
+        boxes=evaluation.ground_truths,
         spacing_mm=np.full((count, 2), np.nan),
         attributes=evaluation.attributes,
     )
@@ -38,13 +43,13 @@ def store(evaluation: Evaluation, name: str, place: Path | None = None) -> Path:
         class_scores=np.empty((count, 0), dtype=np.float32) if scores is None else scores,
         seconds=evaluation.seconds,
     )
-    write_truths(truths, run.path / TRUTHS)
+    write_ground_truths(ground_truths, run.path / GROUND_TRUTHS)
     write_answers(answers, run.path / ANSWERS)
     done = Completed(
         about=about,
         images=count,
         boxes=len(evaluation.raw),
-        truths=len(evaluation.truths),
+        ground_truths=len(evaluation.ground_truths),
     )
     run.evaluation.write_text(done.model_dump_json())
     return run.path

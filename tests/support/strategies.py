@@ -31,8 +31,8 @@ def detections(draw: st.DrawFn, most: int = 12, classes: int = 3) -> Detections:
 
 
 @st.composite
-def truths(draw: st.DrawFn, most: int = 5, classes: int = 3) -> Detections:
+def ground_truths(draw: st.DrawFn, most: int = 5, classes: int = 3) -> Detections:
     """Up to `most` annotated boxes."""
     count = draw(st.integers(0, most))
     labels = draw(hnp.arrays(np.int64, count, elements=st.integers(0, classes - 1)))
-    return Detections.truth(draw(boxes_xyxy(count)), labels)
+    return Detections.ground_truth(draw(boxes_xyxy(count)), labels)

@@ -7,9 +7,9 @@ import torch
 
 from fracture_core.types import Sample
 from trainers.config import TrainConfig
-from trainers.families import build_trainee
+from trainers.families import build_module
 from trainers.family_configs import make_config
-from trainers.training_module import NOTHING, Batch, Trainee
+from trainers.training_module import NOTHING, Batch, TrainingModule
 
 CLASSES = ("crack", "break", "chip")
 TINY: dict[str, dict[str, Any]] = {
@@ -54,8 +54,8 @@ def tiny_config(name: str, **changes: Any) -> TrainConfig:
     return make_config({**values, **changes}, "a test")
 
 
-def build(name: str, classes: tuple[str, ...] = CLASSES, **changes: Any) -> Trainee:
-    return build_trainee(tiny_config(name, **changes), classes, "trained").train()
+def build(name: str, classes: tuple[str, ...] = CLASSES, **changes: Any) -> TrainingModule:
+    return build_module(tiny_config(name, **changes), classes, "trained").train()
 
 
 def make_batch(side: int = 64, count: int = 4) -> Batch:

@@ -31,7 +31,7 @@ def image(height: int = 120, width: int = 150, seed: int = 0) -> np.ndarray:
 
 
 def sample(
-    pixels: np.ndarray, windows: tuple[Window, ...] = (), truth: Detections | None = None
+    pixels: np.ndarray, windows: tuple[Window, ...] = (), ground_truth: Detections | None = None
 ) -> Sample:
     height, width = pixels.shape
     return Sample(
@@ -41,7 +41,7 @@ def sample(
         width=width,
         read=lambda: pixels,
         windows=windows,
-        truth=truth,
+        ground_truth=ground_truth,
     )
 
 

@@ -42,7 +42,7 @@ def painted(count: int, size: tuple[int, int] = SIZE, value: int = 255) -> torch
     return raw
 
 
-def truth(count: int) -> tuple[torch.Tensor, torch.Tensor]:
+def ground_truth(count: int) -> tuple[torch.Tensor, torch.Tensor]:
     boxes = torch.zeros(count, 2, 4)
     boxes[:, 0] = torch.tensor(BOX)
     labels = torch.full((count, 2), NOTHING)
@@ -78,7 +78,7 @@ class TestGeometry:
         count = 4
         where = frames([SIZE] * count, [inputs] * count)
         pixels, (boxes, labels) = augment_batch(
-            GEOMETRY[name], generator(seed), painted(count), where, truth(count)
+            GEOMETRY[name], generator(seed), painted(count), where, ground_truth(count)
         )
         assert pixels.shape == (count, 1, *inputs)
         for i in range(count):
@@ -130,7 +130,7 @@ class TestGeometry:
         for row, (height, width) in enumerate(sizes):
             raw[row, height:] = 0
             raw[row, :, width:] = 0
-        given_boxes, given_labels = truth(3)
+        given_boxes, given_labels = ground_truth(3)
         given_boxes[1:], given_labels[1:] = 0, NOTHING
         pixels, (boxes, labels) = augment_batch(
             Augment(), drawn, raw, frames(sizes, sizes), (given_boxes, given_labels)
@@ -146,8 +146,8 @@ class TestGeometry:
         short = Augment(flip=0.5, flip_vertical=0.5)
         # So small a turn moves no pixel by more than a thousandth.
         long = Augment(flip=0.5, flip_vertical=0.5, degrees=1e-6)
-        first, _ = augment_batch(short, generator(5), raw, where, truth(4))
-        second, _ = augment_batch(long, generator(5), raw, where, truth(4))
+        first, _ = augment_batch(short, generator(5), raw, where, ground_truth(4))
+        second, _ = augment_batch(long, generator(5), raw, where, ground_truth(4))
         assert torch.allclose(first, second, atol=0.05)
 
     def test_images_of_several_sizes_in_one_batch(self) -> None:
@@ -155,12 +155,14 @@ class TestGeometry:
         sizes, inputs = [(48, 64), (30, 40)], [(96, 128), (100, 60)]
         raw = torch.randint(0, 256, (2, *SIZE), generator=generator(0), dtype=torch.uint8)
         raw[1, 30:], raw[1, :, 40:] = 0, 0
-        both, _ = augment_batch(Augment(), generator(0), raw, frames(sizes, inputs), truth(2))
+        both, _ = augment_batch(
+            Augment(), generator(0), raw, frames(sizes, inputs), ground_truth(2)
+        )
         assert both.shape == (2, 1, 100, 128)
         for row, ((height, width), size) in enumerate(zip(inputs, sizes, strict=True)):
             alone = raw[row : row + 1, : size[0], : size[1]]
             expected, _ = augment_batch(
-                Augment(), generator(0), alone, frames([size], [(height, width)]), truth(1)
+                Augment(), generator(0), alone, frames([size], [(height, width)]), ground_truth(1)
             )
             assert torch.allclose(both[row, :, :height, :width], expected[0], atol=0.05)
             assert (both[row, :, height:] == 0).all()
@@ -187,7 +189,7 @@ class TestGeometry:
     def test_a_turn_by_hand(self) -> None:
         """A scale of 2 about the centre."""
         _, (boxes, _) = augment_batch(
-            Augment(scale=(2, 2)), generator(0), painted(1), frames([SIZE], [SIZE]), truth(1)
+            Augment(scale=(2, 2)), generator(0), painted(1), frames([SIZE], [SIZE]), ground_truth(1)
         )
         # x: 32 + 2 (12 − 32) = −8 → 0, 32 + 2 (40 − 32) = 48; y: 24 + 2 (20 − 24) = 16, … = 48.
         assert boxes[0, 0].tolist() == [0, 16, 48, 48]
@@ -199,9 +201,11 @@ class TestColours:
     def test_colours_move_nothing(self, seed: int) -> None:
         raw = painted(3) // 2 + 30
         where = frames([SIZE] * 3, [SIZE] * 3)
-        pixels, (boxes, labels) = augment_batch(COLOURS, generator(seed), raw, where, truth(3))
-        assert (boxes == truth(3)[0]).all()
-        assert (labels == truth(3)[1]).all()
+        pixels, (boxes, labels) = augment_batch(
+            COLOURS, generator(seed), raw, where, ground_truth(3)
+        )
+        assert (boxes == ground_truth(3)[0]).all()
+        assert (labels == ground_truth(3)[1]).all()
         assert pixels.min() >= 0
         assert pixels.max() <= 255
         for image in pixels[:, 0]:
@@ -224,11 +228,13 @@ class TestColours:
         raw = torch.randint(0, 256, (2, *SIZE), generator=generator(0), dtype=torch.uint8)
         augment = Augment(blur=1, blur_sigma=(sigma, sigma))
         where = frames([SIZE] * 2, [SIZE] * 2)
-        pixels, _ = augment_batch(augment, generator(1), raw, where, truth(2))
+        pixels, _ = augment_batch(augment, generator(1), raw, where, ground_truth(2))
         expected = functional.gaussian_blur(raw[:, None].float(), [3, 3], [sigma, sigma])
         # torchvision mirrors at the edge.
         assert torch.allclose(pixels[..., 1:-1, 1:-1], expected[..., 1:-1, 1:-1], atol=1e-2)
-        flat, _ = augment_batch(augment, generator(1), torch.full_like(raw, 90), where, truth(2))
+        flat, _ = augment_batch(
+            augment, generator(1), torch.full_like(raw, 90), where, ground_truth(2)
+        )
         assert torch.allclose(flat, torch.tensor(90.0), atol=1e-3)
 
     @pytest.mark.parametrize("augment", [COLOURS, GEOMETRY["all"].model_copy(update={"blur": 1.0})])
@@ -236,7 +242,7 @@ class TestColours:
         sizes = [SIZE, (20, 30)]
         raw = torch.full((2, *SIZE), 200, dtype=torch.uint8)
         raw[1, 20:], raw[1, :, 30:] = 0, 0
-        pixels, _ = augment_batch(augment, generator(3), raw, frames(sizes, sizes), truth(2))
+        pixels, _ = augment_batch(augment, generator(3), raw, frames(sizes, sizes), ground_truth(2))
         assert (pixels[1, 0, 20:] == 0).all()
         assert (pixels[1, 0, :, 30:] == 0).all()
         if augment is COLOURS:
@@ -249,11 +255,11 @@ class TestSeeds:
         raw = torch.randint(0, 256, (4, *SIZE), generator=generator(0), dtype=torch.uint8)
         where = frames([SIZE] * 4, [SIZE] * 4)
         augment = GEOMETRY["all"].model_copy(update={"brightness": 0.3, "blur": 0.5})
-        first, (boxes, _) = augment_batch(augment, generator(9), raw, where, truth(4))
+        first, (boxes, _) = augment_batch(augment, generator(9), raw, where, ground_truth(4))
         torch.manual_seed(123)
         before = torch.random.get_rng_state()
-        again, (same, _) = augment_batch(augment, generator(9), raw, where, truth(4))
-        other, _ = augment_batch(augment, generator(10), raw, where, truth(4))
+        again, (same, _) = augment_batch(augment, generator(9), raw, where, ground_truth(4))
+        other, _ = augment_batch(augment, generator(10), raw, where, ground_truth(4))
         assert torch.equal(first, again)
         assert torch.equal(boxes, same)
         assert not torch.equal(first, other)
@@ -264,9 +270,9 @@ class TestSeeds:
         raw = torch.randint(0, 256, (5, *SIZE), generator=generator(0), dtype=torch.uint8)
         where = frames([SIZE] * 5, [(60, 70)] * 5)
         augment = GEOMETRY["all"].model_copy(update={"contrast": 0.3, "blur": 0.5})
-        whole, _ = augment_batch(augment, generator(9), raw, where, truth(5))
+        whole, _ = augment_batch(augment, generator(9), raw, where, ground_truth(5))
         monkeypatch.setattr("trainers.augmentation._PIXELS_A_PART", 2 * 60 * 70)
-        parts, _ = augment_batch(augment, generator(9), raw, where, truth(5))
+        parts, _ = augment_batch(augment, generator(9), raw, where, ground_truth(5))
         assert torch.allclose(whole, parts, atol=1e-3)
 
     @pytest.mark.parametrize("augment", [Augment(), Augment(flip=1), Augment(degrees=10)])
@@ -276,23 +282,25 @@ class TestSeeds:
         sizes = [(40, 50), (38, 47), (39, 46), (39, 47)]
         raw = torch.randint(0, 256, (4, *SIZE), generator=generator(0), dtype=torch.uint8)
         where = frames(sizes, sizes)
-        whole, _ = augment_batch(augment, generator(9), raw, where, truth(4))
+        whole, _ = augment_batch(augment, generator(9), raw, where, ground_truth(4))
         monkeypatch.setattr("trainers.augmentation._PIXELS_A_PART", 2 * 40 * 50)
-        parts, _ = augment_batch(augment, generator(9), raw, where, truth(4))
+        parts, _ = augment_batch(augment, generator(9), raw, where, ground_truth(4))
         assert torch.allclose(whole, parts, atol=0.01)
 
     def test_one_setting_does_not_shift_another_s_numbers(self) -> None:
         where = frames([SIZE] * 8, [SIZE] * 8)
-        only, _ = augment_batch(Augment(flip=0.5), generator(4), painted(8), where, truth(8))
+        only, _ = augment_batch(Augment(flip=0.5), generator(4), painted(8), where, ground_truth(8))
         with_blur = Augment(flip=0.5, blur=1.0, blur_sigma=(0.01, 0.01))
-        both, _ = augment_batch(with_blur, generator(4), painted(8), where, truth(8))
+        both, _ = augment_batch(with_blur, generator(4), painted(8), where, ground_truth(8))
         assert torch.equal(only, both)
         assert 0 < sum(bounds(each[0]) != list(BOX) for each in only) < 8
 
     def test_probabilities_and_ranges(self) -> None:
         raw = torch.full((400, 8, 8), 100, dtype=torch.uint8)
         where = frames([(8, 8)] * 400, [(8, 8)] * 400)
-        pixels, _ = augment_batch(Augment(brightness=0.3), generator(0), raw, where, truth(400))
+        pixels, _ = augment_batch(
+            Augment(brightness=0.3), generator(0), raw, where, ground_truth(400)
+        )
         levels = pixels[:, 0, 0, 0]
         assert 70 <= levels.min() < 73
         assert 127 < levels.max() <= 130
@@ -301,18 +309,20 @@ class TestSeeds:
             generator(0),
             painted(400),
             frames([SIZE] * 400, [SIZE] * 400),
-            truth(400),
+            ground_truth(400),
         )
         flipped = (boxes[:, 0, 0] != BOX[0]).float().mean()
         assert 0.18 < flipped < 0.32
 
 
 class TestCropsAround:
-    """The box of `truth` is 28 × 16 in an image of 48 × 64."""
+    """The box of `ground_truth` is 28 × 16 in an image of 48 × 64."""
 
     def cut(self, seed: int, augment: Augment, count: int = 8) -> tuple[torch.Tensor, torch.Tensor]:
         where = frames([SIZE] * count, [SIZE] * count)
-        _, found = augment_batch(augment, generator(seed), painted(count), where, truth(count))
+        _, found = augment_batch(
+            augment, generator(seed), painted(count), where, ground_truth(count)
+        )
         return found
 
     @settings(max_examples=20, deadline=None)

@@ -32,29 +32,29 @@ def one_thread() -> Iterator[None]:
 
 @pytest.mark.parametrize("name", TINY)
 def test_loss_is_finite_and_reaches_every_parameter(name: str) -> None:
-    trainee = build(name)
-    losses = trainee(make_batch())
+    module = build(name)
+    losses = module(make_batch())
     assert all(value.isfinite() and value.ndim == 0 for value in losses.values())
     losses["loss"].backward()
-    without = [key for key, p in trainee.named_parameters() if p.requires_grad and p.grad is None]
+    without = [key for key, p in module.named_parameters() if p.requires_grad and p.grad is None]
     assert without == []
 
 
 @pytest.mark.parametrize("name", TINY)
 def test_only_the_network_has_parameters_and_state(name: str) -> None:
-    trainee = build(name)
-    assert all(key.startswith("network.") for key in trainee.state_dict())
+    module = build(name)
+    assert all(key.startswith("network.") for key in module.state_dict())
 
 
 @pytest.mark.parametrize("name", TINY)
 def test_frozen_stages_get_no_gradient_and_keep_their_statistics(name: str) -> None:
-    trainee = build(name)
-    trainee.freeze(2)
-    trainee.train()
-    frozen, rest = trainee.stages()[:2], trainee.stages()[2:]
-    assert len(trainee.stages()) == 5
+    module = build(name)
+    module.freeze(2)
+    module.train()
+    frozen, rest = module.stages()[:2], module.stages()[2:]
+    assert len(module.stages()) == 5
     before = [copy.deepcopy(stage.state_dict()) for stage in frozen]
-    trainee(make_batch())["loss"].backward()
+    module(make_batch())["loss"].backward()
     for stage, state in zip(frozen, before, strict=True):
         assert all(p.grad is None for p in stage.parameters())
         for key, tensor in stage.state_dict().items():
@@ -64,13 +64,13 @@ def test_frozen_stages_get_no_gradient_and_keep_their_statistics(name: str) -> N
 
 @pytest.mark.parametrize("name", TINY)
 def test_saved_and_loaded_it_predicts_as_it_did(name: str, tmp_path: Path) -> None:
-    trainee = build(name)
-    optimiser = torch.optim.SGD(trainee.parameters(), lr=1e-3)
-    trainee(make_batch())["loss"].backward()
+    module = build(name)
+    optimiser = torch.optim.SGD(module.parameters(), lr=1e-3)
+    module(make_batch())["loss"].backward()
     optimiser.step()
-    kept = {key: value.clone() for key, value in trainee.state_dict().items()}
+    kept = {key: value.clone() for key, value in module.state_dict().items()}
 
-    model = trainee.wrap(copy.deepcopy(trainee.network))
+    model = module.wrap(copy.deepcopy(module.network))
     card = model.save(tmp_path / "model")
     again = family(name).load(card, tmp_path / "model")
 
@@ -85,43 +85,43 @@ def test_saved_and_loaded_it_predicts_as_it_did(name: str, tmp_path: Path) -> No
         assert (ours.class_scores is None) == (name in DETECTORS)
         if ours.class_scores is not None:
             np.testing.assert_array_equal(ours.class_scores, theirs.class_scores)
-    # The trainee is as it was.
-    assert all(torch.equal(kept[key], value) for key, value in trainee.state_dict().items())
-    assert all(p.requires_grad for p in trainee.parameters())
+    # The training module is as it was.
+    assert all(torch.equal(kept[key], value) for key, value in module.state_dict().items())
+    assert all(p.requires_grad for p in module.parameters())
 
 
 @pytest.mark.parametrize("name", TINY)
 @pytest.mark.parametrize("training", [True, False])
 def test_empty_truth_gives_a_finite_loss(name: str, training: bool) -> None:
-    trainee = build(name).train(training)
-    loss = trainee(without_truth(make_batch()))["loss"]
+    module = build(name).train(training)
+    loss = module(without_truth(make_batch()))["loss"]
     assert loss.isfinite()
     loss.backward()
-    assert all(p.grad is None or p.grad.isfinite().all() for p in trainee.parameters())
+    assert all(p.grad is None or p.grad.isfinite().all() for p in module.parameters())
 
 
 @pytest.mark.parametrize("name", TINY)
 def test_bfloat16_autocast_keeps_the_loss_in_float32(name: str) -> None:
-    trainee, batch = build(name).eval(), make_batch()
+    module, batch = build(name).eval(), make_batch()
     torch.manual_seed(1)
-    full = trainee(batch)["loss"]
+    full = module(batch)["loss"]
     torch.manual_seed(1)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        half = trainee(batch)["loss"]
+        half = module(batch)["loss"]
     assert half.dtype == torch.float32
     torch.testing.assert_close(half, full, rtol=0.1, atol=0.1)
     half.backward()
-    assert all(p.grad is None or p.grad.isfinite().all() for p in trainee.parameters())
+    assert all(p.grad is None or p.grad.isfinite().all() for p in module.parameters())
 
 
 @pytest.mark.parametrize("name", TINY)
 def test_validation_leaves_the_network_as_it_is(name: str) -> None:
-    trainee = build(name).eval()
-    before = {key: value.clone() for key, value in trainee.state_dict().items()}
+    module = build(name).eval()
+    before = {key: value.clone() for key, value in module.state_dict().items()}
     with torch.no_grad():
-        losses = trainee(make_batch())
+        losses = module(make_batch())
     assert losses["loss"].isfinite()
-    assert all(torch.equal(before[key], value) for key, value in trainee.state_dict().items())
+    assert all(torch.equal(before[key], value) for key, value in module.state_dict().items())
 
 
 @pytest.mark.parametrize("name", TINY)
@@ -137,12 +137,12 @@ def test_same_seed_same_weights(name: str) -> None:
 
 @pytest.mark.parametrize("name", TINY)
 def test_wrapped_it_scales_as_it_is_trained(name: str) -> None:
-    trainee = build(name)
+    module = build(name)
     if name in {"faster_rcnn", "retinanet"}:
-        model: Any = trainee.wrap(copy.deepcopy(trainee.network))
-        assert model._prepare(one_sample(90, 70)).size == trainee.size_of(90, 70)
+        model: Any = module.wrap(copy.deepcopy(module.network))
+        assert model._prepare(one_sample(90, 70)).size == module.size_of(90, 70)
     elif name in {"hf_detr", "scratch_detr"}:
-        model = trainee.wrap(copy.deepcopy(trainee.network))
-        assert tuple(model._prepare(one_sample(90, 70)).grey.shape[1:]) == trainee.size_of(90, 70)
+        model = module.wrap(copy.deepcopy(module.network))
+        assert tuple(model._prepare(one_sample(90, 70)).grey.shape[1:]) == module.size_of(90, 70)
     else:
-        assert trainee.size_of(90, 70) == (64, 64)
+        assert module.size_of(90, 70) == (64, 64)

@@ -31,7 +31,7 @@ from trainers.data_set_cache import chosen_samples
 from trainers.family_configs import make_config
 from trainers.family_configs import read_config as read_train_config
 from trainers.label_map import counts_as_one, label_map
-from trainers.metrics_log import Journal
+from trainers.metrics_log import MetricsLog
 from trainers.running import finalise
 
 OLD_RUNS = Path(__file__).parents[1] / "old_runs"
@@ -75,8 +75,8 @@ def ended(
     dataset = open_dataset(config.data)
     model = model or Trained(dataset.classes)
     run = new_run(settings().runs / name)
-    with Journal(run) as journal:
-        card = finalise(config, dataset, run, model, journal)
+    with MetricsLog(run) as log:
+        card = finalise(config, dataset, run, model, log)
     return run, card, model
 
 
@@ -107,8 +107,8 @@ def test_the_card_has_what_the_predictions_come_to(demo: Path) -> None:
     dataset = open_dataset(demo)
     samples = [dataset[each] for each in dataset.splits["test"]]
     found = [each.detections.nms(0.6) for each in model.predict(samples)]
-    truths = [sample.truth or Detections.empty() for sample in samples]
-    expected = coco.evaluate_boxes(found, truths, len(dataset.classes))
+    ground_truths = [sample.ground_truth or Detections.empty() for sample in samples]
+    expected = coco.evaluate_boxes(found, ground_truths, len(dataset.classes))
     assert card.metrics["test ap"] == pytest.approx(expected.ap)
     assert card.metrics["test ap50"] == pytest.approx(expected.ap50)
     assert 0 < card.metrics["test f1"] < 1
@@ -161,8 +161,8 @@ def test_what_a_killed_one_has_begun_is_made_anew(demo: Path) -> None:
     # Not half of one is offered.
     assert [each.name for each in list_evaluations()] == ["mine/validation"]
     model = Trained(dataset.classes)
-    with Journal(run) as journal:
-        finalise(config, dataset, run, model, journal)
+    with MetricsLog(run) as log:
+        finalise(config, dataset, run, model, log)
     assert model.asked == [*dataset.splits["val"], *dataset.splits["test"]]
     assert len(list_evaluations()) == 2
 
@@ -196,20 +196,20 @@ def test_what_was_learned_is_what_is_evaluated(demo: Path, name: str, asked: dic
     learned = label_map(dataset, config)
     card = build(name, learned.classes, **asked).card
     one_class = counts_as_one(dataset, config)
-    judged = label(card, dataset, one_class=one_class, is_a=config.is_a)
-    assert judged.classes[: len(card.classes)] == learned.classes == card.classes
-    assert judged.classifies == learned.classifies
+    matched = label(card, dataset, one_class=one_class, is_a=config.is_a)
+    assert matched.classes[: len(card.classes)] == learned.classes == card.classes
+    assert matched.classifies == learned.classifies
     for sample in samples_of(dataset):
-        assert judged.knows(sample) == learned.knows(sample)
-        if judged.classifies:
-            assert judged.image_class(sample) == learned.image_class(sample)
+        assert matched.knows(sample) == learned.knows(sample)
+        if matched.classifies:
+            assert matched.image_class(sample) == learned.image_class(sample)
         else:
-            assert judged.labels(sample).tolist() == learned.labels(sample).tolist()
+            assert matched.labels(sample).tolist() == learned.labels(sample).tolist()
 
 
 def samples_of(dataset: Dataset) -> list[Sample]:
     samples = [dataset[each] for each in dataset.ids]
-    assert {len(each.truth) for each in samples} >= {0, 1}
+    assert {len(each.ground_truth) for each in samples} >= {0, 1}
     return samples
 
 
@@ -218,19 +218,21 @@ def test_a_classifier_without_a_class_for_nothing_has_no_operating_points(
 ) -> None:
     dataset = open_dataset(demo)
     config = config_of(demo, family="resnet", classify="class")
-    trainee = build("resnet", label_map(dataset, config).classes, classify="class")
+    module = build("resnet", label_map(dataset, config).classes, classify="class")
     run = new_run(tmp_path / "kinds")
-    with Journal(run) as journal:
-        card = finalise(config, dataset, run, trainee.wrap(trainee.network), journal)
+    with MetricsLog(run) as log:
+        card = finalise(config, dataset, run, module.wrap(module.network), log)
     assert card.operating_points == {}
     assert read_points(card, run.path) is None
     assert set(card.metrics) == {"test accuracy", "test balanced_accuracy"}
     tested = load_evaluation(run.evaluations / "test")
     # Images without a finding are of no kind.
-    assert tested.known.tolist() == [bool(len(dataset[each].truth)) for each in tested.sample_ids]
-    judged = tested.judged()
-    assert card.metrics["test accuracy"] == np.mean(judged.called == judged.image_classes)
-    assert f"{len(judged)} images of 'test'" in card.note
+    assert tested.known.tolist() == [
+        bool(len(dataset[each].ground_truth)) for each in tested.sample_ids
+    ]
+    matched = tested.matched()
+    assert card.metrics["test accuracy"] == np.mean(matched.called == matched.image_classes)
+    assert f"{len(matched)} images of 'test'" in card.note
 
 
 # ---- runs of before -----------------------------------------------------------------------------

@@ -26,11 +26,11 @@ from fracture_core.scope import SYNTHETIC
 from trainers import checkpoints, running
 from trainers.checkpoints import BEST, LAST, load_state
 from trainers.data_set_cache import pack_split
-from trainers.families import build_trainee
+from trainers.families import build_module
 from trainers.family_configs import write_config
 from trainers.label_map import class_names
 from trainers.loop import Loop
-from trainers.metrics_log import Journal
+from trainers.metrics_log import MetricsLog
 from trainers.running import make_run, train_run
 from trainers.validation import Validator
 
@@ -87,15 +87,15 @@ def build_loop(run: RunFolder, stop=lambda: False) -> Loop:
 
     config = read_config(run.config)
     dataset = open_dataset(config.data)
-    trainee = build_trainee(config, class_names(dataset, config), run.name)
-    train = pack_split(dataset, config, "train", trainee.size_of)
-    valid = pack_split(dataset, config, "val", trainee.size_of)
-    return Loop(config, trainee, train, valid, run, stop)
+    module = build_module(config, class_names(dataset, config), run.name)
+    train = pack_split(dataset, config, "train", module.size_of)
+    valid = pack_split(dataset, config, "val", module.size_of)
+    return Loop(config, module, train, valid, run, stop)
 
 
 def fit(run: RunFolder, stop=lambda: False) -> bool:
-    with Journal(run) as journal:
-        return build_loop(run, stop).run(journal)
+    with MetricsLog(run) as log:
+        return build_loop(run, stop).run(log)
 
 
 def told(run: RunFolder) -> list[dict]:
@@ -265,18 +265,18 @@ def test_the_average_is_validated_and_kept_as_best(demo, tmp_path, monkeypatch):
     run = make_detector_run(demo, tmp_path / "run", epochs=1, ema=0.99, batch=64, lr=0.01)
     loop = build_loop(run)
     name = "class_head.weight"
-    before = loop._trainee.network.get_parameter(name).detach().clone()
-    with Journal(run) as journal:
-        assert loop.run(journal)
+    before = loop._module.network.get_parameter(name).detach().clone()
+    with MetricsLog(run) as log:
+        assert loop.run(log)
     (best, _), (last, _) = (load_state(run.checkpoints / name) for name in (BEST, LAST))
     after = last["trainee"][f"network.{name}"]
     # After the one step that there was.
     torch.testing.assert_close(best["trainee"][f"network.{name}"], (2 * before + 9 * after) / 11)
     assert_equal(best["trainee"], last["average"]["averages"])
     figure = told(run)[0]["val_loss"]
-    assert loop._validator.figures(loop._trainee)["loss"] != figure
+    assert loop._validator.figures(loop._module)["loss"] != figure
     loop.best()
-    assert loop._validator.figures(loop._trainee)["loss"] == figure
+    assert loop._validator.figures(loop._module)["loss"] == figure
 
 
 def test_an_epoch_goes_through_all_findings_and_a_share_of_the_rest(demo, tmp_path):
@@ -298,9 +298,9 @@ def test_balanced_classes_are_counted_as_they_are_drawn(demo, tmp_path, monkeypa
     counted = []
     monkeypatch.setattr(
         "trainers.classification.ClassifierTrainee.set_class_counts",
-        lambda _trainee, counts: counted.append(counts),
+        lambda _module, counts: counted.append(counts),
     )
-    monkeypatch.setattr("trainers.loop.Loop.run", lambda _loop, _journal: False)
+    monkeypatch.setattr("trainers.loop.Loop.run", lambda _loop, _log: False)
     for number, normals in enumerate((None, 0.5)):
         asked = {**CLASSIFIER, "normals": normals, "class_weights": "balanced"}
         train_run(make_run(tmp_path / f"run{number}", "r5-resnet", str(demo), asked))
@@ -319,8 +319,8 @@ def without_values(monkeypatch, *epochs: int) -> None:
     """Validation finds no loss in these epochs, counted from 1."""
     whole, counted = Validator.figures, count(1)
 
-    def figures(self, trainee):
-        found = whole(self, trainee)
+    def figures(self, module):
+        found = whole(self, module)
         return {**found, "loss": math.nan} if next(counted) in epochs else found
 
     monkeypatch.setattr(Validator, "figures", lambda *given: defined(figures(*given)))
@@ -336,8 +336,8 @@ def test_an_epoch_whose_monitor_has_no_value_is_a_note_and_the_run_goes_on(
     without_values(monkeypatch, 1, 3)
     run = make_detector_run(demo, tmp_path / "run", epochs=3, schedule="plateau")
     loop = build_loop(run)
-    with Journal(run) as journal:
-        assert loop.run(journal)
+    with MetricsLog(run) as log:
+        assert loop.run(log)
     said = [each for each in notes(run) if "no value" in each]
     assert [each.partition(",")[0] for each in said] == [
         "epoch 1 has no value of loss",
@@ -364,33 +364,33 @@ def test_without_any_value_the_last_weights_are_kept_and_patience_ends(demo, tmp
 def test_a_loss_that_is_no_number_names_the_images(demo, tmp_path, monkeypatch):
     run = make_detector_run(demo, tmp_path / "run")
     loop = build_loop(run)
-    trained = loop._trainee.forward
+    trained = loop._module.forward
 
     def forward(batch):
         losses = trained(batch)
         return {**losses, "loss": losses["loss"] * (float("nan") if 3 in batch.rows else 1)}
 
-    loop._trainee.forward = forward
+    loop._module.forward = forward
     name = loop._train.ids[3]
     words = f"a loss that is a number, found loss nan .*{name}"
-    with Journal(run) as journal, pytest.raises(TrainingError, match=words):
-        loop.run(journal)
+    with MetricsLog(run) as log, pytest.raises(TrainingError, match=words):
+        loop.run(log)
 
 
 def test_out_of_memory_halves_the_batch_and_says_so(demo, tmp_path):
     run = make_detector_run(demo, tmp_path / "run", epochs=1, batch=8)
     loop = build_loop(run)
-    trained, seen = loop._trainee.forward, []
+    trained, seen = loop._module.forward, []
 
     def forward(batch):
-        if len(batch) > 2 and loop._trainee.training:
+        if len(batch) > 2 and loop._module.training:
             raise torch.OutOfMemoryError
         seen.append(len(batch))
         return trained(batch)
 
-    loop._trainee.forward = forward
-    with Journal(run) as journal:
-        assert loop.run(journal)
+    loop._module.forward = forward
+    with MetricsLog(run) as log:
+        assert loop.run(log)
     assert max(seen[:8]) == 2
     notes = [line["text"] for line in run.read_metrics() if line["kind"] == "note"]
     assert [note for note in notes if note.startswith("out of memory")] == [
@@ -406,10 +406,10 @@ def test_no_room_for_one_image_is_an_error(demo, tmp_path):
     def forward(batch):
         raise torch.OutOfMemoryError
 
-    loop._trainee.forward = forward
+    loop._module.forward = forward
     words = "memory: expected room for a batch of 2 in 2 parts"
-    with Journal(run) as journal, pytest.raises(TrainingError, match=words):
-        loop.run(journal)
+    with MetricsLog(run) as log, pytest.raises(TrainingError, match=words):
+        loop.run(log)
 
 
 def test_a_full_disk_is_known_before_training(demo, tmp_path, monkeypatch):

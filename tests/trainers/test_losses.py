@@ -11,10 +11,10 @@ from torch import Tensor
 from fracture_core.errors import ConfigError
 from fracture_core.models.hf_architectures import ARCHITECTURES
 from tests.support.trainee_networks import CLASSES, DETECTORS, build, make_batch, without_truth
-from trainers.classification import ClassifierTrainee, HybridLoss
-from trainers.families import build_trainee
+from trainers.classification import ClassifierModule, HybridLoss
+from trainers.families import build_module
 from trainers.family_configs import make_config
-from trainers.training_module import NOTHING, Batch, Trainee
+from trainers.training_module import NOTHING, Batch, TrainingModule
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +44,7 @@ def padded_batch(sides: list[tuple[int, int]]) -> Batch:
     )
 
 
-def truth_of(batch: Batch, row: int) -> tuple[Tensor, Tensor]:
+def gt_of(batch: Batch, row: int) -> tuple[Tensor, Tensor]:
     there = batch.labels[row] != NOTHING
     return batch.labels[row][there], batch.boxes_xyxy[row][there]
 
@@ -52,7 +52,7 @@ def truth_of(batch: Batch, row: int) -> tuple[Tensor, Tensor]:
 def labels_for_transformers(batch: Batch) -> list[dict[str, Tensor]]:
     found = []
     for row in range(len(batch)):
-        labels, (x1, y1, x2, y2) = truth_of(batch, row)[0], truth_of(batch, row)[1].unbind(1)
+        labels, (x1, y1, x2, y2) = gt_of(batch, row)[0], gt_of(batch, row)[1].unbind(1)
         height, width = batch.sizes[row].tolist()
         boxes = [(x1 + x2) / 2 / width, (y1 + y2) / 2 / height]
         boxes += [(x2 - x1) / width, (y2 - y1) / height]
@@ -82,12 +82,12 @@ EQUAL, MIXED = [(64, 64)] * 4, [(64, 64), (64, 40), (33, 64), (64, 64)]
 
 @pytest.mark.parametrize("sides", [EQUAL, MIXED])
 def test_detr_is_judged_as_transformers_judges_it(sides: list[tuple[int, int]]) -> None:
-    trainee = build("hf_detr", network={"auxiliary_loss": False})
+    module = build("hf_detr", network={"auxiliary_loss": False})
     batch = padded_batch(sides)
-    theirs = trainee.network(
+    theirs = module.network(
         imagenet_pixels(batch), pixel_mask=mask_of(batch), labels=labels_for_transformers(batch)
     )
-    ours = trainee(batch)
+    ours = module(batch)
     torch.testing.assert_close(ours["loss"], theirs.loss, rtol=1e-5, atol=1e-5)
     for name, key in (("class", "loss_ce"), ("l1", "loss_bbox"), ("giou", "loss_giou")):
         torch.testing.assert_close(ours[name], theirs.loss_dict[key], rtol=1e-5, atol=1e-5)
@@ -95,8 +95,8 @@ def test_detr_is_judged_as_transformers_judges_it(sides: list[tuple[int, int]]) 
 
 def test_every_layer_of_detr_is_judged_as_transformers_judges_it() -> None:
     """The states between layers are taken as they are: its own decoder norms them on the way."""
-    trainee, batch = build("hf_detr"), padded_batch(MIXED)
-    network: Any = trainee.network
+    module, batch = build("hf_detr"), padded_batch(MIXED)
+    network: Any = module.network
     states: list[Tensor] = []
     hooks = [
         layer.register_forward_hook(lambda _m, _i, out: states.append(out))
@@ -114,39 +114,39 @@ def test_every_layer_of_detr_is_judged_as_transformers_judges_it() -> None:
         answer.logits, labels, "cpu", answer.pred_boxes, network.config, classes, boxes
     )
     network.config.auxiliary_loss = False
-    torch.testing.assert_close(trainee(batch)["loss"], total, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(module(batch)["loss"], total, rtol=1e-5, atol=1e-5)
 
 
 def test_yolos_is_judged_as_transformers_judges_it() -> None:
-    trainee, batch = other_detr("yolos"), make_batch()
-    network: Any = trainee.network
+    module, batch = other_detr("yolos"), make_batch()
+    network: Any = module.network
     theirs = network(imagenet_pixels(batch), labels=labels_for_transformers(batch))
-    torch.testing.assert_close(trainee(batch)["loss"], theirs.loss, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(module(batch)["loss"], theirs.loss, rtol=1e-5, atol=1e-5)
 
 
 OWN_LOSS = [name for name, one in ARCHITECTURES.items() if one.scores == "sigmoid"]
 
 
-def other_detr(model_type: str, **network: Any) -> Trainee:
+def other_detr(model_type: str, **network: Any) -> TrainingModule:
     values = {"family": "hf_detr", "data": "somewhere", "input_size": 64}
     config = make_config({**values, "network": {"name": f"{model_type}:tiny", **network}}, "test")
-    return build_trainee(config, CLASSES, "trained").train()
+    return build_module(config, CLASSES, "trained").train()
 
 
 @pytest.mark.parametrize("half", [False, True])
 @pytest.mark.parametrize("model_type", OWN_LOSS)
 def test_other_detrs_learn_by_the_loss_of_transformers(model_type: str, half: bool) -> None:
-    trainee, batch = other_detr(model_type), padded_batch(EQUAL)
+    module, batch = other_detr(model_type), padded_batch(EQUAL)
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
-        losses = trainee(batch)
+        losses = module(batch)
     assert losses["loss"].isfinite()
     assert losses["loss"].dtype == torch.float32
     assert "loss_bbox" in losses
     losses["loss"].backward()
-    without = [name for name, p in trainee.named_parameters() if p.grad is None]
+    without = [name for name, p in module.named_parameters() if p.grad is None]
     assert without == []
-    assert len(trainee.stages()) == 5
-    assert trainee.eval()(without_truth(batch))["loss"].isfinite()
+    assert len(module.stages()) == 5
+    assert module.eval()(without_truth(batch))["loss"].isfinite()
 
 
 def test_a_loss_of_its_own_is_not_weighed_by_ours() -> None:
@@ -164,20 +164,20 @@ def test_faster_rcnn_is_judged_as_torchvision_judges_it(
     least = min(min(pair) for pair in sides)
     # Images of this shorter side are not scaled by the library.
     batch = padded_batch(sides)
-    trainee = build("faster_rcnn", input_size=least, network={"max_size": 64})
-    trainee.train(training)
+    module = build("faster_rcnn", input_size=least, network={"max_size": 64})
+    module.train(training)
     # In the library's order of steps: another last digit suppresses other proposals.
-    normalise: Any = trainee._normalise
+    normalise: Any = module._normalise
     monkeypatch.setattr(normalise, "forward", lambda _grey, _valid: imagenet_pixels(batch))
     torch.manual_seed(5)
-    ours = trainee(batch)
+    ours = module(batch)
 
-    network: Any = trainee.network
+    network: Any = module.network
     network.train()
     if not training:
-        for module in network.modules():
-            if "Norm" in type(module).__name__:
-                module.eval()
+        for layer in network.modules():
+            if "Norm" in type(layer).__name__:
+                layer.eval()
     # In training it draws one of its sizes, which would put the samples off.
     network.transform.eval()
     images = [
@@ -185,7 +185,7 @@ def test_faster_rcnn_is_judged_as_torchvision_judges_it(
         for row, (height, width) in enumerate(sides)
     ]
     targets = [
-        {"labels": truth_of(batch, row)[0] + 1, "boxes": truth_of(batch, row)[1]}
+        {"labels": gt_of(batch, row)[0] + 1, "boxes": gt_of(batch, row)[1]}
         for row in range(len(batch))
     ]
     torch.manual_seed(5)
@@ -203,10 +203,10 @@ def test_retinanet_is_judged_as_torchvision_judges_it(
     least = min(min(pair) for pair in sides)
     # Images of this shorter side are not scaled by the library.
     batch = padded_batch(sides)
-    trainee = build("retinanet", input_size=least, network={"max_size": 64}).train(training)
-    ours = trainee(batch)
+    module = build("retinanet", input_size=least, network={"max_size": 64}).train(training)
+    ours = module(batch)
 
-    network: Any = trainee.network
+    network: Any = module.network
     # It gives losses in training only; norms lie deeper and stay as they are.
     network.training = True
     network.transform.eval()
@@ -215,7 +215,7 @@ def test_retinanet_is_judged_as_torchvision_judges_it(
         for row, (height, width) in enumerate(sides)
     ]
     targets = [
-        {"labels": truth_of(batch, row)[0] + 1, "boxes": truth_of(batch, row)[1]}
+        {"labels": gt_of(batch, row)[0] + 1, "boxes": gt_of(batch, row)[1]}
         for row in range(len(batch))
     ]
     theirs = network(images, targets)
@@ -226,10 +226,10 @@ def test_retinanet_is_judged_as_torchvision_judges_it(
 
 def test_the_focal_loss_of_a_retinanet_that_sees_nothing() -> None:
     """Every anchor scores 0.01 for each of the classes and the background, and none is right."""
-    trainee = build("retinanet")
+    module = build("retinanet")
     with torch.no_grad():
-        trainee.network.get_submodule("head.classification_head.cls_logits").weight.zero_()
-    losses = trainee(without_truth(make_batch()))
+        module.network.get_submodule("head.classification_head.cls_logits").weight.zero_()
+    losses = module(without_truth(make_batch()))
     anchors = 9 * (8 * 8 + 4 * 4 + 2 * 2)
     each = 0.75 * 0.01**2 * -math.log(0.99)
     assert losses["class"].item() == pytest.approx(anchors * (len(CLASSES) + 1) * each, rel=1e-4)
@@ -237,11 +237,11 @@ def test_the_focal_loss_of_a_retinanet_that_sees_nothing() -> None:
 
 
 def test_a_retinanets_loss_falls_on_four_images() -> None:
-    trainee, batch = build("retinanet"), make_batch()
-    optimiser = torch.optim.AdamW(trainee.parameters(), lr=2e-3)
+    module, batch = build("retinanet"), make_batch()
+    optimiser = torch.optim.AdamW(module.parameters(), lr=2e-3)
     seen: list[float] = []
     for _ in range(30):
-        loss = trainee(batch)["loss"]
+        loss = module(batch)["loss"]
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -252,7 +252,7 @@ def test_a_retinanets_loss_falls_on_four_images() -> None:
 
 @pytest.mark.parametrize("name", DETECTORS)
 def test_boxes_without_area_count_for_nothing(name: str) -> None:
-    trainee, batch = build(name).eval(), make_batch()
+    module, batch = build(name).eval(), make_batch()
     boxes, labels = batch.boxes_xyxy.clone(), batch.labels.clone()
     boxes[1, 1], labels[1, 1] = torch.tensor([20.0, 20.0, 20.0, 50.0]), 1
     # Before a real one, too.
@@ -260,18 +260,18 @@ def test_boxes_without_area_count_for_nothing(name: str) -> None:
     boxes[3, 0] = torch.tensor([5.0, 9.0, 30.0, 9.0])
     thin = Batch(batch.pixels, batch.sizes, boxes, labels, batch.image_classes, batch.rows)
     torch.manual_seed(2)
-    wanted = trainee(batch)["loss"]
+    wanted = module(batch)["loss"]
     torch.manual_seed(2)
-    torch.testing.assert_close(trainee(thin)["loss"], wanted)
+    torch.testing.assert_close(module(thin)["loss"], wanted)
 
 
 def test_padding_does_not_change_what_scratch_detr_is_told() -> None:
     """The grey beside an image is not looked at."""
-    trainee, batch = build("scratch_detr").eval(), padded_batch(MIXED)
+    module, batch = build("scratch_detr").eval(), padded_batch(MIXED)
     dirty = batch.pixels.clone()
     dirty[1, :, :, 40:] = 200
     other = Batch(dirty, *batch[1:])
-    torch.testing.assert_close(trainee(other)["loss"], trainee(batch)["loss"])
+    torch.testing.assert_close(module(other)["loss"], module(batch)["loss"])
 
 
 LOGITS = torch.tensor([[0.5, 0.25, 0.25], [0.2, 0.7, 0.1], [0.6, 0.2, 0.2], [1.0, 0, 0]]).log()
@@ -325,29 +325,29 @@ def test_a_image_without_any_loss_has_a_finite_slope(gamma: float, of: str) -> N
     assert logits.grad.isfinite().all()
 
 
-def classifier(**changes: Any) -> ClassifierTrainee:
-    trainee = build("resnet", **changes)
-    assert isinstance(trainee, ClassifierTrainee)
-    return trainee
+def classifier(**changes: Any) -> ClassifierModule:
+    module = build("resnet", **changes)
+    assert isinstance(module, ClassifierModule)
+    return module
 
 
 def test_class_weights_are_balanced_then_multiplied() -> None:
-    trainee = classifier(class_weights="balanced", class_multipliers={"chip": 3.0, "crack": 0.5})
+    module = classifier(class_weights="balanced", class_multipliers={"chip": 3.0, "crack": 0.5})
     with pytest.raises(RuntimeError, match="set_class_counts"):
-        trainee(make_batch())
-    trainee.set_class_counts([10, 40, 0])
+        module(make_batch())
+    module.set_class_counts([10, 40, 0])
     # 50 images, three classes; a class without images counts as if it had one.
     wanted = (0.5 * 50 / 30, 50 / 120, 3 * 50 / 3)
-    assert trainee.class_weights == pytest.approx(wanted)
-    assert trainee(make_batch())["loss"].isfinite()
+    assert module.class_weights == pytest.approx(wanted)
+    assert module(make_batch())["loss"].isfinite()
 
 
 def test_equal_class_weights_are_multiplied_alone() -> None:
-    trainee = classifier(class_multipliers={"break": 2.0})
-    trainee.set_class_counts([1, 100, 5])
-    assert trainee.class_weights == (1.0, 2.0, 1.0)
+    module = classifier(class_multipliers={"break": 2.0})
+    module.set_class_counts([1, 100, 5])
+    assert module.class_weights == (1.0, 2.0, 1.0)
     with pytest.raises(ValueError, match="expected 3 counts, found 2"):
-        trainee.set_class_counts([1, 2])
+        module.set_class_counts([1, 2])
 
 
 def test_multipliers_of_unknown_classes_are_refused() -> None:
@@ -358,8 +358,8 @@ def test_multipliers_of_unknown_classes_are_refused() -> None:
 
 
 def test_images_of_unknown_class_count_for_nothing() -> None:
-    trainee, batch = classifier().eval(), make_batch()
+    module, batch = classifier().eval(), make_batch()
     known = batch.part(3, 4)
     both = Batch(*(torch.cat([one, two]) for one, two in zip(known, batch.part(2, 3), strict=True)))
-    torch.testing.assert_close(trainee(both)["loss"], trainee(known)["loss"])
+    torch.testing.assert_close(module(both)["loss"], module(known)["loss"])
     assert CLASSES[int(known.image_classes[0])] == "break"

@@ -25,12 +25,12 @@ def radiograph(*, split: str = "train", fractured: bool = True, name: str = "IMG
     if fractured:
         mask[300:340, 500:540] = True
         pixels[mask] = 250
-    truth = (
-        Detections.truth([[500, 300, 540, 340]], [0], (masks.encode(mask),))
+    ground_truth = (
+        Detections.ground_truth([[500, 300, 540, 340]], [0], (masks.encode(mask),))
         if fractured
         else Detections.empty()
     )
-    return held(pixels, name, split, truth)
+    return held(pixels, name, split, ground_truth)
 
 
 def report(*faults: Fault) -> HealthReport:
@@ -68,10 +68,10 @@ def test_crops_around_a_finding_show_it_with_a_tight_box() -> None:
     crops = list(crops_of(radiograph(), BROKEN, np.random.default_rng(0)))
     assert len(crops) == BROKEN.around + BROKEN.anywhere
     around = crops[: BROKEN.around]
-    assert sum(len(crop.truth or ()) == 1 for crop in around) >= BROKEN.around - 1
+    assert sum(len(crop.ground_truth or ()) == 1 for crop in around) >= BROKEN.around - 1
     for crop in around:
         assert max(crop.height, crop.width) <= CROP_PX
-        for box, code in zip(crop.truth.xyxy, crop.truth.masks, strict=True):  # type: ignore[union-attr]
+        for box, code in zip(crop.ground_truth.xyxy, crop.ground_truth.masks, strict=True):  # type: ignore[union-attr]
             left, top, right, bottom = box.astype(int)
             assert crop.pixels[top:bottom, left:right].mean() > 180
             assert masks.pixels(code) == pytest.approx((right - left) * (bottom - top), rel=0.15)
@@ -97,4 +97,4 @@ def test_an_image_smaller_than_a_crop_is_kept_whole() -> None:
     (first, second) = crops_of(small, WHOLE, np.random.default_rng(1))
     for crop in (first, second):
         assert crop.height / crop.width == pytest.approx(100 / 90, rel=0.35)
-        assert len(crop.truth or ()) == 0
+        assert len(crop.ground_truth or ()) == 0

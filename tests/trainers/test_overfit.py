@@ -15,9 +15,9 @@ from fracture_core import boxes
 from fracture_core.demo import demo_samples
 from fracture_core.metrics.coco import evaluate_boxes
 from fracture_core.types import Detections, Sample
-from trainers.families import build_trainee
+from trainers.families import build_module
 from trainers.family_configs import make_config
-from trainers.training_module import NOTHING, Batch, Trainee
+from trainers.training_module import NOTHING, Batch, TrainingModule
 
 pytestmark = pytest.mark.slow
 SIDE = 128
@@ -81,18 +81,22 @@ def samples() -> list[Sample]:
 
 def cut_out(sample: Sample) -> Sample:
     """96 × 96 px around the first finding, or in the middle."""
-    truth = one_class(sample)
-    centre = truth.xyxy[0].reshape(2, 2).mean(axis=0) if len(truth) else np.array([128.0, 128.0])
+    ground_truth = one_class(sample)
+    centre = (
+        ground_truth.xyxy[0].reshape(2, 2).mean(axis=0)
+        if len(ground_truth)
+        else np.array([128.0, 128.0])
+    )
     left, top = np.clip(centre - _CUT_PX // 2, 0, 256 - _CUT_PX).astype(int).tolist()
     part = sample.shown()[top : top + _CUT_PX, left : left + _CUT_PX]
-    moved = truth.xyxy - np.array([left, top, left, top], dtype=np.float32)
+    moved = ground_truth.xyxy - np.array([left, top, left, top], dtype=np.float32)
     return Sample(
         sample_id=sample.sample_id,
         group_id=sample.group_id,
         height=_CUT_PX,
         width=_CUT_PX,
         read=lambda: part,
-        truth=dataclasses.replace(truth, xyxy=moved.clip(0, _CUT_PX))[
+        ground_truth=dataclasses.replace(ground_truth, xyxy=moved.clip(0, _CUT_PX))[
             boxes.has_area(moved.clip(0, _CUT_PX))
         ],
     )
@@ -105,9 +109,9 @@ def as_batch(samples: list[Sample], side: int) -> Batch:
     corners = torch.zeros(len(samples), 2, 4)
     labels = torch.full((len(samples), 2), NOTHING)
     for row, sample in enumerate(samples):
-        assert sample.truth is not None
-        count = len(sample.truth)
-        shrunk = sample.truth.xyxy * (side / _CUT_PX)
+        assert sample.ground_truth is not None
+        count = len(sample.ground_truth)
+        shrunk = sample.ground_truth.xyxy * (side / _CUT_PX)
         corners[row, :count], labels[row, :count] = torch.from_numpy(shrunk), 0
     return Batch(
         pixels=pixels.float(),
@@ -119,15 +123,15 @@ def as_batch(samples: list[Sample], side: int) -> Batch:
     )
 
 
-def train(trainee: Trainee, batch: Batch, *, steps: int, lr: float) -> None:
-    optimiser = torch.optim.AdamW(trainee.parameters(), lr=lr)
+def train(module: TrainingModule, batch: Batch, *, steps: int, lr: float) -> None:
+    optimiser = torch.optim.AdamW(module.parameters(), lr=lr)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=lr, total_steps=steps)
-    trainee.train()
+    module.train()
     for _ in range(steps):
-        loss: Tensor = trainee(batch)["loss"]
+        loss: Tensor = module(batch)["loss"]
         optimiser.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(trainee.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
         optimiser.step()
         schedule.step()
 
@@ -139,22 +143,24 @@ def test_eight_images_are_learnt_by_heart(name: str, samples: list[Sample]) -> N
     values = {"family": name, "data": "demo", "input_size": SIDE, **plan}
     is_classifier = name in {"efficientnet_gate", "resnet"}
     classes = ("healthy", "fracture") if is_classifier else ("fracture",)
-    trainee = build_trainee(make_config(values, "a test"), classes, "trained")
-    batch = as_batch(samples, trainee.card.input_size)
-    train(trainee, batch, steps=steps, lr=lr)
+    module = build_module(make_config(values, "a test"), classes, "trained")
+    batch = as_batch(samples, module.card.input_size)
+    train(module, batch, steps=steps, lr=lr)
 
-    found = trainee.wrap(copy.deepcopy(trainee.network)).predict(samples)
+    found = module.wrap(copy.deepcopy(module.network)).predict(samples)
     if is_classifier:
         guesses = [
             int(np.argmax(one.class_scores)) for one in found if one.class_scores is not None
         ]
         assert guesses == batch.image_classes.tolist()
         return
-    kept = [one.detections.nms(0.5 if trainee.card.needs_nms else 1.0) for one in found]
-    truths = [one_class(sample) for sample in samples]
-    assert evaluate_boxes(kept, truths, class_count=1).ap50 >= 0.9
+    kept = [one.detections.nms(0.5 if module.card.needs_nms else 1.0) for one in found]
+    ground_truths = [one_class(sample) for sample in samples]
+    assert evaluate_boxes(kept, ground_truths, class_count=1).ap50 >= 0.9
 
 
 def one_class(sample: Sample) -> Detections:
-    assert sample.truth is not None
-    return dataclasses.replace(sample.truth, labels=np.zeros_like(sample.truth.labels), masks=())
+    assert sample.ground_truth is not None
+    return dataclasses.replace(
+        sample.ground_truth, labels=np.zeros_like(sample.ground_truth.labels), masks=()
+    )

@@ -25,7 +25,7 @@ from trainers.config import FINDINGS_CLASSES, TrainConfig
 from trainers.data_set_cache import chosen_samples, pack, pack_split
 from trainers.family_configs import make_config
 from trainers.label_map import class_names, label_map
-from trainers.packed import FACTS, PIXELS, TRUTH, Packed
+from trainers.packed import FACTS, GROUND_TRUTH, PIXELS, Packed
 from trainers.reading import Reader
 from trainers.sources import Source
 
@@ -98,16 +98,22 @@ class TestContent:
         assert packed.pixels.dtype == np.uint8
         assert packed.left_out == 1
         assert packed.ids[1].endswith("1.png")
-        assert packed.truth.originals[1].tolist() == [60, 82]
-        assert packed.truth.sizes.tolist() == [[32, 32]] * 5
+        assert packed.ground_truth.originals[1].tolist() == [60, 82]
+        assert packed.ground_truth.sizes.tolist() == [[32, 32]] * 5
         # 0.5 ± 0.125 across and 0.5 ± 0.25 down of 32 pixels.
-        assert np.allclose(packed.truth.boxes_xyxy[1, 0], [12, 8, 20, 24], atol=1e-4)
-        assert packed.truth.labels.tolist() == [[-1, -1], [1, -1], [2, 0], [-1, -1], [1, -1]]
+        assert np.allclose(packed.ground_truth.boxes_xyxy[1, 0], [12, 8, 20, 24], atol=1e-4)
+        assert packed.ground_truth.labels.tolist() == [[-1, -1], [1, -1], [2, 0], [-1, -1], [1, -1]]
 
     def test_never_enlarged(self, yolo: Path) -> None:
         packed = pack_split(open_dataset(yolo), config(), "train", large)
-        assert packed.truth.inputs.tolist() == [[128, 96]] * 5
-        assert packed.truth.sizes.tolist() == [[60, 80], [60, 82], [60, 84], [60, 86], [60, 88]]
+        assert packed.ground_truth.inputs.tolist() == [[128, 96]] * 5
+        assert packed.ground_truth.sizes.tolist() == [
+            [60, 80],
+            [60, 82],
+            [60, 84],
+            [60, 86],
+            [60, 88],
+        ]
         assert packed.pixels.shape == (5, 60, 88)
         original = np.asarray(Image.open(yolo / "train/images/0.png"))
         assert (packed.pixels[0, :, :80] == original).all()
@@ -118,22 +124,22 @@ class TestContent:
         sample = packed.samples()[2]
         assert (sample.height, sample.width, sample.split) == (60, 84, "train")
         assert (sample.shown() == packed.pixels[2, :60, :84]).all()
-        assert sample.truth is not None
-        assert sample.truth.labels.tolist() == [2, 0]
-        assert np.allclose(sample.truth.xyxy[0], [31.5, 15, 52.5, 45])
+        assert sample.ground_truth is not None
+        assert sample.ground_truth.labels.tolist() == [2, 0]
+        assert np.allclose(sample.ground_truth.xyxy[0], [31.5, 15, 52.5, 45])
         assert packed.samples([2])[0].sample_id == packed.ids[2]
 
     def test_masks_come_along(self, tmp_path: Path) -> None:
         dataset = open_dataset(write_yolo(tmp_path / "set", outlines=True))
         labelling = label_map(dataset, config())
         packed = pack(dataset, dataset.ids, size_of=square, labelling=labelling, masks=True)
-        truth = packed.samples()[2].truth
-        assert truth is not None
-        covered = masks.decode(truth.masks[1])
+        ground_truth = packed.samples()[2].ground_truth
+        assert ground_truth is not None
+        covered = masks.decode(ground_truth.masks[1])
         assert covered.shape == (32, 32)
         assert covered[8:24, 8:16].all()
         assert covered.sum() == 16 * 8
-        empty = packed.samples()[0].truth
+        empty = packed.samples()[0].ground_truth
         assert empty is not None
         assert empty.masks == ()
 
@@ -143,7 +149,7 @@ class TestContent:
         assert len(packed) == 60
         for row in (0, 31, 32, 59):
             assert (packed.pixels[row] == dataset[packed.ids[row]].shown()).all()
-        assert packed.truth.boxes_xyxy[1, 0].tolist() == [4, 6, 20, 30]
+        assert packed.ground_truth.boxes_xyxy[1, 0].tolist() == [4, 6, 20, 30]
         assert packed.groups[10] == "s1"
 
     @pytest.mark.parametrize(("name", "side"), [("scratch_detr", 48), ("resnet", 32)])
@@ -177,12 +183,12 @@ class TestLabels:
         dataset, merged = open_dataset(yolo), config(merge_classes="fracture")
         packed = pack_split(dataset, merged, "train", square)
         assert packed.classes == class_names(dataset, merged) == ("fracture",)
-        assert set(packed.truth.labels.ravel().tolist()) == {-1, 0}
+        assert set(packed.ground_truth.labels.ravel().tolist()) == {-1, 0}
 
     def test_by_class(self, yolo: Path) -> None:
         packed = pack_split(open_dataset(yolo), config(family="resnet"), "train", square)
         assert packed.classes == NAMES
-        assert packed.truth.image_classes.tolist() == [1, 2, 1]
+        assert packed.ground_truth.image_classes.tolist() == [1, 2, 1]
         # Two images without a finding have no class, one has no label file.
         assert packed.left_out == 3
 
@@ -190,7 +196,7 @@ class TestLabels:
         by_findings = config(family="efficientnet_gate", classify="findings")
         packed = pack_split(open_dataset(yolo), by_findings, "train", square)
         assert packed.classes == FINDINGS_CLASSES
-        assert packed.truth.image_classes.tolist() == [0, 1, 1, 0, 1]
+        assert packed.ground_truth.image_classes.tolist() == [0, 1, 1, 0, 1]
         assert [each.image_class for each in packed.samples()] == [0, 1, 1, 0, 1]
 
     def test_one_class_cannot_be_told_apart(self, tmp_path: Path) -> None:
@@ -277,7 +283,7 @@ class TestCache:
         if damage == "facts":
             (folder / FACTS).write_text("{")
         elif damage == "truth":
-            (folder / TRUTH).write_bytes((folder / TRUTH).read_bytes()[:200])
+            (folder / GROUND_TRUTH).write_bytes((folder / GROUND_TRUTH).read_bytes()[:200])
         elif damage == "short":
             content = (folder / PIXELS).read_bytes()
             (folder / PIXELS).unlink()
@@ -379,7 +385,7 @@ class TestSource:
         assert (batch.pixels[:, 0].numpy() == packed.pixels[[3, 1]]).all()
         assert batch.sizes.tolist() == [[32, 32], [32, 32]]
         assert batch.labels.tolist() == [[-1], [1]]
-        assert batch.boxes_xyxy[1, 0].tolist() == packed.truth.boxes_xyxy[1, 0].tolist()
+        assert batch.boxes_xyxy[1, 0].tolist() == packed.ground_truth.boxes_xyxy[1, 0].tolist()
         assert batch.rows.tolist() == [3, 1]
         assert batch.image_classes.tolist() == [-1, 1]
 
@@ -392,7 +398,7 @@ class TestSource:
             expected = torch.nn.functional.interpolate(own[None, None], (128, 96), mode="bilinear")
             assert torch.allclose(batch.pixels[i], expected[0], atol=0.02)
         scale = np.tile([96 / 82, 128 / 60], 2)
-        expected_box = packed.truth.boxes_xyxy[1, 0] * scale
+        expected_box = packed.ground_truth.boxes_xyxy[1, 0] * scale
         assert np.allclose(batch.boxes_xyxy[1, 0].numpy(), expected_box, atol=1e-3)
 
     def test_images_of_several_sizes_stay_exact(self, yolo: Path) -> None:

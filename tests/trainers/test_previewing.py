@@ -33,7 +33,7 @@ def test_the_best_checkpoint_reads_images_it_was_not_trained_on(demo):
     run = trained(demo, "detr", "r3-detr-scratch", **TINY)
     samples = validation_samples(run, 8)
     assert samples
-    assert all(sample.split == "val" and len(sample.truth) for sample in samples)
+    assert all(sample.split == "val" and len(sample.ground_truth) for sample in samples)
     model = best_so_far(run)
     assert model.card.classes == ("fracture",)
     assert len(model.predict(samples)) == len(samples)

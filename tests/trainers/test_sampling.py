@@ -15,8 +15,8 @@ from trainers.training_module import NOTHING
 
 
 def packed(classes: tuple[str, ...], image_classes: list[int], labels: list[list[int]]) -> Any:
-    truth = SimpleNamespace(image_classes=np.array(image_classes), labels=np.array(labels))
-    return SimpleNamespace(classes=classes, truth=truth)
+    ground_truth = SimpleNamespace(image_classes=np.array(image_classes), labels=np.array(labels))
+    return SimpleNamespace(classes=classes, ground_truth=ground_truth)
 
 
 def generator(seed: int) -> torch.Generator:

@@ -70,14 +70,14 @@ def held_out() -> tuple[Sample, ...]:
 def figure(model: Model, samples: Sequence[Sample]) -> float:
     """What `LEAST` asks of a model of this task."""
     said = model.predict(samples)
-    truths = [sample.truth or Detections.empty() for sample in samples]
+    ground_truths = [sample.ground_truth or Detections.empty() for sample in samples]
     if model.card.task == "classify":
         fracture = model.card.classes.index("fracture")
         chosen = np.array([np.argmax(each.class_scores) == fracture for each in said])
-        there = np.array([len(truth) > 0 for truth in truths])
+        there = np.array([len(ground_truth) > 0 for ground_truth in ground_truths])
         found = classification.report(there.astype(np.int64), chosen.astype(np.int64), 2)
         return found.balanced_accuracy
-    merged = [Detections.truth(t.xyxy, np.zeros(len(t)), t.masks) for t in truths]
+    merged = [Detections.ground_truth(t.xyxy, np.zeros(len(t)), t.masks) for t in ground_truths]
     raw = [each.detections for each in said]
     kept = [each.nms(0.5) for each in raw] if model.card.needs_nms else raw
     if model.card.task == "segment":

@@ -22,7 +22,7 @@ from trainers.families.resnet import build as build_resnet
 from trainers.family_configs import FasterRcnnConfig, ResNetConfig
 from trainers.frozen_batch_norm import FixedNorm, fix_norms
 from trainers.networks import FasterRcnnNetwork, ResNetNetwork
-from trainers.training_module import Trainee
+from trainers.training_module import TrainingModule
 
 HEADS = {
     "scratch_detr": "class_head.",
@@ -35,22 +35,24 @@ HEADS = {
 RESNET18 = "resnet18-f37072fd.pth"
 
 
-def kept(trainee: Trainee, model_id: str = "first") -> dict[str, Tensor]:
+def kept(module: TrainingModule, model_id: str = "first") -> dict[str, Tensor]:
     """Puts its network into the library; returns its tensors."""
-    state = {name: tensor.clone() for name, tensor in trainee.network.state_dict().items()}
-    card = trainee.card.model_copy(update={"model_id": model_id})
-    trainee._card = card  # type: ignore[attr-defined]
-    trainee.wrap(trainee.network).save(settings().models / model_id)
+    state = {name: tensor.clone() for name, tensor in module.network.state_dict().items()}
+    card = module.card.model_copy(update={"model_id": model_id})
+    module._card = card  # type: ignore[attr-defined]
+    module.wrap(module.network).save(settings().models / model_id)
     return state
 
 
-def begun(name: str, start: str, classes: tuple[str, ...] = CLASSES, **changes: Any) -> Trainee:
+def begun(
+    name: str, start: str, classes: tuple[str, ...] = CLASSES, **changes: Any
+) -> TrainingModule:
     """Another network that begins from `start`, which says what its size is."""
     return build(name, classes, start=start, seed=9, network=None, **changes)
 
 
-def differing(trainee: Trainee, state: dict[str, Tensor]) -> set[str]:
-    own = trainee.network.state_dict()
+def differing(module: TrainingModule, state: dict[str, Tensor]) -> set[str]:
+    own = module.network.state_dict()
     counters = {key for key in state if key.endswith("num_batches_tracked")}
     assert own.keys() == state.keys() - (counters - own.keys())
     return {key for key in own if not torch.equal(own[key], state[key])}
@@ -59,34 +61,34 @@ def differing(trainee: Trainee, state: dict[str, Tensor]) -> set[str]:
 @pytest.mark.parametrize("name", TINY)
 def test_a_model_of_the_library_is_gone_on_with(name: str) -> None:
     state = kept(build(name))
-    trainee = begun(name, "first")
-    assert differing(trainee, state) == set()
-    assert trainee.notes == ()
-    assert all(p.requires_grad for p in trainee.parameters())
-    assert trainee(make_batch())["loss"].isfinite()
+    module = begun(name, "first")
+    assert differing(module, state) == set()
+    assert module.notes == ()
+    assert all(p.requires_grad for p in module.parameters())
+    assert module(make_batch())["loss"].isfinite()
 
 
 @pytest.mark.parametrize("name", TINY)
 def test_other_classes_get_a_new_head_and_a_note(name: str) -> None:
     state = kept(build(name))
-    trainee = begun(name, "first", ("fracture",))
+    module = begun(name, "first", ("fracture",))
     changed = {
         key
-        for key, tensor in trainee.network.state_dict().items()
+        for key, tensor in module.network.state_dict().items()
         if tensor.shape != state[key].shape or not torch.equal(tensor, state[key])
     }
     assert changed
     assert all(key.startswith(HEADS[name]) for key in changed)
-    (note,) = trainee.notes
+    (note,) = module.notes
     assert "crack, break, chip" in note
     assert "begins anew" in note
 
 
 @pytest.mark.parametrize("name", TINY)
 def test_a_folder_or_a_file_will_do(name: str, tmp_path: Path) -> None:
-    trainee = build(name)
-    state = {key: tensor.clone() for key, tensor in trainee.network.state_dict().items()}
-    trainee.wrap(trainee.network).save(tmp_path / "model")
+    module = build(name)
+    state = {key: tensor.clone() for key, tensor in module.network.state_dict().items()}
+    module.wrap(module.network).save(tmp_path / "model")
     assert differing(begun(name, str(tmp_path / "model")), state) == set()
     again = begun(name, str(tmp_path / "model" / "weights.safetensors"))
     # A file does not name its classes.
@@ -96,27 +98,27 @@ def test_a_folder_or_a_file_will_do(name: str, tmp_path: Path) -> None:
 
 def test_scratch_detr_takes_a_resnet_as_its_backbone() -> None:
     state = kept(build("resnet"))
-    trainee = begun("scratch_detr", "first", network_after={"width": 32, "query_count": 5})
-    backbone = trainee.network.get_submodule("backbone").state_dict()
+    module = begun("scratch_detr", "first", network_after={"width": 32, "query_count": 5})
+    backbone = module.network.get_submodule("backbone").state_dict()
     assert torch.equal(backbone["stem.0.weight"], state["conv1.weight"])
     assert torch.equal(backbone["stem.1.running_var"], state["bn1.running_var"])
     assert torch.equal(backbone["layer4.1.conv2.weight"], state["layer4.1.conv2.weight"])
-    assert any(isinstance(module, FixedNorm) for module in trainee.modules())
-    (note,) = trainee.notes
+    assert any(isinstance(layer, FixedNorm) for layer in module.modules())
+    (note,) = module.notes
     assert note == "The backbone begins from ResNet, resnet18, everything else anew."
 
 
 def test_scratch_detr_takes_the_backbone_of_a_light_faster_rcnn() -> None:
     state = kept(build("faster_rcnn"))
     network = {"width": 32, "query_count": 5, "backbone_depth": 3, "two_stage": True}
-    trainee = begun("scratch_detr", "first", network_after=network)
-    backbone = trainee.network.get_submodule("backbone").state_dict()
+    module = begun("scratch_detr", "first", network_after=network)
+    backbone = module.network.get_submodule("backbone").state_dict()
     assert torch.equal(backbone["stem.0.weight"], state["backbone.body.conv1.weight"])
     assert torch.equal(
         backbone["layer3.1.conv2.weight"], state["backbone.body.layer3.1.conv2.weight"]
     )
     assert not any(name.startswith("layer4") for name in backbone)
-    (note,) = trainee.notes
+    (note,) = module.notes
     assert "The backbone begins from" in note
 
 
@@ -129,10 +131,10 @@ def test_scratch_detr_does_not_take_torchvisions_faster_rcnn() -> None:
 
 def test_an_efficientnets_dropout_is_that_of_the_config_and_is_kept() -> None:
     kept(build("efficientnet_gate", network={"dropout": 0.0, "stochastic_depth": 0.0}))
-    trainee = begun("efficientnet_gate", "first")
-    modules = list(trainee.network.modules())
-    assert {module.p for module in modules if isinstance(module, torch.nn.Dropout)} == {0.0}
-    skipped = [module.p for module in modules if isinstance(module, StochasticDepth)]
+    module = begun("efficientnet_gate", "first")
+    modules = list(module.network.modules())
+    assert {layer.p for layer in modules if isinstance(layer, torch.nn.Dropout)} == {0.0}
+    skipped = [layer.p for layer in modules if isinstance(layer, StochasticDepth)]
     assert skipped
     assert set(skipped) == {0.0}
 
@@ -141,12 +143,12 @@ def test_transformers_own_folder_will_do(tmp_path: Path) -> None:
     network: Any = HfDetrModel.from_name("detr:tiny").network
     network.config.id2label = {0: "cat", 1: "dog", 2: "bird"}
     network.save_pretrained(tmp_path / "published")
-    trainee = begun("hf_detr", str(tmp_path / "published"))
-    own, theirs = trainee.network.state_dict(), network.state_dict()
+    module = begun("hf_detr", str(tmp_path / "published"))
+    own, theirs = module.network.state_dict(), network.state_dict()
     changed = {key for key in own if not torch.equal(own[key], theirs[key])}
     # Both begin with biases of 0.
     assert changed == {"class_labels_classifier.weight"}
-    assert "cat, dog, bird" in trainee.notes[0]
+    assert "cat, dog, bird" in module.notes[0]
 
 
 @pytest.mark.parametrize("name", ["resnet", "scratch_detr"])
@@ -154,10 +156,10 @@ def test_imagenets_weights_by_name(name: str, cache: Path) -> None:
     theirs = torchvision.models.resnet18(weights=None)
     torch.save(theirs.state_dict(), cache / RESNET18)
     key, size = ("name", {}) if name == "resnet" else ("backbone", {"width": 32})
-    trainee = build(
+    module = build(
         name, start="IMAGENET1K_V1", network=None, network_after={key: "resnet18", **size}
     )
-    own = trainee.network.state_dict()
+    own = module.network.state_dict()
     prefix = "" if name == "resnet" else "backbone."
     ours = own[f"{prefix}layer3.0.conv1.weight"]
     assert torch.equal(ours, theirs.state_dict()["layer3.0.conv1.weight"])
@@ -179,16 +181,16 @@ def test_packaged_weights_begin_the_features(
 ) -> None:
     wanted = install(start, tmp_path, monkeypatch)
     prefix, network = MOBILE[name]
-    trainee = begun(name, start, network_after=network)
-    own = trainee.network.state_dict()
+    module = begun(name, start, network_after=network)
+    own = module.network.state_dict()
     features = {key: t for key, t in own.items() if key.startswith((f"{prefix}stem", f"{prefix}l"))}
     assert features
     for key, tensor in features.items():
         assert torch.equal(tensor, wanted[key.removeprefix(prefix)]), key
-    assert start.partition(":")[0] in str(trainee.card.architecture)
-    assert all(p.requires_grad for p in trainee.parameters())
-    assert len(trainee.stages()) == (4 if name == "scratch_detr" else 5)
-    assert trainee(make_batch())["loss"].isfinite()
+    assert start.partition(":")[0] in str(module.card.architecture)
+    assert all(p.requires_grad for p in module.parameters())
+    assert len(module.stages()) == (4 if name == "scratch_detr" else 5)
+    assert module(make_batch())["loss"].isfinite()
 
 
 @pytest.mark.parametrize("name", MOBILE)
@@ -206,16 +208,16 @@ def test_packaged_weights_begin_the_backbone_of_a_small_rt_detr(
 ) -> None:
     start = "mobilenet_v2:IMAGENET1K"
     wanted = install(start, tmp_path, monkeypatch)
-    trainee = begun("hf_detr", start, network_after={"name": "rt_detr:small", "num_queries": 30})
-    trunk = trainee.network.get_submodule("model.backbone.model.trunk")
+    module = begun("hf_detr", start, network_after={"name": "rt_detr:small", "num_queries": 30})
+    trunk = module.network.get_submodule("model.backbone.model.trunk")
     assert all(torch.equal(t, wanted[key]) for key, t in trunk.state_dict().items())
-    assert len(trainee.stages()) == 5
+    assert len(module.stages()) == 5
     # In the backbone they are fixed; those of the encoder learn.
-    assert any(isinstance(module, FixedNorm) for module in trunk.modules())
-    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in trunk.modules())
-    encoder = trainee.network.get_submodule("model.encoder")
-    assert any(isinstance(module, torch.nn.BatchNorm2d) for module in encoder.modules())
-    loss = trainee(make_batch())["loss"]
+    assert any(isinstance(layer, FixedNorm) for layer in trunk.modules())
+    assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in trunk.modules())
+    encoder = module.network.get_submodule("model.encoder")
+    assert any(isinstance(layer, torch.nn.BatchNorm2d) for layer in encoder.modules())
+    loss = module(make_batch())["loss"]
     loss.backward()
     assert loss.isfinite()
     assert all(parameter.grad is not None for parameter in trunk.parameters())
@@ -240,11 +242,11 @@ def test_detectors_begin_from_a_small_network_that_was_trained_here(kept_as: str
     state = kept(build(kept_as, network=None, network_after={**network, key: "efficientnet_lite0"}))
     for name in {"faster_rcnn", "scratch_detr"} - {kept_as}:
         own_prefix, own_network = MOBILE[name]
-        trainee = begun(name, "first", ("fracture",), network_after=own_network)
-        own = trainee.network.state_dict()
+        module = begun(name, "first", ("fracture",), network_after=own_network)
+        own = module.network.state_dict()
         ours = own[f"{own_prefix}layer3.2.depthwise.0.weight"]
         assert torch.equal(ours, state[f"{prefix}layer3.2.depthwise.0.weight"])
-        assert "The backbone begins from" in trainee.notes[0]
+        assert "The backbone begins from" in module.notes[0]
 
 
 @pytest.mark.parametrize("name", ["faster_rcnn", "scratch_detr"])
@@ -260,11 +262,11 @@ def test_packaged_weights_are_not_for_torchvisions_faster_rcnn() -> None:
 
 
 def test_anchors_of_the_light_faster_rcnn() -> None:
-    trainee = build("faster_rcnn", network={"levels": 3, "anchor_px": 12})
-    light = trainee.card.architecture["light"]
+    module = build("faster_rcnn", network={"levels": 3, "anchor_px": 12})
+    light = module.card.architecture["light"]
     assert isinstance(light, dict)
     assert light["anchor_sizes_px"] == [12, 24, 48]
-    assert trainee(make_batch())["loss"].isfinite()
+    assert module(make_batch())["loss"].isfinite()
     with pytest.raises(ConfigError, match=r"network\.levels: .* less than or equal to 4"):
         build("faster_rcnn", network={"levels": 5})
 
@@ -370,24 +372,24 @@ def test_a_light_faster_rcnn_begins_from_a_resnet_of_other_classes() -> None:
         start="patches",
         network=FasterRcnnNetwork(name="fasterrcnn_light", pyramid_width=16),
     )
-    trainee = build_faster_rcnn(light, CLASSES, "light")
-    own, given = trainee.network.backbone.body.state_dict(), trunk.network.state_dict()
+    module = build_faster_rcnn(light, CLASSES, "light")
+    own, given = module.network.backbone.body.state_dict(), trunk.network.state_dict()
     assert set(given) - set(own) == {"fc.weight", "fc.bias"}
     assert all(torch.equal(own[name], given[name]) for name in own)
-    shape = trainee.card.architecture["light"]
+    shape = module.card.architecture["light"]
     assert isinstance(shape, dict)
     assert (shape["backbone_width"], shape["pyramid_width"]) == (8, 16)
-    assert "backbone begins from" in trainee.notes[0]
-    assert trainee.train()(make_batch())["loss"].isfinite()
+    assert "backbone begins from" in module.notes[0]
+    assert module.train()(make_batch())["loss"].isfinite()
 
 
 def test_a_gate_begins_from_the_features_of_a_classifier_with_the_same_small_network() -> None:
     state = kept(build("resnet", network=None, network_after={"name": "mobilenet_v2"}))
-    trainee = begun("efficientnet_gate", "first", network_after={})
-    own = trainee.network.get_submodule("extractor").state_dict()
+    module = begun("efficientnet_gate", "first", network_after={})
+    own = module.network.get_submodule("extractor").state_dict()
     assert all(torch.equal(own[name], state[f"extractor.{name}"]) for name in own)
-    assert trainee.card.architecture["name"] == "mobilenet_v2"
-    assert "The backbone begins from" in trainee.notes[0]
+    assert module.card.architecture["name"] == "mobilenet_v2"
+    assert "The backbone begins from" in module.notes[0]
 
 
 def test_a_gate_does_not_begin_from_a_classifier_of_another_network() -> None:

@@ -21,23 +21,23 @@ def pair() -> synthetic_data.Pair:
 
 def test_a_pair_differs_by_its_fractures(pair: synthetic_data.Pair) -> None:
     broken, intact = pair
-    assert len(broken.truth or ()) == 2
-    assert intact.truth is not None
-    assert len(intact.truth) == 0
+    assert len(broken.ground_truth or ()) == 2
+    assert intact.ground_truth is not None
+    assert len(intact.ground_truth) == 0
     assert max(broken.height, broken.width) == synthetic_data.HEIGHT_PX
     changed = np.abs(broken.shown().astype(int) - intact.shown().astype(int)) > 25
     near = np.zeros_like(changed)
-    assert broken.truth is not None
-    for left, top, right, bottom in broken.truth.xyxy.astype(int):
+    assert broken.ground_truth is not None
+    for left, top, right, bottom in broken.ground_truth.xyxy.astype(int):
         near[max(0, top - 12) : bottom + 12, max(0, left - 12) : right + 12] = True
     assert changed[near].sum() > 40
     assert changed[near].mean() > 10 * changed[~near].mean()
 
 
 def test_shrunk_masks_fill_their_shrunk_boxes(pair: synthetic_data.Pair) -> None:
-    truth = pair[0].truth
-    assert truth is not None
-    for code, xyxy in zip(truth.masks, truth.xyxy, strict=True):
+    ground_truth = pair[0].ground_truth
+    assert ground_truth is not None
+    for code, xyxy in zip(ground_truth.masks, ground_truth.xyxy, strict=True):
         rows, columns = np.nonzero(synthetic_data.masks.decode(code))
         tight = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
         np.testing.assert_allclose(tight, xyxy, atol=1.5)
@@ -55,7 +55,7 @@ def test_both_sets_are_read_back(pair: synthetic_data.Pair, tmp_path: Path) -> N
     }
     found = [patches[sample_id] for sample_id in patches.splits["train"]]
     assert len(found) == 8
-    assert sum(len(sample.truth or ()) > 0 for sample in found) == 4
+    assert sum(len(sample.ground_truth or ()) > 0 for sample in found) == 4
     sides = {(sample.height, sample.width) for sample in found}
     assert sides == {(synthetic_data.PATCHES.side_px, synthetic_data.PATCHES.side_px)}
 

@@ -32,7 +32,7 @@ from trainers.config import Augment
 from trainers.data_set_cache import chosen_samples
 from trainers.family_configs import YoloConfig, make_config
 from trainers.label_map import label_map
-from trainers.metrics_log import Journal
+from trainers.metrics_log import MetricsLog
 from trainers.running import make_run, train_run
 from trainers.validation import candidates, predict_all
 from trainers.yolo import fit
@@ -66,8 +66,8 @@ def config_of(data: Path, network: dict[str, Any], **changes: Any) -> YoloConfig
 
 
 def train(config: YoloConfig, run: RunFolder, stop: Callable[[], bool] = bool) -> Model | None:
-    with Journal(run) as journal:
-        return fit(config, open_dataset(Path(config.data)), run, journal, stop)
+    with MetricsLog(run) as log:
+        return fit(config, open_dataset(Path(config.data)), run, log, stop)
 
 
 def stop_after(batches: int) -> Callable[[], bool]:
@@ -440,8 +440,10 @@ def test_the_folder_holds_shown_images_and_truths_in_shares(data: Path) -> None:
             assert image.mode == "L"
         assert folder.name_of(str(file)) == sample_id
         lines = (folder.path / "train" / "labels" / f"{row:06d}.txt").read_text().splitlines()
-        assert sample.truth is not None
-        for line, xyxy, label in zip(lines, sample.truth.xyxy, sample.truth.labels, strict=True):
+        assert sample.ground_truth is not None
+        for line, xyxy, label in zip(
+            lines, sample.ground_truth.xyxy, sample.ground_truth.labels, strict=True
+        ):
             numbers = [float(each) for each in line.split()]
             ring = np.array(numbers[1:]).reshape(-1, 2)
             assert numbers[0] == label
@@ -788,12 +790,14 @@ def test_eight_images_are_learnt_by_heart(
     assert len(samples) == 8
     found = candidates(predict_all(model, samples), model.card, config.nms_iou)
     labelling = label_map(dataset, config)
-    truths = [
-        Detections.truth(each.truth.xyxy, labelling.labels(each), each.truth.masks)
+    ground_truths = [
+        Detections.ground_truth(
+            each.ground_truth.xyxy, labelling.labels(each), each.ground_truth.masks
+        )
         for each in samples
-        if each.truth is not None
+        if each.ground_truth is not None
     ]
     metrics = detector_metrics(
-        found, truths, 1, confidence=0.5, match_iou=0.5, masks=model.card.task == "segment"
+        found, ground_truths, 1, confidence=0.5, match_iou=0.5, masks=model.card.task == "segment"
     )
     assert metrics[monitor] >= 0.9

@@ -4,7 +4,7 @@ from streamlit.testing.v1 import AppTest
 
 from fracture_core.class_names import NOTHING, kept
 
-MODEL, TRUTH = ("fracture",), ("wrist positive", "metal", "Healthy")
+MODEL, GROUND_TRUTH = ("fracture",), ("wrist positive", "metal", "Healthy")
 
 
 def page() -> None:
@@ -35,10 +35,10 @@ def test_what_is_proposed_counts_only_once_it_is_confirmed() -> None:
     button(app, "Keep").click().run()
     assert not app.exception
     wanted = {"wrist positive": "fracture", "Healthy": NOTHING}
-    assert kept(MODEL, TRUTH) == wanted
+    assert kept(MODEL, GROUND_TRUTH) == wanted
     assert app.caption[0].value.startswith("Counted as\\: wrist positive → fracture")
     button(app, "Forget").click().run()
-    assert kept(MODEL, TRUTH) is None
+    assert kept(MODEL, GROUND_TRUTH) is None
 
 
 def test_a_reader_may_say_otherwise_and_a_circle_is_refused() -> None:
@@ -46,10 +46,10 @@ def test_a_reader_may_say_otherwise_and_a_circle_is_refused() -> None:
     app.selectbox[0].set_value("a class of its own")
     app.selectbox[2].set_value("a class of its own")
     button(app, "Keep").click().run()
-    assert kept(MODEL, TRUTH) == {}
+    assert kept(MODEL, GROUND_TRUTH) == {}
     assert "No class counts as another" in app.caption[0].value
     app.selectbox[0].set_value("fracture")
     app.selectbox[3].set_value("wrist positive")
     button(app, "Keep").click().run()
     assert "expected no circle" in app.error[0].value
-    assert kept(MODEL, TRUTH) == {}
+    assert kept(MODEL, GROUND_TRUTH) == {}

@@ -206,8 +206,8 @@ def test_what_was_confirmed_of_classes_makes_models_comparable() -> None:
 
 def test_classes_that_differ_are_told() -> None:
     cards = [fake("a", "wrist", "elbow"), fake("b", "Wrist"), fake("c", "bone")]
-    # Without a truth the fake model keeps to the classes of its card.
-    sample = replace(demo_case(), truth=None)
+    # Without a ground truth the fake model keeps to the classes of its card.
+    sample = replace(demo_case(), ground_truth=None)
     case = Case(key="blind", title="Blind", samples=(sample,), classes=CARD.classes[:5])
     found = compare(cards, case)
     assert found.panes[0].warnings == ("no class in common with model C and the ground truth",)

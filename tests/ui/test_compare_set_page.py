@@ -20,14 +20,14 @@ from tests.support.stored_evaluations import store
 
 APP = Path(__file__).parents[2] / "streamlit_app.py"
 PAGE = "pages/review/compare.py"
-TRUTHS = [(0, 0, 0), (1, 0, 0), (2, 0, 0), (3, 0, 0)]
+GROUND_TRUTHS = [(0, 0, 0), (1, 0, 0), (2, 0, 0), (3, 0, 0)]
 FIRST = [(0, 0, 0.9, 0), (1, 0, 0.8, 0), (2, 0, 0.2, 0), (4, 9, 0.6, 0)]
 SECOND = [(0, 0, 0.5, 0), (2, 0, 0.4, 0), (1, 0, 0.1, 0), (5, 9, 0.45, 0)]
 
 
-def model(name: str, found: list[tuple], truths=TRUTHS, **about):
+def model(name: str, found: list[tuple], ground_truths=GROUND_TRUTHS, **about):
     told = {"classes": ("a",), "model_id": name, "title": f"Model {name}", **about}
-    return detector(6, found, truths, **told)
+    return detector(6, found, ground_truths, **told)
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_others_are_refused_and_the_rest_is_compared(two: None) -> None:
     app = opened("first", "second", "third")
     assert "Model three answered to split test; the first to val." in texts(app)
     assert list(app.dataframe[0].value["Model"]) == ["A · Model one", "B · Model two"]
-    store(model("five", FIRST, truths=TRUTHS[:2]), "fifth")
+    store(model("five", FIRST, ground_truths=GROUND_TRUTHS[:2]), "fifth")
     app = opened("first", "fifth")
     assert "other boxes of ground truth" in texts(app)
     assert "needs two to four" in texts(app)
@@ -213,7 +213,9 @@ def test_a_classifier_beside_a_detector_is_compared_by_image(two: None) -> None:
 
 def test_no_truth_is_said() -> None:
     for name in ("one", "two"):
-        store(replace(model(name, FIRST, truths=[]), known=model(name, []).known & False), name)
+        store(
+            replace(model(name, FIRST, ground_truths=[]), known=model(name, []).known & False), name
+        )
     assert "No ground truth is known" in texts(opened("one", "two"))
 
 

@@ -1,4 +1,4 @@
-"""The page of data sets: counts, images with their truth, conversion."""
+"""The page of data sets: counts, images with their ground truth, conversion."""
 
 from pathlib import Path
 

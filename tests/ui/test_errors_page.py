@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 from fracture_core.datasets import open_dataset
 from fracture_core.demo.layouts import write_demo
 from fracture_core.evaluations.error_ranking import case_errors
-from fracture_core.evaluations.evaluation import judge_image
+from fracture_core.evaluations.evaluation import match_image
 from fracture_core.matching import MatchConfig
 from fracture_core.ui.evaluate.error_gallery import as_csv
 from fracture_core.ui.widgets.case_gallery import (
@@ -32,7 +32,7 @@ from tests.support.stored_evaluations import store
 APP = Path(__file__).parents[2] / "streamlit_app.py"
 PAGE = "pages/evaluate/errors.py"
 FOUND = [(0, 0, 0.9, 0), (1, 50, 0.4, 0), (2, 0, 0.8, 1), (3, 0, 0.7, 2)]
-TRUTHS = [(0, 0, 0), (1, 50, 0), (1, 90, 1), (2, 0, 0)]
+GROUND_TRUTHS = [(0, 0, 0), (1, 50, 0), (1, 90, 1), (2, 0, 0)]
 
 
 def opened(**query: str) -> AppTest:
@@ -80,7 +80,7 @@ def test_without_an_evaluation_it_says_what_to_do() -> None:
 
 
 def test_errors_come_by_cost_and_each_leads_to_its_case_in_read() -> None:
-    store(detector(4, FOUND, TRUTHS), "one")
+    store(detector(4, FOUND, GROUND_TRUTHS), "one")
     app = opened(evaluation="one", confidence="0.5")
     assert titles(app) == [
         "Missed finding: b",  # no candidate, and nothing shown in its image
@@ -106,7 +106,7 @@ def test_errors_come_by_cost_and_each_leads_to_its_case_in_read() -> None:
 
 
 def test_filters_have_counts_and_the_setting_moves_the_list() -> None:
-    store(detector(4, FOUND, TRUTHS), "one")
+    store(detector(4, FOUND, GROUND_TRUTHS), "one")
     app = opened(evaluation="one", confidence="0.5")
     kinds = app.get("button_group")[0]
     assert [option.content for option in kinds.proto.options] == [
@@ -134,7 +134,7 @@ def test_filters_have_counts_and_the_setting_moves_the_list() -> None:
 
 
 def test_it_begins_at_an_operating_point_unless_the_address_names_a_confidence() -> None:
-    store(detector(4, FOUND, TRUTHS), "one")
+    store(detector(4, FOUND, GROUND_TRUTHS), "one")
     app = opened(evaluation="one")
     assert app.selectbox(key="at").value == "max F1"
     assert app.number_input(key="confidence").disabled
@@ -144,7 +144,7 @@ def test_it_begins_at_an_operating_point_unless_the_address_names_a_confidence()
 
 
 def test_the_class_chosen_stays_when_the_counts_beside_the_names_change() -> None:
-    store(detector(4, FOUND, TRUTHS), "one")
+    store(detector(4, FOUND, GROUND_TRUTHS), "one")
     app = opened(evaluation="one", confidence="0.5")
     app.selectbox(key="class").set_value(0)
     before = checked(app.run()).selectbox(key="class").options
@@ -160,7 +160,7 @@ def test_the_class_chosen_stays_when_the_counts_beside_the_names_change() -> Non
 
 
 def test_the_kinds_chosen_stay_when_their_counts_change() -> None:
-    store(detector(4, FOUND, TRUTHS), "one")
+    store(detector(4, FOUND, GROUND_TRUTHS), "one")
     app = opened(evaluation="one", confidence="0.5")
     app.button_group(key="kinds").set_value(["missed"])
     assert len(titles(checked(app.run()))) == 2
@@ -170,7 +170,7 @@ def test_the_kinds_chosen_stay_when_their_counts_change() -> None:
 
 
 def test_the_operating_point_chosen_stays_when_its_confidence_changes() -> None:
-    # At a match IoU of 0.9 the finding of 0.5 is spurious too, the fifth in four images.
+    # At a match IoU of 0.9 the finding of 0.5 is false positive too, the fifth in four images.
     spurious = [(3, 60 * place, 0.4, 0) for place in range(4)]
     found = [(0, 0, 0.9, 0), (1, 2, 0.5, 0), (2, 0, 0.7, 0), *spurious]
     store(detector(4, found, [(0, 0, 0), (1, 0, 0), (2, 0, 0)]), "one")
@@ -184,7 +184,7 @@ def test_the_operating_point_chosen_stays_when_its_confidence_changes() -> None:
 
 
 def test_the_address_keeps_the_kinds_and_other_pages_go_on_with_theirs() -> None:
-    store(detector(4, FOUND, TRUTHS, needs_nms=True), "one")
+    store(detector(4, FOUND, GROUND_TRUTHS, needs_nms=True), "one")
     app = opened(evaluation="one", confidence="0.5", kinds="spurious")
     assert titles(app) == ["False positive: c"]
     app.number_input(key="confidence").set_value(0.75)
@@ -278,13 +278,13 @@ def test_compare_opens_with_every_model_at_its_own_confidence() -> None:
 
 def test_the_image_is_cut_out_around_what_matters(demo: Path) -> None:
     dataset = open_dataset(demo)
-    sample = next(dataset[each] for each in dataset.ids if len(dataset[each].truth or ()))
+    sample = next(dataset[each] for each in dataset.ids if len(dataset[each].ground_truth or ()))
     evaluation = replace(detector(1, [], []), sample_ids=(sample.sample_id,))
-    assert judge_image(evaluation, sample.sample_id, MatchConfig(), 0.5) == ()
-    x1, y1, x2, y2 = (float(edge) for edge in sample.truth.xyxy[0])
+    assert match_image(evaluation, sample.sample_id, MatchConfig(), 0.5) == ()
+    x1, y1, x2, y2 = (float(edge) for edge in sample.ground_truth.xyxy[0])
     boxes = drawn_boxes(
-        judge_image(
-            replace(evaluation, truths=truth_columns(x1, y1, x2, y2)),
+        match_image(
+            replace(evaluation, ground_truths=gt_columns(x1, y1, x2, y2)),
             sample.sample_id,
             MatchConfig(),
             0.5,
@@ -299,11 +299,11 @@ def test_the_image_is_cut_out_around_what_matters(demo: Path) -> None:
     assert yellow.sum() > 100
 
 
-def truth_columns(x1: float, y1: float, x2: float, y2: float):
-    from fracture_core.metrics.columns import Columns
+def gt_columns(x1: float, y1: float, x2: float, y2: float):
+    from fracture_core.metrics.columns import DetectionTable
     from fracture_core.types import Detections
 
-    return Columns.of([Detections.truth([[x1, y1, x2, y2]], [0])])
+    return DetectionTable.of([Detections.ground_truth([[x1, y1, x2, y2]], [0])])
 
 
 def test_the_cut_out_keeps_its_shape_and_stays_inside() -> None:

@@ -247,7 +247,9 @@ def test_what_is_not_there_cannot_be_asked_for(asked: dict, sample: Sample) -> N
 
 
 def test_known_classes_count_as_the_models_of_the_same_name(sample: Sample) -> None:
-    labelled = replace(sample, image_class=1, truth=Detections.truth([ROWS[0][:4]], [0]))
+    labelled = replace(
+        sample, image_class=1, ground_truth=Detections.ground_truth([ROWS[0][:4]], [0])
+    )
     owner = card("classify").model_copy(update={"classes": CLASSES})
     pane = Pane(title="A", card=owner, predictions=(None,))
     packed = _pack_case([labelled], [pane], ("Oblique", "spiral "), None)

@@ -19,7 +19,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from fracture_core.settings import settings
 from fracture_core.ui import protection
 from fracture_core.ui.protection import Protection, refuse_open_server
-from fracture_core.ui.streamlit_insides import ReadingRoom
+from fracture_core.ui.streamlit_insides import HeadInjection
 
 REPOSITORY = Path(__file__).parents[2]
 SERVE = (sys.executable, "-m", "streamlit", "run", "streamlit_app.py")
@@ -38,7 +38,7 @@ def client(host: str) -> TestClient:
         Route("/file.bin", lambda request: PlainTextResponse("bytes")),
         WebSocketRoute("/stream", echo),
     ]
-    app = Starlette(routes=routes, middleware=[Middleware(Protection), Middleware(ReadingRoom)])
+    app = Starlette(routes=routes, middleware=[Middleware(Protection), Middleware(HeadInjection)])
     return TestClient(app, base_url=f"http://{host}")
 
 

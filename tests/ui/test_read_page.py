@@ -93,7 +93,7 @@ def test_nonsense_in_the_address_is_said_and_ignored() -> None:
 def test_an_uploaded_image_is_read(calls: list[int]) -> None:
     app = upload(opened(), ("wrist.png", image()))
     assert app.session_state.case.title == "wrist.png"
-    assert app.session_state.case.samples[0].truth is None
+    assert app.session_state.case.samples[0].ground_truth is None
     assert calls == [1, 1]
     assert not app.error
 
@@ -139,7 +139,7 @@ def test_a_data_set_opens_with_its_truth(layout: str, tmp_path: Path) -> None:
     app = agreed(opened(source="Data set", path=str(path)))
     assert not app.error
     case = app.session_state.case
-    assert all(sample.truth is not None for sample in case.samples)
+    assert all(sample.ground_truth is not None for sample in case.samples)
     assert case.classes
 
 

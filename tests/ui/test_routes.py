@@ -15,7 +15,7 @@ from fracture_core.errors import ImageError
 from fracture_core.types import Sample
 from fracture_core.ui.routes import (
     ROUTES,
-    Shelf,
+    AssetStore,
     module_path,
     share_case,
     share_pixels,
@@ -134,12 +134,12 @@ def test_a_full_shelf_makes_dropped_bytes_again_and_forgets_old_entries() -> Non
         made.append(name)
         return gzip.compress(name.encode() * 10, mtime=0)
 
-    shelf = Shelf(most_bytes=40, most_entries=2)
-    tokens = {name: shelf.share(name, partial(make, name)) for name in "ab"}
+    store = AssetStore(most_bytes=40, most_entries=2)
+    tokens = {name: store.share(name, partial(make, name)) for name in "ab"}
     for name in "aabba":
-        shelf.fetch(tokens[name])
+        store.fetch(tokens[name])
     assert made == ["a", "b", "a"]
-    shelf.share("c", partial(make, "c"))
+    store.share("c", partial(make, "c"))
     with pytest.raises(KeyError):
-        shelf.fetch(tokens["b"])
-    assert shelf.share("a", partial(make, "a")) == tokens["a"]
+        store.fetch(tokens["b"])
+    assert store.share("a", partial(make, "a")) == tokens["a"]

@@ -22,7 +22,7 @@ from tests.support.dial_evaluations import detector
 from tests.support.stored_evaluations import store
 from tests.ui.test_compare_set_page import FIRST, SECOND, model
 from tests.ui.test_compare_set_page import opened as compared
-from tests.ui.test_errors_page import FOUND, TRUTHS, cards, checked, texts, titles
+from tests.ui.test_errors_page import FOUND, GROUND_TRUTHS, cards, checked, texts, titles
 from tests.ui.test_errors_page import opened as errors_of
 
 APP = Path(__file__).parents[2] / "streamlit_app.py"
@@ -55,7 +55,7 @@ def rows(app: AppTest) -> dict[tuple[str, str], dict[str, str]]:
 
 
 def test_metrics_by_an_attribute_at_the_dial_and_at_an_operating_point() -> None:
-    evaluation = detector(4, FOUND, TRUTHS, classes=("a", "b", "c"))
+    evaluation = detector(4, FOUND, GROUND_TRUTHS, classes=("a", "b", "c"))
     parts = ["hand", "hand", "hand, leg", ""]
     store(told(evaluation, body_part=parts, hardware=["no", "yes", "no", "no"]), "one")
     app = metrics_of(evaluation="one", confidence="0.75")
@@ -65,7 +65,7 @@ def test_metrics_by_an_attribute_at_the_dial_and_at_an_operating_point() -> None
         "4211"
     )
     low, high = wilson(1, 3)
-    # In hands the truth scored 0.9 is found; 0.4 and the one without a candidate are not.
+    # In hands the ground truth scored 0.9 is found; 0.4 and the one without a candidate are not.
     assert found["sensitivity", "lesion"]["hand"] == f"0.33 ({low:.2f}–{high:.2f}), n 3"
     assert found["sensitivity", "lesion"]["not told"] == "undefined"
     assert ("sensitivity, at 1 FP per image", "lesion") in found
@@ -95,9 +95,9 @@ def test_the_weakest_subgroup_is_named() -> None:
 
 def test_lesions_are_told_apart_by_their_size() -> None:
     evaluation = detector(80, [], [(k, 0, 0) for k in range(80)], classes=("a",), model_classes=1)
-    xyxy = evaluation.truths.xyxy.copy()
+    xyxy = evaluation.ground_truths.xyxy.copy()
     xyxy[40:, 2] = 50
-    store(replace(evaluation, truths=replace(evaluation.truths, xyxy=xyxy)), "two")
+    store(replace(evaluation, ground_truths=replace(evaluation.ground_truths, xyxy=xyxy)), "two")
     app = metrics_of(evaluation="two", confidence="0.5")
     assert app.selectbox(key="by").options == ["lesion size, share of the image"]
     assert "a false positive has no size" in texts(app).lower()
@@ -106,7 +106,7 @@ def test_lesions_are_told_apart_by_their_size() -> None:
 
 
 def test_without_attributes_the_tab_says_what_to_do() -> None:
-    store(detector(4, FOUND, TRUTHS), "old")
+    store(detector(4, FOUND, GROUND_TRUTHS), "old")
     app = metrics_of(evaluation="old")
     assert "nothing is known, so there are no subgroups. Lay a table attributes.csv" in texts(app)
 
@@ -121,7 +121,9 @@ def test_too_many_values_are_a_sentence_and_no_choice() -> None:
 
 
 def test_the_table_of_subgroups_as_csv_has_every_figure() -> None:
-    evaluation = told(detector(4, FOUND, TRUTHS), view=["=frontal", "=frontal", "lateral", ""])
+    evaluation = told(
+        detector(4, FOUND, GROUND_TRUTHS), view=["=frontal", "=frontal", "lateral", ""]
+    )
     how = Measuring(
         config=MatchConfig(),
         points=(PointOfReport(rule="mine", confidence=0.5, reason="", chosen_on=""),),
@@ -139,7 +141,7 @@ def test_the_table_of_subgroups_as_csv_has_every_figure() -> None:
 
 def test_errors_are_filtered_by_attributes_and_the_address_follows() -> None:
     columns = {"body_part": ["hand", "leg", "hand", "leg"], "view": ["frontal"] * 3 + ["lateral"]}
-    store(told(detector(4, FOUND, TRUTHS), **columns), "one")
+    store(told(detector(4, FOUND, GROUND_TRUTHS), **columns), "one")
     app = errors_of(evaluation="one", confidence="0.5")
     assert len(titles(app)) == 4
     choice = app.multiselect(key="attributes")
@@ -157,7 +159,7 @@ def test_errors_are_filtered_by_attributes_and_the_address_follows() -> None:
 
 
 def test_an_address_names_attributes_and_what_is_none_is_dropped() -> None:
-    store(told(detector(4, FOUND, TRUTHS), view=["frontal", "lateral"] * 2), "one")
+    store(told(detector(4, FOUND, GROUND_TRUTHS), view=["frontal", "lateral"] * 2), "one")
     app = AppTest.from_file(str(APP), default_timeout=120)
     app.run()
     app.query_params["evaluation"], app.query_params["confidence"] = "one", "0.5"
@@ -169,7 +171,7 @@ def test_an_address_names_attributes_and_what_is_none_is_dropped() -> None:
 
 
 def test_without_attributes_there_is_no_filter() -> None:
-    store(detector(4, FOUND, TRUTHS), "one")
+    store(detector(4, FOUND, GROUND_TRUTHS), "one")
     app = errors_of(evaluation="one", confidence="0.5", attributes="view: lateral")
     assert not [each for each in app.multiselect if each.key == "attributes"]
     assert len(titles(app)) == 4

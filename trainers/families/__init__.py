@@ -10,13 +10,13 @@ from fracture_core import importing
 from fracture_core.errors import ConfigError
 from trainers.config import TrainConfig
 from trainers.family_configs import trained_families
-from trainers.training_module import Trainee
+from trainers.training_module import TrainingModule
 
 # The first is the config of the family.
-Builder = Callable[[Any, tuple[str, ...], str], Trainee]
+Builder = Callable[[Any, tuple[str, ...], str], TrainingModule]
 
 
-def build_trainee(config: TrainConfig, classes: tuple[str, ...], model_id: str) -> Trainee:
+def build_module(config: TrainConfig, classes: tuple[str, ...], model_id: str) -> TrainingModule:
     """The network to be trained, on the CPU; raises ConfigError and WeightsError.
 
     Each family's module has `build` with these arguments.

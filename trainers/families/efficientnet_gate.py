@@ -15,7 +15,7 @@ from fracture_core.models.efficientnet_gate import (
 from fracture_core.models.packaged import known_weights
 from fracture_core.nets.efficientnet_gate import EfficientNetGate
 from fracture_core.nets.mobile import MOBILES, MobileTrunk
-from trainers.classification import ClassifierTrainee, stages_by_stride
+from trainers.classification import ClassifierModule, stages_by_stride
 from trainers.family_configs import EfficientNetGateConfig
 from trainers.networks import checked
 from trainers.starts import (
@@ -28,7 +28,7 @@ from trainers.starts import (
 )
 
 
-class EfficientNetGateTrainee(ClassifierTrainee):
+class EfficientNetGateModule(ClassifierModule):
     """An `EfficientNetGate`; its stages are the parts of its features that halve the image."""
 
     network: EfficientNetGate
@@ -48,7 +48,7 @@ class EfficientNetGateTrainee(ClassifierTrainee):
 
 def build(
     config: EfficientNetGateConfig, classes: tuple[str, ...], model_id: str
-) -> EfficientNetGateTrainee:
+) -> EfficientNetGateModule:
     """`start`: "" = random; torchvision's weights by their name for the features, or packaged
     ones ("efficientnet_lite0:IMAGENET1K"); a model of the library or a file, of the ResNet family
     the features of one with the same small network.
@@ -75,7 +75,7 @@ def build(
         needs_nms=False,
         architecture=architecture.model_copy(update={"weights": ""}).model_dump(mode="json"),
     )
-    return EfficientNetGateTrainee(config, card, network, notes)
+    return EfficientNetGateModule(config, card, network, notes)
 
 
 def _known(start: Start) -> dict[str, object]:

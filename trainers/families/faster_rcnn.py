@@ -17,7 +17,7 @@ from fracture_core.models.faster_rcnn_networks import (
 from fracture_core.models.faster_rcnn_networks import NAME as LIGHT
 from fracture_core.models.packaged import PACKAGED
 from fracture_core.nets.limits import check_name
-from trainers.families.torchvision_detectors import TorchvisionTrainee, targets_of
+from trainers.families.torchvision_detectors import TorchvisionModule, targets_of
 from trainers.family_configs import FasterRcnnConfig
 from trainers.networks import FasterRcnnNetwork, Scalar, checked
 from trainers.starts import (
@@ -30,7 +30,7 @@ from trainers.starts import (
     take_over,
     taken_from,
 )
-from trainers.targets import truth_a_image
+from trainers.targets import gt_of_an_image
 from trainers.training_module import Batch, Losses
 
 _NORMS_TRAINED = "fasterrcnn_resnet50_fpn_v2"
@@ -44,8 +44,8 @@ _PARTS = {
 }
 
 
-class FasterRcnnTrainee(TorchvisionTrainee):
-    """Both stages, each judged on samples that torchvision draws from the global generator.
+class FasterRcnnModule(TorchvisionModule):
+    """Both stages, each matched on samples that torchvision draws from the global generator.
 
     With a start the backbone's norms are fixed, but for the variant v2, as torchvision has it.
     """
@@ -60,9 +60,9 @@ class FasterRcnnTrainee(TorchvisionTrainee):
         network.roi_heads.box_predictor.register_forward_hook(_in_float32)
 
     def forward(self, batch: Batch) -> Losses:
-        truths = truth_a_image(batch)
-        targets = targets_of(truths, first_class=1)
-        images = self._images(batch, truths)
+        ground_truths = gt_of_an_image(batch)
+        targets = targets_of(ground_truths, first_class=1)
+        images = self._images(batch, ground_truths)
         levels = self.network.backbone(images.tensors)
         proposals, first = self.network.rpn(images, levels, targets)
         _, second = self.network.roi_heads(levels, proposals, images.image_sizes, targets)
@@ -82,7 +82,7 @@ class FasterRcnnTrainee(TorchvisionTrainee):
         return self
 
 
-def build(config: FasterRcnnConfig, classes: tuple[str, ...], model_id: str) -> FasterRcnnTrainee:
+def build(config: FasterRcnnConfig, classes: tuple[str, ...], model_id: str) -> FasterRcnnModule:
     """`start`: "" = random; torchvision's weights by their name, such as COCO_V1; a model of the
     library or a file. The light network's backbone begins from a ResNet, or from a small network
     of a classifier or of a package ("mobilenet_v2:IMAGENET1K").
@@ -115,7 +115,7 @@ def build(config: FasterRcnnConfig, classes: tuple[str, ...], model_id: str) -> 
         architecture=architecture.model_dump(mode="json"),
     )
     fixed = start is not None and architecture.name not in (_NORMS_TRAINED, LIGHT)
-    return FasterRcnnTrainee(card, network, notes, fixed_norms=fixed)
+    return FasterRcnnModule(card, network, notes, fixed_norms=fixed)
 
 
 def _start(ref: str, name: str) -> Start | None:

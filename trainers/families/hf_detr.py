@@ -39,8 +39,8 @@ from trainers.family_configs import HfDetrConfig, SetLossWeights
 from trainers.frozen_batch_norm import fix_norms
 from trainers.packed import Normalise, valid_where_padded
 from trainers.starts import Start, begin_packaged, open_start, take_over, taken_from
-from trainers.targets import build_criterion, set_losses, set_targets, truth_a_image
-from trainers.training_module import Batch, Losses, Trainee
+from trainers.targets import build_criterion, gt_of_an_image, set_losses, set_targets
+from trainers.training_module import Batch, Losses, TrainingModule
 
 
 def detr_output(
@@ -126,7 +126,7 @@ _CLASS_HEADS = (
 Pass = Callable[[Any, Tensor, Tensor | None], DetrOutput]
 
 
-class HfDetrTrainee(Trainee):
+class HfDetrModule(TrainingModule):
     """A detector of transformers; norms are fixed where the library has them fixed, in backbones.
 
     Images that are smaller than their batch are masked, but for YOLOS, which has no mask.
@@ -186,7 +186,7 @@ class HfDetrTrainee(Trainee):
             self._pass = torch.compile(self._pass)
 
     def _library_losses(self, pixels: Tensor, valid: Tensor | None, batch: Batch) -> Losses:
-        labels = [_label(*truth) for truth in truth_a_image(batch)]
+        labels = [_label(*ground_truth) for ground_truth in gt_of_an_image(batch)]
         if valid is None:
             valid = pixels.new_ones(pixels[:, 0].shape, dtype=torch.bool)
         answer = self.network(pixels, pixel_mask=valid.long(), labels=labels)
@@ -195,12 +195,12 @@ class HfDetrTrainee(Trainee):
         return {"loss": answer.loss.float(), **plain}
 
 
-def build(config: HfDetrConfig, classes: tuple[str, ...], model_id: str) -> HfDetrTrainee:
+def build(config: HfDetrConfig, classes: tuple[str, ...], model_id: str) -> HfDetrModule:
     """`start`: "" = random, of the size that `network.name` says, such as "detr:random" or
     "rt_detr:small"; packaged weights ("mobilenet_v2:IMAGENET1K") for the backbone of a small one;
     a hub id; a model of the library, a folder of `save_pretrained` or a file.
 
-    `network.auxiliary_loss` says whether every decoder layer is judged (true) or the last alone.
+    `network.auxiliary_loss` says whether every decoder layer is matched (true) or the last alone.
     """
     start = _start(config)
     architecture, facts, input_size = _begun(config, start)
@@ -228,7 +228,7 @@ def build(config: HfDetrConfig, classes: tuple[str, ...], model_id: str) -> HfDe
         needs_nms=False,
         architecture=facts,
     )
-    return HfDetrTrainee(config, card, network, notes)
+    return HfDetrModule(config, card, network, notes)
 
 
 def _start(config: HfDetrConfig) -> Start | None:
@@ -339,10 +339,10 @@ def _pass_of(architecture: Architecture, *, auxiliary: bool) -> Pass | None:
     if architecture.model_type == "yolos":
         return yolos_output
 
-    def judged(network: Any, pixels: Tensor, valid: Tensor | None) -> DetrOutput:
+    def matched(network: Any, pixels: Tensor, valid: Tensor | None) -> DetrOutput:
         return detr_output(network, pixels, valid, auxiliary=auxiliary)
 
-    return judged
+    return matched
 
 
 def _label(labels: Tensor, boxes_xyxy: Tensor, height: int, width: int) -> dict[str, Tensor]:

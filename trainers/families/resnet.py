@@ -10,13 +10,13 @@ from fracture_core.models.packaged import known_weights
 from fracture_core.models.resnet import ResNetArchitecture, ResNetModel, build_network
 from fracture_core.nets.mobile import MobileClassifier
 from fracture_core.nets.resnet import RESNETS, ResNet
-from trainers.classification import ClassifierTrainee
+from trainers.classification import ClassifierModule
 from trainers.family_configs import ResNetConfig
 from trainers.networks import Scalar, checked
 from trainers.starts import Start, open_start, packaged_name, take_over, taken_from
 
 
-class ResNetTrainee(ClassifierTrainee):
+class ResNetModule(ClassifierModule):
     """A `ResNet` or a `MobileClassifier` in three channels."""
 
     network: ResNet | MobileClassifier
@@ -36,7 +36,7 @@ class ResNetTrainee(ClassifierTrainee):
         return logits
 
 
-def build(config: ResNetConfig, classes: tuple[str, ...], model_id: str) -> ResNetTrainee:
+def build(config: ResNetConfig, classes: tuple[str, ...], model_id: str) -> ResNetModule:
     """`start`: "" = random; torchvision's weights by their name, or packaged ones
     ("mobilenet_v2:IMAGENET1K"); a ResNet of the library or a file.
     """
@@ -57,7 +57,7 @@ def build(config: ResNetConfig, classes: tuple[str, ...], model_id: str) -> ResN
         needs_nms=False,
         architecture=architecture.model_dump(mode="json"),
     )
-    return ResNetTrainee(config, card, network, notes)
+    return ResNetModule(config, card, network, notes)
 
 
 def _start(ref: str, name: str) -> Start | None:

@@ -15,11 +15,11 @@ from fracture_core.models.retinanet_networks import (
     RetinaNetShape,
     build_network,
 )
-from trainers.families.torchvision_detectors import TorchvisionTrainee, targets_of
+from trainers.families.torchvision_detectors import TorchvisionModule, targets_of
 from trainers.family_configs import RetinaNetConfig
 from trainers.networks import RetinaNetNetwork, Scalar, checked
 from trainers.starts import Start, open_start, take_over, taken_from
-from trainers.targets import truth_a_image
+from trainers.targets import gt_of_an_image
 from trainers.training_module import Batch, Losses
 
 _FIXED_NORMS = "retinanet_resnet50_fpn"
@@ -27,8 +27,8 @@ _SHAPE = ("backbone", "backbone_width", "pyramid_width")
 _ANCHORS = ("levels", "anchor_px")
 
 
-class RetinaNetTrainee(TorchvisionTrainee):
-    """Every anchor is judged: its classes by the focal loss, its box by L1 or, in v2 and the light
+class RetinaNetModule(TorchvisionModule):
+    """Every anchor is matched: its classes by the focal loss, its box by L1 or, in v2 and the light
     network, by GIoU.
 
     With a start the norms of the first variant are fixed, as torchvision has it.
@@ -42,13 +42,13 @@ class RetinaNetTrainee(TorchvisionTrainee):
         self._first_class = int(architecture.background)
 
     def forward(self, batch: Batch) -> Losses:
-        truths = truth_a_image(batch)
-        images = self._images(batch, truths)
+        ground_truths = gt_of_an_image(batch)
+        images = self._images(batch, ground_truths)
         levels = list(self.network.backbone(images.tensors).values())
         # In a half precision anchors and boxes are off by pixels.
         answers = {name: answer.float() for name, answer in self.network.head(levels).items()}
         anchors = self.network.anchor_generator(images, [level.float() for level in levels])
-        targets = targets_of(truths, self._first_class)
+        targets = targets_of(ground_truths, self._first_class)
         parts = self.network.compute_loss(targets, answers, anchors)
         focal, box = parts["classification"], parts["bbox_regression"]
         return {"loss": focal + box, "class": focal.detach(), "box": box.detach()}
@@ -57,7 +57,7 @@ class RetinaNetTrainee(TorchvisionTrainee):
         return RetinaNetModel(self._card, network.eval().requires_grad_(False))
 
 
-def build(config: RetinaNetConfig, classes: tuple[str, ...], model_id: str) -> RetinaNetTrainee:
+def build(config: RetinaNetConfig, classes: tuple[str, ...], model_id: str) -> RetinaNetModule:
     """`start`: "" = random; torchvision's weights by their name, such as COCO_V1; a model of the
     library or a file.
 
@@ -82,7 +82,7 @@ def build(config: RetinaNetConfig, classes: tuple[str, ...], model_id: str) -> R
         architecture=architecture.model_dump(mode="json"),
     )
     fixed = start is not None and architecture.name == _FIXED_NORMS
-    return RetinaNetTrainee(card, network, notes, fixed_norms=fixed)
+    return RetinaNetModule(card, network, notes, fixed_norms=fixed)
 
 
 def _start(ref: str, name: str) -> Start | None:

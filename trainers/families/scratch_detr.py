@@ -28,12 +28,12 @@ from trainers.starts import (
     take_over,
 )
 from trainers.targets import build_criterion, set_losses, set_targets
-from trainers.training_module import Batch, Losses, Trainee
+from trainers.training_module import Batch, Losses, TrainingModule
 
 _BEGUN_FROM = ("scratch_detr", "resnet", "faster_rcnn", "efficientnet_gate")
 
 
-class ScratchDetrTrainee(Trainee):
+class ScratchDetrModule(TrainingModule):
     """A `Detr`. Images that are smaller than their batch are masked."""
 
     network: Detr
@@ -69,7 +69,7 @@ class ScratchDetrTrainee(Trainee):
         return self.network.backbone.stages()
 
 
-def build(config: ScratchDetrConfig, classes: tuple[str, ...], model_id: str) -> ScratchDetrTrainee:
+def build(config: ScratchDetrConfig, classes: tuple[str, ...], model_id: str) -> ScratchDetrModule:
     """`start`: "" = random; torchvision's weights for the ResNet by their name, or packaged ones
     ("efficientnet_lite0:IMAGENET1K"); a DETR, a ResNet, a light Faster R-CNN or a classifier that
     is a small network, of the library or a file; these others begin the backbone alone.
@@ -106,7 +106,7 @@ def build(config: ScratchDetrConfig, classes: tuple[str, ...], model_id: str) ->
         needs_nms=False,
         architecture=dataclasses.asdict(architecture),
     )
-    return ScratchDetrTrainee(config, card, network, notes)
+    return ScratchDetrModule(config, card, network, notes)
 
 
 def _imagenet_name(start: str, backbone: str) -> str:

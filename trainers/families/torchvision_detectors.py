@@ -12,11 +12,11 @@ from fracture_core.models.torchvision_detector import TorchvisionArchitecture, s
 from trainers.classification import stages_by_stride
 from trainers.frozen_batch_norm import fix_norms
 from trainers.packed import Normalise, valid_pixels
-from trainers.targets import Truth
-from trainers.training_module import Batch, Trainee
+from trainers.targets import Target
+from trainers.training_module import Batch, TrainingModule
 
 
-class TorchvisionTrainee(Trainee):
+class TorchvisionModule(TrainingModule):
     """A detector with a `backbone` of a `body` and a pyramid `fpn`.
 
     `fixed_norms` says whether the backbone's norms are left alone.
@@ -64,14 +64,19 @@ class TorchvisionTrainee(Trainee):
         """The backbone alone: what follows has other shapes with every batch."""
         self.network.backbone.compile()
 
-    def _images(self, batch: Batch, truths: Sequence[Truth]) -> ImageList:
+    def _images(self, batch: Batch, ground_truths: Sequence[Target]) -> ImageList:
         """Normalised, and padded to whole cells of the deepest level, as torchvision does."""
         pixels = self._normalise(batch.pixels, valid_pixels(batch))
         height, width = pixels.shape[-2:]
         padded = functional.pad(pixels, (0, -width % self._stride, 0, -height % self._stride))
-        return ImageList(padded, [(truth.height, truth.width) for truth in truths])
+        return ImageList(
+            padded, [(ground_truth.height, ground_truth.width) for ground_truth in ground_truths]
+        )
 
 
-def targets_of(truths: Sequence[Truth], first_class: int) -> list[dict[str, Tensor]]:
+def targets_of(ground_truths: Sequence[Target], first_class: int) -> list[dict[str, Tensor]]:
     """As torchvision's losses want them, which count a background: `first_class` 1."""
-    return [{"boxes": truth.boxes_xyxy, "labels": truth.labels + first_class} for truth in truths]
+    return [
+        {"boxes": ground_truth.boxes_xyxy, "labels": ground_truth.labels + first_class}
+        for ground_truth in ground_truths
+    ]

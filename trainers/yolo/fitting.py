@@ -18,7 +18,7 @@ from trainers.checkpoints import BEST, LAST, Position, load_state
 from trainers.checks import check_disk, check_machine
 from trainers.family_configs import YoloConfig
 from trainers.label_map import class_names
-from trainers.metrics_log import Journal
+from trainers.metrics_log import MetricsLog
 from trainers.yolo.folder import write_folder
 from trainers.yolo.networks import Start, build_start, empty_network, layers_of
 from trainers.yolo.options import check_config, check_monitor, trainer_options
@@ -34,7 +34,7 @@ def fit(
     config: YoloConfig,
     dataset: Dataset,
     run: RunFolder,
-    journal: Journal,
+    log: MetricsLog,
     stop: Callable[[], bool],
 ) -> Model | None:
     """Train to the end, from the run's last checkpoint if there is one; the model of the best
@@ -48,10 +48,10 @@ def fit(
     start = build_checked(config, classes)
     check_disk(run, start.network)
     folder = write_folder(config, dataset, start.task)
-    position = _position(run, journal)
+    position = _position(run, log)
     if position is None:
         for note in (*start.notes, *folder.notes):
-            journal.note(note)
+            log.note(note)
     if position is not None and position.phase:
         return best_model(config, start, folder.classes, run)
     plan = Plan(
@@ -59,14 +59,14 @@ def fit(
         folder=folder,
         network=start.network,
         checkpoints=run.checkpoints,
-        journal=journal,
+        log=log,
         stop=stop,
         halves=_device(config).type == "cpu" and config.precision == "bfloat16",
     )
     outcome = _train(plan, start.task, run)
     while outcome == "memory":
         plan = _halved(plan, classes)
-        _position(run, journal)
+        _position(run, log)
         outcome = _train(plan, start.task, run)
     return best_model(config, start, folder.classes, run) if outcome == "end" else None
 
@@ -96,18 +96,18 @@ def _halved(plan: Plan, classes: tuple[str, ...]) -> Plan:
         )
     gc.collect()
     torch.cuda.empty_cache()
-    plan.journal.note(told_of_parts(config.batch, parts))
+    plan.log.note(told_of_parts(config.batch, parts))
     return replace(
         plan, config=_in_parts(config, parts), network=build_start(config, classes).network
     )
 
 
-def _position(run: RunFolder, journal: Journal) -> Position | None:
+def _position(run: RunFolder, log: MetricsLog) -> Position | None:
     """Where the run stands; what was told after its last checkpoint is forgotten."""
     last = run.checkpoints / LAST
     position = load_state(last)[1] if last.is_file() else None
     done = position or Position()
-    journal.rewind(phase=done.phase + 1, epoch=done.epoch + 1, step=done.step)
+    log.rewind(phase=done.phase + 1, epoch=done.epoch + 1, step=done.step)
     return position
 
 

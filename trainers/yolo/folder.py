@@ -4,9 +4,10 @@
     FINGERPRINT/{train,val}/labels/000000.txt    class and box, or class and polygon, in shares
     FINGERPRINT/index.json                       which image is which
 
-Images are at most as large as the input, those to train on larger where parts of them are to
-fill the input. They are scaled as the model's adapter scales them, which is not how those of other
-families are packed. A folder's name follows from the images chosen, their truths and their files.
+Images are at most as large as the input, those to train on larger where parts of them are to fill
+the input. They are scaled as the model's adapter scales them, which is not how those of other
+families are packed. A folder's name follows from the images chosen, their ground truths and their
+files.
 """
 
 import hashlib
@@ -117,7 +118,7 @@ def _write(writer: "_Writer", splits: Splits, path: Path) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Writer:
-    """How images and their truths are written."""
+    """How images and their ground truths are written."""
 
     labelling: Labelling
     task: Task
@@ -157,11 +158,11 @@ class _Writer:
     ) -> Shown:
         small = _shrunk(shown, side_px)
         write_png(small, folder / "images" / f"{stem}.png")
-        truth = sample.truth or Detections.empty()
+        ground_truth = sample.ground_truth or Detections.empty()
         labels = self.labelling.labels(sample)
         found = tuple(
             replace(each, label=int(label))
-            for each, label in zip(findings_of(truth), labels, strict=True)
+            for each, label in zip(findings_of(ground_truth), labels, strict=True)
         )
         text = "".join(self._lines(found, shown.shape, small.shape))
         (folder / "labels" / f"{stem}.txt").write_text(text, encoding="utf-8")
@@ -178,13 +179,13 @@ class _Writer:
 
 def _parts(samples: Sequence[Sample], dataset: Dataset) -> Iterator[bytes]:
     for sample in samples:
-        truth = sample.truth or Detections.empty()
-        yield f"{sample.sample_id}\0{sample.height}\0{sample.width}\0{len(truth)}".encode(
+        ground_truth = sample.ground_truth or Detections.empty()
+        yield f"{sample.sample_id}\0{sample.height}\0{sample.width}\0{len(ground_truth)}".encode(
             "utf-8", "surrogatepass"
         )
-        yield truth.xyxy.tobytes()
-        yield truth.labels.tobytes()
-        for code in truth.masks:
+        yield ground_truth.xyxy.tobytes()
+        yield ground_truth.labels.tobytes()
+        for code in ground_truth.masks:
             yield code.counts
     for path in sorted({_file_of(sample, dataset) for sample in samples}):
         facts = path.stat()
@@ -211,11 +212,15 @@ def _shrunk(shown: Shown, side_px: int) -> Shown:
 
 
 def _check(samples: Sequence[Sample], dataset: Dataset, name: str, task: Task) -> None:
-    truths = [sample.truth for sample in samples if sample.truth is not None and len(sample.truth)]
-    if not truths:
+    ground_truths = [
+        sample.ground_truth
+        for sample in samples
+        if sample.ground_truth is not None and len(sample.ground_truth)
+    ]
+    if not ground_truths:
         expected = f"boxes in the images of the split {name!r}"
         raise DatasetError(dataset.path, expected=expected, found=f"none in {len(samples):,}")
-    if task == "segment" and not any(truth.masks for truth in truths):
+    if task == "segment" and not any(ground_truth.masks for ground_truth in ground_truths):
         expected = f"outlines or masks in the split {name!r}, to learn to segment"
         raise DatasetError(dataset.path, expected=expected, found="boxes only")
 
@@ -223,7 +228,7 @@ def _check(samples: Sequence[Sample], dataset: Dataset, name: str, task: Task) -
 def _notes(dataset: Dataset, name: str, samples: Sequence[Sample], task: Task) -> Iterator[str]:
     if unknown := dataset.summary()[name].unknown:
         yield f"{name}: {unknown:,} images of unknown ground truth are left out"
-    truths = (sample.truth for sample in samples if sample.truth is not None)
-    plain = sum(len(truth) for truth in truths if not truth.masks)
+    ground_truths = (sample.ground_truth for sample in samples if sample.ground_truth is not None)
+    plain = sum(len(ground_truth) for ground_truth in ground_truths if not ground_truth.masks)
     if task == "segment" and plain:
         yield f"{name}: {plain:,} findings without an outline count as their box"

@@ -33,7 +33,7 @@ def check_monitor(config: YoloConfig, task: Task) -> None:
 
 
 def read_figures(metrics: Mapping[str, float]) -> dict[str, float]:
-    """The figures that can be watched, by our names; the loss is that of validation.
+    """The metrics that can be watched, by our names; the loss is that of validation.
 
     What is no number is left out: norms that have seen few batches can drive the loss beyond all.
     """

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from trainers.family_configs import YoloConfig
-from trainers.metrics_log import Journal
+from trainers.metrics_log import MetricsLog
 from trainers.yolo.folder import YoloFolder
 
 
@@ -22,7 +22,7 @@ class Plan:
     folder: YoloFolder
     network: Any
     checkpoints: Path
-    journal: Journal
+    log: MetricsLog
     stop: Callable[[], bool]
     halves: bool = False
 

@@ -124,7 +124,7 @@ class _Ours(_engine.BaseTrainer):  # type: ignore[misc,name-defined]
         super()._build_train_pipeline()
         parts = max(1, round(self._plan.config.batch / self.batch_size))
         if parts != self._position.parts:
-            self._plan.journal.note(told_of_parts(self._plan.config.batch, parts))
+            self._plan.log.note(told_of_parts(self._plan.config.batch, parts))
         # Ultralytics carries gradients from one epoch into the next, where a checkpoint would
         # lose them: parts are counted in `optimizer_step`.
         self._position.parts, self.accumulate = parts, 1
@@ -245,7 +245,7 @@ class _Ours(_engine.BaseTrainer):  # type: ignore[misc,name-defined]
         self._check_loss()
         self._batch += 1
         steps = len(self.train_loader)
-        self._plan.journal.step({**self._place(), "step": self._batch, "steps": steps})
+        self._plan.log.step({**self._place(), "step": self._batch, "steps": steps})
         if self._plan.stop():
             raise Stopped
 
@@ -255,11 +255,11 @@ class _Ours(_engine.BaseTrainer):  # type: ignore[misc,name-defined]
         facts["val_loss"] = facts.pop("loss", None)
         seconds = round(time.monotonic() - self._began, 3)
         line = {**self._place(), **facts, "lr": self.lr["lr/pg0"], "seconds": seconds}
-        self._plan.journal.epoch({**line, "best": self._is_best})
+        self._plan.log.epoch({**line, "best": self._is_best})
         if config.monitor not in self._figures:
-            self._plan.journal.no_value(config.monitor, self._position.epoch, self._figures)
+            self._plan.log.no_value(config.monitor, self._position.epoch, self._figures)
         if config.patience and self._position.waited >= config.patience:
-            self._plan.journal.note(
+            self._plan.log.note(
                 f"stopped early: {config.patience} epochs without a better {config.monitor}"
             )
         if not self._position.phase and self._plan.stop():

@@ -27,8 +27,8 @@ _MOST_NAMES = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """`is_a` tells which classes count as another · `comparable`: any two of models and truth have
-    a class in common, so that classes can be held against each other at all.
+    """`is_a` tells which classes count as another · `comparable`: any two of models and ground
+    truth have a class in common, so that classes can be held against each other at all.
     """
 
     case: Case

@@ -11,7 +11,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from fracture_core.evaluations.disagreement import DISPUTES, DisputeKind, Disputes, disputes
-from fracture_core.evaluations.evaluation import JudgedBox, judge_image
+from fracture_core.evaluations.evaluation import MatchedBox, match_image
 from fracture_core.evaluations.matched_models import FEWEST, MatchedModel, Threshold
 from fracture_core.types import Unit
 from fracture_core.ui.compare.set_comparison import (
@@ -19,7 +19,7 @@ from fracture_core.ui.compare.set_comparison import (
     choose_evaluations,
     choose_set_match_config,
     choose_thresholds,
-    judge_all,
+    match_all,
 )
 from fracture_core.ui.compare.set_metrics import show_curves, show_figures, show_models
 from fracture_core.ui.session import forget_unless_in
@@ -172,40 +172,42 @@ def _boxes(
     chosen: Disputes,
     place: int,
 ) -> tuple[tuple[DrawnBox, ...], tuple[int, ...]]:
-    """The truth once, and the findings of both with their letters; in focus what is disputed."""
+    """The ground truth once, and the findings of both with their letters; in focus what is
+    disputed.
+    """
     rows, hits = set(chosen.rows[place]), chosen.kind.endswith("hits")
     alone = pair[0] if chosen.kind.startswith("only A") else pair[1]
     drawn: list[DrawnBox] = []
     focus: list[int] = []
-    truth_shown = False
+    gt_shown = False
     for n in pair:
         one = models[n].matched
         if one.lesions is None:
             continue
-        judged = _judged(one, thresholds[n], int(chosen.images[place]))
+        matched = _matched(one, thresholds[n], int(chosen.images[place]))
         for box, tagged in zip(
-            judged, drawn_boxes(judged, one.evaluation.about.classes), strict=True
+            matched, drawn_boxes(matched, one.evaluation.about.classes), strict=True
         ):
-            if box.is_truth and truth_shown:
+            if box.is_ground_truth and gt_shown:
                 continue
             disputed = box.row in rows and (
-                box.is_truth if hits else not box.is_truth and n == alone
+                box.is_ground_truth if hits else not box.is_ground_truth and n == alone
             )
             if disputed:
                 focus.append(len(drawn))
             drawn.append(_lettered(box, tagged, models[n].letter))
-        truth_shown = True
+        gt_shown = True
     return tuple(drawn), tuple(focus)
 
 
-def _judged(one: MatchedModel, threshold: Threshold, image: int) -> tuple[JudgedBox, ...]:
+def _matched(one: MatchedModel, threshold: Threshold, image: int) -> tuple[MatchedBox, ...]:
     confidence = threshold.confidence if threshold.confidence is not None else 1.0
-    return judge_image(one.evaluation, one.evaluation.sample_ids[image], one.config, confidence)
+    return match_image(one.evaluation, one.evaluation.sample_ids[image], one.config, confidence)
 
 
-def _lettered(box: JudgedBox, drawn: DrawnBox, letter: str) -> DrawnBox:
-    """Truths belong to no model; which are missed, both say in other ways."""
-    if box.is_truth:
+def _lettered(box: MatchedBox, drawn: DrawnBox, letter: str) -> DrawnBox:
+    """Ground truths belong to no model; which are missed, both say in other ways."""
+    if box.is_ground_truth:
         return replace(drawn, kind="truth", tag=drawn.tag.replace("GT missed", "GT"))
     return replace(drawn, tag=f"{letter} {drawn.tag}")
 
@@ -221,7 +223,7 @@ def compare_over_set(sidebar: DeltaGenerator) -> None:
         listed = choose_evaluations(messages)
         config = choose_set_match_config(listed)
     if len(listed) >= FEWEST:
-        models = judge_all(listed, config, messages)
+        models = match_all(listed, config, messages)
     if len(listed) < FEWEST or len(models) < FEWEST:
         st.info(
             "A comparison needs two to four finished evaluations of the same images: choose them "

@@ -117,7 +117,7 @@ def _begin(done: dict[str, Listed]) -> None:
 
 def _first(done: list[Listed]) -> list[str]:
     """The newest that another model can be compared with, and its rivals; of one kind of model,
-    because figures of boxes are what most want first.
+    because metrics of boxes are what most want first.
     """
     done = sorted(done, key=lambda each: each.about is None or each.about.task == "classify")
     for one in done:
@@ -135,10 +135,10 @@ def _is_rival(one: Listed, other: Listed) -> bool:
     return kinds[0] == kinds[1] and not _refusal(one, other)
 
 
-def judge_all(
+def match_all(
     listed: Sequence[Listed], config: MatchConfig, messages: DeltaGenerator
 ) -> list[ComparedModel]:
-    """Each judged once a setting; those that answered to other images are refused."""
+    """Each matched once a setting; those that answered to other images are refused."""
     models: list[ComparedModel] = []
     for each in listed:
         try:
@@ -160,14 +160,14 @@ def _identity(listed: Listed) -> tuple[str, int]:
 
 
 @st.cache_resource(max_entries=6, show_spinner="Reading the evaluation…")
-def _judged(folder: str, stamp: int) -> Evaluation:
+def _read_matched(folder: str, stamp: int) -> Evaluation:
     # The stamp is part of the key: an evaluation made anew is read anew.
-    return load_evaluation(Path(folder)).judged()
+    return load_evaluation(Path(folder)).matched()
 
 
 @st.cache_resource(max_entries=12, show_spinner="Matching…")
 def _matched(folder: str, stamp: int, config: MatchConfig) -> MatchedModel:
-    return match_model(_judged(folder, stamp), config)
+    return match_model(_read_matched(folder, stamp), config)
 
 
 @st.cache_resource(max_entries=24, show_spinner="Drawing intervals…")

@@ -12,7 +12,7 @@ import streamlit as st
 from fracture_core import importing
 from fracture_core.errors import ConfigError
 from fracture_core.evaluations import Evaluation, Listed
-from fracture_core.evaluations.evaluation import JudgedBox, judge_image
+from fracture_core.evaluations.evaluation import MatchedBox, match_image
 from fracture_core.evaluations.threshold_sweep import DialTable, Sheet, cell_images, dial_table
 from fracture_core.matching import MatchConfig
 from fracture_core.metrics.critical import FRACTURE10_PAIRS, CriticalError, critical_errors
@@ -37,9 +37,9 @@ _PAIRS = "critical_pairs"
 
 def show_critical(evaluation: Evaluation) -> None:
     """Pairs that the reader names, their share of the true class, and their cases."""
-    judged = evaluation.judged()
-    classes = judged.about.classes
-    if judged.class_scores is None:
+    matched = evaluation.matched()
+    classes = matched.about.classes
+    if matched.class_scores is None:
         st.info("Critical errors are those of a classifier.", icon=":material/category:")
         return
     st.caption(
@@ -47,9 +47,9 @@ def show_critical(evaluation: Evaluation) -> None:
         "and deleted; an image counts with its highest-scored class."
     )
     pairs = _choose_pairs(classes)
-    called = np.argmax(judged.class_scores, axis=1).astype(np.int64)
+    called = np.argmax(matched.class_scores, axis=1).astype(np.int64)
     try:
-        errors = critical_errors(judged.image_classes, called, classes, pairs)
+        errors = critical_errors(matched.image_classes, called, classes, pairs)
     except ConfigError as error:
         st.error(literal(str(error)), icon=":material/error:")
         return
@@ -57,7 +57,7 @@ def show_critical(evaluation: Evaluation) -> None:
         st.info("Name a pair to count it.", icon=":material/category:")
         return
     st.dataframe([_row(error) for error in errors], hide_index=True, width="stretch")
-    _show_cases(judged, errors)
+    _show_cases(matched, errors)
 
 
 def first_pairs(classes: Sequence[str]) -> tuple[Pair, ...]:
@@ -100,22 +100,22 @@ def _row(error: CriticalError) -> dict[str, str]:
     }
 
 
-def _show_cases(judged: Evaluation, errors: Sequence[CriticalError]) -> None:
+def _show_cases(matched: Evaluation, errors: Sequence[CriticalError]) -> None:
     happened = [error for error in errors if len(error.rows)]
     if not happened:
         return
     names = [f"{true} → {read}" for true, read in (error.pair for error in happened)]
     chosen = st.selectbox("Cases of", names, key="critical_shown")
     error = happened[names.index(chosen)]
-    dataset = gallery_dataset(judged.about.data)
+    dataset = gallery_dataset(matched.about.data)
 
     def entry_of(row: int) -> Entry:
-        sample_id = judged.sample_ids[row]
+        sample_id = matched.sample_ids[row]
         return Entry(
             sample_id=sample_id,
             title=chosen,
-            lines=(f"best score of the image {float(judged.image_scores[row]):.3f}",),
-            link=read_link(judged.about, dataset, sample_id, MatchConfig(), 0.5),
+            lines=(f"best score of the image {float(matched.image_scores[row]):.3f}",),
+            link=read_link(matched.about, dataset, sample_id, MatchConfig(), 0.5),
         )
 
     case_gallery(dataset, error.rows.tolist(), entry_of, key="critical_page")
@@ -228,9 +228,9 @@ def _show_cell(
         return
     found = _cases(evaluation, sheet, str(listed.folder), stamp_of(listed), config, cell)
     at = "" if cell.sheet == "classes" else f" at confidence ≥ {cell.confidence:.3f}"
-    truth, shown = literal(sheet.rows[cell.row]), literal(sheet.columns[cell.column])
+    ground_truth, shown = literal(sheet.rows[cell.row]), literal(sheet.columns[cell.column])
     count = f"{len(found):,} {'image' if len(found) == 1 else 'images'}"
-    st.markdown(f"**{count}** · ground truth **{truth}**, found **{shown}**{at}")
+    st.markdown(f"**{count}** · ground truth **{ground_truth}**, found **{shown}**{at}")
     found = choose_images(evaluation.attributes, evaluation.sample_ids, found)
     dataset = gallery_dataset(evaluation.about.data)
     with st.container(key="cell-cases"):
@@ -252,9 +252,9 @@ def _entry(
 ) -> Entry:
     """Cut out around the boxes that make an image belong to the cell."""
     about = evaluation.about
-    boxes: tuple[JudgedBox, ...] = ()
+    boxes: tuple[MatchedBox, ...] = ()
     if about.task != "classify":
-        boxes = judge_image(evaluation, sample_id, config, cell.confidence)
+        boxes = match_image(evaluation, sample_id, config, cell.confidence)
     score = float(evaluation.image_scores[evaluation.sample_ids.index(sample_id)])
     return Entry(
         sample_id=sample_id,
@@ -266,12 +266,12 @@ def _entry(
     )
 
 
-def _focus(boxes: tuple[JudgedBox, ...], row: int, column: int) -> tuple[int, ...]:
-    """Of a cell of findings: missed truths of its row, or findings of its column."""
+def _focus(boxes: tuple[MatchedBox, ...], row: int, column: int) -> tuple[int, ...]:
+    """Of a cell of findings: missed ground truths of its row, or findings of its column."""
     missed = tuple(i for i, box in enumerate(boxes) if box.kind == "missed" and box.label == row)
     found = tuple(
         i
         for i, box in enumerate(boxes)
-        if not box.is_truth and box.kind != "candidate" and box.label == column
+        if not box.is_ground_truth and box.kind != "candidate" and box.label == column
     )
     return found or missed

@@ -23,7 +23,7 @@ from fracture_core.evaluations.error_ranking import (
     error_rows,
     only,
 )
-from fracture_core.evaluations.evaluation import JudgedBox, judge_image
+from fracture_core.evaluations.evaluation import MatchedBox, match_image
 from fracture_core.matching import MatchConfig
 from fracture_core.metrics.columns import Bools
 from fracture_core.models.points import Measurements
@@ -65,15 +65,15 @@ _COST_HELP = (
 )
 
 
-def judged_evaluation(listed: Listed) -> Evaluation:
-    """Only the images whose truth is known, read once; raises ConfigError."""
+def matched_evaluation(listed: Listed) -> Evaluation:
+    """Only the images whose ground truth is known, read once; raises ConfigError."""
     opened_evaluation(listed)
-    return _judged(str(listed.folder), stamp_of(listed), listed)
+    return _matched(str(listed.folder), stamp_of(listed), listed)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _judged(folder: str, stamp: int, _listed: Listed) -> Evaluation:
-    return opened_evaluation(_listed).judged()
+def _matched(folder: str, stamp: int, _listed: Listed) -> Evaluation:
+    return opened_evaluation(_listed).matched()
 
 
 # ---- setting ------------------------------------------------------------------------------------
@@ -304,7 +304,7 @@ def _splits(dataset: "Dataset | None", asked: str) -> list[str]:
 
 
 def say_counts(errors: CaseErrors) -> None:
-    """How many, in how many images, and which truths are counted with a finding."""
+    """How many, in how many images, and which ground truths are counted with a finding."""
     images = len(np.unique(errors.image))
     total = len(errors.evaluation)
     st.markdown(f"**{len(errors):,} errors** in {images:,} of {total:,} images")
@@ -315,9 +315,9 @@ def entry_of(errors: CaseErrors, place: int, dataset: "Dataset | None") -> Entry
     evaluation, config = errors.evaluation, errors.config
     about = evaluation.about
     sample_id = evaluation.sample_ids[int(errors.image[place])]
-    boxes: tuple[JudgedBox, ...] = ()
+    boxes: tuple[MatchedBox, ...] = ()
     if about.task != "classify":
-        boxes = judge_image(evaluation, sample_id, config, errors.confidence)
+        boxes = match_image(evaluation, sample_id, config, errors.confidence)
     return Entry(
         sample_id=sample_id,
         boxes=drawn_boxes(boxes, about.classes),
@@ -328,14 +328,14 @@ def entry_of(errors: CaseErrors, place: int, dataset: "Dataset | None") -> Entry
     )
 
 
-def _focus(errors: CaseErrors, place: int, boxes: tuple[JudgedBox, ...]) -> tuple[int, ...]:
-    """The box the error is about, and the truth that a finding comes near to."""
-    row, truth = int(errors.row[place]), int(errors.truth_row[place])
+def _focus(errors: CaseErrors, place: int, boxes: tuple[MatchedBox, ...]) -> tuple[int, ...]:
+    """The box the error is about, and the ground truth that a finding comes near to."""
+    row, ground_truth = int(errors.row[place]), int(errors.gt_row[place])
     missed = errors.kind[place] == MISSED
     return tuple(
         i
         for i, box in enumerate(boxes)
-        if (box.row == truth if box.is_truth else box.row == row and not missed)
+        if (box.row == ground_truth if box.is_ground_truth else box.row == row and not missed)
     )
 
 

@@ -189,7 +189,7 @@ def _refusal(card: ModelCard, dataset: "Dataset", is_a: IsA, *, one_class: bool)
 
 
 def _card_for(card: ModelCard, dataset: "Dataset") -> ModelCard:
-    """The fake model invents findings around the truth, in its classes."""
+    """The fake model invents findings around the ground truth, in its classes."""
     if card.family == "fake" and dataset.classes:
         return card.model_copy(update={"classes": dataset.classes})
     return card

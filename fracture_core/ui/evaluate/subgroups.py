@@ -32,7 +32,7 @@ from fracture_core.evaluations.subgroups import (
 from fracture_core.matching import MatchConfig
 from fracture_core.models.points import Measurements
 from fracture_core.ui.evaluate.critical import STATE
-from fracture_core.ui.evaluate.error_gallery import judged_evaluation
+from fracture_core.ui.evaluate.error_gallery import matched_evaluation
 from fracture_core.ui.session import forget_unless_in
 from fracture_core.ui.widgets.dial_view import DialState
 from fracture_core.ui.widgets.evaluation_choice import stamp_of
@@ -50,8 +50,8 @@ def show_subgroups(
     listed: Listed, evaluation: Evaluation, config: MatchConfig, points: Measurements | None
 ) -> None:
     """Every metric by one attribute, at the dial or an operating point."""
-    judged = judged_evaluation(listed)
-    attributes, sentences = offered(judged)
+    matched = matched_evaluation(listed)
+    attributes, sentences = offered(matched)
     for sentence in sentences:
         st.caption(f":material/info: {literal(sentence)}")
     if not attributes:
@@ -62,7 +62,7 @@ def show_subgroups(
         point = _choose_point(points)
         download = st.container()
     try:
-        breakdown = _measured(listed, judged, attribute, config, point)
+        breakdown = _measured(listed, matched, attribute, config, point)
     except ConfigError as error:
         st.error(literal(str(error)), icon=":material/error:")
         return
@@ -124,7 +124,7 @@ def _choose_point(points: Measurements | None) -> PointOfReport:
 
 def _measured(
     listed: Listed,
-    judged: Evaluation,
+    matched: Evaluation,
     attribute: Attribute,
     config: MatchConfig,
     point: PointOfReport,
@@ -134,16 +134,16 @@ def _measured(
     at = Measuring(config=config, points=(point,), of_all=False)
     of_all = Measuring(config=config, points=())
     return joined(
-        _broken_down(judged, attribute, *identity, attribute.name, at),
-        _broken_down(judged, attribute, *identity, attribute.name, of_all),
+        _broken_down(matched, attribute, *identity, attribute.name, at),
+        _broken_down(matched, attribute, *identity, attribute.name, of_all),
     )
 
 
 @st.cache_data(max_entries=64, show_spinner="Measuring the subgroups…")
 def _broken_down(
-    _judged: Evaluation, _attribute: Attribute, folder: str, stamp: int, name: str, how: Measuring
+    _matched: Evaluation, _attribute: Attribute, folder: str, stamp: int, name: str, how: Measuring
 ) -> Breakdown:
-    return break_down(_judged, _attribute, how)
+    return break_down(_matched, _attribute, how)
 
 
 # ---- the table ----------------------------------------------------------------------------------

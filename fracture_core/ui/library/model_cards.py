@@ -134,7 +134,7 @@ def show_card(card: ModelCard) -> None:
         if card.note:
             st.caption(literal(card.note))
         facts = st.container()
-        # The card's own confidences have no figures: those that were measured stand for them.
+        # The card's own confidences have no metrics: those that were measured stand for them.
         known = show_measurements(card)
         facts.table(_facts(card, measured=known), border="horizontal", width="stretch")
         _speed(card)

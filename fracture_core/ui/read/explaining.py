@@ -62,8 +62,8 @@ class _ByGate:
     def explain(self, sample: Sample, index: int | None) -> Heatmap:
         return self.model.explain_gate(sample)
 
-    def randomised(self, seed: int) -> "_ByGate":
-        return _ByGate(cast(Gated, self.model.randomised(seed)))
+    def with_random_weights(self, seed: int) -> "_ByGate":
+        return _ByGate(cast(Gated, self.model.with_random_weights(seed)))
 
     def save(self, folder: Path) -> ModelCard:
         return self.model.save(folder)

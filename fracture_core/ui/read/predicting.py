@@ -120,7 +120,7 @@ def _opened(model_id: str, weights_sha256: str) -> Model:
 
 
 def card_for(card: ModelCard, case: Case) -> ModelCard:
-    """The card as it is; the fake model invents findings around the truth, in its classes."""
+    """The card as it is; the fake model invents findings near the ground truth, in its classes."""
     if card.family == "fake" and case.classes:
         return card.model_copy(update={"classes": case.classes})
     return card

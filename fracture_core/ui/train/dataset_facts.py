@@ -1,4 +1,4 @@
-"""What a data set holds: counts by split and class, and its images with their truth."""
+"""What a data set holds: counts by split and class, and its images with their ground truth."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,9 +8,9 @@ import numpy as np
 import streamlit as st
 
 from fracture_core.errors import WorkbenchError
-from fracture_core.evaluations.attributes import Attribute, columns_of, grouping
+from fracture_core.evaluations.attributes import Attribute, detection_table_of, grouping
 from fracture_core.ui.widgets.choices import choose_images
-from fracture_core.ui.widgets.ground_truth_images import truth_image
+from fracture_core.ui.widgets.ground_truth_images import gt_image
 from fracture_core.ui.widgets.text import literal
 
 if TYPE_CHECKING:
@@ -77,11 +77,11 @@ def _columns(dataset: "Dataset") -> tuple[Attribute, ...]:
 def _told(_dataset: "Dataset", path: str, found: str) -> tuple[Attribute, ...]:
     # A table that has changed is told in other words, or of another number of images.
     told = _dataset.attributes
-    return columns_of([told[each] for each in _dataset.ids])
+    return detection_table_of([told[each] for each in _dataset.ids])
 
 
 def show_gallery(dataset: "Dataset", path: str) -> None:
-    """Images with their truth, a page at a time, each a link to Read."""
+    """Images with their ground truth, a page at a time, each a link to Read."""
     splits = [split for split, ids in dataset.splits.items() if ids]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         split = st.segmented_control("Split", splits, default=splits[0], required=True)
@@ -111,19 +111,19 @@ def _matching(
 
 
 def _has_findings(dataset: "Dataset", sample_id: str) -> bool | None:
-    truth = dataset[sample_id].truth
-    return None if truth is None else len(truth) > 0
+    ground_truth = dataset[sample_id].ground_truth
+    return None if ground_truth is None else len(ground_truth) > 0
 
 
 def _show_one(dataset: "Dataset", path: str, split: str, sample_id: str) -> None:
     try:
-        image = truth_image(dataset, f"{path}:{stamp_of(path)}", sample_id, _SIDE_PX)
-        truth = dataset[sample_id].truth
+        image = gt_image(dataset, f"{path}:{stamp_of(path)}", sample_id, _SIDE_PX)
+        ground_truth = dataset[sample_id].ground_truth
     except WorkbenchError as error:
         st.error(literal(str(error)), icon=":material/broken_image:")
         return
     st.image(image, width="stretch")
-    found = "unknown" if truth is None else _names(dataset, truth.labels.tolist())
+    found = "unknown" if ground_truth is None else _names(dataset, ground_truth.labels.tolist())
     link = read_link(dataset, path, split, sample_id)
     st.caption(f"[{literal(sample_id[-40:])}]({link}) · {literal(found)}")
 

@@ -245,7 +245,7 @@ def _changes_for(config: TrainConfig, network: str) -> Changes:
         return {}
     changes: Changes = {name_of(config): network}
     if network in SMALL_DETRS:
-        # They have a loss of their own, which always judges every layer.
+        # They have a loss of their own, which always matches every layer.
         changes["network.auxiliary_loss"] = None
     return changes
 

@@ -21,7 +21,7 @@ from fracture_core.errors import WorkbenchError
 from fracture_core.health import Fault, HealthReport, Limits, Place, Severity, check_health
 from fracture_core.ui.protection import inside_roots
 from fracture_core.ui.train.dataset_facts import read_link, stamp_of
-from fracture_core.ui.widgets.ground_truth_images import truth_image
+from fracture_core.ui.widgets.ground_truth_images import gt_image
 from fracture_core.ui.widgets.text import literal
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _show_pairs(dataset: "Dataset", path: str, places: tuple[Place, ...]) -> Non
 def _show_one(dataset: "Dataset", path: str, sample_id: str, split: str) -> None:
     try:
         key = f"{path}:{stamp_of(path)}"
-        st.image(truth_image(dataset, key, sample_id, _SIDE_PX), width="stretch")
+        st.image(gt_image(dataset, key, sample_id, _SIDE_PX), width="stretch")
     except WorkbenchError as error:
         st.error(literal(str(error)), icon=":material/broken_image:")
     st.caption(f"{_link(dataset, path, sample_id, split)} · {literal(split or 'no split')}")

@@ -79,7 +79,7 @@ Line = dict[str, object]
 
 
 def panels_of(runs: Sequence[RunFolder]) -> list[Panel]:
-    """The loss of each step and epoch, and the figures of validation, of several runs overlaid."""
+    """The loss of each step and epoch, and the metrics of validation, of several runs overlaid."""
     of_runs = [(place, run.name, _epochs(run)) for place, run in enumerate(runs)]
     loss = []
     for place, name, epochs in of_runs:
@@ -185,10 +185,13 @@ def _read(path: str, stamp: int) -> tuple[tuple[Sample, ...], tuple[Detections, 
 
 
 def _show(sample: Sample, shown: Detections) -> None:
-    truth = sample.truth or Detections.empty()
-    st.image(drawn(sample, truth, _SIDE_PX, shown), width="stretch")
-    hit = match(shown, truth, class_aware=False)
-    st.caption(f"{len(truth) - len(hit.missed)} of {len(truth)} found, {literal(sample.sample_id)}")
+    ground_truth = sample.ground_truth or Detections.empty()
+    st.image(drawn(sample, ground_truth, _SIDE_PX, shown), width="stretch")
+    hit = match(shown, ground_truth, class_aware=False)
+    st.caption(
+        f"{len(ground_truth) - len(hit.missed)} of {len(ground_truth)} found, "
+        f"{literal(sample.sample_id)}"
+    )
 
 
 def _stamp(run: RunFolder) -> int:

@@ -18,7 +18,7 @@ import streamlit as st
 from PIL import Image, ImageDraw, ImageFont
 
 from fracture_core.errors import WorkbenchError
-from fracture_core.evaluations.evaluation import JudgedBox
+from fracture_core.evaluations.evaluation import MatchedBox
 from fracture_core.types import Sample
 from fracture_core.ui.read.dataset_choice import opened_dataset
 from fracture_core.ui.routes import share_image
@@ -113,8 +113,8 @@ def _inside(start: float, length: float, whole: int) -> float:
 
 
 def _outline(pen: ImageDraw.ImageDraw, kind: str, at: Corners) -> None:
-    """Truth: a thin double line, with ticks at the corners where it is missed. Findings: a solid
-    line; duplicates dashed; what is not shown dotted.
+    """Ground truth: a thin double line, with ticks at the corners where it is missed. Findings: a
+    solid line; duplicates dashed; what is not shown dotted.
     """
     colour = COLOURS[kind]
     if kind in ("truth", "missed"):
@@ -305,7 +305,7 @@ def gallery_dataset(path: str) -> "Dataset | None":
         return None
 
 
-def drawn_boxes(boxes: Sequence[JudgedBox], classes: Sequence[str]) -> tuple[DrawnBox, ...]:
+def drawn_boxes(boxes: Sequence[MatchedBox], classes: Sequence[str]) -> tuple[DrawnBox, ...]:
     """With the tags of the viewer, and the class where there are several."""
     return tuple(
         DrawnBox(xyxy=box.xyxy, kind=box.kind, tag=_tag(box, classes, len(boxes) > _MOST_WORDY))
@@ -313,11 +313,11 @@ def drawn_boxes(boxes: Sequence[JudgedBox], classes: Sequence[str]) -> tuple[Dra
     )
 
 
-def _tag(box: JudgedBox, classes: Sequence[str], brief: bool) -> str:
+def _tag(box: MatchedBox, classes: Sequence[str], brief: bool) -> str:
     words = [_TAGS[box.kind]]
     if len(classes) > 1 and not brief:
         words.append(_short(classes[box.label]))
-    if not box.is_truth:
+    if not box.is_ground_truth:
         words.append(f"{box.score:.2f}")
     return " ".join(word for word in words if word)
 

@@ -1,4 +1,4 @@
-"""Addresses that open one case of an evaluation as it was judged, in Read or in Compare."""
+"""Addresses that open one case of an evaluation as it was matched, in Read or in Compare."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING

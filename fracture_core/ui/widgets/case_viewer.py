@@ -1,6 +1,6 @@
 """The viewer of one case as a Streamlit component: everything during a drag happens in the browser.
 
-Image, truth and raw candidates travel once, by URL; the browser filters, merges, matches and
+Image, ground truth and raw candidates travel once, by URL; the browser filters, merges, matches and
 draws by the rules of `fracture_core.boxes` and `fracture_core.matching` and reports on release.
 """
 
@@ -110,7 +110,7 @@ class ExplanationLink:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViewerState:
-    """What decides which findings are shown and how they are judged; `frame` counts from 0.
+    """What decides which findings are shown and how they are matched; `frame` counts from 0.
 
     In a `unit` other than confidence every measured model goes by the confidence at which it
     reaches the `level`, a share or a number of false positives; one that is not measured goes by
@@ -230,13 +230,13 @@ def case_viewer(  # noqa: PLR0913 (one call with names)
 ) -> ViewerState:
     """Show one case, its samples being the frames, and return the state in force.
 
-    `classes` name the labels of the truth; `is_a` tells which of them, and of the models', count as
-    another. A `state` other than the one given in the run before takes effect in the browser; the
-    same one leaves the reader's own settings alone. `on_step` is
-    called with 1 or −1 when the reader asks for the next or previous case; without it the viewer
-    offers no such step. `on_explain` is called when the reader asks for an explanation; the answers
-    there are, or are on their way, are `explanations`. `on_read` is called when the reader wants a
-    case read that was held back. All of them run before the script, as Streamlit's callbacks do.
+    `classes` name the labels of the ground truth; `is_a` tells which of them, and of the models',
+    count as another. A `state` other than the one given in the run before takes effect in the
+    browser; the same one leaves the reader's own settings alone. `on_step` is called with 1 or −1
+    when the reader asks for the next or previous case; without it the viewer offers no such step.
+    `on_explain` is called when the reader asks for an explanation; the answers there are, or are on
+    their way, are `explanations`. `on_read` is called when the reader wants a case read that was
+    held back. All of them run before the script, as Streamlit's callbacks do.
     """
     if not samples or len(panes) > MOST_PANES:
         raise ValueError(f"expected samples and at most {MOST_PANES} panes")
@@ -330,9 +330,11 @@ def _pack_case(
 
 
 def _pack_frame(sample: Sample, groups: Sequence[int]) -> Json:
-    truth, label = sample.truth, sample.image_class
-    if truth is not None and NO_CLASS in groups:
-        truth = truth[np.flatnonzero(np.asarray(groups)[truth.labels] != NO_CLASS)]
+    ground_truth, label = sample.ground_truth, sample.image_class
+    if ground_truth is not None and NO_CLASS in groups:
+        ground_truth = ground_truth[
+            np.flatnonzero(np.asarray(groups)[ground_truth.labels] != NO_CLASS)
+        ]
     return {
         "id": sample.sample_id,
         "pixels": share_pixels(sample),
@@ -341,7 +343,7 @@ def _pack_frame(sample: Sample, groups: Sequence[int]) -> Json:
         "spacing_mm": sample.spacing_mm,
         "windows": [asdict(window) for window in sample.windows],
         "scale": asdict(sample.scale),
-        "truth": _pack_detections(truth),
+        "truth": _pack_detections(ground_truth),
         "image_class": label,
         "image_group": None if label is None else groups[label],
     }

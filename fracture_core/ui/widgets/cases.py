@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """`key` names the content: equal keys, equal pixels and truth · `samples` are its frames in
-    order · `classes` name the labels of the truth · `warnings` are sentences for the reader ·
-    `is_upload`: no data set tells of it.
+    """`key` names the content: equal keys, equal pixels and ground truth · `samples` are its frames
+    in order · `classes` name the labels of the ground truth · `warnings` are sentences for the
+    reader · `is_upload`: no data set tells of it.
     """
 
     key: str
@@ -43,7 +43,7 @@ class Case:
 
     @classmethod
     def of_image(cls, image: "MedicalImage") -> Self:
-        """An uploaded image or DICOM series; its truth is unknown."""
+        """An uploaded image or DICOM series; its ground truth is unknown."""
         return cls(
             key=f"{image.name}:{image.sha256}",
             title=image.name,

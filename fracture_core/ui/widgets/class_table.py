@@ -15,39 +15,41 @@ _OWN = "a class of its own"
 _NO_FINDING = "no finding"
 
 
-def choose_is_a(model: Sequence[str], truth: Sequence[str], *, title: str = "") -> dict[str, str]:
+def choose_is_a(
+    model: Sequence[str], ground_truth: Sequence[str], *, title: str = ""
+) -> dict[str, str]:
     """What a reader confirmed of the two lists, nothing until then, with the means to do so.
 
     Nothing is shown where every name of the one is a name of the other. `title` names the model
     where there are several.
     """
     try:
-        kept = class_names.kept(model, truth)
+        kept = class_names.kept(model, ground_truth)
     except ConfigError as error:
         st.warning(literal(str(error)), icon=":material/rule:")
         return {}
-    if model and truth and any(True for _ in _apart(model, truth)):
-        _show(model, truth, kept, title)
+    if model and ground_truth and any(True for _ in _apart(model, ground_truth)):
+        _show(model, ground_truth, kept, title)
     return kept or {}
 
 
 def _show(
-    model: Sequence[str], truth: Sequence[str], kept: dict[str, str] | None, title: str
+    model: Sequence[str], ground_truth: Sequence[str], kept: dict[str, str] | None, title: str
 ) -> None:
-    proposed = class_names.propose(model, truth)
-    met = bring_together(model, truth, is_a=kept)
+    proposed = class_names.propose(model, ground_truth)
+    met = bring_together(model, ground_truth, is_a=kept)
     if kept is None and not proposed and met.share:
         return
     told = _told(kept, proposed, share=met.share)
     st.caption(literal(f"{title}: {told}" if title else told))
     label = f"Classes of {title}" if title else "Classes that mean the same"
     with st.popover(literal(label), icon=":material/join_inner:", width="stretch"):
-        _form(model, truth, proposed if kept is None else kept)
-        key = f"forget:{hash((tuple(model), tuple(truth)))}"
+        _form(model, ground_truth, proposed if kept is None else kept)
+        key = f"forget:{hash((tuple(model), tuple(ground_truth)))}"
         if kept is not None and st.button(
             "Forget", icon=":material/undo:", width="stretch", key=key
         ):
-            class_names.forget(model, truth)
+            class_names.forget(model, ground_truth)
             st.rerun()
 
 
@@ -63,10 +65,10 @@ def _told(kept: dict[str, str] | None, proposed: IsA, *, share: bool) -> str:
     return f"{state}{many}".strip()
 
 
-def _form(model: Sequence[str], truth: Sequence[str], is_a: IsA) -> None:
+def _form(model: Sequence[str], ground_truth: Sequence[str], is_a: IsA) -> None:
     """A row for each name that the other list has not, and a button that keeps what is chosen."""
-    rows = list(_apart(model, truth))
-    key = f"is_a:{hash((tuple(model), tuple(truth)))}"
+    rows = list(_apart(model, ground_truth))
+    key = f"is_a:{hash((tuple(model), tuple(ground_truth)))}"
     with st.form(key, border=False):
         st.caption("A class that counts as another is matched and counted as that one.")
         chosen = {
@@ -86,7 +88,7 @@ def _form(model: Sequence[str], truth: Sequence[str], is_a: IsA) -> None:
         if parent != _OWN
     }
     try:
-        class_names.keep(model, truth, table)
+        class_names.keep(model, ground_truth, table)
     except ConfigError as error:
         st.error(literal(str(error)), icon=":material/error:")
         return
@@ -99,9 +101,11 @@ def _place(parent: str | None, others: Sequence[str]) -> int:
     return 2 + list(others).index(parent) if parent in others else int(parent == NOTHING)
 
 
-def _apart(model: Sequence[str], truth: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
-    """Names that the other list has not, the truth's first, each with the other list."""
-    for names, others in ((truth, model), (model, truth)):
+def _apart(
+    model: Sequence[str], ground_truth: Sequence[str]
+) -> Iterator[tuple[str, Sequence[str]]]:
+    """Names that the other list has not, the ground truth's first, each with the other list."""
+    for names, others in ((ground_truth, model), (model, ground_truth)):
         known = bring_together(others)
         for name in names:
             if len(bring_together(known.names, [name]).names) > len(known.names):

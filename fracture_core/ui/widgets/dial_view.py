@@ -16,7 +16,7 @@ import numpy.typing as npt
 import streamlit as st
 
 from fracture_core.errors import ConfigError
-from fracture_core.evaluations.threshold_sweep import DialTable, Sheet, Tally
+from fracture_core.evaluations.threshold_sweep import DialTable, IssueLog, Sheet
 from fracture_core.metrics.calibration import Reliability
 from fracture_core.ui.routes import Json, module_path, plotly_path
 from fracture_core.ui.widgets.component import Handshake, component, nothing
@@ -127,15 +127,15 @@ def packed(table: DialTable, study_rule: str) -> Json:
     }
 
 
-def _pack_tally(tally: Tally) -> Json:
+def _pack_tally(issue_log: IssueLog) -> Json:
     return {
-        "unit": tally.unit,
-        "name": tally.name,
-        "hits": _base64(tally.true_positives, "<i4"),
-        "wrong": _base64(tally.false_positives, "<i4"),
-        "positives": tally.positives,
-        "negatives": tally.negatives,
-        "images": tally.images,
+        "unit": issue_log.unit,
+        "name": issue_log.name,
+        "hits": _base64(issue_log.true_positives, "<i4"),
+        "wrong": _base64(issue_log.false_positives, "<i4"),
+        "positives": issue_log.positives,
+        "negatives": issue_log.negatives,
+        "images": issue_log.images,
     }
 
 

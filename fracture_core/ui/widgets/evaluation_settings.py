@@ -63,7 +63,7 @@ def choose_match_config(evaluation: Evaluation) -> MatchConfig:
 
 
 def rule_of(config: MatchConfig, about: About) -> str:
-    """How findings are judged, in words."""
+    """How findings are matched, in words."""
     if about.task == "classify":
         return "An image shows a finding where its score is at least the confidence."
     merged = f"merged above an NMS IoU of {config.nms_iou:g}" if about.needs_nms else "not merged"

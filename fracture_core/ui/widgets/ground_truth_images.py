@@ -1,4 +1,4 @@
-"""Small images of samples with their truth drawn in, for galleries."""
+"""Small images of samples with their ground truth drawn in, for galleries."""
 
 import io
 from collections.abc import Sequence
@@ -16,31 +16,31 @@ if TYPE_CHECKING:
 
 Colour = tuple[int, int, int]
 # As the viewer draws them.
-TRUTH, TRUE, SPURIOUS = (86, 180, 233), (0, 158, 115), (213, 94, 0)
+GROUND_TRUTH, TRUE, SPURIOUS = (86, 180, 233), (0, 158, 115), (213, 94, 0)
 _LINE_PX = 2
 
 
 @st.cache_data(max_entries=512, show_spinner=False)
-def truth_image(_dataset: "Dataset", key: str, sample_id: str, side_px: int) -> bytes:
+def gt_image(_dataset: "Dataset", key: str, sample_id: str, side_px: int) -> bytes:
     """A JPEG of at most `side_px` a side; `key` names the data set and its state on disk."""
     sample = _dataset[sample_id]
-    return drawn(sample, sample.truth or Detections.empty(), side_px)
+    return drawn(sample, sample.ground_truth or Detections.empty(), side_px)
 
 
 def drawn(
-    sample: Sample, truth: Detections, side_px: int, found: Detections | None = None
+    sample: Sample, ground_truth: Detections, side_px: int, found: Detections | None = None
 ) -> bytes:
-    """A JPEG with the boxes and masks of the truth, and the boxes found over them."""
+    """A JPEG with the boxes and masks of the ground truth, and the boxes found over them."""
     image = Image.fromarray(sample.shown()).convert("RGB")
     scale = min(1.0, side_px / max(image.size))
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     image = image.resize(size, Image.Resampling.BILINEAR)
-    for code in truth.masks:
+    for code in ground_truth.masks:
         _tint(image, Image.fromarray(decode(code).astype("uint8") * 90))
     pen = ImageDraw.Draw(image)
-    _draw(pen, truth, scale, [TRUTH] * len(truth))
+    _draw(pen, ground_truth, scale, [GROUND_TRUTH] * len(ground_truth))
     if found is not None:
-        kinds = match(found, truth, class_aware=False).kinds
+        kinds = match(found, ground_truth, class_aware=False).kinds
         _draw(pen, found, scale, [TRUE if kind == "true positive" else SPURIOUS for kind in kinds])
     file = io.BytesIO()
     image.save(file, "JPEG", quality=85)
@@ -56,4 +56,4 @@ def _draw(
 
 def _tint(image: Image.Image, strength: Image.Image) -> None:
     mask = strength.resize(image.size, Image.Resampling.BILINEAR)
-    image.paste(Image.new("RGB", image.size, TRUTH), mask=mask)
+    image.paste(Image.new("RGB", image.size, GROUND_TRUTH), mask=mask)

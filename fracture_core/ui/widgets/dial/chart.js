@@ -123,7 +123,7 @@ export class Chart {
   }
 }
 
-/** Save a figure as an image; PNG at three times the size. */
+/** Save a figure as a picture; PNG at three times the size. */
 export async function savePicture(plotly, kind, fileName, figure) {
   const format = kind.toLowerCase()
   const made = await plotly.toImage(figure, { format, width: 640, height: 480, scale: format === "png" ? 3 : 1 })

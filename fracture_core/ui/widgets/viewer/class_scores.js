@@ -1,4 +1,4 @@
-/** The answer of a classifier: a score for every class of the whole image, and no boxes. */
+/** The answer of a classifier: a score for every class of the whole picture, and no boxes. */
 
 import { element, setText } from "./elements.js"
 import { fixed, negativeWords, placeWords } from "./measured_words.js"
@@ -39,7 +39,7 @@ function judged(rows, healthy) {
   return rows.length === 2 ? true : null
 }
 
-/** Whether both the class and the image's are the one that stands for no finding. */
+/** Whether both the class and the picture's are the one that stands for no finding. */
 function meansNothing(pane, at, frame) {
   return frame.image_group === NO_CLASS && pane.classes[at] === pane.healthy
 }
@@ -57,7 +57,7 @@ export function classAccount(pane, answer, state) {
   return `${parts.join(" ")} ${knownWords(answer, state.show_truth)}`
 }
 
-/** On which side of the confidence in force the image lies. */
+/** On which side of the confidence in force the picture lies. */
 function operatingWords(pane, { imageScore }, state) {
   const score = `image score ${imageScore.toFixed(2)}`
   if (imageScore < state.confidence) return negativeWords(pane, state, `this image's ${score}`)

@@ -1,4 +1,4 @@
-/** The column beside the image: the account, the settings, the findings, the downloads. */
+/** The column beside the picture: the account, the settings, the findings, the downloads. */
 
 import { PlacesTable } from "./agreement_table.js"
 import { accountOfAll, letterOf, placeRows } from "./comparison.js"

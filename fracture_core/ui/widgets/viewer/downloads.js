@@ -1,4 +1,4 @@
-/** What can be taken away of a viewer: the shown findings, and the image as it is seen. */
+/** What can be taken away of a viewer: the shown findings, and the picture as it is seen. */
 
 import { bannerOf } from "./banner.js"
 import { answerIn } from "./answers.js"

@@ -6,7 +6,7 @@ import { negative } from "./findings.js"
 import { lineOf } from "./measured.js"
 import { evidenceWords, settingWords } from "./measured_words.js"
 
-/** The candidate of the active pane that an id of the table or the image stands for; −1 = none. */
+/** The candidate of the active pane that an id of the table or the picture stands for; −1 = none. */
 function positionOf(id, findings, compared) {
   if (!compared) return id?.[0] === "p" ? Number(id.slice(1)) : -1
   const row = compared.comparison.placeOf[compared.active].findIndex((place) => place?.id === id)

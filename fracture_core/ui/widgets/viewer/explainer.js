@@ -75,7 +75,7 @@ export class Explainer {
   async fetchMap(answer) {
     try {
       const { height, width, values } = answer
-      answer.image = await pictureOf({ height, width, pixels: values }).promise
+      answer.picture = await pictureOf({ height, width, pixels: values }).promise
     } catch (error) {
       Object.assign(answer, { state: "failed", error: error.message })
     }
@@ -116,7 +116,7 @@ export class Explainer {
     if (this.panels && this.find("image") && !this.find("gate")) this.askFor("gate")
   }
 
-  /** Image, class map and gate map side by side; null where they are not asked for. */
+  /** Picture, class map and gate map side by side; null where they are not asked for. */
   layout(panes, truth) {
     if (!this.panels || !panes[this.pane]?.has_gate) return null
     const part = (title, what) => {
@@ -131,13 +131,13 @@ export class Explainer {
 
   // ---- what is drawn -----------------------------------------------------------------------
 
-  /** The map of a pane as {image, weight, words}, or null. */
+  /** The map of a pane as {picture, weight, words}, or null. */
   mapOf({ model, what = this.what }) {
     if (!this.shown || model !== this.pane) return null
     const answer = this.find(what)
-    if (!answer?.image) return null
+    if (!answer?.picture) return null
     const words = `Heat map: ${answer.method}, ${answer.target}; strength ${plainNumber(answer.strength)}; ${answer.checks.verdict}`
-    return { image: answer.image, weight: this.weigh(answer), words }
+    return { picture: answer.picture, weight: this.weigh(answer), words }
   }
 
   weigh(answer) {

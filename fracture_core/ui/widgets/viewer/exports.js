@@ -1,4 +1,4 @@
-/** Files made in the browser: the shown findings as COCO JSON, the image with overlays as PNG. */
+/** Files made in the browser: the shown findings as COCO JSON, the picture with overlays as PNG. */
 
 import { bannerHeight, bannerOf, drawBanner } from "./banner.js"
 import { answerIn, exportedAnswer } from "./answers.js"
@@ -74,7 +74,7 @@ function paintWhole(context, picture, window, inverted) {
   context.putImageData(image, 0, 0)
 }
 
-/** A heat map {image, alpha} over the image. */
+/** A heat map {picture, alpha} over the picture. */
 function paintMap(context, { picture: { pixels, width, height }, alpha }) {
   const layer = document.createElement("canvas")
   layer.width = width
@@ -87,7 +87,7 @@ function paintMap(context, { picture: { pixels, width, height }, alpha }) {
 }
 
 /**
- * The whole image in its own pixels with the map and the marks, and below it the `banner`, if any
+ * The whole picture in its own pixels with the map and the marks, and below it the `banner`, if any
  * is needed, and a strip with `lines`.
  */
 export function drawSheet(picture, { window, inverted, map, marks, masks, opacity, banner, lines }) {

@@ -1,5 +1,5 @@
 /**
- * Boxes, masks and tags above the image. Colour and a short tag tell the kind, the line style
+ * Boxes, masks and tags above the picture. Colour and a short tag tell the kind, the line style
  * tells the certainty; colours are Okabe and Ito's, which colour-blind readers can tell apart.
  */
 

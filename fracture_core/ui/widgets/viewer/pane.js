@@ -1,4 +1,4 @@
-/** One pane: the image, the overlay above it, a title and, where needed, a note. */
+/** One pane: the picture, the overlay above it, a title and, where needed, a note. */
 
 import { element, setText } from "./elements.js"
 import { TABLE } from "./heatmap.js"
@@ -96,7 +96,7 @@ export class PaneView {
     this.painter.paint(this.contexts[0], picture, lut, scene)
   }
 
-  /** The heat map {image, weight} over the image, or none (null). */
+  /** The heat map {picture, weight} over the picture, or none (null). */
   paintMap(map, look, { opacity, swift }) {
     this.heatmap.hidden = map === null
     if (!map) return

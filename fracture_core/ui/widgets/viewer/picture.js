@@ -1,4 +1,4 @@
-/** Images on the full bit depth: fetched once, shrunk once, shown through a table of greys. */
+/** Pictures on the full bit depth: fetched once, shrunk once, shown through a table of greys. */
 
 import { matrix, toImage } from "./view.js"
 
@@ -57,7 +57,7 @@ export async function loadPicture(url, frame) {
 }
 
 /**
- * Shows an image in one canvas; one painter a pane, so that its scratch canvas is reused. A `sheer`
+ * Shows a picture in one canvas; one painter a pane, so that its scratch canvas is reused. A `sheer`
  * one lets through what lies behind, as far as the table says.
  */
 export class Painter {

@@ -1,4 +1,4 @@
-/** Images and cases that were fetched, the latest kept, so that going back costs nothing. */
+/** Pictures and cases that were fetched, the latest kept, so that going back costs nothing. */
 
 import { unpackCase } from "./detections.js"
 import { loadPicture } from "./picture.js"
@@ -18,15 +18,15 @@ function keep(shelf, url, load) {
 
 function dropOldPictures() {
   let total = 0
-  for (const [url, held] of [...images].reverse()) {
+  for (const [url, held] of [...pictures].reverse()) {
     total += held.value?.pixels.byteLength ?? 0
-    if (total > MOST_PIXEL_BYTES) images.delete(url)
+    if (total > MOST_PIXEL_BYTES) pictures.delete(url)
   }
 }
 
-/** {promise, value?}: `value` is the Image once it is there. */
+/** {promise, value?}: `value` is the Picture once it is there. */
 export function pictureOf(frame) {
-  const held = keep(images, frame.pixels, () => loadPicture(new URL(frame.pixels, location.origin), frame))
+  const held = keep(pictures, frame.pixels, () => loadPicture(new URL(frame.pixels, location.origin), frame))
   dropOldPictures()
   return held
 }

@@ -1,4 +1,4 @@
-/** The row of tools above the image. Every tool is a command that a key gives as well. */
+/** The row of tools above the picture. Every tool is a command that a key gives as well. */
 
 import { element, icon, setText } from "./elements.js"
 

@@ -78,7 +78,7 @@ class Viewer {
     this.banner = new Banner(() => this.component.setTriggerValue("read", { case_id: this.caseId }))
     this.help = helpDialog()
     this.legend = new Legend()
-    const side = element("div", { class: "image-side" }, this.banner.root, this.stage.root, this.buildSliceBar(), this.stage.foot, this.legend.root)
+    const side = element("div", { class: "picture-side" }, this.banner.root, this.stage.root, this.buildSliceBar(), this.stage.foot, this.legend.root)
     const desk = element("div", { class: "desk" }, side, this.column.root)
     this.root = element("div", { class: "viewer", tabindex: "-1" }, this.toolbar.root, desk, this.help)
     this.root.caseViewer = this
@@ -138,7 +138,7 @@ class Viewer {
     this.content = content
     this.explainer.forget()
     this.explainer.receive(this.component.data)
-    // Nothing is drawn until the image that belongs to this content is there.
+    // Nothing is drawn until the picture that belongs to this content is there.
     this.frame = -1
     this.dotted = false
     this.active = Math.min(this.active, Math.max(content.panes.length - 1, 0))
@@ -155,8 +155,8 @@ class Viewer {
     const wanted = Math.min(state.frame, content.frames.length - 1)
     state.frame = wanted
     const held = pictureOf(content.frames[wanted])
-    const show = (image, note) => {
-      if (this.state.frame === wanted && this.content === content) this.showFrame(wanted, image, note)
+    const show = (picture, note) => {
+      if (this.state.frame === wanted && this.content === content) this.showFrame(wanted, picture, note)
     }
     try {
       show(held.value ?? (await held.promise), "")
@@ -165,12 +165,12 @@ class Viewer {
     }
   }
 
-  showFrame(index, image, note) {
+  showFrame(index, picture, note) {
     const { frames } = this.content
     this.frame = index
     this.note = note
     this.explainer.look(this.active, index)
-    this.stage.show(frames[index], image)
+    this.stage.show(frames[index], picture)
     this.touch("layout")
     for (const by of NEIGHBOURS) if (frames[index + by]) pictureOf(frames[index + by])
   }
@@ -310,9 +310,9 @@ class Viewer {
       this.tell()
     }
     if (any()) this.column.controls.dial.histogram.fill(this.findings[this.active]?.raw?.scores ?? [])
-    if (any("image")) this.stage.paint()
-    if (any("image", "findings", "map")) this.stage.paintMaps((part) => this.explainer.mapOf(part), this.state.map_opacity)
-    if (any("image", "findings", "overlay", "map")) this.mark()
+    if (any("picture")) this.stage.paint()
+    if (any("picture", "findings", "map")) this.stage.paintMaps((part) => this.explainer.mapOf(part), this.state.map_opacity)
+    if (any("picture", "findings", "overlay", "map")) this.mark()
     if (any("findings", "column")) this.showColumn()
     else if (any("explanation")) this.showExplanation()
     this.showBars()
@@ -329,7 +329,7 @@ class Viewer {
   tell() {
     const { panes } = this.content
     const wordsOf = (n) => dialWords(panes[n], this.state, n, this.settings(n), panes[n].image_scores[this.frame])
-    // A map of its own beside the image says nothing new of the case.
+    // A map of its own beside the picture says nothing new of the case.
     const told = ({ model, what }) => model !== null && !what
     this.stage.tell((part) => (told(part) ? wordsOf(part.model) : ""))
     this.stage.answer((part) => (told(part) ? answerIn(panes[part.model], this.settings(part.model)) : null))

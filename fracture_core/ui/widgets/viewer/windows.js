@@ -60,7 +60,7 @@ export function toPixelWindow(window, scale) {
   return { function: "LINEAR_EXACT", ...window, center, width }
 }
 
-/** The windows on offer for an image, at most nine, the first is the default. */
+/** The windows on offer for a picture, at most nine, the first is the default. */
 export function presets(frame, picture) {
   const own = frame.windows.map((w, i) => ({ ...w, name: w.name || `Image ${i + 1}` }))
   const ct = frame.scale.unit === "HU" ? CT_WINDOWS.map((w) => toPixelWindow(w, frame.scale)) : []
