@@ -215,7 +215,7 @@ def test_what_is_undefined_says_so(opened) -> None:
     assert texts["Sensitivity"] == "undefined"
     assert dial.root.locator("[data-unit=sensitivity].dial-button").is_disabled()
     assert "There is no lesion to find." in dial.root.inner_text()
-    assert texts["Missed"] == "0"
+    assert texts["False negatives"] == "0"
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def test_a_config_that_makes_no_sense_fails_with_its_sentence():
     assert (job.state, job.exit_code, job.retries) == (State.FAILED, 2, 0)
     shown = trainers("status").stdout
     assert shown.split()[:2] == ["run", "failed"]
-    assert "family: expected a valid setting in config.json" in shown
+    assert "family: expected a family that can be trained" in shown
     assert job.detail in trainers("logs", run).stdout
 
 
@@ -92,6 +92,6 @@ def test_inside_this_process_the_trainers_command_is_the_same():
     run = make_run("run")
     failed = jobs.submit(run)
     assert (failed.state, failed.exit_code) == (State.FAILED, 2)
-    assert failed.detail.startswith("family: expected a valid setting in config.json")
+    assert failed.detail.startswith("family: expected a family that can be trained")
     with pytest.raises(ConfigError, match="expected a waiting job"):
         jobs.move(Path(run), "up")

@@ -40,7 +40,6 @@ def test_both_phases_count(demo):
     ("changes", "words"),
     [
         ({"valid_split": "valid"}, "annotated images in the split 'valid'"),
-        ({"network.wings": 2}, "wings"),
         ({"monitor": "accuracy"}, "monitor: expected one of"),
         ({"start": "no-such-model"}, "no-such-model"),
     ],

@@ -39,7 +39,8 @@ def offer_conversion(dataset: "Dataset") -> None:
 
 
 def _writable_titles() -> dict[str, str]:
-    from fracture_core.datasets.formats import installed
+    with importing.LOCK:
+        from fracture_core.datasets.formats import installed
 
     formats = installed().formats.values()
     return {each.name: each.title for each in formats if each.write is not None}
