@@ -2,7 +2,7 @@
 
     WorkbenchError
     └── BadInput            something handed in cannot be used: file, expected, found, what to do
-        ├── PictureError    an image or DICOM file
+        ├── ImageError      an image or DICOM file
         ├── DatasetError    a data set, its annotations or its labels
         ├── WeightsError    a weights file or a model card
         ├── ConfigError     a setting, an option or an unknown name

@@ -201,12 +201,12 @@ def _curve(
     clean, empty = gone[0], gone[-1]
     # Put back first what the fading takes first: everything that differs from the clean image.
     back = [np.where(image != clean, clean, empty) for image in gone]
-    answers = model.predict([_pictured(sample, image) for image in (*gone, *back)])
+    answers = model.predict([_imaged(sample, image) for image in (*gone, *back)])
     scores = [target(answer) for answer in answers]
     return scores[:STEPS], scores[STEPS:]
 
 
-def _pictured(sample: Sample, shown: _Grey) -> Sample:
+def _imaged(sample: Sample, shown: _Grey) -> Sample:
     return replace(sample, read=lambda: shown, windows=())
 
 

@@ -275,7 +275,7 @@ class Match:
     missed: Int64s
 
     def __post_init__(self) -> None:
-        _freeze(self, "truth_of", np.int64)
+        _freeze(self, "gt_of", np.int64)
         _freeze(self, "iou", np.float64)
         _freeze(self, "duplicate_of", np.int64)
         _freeze(self, "missed", np.int64)

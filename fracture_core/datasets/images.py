@@ -38,7 +38,7 @@ class Header:
 def read_header(path: Path, name: str) -> Header:
     """The header alone for PNG and JPEG of 8 bits; anything else is opened in full.
 
-    Raises PictureError as `open_image` does, DatasetError for a stack.
+    Raises ImageError as `open_image` does, DatasetError for a stack.
     """
     header = _eight_bit_header(path)
     if header is not None:
@@ -55,7 +55,7 @@ def read_header(path: Path, name: str) -> Header:
 
 
 def open_still(path: Path, name: str) -> MedicalImage:
-    """An image of one frame; raises PictureError, DatasetError for a stack."""
+    """An image of one frame; raises ImageError, DatasetError for a stack."""
     image = open_image(path, name)
     if image.frames != 1:
         raise DatasetError(name, expected="an image of one frame", found=f"{image.frames}")

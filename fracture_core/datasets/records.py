@@ -73,7 +73,7 @@ class Dataset(Protocol):
         ...
 
     def __getitem__(self, sample_id: str) -> Sample:
-        """One sample; raises DatasetError for an unknown id, PictureError for a bad image."""
+        """One sample; raises DatasetError for an unknown id, ImageError for a bad image."""
         ...
 
 

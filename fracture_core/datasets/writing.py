@@ -39,7 +39,7 @@ class Opener(Protocol):
     def path(self) -> Path: ...
 
     def sample(self) -> Sample:
-        """Raises PictureError or DatasetError where the image cannot be read."""
+        """Raises ImageError or DatasetError where the image cannot be read."""
         ...
 
 

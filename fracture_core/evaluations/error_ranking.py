@@ -116,7 +116,7 @@ _ARRAYS = (
     "kind",
     "image",
     "row",
-    "truth_row",
+    "gt_row",
     "label",
     "true_label",
     "score",

@@ -156,7 +156,7 @@ class Evaluation:
         for name in ("group_ids", "known", "image_scores", "image_classes", "seconds"):
             if len(getattr(self, name)) != count:
                 raise ValueError(f"{name}: expected {count}, got {len(getattr(self, name))}")
-        for name in ("raw", "truths"):
+        for name in ("raw", "ground_truths"):
             if getattr(self, name).image_count != count:
                 found = getattr(self, name).image_count
                 raise ValueError(f"{name}: expected {count} images, got {found}")

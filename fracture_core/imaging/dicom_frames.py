@@ -81,7 +81,7 @@ def damaged(name: str, error: Exception) -> ImageError:
 
 
 def check_frames(header: Header, name: str, shape: Shape) -> None:
-    """Raises PictureError unless the pixel data can hold (frames, rows, columns) of the header."""
+    """Raises ImageError unless the pixel data can hold (frames, rows, columns) of the header."""
     dataset = header.dataset
     if "PixelData" not in dataset:
         return
@@ -103,7 +103,7 @@ def check_frames(header: Header, name: str, shape: Shape) -> None:
 
 
 def decoded(dataset: Dataset, name: str, *, raw: bool = False) -> Numbers:
-    """The numbers of all frames, colour as RGB unless `raw`; raises PictureError."""
+    """The numbers of all frames, colour as RGB unless `raw`; raises ImageError."""
     syntax = UID(str(dataset.file_meta.TransferSyntaxUID))
     try:
         make_decodable(dataset)

@@ -90,7 +90,7 @@ class MedicalImage:
         return self.windows[0].apply(self.pixels[frame])
 
     def samples(self) -> tuple[Sample, ...]:
-        """One a frame; a frame of a stack is named `<picture_id>#<frame>`, counted from 1."""
+        """One a frame; a frame of a stack is named `<image_id>#<frame>`, counted from 1."""
         return tuple(self._sample(frame) for frame in range(self.frames))
 
     def _sample(self, frame: int) -> Sample:

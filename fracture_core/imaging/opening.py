@@ -35,7 +35,7 @@ class Opened:
 
 
 def open_image(source: Source, name: str = "") -> MedicalImage:
-    """One file → one image; raises PictureError. `name` is the path's own by default."""
+    """One file → one image; raises ImageError. `name` is the path's own by default."""
     name = name or (source.name if isinstance(source, Path) else "image")
     data = _contents(source, name)
     # Imported on first use: the first page must not wait for pydicom.

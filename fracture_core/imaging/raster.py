@@ -76,7 +76,7 @@ def read_raster(data: bytes, name: str) -> MedicalImage:
 
 
 def _examined(data: bytes, name: str) -> tuple[str, ...]:
-    """Notes about a file whose own checksums and structure hold; raises PictureError."""
+    """Notes about a file whose own checksums and structure hold; raises ImageError."""
     if data.startswith(png.SIGNATURE):
         examined = png.examine(data)
     else:

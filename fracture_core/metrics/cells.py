@@ -65,7 +65,7 @@ class Cells:
         return missed[:-1]
 
     def _require_classes(self, class_count: int) -> None:
-        for name, labels in (("found", self.labels), ("truths", self.gt_labels)):
+        for name, labels in (("found", self.labels), ("ground_truths", self.gt_labels)):
             if labels.max(initial=-1) >= class_count:
                 raise ValueError(f"{name}: expected labels below {class_count}, got {labels.max()}")
 

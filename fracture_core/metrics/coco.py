@@ -127,7 +127,7 @@ def _checked(
 ) -> tuple[DetectionTable, DetectionTable]:
     """As columns, with no more candidates than ever count."""
     prediction_columns, gt_columns = pair_up(found, ground_truths, crowds=True)
-    for name, columns in (("found", prediction_columns), ("truths", gt_columns)):
+    for name, columns in (("found", prediction_columns), ("ground_truths", gt_columns)):
         if columns.labels.max(initial=-1) >= class_count:
             highest = columns.labels.max()
             raise ValueError(f"{name}: expected labels below {class_count}, got {highest}")

@@ -87,7 +87,7 @@ def box_pairs(
 def mask_pairs(found: DetectionTable, ground_truths: DetectionTable, least_iou: float) -> Pairs:
     """As `box_pairs` within a class, by the overlap of masks; both sides must have masks."""
     _require_masks("found", found)
-    _require_masks("truths", ground_truths)
+    _require_masks("ground_truths", ground_truths)
     found_group, gt_group = group_keys(found, ground_truths, class_aware=True)
     order, gt_order = (np.argsort(g, kind="stable") for g in (found_group, gt_group))
     parts = []

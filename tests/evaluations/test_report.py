@@ -167,7 +167,7 @@ def test_points_of_the_model_are_used_where_it_has_some(evaluation):
 
 
 @pytest.mark.parametrize(
-    ("found", "truths"),
+    ("found", "ground_truths"),
     [(FOUND, []), ([], GROUND_TRUTHS), ([], []), (FOUND, [(n, 0, 0) for n in range(4)])],
 )
 def test_what_is_undefined_says_so(found, ground_truths, tmp_path):

@@ -60,7 +60,7 @@ def assert_same(one, two) -> None:
         assert getattr(one, name) == getattr(two, name)
     for name in ("known", "image_scores", "image_classes", "sizes_px"):
         np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
-    for name in ("raw", "truths"):
+    for name in ("raw", "ground_truths"):
         assert_same_columns(getattr(one, name), getattr(two, name))
 
 
@@ -133,7 +133,7 @@ from pathlib import Path
 from fracture_core.evaluations import command, running
 from fracture_core.evaluations.command import Wishes
 from fracture_core.models.fake import FakeModel
-running.BATCH, running.PART_PICTURES = 3, 3
+running.BATCH, running.PART_IMAGES = 3, 3
 swift = FakeModel.predict
 def predict(self, samples):
     time.sleep(0.2)

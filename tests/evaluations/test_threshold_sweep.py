@@ -149,7 +149,7 @@ def test_without_a_class_for_nothing_only_classes_are_judged() -> None:
     assert [sheet.name for sheet in table.sheets] == ["classes"]
 
 
-@pytest.mark.parametrize(("found", "truths"), [([], []), ([], [(0, 0, 0)]), ([(0, 0, 0.5, 0)], [])])
+@pytest.mark.parametrize(("found", "ground_truths"), [([], []), ([], [(0, 0, 0)]), ([(0, 0, 0.5, 0)], [])])
 def test_what_is_undefined_is_nan(found: list, ground_truths: list) -> None:
     table = dial_table(detector(1, found, ground_truths), MATCH)
     lesions, images = table.tallies

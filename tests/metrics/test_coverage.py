@@ -74,7 +74,7 @@ AUC = NormalDist().cdf(STEP / sqrt(2 * (1 + SPREAD**2)))
 
 
 @pytest.mark.parametrize(
-    ("study", "truth"), [(sensitivity_study, 0.8), (fp_study, 0.5), (auc_study, AUC)]
+    ("study", "ground_truth"), [(sensitivity_study, 0.8), (fp_study, 0.5), (auc_study, AUC)]
 )
 def test_intervals_by_patient_hold_the_truth(study: Study, ground_truth: float) -> None:
     held = 0

@@ -180,13 +180,13 @@ def test_a_run_killed_and_resumed_ends_as_one_that_was_not(demo, tmp_path):
 KILLED = """
 import os, signal, sys
 from trainers.__main__ import main
-from trainers.metrics_log import Journal
-step = Journal.step
+from trainers.metrics_log import MetricsLog
+step = MetricsLog.step
 def step_and_die(self, line):
     step(self, line)
     if (line["epoch"], line["step"]) == (3, 2):
         os.kill(os.getpid(), signal.SIGKILL)
-Journal.step = step_and_die
+MetricsLog.step = step_and_die
 main()
 """
 
@@ -297,7 +297,7 @@ def test_an_epoch_goes_through_all_findings_and_a_share_of_the_rest(demo, tmp_pa
 def test_balanced_classes_are_counted_as_they_are_drawn(demo, tmp_path, monkeypatch):
     counted = []
     monkeypatch.setattr(
-        "trainers.classification.ClassifierTrainee.set_class_counts",
+        "trainers.classification.ClassifierModule.set_class_counts",
         lambda _module, counts: counted.append(counts),
     )
     monkeypatch.setattr("trainers.loop.Loop.run", lambda _loop, _log: False)
