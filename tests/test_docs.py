@@ -14,7 +14,11 @@ DOCUMENTS = sorted(
 _LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 _PATH = re.compile(r"`((?:[\w.]+/)+[\w.]*|[\w]+\.(?:py|js))`")
 # Files beside the one that was named in full just before.
-_BASES = ("", "fracture_core", "fracture_core/imaging", "fracture_core/evaluations")
+_BASES = (
+    "",
+    "fracture_core",
+    *(f"fracture_core/{room}" for room in ("imaging", "evaluations", "ui")),
+)
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
