@@ -26,8 +26,8 @@ ON_REQUEST = ("accuracy", "fusion", "training", "learning", "health")
 def _print(rows: list[Row]) -> None:
     width = max(len(row.name) for row in rows)
     for row in rows:
-        figure = f"{row.value:10.3f} {row.unit:<8}"
-        print(f"{row.name:<{width}}  {figure}  {row.goal:<12}  {row.verdict}".rstrip(), flush=True)
+        metric = f"{row.value:10.3f} {row.unit:<8}"
+        print(f"{row.name:<{width}}  {metric}  {row.goal:<12}  {row.verdict}".rstrip(), flush=True)
 
 
 def main() -> None:

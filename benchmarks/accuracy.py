@@ -16,7 +16,7 @@ from benchmarks.rows import Row
 from fracture_core.evaluations import (
     EvaluateConfig,
     Evaluation,
-    Figure,
+    MetricValue,
     Report,
     new_evaluation,
     report_of,
@@ -139,8 +139,8 @@ def _broken_down(evaluation: Evaluation) -> Breakdown | None:
 
 
 def _of_group(group: Subgroup | None, asked: Key) -> str:
-    figure = group and group.figure(asked)
-    return "—" if figure is None else _written(figure)
+    metric = group and group.metric(asked)
+    return "—" if metric is None else _written(metric)
 
 
 _AP50: Key = (BOXES, "AP50", "lesion", "")
@@ -149,19 +149,19 @@ _AVERAGES = ((BOXES, "AP50"), (BOXES, "AP"), (MASKS, "AP50"))
 
 
 def _cell(report: Report, section: str, name: str, unit: str, of: str = "") -> str:
-    figure = _figure(report, section, name, unit, of)
-    return "—" if figure is None else _written(figure)
+    metric = _figure(report, section, name, unit, of)
+    return "—" if metric is None else _written(metric)
 
 
-def _written(figure: Figure) -> str:
-    if not figure.is_defined:
+def _written(metric: MetricValue) -> str:
+    if not metric.is_defined:
         return "—"
-    if np.isnan(figure.low):
-        return f"{figure.value:.3f}"
-    return f"{figure.value:.3f} ({figure.low:.2f}–{figure.high:.2f})"
+    if np.isnan(metric.low):
+        return f"{metric.value:.3f}"
+    return f"{metric.value:.3f} ({metric.low:.2f}–{metric.high:.2f})"
 
 
-def _figure(report: Report, section: str, name: str, unit: str, of: str = "") -> Figure | None:
+def _figure(report: Report, section: str, name: str, unit: str, of: str = "") -> MetricValue | None:
     for each in report.of_section(section):
         if (each.name, each.unit, each.of) == (name, unit, of):
             return each

@@ -125,11 +125,11 @@ def _speeds(
                 torch.cuda.synchronize()
             speeds[name].append(count / (time.perf_counter() - start))
             assert count == len(packed)
-    return {name: figures[1:] for name, figures in speeds.items()}
+    return {name: metrics[1:] for name, metrics in speeds.items()}
 
 
-def _median(figures: list[float]) -> float:
-    return statistics.median(figures)
+def _median(metrics: list[float]) -> float:
+    return statistics.median(metrics)
 
 
 def _ratio(speeds: dict[str, list[float]], name: str) -> float:

@@ -18,14 +18,14 @@ from benchmarks.memory import peak_bytes
 from benchmarks.rows import Row
 from fracture_core.evaluations import About, Evaluation, load_evaluation, report_of
 from fracture_core.evaluations.evaluation import merge
-from fracture_core.evaluations.folders import ANSWERS, GROUND_TRUTHS, Completed
+from fracture_core.evaluations.folders import GROUND_TRUTHS, PREDICTIONS, Completed
 from fracture_core.evaluations.storing import (
-    Answers,
     GroundTruths,
-    write_answers,
+    Predictions,
     write_ground_truths,
+    write_predictions,
 )
-from fracture_core.metrics.columns import DetectionTable
+from fracture_core.metrics.detection_table import DetectionTable
 
 MILLION_IMAGES, IMAGES, BOXES = 10_000, 28_812, 100
 ROUNDS = 3
@@ -63,7 +63,7 @@ def _store(folder: Path) -> None:
         boxes=evaluation.ground_truths,
         spacing_mm=np.full((count, 2), np.nan),
     )
-    answers = Answers(
+    predictions = Predictions(
         positions=np.arange(count),
         raw=evaluation.raw,
         image_scores=evaluation.image_scores,
@@ -71,11 +71,11 @@ def _store(folder: Path) -> None:
         seconds=evaluation.seconds,
     )
     write_ground_truths(ground_truths, folder / GROUND_TRUTHS)
-    write_answers(answers, folder / ANSWERS)
+    write_predictions(predictions, folder / PREDICTIONS)
     done = Completed(
         about=evaluation.about,
         images=count,
-        boxes=len(answers.raw),
+        boxes=len(predictions.raw),
         ground_truths=len(evaluation.ground_truths),
     )
     (folder / "evaluation.json").write_text(done.model_dump_json(), encoding="utf-8")

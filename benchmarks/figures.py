@@ -27,7 +27,7 @@ from benchmarks.rows import Row
 from fracture_core.boxes import xyxy_to_xywh
 from fracture_core.metrics import any_hit, coco, greedy
 from fracture_core.metrics.bootstrap import bootstrap_all
-from fracture_core.metrics.columns import DetectionTable
+from fracture_core.metrics.detection_table import DetectionTable
 from fracture_core.metrics.froc import froc
 from fracture_core.metrics.weighted import Auc, FrocSensitivity, ImageCounts
 
@@ -159,11 +159,11 @@ def _loop(judge: Loop, images: list[MedicalImage]) -> list[Counts]:
     """Sums over the images at each confidence."""
     sums = []
     for confidence in CONFIDENCES.tolist():
-        hits = spurious = missed = 0
+        hits = false_positives = missed = 0
         for image in images:
             a, b, c = judge(confidence, image)
-            hits, spurious, missed = hits + a, spurious + b, missed + c
-        sums.append((hits, spurious, missed))
+            hits, false_positives, missed = hits + a, false_positives + b, missed + c
+        sums.append((hits, false_positives, missed))
     return sums
 
 
@@ -254,8 +254,8 @@ def _coco() -> list[Row]:
 def _our_twelve(path: Path) -> list[float]:
     with np.load(path, allow_pickle=False) as stored:
         found, ground_truths = (_loaded(name, stored) for name in ("found", "truths"))
-    figures = coco.evaluate_boxes(found, ground_truths, 1)
-    return [getattr(figures, field.name) for field in fields(figures)][:12]
+    metrics = coco.evaluate_boxes(found, ground_truths, 1)
+    return [getattr(metrics, field.name) for field in fields(metrics)][:12]
 
 
 def _stored(name: str, columns: DetectionTable) -> dict[str, np.ndarray]:
@@ -341,7 +341,7 @@ def _statistics(
     curve = FrocSensitivity.of(found, ground_truths)
     counts = ImageCounts.of_findings(found, ground_truths, 0.3)
 
-    def figures(weights: np.ndarray) -> list[float]:
+    def metrics(weights: np.ndarray) -> list[float]:
         return [
             auc(weights),
             *curve(weights),
@@ -352,7 +352,7 @@ def _statistics(
             counts.specificity(weights),
         ]
 
-    return figures
+    return metrics
 
 
 def _peak_gb() -> float:

@@ -102,11 +102,11 @@ def _together(members: Sequence[Replayed], of: Evaluation) -> Iterator[Row]:
 
 
 def _rows(name: str, found: Sequence[Detections], of: Evaluation) -> Iterator[Row]:
-    figures = coco.evaluate_boxes(list(found), of.ground_truths, len(of.about.classes))
+    metrics = coco.evaluate_boxes(list(found), of.ground_truths, len(of.about.classes))
     best = [float(each.scores.max(initial=0)) for each in found]
     for what, value in (
-        ("AP50", figures.ap50),
-        ("AP50-95", figures.ap),
+        ("AP50", metrics.ap50),
+        ("AP50-95", metrics.ap),
         ("AUC", roc_auc(best, of.positive)),
     ):
         yield Row(name=f"{name}, {what}", value=value, unit="")

@@ -108,7 +108,7 @@ def _compare(system: str, folder: Path) -> list[Row]:
 
 def _train_both(pair: Pair) -> Outcome:
     validator = Validator(pair.config, pair.valid, next(pair.judge.parameters()).device)
-    before = validator.figures(pair.judge)["loss"]
+    before = validator.metrics(pair.judge)["loss"]
     with MetricsLog(pair.run) as log:
         pair.loop.run(log)
     epochs = [line for line in pair.run.read_metrics() if line["kind"] == "epoch"]
@@ -119,7 +119,7 @@ def _train_both(pair: Pair) -> Outcome:
     return Outcome(
         before=before,
         ours=float(str(epochs[-1]["val_loss"])),
-        theirs=validator.figures(pair.judge)["loss"],
+        theirs=validator.metrics(pair.judge)["loss"],
     )
 
 

@@ -134,8 +134,8 @@ def _spread_yolo(made: Any, name: str) -> Model:
     model = type(made)(card, network)
     sample = _sample(0, card.input_size)
     with torch.no_grad():
-        _, answers = model._run(model._pixels([model._prepare(sample)]))
-        best = answers["scores"][0].amax(dim=0).sort(descending=True).values
+        _, predictions = model._run(model._pixels([model._prepare(sample)]))
+        best = predictions["scores"][0].amax(dim=0).sort(descending=True).values
         head = network.model[-1]
         branches = (head.one2one if head.end2end else head.one2many)["cls_head"]
         for branch in branches:

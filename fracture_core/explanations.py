@@ -201,8 +201,8 @@ def _curve(
     clean, empty = gone[0], gone[-1]
     # Put back first what the fading takes first: everything that differs from the clean image.
     back = [np.where(image != clean, clean, empty) for image in gone]
-    answers = model.predict([_imaged(sample, image) for image in (*gone, *back)])
-    scores = [target(answer) for answer in answers]
+    predictions = model.predict([_imaged(sample, image) for image in (*gone, *back)])
+    scores = [target(answer) for answer in predictions]
     return scores[:STEPS], scores[STEPS:]
 
 

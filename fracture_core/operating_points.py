@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from fracture_core.errors import ConfigError
 from fracture_core.metrics import greedy
-from fracture_core.metrics.columns import Images, pair_up
+from fracture_core.metrics.detection_table import Images, pair_up
 from fracture_core.metrics.intervals import Proportion
 from fracture_core.metrics.sweeps import Sweep, count_above, distinct_falling
 from fracture_core.types import Int64s, Unit

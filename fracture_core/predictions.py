@@ -3,7 +3,7 @@
     >>> answer_of(0.84, sensitive=0.31, specific=0.7).kind
     'finding'
 
-The viewer holds the same rule in `answers.js`.
+The viewer holds the same rule in `predictions.js`.
 
 A model mapped over images and data sets, written down as COCO results.
 

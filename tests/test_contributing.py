@@ -38,10 +38,10 @@ def test_a_metric_is_measured_with_its_interval(tmp_path: Path) -> None:
     )
     names["report_alarming"](draft)
     draft.draw_intervals()
-    [figure] = draft.figures
-    assert (figure.value, figure.n, figure.unit) == (0.5, 4, "image")
-    assert figure.low < 0.5 < figure.high
-    assert figure.rule == "confidence ≥ 0.500, IoU ≥ 0.5, by class"
+    [metric] = draft.metrics
+    assert (metric.value, metric.n, metric.unit) == (0.5, 4, "image")
+    assert metric.low < 0.5 < metric.high
+    assert metric.rule == "confidence ≥ 0.500, IoU ≥ 0.5, by class"
 
 
 def test_an_export_holds_every_candidate_and_no_formula(tmp_path: Path) -> None:

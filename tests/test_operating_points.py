@@ -45,7 +45,9 @@ def plain_choice(rows: list[tuple], rule: Rule) -> float | None:
 def detector_rows(found, there) -> list[tuple]:
     rows = []
     for confidence in sorted({s for one in found for s in one.scores.tolist()}, reverse=True):
-        hits, spurious, missed = plain_counts(found, there, confidence, 0.5, class_aware=True)
+        hits, false_positives, missed = plain_counts(
+            found, there, confidence, 0.5, class_aware=True
+        )
         silent = [not any(s >= confidence for s in one.scores.tolist()) for one in found]
         healthy = [
             quiet
@@ -56,9 +58,9 @@ def detector_rows(found, there) -> list[tuple]:
             (
                 confidence,
                 hits / (hits + missed) if hits + missed else None,
-                spurious / len(found),
+                false_positives / len(found),
                 sum(healthy) / len(healthy) if healthy else None,
-                2 * hits / (2 * hits + spurious + missed),
+                2 * hits / (2 * hits + false_positives + missed),
             )
         )
     return rows
@@ -148,7 +150,7 @@ def test_an_answer_at_the_lowest_score_is_marked() -> None:
 
 def test_a_rule_that_cannot_be_met_says_why() -> None:
     healthy, fracture = Detections.empty(), Detections.ground_truth([BOX], [0])
-    spurious, hit = Detections.of([FAR], [0.5], [0]), Detections.of([BOX], [0.5], [0])
+    false_positives, hit = Detections.of([FAR], [0.5], [0]), Detections.of([BOX], [0.5], [0])
 
     def reason(found: Detections, ground_truth: Detections, rule: Rule) -> str:
         point = choose(detector_curve([found], [ground_truth]), rule)
@@ -159,14 +161,14 @@ def test_a_rule_that_cannot_be_met_says_why() -> None:
     sensitive = Rule(aim="sensitivity ≥", bound=0.9)
     few, specific = Rule(aim="FP per image ≤", bound=0.5), Rule(aim="specificity ≥", bound=0.9)
     assert "found nothing" in reason(healthy, fracture, MAX_F1)
-    assert "nothing found matches" in reason(spurious, fracture, MAX_F1)
-    assert "F1 is undefined" in reason(spurious, healthy, MAX_F1)
-    assert "reach a sensitivity of 0.000" in reason(spurious, fracture, sensitive)
-    assert "sensitivity is undefined" in reason(spurious, healthy, sensitive)
-    assert "already 1.000 false positives an image" in reason(spurious, fracture, few)
+    assert "nothing found matches" in reason(false_positives, fracture, MAX_F1)
+    assert "F1 is undefined" in reason(false_positives, healthy, MAX_F1)
+    assert "reach a sensitivity of 0.000" in reason(false_positives, fracture, sensitive)
+    assert "sensitivity is undefined" in reason(false_positives, healthy, sensitive)
+    assert "already 1.000 false positives an image" in reason(false_positives, fracture, few)
     assert "specificity is undefined" in reason(hit, fracture, specific)
     assert "specificity is only 0.000 at the highest score, 0.500" in reason(
-        spurious, healthy, specific
+        false_positives, healthy, specific
     )
 
 

@@ -51,8 +51,8 @@ def test_raw_findings_of_a_folder(images: Path, tmp_path: Path) -> None:
     assert (written["images"][0]["height"], written["images"][0]["width"]) == (90, 120)
     model = library.open_model("fake")
     items, _ = find_items([images])
-    answers = [a for a in predict_items(model, items) if isinstance(a, Answer)]
-    raw = answers[1].prediction.detections
+    predictions = [a for a in predict_items(model, items) if isinstance(a, Answer)]
+    raw = predictions[1].prediction.detections
     results = [a for a in written["annotations"] if a["image_id"] == 2]
     assert len(results) == len(raw)
     np.testing.assert_array_equal([r["score"] for r in results], raw.scores.astype(float))
@@ -84,8 +84,10 @@ def test_the_filter_is_the_one_filter(images: Path, tmp_path: Path) -> None:
     assert run(images, "--model", "fake", "--out", out, "--confidence", 0.2, "--nms", 0.3)
     written = json.loads(out.read_text())
     items, _ = find_items([images])
-    answers = [a for a in predict_items(library.open_model("fake"), items) if isinstance(a, Answer)]
-    shown = sum(len(a.prediction.detections.above(0.2).nms(0.3)) for a in answers)
+    predictions = [
+        a for a in predict_items(library.open_model("fake"), items) if isinstance(a, Answer)
+    ]
+    shown = sum(len(a.prediction.detections.above(0.2).nms(0.3)) for a in predictions)
     assert len(written["annotations"]) == shown
     assert written["info"]["nms_iou"] == 0.3
 

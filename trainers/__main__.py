@@ -92,8 +92,8 @@ def train(run_folder: RunArgument) -> None:
     if card is None:
         print(f"Stopped after a checkpoint. Go on with: python -m trainers train {run_folder}")
         return
-    figures = "  ".join(f"{name} {value:.3f}" for name, value in card.metrics.items())
-    print(f"{card.model_id}  {figures}")
+    metrics = "  ".join(f"{name} {value:.3f}" for name, value in card.metrics.items())
+    print(f"{card.model_id}  {metrics}")
 
 
 @app.command()

@@ -39,17 +39,17 @@ class Position:
     seconds: float = 0.0
     sums: dict[str, float] = field(default_factory=dict)
 
-    def close_epoch(self, phase: Phase, figure: float | None) -> bool:
+    def close_epoch(self, phase: Phase, metric: float | None) -> bool:
         """Count an epoch; whether it is the best so far by its watched figure, None = it has none.
 
         Until an epoch has one the last epoch's weights are kept, as there has to be a model.
         """
-        is_best = figure is not None and phase.is_better(figure, self.best)
+        is_best = metric is not None and phase.is_better(metric, self.best)
         self.epoch += 1
         self.epochs_done += 1
         self.waited = 0 if is_best else self.waited + 1
         if is_best or self.best is None:
-            self.best, self.best_epoch = figure, self.epochs_done
+            self.best, self.best_epoch = metric, self.epochs_done
         return is_best
 
     @property

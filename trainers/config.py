@@ -104,11 +104,11 @@ class Phase(Settings):
     min_delta: Annotated[float, Field(ge=0)] = 0.0
     """What counts as better."""
 
-    def is_better(self, figure: float, best: float | None) -> bool:
+    def is_better(self, metric: float, best: float | None) -> bool:
         """Whether the watched figure beats the best one so far, None = there is none."""
         if best is None:
             return True
-        gain = figure - best if MONITORS[self.monitor] else best - figure
+        gain = metric - best if MONITORS[self.monitor] else best - metric
         return gain > self.min_delta
 
     @model_validator(mode="after")

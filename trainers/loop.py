@@ -316,17 +316,17 @@ class Loop:
         position = self._position
         steps = position.step
         began = time.monotonic()
-        figures = self._validate()
+        metrics = self._validate()
         validated = time.monotonic() - began
         means = {name: value / max(1, steps) for name, value in position.sums.items()}
         facts = self._facts(phase, steps, means)
-        facts |= {f"val_{name}": value for name, value in figures.items()}
+        facts |= {f"val_{name}": value for name, value in metrics.items()}
         facts |= {"seconds": position.seconds, "validation_seconds": validated}
         count = sum(map(len, self._order()))
         facts["pictures_per_second"] = count / max(position.seconds, 1e-9)
-        figure = figures.get(phase.monitor)
-        self._rate.after_epoch(figure)
-        improved = position.close_epoch(phase, figure)
+        metric = metrics.get(phase.monitor)
+        self._rate.after_epoch(metric)
+        improved = position.close_epoch(phase, metric)
         position.step, position.seconds = 0, 0.0
         position.sums = {}
         if position.keeps_last:
@@ -335,18 +335,18 @@ class Loop:
         self._save(LAST)
         if self._accelerator.is_main_process:
             log.epoch({**facts, "best": improved})
-            if figure is None:
-                log.no_value(phase.monitor, position.epoch, figures)
+            if metric is None:
+                log.no_value(phase.monitor, position.epoch, metrics)
             self._accelerator.log(_numbers(facts), step=position.epochs_done)
 
     def _validate(self) -> dict[str, float]:
         """Figures by the first process, for all of them: they decide together."""
-        figures: list[dict[str, float]] = [{}]
+        metrics: list[dict[str, float]] = [{}]
         if self._accelerator.is_main_process:
             with nullcontext() if self._average is None else self._average.in_place():
-                figures = [self._validator.figures(self._module)]
-        broadcast_object_list(figures)
-        return figures[0]
+                metrics = [self._validator.metrics(self._module)]
+        broadcast_object_list(metrics)
+        return metrics[0]
 
     def _facts(self, phase: Phase, steps: int, means: dict[str, float]) -> dict[str, object]:
         position = self._position

@@ -58,8 +58,8 @@ class MetricsLog:
         """What an epoch came to."""
         self._close_bar()
         self.write({"kind": "epoch", **line})
-        figures = {name: value for name, value in line.items() if isinstance(value, float)}
-        shown = "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
+        metrics = {name: value for name, value in line.items() if isinstance(value, float)}
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         self._say(f"epoch {line['epoch']}/{line['of']}  {shown}")
 
     def rewind(self, *, phase: int, epoch: int, step: int) -> None:

@@ -87,7 +87,7 @@ GOALS: Mapping[Task, tuple[str, float]] = {
 }
 """What a model must reach on synthetic images of another seed to be shipped, by its task."""
 
-_FIGURES: Mapping[Task, tuple[tuple[str, str, str], ...]] = {
+_METRICS: Mapping[Task, tuple[tuple[str, str, str], ...]] = {
     "detect": (("COCO, boxes", "AP50", "lesion"), ("COCO, boxes", "AP", "lesion")),
     "segment": (
         ("COCO, boxes", "AP50", "lesion"),
@@ -212,7 +212,7 @@ def ship(name: str, run: RunFolder, workshop: Workshop) -> str:
     card = copy_halved(trained.model_copy(update=facts), run.path / trained.weights_file, folder)
     line = _measure(card, folder, workshop)
     if name == answer.MODEL:
-        answer.write_answer(answer.ask_for_answer(), answer.FILE)
+        answer.write_stored_prediction(answer.ask_model(), answer.FILE)
     return line
 
 
@@ -289,7 +289,7 @@ def _completed(
 def metrics_of(where: str, evaluation: Evaluation, task: Task) -> dict[str, float]:
     """What a card tells of the images `where`, by names such as "FracAtlas valid AP50"."""
     report = report_of(evaluation, intervals=False)
-    asked = (*_FIGURES[task], _RANKING)
+    asked = (*_METRICS[task], _RANKING)
     found = {
         f"{where} {'mask ' if 'masks' in section else ''}{name}": each.value
         for section, name, unit in asked

@@ -41,7 +41,7 @@ class Validator:
         self._source = Source(packed, device, on_device=config.data_on_device)
         self._packed = packed
 
-    def figures(self, module: TrainingModule) -> Metrics:
+    def metrics(self, module: TrainingModule) -> Metrics:
         """Those that are numbers, by name; the network is left in the mode it was in."""
         was_training = module.training
         module.eval()

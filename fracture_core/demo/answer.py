@@ -23,7 +23,7 @@ FILE = Path(__file__).with_name("answer.npz")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeptAnswer:
+class StoredPrediction:
     """A raw answer to the demo case, and the hash of the weights that gave it."""
 
     prediction: Prediction
@@ -31,19 +31,19 @@ class KeptAnswer:
 
 
 @cache
-def kept_answer() -> KeptAnswer:
+def stored_prediction() -> StoredPrediction:
     """The file that comes with the package."""
-    return read_answer(FILE)
+    return read_stored_prediction(FILE)
 
 
-def ask_for_answer() -> KeptAnswer:
+def ask_model() -> StoredPrediction:
     """The model's answer, now."""
     model = open_model(MODEL)
     (prediction,) = model.predict([demo_case()])
-    return KeptAnswer(prediction=prediction, weights_sha256=model.card.weights_sha256)
+    return StoredPrediction(prediction=prediction, weights_sha256=model.card.weights_sha256)
 
 
-def write_answer(answer: KeptAnswer, file: Path) -> None:
+def write_stored_prediction(answer: StoredPrediction, file: Path) -> None:
     """Boxes, scores, labels and masks as arrays without pickles."""
     found = answer.prediction.detections
     arrays: dict[str, npt.NDArray[Any]] = {
@@ -58,8 +58,8 @@ def write_answer(answer: KeptAnswer, file: Path) -> None:
     np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
-def read_answer(file: Path) -> KeptAnswer:
-    """What `write_answer` wrote."""
+def read_stored_prediction(file: Path) -> StoredPrediction:
+    """What `write_stored_prediction` wrote."""
     with np.load(file, allow_pickle=False) as stored:
         kept: dict[str, npt.NDArray[Any]] = dict(stored)
     case = demo_case()
@@ -79,8 +79,8 @@ def read_answer(file: Path) -> KeptAnswer:
         image_score=float(kept["image_score"]),
         seconds=float(kept["seconds"]),
     )
-    return KeptAnswer(prediction=prediction, weights_sha256=str(kept["weights_sha256"]))
+    return StoredPrediction(prediction=prediction, weights_sha256=str(kept["weights_sha256"]))
 
 
 if __name__ == "__main__":
-    write_answer(ask_for_answer(), FILE)
+    write_stored_prediction(ask_model(), FILE)

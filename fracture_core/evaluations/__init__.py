@@ -11,7 +11,7 @@ from fracture_core.evaluations.folders import (
 )
 from fracture_core.evaluations.matched_models import EvaluateConfig
 from fracture_core.evaluations.measuring import apply_points, measure_points
-from fracture_core.evaluations.report import Figure, Report, Table
+from fracture_core.evaluations.report import MetricValue, Report, Table
 from fracture_core.evaluations.report_text import sentence_of_negative, sentence_of_score
 from fracture_core.evaluations.reporting import report_of
 from fracture_core.evaluations.running import check_evaluation, run_evaluation
@@ -22,8 +22,8 @@ __all__ = [
     "About",
     "EvaluateConfig",
     "Evaluation",
-    "Figure",
     "Listed",
+    "MetricValue",
     "Report",
     "Table",
     "apply_points",

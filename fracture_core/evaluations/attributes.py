@@ -21,7 +21,7 @@ from fracture_core.attributes import several
 from fracture_core.datasets.attributes import MOST_VALUES
 from fracture_core.errors import ConfigError
 from fracture_core.evaluations.array_files import Array, texts_of, texts_to_arrays
-from fracture_core.metrics.columns import Bools, DetectionTable, Float64s
+from fracture_core.metrics.detection_table import Bools, DetectionTable, Float64s
 from fracture_core.scope import Scope, check_scope
 from fracture_core.types import Int64s
 

@@ -11,12 +11,12 @@ import numpy as np
 
 from fracture_core import importing
 from fracture_core.evaluations.evaluation import Evaluation
-from fracture_core.evaluations.report import Figure, Report, Table
+from fracture_core.evaluations.report import MetricValue, Report, Table
 from fracture_core.evaluations.report_boxes import FROC, POINTS, rate_name
 from fracture_core.files import replacing
 from fracture_core.metrics import greedy
 from fracture_core.metrics.calibration import Reliability, reliability
-from fracture_core.metrics.columns import Float64s
+from fracture_core.metrics.detection_table import Float64s
 from fracture_core.metrics.froc import RATES, froc
 from fracture_core.metrics.rates import precision_recall, roc
 from fracture_core.types import Unit
@@ -90,12 +90,12 @@ def _save(draw: _Draw, stem: Path) -> list[Path]:
     with importing.LOCK:
         from matplotlib import rc_context
         from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure as MedicalImage
+        from matplotlib.figure import Figure
 
     written = []
     # Text stays text, and the same metrics make the same file.
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": stem.name}):
-        image = MedicalImage(figsize=_INCHES, layout="constrained")
+        image = Figure(figsize=_INCHES, layout="constrained")
         FigureCanvasAgg(image)
         axes = image.add_subplot()
         axes.spines[["top", "right"]].set_visible(False)
@@ -128,7 +128,7 @@ def _froc(fp_per_image: Float64s, sensitivity: Float64s, report: Report) -> _Dra
     def draw(axes: "Axes") -> None:
         x, y = _thin(fp_per_image, sensitivity)
         axes.plot(np.maximum(x, 1e-3), y, color=_CURVE, drawstyle="steps-post")
-        at = [report.figure(FROC, "sensitivity", "lesion", rate_name(rate)) for rate in RATES]
+        at = [report.metric(FROC, "sensitivity", "lesion", rate_name(rate)) for rate in RATES]
         _error_bars(axes, np.array(RATES), at)
         axes.set_xscale("log")
         axes.set(xlim=(min(RATES) / 2, max(RATES) * 2), ylim=(0, 1.03))
@@ -197,8 +197,8 @@ def _mark_points(
     """Operating points with both intervals; `falling`: the axis shows 1 − x."""
     met = [point for point in report.points if point.confidence is not None]
     for point, (colour, shape) in zip(met, _MARKS, strict=False):
-        x = report.figure(POINTS, of_x, unit, point.rule)
-        y = report.figure(POINTS, of_y, unit, point.rule)
+        x = report.metric(POINTS, of_x, unit, point.rule)
+        y = report.metric(POINTS, of_y, unit, point.rule)
         if not (x.is_defined and y.is_defined):
             continue
         place, low, high = x.value, x.low, x.high
@@ -219,9 +219,9 @@ def _mark_points(
         axes.legend(frameon=False, fontsize=8)
 
 
-def _error_bars(axes: "Axes", x: Float64s, figures: Sequence[Figure]) -> None:
+def _error_bars(axes: "Axes", x: Float64s, metrics: Sequence[MetricValue]) -> None:
     y, low, high = (
-        np.array([getattr(each, name) for each in figures]) for name in ("value", "low", "high")
+        np.array([getattr(each, name) for each in metrics]) for name in ("value", "low", "high")
     )
     bars = _lengths(y, low, high)
     axes.errorbar(x, y, yerr=bars, color=_MARKS[0][0], marker="o", capsize=3, linestyle="none")

@@ -18,7 +18,7 @@ from fracture_core.evaluations.matched_models import (
 )
 from fracture_core.metrics.average_precision import AveragePrecision
 from fracture_core.metrics.bootstrap import Interval, interval_of, replicates
-from fracture_core.metrics.columns import Bools, DetectionTable, Float64s
+from fracture_core.metrics.detection_table import Bools, DetectionTable, Float64s
 from fracture_core.metrics.paired import Difference, McNemar, difference_of, mcnemar
 from fracture_core.metrics.studies import study_positive, study_scores
 from fracture_core.metrics.weighted import Auc, FrocSensitivity
@@ -130,12 +130,12 @@ def draw_at_dial(one: MatchedModel, confidence: float | None) -> Drawn:
     counts = _dial_counts(one, confidence)
     boxes = one.lesions is not None
 
-    def figures(weights: Float64s) -> Float64s:
-        return _dial_figures(weights @ counts, boxes)
+    def metrics(weights: Float64s) -> Float64s:
+        return _dial_metrics(weights @ counts, boxes)
 
     return Drawn(
-        values=figures(np.ones(len(counts))),
-        replicates=replicates(one.evaluation.group_ids, figures, count=RESAMPLES),
+        values=metrics(np.ones(len(counts))),
+        replicates=replicates(one.evaluation.group_ids, metrics, count=RESAMPLES),
         patients=len(set(one.evaluation.group_ids)),
     )
 
@@ -150,15 +150,15 @@ def draw_of_all(one: MatchedModel) -> Drawn:
     _, first = np.unique(np.asarray(groups), return_index=True)
     of_boxes = _box_statistics(one)
 
-    def figures(weights: Float64s) -> Float64s:
+    def metrics(weights: Float64s) -> Float64s:
         # A drawn study comes with all its images: the weight of any is its own.
         whole = [by_image(weights), by_study(weights[first])]
         return np.array([*of_boxes(weights), *whole])
 
     count = FEW_RESAMPLES if len(one.found) > MANY_CANDIDATES else RESAMPLES
     return Drawn(
-        values=figures(np.ones(len(groups))),
-        replicates=replicates(groups, figures, count=count),
+        values=metrics(np.ones(len(groups))),
+        replicates=replicates(groups, metrics, count=count),
         patients=len(set(groups)),
     )
 
@@ -255,7 +255,7 @@ def _dial_counts(one: MatchedModel, confidence: float) -> Float64s:
     return np.stack(columns, axis=1)
 
 
-def _dial_figures(sums: Float64s, boxes: bool) -> Float64s:
+def _dial_metrics(sums: Float64s, boxes: bool) -> Float64s:
     """In the order of `_AT_DIAL`."""
     hits, wrong, ground_truths, called, ill, silent, healthy, images = sums.tolist()
     of_lesions = (
@@ -275,7 +275,7 @@ class _NoBoxes:
         return np.full(3, nan)
 
 
-class _BoxFigures:
+class _BoxMetrics:
     """AP50, AP and the mean sensitivity of FROC, from weights."""
 
     def __init__(self, one: MatchedModel) -> None:
@@ -290,8 +290,8 @@ class _BoxFigures:
         return np.array([by_iou[0], by_iou.mean(), self._froc(weights).mean()])
 
 
-def _box_statistics(one: MatchedModel) -> _NoBoxes | _BoxFigures:
-    return _NoBoxes() if one.lesions is None else _BoxFigures(one)
+def _box_statistics(one: MatchedModel) -> _NoBoxes | _BoxMetrics:
+    return _NoBoxes() if one.lesions is None else _BoxMetrics(one)
 
 
 def _interval(drawn: Drawn, column: int) -> Interval:

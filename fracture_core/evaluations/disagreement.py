@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from fracture_core.evaluations.matched_models import MatchedModel
-from fracture_core.metrics.columns import Bools, Float64s
+from fracture_core.metrics.detection_table import Bools, Float64s
 from fracture_core.metrics.pairs import box_pairs
 from fracture_core.types import Int64s, Unit
 
@@ -82,14 +82,14 @@ def _of_lesions(
 ) -> Disputes:
     ours, theirs = confidences
     if not hits:
-        return _spurious_alone(one, other, ours, theirs, kind)
+        return _false_positives_alone(one, other, ours, theirs, kind)
     disputed = (one.hit_scores >= ours) & (other.hit_scores < theirs)
     amounts = _above(one.hit_scores, ours) + _below(other.hit_scores, theirs)
     rows = np.flatnonzero(disputed)
     return _gathered(kind, one.evaluation.ground_truths.image[rows], amounts[rows], rows)
 
 
-def _spurious_alone(
+def _false_positives_alone(
     one: MatchedModel, other: MatchedModel, ours: float, theirs: float, kind: DisputeKind
 ) -> Disputes:
     """What only one shows in vain: nothing that the other shows overlaps it as much as a match."""
@@ -97,8 +97,8 @@ def _spurious_alone(
     rows = np.flatnonzero(shown & ~one.right)
     beside = other.found.rows(other.found.scores.astype(np.float64) >= theirs)
     alone = np.ones(len(rows), dtype=np.bool_)
-    spurious = one.found.rows(shown & ~one.right)
-    pairs = box_pairs(spurious, beside, one.config.match_iou, class_aware=False)
+    false_positives = one.found.rows(shown & ~one.right)
+    pairs = box_pairs(false_positives, beside, one.config.match_iou, class_aware=False)
     alone[pairs.found] = False
     rows = rows[alone]
     amounts = _above(one.found.scores[rows].astype(np.float64), ours)

@@ -18,16 +18,16 @@ import numpy as np
 from fracture_core.errors import ConfigError
 from fracture_core.evaluations.evaluation import UNKNOWN_CLASS, Evaluation
 from fracture_core.matching import MatchConfig
-from fracture_core.metrics.columns import Bools, DetectionTable, Float64s
 from fracture_core.metrics.critical import critical_errors
+from fracture_core.metrics.detection_table import Bools, DetectionTable, Float64s
 from fracture_core.metrics.error_types import TYPES, ErrorTypes, error_types
 from fracture_core.metrics.pairs import box_pairs
 from fracture_core.types import Int64s
 
 KINDS = ("missed", "spurious", "wrong class", "wrong place", "wrong class and place", "duplicate")
-MISSED, SPURIOUS, WRONG_CLASS = 0, 1, 2
+MISSED, FALSE_POSITIVE, WRONG_CLASS = 0, 1, 2
 _OF_TYPE = {
-    "background": SPURIOUS,
+    "background": FALSE_POSITIVE,
     "class": WRONG_CLASS,
     "location": 3,
     "both": 4,
@@ -43,7 +43,7 @@ class Costs:
     """
 
     missed: float = 10.0
-    spurious: float = 3.0
+    false_positives: float = 3.0
     wrong_class: float = 4.0
     wrong_place: float = 3.0
     wrong_class_and_place: float = 4.0
@@ -61,7 +61,7 @@ class Costs:
         """In the order of `KINDS`."""
         return (
             self.missed,
-            self.spurious,
+            self.false_positives,
             self.wrong_class,
             self.wrong_place,
             self.wrong_class_and_place,
@@ -264,7 +264,7 @@ def _of_detector(evaluation: Evaluation, config: MatchConfig, confidence: float)
     rows, near = types.rows[wrong], types.gt_row[wrong]
     missed = np.flatnonzero(types.missed)
     best, best_iou = _best_below(found, ground_truths, config, confidence, types)
-    kind_of = np.array([_OF_TYPE.get(name, SPURIOUS) for name in TYPES])
+    kind_of = np.array([_OF_TYPE.get(name, FALSE_POSITIVE) for name in TYPES])
     images = np.concatenate([ground_truths.image[missed], found.image[rows]])
     return CaseErrors(
         evaluation=evaluation,
@@ -348,7 +348,7 @@ def _of_classifier(evaluation: Evaluation, config: MatchConfig, confidence: floa
     nothing = names.index(healthy) if healthy in names else UNKNOWN_CLASS
     kind = np.full(len(wrong), WRONG_CLASS)
     kind[called[wrong] == nothing] = MISSED
-    kind[true[wrong] == nothing] = SPURIOUS
+    kind[true[wrong] == nothing] = FALSE_POSITIVE
     none = np.full(len(wrong), -1, dtype=np.int64)
     scores = evaluation.class_scores
     given = np.zeros((0, 1)) if scores is None else scores.astype(np.float64)

@@ -20,7 +20,7 @@ from fracture_core import boxes
 from fracture_core.boxes import area
 from fracture_core.evaluations.attributes import Attribute, ScopeCounts
 from fracture_core.matching import MatchConfig, match
-from fracture_core.metrics.columns import Bools, DetectionTable, Float64s
+from fracture_core.metrics.detection_table import Bools, DetectionTable, Float64s
 from fracture_core.metrics.pairs import group_keys
 from fracture_core.models.cards import Task
 from fracture_core.types import Detections, Float32s, Int64s

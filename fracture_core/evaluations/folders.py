@@ -31,14 +31,18 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 from fracture_core.errors import ConfigError, WorkbenchError, first_fault
 from fracture_core.evaluations.evaluation import About, Evaluation
 from fracture_core.evaluations.matched_models import EvaluateConfig, read_config, write_config
-from fracture_core.evaluations.storing import pick_ground_truths, read_answers, read_ground_truths
+from fracture_core.evaluations.storing import (
+    pick_ground_truths,
+    read_ground_truths,
+    read_predictions,
+)
 from fracture_core.files import append_line, remove_folder
 from fracture_core.runs import EVALUATION, RunFolder, beginning
 from fracture_core.settings import settings
 
 
 class EarlierEvaluation(BaseModel):
-    """`figures` by their names, on the images of the split `evaluated_on` · `operating_points`
+    """`metrics` by their names, on the images of the split `evaluated_on` · `operating_points`
     were chosen on the split `chosen_on`; points.json holds them too.
     """
 
@@ -47,7 +51,7 @@ class EarlierEvaluation(BaseModel):
     chosen_on: str
     evaluated_on: str
     images: int = Field(ge=0, validation_alias="pictures")
-    figures: dict[str, float]
+    metrics: dict[str, float] = Field(validation_alias="figures")
     operating_points: tuple[dict[str, object], ...]
 
 
@@ -64,9 +68,9 @@ def read_earlier(run: RunFolder) -> EarlierEvaluation | None:
 
 def sentence_of_earlier(found: EarlierEvaluation) -> str:
     """What it came to, and how more can be had."""
-    metrics = ", ".join(f"{name} {value:.3f}" for name, value in found.figures.items())
+    words = ", ".join(f"{name} {value:.3f}" for name, value in found.metrics.items())
     return (
-        f"On {found.images:,} images of {found.evaluated_on}: {metrics}. Its predictions were "
+        f"On {found.images:,} images of {found.evaluated_on}: {words}. Its predictions were "
         "not kept; a new evaluation shows more."
     )
 
@@ -112,7 +116,7 @@ class ProgressLines:
 
 
 VERSION = 1
-STARTED, GROUND_TRUTHS, ANSWERS, PARTS = "started.json", "truths.npz", "answers.npz", "parts"
+STARTED, GROUND_TRUTHS, PREDICTIONS, PARTS = "started.json", "truths.npz", "answers.npz", "parts"
 
 
 class Unreadable(BaseModel):
@@ -238,18 +242,18 @@ def load_evaluation(folder: Path) -> Evaluation:
         raise _half_written(run)
     done = read_completed(run)
     ground_truths = read_ground_truths(folder / GROUND_TRUTHS, kinds=len(done.about.kinds))
-    answers = read_answers(folder / ANSWERS, ground_truths.sizes_px)
-    found = (len(answers), len(answers.raw))
+    predictions = read_predictions(folder / PREDICTIONS, ground_truths.sizes_px)
+    found = (len(predictions), len(predictions.raw))
     if found != (done.images, done.boxes):
         expected = f"answers to {done.images} images with {done.boxes} boxes"
         said = f"{found[0]} images with {found[1]} boxes"
         raise ConfigError(folder, expected=expected, found=said, advice="Evaluate again.")
-    matched = pick_ground_truths(ground_truths, answers.positions)
+    matched = pick_ground_truths(ground_truths, predictions.positions)
     classes = len(done.about.classes)
-    highest = (answers.raw.labels, matched.boxes.labels, matched.image_classes)
+    highest = (predictions.raw.labels, matched.boxes.labels, matched.image_classes)
     if any(int(np.max(each, initial=-1)) >= classes for each in highest):
         raise ConfigError(folder, expected=f"classes below {classes}", found="others")
-    scores = answers.class_scores
+    scores = predictions.class_scores
     if (scores.shape[1] > 0) != (done.about.task == "classify"):
         expected = f"answers of a model that can {done.about.task}"
         raise ConfigError(folder, expected=expected, found=f"{scores.shape[1]} class scores")
@@ -257,14 +261,14 @@ def load_evaluation(folder: Path) -> Evaluation:
         about=done.about,
         sample_ids=matched.sample_ids,
         group_ids=matched.group_ids,
-        raw=answers.raw,
+        raw=predictions.raw,
         ground_truths=matched.boxes,
         gt_kinds=matched.kinds,
         known=matched.known,
-        image_scores=answers.image_scores,
+        image_scores=predictions.image_scores,
         class_scores=scores if scores.shape[1] else None,
         image_classes=matched.image_classes,
-        seconds=answers.seconds,
+        seconds=predictions.seconds,
         sizes_px=matched.sizes_px,
         spacing_mm=matched.spacing_mm,
         attributes=matched.attributes,

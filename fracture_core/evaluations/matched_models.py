@@ -16,7 +16,7 @@ from fracture_core.evaluations.evaluation import Evaluation
 from fracture_core.files import write_text
 from fracture_core.matching import MatchConfig
 from fracture_core.metrics import greedy
-from fracture_core.metrics.columns import Bools, DetectionTable, Float64s
+from fracture_core.metrics.detection_table import Bools, DetectionTable, Float64s
 from fracture_core.operating_points import (
     Curve,
     Rule,

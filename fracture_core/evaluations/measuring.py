@@ -10,7 +10,7 @@ import numpy as np
 from fracture_core.errors import ConfigError
 from fracture_core.evaluations.evaluation import Evaluation
 from fracture_core.metrics import greedy
-from fracture_core.metrics.columns import Bools, Float64s
+from fracture_core.metrics.detection_table import Bools, Float64s
 from fracture_core.metrics.intervals import Proportion
 from fracture_core.models.points import Counted, Evidence, Knots, Measurements, Point, Reached
 from fracture_core.operating_points import (

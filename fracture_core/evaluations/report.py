@@ -16,7 +16,7 @@ from fracture_core.evaluations.attributes import banner_of
 from fracture_core.evaluations.evaluation import About, Evaluation
 from fracture_core.matching import MatchConfig
 from fracture_core.metrics.bootstrap import bootstrap_all
-from fracture_core.metrics.columns import Bools, DetectionTable, Float64s
+from fracture_core.metrics.detection_table import Bools, DetectionTable, Float64s
 from fracture_core.metrics.intervals import Proportion
 from fracture_core.metrics.pairs import box_pairs
 from fracture_core.metrics.weighted import ImageCounts
@@ -32,7 +32,7 @@ FEWEST = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
+class MetricValue:
     """One measured number; nan, undefined, where there is nothing to measure it on.
 
     `section` groups metrics · `of` a class, or the rule of an operating point, "" = all · `unit` is
@@ -96,15 +96,15 @@ class PointOfReport:
     chosen_on: str
 
 
-def key_of(figure: Figure) -> Key:
+def key_of(metric: MetricValue) -> Key:
     """What tells a figure from the others of its group."""
-    return figure.section, figure.name, figure.unit, figure.of
+    return metric.section, metric.name, metric.unit, metric.of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subgroup:
     """One group, or all: how many `images`, `studies`, `positives` (images with anything to find)
-    and `lesions` are in it, and its `figures`, named as in the report. Of a group of lesions,
+    and `lesions` are in it, and its `metrics`, named as in the report. Of a group of lesions,
     images are those with such a lesion.
     """
 
@@ -113,17 +113,17 @@ class Subgroup:
     studies: int
     positives: int
     lesions: int
-    figures: tuple[Figure, ...]
+    metrics: tuple[MetricValue, ...]
 
-    def figure(self, key: Key) -> Figure | None:
+    def metric(self, key: Key) -> MetricValue | None:
         """By section, name, unit and what it is of."""
-        return next((each for each in self.figures if key_of(each) == key), None)
+        return next((each for each in self.metrics if key_of(each) == key), None)
 
-    def is_few(self, figure: Figure) -> bool:
+    def is_few(self, metric: MetricValue) -> bool:
         """Whether it counts fewer than `FEWEST` cases: of an area under a curve, of each kind."""
-        if figure.section == RANKING:
+        if metric.section == RANKING:
             return min(self.positives, self.images - self.positives) < FEWEST
-        return figure.n < FEWEST
+        return metric.n < FEWEST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +153,7 @@ class Report:
     positives: int
     seconds_an_image: float
     points: tuple[PointOfReport, ...]
-    figures: tuple[Figure, ...]
+    metrics: tuple[MetricValue, ...]
     tables: tuple[Table, ...]
     notes: tuple[str, ...]
     breakdowns: tuple[Breakdown, ...] = ()
@@ -167,15 +167,15 @@ class Report:
     @property
     def sections(self) -> tuple[str, ...]:
         """In order, each once."""
-        return tuple(dict.fromkeys(figure.section for figure in self.figures))
+        return tuple(dict.fromkeys(metric.section for metric in self.metrics))
 
-    def of_section(self, section: str) -> tuple[Figure, ...]:
+    def of_section(self, section: str) -> tuple[MetricValue, ...]:
         """In order."""
-        return tuple(figure for figure in self.figures if figure.section == section)
+        return tuple(metric for metric in self.metrics if metric.section == section)
 
-    def figure(self, section: str, name: str, unit: Unit, of: str = "") -> Figure:
+    def metric(self, section: str, name: str, unit: Unit, of: str = "") -> MetricValue:
         """KeyError where there is none."""
-        for each in self.figures:
+        for each in self.metrics:
             if (each.section, each.name, each.unit, each.of) == (section, name, unit, of):
                 return each
         raise KeyError((section, name, unit, of))
@@ -192,7 +192,7 @@ def pr_auc(scores: npt.ArrayLike, positive: npt.ArrayLike) -> Callable[[Float64s
     # Equal scores are called together.
     ends = np.flatnonzero(np.diff(values[order], append=-np.inf))
 
-    def figure(weights: Float64s) -> float:
+    def metric(weights: Float64s) -> float:
         calls = np.cumsum(weights[order])[ends]
         hits = np.cumsum((weights * marks)[order])[ends]
         if not len(hits) or not hits[-1]:
@@ -200,7 +200,7 @@ def pr_auc(scores: npt.ArrayLike, positive: npt.ArrayLike) -> Callable[[Float64s
         precision = np.divide(hits, calls, out=np.zeros_like(hits), where=calls > 0)
         return float(np.diff(hits, prepend=0.0) @ precision / hits[-1])
 
-    return figure
+    return metric
 
 
 def calibration_error(
@@ -213,19 +213,19 @@ def calibration_error(
     gaps = np.bincount(cell, right - scores, image_count * bins).reshape(image_count, bins)
     totals = np.bincount(cell, minlength=image_count * bins).reshape(image_count, bins).sum(axis=1)
 
-    def figure(weights: Float64s) -> float:
+    def metric(weights: Float64s) -> float:
         whole = float(weights @ totals)
         return float(np.abs(weights @ gaps).sum()) / whole if whole else nan
 
-    return figure
+    return metric
 
 
-def class_figures(ground_truth: Int64s, called: Int64s, count: int) -> Statistic:
+def class_metrics(ground_truth: Int64s, called: Int64s, count: int) -> Statistic:
     """Of (I,) and (I,) classes, with weights of 1 `classification.report`'s: the balanced accuracy,
     macro and weighted averages of precision, recall and F1, and the F1 of each class.
     """
 
-    def figures(weights: Float64s) -> Float64s:
+    def metrics(weights: Float64s) -> Float64s:
         flat = np.bincount(ground_truth * count + called, weights, count * count)
         cells: Float64s = flat.astype(np.float64).reshape(count, count)
         hits: Float64s = np.diag(cells).astype(np.float64)
@@ -239,7 +239,7 @@ def class_figures(ground_truth: Int64s, called: Int64s, count: int) -> Statistic
         weighted = [_mean(share, support) for share in shares]
         return np.array([macro[1], *macro, *weighted, *shares[2]])
 
-    return figures
+    return metrics
 
 
 def of_studies(
@@ -263,7 +263,7 @@ def any_hits(
     called[found.image[shown]] = 1
     there[ground_truths.image] = 1
     return ImageCounts(
-        hits=hits, spurious=called - hits, ground_truths=there, alarms=called * (1 - there)
+        hits=hits, false_positives=called - hits, ground_truths=there, alarms=called * (1 - there)
     )
 
 
@@ -296,7 +296,7 @@ Measure = Proportion | Statistic | Part | float
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Metric:
-    """A figure that is to be measured, with all that a report tells of it, see `Figure`.
+    """A figure that is to be measured, with all that a report tells of it, see `MetricValue`.
 
     `measure` is where number and interval come from: a `Proportion` is counted and has Wilson's
     interval; a statistic, or a part of one, takes the weights of the images, 1 each for the
@@ -323,7 +323,7 @@ class Draft:
     intervals: bool
     critical_pairs: tuple[Pair, ...] = ()
     points: tuple[PointOfReport, ...] = ()
-    figures: list[Figure] = field(default_factory=list)
+    metrics: list[MetricValue] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     _drawn: list[tuple[int, Part]] = field(default_factory=list)
@@ -362,11 +362,11 @@ class Draft:
         else:
             part = measure if isinstance(measure, Part) else Part(measure, 0)
             value = self._of_all(part.statistic)[part.at]
-            self._drawn.append((len(self.figures), part))
+            self._drawn.append((len(self.metrics), part))
         if n is None:
             raise ValueError(f"n: expected how many {metric.name} is of, got None")
-        self.figures.append(
-            Figure(
+        self.metrics.append(
+            MetricValue(
                 section=metric.section,
                 name=metric.name,
                 of=metric.of,
@@ -401,5 +401,5 @@ class Draft:
         ends = bootstrap_all(self.evaluation.group_ids, all_of)
         for place, part in self._drawn:
             interval = ends[first[id(part.statistic)] + part.at]
-            figure = self.figures[place]
-            self.figures[place] = replace(figure, low=interval.low, high=interval.high)
+            metric = self.metrics[place]
+            self.metrics[place] = replace(metric, low=interval.low, high=interval.high)

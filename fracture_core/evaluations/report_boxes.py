@@ -13,8 +13,8 @@ from fracture_core.metrics import any_hit, coco
 from fracture_core.metrics.average_precision import AveragePrecision
 from fracture_core.metrics.calibration import detection_ece
 from fracture_core.metrics.cells import Cells, assign_cells
-from fracture_core.metrics.columns import Float64s
 from fracture_core.metrics.critical import critical_errors
+from fracture_core.metrics.detection_table import Float64s
 from fracture_core.metrics.error_types import TYPES, error_types
 from fracture_core.metrics.froc import RATES
 from fracture_core.metrics.intervals import Proportion
@@ -28,7 +28,7 @@ POINTS, FROC, MISS_RATE = "Operating points", "FROC", "Miss rate"
 CALIBRATION, CRITICAL = "Calibration", "Critical errors"
 AVERAGES = ("AP", "AP50", "AP75")
 """Those of COCO's metrics that have intervals."""
-MISSED, SPURIOUS = "missed", "spurious"
+MISSED, FALSE_POSITIVE = "missed", "false positive"
 _COCO_RULE = "all candidates, IoU .50:.95, at most 100 a class and image"
 COCO_NAMES = {
     "ap": "AP",
@@ -90,16 +90,16 @@ def report_average(draft: Draft) -> None:
 
 
 def _report_coco(
-    draft: Draft, section: str, figures: coco.CocoFigures, leave_out: Sequence[str] = ()
+    draft: Draft, section: str, metrics: coco.CocoMetrics, leave_out: Sequence[str] = ()
 ) -> None:
     about, ground_truths = draft.evaluation.about, draft.evaluation.ground_truths
     support = np.bincount(ground_truths.labels, minlength=len(about.classes))
     rows = [
-        (COCO_NAMES[each.name], "", len(ground_truths), getattr(figures, each.name))
-        for each in fields(figures)
+        (COCO_NAMES[each.name], "", len(ground_truths), getattr(metrics, each.name))
+        for each in fields(metrics)
         if each.name in COCO_NAMES and COCO_NAMES[each.name] not in leave_out
     ]
-    per_class = (("AP", figures.per_class_ap), ("AP50", figures.per_class_ap50))
+    per_class = (("AP", metrics.per_class_ap), ("AP50", metrics.per_class_ap50))
     for label in np.flatnonzero(support) if len(about.classes) > 1 else ():
         for name, values in per_class:
             rows.append((name, about.classes[label], int(support[label]), float(values[label])))
@@ -250,7 +250,7 @@ def _report_errors(draft: Draft) -> None:
             title="Confusion",
             unit="lesion",
             rule=f"{how}, whatever the class",
-            rows=(*classes, SPURIOUS),
+            rows=(*classes, FALSE_POSITIVE),
             columns=(*classes, MISSED),
             counts=as_rows(cells.matrix(confidence, len(classes))),
         )

@@ -11,7 +11,7 @@ from fracture_core.evaluations.report import RANKING, Draft, Measure, Metric, Pa
 from fracture_core.evaluations.report_boxes import CALIBRATION, POINTS, as_rows, report_critical
 from fracture_core.metrics.classification import Report
 from fracture_core.metrics.classification import report as classification_report
-from fracture_core.metrics.columns import Bools, Float64s
+from fracture_core.metrics.detection_table import Bools, Float64s
 from fracture_core.metrics.intervals import Proportion
 from fracture_core.metrics.studies import study_positive, study_scores
 from fracture_core.metrics.weighted import Auc, ImageCounts
@@ -66,12 +66,12 @@ def report_areas(draft: Draft) -> None:
 
 
 def _of_wholes(
-    figure: Callable[[Float64s], float], whole: _Wholes, draft: Draft
+    metric: Callable[[Float64s], float], whole: _Wholes, draft: Draft
 ) -> Callable[[Float64s], float]:
     """The figure from the weights of images, whatever is counted."""
     if whole.unit != "study":
-        return figure
-    return report.of_studies(figure, draft.evaluation.group_ids)
+        return metric
+    return report.of_studies(metric, draft.evaluation.group_ids)
 
 
 def _wholes(draft: Draft) -> list[_Wholes]:
@@ -86,7 +86,7 @@ def _wholes(draft: Draft) -> list[_Wholes]:
     )
     groups = evaluation.group_ids
     if len(set(groups)) == len(groups):
-        note = "Each study is one image: its figures are those per image."
+        note = "Each study is one image: its metrics are those per image."
         if note not in draft.notes:
             draft.notes.append(note)
         return [images]
@@ -175,7 +175,7 @@ def _report_calibration(draft: Draft, right: Bools) -> None:
 
 
 def _report_averages(draft: Draft, found: Report, how: str) -> None:
-    """Everything that is no share of images, in the order of `resampling.class_figures`."""
+    """Everything that is no share of images, in the order of `resampling.class_metrics`."""
     evaluation = draft.evaluation
     names, images = evaluation.about.classes, len(evaluation)
     averages = [
@@ -188,7 +188,7 @@ def _report_averages(draft: Draft, found: Report, how: str) -> None:
         *averages,
         *((CLASSES, "F1", *facts) for facts in zip(names, found.support.tolist(), strict=True)),
     ]
-    drawn = report.class_figures(evaluation.image_classes, evaluation.called, len(names))
+    drawn = report.class_metrics(evaluation.image_classes, evaluation.called, len(names))
     for at, (section, name, of, n) in enumerate(rows):
         draft.add(
             Metric(

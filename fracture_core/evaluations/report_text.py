@@ -17,7 +17,7 @@ from fracture_core.csv_text import csv_text
 from fracture_core.evaluations.report import (
     FEWEST,
     Breakdown,
-    Figure,
+    MetricValue,
     Report,
     Subgroup,
     Table,
@@ -82,42 +82,42 @@ def _points(report: Report) -> Iterator[str]:
 
 def _section(report: Report, name: str) -> str:
     """Figures by class or operating point, or one below the other."""
-    figures = report.of_section(name)
-    head = _head_of_section(name, figures)
-    columns = tuple(dict.fromkeys(figure.of for figure in figures))
-    names = tuple(dict.fromkeys((figure.name, figure.unit) for figure in figures))
+    metrics = report.of_section(name)
+    head = _head_of_section(name, metrics)
+    columns = tuple(dict.fromkeys(metric.of for metric in metrics))
+    names = tuple(dict.fromkeys((metric.name, metric.unit) for metric in metrics))
     if len(columns) == 1:
-        rows = [(each.name, f"per {each.unit}", each.text, _count(each)) for each in figures]
+        rows = [(each.name, f"per {each.unit}", each.text, _count(each)) for each in metrics]
         return "\n".join([*head, *_aligned(rows)])
-    body = _by_name(figures, columns) if len(names) > len(columns) else _by_column(figures, columns)
+    body = _by_name(metrics, columns) if len(names) > len(columns) else _by_column(metrics, columns)
     return "\n".join([*head, *body])
 
 
-def _head_of_section(name: str, figures: Sequence[Figure]) -> list[str]:
+def _head_of_section(name: str, metrics: Sequence[MetricValue]) -> list[str]:
     """The name with the rule of all metrics, or else a line for each rule and what goes by it."""
-    rules: dict[str, list[Figure]] = {}
-    for figure in figures:
-        rules.setdefault(figure.rule, []).append(figure)
+    rules: dict[str, list[MetricValue]] = {}
+    for metric in metrics:
+        rules.setdefault(metric.rule, []).append(metric)
     if len(rules) == 1:
-        return textwrap.wrap(f"{name}: {figures[0].rule}", WIDTH, subsequent_indent="  ")
-    columns = dict.fromkeys(each.of for each in figures)
+        return textwrap.wrap(f"{name}: {metrics[0].rule}", WIDTH, subsequent_indent="  ")
+    columns = dict.fromkeys(each.of for each in metrics)
     return [name, *(_wrapped(f"{_named(some, columns)}: {how}") for how, some in rules.items())]
 
 
-def _named(figures: Sequence[Figure], columns: Collection[str]) -> str:
+def _named(metrics: Sequence[MetricValue], columns: Collection[str]) -> str:
     """Such as "sensitivity, precision at max F1", where they are not of all columns."""
-    names = ", ".join(dict.fromkeys(each.name for each in figures))
-    of = dict.fromkeys(each.of or _OVERALL for each in figures)
+    names = ", ".join(dict.fromkeys(each.name for each in metrics))
+    of = dict.fromkeys(each.of or _OVERALL for each in metrics)
     return names if len(of) == len(columns) else f"{names} at {', '.join(of)}"
 
 
-def _by_name(figures: Sequence[Figure], columns: Sequence[str]) -> list[str]:
+def _by_name(metrics: Sequence[MetricValue], columns: Sequence[str]) -> list[str]:
     """A row for each figure, below its unit, and a column for each class or operating point."""
     rows: list[tuple[str, ...]] = [("", *(of or _OVERALL for of in columns))]
-    for unit, name in sorted(dict.fromkeys((each.unit, each.name) for each in figures), key=_unit):
+    for unit, name in sorted(dict.fromkeys((each.unit, each.name) for each in metrics), key=_unit):
         if not any(row[0] == f"per {unit}" for row in rows):
             rows.append((f"per {unit}", *("" for _ in columns)))
-        held = {each.of: each for each in figures if (each.unit, each.name) == (unit, name)}
+        held = {each.of: each for each in metrics if (each.unit, each.name) == (unit, name)}
         rows.append((f"  {name}", *(held[of].text if of in held else "" for of in columns)))
     return _aligned(rows)
 
@@ -127,12 +127,12 @@ def _unit(key: tuple[Unit, str]) -> int:
     return get_args(Unit).index(key[0])
 
 
-def _by_column(figures: Sequence[Figure], columns: Sequence[str]) -> list[str]:
+def _by_column(metrics: Sequence[MetricValue], columns: Sequence[str]) -> list[str]:
     """A row for each class, with how many there are of it."""
-    names = tuple(dict.fromkeys(figure.name for figure in figures))
-    rows: list[tuple[str, ...]] = [(f"per {figures[0].unit}", "n", *names)]
+    names = tuple(dict.fromkeys(metric.name for metric in metrics))
+    rows: list[tuple[str, ...]] = [(f"per {metrics[0].unit}", "n", *names)]
     for of in columns:
-        held = {each.name: each for each in figures if each.of == of}
+        held = {each.name: each for each in metrics if each.of == of}
         # The last is of the ground truths of the class: recall, F1, average precision.
         count = [each.n for each in held.values()][-1]
         cells = (held[name].text if name in held else "" for name in names)
@@ -140,8 +140,8 @@ def _by_column(figures: Sequence[Figure], columns: Sequence[str]) -> list[str]:
     return _aligned(rows)
 
 
-def _count(figure: Figure) -> str:
-    return f"n = {figure.n:,}"
+def _count(metric: MetricValue) -> str:
+    return f"n = {metric.n:,}"
 
 
 def _table(table: Table) -> str:
@@ -158,13 +158,13 @@ def _table(table: Table) -> str:
 
 def _breakdown(breakdown: Breakdown, report: Report) -> str:
     """A row for each group with what it is held against the whole by; the rest is in the files."""
-    keys = [key for key in headlines_of(report) if breakdown.whole.figure(key) is not None]
+    keys = [key for key in headlines_of(report) if breakdown.whole.metric(key) is not None]
     counts = ("images", "positive", *(() if report.about.task == "classify" else ("lesions",)))
     rows: list[tuple[str, ...]] = [("", *counts, *(f"{name}/{unit}" for _, name, unit, _ in keys))]
     for group in (breakdown.whole, *breakdown.groups):
         numbers = (group.images, group.positives, group.lesions)[: len(counts)]
-        figures = [group.figure(key) for key in keys]
-        cells = ("" if each is None else each.text + _star(group, each) for each in figures)
+        metrics = [group.metric(key) for key in keys]
+        cells = ("" if each is None else each.text + _star(group, each) for each in metrics)
         rows.append((group.name, *(f"{number:,}" for number in numbers), *cells))
     at = next((f" at {of}" for *_, of in keys if of), "")
     is_starred = any(cell.endswith("*") for row in rows for cell in row)
@@ -172,8 +172,8 @@ def _breakdown(breakdown: Breakdown, report: Report) -> str:
     return "\n".join([f"Subgroups by {breakdown.attribute}{at}"[:WIDTH], *_aligned(rows), *note])
 
 
-def _star(group: Subgroup, figure: Figure) -> str:
-    return "*" if figure.is_defined and group.is_few(figure) else ""
+def _star(group: Subgroup, metric: MetricValue) -> str:
+    return "*" if metric.is_defined and group.is_few(metric) else ""
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -206,7 +206,7 @@ def _wrapped(note: str) -> str:
 
 RESEARCH_USE = "Research use only. Not a medical device."
 COLUMNS = (
-    *(each.name for each in fields(Figure)),
+    *(each.name for each in fields(MetricValue)),
     *("attribute", "group", "images", "positives", "lesions", "few"),
 )
 """Of a figure, and of the subgroup that it is of, empty for all images."""
@@ -217,7 +217,7 @@ def write_json(report: Report, path: Path) -> None:
     """Everything, by rename."""
     found = {each.name: getattr(report, each.name) for each in fields(report)}
     found["about"] = report.about.model_dump(mode="json")
-    for name in ("points", "figures", "tables", "breakdowns"):
+    for name in ("points", "metrics", "tables", "breakdowns"):
         found[name] = [asdict(each) for each in found[name]]
     whole = {"research_use": RESEARCH_USE, "banner": report.banner, **found}
     write_text(path, json.dumps(_plain(whole), indent=1, allow_nan=False) + "\n")
@@ -230,8 +230,8 @@ def write_csv(report: Report, path: Path) -> None:
 
 def report_rows(report: Report) -> Iterator[Row]:
     """A row of `COLUMNS` for each figure, of all images and then of every subgroup."""
-    for figure in report.figures:
-        yield (*_cells(figure), "", "", "", "", "", "")
+    for metric in report.metrics:
+        yield (*_cells(metric), "", "", "", "", "", "")
     for breakdown in report.breakdowns:
         yield from group_rows(breakdown.attribute, breakdown.groups)
 
@@ -240,13 +240,13 @@ def group_rows(attribute: str, groups: Iterable[Subgroup]) -> Iterator[Row]:
     """The same of subgroups by one attribute."""
     for group in groups:
         counts = (group.images, group.positives, group.lesions)
-        for figure in group.figures:
-            few = "yes" if group.is_few(figure) else "no"
-            yield (*_cells(figure), attribute, group.name, *counts, few)
+        for metric in group.metrics:
+            few = "yes" if group.is_few(metric) else "no"
+            yield (*_cells(metric), attribute, group.name, *counts, few)
 
 
-def _cells(figure: Figure) -> Row:
-    return tuple(getattr(figure, each.name) for each in fields(Figure))
+def _cells(metric: MetricValue) -> Row:
+    return tuple(getattr(metric, each.name) for each in fields(MetricValue))
 
 
 def _plain(value: object) -> object:

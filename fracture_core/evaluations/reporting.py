@@ -16,7 +16,7 @@ from fracture_core.evaluations.measuring import Scored, score_all
 from fracture_core.evaluations.report import Draft, Metric, Pair, PointOfReport, Report
 from fracture_core.matching import MatchConfig
 from fracture_core.metrics import greedy
-from fracture_core.metrics.columns import Bools
+from fracture_core.metrics.detection_table import Bools
 from fracture_core.metrics.intervals import Proportion
 from fracture_core.metrics.studies import STUDY_RULES
 from fracture_core.models.points import Measurements
@@ -177,7 +177,7 @@ def _finished(evaluation: Evaluation, draft: Draft) -> Report:
         positives=int(matched.positive.sum()),
         seconds_an_image=float(np.mean(evaluation.seconds)) if len(evaluation) else nan,
         points=draft.points,
-        figures=tuple(draft.figures),
+        metrics=tuple(draft.metrics),
         tables=tuple(draft.tables),
         notes=tuple(draft.notes),
     )

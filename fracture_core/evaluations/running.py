@@ -19,9 +19,9 @@ from fracture_core.errors import BadInput, ConfigError
 from fracture_core.evaluations.attributes import count_scope
 from fracture_core.evaluations.evaluation import About, Evaluation
 from fracture_core.evaluations.folders import (
-    ANSWERS,
     GROUND_TRUTHS,
     PARTS,
+    PREDICTIONS,
     STARTED,
     Completed,
     ProgressLines,
@@ -31,13 +31,13 @@ from fracture_core.evaluations.folders import (
 from fracture_core.evaluations.labelling import Labelling, label
 from fracture_core.evaluations.matched_models import EvaluateConfig, read_config
 from fracture_core.evaluations.storing import (
-    Answers,
     GroundTruthBuilder,
     GroundTruths,
+    Predictions,
     pick_ground_truths,
-    read_answers,
-    write_answers,
+    read_predictions,
     write_ground_truths,
+    write_predictions,
 )
 from fracture_core.files import write_text
 from fracture_core.models.base import Model
@@ -355,7 +355,7 @@ class _Work:
             end = batch.stop
             lines.say(end)
         if end > start:
-            self._write_part(start, end, Answers.of(positions, predictions), notices)
+            self._write_part(start, end, Predictions.of(positions, predictions), notices)
         return end
 
     def _read(self, position: int, notices: list[Unreadable]) -> tuple[int, Sample] | None:
@@ -384,12 +384,12 @@ class _Work:
         return replace(found, detections=boxes, class_scores=scores)
 
     def _write_part(
-        self, start: int, end: int, answers: Answers, notices: Sequence[Unreadable]
+        self, start: int, end: int, predictions: Predictions, notices: Sequence[Unreadable]
     ) -> None:
         """Unreadable images first: a part with answers is whole."""
         name = f"{start:09}-{end:09}"
         write_text(self._parts / f"{name}.json", _NOTICES.dump_json(tuple(notices)).decode())
-        write_answers(answers, self._parts / f"{name}.npz")
+        write_predictions(predictions, self._parts / f"{name}.npz")
 
 
 def _answered(parts: Path) -> int:
@@ -410,15 +410,17 @@ def _complete(
 ) -> None:
     """One file of all answers, then the one that says it is whole."""
     parts = sorted((run.path / PARTS).glob("*.npz"))
-    answers = Answers.joined([read_answers(part, ground_truths.sizes_px) for part in parts])
-    if not len(answers):
+    predictions = Predictions.joined(
+        [read_predictions(part, ground_truths.sizes_px) for part in parts]
+    )
+    if not len(predictions):
         raise _none_readable(about.data_name, unreadable)
-    write_answers(answers, run.path / ANSWERS)
-    matched = pick_ground_truths(ground_truths, answers.positions)
+    write_predictions(predictions, run.path / PREDICTIONS)
+    matched = pick_ground_truths(ground_truths, predictions.positions)
     done = Completed(
         about=about,
-        images=len(answers),
-        boxes=len(answers.raw),
+        images=len(predictions),
+        boxes=len(predictions.raw),
         ground_truths=len(matched.boxes),
         unreadable=unreadable,
     )

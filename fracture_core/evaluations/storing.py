@@ -28,7 +28,7 @@ from fracture_core.evaluations.array_files import (
 )
 from fracture_core.evaluations.attributes import Attribute, detection_table_of
 from fracture_core.masks import Rle
-from fracture_core.metrics.columns import Bools, DetectionTable, Float64s
+from fracture_core.metrics.detection_table import Bools, DetectionTable, Float64s
 from fracture_core.types import Detections, Float32s, Int64s, Prediction
 
 _BOXES = {
@@ -52,7 +52,7 @@ _GROUND_TRUTHS = {
 # Evaluations from before these were stored have none.
 _KNOWN = {"spacing_mm": ("<f4", 2), **attributes.ARRAYS}
 _KINDS = {"kinds": ("<i2", 1)}
-_ANSWERS = {
+_PREDICTIONS = {
     **_BOXES,
     "positions": ("<i4", 1),
     "image_scores": ("<f4", 1),
@@ -82,7 +82,7 @@ class GroundTruths:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answers:
+class Predictions:
     """To the images at `positions` (A,), rising, of the ground truths; else as in `Evaluation`.
 
     `class_scores` (A, K), K = 0 for detectors.
@@ -98,7 +98,7 @@ class Answers:
         return len(self.positions)
 
     @classmethod
-    def of(cls, positions: Sequence[int], predictions: Sequence[Prediction]) -> "Answers":
+    def of(cls, positions: Sequence[int], predictions: Sequence[Prediction]) -> "Predictions":
         """Answers to some images; of classifiers all have scores of as many classes."""
         given = [each.class_scores for each in predictions if each.class_scores is not None]
         if given and len(given) != len(predictions):
@@ -113,7 +113,7 @@ class Answers:
         )
 
     @classmethod
-    def joined(cls, parts: Sequence["Answers"]) -> "Answers":
+    def joined(cls, parts: Sequence["Predictions"]) -> "Predictions":
         """One after another; at least one."""
         raws = [part.raw for part in parts]
         counts = np.cumsum([0, *(raw.image_count for raw in raws)])
@@ -231,23 +231,23 @@ def _as_kinds(path: Path, arrays: dict[str, Array], count: int) -> Int64s:
     return found
 
 
-def write_answers(answers: Answers, path: Path) -> None:
+def write_predictions(predictions: Predictions, path: Path) -> None:
     """By rename."""
     write_arrays(
         path,
         {
-            **_box_arrays(answers.raw),
-            "positions": answers.positions.astype("<i4"),
-            "image_scores": answers.image_scores,
-            "class_scores": answers.class_scores,
-            "seconds": answers.seconds,
+            **_box_arrays(predictions.raw),
+            "positions": predictions.positions.astype("<i4"),
+            "image_scores": predictions.image_scores,
+            "class_scores": predictions.class_scores,
+            "seconds": predictions.seconds,
         },
     )
 
 
-def read_answers(path: Path, sizes_px: Int64s) -> Answers:
+def read_predictions(path: Path, sizes_px: Int64s) -> Predictions:
     """`sizes_px` (I, 2) of all images asked for; raises ConfigError."""
-    arrays = read_arrays(path, _ANSWERS)
+    arrays = read_arrays(path, _PREDICTIONS)
     count = len(arrays["positions"])
     _require(path, arrays, count, ("counts", "image_scores", "class_scores", "seconds"))
     positions = arrays["positions"].astype(np.int64)
@@ -259,7 +259,7 @@ def read_answers(path: Path, sizes_px: Int64s) -> Answers:
         # Also false for what is no number.
         if not ((arrays[name] >= 0) & (arrays[name] <= 1)).all():
             raise ConfigError(path, expected=f"{name} from 0 to 1", found="others")
-    return Answers(
+    return Predictions(
         positions=positions,
         raw=_as_columns(path, arrays, sizes_px[positions]),
         image_scores=arrays["image_scores"],

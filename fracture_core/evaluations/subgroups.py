@@ -21,9 +21,9 @@ from fracture_core.evaluations.report import (
     RANKING,
     Breakdown,
     Draft,
-    Figure,
     Key,
     Metric,
+    MetricValue,
     PointOfReport,
     Report,
     Subgroup,
@@ -39,7 +39,7 @@ from fracture_core.evaluations.report_boxes import (
 from fracture_core.evaluations.report_images import report_areas, report_calls, report_classes
 from fracture_core.matching import MatchConfig
 from fracture_core.metrics import greedy
-from fracture_core.metrics.columns import Bools, DetectionTable
+from fracture_core.metrics.detection_table import Bools, DetectionTable
 from fracture_core.metrics.froc import RATES
 from fracture_core.metrics.intervals import Proportion
 from fracture_core.metrics.weighted import FrocSensitivity
@@ -115,7 +115,7 @@ def joined(first: Breakdown, second: Breakdown) -> Breakdown:
     """The metrics of both, of the same groups."""
 
     def both(one: Subgroup, other: Subgroup) -> Subgroup:
-        return replace(one, figures=one.figures + other.figures)
+        return replace(one, metrics=one.metrics + other.metrics)
 
     pairs = zip(first.groups, second.groups, strict=True)
     return replace(
@@ -164,17 +164,17 @@ def weakest(breakdowns: Sequence[Breakdown], keys: Sequence[Key]) -> tuple[str, 
 
 def _compared(
     breakdowns: Sequence[Breakdown], key: Key
-) -> Iterator[tuple[str, Figure, Figure, bool]]:
+) -> Iterator[tuple[str, MetricValue, MetricValue, bool]]:
     """The name of each group, the figure of the whole and its own, and whether it is too small."""
     for each in breakdowns:
-        whole = each.whole.figure(key)
+        whole = each.whole.metric(key)
         for group in each.groups:
-            part = group.figure(key)
+            part = group.metric(key)
             if whole is not None and part is not None and whole.is_defined and part.is_defined:
                 yield f"{each.attribute}: {group.name}", whole, part, group.is_few(part)
 
 
-def _sentence(compared: Sequence[tuple[str, Figure, Figure]]) -> str:
+def _sentence(compared: Sequence[tuple[str, MetricValue, MetricValue]]) -> str:
     whole = compared[0][1]
     below = [each for each in compared if each[2].high < each[1].low]
     name, overall, part = min(below or compared, key=lambda each: each[2].value)
@@ -217,7 +217,7 @@ def _of_images(evaluation: Evaluation, name: str, kept: Bools, how: Measuring) -
         studies=len(set(part.group_ids)),
         positives=int(part.positive.sum()),
         lesions=len(part.ground_truths),
-        figures=tuple(draft.figures),
+        metrics=tuple(draft.metrics),
     )
 
 
@@ -266,7 +266,7 @@ def _of_lesions(evaluation: Evaluation, name: str, kept: Bools, how: Measuring) 
         studies=len({evaluation.group_ids[image] for image in images}),
         positives=len(images),
         lesions=total,
-        figures=tuple(draft.figures),
+        metrics=tuple(draft.metrics),
     )
 
 

@@ -17,7 +17,7 @@ from fracture_core.matching import MatchConfig
 from fracture_core.metrics import greedy
 from fracture_core.metrics.calibration import Reliability, reliability
 from fracture_core.metrics.cells import Cells, assign_cells
-from fracture_core.metrics.columns import Bools, DetectionTable, Float64s
+from fracture_core.metrics.detection_table import Bools, DetectionTable, Float64s
 from fracture_core.metrics.intervals import Proportion
 from fracture_core.metrics.studies import study_positive, study_scores
 from fracture_core.types import Int64s, Unit
@@ -25,7 +25,7 @@ from fracture_core.types import Int64s, Unit
 BINS = 10
 GRID = 200
 _OF_HITS, _OF_WRONG, _OF_IMAGES = 260, 260, 60
-MISSED, SPURIOUS = "missed", "spurious"
+MISSED, FALSE_POSITIVE = "missed", "false positive"
 POSITIVE, NEGATIVE = "positive", "negative"
 SHOWN, NOT_SHOWN = "finding shown", "none shown"
 
@@ -254,7 +254,7 @@ def _findings_sheet(
     return Sheet(
         name="findings",
         unit="lesion",
-        rows=(*names, SPURIOUS),
+        rows=(*names, FALSE_POSITIVE),
         columns=(*names, MISSED),
         cells=ever,
         counts=whole[:, ever].astype(np.int64),

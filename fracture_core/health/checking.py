@@ -71,7 +71,7 @@ def check_sources(context: CheckContext) -> Iterator[Fault]:
             severity=Severity.ERROR,
             title="Patients or studies in two splits",
             meaning="A model may know the patient: what is measured on one split was learnt on the "
-            "other, and its figures are too good.",
+            "other, and its metrics are too good.",
             advice="Cut the splits anew by group.",
             places=places,
         )

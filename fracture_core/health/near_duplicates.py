@@ -136,7 +136,7 @@ def _numbers(names: Sequence[str]) -> np.ndarray[tuple[int], np.dtype[np.int64]]
     return numbers.astype(np.int64).reshape(-1)
 
 
-_LEAK = "What is measured on one split was learnt on the other: its figures are too good."
+_LEAK = "What is measured on one split was learnt on the other: its metrics are too good."
 _RECUT = "Cut the splits anew by group, so that all copies of an image are in one."
 
 

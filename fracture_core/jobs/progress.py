@@ -67,7 +67,7 @@ def read_progress(run: RunFolder) -> Progress | ImageProgress | None:
         steps=int(_number(last, "steps", 1)),
         share=min(1.0, done / total),
         seconds_left=None if pace is None else max(0.0, total - done) * pace,
-        latest=_figures(last),
+        latest=_metrics(last),
     )
 
 
@@ -141,7 +141,7 @@ def _number(line: _Line, name: str, otherwise: float) -> float:
     return float(value) if isinstance(value, int | float) else otherwise
 
 
-def _figures(line: _Line) -> dict[str, float]:
+def _metrics(line: _Line) -> dict[str, float]:
     times = ("time", "seconds", "validation_seconds")
     return {
         name: value

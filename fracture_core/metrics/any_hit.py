@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fracture_core.metrics.classification import Report, report
-from fracture_core.metrics.columns import Bools, DetectionTable, Float64s, Images, pair_up
+from fracture_core.metrics.detection_table import Bools, DetectionTable, Float64s, Images, pair_up
 from fracture_core.metrics.intervals import Proportion
 from fracture_core.metrics.pairs import Pairs, box_pairs
 from fracture_core.metrics.sweeps import Counts, Sweep, count_above, distinct_falling

@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 
 from fracture_core.metrics.coco import MATCH_IOUS, MOST_FOUND, RECALLS
-from fracture_core.metrics.columns import Bools, DetectionTable, Float64s
+from fracture_core.metrics.detection_table import Bools, DetectionTable, Float64s
 from fracture_core.metrics.greedy import Assigner, Assignment
 from fracture_core.metrics.pairs import box_pairs, group_keys, rank_within
 from fracture_core.types import Int64s

@@ -20,7 +20,7 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from fracture_core.metrics.columns import Float64s
+from fracture_core.metrics.detection_table import Float64s
 from fracture_core.types import Int64s
 
 # (I,) weights of the images → a figure, nan where it is undefined.

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fracture_core.boxes import xyxy_to_cxcywh
-from fracture_core.metrics.columns import Bools, DetectionTable, Float64s
+from fracture_core.metrics.detection_table import Bools, DetectionTable, Float64s
 from fracture_core.metrics.intervals import wilson
 from fracture_core.types import Int64s
 

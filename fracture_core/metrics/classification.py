@@ -11,7 +11,7 @@ from math import nan
 import numpy as np
 import numpy.typing as npt
 
-from fracture_core.metrics.columns import Float64s
+from fracture_core.metrics.detection_table import Float64s
 from fracture_core.types import Int64s
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fracture_core.boxes import area
-from fracture_core.metrics.columns import Bools, DetectionTable, Float64s, Images, pair_up
+from fracture_core.metrics.detection_table import Bools, DetectionTable, Float64s, Images, pair_up
 from fracture_core.metrics.greedy import Assigner, Assignment
 from fracture_core.metrics.pairs import Pairs, box_pairs, group_keys, mask_pairs, rank_within
 from fracture_core.types import Int64s
@@ -77,7 +77,7 @@ UNDEFINED = -1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CocoFigures:
+class CocoMetrics:
     """Shares in [0, 1]; −1, as COCO writes it, where there is no ground truth to find.
 
     `ap` is the mean over IoU .50:.05:.95, `ap50` and `ap75` at one IoU · `ar1`, `ar10`, `ar100`
@@ -102,7 +102,7 @@ class CocoFigures:
     per_class_ap50: tuple[float, ...]
 
 
-def evaluate_boxes(found: Images, ground_truths: Images, class_count: int) -> CocoFigures:
+def evaluate_boxes(found: Images, ground_truths: Images, class_count: int) -> CocoMetrics:
     """The twelve metrics by the overlap of boxes, one entry an image on both sides.
 
     `found` are all candidates, never the shown ones. A ground truth with a mask has the size of its
@@ -110,16 +110,16 @@ def evaluate_boxes(found: Images, ground_truths: Images, class_count: int) -> Co
     """
     prediction_columns, gt_columns = _checked(found, ground_truths, class_count)
     pairs = box_pairs(prediction_columns, gt_columns, MATCH_IOUS[0])
-    return _figures(
+    return _metrics(
         prediction_columns, gt_columns, pairs, area(prediction_columns.xyxy), class_count
     )
 
 
-def evaluate_masks(found: Images, ground_truths: Images, class_count: int) -> CocoFigures:
+def evaluate_masks(found: Images, ground_truths: Images, class_count: int) -> CocoMetrics:
     """The twelve metrics by the overlap of masks; raises ValueError where one has no mask."""
     prediction_columns, gt_columns = _checked(found, ground_truths, class_count)
     pairs = mask_pairs(prediction_columns, gt_columns, MATCH_IOUS[0])
-    return _figures(prediction_columns, gt_columns, pairs, prediction_columns.areas(), class_count)
+    return _metrics(prediction_columns, gt_columns, pairs, prediction_columns.areas(), class_count)
 
 
 def _checked(
@@ -136,13 +136,13 @@ def _checked(
     return (prediction_columns if kept.all() else prediction_columns.rows(kept)), gt_columns
 
 
-def _figures(
+def _metrics(
     found: DetectionTable,
     ground_truths: DetectionTable,
     pairs: Pairs,
     found_px: Float64s,
     class_count: int,
-) -> CocoFigures:
+) -> CocoMetrics:
     assigner = Assigner(pairs, "last ground truth")
     orders = [_falling(found, label) for label in range(class_count)]
     group, _ = group_keys(found, ground_truths, class_aware=True)
@@ -209,9 +209,9 @@ def _hit_and_excused(held: Assignment, ignored: Bools) -> tuple[Bools, Bools]:
     return matched & ~excused, excused
 
 
-def _named(precision: dict[str, Float64s], recall: dict[str, Float64s]) -> CocoFigures:
+def _named(precision: dict[str, Float64s], recall: dict[str, Float64s]) -> CocoMetrics:
     overall = precision["all"]
-    return CocoFigures(
+    return CocoMetrics(
         ap=_mean(overall),
         ap50=_mean(overall[:, 0]),
         ap75=_mean(overall[:, 5]),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fracture_core.metrics import greedy
-from fracture_core.metrics.columns import Bools, DetectionTable, Float64s, Images, pair_up
+from fracture_core.metrics.detection_table import Bools, DetectionTable, Float64s, Images, pair_up
 from fracture_core.metrics.pairs import box_pairs
 from fracture_core.types import Int64s
 

@@ -11,7 +11,7 @@ from math import nan
 import numpy as np
 
 from fracture_core.metrics import greedy
-from fracture_core.metrics.columns import Float64s, Images, pair_up
+from fracture_core.metrics.detection_table import Float64s, Images, pair_up
 
 RATES = (1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8)
 """False positives an image at which sensitivity is read, as in LUNA16 (Setio et al. 2017)."""

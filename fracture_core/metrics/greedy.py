@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from fracture_core.metrics.columns import Bools, DetectionTable, Float64s, Images, pair_up
+from fracture_core.metrics.detection_table import Bools, DetectionTable, Float64s, Images, pair_up
 from fracture_core.metrics.pairs import Pairs, box_pairs, rank_within
 from fracture_core.metrics.sweeps import Counts, Sweep, count_above, distinct_falling
 from fracture_core.types import Int64s

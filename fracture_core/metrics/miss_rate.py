@@ -10,7 +10,7 @@ from typing import Self
 
 import numpy as np
 
-from fracture_core.metrics.columns import Float64s, Images
+from fracture_core.metrics.detection_table import Float64s, Images
 from fracture_core.metrics.weighted import FrocSensitivity
 
 FP_PER_IMAGE = tuple(10 ** (step / 4) for step in range(-8, 1))

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fracture_core.metrics.bootstrap import Statistic, interval_of, replicates, tail_beyond
-from fracture_core.metrics.columns import Float64s
+from fracture_core.metrics.detection_table import Float64s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

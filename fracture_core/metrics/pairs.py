@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fracture_core import masks
-from fracture_core.metrics.columns import Bools, DetectionTable, Float64s
+from fracture_core.metrics.detection_table import Bools, DetectionTable, Float64s
 from fracture_core.types import Float32s, Int64s
 
 # About 100 bytes a pair while overlaps are computed: what fits a processor's cache is fastest.

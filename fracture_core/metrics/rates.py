@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fracture_core.metrics.classification import roc_auc
-from fracture_core.metrics.columns import Bools, Float64s
+from fracture_core.metrics.detection_table import Bools, Float64s
 from fracture_core.metrics.sweeps import count_above, distinct_falling
 from fracture_core.types import Int64s
 

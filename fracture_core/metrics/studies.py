@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fracture_core.errors import ConfigError
-from fracture_core.metrics.columns import Bools, Float64s
+from fracture_core.metrics.detection_table import Bools, Float64s
 from fracture_core.types import Int64s
 
 StudyRule = Literal["max", "noisy-or", "top-3 mean"]

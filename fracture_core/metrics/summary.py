@@ -6,7 +6,7 @@ Shares of nothing, such as the precision where nothing is shown, are left out.
 import math
 
 from fracture_core.metrics import any_hit, classification, coco, greedy
-from fracture_core.metrics.columns import Images, pair_up
+from fracture_core.metrics.detection_table import Images, pair_up
 from fracture_core.types import Int64s
 
 Metrics = dict[str, float]

@@ -6,7 +6,7 @@ from math import nan
 import numpy as np
 import numpy.typing as npt
 
-from fracture_core.metrics.columns import Float64s
+from fracture_core.metrics.detection_table import Float64s
 from fracture_core.types import Float32s, Int64s
 
 # Up to so many confidences counting anew for each is faster than sorting.

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fracture_core.metrics import greedy
-from fracture_core.metrics.columns import Bools, Float64s, Images, pair_up
+from fracture_core.metrics.detection_table import Bools, Float64s, Images, pair_up
 from fracture_core.metrics.froc import RATES
 from fracture_core.types import Int64s
 
@@ -57,13 +57,13 @@ class Auc:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageCounts:
-    """At one confidence, each (I,) float64 by image: `hits`, `spurious`, `ground_truths`, and
-    `alarms`, 1 where an image without a ground truth shows anything. Every figure takes (I,)
+    """At one confidence, each (I,) float64 by image: `hits`, `false_positives`, `ground_truths`,
+    and `alarms`, 1 where an image without a ground truth shows anything. Every figure takes (I,)
     weights.
     """
 
     hits: Float64s
-    spurious: Float64s
+    false_positives: Float64s
     ground_truths: Float64s
     alarms: Float64s
 
@@ -85,7 +85,7 @@ class ImageCounts:
         any_shown = _by_image(found.image[shown], found.image_count) > 0
         return cls(
             hits=_by_image(found.image[shown & matched], found.image_count),
-            spurious=_by_image(found.image[shown & ~matched], found.image_count),
+            false_positives=_by_image(found.image[shown & ~matched], found.image_count),
             ground_truths=there,
             alarms=(any_shown & (there == 0)).astype(np.float64),
         )
@@ -98,7 +98,7 @@ class ImageCounts:
         alarms = (called & ~marks).astype(np.float64)
         return cls(
             hits=(called & marks).astype(np.float64),
-            spurious=alarms,
+            false_positives=alarms,
             ground_truths=marks.astype(np.float64),
             alarms=alarms,
         )
@@ -110,18 +110,18 @@ class ImageCounts:
     def precision(self, weights: Float64s) -> float:
         """Hits of all shown."""
         hits = _sum(weights, self.hits)
-        return _share(hits, hits + _sum(weights, self.spurious))
+        return _share(hits, hits + _sum(weights, self.false_positives))
 
     def f1(self, weights: Float64s) -> float:
         """2 TP / (2 TP + FP + FN)."""
         hits = _sum(weights, self.hits)
         return _share(
-            2 * hits, hits + _sum(weights, self.spurious) + _sum(weights, self.ground_truths)
+            2 * hits, hits + _sum(weights, self.false_positives) + _sum(weights, self.ground_truths)
         )
 
     def fp_per_image(self, weights: Float64s) -> float:
         """Spurious over images."""
-        return _share(_sum(weights, self.spurious), float(weights.sum()))
+        return _share(_sum(weights, self.false_positives), float(weights.sum()))
 
     def specificity(self, weights: Float64s) -> float:
         """Images without a ground truth that show nothing, of all without a ground truth."""

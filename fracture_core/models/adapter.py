@@ -3,7 +3,7 @@
 What every adapter around a network shares: batches, predictions, saving, random weights.
 
 A family says three things in three steps: how an image becomes its input (`_prepare`), what the
-network makes of a batch of them (`_forward`), and what that is on the image (`_to_answers`; for
+network makes of a batch of them (`_forward`), and what that is on the image (`_to_predictions`; for
 detectors `_to_detections`).
 """
 
@@ -112,7 +112,7 @@ class Adapter(ABC, Generic[P, R]):
         """What the network makes of inputs of one shape, without gradients."""
 
     @abstractmethod
-    def _to_answers(self, raw: R, batch: Sequence[P]) -> list[Answer]:
+    def _to_predictions(self, raw: R, batch: Sequence[P]) -> list[Answer]:
         """What that is on the images, one answer an input."""
 
     @abstractmethod
@@ -150,7 +150,7 @@ class Adapter(ABC, Generic[P, R]):
 
     def _predict_batch(self, batch: Sequence[P]) -> list[Prediction]:
         start = time.perf_counter()
-        answers = self._to_answers(self._forward(batch), batch)
+        predictions = self._to_predictions(self._forward(batch), batch)
         seconds = (time.perf_counter() - start) / len(batch)
         return [
             Prediction(
@@ -161,7 +161,7 @@ class Adapter(ABC, Generic[P, R]):
                 image_score=answer.image_score,
                 seconds=seconds,
             )
-            for prepared, answer in zip(batch, answers, strict=True)
+            for prepared, answer in zip(batch, predictions, strict=True)
         ]
 
 
@@ -175,7 +175,7 @@ class Detector(Adapter[P, R]):
     def _to_detections(self, raw: R, batch: Sequence[P]) -> list[tuple[Detections, Int64s]]:
         """For each image its findings, and which candidate of the network (n,) gave each."""
 
-    def _to_answers(self, raw: R, batch: Sequence[P]) -> list[Answer]:
+    def _to_predictions(self, raw: R, batch: Sequence[P]) -> list[Answer]:
         return [
             Answer(detections=found, image_score=float(found.scores.max(initial=0)))
             for found, _ in self._to_detections(raw, batch)

@@ -112,7 +112,7 @@ class Classifier(Adapter[_Prepared, Tensor]):
         features = self._network.features(self._pixels(batch))
         return self._logits(features).softmax(dim=1).cpu()
 
-    def _to_answers(self, raw: Tensor, batch: Sequence[_Prepared]) -> list[Answer]:
+    def _to_predictions(self, raw: Tensor, batch: Sequence[_Prepared]) -> list[Answer]:
         return [
             Answer(
                 detections=Detections.empty(),

@@ -192,10 +192,10 @@ class ConsensusModel:
         return self._card
 
     def _join_all(self, samples: Sequence[Sample]) -> list[_Joined]:
-        answers = [voice.predict(samples) for voice in self._voices]
+        predictions = [voice.predict(samples) for voice in self._voices]
         return [
             self._join(sample, heard)
-            for sample, heard in zip(samples, zip(*answers, strict=True), strict=True)
+            for sample, heard in zip(samples, zip(*predictions, strict=True), strict=True)
         ]
 
     def _join(self, sample: Sample, heard: Sequence[Prediction]) -> _Joined:

@@ -44,7 +44,7 @@ _MOST_CANDIDATES = 200
 _CANDIDATES_A_LESION = 9
 _NEAR_MISSES_A_LESION = 3
 _CHANCE_OF_A_HARD_LESION = 0.25
-_SPURIOUS = 70
+_FALSE_POSITIVE = 70
 _EDGE_GRID = 192
 
 
@@ -102,7 +102,7 @@ class FakeModel:
         shown = sample.shown()
         digest = hashlib.blake2b(shown.tobytes(), digest_size=8).digest()
         rng = np.random.default_rng(int.from_bytes(digest, "little"))
-        parts = [_spurious(shown, len(self._card.classes), rng)]
+        parts = [_false_positives(shown, len(self._card.classes), rng)]
         if sample.ground_truth is not None:
             parts += _around(sample.ground_truth, rng)
         xyxy, scores, labels = (np.concatenate(columns) for columns in zip(*parts, strict=True))
@@ -161,15 +161,19 @@ def _jittered(xyxy: Float64s, spread: Float64s, rng: np.random.Generator) -> Flo
     return np.asarray(boxes.cxcywh_to_xyxy(np.concatenate([moved, resized], axis=1)))
 
 
-def _spurious(shown: Pixels, classes: int, rng: np.random.Generator) -> _Part:
+def _false_positives(shown: Pixels, classes: int, rng: np.random.Generator) -> _Part:
     """Many weak candidates, and a few that are not so weak, at edges of the image."""
     height, width = shown.shape
-    centre = _edge_points(shown, _SPURIOUS, rng)
+    centre = _edge_points(shown, _FALSE_POSITIVE, rng)
     longest = max(height, width)
-    size = longest * rng.uniform(0.03, 0.14, (_SPURIOUS, 1)) * rng.uniform(0.6, 1, (_SPURIOUS, 2))
-    scores = 0.01 + 0.75 * rng.beta(0.7, 3.5, _SPURIOUS)
+    size = (
+        longest
+        * rng.uniform(0.03, 0.14, (_FALSE_POSITIVE, 1))
+        * rng.uniform(0.6, 1, (_FALSE_POSITIVE, 2))
+    )
+    scores = 0.01 + 0.75 * rng.beta(0.7, 3.5, _FALSE_POSITIVE)
     # The first class is the usual one: most data sets have few.
-    labels = np.minimum(rng.geometric(0.85, _SPURIOUS) - 1, classes - 1)
+    labels = np.minimum(rng.geometric(0.85, _FALSE_POSITIVE) - 1, classes - 1)
     xyxy = boxes.cxcywh_to_xyxy(np.concatenate([centre, size], axis=1))
     return np.asarray(xyxy), scores, labels.astype(np.int64)
 

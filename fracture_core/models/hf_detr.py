@@ -47,7 +47,7 @@ from fracture_core.models.hf_configs import (
     read_config,
 )
 from fracture_core.models.hf_shapes import infer_config
-from fracture_core.models.query_detector import Cells, LookedFor, QueryAnswers, QueryDetector
+from fracture_core.models.query_detector import Cells, LookedFor, QueryDetector, QueryOutputs
 from fracture_core.models.quiet_transformers import part
 from fracture_core.models.state_dicts import fit, read_state, unwrap
 from fracture_core.settings import settings
@@ -232,12 +232,12 @@ class HfDetrModel(QueryDetector):
         return self._drawn(self._card, seed)
 
     @torch.no_grad()  # not inference_mode: transformers caches tensors that evidence needs later
-    def _run(self, pixels: Tensor) -> QueryAnswers:
-        return self._answers(self._network(pixels))
+    def _run(self, pixels: Tensor) -> QueryOutputs:
+        return self._predictions(self._network(pixels))
 
-    def _answers(self, output: Any) -> QueryAnswers:
+    def _predictions(self, output: Any) -> QueryOutputs:
         of = (
-            QueryAnswers.softmax if self._architecture.scores == "softmax" else QueryAnswers.sigmoid
+            QueryOutputs.softmax if self._architecture.scores == "softmax" else QueryOutputs.sigmoid
         )
         return of(output.logits, output.pred_boxes)
 
@@ -283,8 +283,8 @@ class HfDetrModel(QueryDetector):
 
         with twin.model.backbone.register_forward_hook(watch):
             output = twin(pixels)
-        rows = looked_for.find(self._answers(output))
-        logits = output.logits[0, rows, looked_for.answers.labels[0, looked_for.queries]]
+        rows = looked_for.find(self._predictions(output))
+        logits = output.logits[0, rows, looked_for.predictions.labels[0, looked_for.queries]]
         box = (output.pred_boxes[0, rows] * looked_for.weights[:, None]).sum(0)
         return class_and_box_evidence((logits * looked_for.weights).sum(), box, features)
 

@@ -74,7 +74,7 @@ class DetrInput:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class QueryAnswers:
+class QueryOutputs:
     """One answer of each of Q queries to B images.
 
     `scores` (B, Q) of the best class · `labels` (B, Q) · `cxcywh` (B, Q, 4), shares of the
@@ -86,13 +86,13 @@ class QueryAnswers:
     cxcywh: Tensor
 
     @classmethod
-    def softmax(cls, logits: Tensor, cxcywh: Tensor) -> "QueryAnswers":
+    def softmax(cls, logits: Tensor, cxcywh: Tensor) -> "QueryOutputs":
         """Of (B, Q, K+1) logits, the last class "no object"."""
         scores, labels = logits.float().softmax(-1)[..., :-1].max(-1)
         return cls(scores=scores, labels=labels, cxcywh=cxcywh)
 
     @classmethod
-    def sigmoid(cls, logits: Tensor, cxcywh: Tensor) -> "QueryAnswers":
+    def sigmoid(cls, logits: Tensor, cxcywh: Tensor) -> "QueryOutputs":
         """Of (B, Q, K) logits, each class on its own."""
         best, labels = logits.float().max(-1)
         return cls(scores=best.sigmoid(), labels=labels, cxcywh=cxcywh)
@@ -123,20 +123,20 @@ class LookedFor:
 
     queries: Tensor
     weights: Tensor
-    answers: QueryAnswers
+    predictions: QueryOutputs
 
     def weigh(self, attention: Tensor) -> Tensor:
         """(Q, L) → (L,), the chosen rows summed by weight."""
         return (attention[self.queries] * self.weights[:, None]).sum(0)
 
-    def find(self, again: QueryAnswers) -> Tensor:
+    def find(self, again: QueryOutputs) -> Tensor:
         """Where the queries are (n,) in another pass over the same image.
 
         Architectures that choose their queries by score may list equal ones in another order.
         """
         sought, listed = (
             torch.cat([one.cxcywh[0], one.scores[0, :, None]], dim=1).detach()
-            for one in (self.answers, again)
+            for one in (self.predictions, again)
         )
         return torch.cdist(sought[self.queries], listed).argmin(dim=1)
 
@@ -149,7 +149,7 @@ class Cells:
     method: str
 
 
-class QueryDetector(Detector[Prepared, QueryAnswers]):
+class QueryDetector(Detector[Prepared, QueryOutputs]):
     """A network with object queries and its card."""
 
     def __init__(self, card: ModelCard, network: nn.Module, detr_input: DetrInput) -> None:
@@ -160,14 +160,14 @@ class QueryDetector(Detector[Prepared, QueryAnswers]):
         """Where the queries looked; None: those of the best findings, each by its score."""
         prepared = self._prepare(sample)
         pixels = self._pixels([prepared])
-        answers = self._run(pixels)
-        ((found, queries),) = self._to_detections(answers, [prepared])
+        predictions = self._run(pixels)
+        ((found, queries),) = self._to_detections(predictions, [prepared])
         chosen = self._explained(found, index)
         weights = torch.tensor([1.0] if index is not None else found.scores[chosen].tolist())
         looked_for = LookedFor(
             queries=torch.tensor(queries[chosen].tolist(), dtype=torch.int64).to(self._device),
             weights=weights.to(self._device),
-            answers=answers,
+            predictions=predictions,
         )
         cells = self._explain(pixels, looked_for)
         image = over_image(cells.values, sample.height, sample.width)
@@ -181,7 +181,7 @@ class QueryDetector(Detector[Prepared, QueryAnswers]):
             grey=self._input.resize(sample.shown()),
         )
 
-    def _forward(self, batch: Sequence[Prepared]) -> QueryAnswers:
+    def _forward(self, batch: Sequence[Prepared]) -> QueryOutputs:
         return self._run(self._pixels(batch))
 
     def _pixels(self, batch: Sequence[Prepared]) -> Tensor:
@@ -190,7 +190,7 @@ class QueryDetector(Detector[Prepared, QueryAnswers]):
         return self._input.normalise(grey.to(self._device))
 
     @abstractmethod
-    def _run(self, pixels: Tensor) -> QueryAnswers:
+    def _run(self, pixels: Tensor) -> QueryOutputs:
         """Every query's answer to (B, 3, h, w) pixels, without gradients."""
 
     @abstractmethod
@@ -198,7 +198,7 @@ class QueryDetector(Detector[Prepared, QueryAnswers]):
         """Where the queries looked in the image with these (1, 3, h, w) pixels."""
 
     def _to_detections(
-        self, raw: QueryAnswers, batch: Sequence[Prepared]
+        self, raw: QueryOutputs, batch: Sequence[Prepared]
     ) -> list[tuple[Detections, Int64s]]:
         """The candidates are the queries."""
         sizes = torch.tensor([[p.width, p.height, p.width, p.height] for p in batch])

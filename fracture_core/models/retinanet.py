@@ -76,8 +76,8 @@ class RetinaNetModel(TorchvisionDetector[Features, Candidates]):
         return Features(levels=levels, anchors=anchors, size=size, padded=(height, width))
 
     def _candidates(self, features: Features) -> list[Candidates]:
-        answers = self._network.head(features.levels)
-        pairs = zip(answers["cls_logits"], answers["bbox_regression"], strict=True)
+        predictions = self._network.head(features.levels)
+        pairs = zip(predictions["cls_logits"], predictions["bbox_regression"], strict=True)
         return [self._picked(logits, deltas, features) for logits, deltas in pairs]
 
     def _picked(self, logits: Tensor, deltas: Tensor, features: Features) -> Candidates:

@@ -18,8 +18,8 @@ from fracture_core.models.query_detector import (
     Cells,
     DetrInput,
     LookedFor,
-    QueryAnswers,
     QueryDetector,
+    QueryOutputs,
 )
 from fracture_core.models.state_dicts import fit, read_state, unwrap
 from fracture_core.nets.backbone import FULL_WIDTH
@@ -112,9 +112,9 @@ class ScratchDetrModel(QueryDetector):
         return self._drawn(self._card, seed)
 
     @torch.inference_mode()
-    def _run(self, pixels: Tensor) -> QueryAnswers:
+    def _run(self, pixels: Tensor) -> QueryOutputs:
         output = self._network(pixels)
-        return QueryAnswers.softmax(output.logits, output.boxes_cxcywh)
+        return QueryOutputs.softmax(output.logits, output.boxes_cxcywh)
 
     @torch.inference_mode()
     def _explain(self, pixels: Tensor, looked_for: LookedFor) -> Cells:

@@ -210,14 +210,14 @@ class YoloModel(Detector[_Prepared, list[_Raw]]):
     def explain(self, sample: Sample, index: int | None) -> Heatmap:
         """See `yolo_explanations`; None: the best findings together, each weighted by its score."""
         prepared = self._prepare(sample)
-        output, answers = self._run(self._pixels([prepared]))
-        raw = self._read(output, answers)[0]
+        output, predictions = self._run(self._pixels([prepared]))
+        raw = self._read(output, predictions)[0]
         found, kept = self._ordered(raw, prepared.letterbox)
         rows = torch.from_numpy(kept[self._explained(found, index)]).to(self._device)
         candidates = Candidates(
             anchors=raw.anchors[rows], labels=raw.labels[rows], weights=raw.scores[rows]
         )
-        maps = evidence(self._network.model[-1], answers["feats"], candidates)
+        maps = evidence(self._network.model[-1], predictions["feats"], candidates)
         values = over_image(maps, prepared.letterbox)
         return Heatmap.of(values, METHOD, self._target(found, index))
 
@@ -246,17 +246,17 @@ class YoloModel(Detector[_Prepared, list[_Raw]]):
     def _run(self, pixels: torch.Tensor) -> tuple[Any, dict[str, Any]]:
         """The network's decoded output, and what its head made of which features."""
         with self._lock:
-            output, answers = self._network(pixels)
-        return output, answers.get("one2one", answers)
+            output, predictions = self._network(pixels)
+        return output, predictions.get("one2one", predictions)
 
     @torch.no_grad()
-    def _read(self, output: Any, answers: dict[str, Any]) -> list[_Raw]:
+    def _read(self, output: Any, predictions: dict[str, Any]) -> list[_Raw]:
         prototypes = None
         if self._card.task == "segment":
             output, prototypes = output
         chosen = None
         if _is_end_to_end(self._network):
-            chosen = _chosen_anchors(self._network.model[-1], answers["scores"])
+            chosen = _chosen_anchors(self._network.model[-1], predictions["scores"])
         return [
             self._decode(
                 one,

@@ -107,7 +107,7 @@ _IMAGES = AssetStore()
 _CASES = AssetStore(most_bytes=100_000_000, most_entries=200)
 _TABLES = AssetStore(most_bytes=200_000_000, most_entries=100)
 # An answer holds the bytes of its heat map.
-_ANSWERS = AssetStore(most_entries=300)
+_PREDICTIONS = AssetStore(most_entries=300)
 _MAPS = AssetStore(most_entries=300)
 _CUTOUTS = AssetStore(most_bytes=100_000_000)
 
@@ -143,7 +143,7 @@ def share_table(table: Json) -> str:
 
 def share_answer(identity: Hashable, read: Callable[[], Json]) -> str:
     """The URL path of JSON that is read anew on every request."""
-    return _path(f"answers/{_ANSWERS.share(identity, partial(_json_bytes, read))}")
+    return _path(f"answers/{_PREDICTIONS.share(identity, partial(_json_bytes, read))}")
 
 
 def share_map(identity: Hashable, packed: bytes) -> str:
@@ -257,7 +257,7 @@ def _serve_image(request: Request) -> Response:
 
 def _serve_answer(request: Request) -> Response:
     try:
-        told = _ANSWERS.make(request.path_params["token"])
+        told = _PREDICTIONS.make(request.path_params["token"])
     except KeyError:
         return PlainTextResponse("This is no longer kept; reload the page.", 404)
     headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}

@@ -22,11 +22,11 @@ def warm_up() -> None:
     for name in FIRST_PAGE:
         importing.load(name)
     with importing.LOCK:
-        from fracture_core.demo.answer import kept_answer
+        from fracture_core.demo.answer import stored_prediction
         from fracture_core.demo.case import demo_case
         from fracture_core.ui.routes import make_pixels
 
-    kept_answer()
+    stored_prediction()
     make_pixels(demo_case())
 
 

@@ -30,7 +30,7 @@ STATE = "viewing"
 DEFAULT = ViewerState()
 
 
-def _answers(case: Case) -> tuple[Prediction | None, ...]:
+def _predictions(case: Case) -> tuple[Prediction | None, ...]:
     """Raw answers for every frame, or none with a word about why, or none because held back."""
     if kept := known_answer(card, case):
         return kept
@@ -99,7 +99,7 @@ scope = scope_of(card, chosen)
 pane = Pane(
     title=card.title,
     card=card,
-    predictions=_answers(chosen),
+    predictions=_predictions(chosen),
     measured=_measured(),
     has_gate=offers_gate(card),
     scope=scope,

@@ -76,7 +76,7 @@ class DialPage:
     def place(self) -> int:
         return self.root.evaluate(PLACE)
 
-    def figures(self) -> list[str]:
+    def metrics(self) -> list[str]:
         return self.root.locator(".dial-value").all_inner_texts()
 
     def cells(self) -> list[str]:
@@ -98,11 +98,11 @@ def test_everything_follows_the_drag_and_python_hears_once(opened) -> None:
     y = box["y"] + box["height"] / 2
     dial.page.mouse.move(box["x"] + box["width"] * 0.3, y)
     dial.page.mouse.down()
-    before = (dial.figures(), dial.root.evaluate(MARKERS), dial.cells())
+    before = (dial.metrics(), dial.root.evaluate(MARKERS), dial.cells())
     height = dial.root.evaluate("root => root.offsetHeight")
     for share in (0.4, 0.55, 0.7):
         dial.page.mouse.move(box["x"] + box["width"] * share, y, steps=8)
-        after = (dial.figures(), dial.root.evaluate(MARKERS), dial.cells())
+        after = (dial.metrics(), dial.root.evaluate(MARKERS), dial.cells())
         assert after[0] != before[0]
         # FROC, precision and recall, ROC of images and of studies, F1, reliability.
         assert len(after[1]) == 6
@@ -132,14 +132,14 @@ def test_numbers_are_those_of_python(opened, scene: str) -> None:
     shown = dial.root.evaluate(READINGS, {"path": path, "places": places})
     for place, one in zip(places, shown, strict=True):
         assert one["confidence"] == table.confidences[place]
-        figures = [_figures(table, n, place) for n in range(len(table.tallies + table.by_class))]
+        metrics = [_metrics(table, n, place) for n in range(len(table.tallies + table.by_class))]
         got = [[np.nan if x is None else x for x in issue_log] for issue_log in one["tallies"]]
-        np.testing.assert_allclose(got, figures, atol=1e-12)
+        np.testing.assert_allclose(got, metrics, atol=1e-12)
         for sheet, cells in zip(table.sheets, one["matrices"], strict=True):
             assert cells == sheet.matrix(place).tolist()
 
 
-def _figures(table: DialTable, n: int, place: int) -> list[float]:
+def _metrics(table: DialTable, n: int, place: int) -> list[float]:
     at = (*table.tallies, *table.by_class)[n][place]
     shares = (at.sensitivity, at.precision, at.specificity, at.negative_value)
     told = [x for one in shares for x in (one.count, one.total, one.share, *one.interval)]

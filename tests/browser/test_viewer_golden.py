@@ -78,7 +78,7 @@ LEVELS = """async ({cases, base}) => {
     }))
 }"""
 
-ANSWERS = """async ({cases, base}) => {
+PREDICTIONS = """async ({cases, base}) => {
     const {answerOf} = await import(`${base}/answers.js`)
     return cases.map(({score, sensitive, specific, confidence}) =>
         answerOf(score, {sensitive, specific, confidence}))
@@ -144,7 +144,7 @@ def test_levels(ask) -> None:
 
 def test_answers(ask) -> None:
     cases = golden("answers")
-    for case, answer in zip(cases, ask(ANSWERS, cases), strict=True):
+    for case, answer in zip(cases, ask(PREDICTIONS, cases), strict=True):
         assert answer == case["expected"], case
 
 

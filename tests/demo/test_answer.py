@@ -29,7 +29,7 @@ def a_case(key: str = DEMO_KEY) -> Case:
 
 
 def test_the_kept_answer_is_what_the_model_says(shipped: None) -> None:
-    kept, now = answer.kept_answer(), answer.ask_for_answer()
+    kept, now = answer.stored_prediction(), answer.ask_model()
     assert kept.weights_sha256 == now.weights_sha256
     before, after = kept.prediction.detections, now.prediction.detections
     # Another processor rounds otherwise; near the least score one more or less may be kept.
@@ -43,9 +43,9 @@ def test_the_kept_answer_is_what_the_model_says(shipped: None) -> None:
 
 
 def test_it_is_read_as_it_was_written(tmp_path: Path) -> None:
-    kept = answer.kept_answer()
-    answer.write_answer(kept, tmp_path / "answer.npz")
-    again = answer.read_answer(tmp_path / "answer.npz")
+    kept = answer.stored_prediction()
+    answer.write_stored_prediction(kept, tmp_path / "answer.npz")
+    again = answer.read_stored_prediction(tmp_path / "answer.npz")
     assert again.weights_sha256 == kept.weights_sha256
     one, other = again.prediction, kept.prediction
     assert (one.image_score, one.seconds) == (other.image_score, other.seconds)
@@ -56,7 +56,7 @@ def test_it_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 def test_it_counts_for_its_weights_and_its_case_alone() -> None:
     card = read_card(SHIPPED / answer.MODEL)
-    assert known_answer(card, a_case()) == (answer.kept_answer().prediction,)
+    assert known_answer(card, a_case()) == (answer.stored_prediction().prediction,)
     assert known_answer(card, a_case("set:demo-case")) is None
     assert known_answer(card.model_copy(update={"weights_sha256": "0" * 64}), a_case()) is None
     assert known_answer(card.model_copy(update={"model_id": "mine"}), a_case()) is None

@@ -46,8 +46,8 @@ def test_points_are_chosen_on_validation_and_applied_on_test(demo, tmp_path):
     for name in ("report.json", "report.csv", "figures/precision-recall.png", "figures/froc.svg"):
         assert (tmp_path / "test" / name).stat().st_size > 500
     report = json.loads((tmp_path / "test" / "report.json").read_text())
-    assert {figure["unit"] for figure in report["figures"]} == {"lesion", "image", "study"}
-    assert all(figure["rule"] for figure in report["figures"])
+    assert {metric["unit"] for metric in report["metrics"]} == {"lesion", "image", "study"}
+    assert all(metric["rule"] for metric in report["metrics"])
 
 
 def test_a_complete_one_is_reported_again_by_other_rules(demo, tmp_path):

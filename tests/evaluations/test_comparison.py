@@ -123,7 +123,7 @@ def test_with_a_classifier_whole_images_are_compared() -> None:
 # ---- metrics ------------------------------------------------------------------------------------
 
 
-def figures(reference: int = 0) -> dict[tuple[str, str], Line]:
+def metrics(reference: int = 0) -> dict[tuple[str, str], Line]:
     both = [match_model(first(), MatchConfig()), match_model(second(), MatchConfig())]
     at_dial = [draw_at_dial(both[0], 0.5), draw_at_dial(both[1], 0.4)]
     of_all = [draw_of_all(each) for each in both]
@@ -131,7 +131,7 @@ def figures(reference: int = 0) -> dict[tuple[str, str], Line]:
 
 
 def test_figures_at_a_dial_are_those_counted_by_hand() -> None:
-    found = figures()
+    found = metrics()
 
     def values(name: str, unit: str) -> list[float]:
         return [each.value for each in found[name, unit].values]
@@ -148,7 +148,7 @@ def test_figures_at_a_dial_are_those_counted_by_hand() -> None:
     assert found["sensitivity", "lesion"].differences[1].value == pytest.approx(-1 / 4)
     # Study p, q and r have a ground truth, s has none.
     assert found["AUC", "study"].n == 4
-    turned = figures(reference=1)["sensitivity", "lesion"].differences
+    turned = metrics(reference=1)["sensitivity", "lesion"].differences
     assert turned[1] is None
     assert turned[0].value == pytest.approx(1 / 4)
 
@@ -160,10 +160,10 @@ def test_differences_are_those_of_the_paired_bootstrap() -> None:
         for each, at in ((ours, 0.5), (theirs, 0.4))
     ]
     expected = paired_bootstrap(GROUPS, counts[1].sensitivity, counts[0].sensitivity)
-    assert figures()["sensitivity", "lesion"].differences[1] == expected
+    assert metrics()["sensitivity", "lesion"].differences[1] == expected
     both = [match_model(each, MatchConfig()) for each in (ours, theirs)]
     areas = [Auc.of(each.image_scores, each.evaluation.positive) for each in both]
-    found = figures()["AUC", "image"].differences[1]
+    found = metrics()["AUC", "image"].differences[1]
     assert found == paired_bootstrap(GROUPS, areas[1], areas[0])
 
 

@@ -139,12 +139,12 @@ def test_filters_and_orders() -> None:
 def test_rows_of_the_list_name_everything() -> None:
     evaluation = detector(1, [(0, 30, 0.75, 1)], [(0, 0, 0)])
     rows = list(error_rows(case_errors(evaluation, MATCH, 0.5)))
-    missed, spurious = (dict(zip(HEADINGS, row, strict=True)) for row in rows)
+    missed, false_positives = (dict(zip(HEADINGS, row, strict=True)) for row in rows)
     assert missed["kind"], missed["class"] == ("missed", "a")
     assert (missed["score"], missed["IoU"], missed["x2 px"]) == ("", "", "10")
-    assert (spurious["class"], spurious["true class"]) == ("b", "")
-    assert (spurious["score"], spurious["x1 px"]) == ("0.7500", "30")
-    assert (spurious["confidence"], spurious["match IoU"]) == ("0.5", "0.5")
+    assert (false_positives["class"], false_positives["true class"]) == ("b", "")
+    assert (false_positives["score"], false_positives["x1 px"]) == ("0.7500", "30")
+    assert (false_positives["confidence"], false_positives["match IoU"]) == ("0.5", "0.5")
 
 
 @settings(deadline=None, max_examples=50)

@@ -20,7 +20,7 @@ from fracture_core.evaluations import (
 from fracture_core.evaluations.labelling import label
 from fracture_core.evaluations.reporting import KINDS
 from fracture_core.evaluations.running import with_kept_classes
-from fracture_core.metrics.columns import DetectionTable
+from fracture_core.metrics.detection_table import DetectionTable
 from fracture_core.models.fake import CARD
 from fracture_core.types import Detections, Sample
 from tests.support.dial_evaluations import detector
@@ -116,7 +116,7 @@ def test_an_evaluation_tells_each_kind_s_sensitivity(demo: Path) -> None:
         of_rule = [each for each in shown if each.name == rule]
         assert [each.n for each in of_rule] == [int(n) for n in support if n]
         hits = sum(round(each.value * each.n) for each in of_rule)
-        whole = report.figure(
+        whole = report.metric(
             "Operating points", "sensitivity", "lesion", rule.removeprefix("sensitivity at ")
         )
         assert hits == round(whole.value * whole.n)
@@ -126,8 +126,8 @@ def test_sensitivity_by_kind_by_hand() -> None:
     """Two of three wrists are found and one of two elbows, at one score."""
     at = [[[0, 0, 5, 5], [10, 10, 15, 15]], [[0, 0, 5, 5]], [[0, 0, 5, 5], [10, 10, 15, 15]]]
     ground_truths = [Detections.ground_truth(boxes, [0] * len(boxes)) for boxes in at]
-    answers = [ground_truths[0], Detections.empty(), ground_truths[2][:1]]
-    found, ground_truth = DetectionTable.of(answers), DetectionTable.of(ground_truths)
+    predictions = [ground_truths[0], Detections.empty(), ground_truths[2][:1]]
+    found, ground_truth = DetectionTable.of(predictions), DetectionTable.of(ground_truths)
     evaluation = replace(
         detector(3, [], [], ["a", "b", "c"]),
         raw=found,

@@ -12,12 +12,12 @@ import pytest
 from fracture_core.errors import ConfigError
 from fracture_core.evaluations import Evaluation, measure_points, report, report_of
 from fracture_core.evaluations.charts import write_charts
-from fracture_core.evaluations.report import Draft, Figure, Metric, Part
+from fracture_core.evaluations.report import Draft, Metric, MetricValue, Part
 from fracture_core.evaluations.report_text import WIDTH, as_text, write_csv, write_json
 from fracture_core.matching import MatchConfig
 from fracture_core.metrics import any_hit, classification, coco
 from fracture_core.metrics.calibration import reliability
-from fracture_core.metrics.columns import DetectionTable
+from fracture_core.metrics.detection_table import DetectionTable
 from fracture_core.metrics.froc import froc
 from fracture_core.metrics.intervals import wilson
 from fracture_core.metrics.rates import precision_recall
@@ -69,12 +69,12 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 def test_the_figures_of_boxes_are_those_of_the_metrics(evaluation):
     report = report_of(evaluation, intervals=False)
     found, ground_truths = evaluation.found(0.5), evaluation.ground_truths
-    figures = coco.evaluate_boxes(found, ground_truths, 3)
-    for name, value in (("AP", figures.ap), ("AP50", figures.ap50), ("AR100", figures.ar100)):
-        figure = report.figure("COCO, boxes", name, "lesion")
-        assert (figure.value, figure.n) == (pytest.approx(value), 3)
-    assert report.figure("COCO, boxes", "AP50", "lesion", "b").value == figures.per_class_ap50[1]
-    assert report.figure("COCO, boxes", "AP large", "lesion").is_defined is False
+    metrics = coco.evaluate_boxes(found, ground_truths, 3)
+    for name, value in (("AP", metrics.ap), ("AP50", metrics.ap50), ("AR100", metrics.ar100)):
+        metric = report.metric("COCO, boxes", name, "lesion")
+        assert (metric.value, metric.n) == (pytest.approx(value), 3)
+    assert report.metric("COCO, boxes", "AP50", "lesion", "b").value == metrics.per_class_ap50[1]
+    assert report.metric("COCO, boxes", "AP large", "lesion").is_defined is False
     curve = froc(found, ground_truths)
     assert [each.value for each in report.of_section("FROC")] == pytest.approx(
         [*curve.sensitivity_at(), curve.mean_sensitivity]
@@ -83,13 +83,13 @@ def test_the_figures_of_boxes_are_those_of_the_metrics(evaluation):
 
 
 def test_the_miss_rate_has_an_interval_and_says_its_rule(evaluation):
-    figure = report_of(evaluation).figure("Miss rate", "LAMR", "lesion")
+    metric = report_of(evaluation).metric("Miss rate", "LAMR", "lesion")
     # Two of three lesions are hit before the first false positive, which is one in four images,
     # and the third after the second: 1/3 is missed up to 0.32 an image, nothing from 0.56 on.
-    assert figure.value == pytest.approx(((1 / 3) ** 7 * 1e-10**2) ** (1 / 9))
-    assert figure.n == 3
-    assert figure.low <= figure.value <= figure.high
-    assert figure.rule == "mean of logarithms at 0.01 to 1 FP per image, IoU ≥ 0.5, by class"
+    assert metric.value == pytest.approx(((1 / 3) ** 7 * 1e-10**2) ** (1 / 9))
+    assert metric.n == 3
+    assert metric.low <= metric.value <= metric.high
+    assert metric.rule == "mean of logarithms at 0.01 to 1 FP per image, IoU ≥ 0.5, by class"
 
 
 def test_an_operating_point_by_hand(evaluation):
@@ -112,14 +112,14 @@ def test_an_operating_point_by_hand(evaluation):
         ("accuracy", "image"): (4, 4),
     }
     for (name, unit), (count, total) in expected.items():
-        figure = report.figure("Operating points", name, unit, rule)
+        metric = report.metric("Operating points", name, unit, rule)
         low, high = wilson(count, total)
-        assert (figure.value, figure.n) == (count / total, total), name
-        assert (figure.low, figure.high) == pytest.approx((low, high)), name
-    assert report.figure("Operating points", "F1", "lesion", rule).value == 6 / 8
-    assert report.figure("Operating points", "FP per image", "image", rule).value == 2 / 4
+        assert (metric.value, metric.n) == (count / total, total), name
+        assert (metric.low, metric.high) == pytest.approx((low, high)), name
+    assert report.metric("Operating points", "F1", "lesion", rule).value == 6 / 8
+    assert report.metric("Operating points", "FP per image", "image", rule).value == 2 / 4
     for name in ("specificity", "NPV"):
-        assert not report.figure("Operating points", name, "study", rule).is_defined
+        assert not report.metric("Operating points", name, "study", rule).is_defined
 
 
 def test_tables_are_of_the_first_point_that_is_met(evaluation):
@@ -141,8 +141,8 @@ def test_tables_are_of_the_first_point_that_is_met(evaluation):
         (0, 0, 0, 0),
         (0, 0, 0, 0),
     )
-    assert report.figure("Critical errors", "b read as a", "lesion").value == 0
-    assert report.figure("Critical errors", "b read as missed", "lesion").value == 1
+    assert report.metric("Critical errors", "b read as a", "lesion").value == 0
+    assert report.metric("Critical errors", "b read as missed", "lesion").value == 1
     with pytest.raises(ConfigError, match="critical errors"):
         report_of(evaluation, critical_pairs=[("b", "nothing")])
     with pytest.raises(ConfigError, match="expected one of max, noisy-or, top-3 mean, found 'min'"):
@@ -173,7 +173,7 @@ def test_points_of_the_model_are_used_where_it_has_some(evaluation):
 def test_what_is_undefined_says_so(found, ground_truths, tmp_path):
     evaluation = detector(4, found, ground_truths, GROUPS)
     report = report_of(evaluation, intervals=bool(ground_truths) and bool(found))
-    undefined = {(each.name, each.unit) for each in report.figures if not each.is_defined}
+    undefined = {(each.name, each.unit) for each in report.metrics if not each.is_defined}
     if not ground_truths:
         assert {("AP", "lesion"), ("sensitivity", "lesion"), ("ROC AUC", "image")} <= undefined
         assert any("there is no ground truth to find" in note for note in report.notes) or not found
@@ -187,21 +187,21 @@ def test_what_is_undefined_says_so(found, ground_truths, tmp_path):
     write_json(report, tmp_path / "report.json")
     whole = json.loads((tmp_path / "report.json").read_text())
     values = {
-        (each["section"], each["name"], each["of"]): each["value"] for each in whole["figures"]
+        (each["section"], each["name"], each["of"]): each["value"] for each in whole["metrics"]
     }
     assert (values["COCO, boxes", "AP", ""] is None) == (not ground_truths)
     write_csv(report, tmp_path / "report.csv")
     rows = read_rows(tmp_path / "report.csv")
-    assert len(rows) == len(report.figures)
-    assert [row["value"] == "" for row in rows] == [isnan(each.value) for each in report.figures]
+    assert len(rows) == len(report.metrics)
+    assert [row["value"] == "" for row in rows] == [isnan(each.value) for each in report.metrics]
     assert write_charts(evaluation, report, tmp_path / "figures")
 
 
 def test_the_text_says_every_rule(evaluation):
     report = report_of(evaluation)
     text = " ".join(as_text(report).split())
-    for figure in report.figures:
-        assert " ".join(figure.rule.split()) in text, figure
+    for metric in report.metrics:
+        assert " ".join(metric.rule.split()) in text, metric
     # Where a section has several, each stands with the metrics that go by it.
     assert (
         "sensitivity, precision, F1, FP per image at FP per image ≤ 1: "
@@ -211,9 +211,9 @@ def test_the_text_says_every_rule(evaluation):
 
 def test_a_figure_prints_alike_everywhere():
     facts = {"section": "s", "name": "a", "unit": "image", "n": 3}
-    assert Figure(**facts, value=0.8125).text == "0.812"
-    assert Figure(**facts, value=0.8125, low=0.7, high=0.9).text == "0.81 (0.70–0.90)"
-    assert Figure(**facts, value=float("nan")).text == "undefined"
+    assert MetricValue(**facts, value=0.8125).text == "0.812"
+    assert MetricValue(**facts, value=0.8125, low=0.7, high=0.9).text == "0.81 (0.70–0.90)"
+    assert MetricValue(**facts, value=float("nan")).text == "undefined"
 
 
 def draft_of(evaluation: Evaluation) -> Draft:
@@ -239,16 +239,16 @@ def test_parts_of_one_statistic_are_computed_together(evaluation):
         measure = Part(both, at)
         draft.add(Metric(section="s", name=f"{at}", unit="image", n=4, rule="", measure=measure))
     draft.draw_intervals()
-    assert [(each.value, each.low, each.high) for each in draft.figures] == [(3, 0, 6), (1, 0, 2)]
+    assert [(each.value, each.low, each.high) for each in draft.metrics] == [(3, 0, 6), (1, 0, 2)]
     # Once for each of a thousand resamples and a few times for the whole, not twice as often.
     assert 1_000 < len(calls) < 1_010
 
 
 def test_intervals_can_be_left_out(evaluation):
-    figures = report_of(evaluation, intervals=False).figures
-    assert all(isnan(each.low) and isnan(each.high) for each in figures)
+    metrics = report_of(evaluation, intervals=False).metrics
+    assert all(isnan(each.low) and isnan(each.high) for each in metrics)
     drawn = {
-        (each.name, each.unit) for each in report_of(evaluation).figures if each.low == each.low
+        (each.name, each.unit) for each in report_of(evaluation).metrics if each.low == each.low
     }
     for key in (("AP", "lesion"), ("F1", "lesion"), ("ECE", "lesion"), ("ROC AUC", "image")):
         assert key in drawn
@@ -260,21 +260,21 @@ def test_a_classifier_by_its_usual_report(tmp_path):
     evaluation = classifier(scores, ground_truth)
     report = report_of(evaluation, critical_pairs=[("ill", "healthy")])
     usual = classification.report(np.array(ground_truth[:5]), np.array([0, 1, 1, 0, 1]), 2)
-    assert report.figure("Accuracy", "accuracy", "image").value == 3 / 5
-    assert report.figure("Accuracy", "balanced accuracy", "image").value == pytest.approx(
+    assert report.metric("Accuracy", "accuracy", "image").value == 3 / 5
+    assert report.metric("Accuracy", "balanced accuracy", "image").value == pytest.approx(
         usual.balanced_accuracy
     )
     for label, name in enumerate(("healthy", "ill")):
-        for figure, values in (
+        for metric, values in (
             ("precision", usual.precision),
             ("recall", usual.recall),
             ("F1", usual.f1),
         ):
-            assert report.figure("Classes", figure, "image", name).value == values[label]
-    weighted = report.figure("Classes", "F1", "image", "weighted average")
+            assert report.metric("Classes", metric, "image", name).value == values[label]
+    weighted = report.metric("Classes", "F1", "image", "weighted average")
     assert weighted.value == pytest.approx(usual.weighted.f1)
-    assert report.figure("Critical errors", "ill read as healthy", "image").value == 1 / 3
-    assert report.figure("Ranking", "ROC AUC", "image").value == pytest.approx(5 / 6)
+    assert report.metric("Critical errors", "ill read as healthy", "image").value == 1 / 3
+    assert report.metric("Ranking", "ROC AUC", "image").value == pytest.approx(5 / 6)
     assert {table.title: table.counts for table in report.tables} == {"Confusion": ((1, 1), (1, 2))}
     written = {path.stem for path in write_charts(evaluation, report, tmp_path)}
     assert written == {"roc-images", "precision-recall", "reliability", "confusion"}
@@ -315,8 +315,8 @@ def test_with_weights_of_one_they_are_the_figures():
         *(usual.weighted.precision, usual.weighted.recall, usual.weighted.f1),
         *usual.f1,
     ]
-    figures = report.class_figures(ground_truth, called, 4)(ones)
-    np.testing.assert_allclose(figures, averages)
+    metrics = report.class_metrics(ground_truth, called, 4)(ones)
+    np.testing.assert_allclose(metrics, averages)
 
 
 def test_a_weight_of_two_is_the_same_image_twice():
@@ -325,12 +325,12 @@ def test_a_weight_of_two_is_the_same_image_twice():
     weights = rng.integers(0, 3, 40)
     again = np.repeat(np.arange(40), weights)
     expected = precision_recall(scores[again], positive[again]).average_precision
-    figure = report.pr_auc(scores, positive)(weights.astype(float))
-    assert figure == pytest.approx(expected)
+    metric = report.pr_auc(scores, positive)(weights.astype(float))
+    assert metric == pytest.approx(expected)
     ground_truth, called = rng.integers(0, 3, 40), rng.integers(0, 3, 40)
     usual = classification.report(ground_truth[again], called[again], 3)
-    figures = report.class_figures(ground_truth, called, 3)(weights.astype(float))
-    np.testing.assert_allclose(figures[-3:], usual.f1)
+    metrics = report.class_metrics(ground_truth, called, 3)(weights.astype(float))
+    np.testing.assert_allclose(metrics[-3:], usual.f1)
 
 
 def test_any_hits_are_counted_as_any_hit_does(evaluation):
@@ -340,7 +340,7 @@ def test_any_hits_are_counted_as_any_hit_does(evaluation):
         weighted = report.any_hits(found, ground_truths, confidence, 0.5)
         np.testing.assert_allclose(weighted.f1(np.ones(4)), counts.f1)
         assert weighted.hits.sum() == counts.true_positives
-        assert weighted.spurious.sum() == counts.false_positives
+        assert weighted.false_positives.sum() == counts.false_positives
 
 
 def test_studies_weigh_what_their_images_do():

@@ -28,8 +28,8 @@ from fracture_core.evaluations import (
     run_evaluation,
     running,
 )
-from fracture_core.evaluations.folders import ANSWERS, PARTS, read_completed
-from fracture_core.metrics.columns import DetectionTable
+from fracture_core.evaluations.folders import PARTS, PREDICTIONS, read_completed
+from fracture_core.metrics.detection_table import DetectionTable
 from fracture_core.models.fake import CARD, FakeModel
 from fracture_core.runs import RunFolder
 
@@ -327,6 +327,6 @@ def test_answers_that_do_not_belong_are_refused(demo):
     two = new_evaluation(ask(demo, split="test"))
     run_evaluation(one.path)
     run_evaluation(two.path)
-    shutil.copy(two.path / ANSWERS, one.path / ANSWERS)
+    shutil.copy(two.path / PREDICTIONS, one.path / PREDICTIONS)
     with pytest.raises(ConfigError, match="Evaluate again"):
         load_evaluation(one.path)

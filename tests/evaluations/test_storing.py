@@ -19,16 +19,16 @@ from fracture_core.evaluations.attributes import Attribute
 from fracture_core.evaluations.evaluation import MOST_MERGED, merge
 from fracture_core.evaluations.labelling import label
 from fracture_core.evaluations.storing import (
-    Answers,
     GroundTruthBuilder,
     GroundTruths,
+    Predictions,
     pick_ground_truths,
-    read_answers,
     read_ground_truths,
-    write_answers,
+    read_predictions,
     write_ground_truths,
+    write_predictions,
 )
-from fracture_core.metrics.columns import DetectionTable
+from fracture_core.metrics.detection_table import DetectionTable
 from fracture_core.models.cards import ModelCard
 from fracture_core.types import Detections, Prediction, Sample
 from tests.support.dial_evaluations import detector
@@ -70,13 +70,15 @@ def prediction(found: Detections, place: int, scores: list[float] | None = None)
 @given(st.lists(detections(), min_size=1, max_size=4), st.booleans())
 def test_answers_come_back_as_they_were(images, outlined):
     said = [masked(each) if outlined else each for each in images]
-    answers = Answers.of(range(len(said)), [prediction(each, k) for k, each in enumerate(said)])
+    predictions = Predictions.of(
+        range(len(said)), [prediction(each, k) for k, each in enumerate(said)]
+    )
     path = Path("answers.npz")
     with memory(path) as stored:
-        write_answers(answers, stored)
-        again = read_answers(stored, SIZES)
-    assert_same(again.raw, answers.raw)
-    np.testing.assert_array_equal(again.positions, answers.positions)
+        write_predictions(predictions, stored)
+        again = read_predictions(stored, SIZES)
+    assert_same(again.raw, predictions.raw)
+    np.testing.assert_array_equal(again.positions, predictions.positions)
     assert again.seconds.tolist() == [0.25] * len(said)
     assert again.class_scores.shape == (len(said), 0)
 
@@ -100,8 +102,8 @@ class memory:  # noqa: N801 - reads like a function
 @settings(deadline=None)
 @given(st.lists(detections(), min_size=2, max_size=4))
 def test_parts_joined_are_one(images):
-    parts = [Answers.of([k], [prediction(each, k)]) for k, each in enumerate(images)]
-    joined = Answers.joined(parts)
+    parts = [Predictions.of([k], [prediction(each, k)]) for k, each in enumerate(images)]
+    joined = Predictions.joined(parts)
     assert_same(joined.raw, DetectionTable.of(images))
     assert joined.positions.tolist() == list(range(len(images)))
 
@@ -313,15 +315,17 @@ def test_a_file_that_is_not_there(tmp_path):
 )
 def test_numbers_that_make_no_sense_are_refused(tmp_path, name, change):
     boxes = Detections.of([[0, 0, 4, 5], [1, 1, 3, 9]], [0.9, 0.2], [0, 1])
-    answers = Answers.of([0, 2], [prediction(masked(boxes), 0), prediction(masked(boxes), 2)])
+    predictions = Predictions.of(
+        [0, 2], [prediction(masked(boxes), 0), prediction(masked(boxes), 2)]
+    )
     path = tmp_path / "answers.npz"
-    write_answers(answers, path)
+    write_predictions(predictions, path)
     with np.load(path, allow_pickle=False) as stored:
         arrays = dict(stored)
     arrays[name] = change(arrays[name])
     write_arrays(path, arrays)
     with pytest.raises(ConfigError, match=r"^answers\.npz: expected"):
-        read_answers(path, SIZES)
+        read_predictions(path, SIZES)
 
 
 @settings(deadline=None)

@@ -59,8 +59,8 @@ def told(evaluation: Evaluation, **columns: list[str]) -> Evaluation:
 
 def of(breakdown: Breakdown, group: str, section: str, name: str, unit: str, rule: str = "mine"):
     part = next(each for each in (breakdown.whole, *breakdown.groups) if each.name == group)
-    found = part.figure((section, name, unit, rule))
-    assert found is not None, [each.name for each in part.figures]
+    found = part.metric((section, name, unit, rule))
+    assert found is not None, [each.name for each in part.metrics]
     return found
 
 
@@ -93,11 +93,11 @@ def test_of_all_the_figures_are_those_of_the_report() -> None:
     evaluation = told(simulated(60, 5, seed=3), view=["frontal", "lateral", ""] * 20)
     report = with_subgroups(report_of(evaluation), evaluation)
     [breakdown] = report.breakdowns
-    for figure in breakdown.whole.figures:
-        same = report.figure(figure.section, figure.name, figure.unit, figure.of)
+    for metric in breakdown.whole.metrics:
+        same = report.metric(metric.section, metric.name, metric.unit, metric.of)
         for name in ("value", "low", "high", "n"):
-            expected, found = getattr(same, name), getattr(figure, name)
-            assert found == pytest.approx(expected, nan_ok=True), (figure.name, name)
+            expected, found = getattr(same, name), getattr(metric, name)
+            assert found == pytest.approx(expected, nan_ok=True), (metric.name, name)
 
 
 def test_a_group_is_measured_as_a_data_set_of_its_own() -> None:
@@ -109,7 +109,7 @@ def test_a_group_is_measured_as_a_data_set_of_its_own() -> None:
     assert of(made, "lateral", "COCO, boxes", "AP50", "lesion", "").value == average[0]
     report = report_of(alone)
     area = of(made, "lateral", "Ranking", "ROC AUC", "image", "")
-    assert area == report.figure("Ranking", "ROC AUC", "image")
+    assert area == report.metric("Ranking", "ROC AUC", "image")
 
 
 def test_classifiers_have_subgroups_too() -> None:
@@ -118,7 +118,7 @@ def test_classifiers_have_subgroups_too() -> None:
     report = with_subgroups(report_of(evaluation), evaluation)
     [breakdown] = report.breakdowns
     frontal, lateral = (
-        next(each for each in group.figures if each.name == "balanced accuracy")
+        next(each for each in group.metrics if each.name == "balanced accuracy")
         for group in breakdown.groups
     )
     assert (frontal.value, lateral.value) == (1, 0)
@@ -181,7 +181,7 @@ def test_lesions_by_size_have_a_sensitivity_against_the_false_positives_of_all()
     ]
     assert [each.value for each in froc] == [0, 0.5]
     with_all = report_of(evaluation).of_section("FROC")
-    assert [each.value for each in made.whole.figures if each.section == "FROC"] == [
+    assert [each.value for each in made.whole.metrics if each.section == "FROC"] == [
         each.value for each in with_all
     ]
 
@@ -197,7 +197,7 @@ def test_the_counts_of_groups_add_up_to_the_whole(texts: list[str], seed: int) -
             parts_sum = sum(getattr(group, name) for group in made.groups)
             assert parts_sum == getattr(made.whole, name)
         key = ("Operating points", "sensitivity", "lesion", "mine")
-        counted = [group.figure(key) for group in (made.whole, *made.groups)]
+        counted = [group.metric(key) for group in (made.whole, *made.groups)]
         hits = [round(each.value * each.n) if each.n else 0 for each in counted if each]
         assert hits[0] == sum(hits[1:])
 
@@ -264,7 +264,7 @@ def test_the_report_has_subgroups_in_text_json_and_csv(tmp_path) -> None:
     held = json.loads((tmp_path / "report.json").read_text())
     [view] = held["breakdowns"]
     assert [group["name"] for group in view["groups"]] == ["frontal", "lateral", NOT_TOLD]
-    assert view["groups"][0]["figures"][0]["name"]
+    assert view["groups"][0]["metrics"][0]["name"]
     assert held["weakest"] == list(report.weakest)
     write_csv(report, tmp_path / "report.csv")
     rows = list(csv.DictReader((tmp_path / "report.csv").read_text().splitlines()))
@@ -273,7 +273,7 @@ def test_the_report_has_subgroups_in_text_json_and_csv(tmp_path) -> None:
         "lateral",
         NOT_TOLD,
     }
-    assert sum(not row["attribute"] for row in rows) == len(report.figures)
+    assert sum(not row["attribute"] for row in rows) == len(report.metrics)
 
 
 def test_without_attributes_a_report_says_nothing_of_subgroups() -> None:

@@ -52,7 +52,7 @@ def test_counts_of_a_detector_by_hand() -> None:
 def test_the_confusion_of_a_detector_by_hand() -> None:
     findings, images = dial_table(detector(3, FOUND, GROUND_TRUTHS), MATCH).sheets
     table = dial_table(detector(3, FOUND, GROUND_TRUTHS), MATCH)
-    assert findings.rows == ("a", "b", "c", "spurious")
+    assert findings.rows == ("a", "b", "c", "false positive")
     assert findings.columns == ("a", "b", "c", "missed")
     assert findings.matrix(at(table, 0.3)).tolist() == [
         [2, 0, 0, 0],
@@ -149,7 +149,9 @@ def test_without_a_class_for_nothing_only_classes_are_judged() -> None:
     assert [sheet.name for sheet in table.sheets] == ["classes"]
 
 
-@pytest.mark.parametrize(("found", "ground_truths"), [([], []), ([], [(0, 0, 0)]), ([(0, 0, 0.5, 0)], [])])
+@pytest.mark.parametrize(
+    ("found", "ground_truths"), [([], []), ([], [(0, 0, 0)]), ([(0, 0, 0.5, 0)], [])]
+)
 def test_what_is_undefined_is_nan(found: list, ground_truths: list) -> None:
     table = dial_table(detector(1, found, ground_truths), MATCH)
     lesions, images = table.tallies

@@ -15,7 +15,7 @@ BOX, FAR = [0, 0, 10, 10], [50, 50, 60, 60]
 
 
 def plain_counts(found, there, confidence, match_iou) -> tuple[int, int, int]:
-    hits = spurious = missed = 0
+    hits = false_positives = missed = 0
     for one, ground_truth in zip(found, there, strict=True):
         shown = [box.tolist() for box, s in zip(one.xyxy, one.scores.tolist(), strict=True)
                  if s >= confidence]  # fmt: skip
@@ -24,12 +24,12 @@ def plain_counts(found, there, confidence, match_iou) -> tuple[int, int, int]:
             hits += 1
         elif len(ground_truth) and shown:
             missed += 1
-            spurious += 1
+            false_positives += 1
         elif len(ground_truth):
             missed += 1
         elif shown:
-            spurious += 1
-    return hits, spurious, missed
+            false_positives += 1
+    return hits, false_positives, missed
 
 
 @given(images, thresholds, st.lists(thresholds, max_size=4))

@@ -173,8 +173,8 @@ def test_weighted_figures_of_images_equal_those_of_repeated_images(drawn, confid
 def test_weights_of_nothing_leave_everything_undefined() -> None:
     counts = ImageCounts.of_images([0.5, 0.5], [True, False], 0.5)
     none = np.zeros(2)
-    figures = (counts.sensitivity, counts.precision, counts.f1, counts.fp_per_image)
-    assert all(math.isnan(figure(none)) for figure in (*figures, counts.specificity))
+    metrics = (counts.sensitivity, counts.precision, counts.f1, counts.fp_per_image)
+    assert all(math.isnan(metric(none)) for metric in (*metrics, counts.specificity))
     assert math.isnan(Auc.of([0.5, 0.5], [True, False])(none))
     empty = FrocSensitivity.of([], [])
     assert np.isnan(empty(np.empty(0))).all()

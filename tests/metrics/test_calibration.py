@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fracture_core.metrics.calibration import detection_ece, reliability
-from fracture_core.metrics.columns import DetectionTable
+from fracture_core.metrics.detection_table import DetectionTable
 from fracture_core.metrics.intervals import wilson
 from fracture_core.types import Detections
 

@@ -15,8 +15,8 @@ from pycocotools.cocoeval import COCOeval
 
 from fracture_core import boxes, masks
 from fracture_core.datasets import open_dataset
-from fracture_core.metrics.coco import CocoFigures, evaluate_boxes, evaluate_masks
-from fracture_core.metrics.columns import DetectionTable
+from fracture_core.metrics.coco import CocoMetrics, evaluate_boxes, evaluate_masks
+from fracture_core.metrics.detection_table import DetectionTable
 from fracture_core.types import Detections, Sample
 from tests.support.strategies import SIZE, detections, ground_truths
 
@@ -25,7 +25,7 @@ TOOLS = {
     "pycocotools": (COCO, COCOeval),
     "faster-coco-eval": (faster_coco_eval.COCO, faster_coco_eval.COCOeval_faster),
 }
-NAMES = [field.name for field in dataclasses.fields(CocoFigures)][:12]
+NAMES = [field.name for field in dataclasses.fields(CocoMetrics)][:12]
 
 
 def annotations(images: Sequence[Detections], crowd: Sequence[np.ndarray] = ()) -> list[dict]:
@@ -79,8 +79,8 @@ def reference(found, there, crowd=(), kind="bbox", tool="pycocotools"):
     return np.array(judge.stats[:12], dtype=np.float64), per_class
 
 
-def twelve(figures: CocoFigures) -> np.ndarray:
-    return np.array([getattr(figures, name) for name in NAMES])
+def twelve(metrics: CocoMetrics) -> np.ndarray:
+    return np.array([getattr(metrics, name) for name in NAMES])
 
 
 def mean_or_undefined(shares: np.ndarray) -> float:

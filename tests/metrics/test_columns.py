@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fracture_core.metrics.columns import DetectionTable
+from fracture_core.metrics.detection_table import DetectionTable
 from fracture_core.types import Detections
 from tests.support.strategies import detections
 

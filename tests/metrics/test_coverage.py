@@ -30,12 +30,12 @@ def patients(rng: np.random.Generator) -> np.ndarray:
     return np.repeat(np.arange(PATIENTS), rng.integers(1, 6, PATIENTS))
 
 
-def counts(hits: np.ndarray, spurious: np.ndarray, ground_truths: np.ndarray) -> ImageCounts:
+def counts(hits: np.ndarray, false_positives: np.ndarray, ground_truths: np.ndarray) -> ImageCounts:
     return ImageCounts(
         hits=hits.astype(float),
-        spurious=spurious.astype(float),
+        false_positives=false_positives.astype(float),
         ground_truths=ground_truths.astype(float),
-        alarms=(ground_truths == 0) & (spurious > 0),
+        alarms=(ground_truths == 0) & (false_positives > 0),
     )
 
 

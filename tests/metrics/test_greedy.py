@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fracture_core import matching
 from fracture_core.metrics import greedy
-from fracture_core.metrics.columns import DetectionTable
+from fracture_core.metrics.detection_table import DetectionTable
 from fracture_core.metrics.pairs import PAIRS_AT_ONCE
 from fracture_core.metrics.sweeps import FEW, count_above
 from fracture_core.types import Detections
@@ -29,7 +29,7 @@ def overlap(a: list[float], b: list[float]) -> float:
 
 def plain_counts(found, there, confidence, match_iou, class_aware) -> tuple[int, int, int]:
     """Each box in falling order of score takes the free ground truth it overlaps most."""
-    hits = spurious = missed = 0
+    hits = false_positives = missed = 0
     for shown, ground_truth in zip(found, there, strict=True):
         free = list(range(len(ground_truth)))
         for box, score, label in zip(
@@ -45,12 +45,12 @@ def plain_counts(found, there, confidence, match_iou, class_aware) -> tuple[int,
                 if iou >= match_iou and iou > best_iou:
                     best, best_iou = j, iou
             if best is None:
-                spurious += 1
+                false_positives += 1
             else:
                 hits += 1
                 free.remove(best)
         missed += len(free)
-    return hits, spurious, missed
+    return hits, false_positives, missed
 
 
 @given(images, thresholds, st.lists(thresholds, max_size=4), st.booleans())

@@ -150,9 +150,9 @@ def assert_identical(first: Prediction, second: Prediction) -> None:
 
 
 def test_one_prediction_a_sample_in_order_and_in_range(model: Model, samples: list[Sample]) -> None:
-    answers = model.predict(samples)
-    assert [a.sample_id for a in answers] == [s.sample_id for s in samples]
-    for answer, one in zip(answers, samples, strict=True):
+    predictions = model.predict(samples)
+    assert [a.sample_id for a in predictions] == [s.sample_id for s in samples]
+    for answer, one in zip(predictions, samples, strict=True):
         found = answer.detections
         assert answer.model_id == model.card.model_id
         assert len(found) <= MAX_CANDIDATES

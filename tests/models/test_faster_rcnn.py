@@ -405,10 +405,10 @@ class TestExplanations:
         raw, heat = model.predict([one])[0].detections, model.explain(one, 0)
         with ThreadPoolExecutor(2) as pool:
             maps = [pool.submit(model.explain, one, 0) for _ in range(4)]
-            answers = [pool.submit(model.predict, [one]) for _ in range(4)]
+            predictions = [pool.submit(model.predict, [one]) for _ in range(4)]
         for job in maps:
             np.testing.assert_array_equal(job.result().values, heat.values)
-        for answer in answers:
+        for answer in predictions:
             np.testing.assert_array_equal(answer.result()[0].detections.scores, raw.scores)
         for module in model._network.modules():
             assert not module._forward_hooks

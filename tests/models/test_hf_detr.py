@@ -442,8 +442,8 @@ def test_a_findings_map_is_its_own_querys_attention(name: str) -> None:
     for index in (0, 3, len(found) - 1):
         near = transformers_own.pred_boxes[0, :, :2] - torch.from_numpy(centre[index])
         # Clipping moves centres of boxes at the edge, the score settles it.
-        answers = model._answers(transformers_own)
-        far = near.norm(dim=1) + 100 * (answers.scores[0] - float(found.scores[index])).abs()
+        predictions = model._predictions(transformers_own)
+        far = near.norm(dim=1) + 100 * (predictions.scores[0] - float(found.scores[index])).abs()
         query = int(far.argmin())
         expected = transformers_own.cross_attentions[-1][0].mean(0)[query].view(8, 8)
         heatmap = model.explain(one, index)

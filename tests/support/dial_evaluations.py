@@ -3,7 +3,7 @@
 import numpy as np
 
 from fracture_core.evaluations import About, Evaluation
-from fracture_core.metrics.columns import DetectionTable
+from fracture_core.metrics.detection_table import DetectionTable
 
 ABOUT = About(
     model_id="m",

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 
 from fracture_core.evaluations import EvaluateConfig, Evaluation
-from fracture_core.evaluations.folders import ANSWERS, GROUND_TRUTHS, Completed
+from fracture_core.evaluations.folders import GROUND_TRUTHS, PREDICTIONS, Completed
 from fracture_core.evaluations.matched_models import write_config
 from fracture_core.evaluations.storing import (
-    Answers,
     GroundTruths,
-    write_answers,
+    Predictions,
     write_ground_truths,
+    write_predictions,
 )
 from fracture_core.runs import new_run
 from fracture_core.settings import settings
@@ -36,7 +36,7 @@ def store(evaluation: Evaluation, name: str, place: Path | None = None) -> Path:
         attributes=evaluation.attributes,
     )
     scores = evaluation.class_scores
-    answers = Answers(
+    predictions = Predictions(
         positions=np.arange(count, dtype=np.int64),
         raw=evaluation.raw,
         image_scores=evaluation.image_scores,
@@ -44,7 +44,7 @@ def store(evaluation: Evaluation, name: str, place: Path | None = None) -> Path:
         seconds=evaluation.seconds,
     )
     write_ground_truths(ground_truths, run.path / GROUND_TRUTHS)
-    write_answers(answers, run.path / ANSWERS)
+    write_predictions(predictions, run.path / PREDICTIONS)
     done = Completed(
         about=about,
         images=count,

@@ -96,7 +96,7 @@ def test_it_ends_with_ordinary_evaluations_that_ask_about_each_image_once(demo: 
     assert about.scope.inside == len(splits["test"])
     # Nothing is predicted for the metrics.
     report = report_of(tested, intervals=False, measured=read_points(card, run.path))
-    ap = report.figure("COCO, boxes", "AP", "lesion").value
+    ap = report.metric("COCO, boxes", "AP", "lesion").value
     assert ap == pytest.approx(card.metrics["test ap"], abs=1e-12)
     assert len(model.asked) == report.images + len(splits["val"])
 
@@ -248,7 +248,7 @@ def test_a_run_of_before_still_opens(name: str) -> None:
     assert evaluations_of(run) == []
     assert earlier.evaluated_on == "test"
     for metric, value in card.metrics.items():
-        assert earlier.figures[metric.removeprefix("test ")] == value
+        assert earlier.metrics[metric.removeprefix("test ")] == value
     points = {each["rule"]: each["confidence"] for each in earlier.operating_points}
     assert points == {each.rule: each.confidence for each in measured.points}
     assert sentence_of_earlier(earlier).startswith("On 2 images of test: ")

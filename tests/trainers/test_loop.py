@@ -273,10 +273,10 @@ def test_the_average_is_validated_and_kept_as_best(demo, tmp_path, monkeypatch):
     # After the one step that there was.
     torch.testing.assert_close(best["trainee"][f"network.{name}"], (2 * before + 9 * after) / 11)
     assert_equal(best["trainee"], last["average"]["averages"])
-    figure = told(run)[0]["val_loss"]
-    assert loop._validator.figures(loop._module)["loss"] != figure
+    metric = told(run)[0]["val_loss"]
+    assert loop._validator.metrics(loop._module)["loss"] != metric
     loop.best()
-    assert loop._validator.figures(loop._module)["loss"] == figure
+    assert loop._validator.metrics(loop._module)["loss"] == metric
 
 
 def test_an_epoch_goes_through_all_findings_and_a_share_of_the_rest(demo, tmp_path):
@@ -317,13 +317,13 @@ def test_patience_ends_a_phase(demo, tmp_path):
 
 def without_values(monkeypatch, *epochs: int) -> None:
     """Validation finds no loss in these epochs, counted from 1."""
-    whole, counted = Validator.figures, count(1)
+    whole, counted = Validator.metrics, count(1)
 
-    def figures(self, module):
+    def metrics(self, module):
         found = whole(self, module)
         return {**found, "loss": math.nan} if next(counted) in epochs else found
 
-    monkeypatch.setattr(Validator, "figures", lambda *given: defined(figures(*given)))
+    monkeypatch.setattr(Validator, "figures", lambda *given: defined(metrics(*given)))
 
 
 def notes(run: RunFolder) -> list[str]:

@@ -7,16 +7,16 @@ from trainers.config import Phase
 from trainers.optimisers import LearningRate
 
 
-def rates(phase: Phase, figures: list[float], steps: int = 1) -> list[float]:
+def rates(phase: Phase, metrics: list[float], steps: int = 1) -> list[float]:
     """The rate of every step."""
     optimiser = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=phase.lr)
     schedule, found = LearningRate(phase, optimiser), []
-    for epoch, figure in enumerate(figures):
+    for epoch, metric in enumerate(metrics):
         for step in range(steps):
             schedule.before_step(epoch * steps + step)
             optimiser.step()
             found.append(optimiser.param_groups[0]["lr"])
-        schedule.after_epoch(figure)
+        schedule.after_epoch(metric)
     return found
 
 

@@ -67,7 +67,7 @@ def held_out() -> tuple[Sample, ...]:
     return tuple(demo_sample(HELD_OUT_SEED, number) for number in range(HELD_OUT_IMAGES))
 
 
-def figure(model: Model, samples: Sequence[Sample]) -> float:
+def metric(model: Model, samples: Sequence[Sample]) -> float:
     """What `LEAST` asks of a model of this task."""
     said = model.predict(samples)
     ground_truths = [sample.ground_truth or Detections.empty() for sample in samples]
@@ -90,7 +90,7 @@ def figure(model: Model, samples: Sequence[Sample]) -> float:
 def test_it_reaches_its_goal_on_images_it_has_never_seen(shipped: None, model_id: str) -> None:
     model = library.open_model(model_id)
     name, least = LEAST[model.card.task]
-    reached = figure(model, held_out())
+    reached = metric(model, held_out())
     assert reached >= least, f"{model_id}: {name} {reached:.3f} on seed {HELD_OUT_SEED}"
 
 

@@ -110,8 +110,8 @@ def test_metrics_tell_every_epoch_and_where_it_stands(data: Path, tmp_path: Path
     epochs = [line for line in lines if line["kind"] == "epoch"]
     assert [(line["epoch"], line["of"]) for line in epochs] == [(1, 2), (2, 2)]
     for line in epochs:
-        figures = ("loss", "val_loss", "ap", "ap50", "mask_ap", "mask_ap50", "lr", "seconds")
-        assert all(isinstance(line[name], float) for name in figures)
+        metrics = ("loss", "val_loss", "ap", "ap50", "mask_ap", "mask_ap50", "lr", "seconds")
+        assert all(isinstance(line[name], float) for name in metrics)
         assert line["loss"] > 0
     steps = [line for line in lines if line["kind"] == "step"]
     assert steps
@@ -220,9 +220,9 @@ def test_a_validation_loss_beyond_all_numbers_is_told_as_unknown(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer = pytest.importorskip("trainers.yolo.trainer")
-    figures = trainer.read_figures
+    metrics = trainer.read_metrics
     spoilt = iter([float("nan"), 1.0])
-    monkeypatch.setattr(trainer, "read_figures", lambda m: figures({**m, "val/box": next(spoilt)}))
+    monkeypatch.setattr(trainer, "read_metrics", lambda m: metrics({**m, "val/box": next(spoilt)}))
     run = new_run(tmp_path / "run")
     train(config_of(data, DETECT, epochs=2), run)
     epochs = [line for line in run.read_metrics() if line["kind"] == "epoch"]
@@ -237,9 +237,9 @@ def test_without_any_value_of_the_monitor_there_is_a_model_in_the_end(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer = pytest.importorskip("trainers.yolo.trainer")
-    figures = trainer.read_figures
+    metrics = trainer.read_metrics
     nothing = {"metrics/mAP50(B)": float("nan")}
-    monkeypatch.setattr(trainer, "read_figures", lambda m: figures({**m, **nothing}))
+    monkeypatch.setattr(trainer, "read_metrics", lambda m: metrics({**m, **nothing}))
     run = new_run(tmp_path / "run")
     assert train(config_of(data, DETECT, epochs=9, patience=2, monitor="ap50"), run) is not None
     told = [str(line["text"]) for line in run.read_metrics() if line["kind"] == "note"]

@@ -28,7 +28,7 @@ TINY = {"scratch-tiny": "scratch:tiny", "detr-tiny": "detr:tiny", "resnet18": "r
 @pytest.fixture(autouse=True)
 def fresh() -> None:
     """Models are opened once a process, but every test has a home of its own."""
-    predicting._answers.clear()
+    predicting._predictions.clear()
     predicting._opened.clear()
 
 

@@ -57,9 +57,9 @@ def texts(app: AppTest) -> str:
     return "\n".join(each.value for kind in kinds for each in kind).replace("\\", "")
 
 
-def figures(app: AppTest) -> dict[tuple[str, str], dict[str, str]]:
+def metrics(app: AppTest) -> dict[tuple[str, str], dict[str, str]]:
     rows = app.dataframe[1].value.to_dict("records")
-    return {(row["Figure"], row["Per"]): row for row in rows}
+    return {(row["Metric"], row["Per"]): row for row in rows}
 
 
 def cards(app: AppTest) -> str:
@@ -101,12 +101,12 @@ def test_at_equal_sensitivity_each_model_has_its_own_confidence(two: None) -> No
     app = opened("first", "second", set_level="0.5")
     assert list(app.dataframe[0].value["Confidence"]) == ["0.8000", "0.4000"]
     assert list(app.dataframe[0].value["Size, MB"]) == ["undefined", "undefined"]
-    row = figures(app)["sensitivity", "lesion"]
+    row = metrics(app)["sensitivity", "lesion"]
     assert row["A · Model one"].startswith("0.500 (")
     assert row["B · Model two"].startswith("0.500 (")
     assert row["B − A"].startswith("+0.000 (")
     assert row["n"] == "4"
-    assert figures(app)["FP per image", "lesion"]["A · Model one"] == "0.000 (0.000–0.000)"
+    assert metrics(app)["FP per image", "lesion"]["A · Model one"] == "0.000 (0.000–0.000)"
     assert "only B is right in 1, only A in 2 images; p = 1.000" in texts(app)
     assert "This page makes **11 tests**" in texts(app)
     assert "0.6 of them would still come out below p = 0.05" in texts(app)
@@ -122,8 +122,8 @@ def test_the_dial_moves_and_names_its_unit(two: None) -> None:
     checked(app.run())
     assert app.slider(key="set_slider").value == 1.0
     assert list(app.dataframe[0].value["Confidence"]) == ["undefined", "undefined"]
-    assert "reach a sensitivity of 0.750; its figures here are undefined" in texts(app)
-    assert figures(app)["precision", "lesion"]["A · Model one"] == "undefined"
+    assert "reach a sensitivity of 0.750; its metrics here are undefined" in texts(app)
+    assert metrics(app)["precision", "lesion"]["A · Model one"] == "undefined"
     assert "cannot disagree" in texts(app)
     app.session_state["set_dial"] = "Equal FP per image"
     app.session_state["set_level"] = 0.0
@@ -144,7 +144,7 @@ def test_the_reference_turns_the_differences(two: None) -> None:
     app = opened("first", "second", set_level="0.5")
     app.selectbox(key="set_reference").set_value("second")
     checked(app.run())
-    assert "A − B" in figures(app)["AP50", "lesion"]
+    assert "A − B" in metrics(app)["AP50", "lesion"]
 
 
 def test_the_reference_stays_the_same_model_when_another_is_taken_away(two: None) -> None:
@@ -206,9 +206,9 @@ def test_a_classifier_beside_a_detector_is_compared_by_image(two: None) -> None:
     store(two_classes, "calls")
     app = opened("first", "calls", set_level="0.75")
     assert app.slider(key="set_slider").label == "Sensitivity per image"
-    row = figures(app)["precision", "lesion"]
+    row = metrics(app)["precision", "lesion"]
     assert (row["B · Calls"], row["B − A"]) == ("undefined", "undefined")
-    assert figures(app)["sensitivity", "image"]["B · Calls"].startswith("0.750 (")
+    assert metrics(app)["sensitivity", "image"]["B · Calls"].startswith("0.750 (")
 
 
 def test_no_truth_is_said() -> None:
@@ -240,4 +240,4 @@ def test_the_table_as_csv_has_a_row_for_each_figure_and_model() -> None:
     assert len(rows) == 2 * len(made) + 1
     assert (rows[0]["model"], rows[0]["value"], rows[0]["confidence"]) == ("'=x", "0.5", "0.8")
     assert float(rows[1]["difference from reference"]) == 0
-    assert rows[-1]["figure"] == "McNemar"
+    assert rows[-1]["metric"] == "McNemar"

@@ -171,8 +171,8 @@ def test_the_kinds_chosen_stay_when_their_counts_change() -> None:
 
 def test_the_operating_point_chosen_stays_when_its_confidence_changes() -> None:
     # At a match IoU of 0.9 the finding of 0.5 is false positive too, the fifth in four images.
-    spurious = [(3, 60 * place, 0.4, 0) for place in range(4)]
-    found = [(0, 0, 0.9, 0), (1, 2, 0.5, 0), (2, 0, 0.7, 0), *spurious]
+    false_positives = [(3, 60 * place, 0.4, 0) for place in range(4)]
+    found = [(0, 0, 0.9, 0), (1, 2, 0.5, 0), (2, 0, 0.7, 0), *false_positives]
     store(detector(4, found, [(0, 0, 0), (1, 0, 0), (2, 0, 0)]), "one")
     app = opened(evaluation="one")
     app.selectbox(key="at").set_value("FP per image ≤ 1")
@@ -300,7 +300,7 @@ def test_the_image_is_cut_out_around_what_matters(demo: Path) -> None:
 
 
 def gt_columns(x1: float, y1: float, x2: float, y2: float):
-    from fracture_core.metrics.columns import DetectionTable
+    from fracture_core.metrics.detection_table import DetectionTable
     from fracture_core.types import Detections
 
     return DetectionTable.of([Detections.ground_truth([[x1, y1, x2, y2]], [0])])

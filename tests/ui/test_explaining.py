@@ -22,7 +22,7 @@ from tests.support.patch_model import CLASSES, ROWS, PatchModel, card
 
 @pytest.fixture(autouse=True)
 def _fresh() -> Iterator[None]:
-    explaining._answers.clear()
+    explaining._predictions.clear()
     yield
     # A thread left over must not work into the next test.
     with explaining._ONE_AT_A_TIME:
@@ -204,12 +204,12 @@ def test_too_many_at_once_are_refused(
 
 def test_the_number_kept_is_bounded(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(explaining, "MOST_KEPT", 3)
-    answers = explaining._answers()
+    predictions = explaining._predictions()
     for frame in range(6):
-        started = answers.start(("m", "", "case", frame, "image"))
+        started = predictions.start(("m", "", "case", frame, "image"))
         assert started
         started.state = "done"
-    assert [key[0] for key in answers.find(("m", "", "case"))] == [3, 4, 5]
+    assert [key[0] for key in predictions.find(("m", "", "case"))] == [3, 4, 5]
 
 
 def test_an_unknown_answer_is_no_longer_kept(client: TestClient) -> None:

@@ -345,8 +345,8 @@ def test_a_finished_training_leads_to_its_metrics(demo, no_trainer):
     assert not app.exception
     links = [each.proto for each in app.get("page_link")]
     assert [(each.label, each.query_string) for each in links] == [
-        ("Show its figures on val", "evaluation=first%2Fvalidation"),
-        ("Show its figures on test", "evaluation=first%2Ftest"),
+        ("Show its metrics on val", "evaluation=first%2Fvalidation"),
+        ("Show its metrics on test", "evaluation=first%2Ftest"),
     ]
     app.query_params["evaluation"] = "first/validation"
     app.switch_page("pages/evaluate/metrics.py").run()

@@ -272,9 +272,9 @@ def test_points_that_cannot_be_had_say_so(demo: Path) -> None:
 def test_the_report_has_units_numbers_and_intervals(evaluated: str) -> None:
     app = tab(opened(), "Report")
     frames = [frame.value for frame in app.dataframe]
-    figures = [frame for frame in frames if "95 % interval" in frame.columns]
-    assert {unit for frame in figures for unit in frame["Per"]} >= {"lesion", "image"}
-    assert any("–" in text for frame in figures for text in frame["95 % interval"])
+    metrics = [frame for frame in frames if "95 % interval" in frame.columns]
+    assert {unit for frame in metrics for unit in frame["Per"]} >= {"lesion", "image"}
+    assert any("–" in text for frame in metrics for text in frame["95 % interval"])
     assert "chosen on these very images" in texts(app)
 
 

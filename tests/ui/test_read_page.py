@@ -32,7 +32,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return predict(self, samples)
 
     monkeypatch.setattr(FakeModel, "predict", counting)
-    predicting._answers.clear()
+    predicting._predictions.clear()
     return counted
 
 

@@ -34,7 +34,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(FakeModel, "predict", counting)
     monkeypatch.setattr(library, "BUILT_IN", (CARD.model_copy(update={"scope": REAL}),))
-    predicting._answers.clear()
+    predicting._predictions.clear()
     return counted
 
 

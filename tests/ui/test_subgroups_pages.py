@@ -48,7 +48,7 @@ def metrics_of(**query: str) -> AppTest:
 
 def rows(app: AppTest) -> dict[tuple[str, str], dict[str, str]]:
     table = app.dataframe[0].value
-    return {(row["Figure"], row["Per"]): row for row in table.to_dict("records")}
+    return {(row["Metric"], row["Per"]): row for row in table.to_dict("records")}
 
 
 # ---- metrics ------------------------------------------------------------------------------------
@@ -59,7 +59,7 @@ def test_metrics_by_an_attribute_at_the_dial_and_at_an_operating_point() -> None
     parts = ["hand", "hand", "hand, leg", ""]
     store(told(evaluation, body_part=parts, hardware=["no", "yes", "no", "no"]), "one")
     app = metrics_of(evaluation="one", confidence="0.75")
-    assert list(app.dataframe[0].value) == ["Figure", "Per", "All", "hand", "mixed", "not told"]
+    assert list(app.dataframe[0].value) == ["Metric", "Per", "All", "hand", "mixed", "not told"]
     found = rows(app)
     assert [found["Images", ""][each] for each in ("All", "hand", "mixed", "not told")] == list(
         "4211"
@@ -73,7 +73,7 @@ def test_metrics_by_an_attribute_at_the_dial_and_at_an_operating_point() -> None
     assert "No subgroup has 10 cases to compare." in texts(app)
     app.selectbox(key="by").set_value("hardware")
     checked(app.run())
-    assert list(app.dataframe[0].value) == ["Figure", "Per", "All", "no", "yes"]
+    assert list(app.dataframe[0].value) == ["Metric", "Per", "All", "no", "yes"]
     assert app.query_params["by"] == "hardware"
     app.selectbox(key="subgroups_at").set_value("max F1")
     checked(app.run())
@@ -130,7 +130,7 @@ def test_the_table_of_subgroups_as_csv_has_every_figure() -> None:
     )
     made = break_down(evaluation, evaluation.attributes[0], how)
     lines = list(csv.DictReader(io.StringIO(as_csv(made).decode("utf-8-sig"))))
-    assert len(lines) == 4 * len(made.whole.figures)
+    assert len(lines) == 4 * len(made.whole.metrics)
     assert {line["group"] for line in lines} == {"all", "'=frontal", "lateral", "not told"}
     assert {line["images"] for line in lines if line["group"] == "all"} == {"4"}
     assert {line["few"] for line in lines} == {"yes"}

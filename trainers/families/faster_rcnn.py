@@ -174,9 +174,9 @@ def _known(name: str, start: Start | None) -> dict[str, Any]:
     return {"name": name, "light": checked(LightShape, shape).model_dump(mode="json")}
 
 
-def _in_float32(_module: nn.Module, _given: object, answers: Any) -> Any:
+def _in_float32(_module: nn.Module, _given: object, predictions: Any) -> Any:
     """Two tensors, or two lists of them."""
     return tuple(
         answer.float() if isinstance(answer, Tensor) else [one.float() for one in answer]
-        for answer in answers
+        for answer in predictions
     )

@@ -46,10 +46,10 @@ class RetinaNetModule(TorchvisionModule):
         images = self._images(batch, ground_truths)
         levels = list(self.network.backbone(images.tensors).values())
         # In a half precision anchors and boxes are off by pixels.
-        answers = {name: answer.float() for name, answer in self.network.head(levels).items()}
+        predictions = {name: answer.float() for name, answer in self.network.head(levels).items()}
         anchors = self.network.anchor_generator(images, [level.float() for level in levels])
         targets = targets_of(ground_truths, self._first_class)
-        parts = self.network.compute_loss(targets, answers, anchors)
+        parts = self.network.compute_loss(targets, predictions, anchors)
         focal, box = parts["classification"], parts["bbox_regression"]
         return {"loss": focal + box, "class": focal.detach(), "box": box.detach()}
 

@@ -16,7 +16,7 @@ from trainers.family_configs import YoloConfig
 
 _BOXES = ("loss", "ap", "ap50")
 _MASKS = ("mask_ap", "mask_ap50")
-_FIGURES = {
+_METRICS = {
     "ap": "metrics/mAP50-95(B)",
     "ap50": "metrics/mAP50(B)",
     "mask_ap": "metrics/mAP50-95(M)",
@@ -32,12 +32,12 @@ def check_monitor(config: YoloConfig, task: Task) -> None:
         raise ConfigError("monitor", expected=expected, found=repr(config.monitor))
 
 
-def read_figures(metrics: Mapping[str, float]) -> dict[str, float]:
+def read_metrics(metrics: Mapping[str, float]) -> dict[str, float]:
     """The metrics that can be watched, by our names; the loss is that of validation.
 
     What is no number is left out: norms that have seen few batches can drive the loss beyond all.
     """
-    found = {name: float(metrics[key]) for name, key in _FIGURES.items() if key in metrics}
+    found = {name: float(metrics[key]) for name, key in _METRICS.items() if key in metrics}
     loss = float(sum(value for key, value in metrics.items() if key.startswith("val/")))
     return defined({**found, "loss": loss})
 

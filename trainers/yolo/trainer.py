@@ -23,7 +23,7 @@ from trainers.optimisers import decay_at
 from trainers.training_module import generator_at
 from trainers.yolo.folder import TRAIN, VALID
 from trainers.yolo.images import Images
-from trainers.yolo.options import rate_at, read_figures
+from trainers.yolo.options import rate_at, read_metrics
 from trainers.yolo.plan import Plan, Stopped, told_of_parts
 
 
@@ -44,14 +44,14 @@ def compute_in_bfloat16(network: Any) -> None:
     network._predict_once = predict_once
 
 
-def _in_float32(answers: Any) -> Any:
-    if isinstance(answers, Tensor):
-        return answers.float() if answers.is_floating_point() else answers
-    if isinstance(answers, dict):
-        return {name: _in_float32(each) for name, each in answers.items()}
-    if isinstance(answers, list | tuple):
-        return type(answers)(_in_float32(each) for each in answers)
-    return answers
+def _in_float32(predictions: Any) -> Any:
+    if isinstance(predictions, Tensor):
+        return predictions.float() if predictions.is_floating_point() else predictions
+    if isinstance(predictions, dict):
+        return {name: _in_float32(each) for name, each in predictions.items()}
+    if isinstance(predictions, list | tuple):
+        return type(predictions)(_in_float32(each) for each in predictions)
+    return predictions
 
 
 _engine = quiet_ultralytics.part("ultralytics.engine.trainer")
@@ -156,14 +156,14 @@ class _Ours(_engine.BaseTrainer):  # type: ignore[misc,name-defined]
     def validate(self) -> tuple[dict[str, float], float]:
         metrics: dict[str, float] = self.validator(self)
         metrics.pop("fitness", None)
-        self._figures = read_figures(metrics)
+        self._metrics = read_metrics(metrics)
         # Ultralytics' own idea of the best one decides nothing here.
-        return metrics, self._figures.get(self._plan.config.monitor, 0.0)
+        return metrics, self._metrics.get(self._plan.config.monitor, 0.0)
 
     def save_model(self) -> bool:
         """Close the epoch: count it, decide whether it is the best, and write checkpoints."""
         config, position = self._plan.config, self._position
-        self._is_best = position.close_epoch(config, self._figures.get(config.monitor))
+        self._is_best = position.close_epoch(config, self._metrics.get(config.monitor))
         is_out_of_patience = 0 < config.patience <= position.waited
         self.stop = is_out_of_patience or position.epoch >= config.epochs
         position.phase = int(self.stop)
@@ -251,13 +251,13 @@ class _Ours(_engine.BaseTrainer):  # type: ignore[misc,name-defined]
 
     def _tell_epoch(self) -> None:
         config = self._plan.config
-        facts: dict[str, object] = dict(self._figures)
+        facts: dict[str, object] = dict(self._metrics)
         facts["val_loss"] = facts.pop("loss", None)
         seconds = round(time.monotonic() - self._began, 3)
         line = {**self._place(), **facts, "lr": self.lr["lr/pg0"], "seconds": seconds}
         self._plan.log.epoch({**line, "best": self._is_best})
-        if config.monitor not in self._figures:
-            self._plan.log.no_value(config.monitor, self._position.epoch, self._figures)
+        if config.monitor not in self._metrics:
+            self._plan.log.no_value(config.monitor, self._position.epoch, self._metrics)
         if config.patience and self._position.waited >= config.patience:
             self._plan.log.note(
                 f"stopped early: {config.patience} epochs without a better {config.monitor}"

@@ -21,7 +21,7 @@ from fracture_core.ui.compare.set_comparison import (
     choose_thresholds,
     match_all,
 )
-from fracture_core.ui.compare.set_metrics import show_curves, show_figures, show_models
+from fracture_core.ui.compare.set_metrics import show_curves, show_metrics, show_models
 from fracture_core.ui.session import forget_unless_in
 from fracture_core.ui.widgets.case_gallery import (
     DrawnBox,
@@ -277,6 +277,6 @@ def _results(models: list[ComparedModel], reference: int) -> None:
     show_models(models, thresholds)
     show_curves(models, thresholds, unit, name)
     st.subheader("Figures", anchor=False)
-    show_figures(models, thresholds, reference, name)
+    show_metrics(models, thresholds, reference, name)
     st.subheader("Where they disagree", anchor=False)
     show_disagreements(models, thresholds, unit, reference)

@@ -150,11 +150,11 @@ def show_models(models: Sequence[ComparedModel], thresholds: Sequence[Threshold]
     for each, threshold in zip(models, thresholds, strict=True):
         if threshold.confidence is None:
             st.caption(
-                literal(f"{each.title}: {threshold.reason}; its figures here are undefined.")
+                literal(f"{each.title}: {threshold.reason}; its metrics here are undefined.")
             )
 
 
-def show_figures(
+def show_metrics(
     models: Sequence[ComparedModel], thresholds: Sequence[Threshold], reference: int, name: str
 ) -> None:
     """Every figure with its interval and its difference from the reference; as CSV as well."""
@@ -171,7 +171,7 @@ def show_figures(
         hide_index=True,
         width="stretch",
         height="content",
-        column_config={"Figure": st.column_config.TextColumn(width=165)},
+        column_config={"Metric": st.column_config.TextColumn(width=165)},
     )
     _show_image_tests(models, tests, reference)
     _say_tests(models, test_count(made, tests))
@@ -187,7 +187,7 @@ def show_figures(
 
 def _row(models: Sequence[ComparedModel], line: Line, reference: int) -> dict[str, str]:
     row = {
-        "Figure": line.name,
+        "Metric": line.name,
         "Of": "what is shown" if line.at_dial else "all candidates",
         "Per": line.unit,
         "n": f"{line.n:,}",
@@ -244,7 +244,7 @@ def _say_tests(models: Sequence[ComparedModel], count: int) -> None:
     evaluation = models[0].matched.evaluation
     studies = len(set(evaluation.group_ids))
     most = max(len(each.matched.found) for each in models)
-    fewer = f" ({FEW_RESAMPLES} for figures of all candidates)" if most > MANY_CANDIDATES else ""
+    fewer = f" ({FEW_RESAMPLES} for metrics of all candidates)" if most > MANY_CANDIDATES else ""
     st.caption(
         f"Intervals are 95 %, by {RESAMPLES:,} resamples{fewer} of {studies:,} studies or "
         "patients, the same ones for all models. McNemar takes images as independent, which those "
@@ -261,7 +261,7 @@ def _say_tests(models: Sequence[ComparedModel], count: int) -> None:
 # ---- file ---------------------------------------------------------------------------------------
 
 HEADINGS = (
-    "figure",
+    "metric",
     "per",
     "n",
     "model",

@@ -25,7 +25,7 @@ from fracture_core.evaluations.error_ranking import (
 )
 from fracture_core.evaluations.evaluation import MatchedBox, match_image
 from fracture_core.matching import MatchConfig
-from fracture_core.metrics.columns import Bools
+from fracture_core.metrics.detection_table import Bools
 from fracture_core.models.points import Measurements
 from fracture_core.ui.widgets.case_gallery import Entry, drawn_boxes
 from fracture_core.ui.widgets.case_links import read_link

@@ -196,7 +196,7 @@ def _show_stored(stored: Measurements, evaluation: Evaluation) -> None:
     if st.button(
         "Store what they reach here",
         icon=":material/save:",
-        help="The points stay; these figures, of images they were not chosen on, are kept "
+        help="The points stay; these metrics, of images they were not chosen on, are kept "
         "beside them.",
     ):
         _store(applied, about.title)
@@ -210,10 +210,10 @@ def _row(point: Point, which: str) -> dict[str, str]:
     reached = point.chosen if which == "chosen" else point.applied
     at = "not met" if point.confidence is None else f"{point.confidence:.3f}"
     note = "the lowest score there is" if point.at_edge else point.reason
-    return {"Rule": point.rule, "Confidence ≥": at, **_figures(point.unit, reached), "Note": note}
+    return {"Rule": point.rule, "Confidence ≥": at, **_metrics(point.unit, reached), "Note": note}
 
 
-def _figures(unit: str, reached: Reached | None) -> dict[str, str]:
+def _metrics(unit: str, reached: Reached | None) -> dict[str, str]:
     names = (f"Sensitivity per {unit}", f"Precision per {unit}", "Specificity per image")
     if reached is None:
         return {**dict.fromkeys(names, "–"), "FP per image": "–"}

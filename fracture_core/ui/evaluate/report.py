@@ -8,7 +8,7 @@ from fracture_core.csv_text import csv_bytes
 from fracture_core.errors import ConfigError
 from fracture_core.evaluations import Evaluation, Listed
 from fracture_core.evaluations.report import (
-    Figure,
+    MetricValue,
     PointOfReport,
     Report,
     Table,
@@ -51,22 +51,22 @@ def show_report(
     _show_points(report.points)
     for section in report.sections:
         st.markdown(f"**{literal(section)}**")
-        rows = [figure_row(figure) for figure in report.of_section(section)]
+        rows = [metric_row(metric) for metric in report.of_section(section)]
         st.dataframe(rows, hide_index=True, width="stretch")
     for table in report.tables:
         _show_table(table)
 
 
-def figure_row(figure: Figure) -> dict[str, str]:
+def metric_row(metric: MetricValue) -> dict[str, str]:
     """As the page shows it."""
     return {
-        "Figure": figure.name,
-        "Of": figure.of or "all",
-        "Value": measured_text(figure.value),
-        "95 % interval": interval_text(figure.low, figure.high, 3).strip("()"),
-        "Per": figure.unit,
-        "n": f"{figure.n:,}",
-        "Rule": figure.rule,
+        "Metric": metric.name,
+        "Of": metric.of or "all",
+        "Value": measured_text(metric.value),
+        "95 % interval": interval_text(metric.low, metric.high, 3).strip("()"),
+        "Per": metric.unit,
+        "n": f"{metric.n:,}",
+        "Rule": metric.rule,
     }
 
 

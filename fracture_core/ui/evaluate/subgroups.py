@@ -157,7 +157,7 @@ def _styled(breakdown: Breakdown, rule: str) -> "Styler":
 
     # A value can be called "all" too, but no value begins with a capital of ours.
     groups = (replace(breakdown.whole, name="All"), *breakdown.groups)
-    keys = [key_of(figure) for figure in breakdown.whole.figures]
+    keys = [key_of(metric) for metric in breakdown.whole.metrics]
     rows = [*_count_rows(groups), *(_row(groups, key, rule) for key in keys)]
     frame = pd.DataFrame(rows)
     plain_rows: list[dict[str, str]] = [{}] * (len(rows) - len(keys))
@@ -175,7 +175,7 @@ def _count_rows(groups: Sequence[Subgroup]) -> list[dict[str, str]]:
     }
     names = [each.name for each in groups]
     return [
-        {"Figure": title, "Per": "", **dict(zip(names, map("{:,}".format, row), strict=True))}
+        {"Metric": title, "Per": "", **dict(zip(names, map("{:,}".format, row), strict=True))}
         for title, row in counts.items()
         if any(row)
     ]
@@ -184,23 +184,23 @@ def _count_rows(groups: Sequence[Subgroup]) -> list[dict[str, str]]:
 def _row(groups: Sequence[Subgroup], key: Key, rule: str) -> dict[str, str]:
     _, name, unit, of = key
     title = name if of in ("", rule) else f"{name}, {of}"
-    return {"Figure": title, "Per": unit} | {each.name: _cell(each, key) for each in groups}
+    return {"Metric": title, "Per": unit} | {each.name: _cell(each, key) for each in groups}
 
 
 def _cell(group: Subgroup, key: Key) -> str:
-    figure = group.figure(key)
-    if figure is None or not figure.is_defined:
+    metric = group.metric(key)
+    if metric is None or not metric.is_defined:
         return UNDEFINED
-    few = f", n {figure.n:,}" if group.is_few(figure) else ""
-    return f"{figure.text}{few}"
+    few = f", n {metric.n:,}" if group.is_few(metric) else ""
+    return f"{metric.text}{few}"
 
 
 def _greyed(groups: Sequence[Subgroup], key: Key) -> dict[str, str]:
-    figures = {each.name: (each, each.figure(key)) for each in groups}
+    metrics = {each.name: (each, each.metric(key)) for each in groups}
     return {
         name: _FEW
-        for name, (group, figure) in figures.items()
-        if figure is None or not figure.is_defined or group.is_few(figure)
+        for name, (group, metric) in metrics.items()
+        if metric is None or not metric.is_defined or group.is_few(metric)
     }
 
 

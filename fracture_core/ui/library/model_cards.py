@@ -162,8 +162,8 @@ def _facts(card: ModelCard, *, measured: bool) -> dict[str, str]:
         "NMS": "needed" if card.needs_nms else "not needed",
         "Training data": f"{card.training_data} (licence: {card.training_licence})",
         "Scope": scope_words(card.scope),
-        "Metrics": _figures(card.metrics),
-        "Operating points": _figures(card.operating_points),
+        "Metrics": _metrics(card.metrics),
+        "Operating points": _metrics(card.operating_points),
         "Weights": _weights(card),
     }
     if measured:
@@ -171,8 +171,8 @@ def _facts(card: ModelCard, *, measured: bool) -> dict[str, str]:
     return {name: literal(value) for name, value in facts.items()}
 
 
-def _figures(figures: dict[str, float]) -> str:
-    return ", ".join(f"{name} {value:.3f}" for name, value in figures.items()) or "none measured"
+def _metrics(metrics: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.3f}" for name, value in metrics.items()) or "none measured"
 
 
 def _weights(card: ModelCard) -> str:
@@ -196,8 +196,8 @@ def _speed(card: ModelCard) -> None:
                 return
         _speeds()[card.model_id, card.weights_sha256] = known
     if known is not None:
-        figure = f"{known.seconds * 1_000:,.0f} ms an image"
-        st.caption(f"{figure}, median of {known.repeats} after a first one, {known.device}")
+        metric = f"{known.seconds * 1_000:,.0f} ms an image"
+        st.caption(f"{metric}, median of {known.repeats} after a first one, {known.device}")
 
 
 @st.cache_resource(show_spinner=False)

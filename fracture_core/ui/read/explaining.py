@@ -107,7 +107,7 @@ class Answer:
         self.state = "failed"
 
 
-class _Answers:
+class _Predictions:
     """The latest answers of all sessions, bounded."""
 
     def __init__(self) -> None:
@@ -140,8 +140,8 @@ class _Answers:
 
 
 @st.cache_resource(show_spinner=False)
-def _answers() -> _Answers:
-    return _Answers()
+def _predictions() -> _Predictions:
+    return _Predictions()
 
 
 def offers_gate(card: ModelCard) -> bool:
@@ -161,7 +161,7 @@ def ask(
 
     `prediction` is the raw one of the frame asked for, of which a finding is a position.
     """
-    answer = _answers().start((*_first(card, case), asked.frame, asked.what))
+    answer = _predictions().start((*_first(card, case), asked.frame, asked.what))
     if answer is not None:
         sample = case.samples[asked.frame]
         make = partial(_explained, partial(open_model, card), sample, prediction, asked.what)
@@ -174,7 +174,7 @@ def known(case: Case, cards: Sequence[ModelCard]) -> tuple[ExplanationLink, ...]
     found = [
         (Asked(pane=pane, frame=frame, what=what), answer)
         for pane, card in enumerate(cards)
-        for (frame, what), answer in _answers().find(_first(card, case)).items()
+        for (frame, what), answer in _predictions().find(_first(card, case)).items()
     ]
     return tuple(
         ExplanationLink(asked=asked, path=share_answer(answer, answer.told))

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from fracture_core.demo.answer import MODEL, kept_answer
+from fracture_core.demo.answer import MODEL, stored_prediction
 from fracture_core.errors import ConfigError
 from fracture_core.models.base import Model
 from fracture_core.models.cards import ModelCard
@@ -36,7 +36,7 @@ def known_answer(card: ModelCard, case: Case) -> tuple[Prediction, ...] | None:
     """What is kept of this very model and case; None = it has to be asked."""
     if case.key != DEMO_KEY or card.model_id != MODEL:
         return None
-    kept = kept_answer()
+    kept = stored_prediction()
     return (kept.prediction,) if kept.weights_sha256 == card.weights_sha256 else None
 
 
@@ -73,7 +73,7 @@ MOST_KEPT = 4_000
 _Key = tuple[str, str, str, int]
 
 
-class _Answers:
+class _Predictions:
     """The latest answers of all sessions, bounded. Predictions are immutable and shared."""
 
     def __init__(self) -> None:
@@ -109,8 +109,8 @@ class _Answers:
 
 
 @st.cache_resource(show_spinner=False)
-def _answers() -> _Answers:
-    return _Answers()
+def _predictions() -> _Predictions:
+    return _Predictions()
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -135,7 +135,7 @@ def model_of(card: ModelCard) -> Model:
 
 def first_run(card: ModelCard, case: Case) -> bool:
     """Whether the model's first run, which warms it up, is in the seconds of these answers."""
-    return _answers().from_first_run(_keys(card, case))
+    return _predictions().from_first_run(_keys(card, case))
 
 
 def _keys(card: ModelCard, case: Case) -> list[_Key]:
@@ -147,10 +147,10 @@ def predict(card: ModelCard, case: Case, progress: Progress) -> tuple[Prediction
 
     `progress` is told the share of frames done, while there is something to do.
     """
-    kept = _answers()
+    kept = _predictions()
     keys = _keys(card, case)
-    answers = {i: known for i, key in enumerate(keys) if (known := kept.get(key)) is not None}
-    unknown = [i for i in range(len(keys)) if i not in answers]
+    predictions = {i: known for i, key in enumerate(keys) if (known := kept.get(key)) is not None}
+    unknown = [i for i in range(len(keys)) if i not in predictions]
     for start in range(0, len(unknown), BATCH):
         progress(start / len(unknown))
         batch = unknown[start : start + BATCH]
@@ -158,5 +158,5 @@ def predict(card: ModelCard, case: Case, progress: Progress) -> tuple[Prediction
         kept.note_run(card, [keys[i] for i in batch])
         for i, answer in zip(batch, found, strict=True):
             kept.put(keys[i], answer)
-            answers[i] = answer
-    return tuple(answers[i] for i in range(len(keys)))
+            predictions[i] = answer
+    return tuple(predictions[i] for i in range(len(keys)))

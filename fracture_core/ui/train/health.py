@@ -33,7 +33,7 @@ _PAIRS_A_PAGE = 6
 _ACROSS = 3
 _SIDE_PX = 280
 HEADINGS = {
-    Severity.ERROR: "Errors: figures or trainings would be wrong",
+    Severity.ERROR: "Errors: metrics or trainings would be wrong",
     Severity.WARNING: "Warnings: look at them before a training",
     Severity.NOTE: "Notes: good to know",
 }

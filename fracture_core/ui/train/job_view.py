@@ -89,13 +89,13 @@ def panels_of(runs: Sequence[RunFolder]) -> list[Panel]:
         ]
     loss += [_steps(run, place) for place, run in enumerate(runs) if not _epochs(run)]
     panels = [Panel(title="loss", x="epoch", curves=[each for each in loss if each.x])]
-    for figure in _HIGHER:
+    for metric in _HIGHER:
         curves = [
-            _curve(f"{name}, validation", place, epochs, f"val_{figure}", "dot")
+            _curve(f"{name}, validation", place, epochs, f"val_{metric}", "dot")
             for place, name, epochs in of_runs
         ]
         if curves := [each for each in curves if each.x]:
-            panels.append(Panel(title=figure, x="epoch", curves=curves))
+            panels.append(Panel(title=metric, x="epoch", curves=curves))
     return panels[:_MOST_PANELS]
 
 
@@ -103,10 +103,10 @@ def _epochs(run: RunFolder) -> list[Line]:
     return [each for each in _lines_of(run) if each.get("kind") == "epoch"]
 
 
-def _curve(name: str, place: int, epochs: Sequence[Line], figure: str, dash: Dash) -> Curve:
+def _curve(name: str, place: int, epochs: Sequence[Line], metric: str, dash: Dash) -> Curve:
     """Epochs of a second phase are counted on."""
     points = [
-        (count + 1, _number(each, figure)) for count, each in enumerate(epochs) if figure in each
+        (count + 1, _number(each, metric)) for count, each in enumerate(epochs) if metric in each
     ]
     return Curve(
         name=name,
@@ -272,13 +272,13 @@ def show_result(job: Job) -> None:
     if job.state is not State.SUCCEEDED:
         return
     if job.kind == "evaluation":
-        _link_metrics("Show its figures", job.name)
+        _link_metrics("Show its metrics", job.name)
         return
     made = evaluations_of(job.run)
     with st.container(horizontal=True):
         for each in made:
             split = each.about.split if each.about else each.name
-            _link_metrics(f"Show its figures on {literal(split)}", each.name)
+            _link_metrics(f"Show its metrics on {literal(split)}", each.name)
     if made:
         return
     try:

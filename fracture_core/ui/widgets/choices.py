@@ -16,7 +16,7 @@ import numpy as np
 import streamlit as st
 
 from fracture_core.evaluations.attributes import Attribute, grouping
-from fracture_core.metrics.columns import Bools
+from fracture_core.metrics.detection_table import Bools
 
 KEY = "attributes"
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Colour = tuple[int, int, int]
 # As the viewer draws them.
-GROUND_TRUTH, TRUE, SPURIOUS = (86, 180, 233), (0, 158, 115), (213, 94, 0)
+GROUND_TRUTH, TRUE, FALSE_POSITIVE = (86, 180, 233), (0, 158, 115), (213, 94, 0)
 _LINE_PX = 2
 
 
@@ -41,7 +41,12 @@ def drawn(
     _draw(pen, ground_truth, scale, [GROUND_TRUTH] * len(ground_truth))
     if found is not None:
         kinds = match(found, ground_truth, class_aware=False).kinds
-        _draw(pen, found, scale, [TRUE if kind == "true positive" else SPURIOUS for kind in kinds])
+        _draw(
+            pen,
+            found,
+            scale,
+            [TRUE if kind == "true positive" else FALSE_POSITIVE for kind in kinds],
+        )
     file = io.BytesIO()
     image.save(file, "JPEG", quality=85)
     return file.getvalue()
