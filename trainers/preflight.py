@@ -109,7 +109,7 @@ def _about_data(config: TrainConfig, dataset: Dataset) -> list[Finding]:
             text = f"{name}: every image has a finding; false alarms cannot be measured on it."
             findings.append(Finding(level="warning", text=text))
     if not counts.get(config.test_split):
-        text = f"No split {config.test_split!r}: the final figures will be those of validation."
+        text = f"No split {config.test_split!r}: the final metrics will be those of validation."
         findings.append(Finding(level="warning", text=text))
     findings += [Finding(level="warning", text=text) for text in dataset.warnings]
     return findings

@@ -140,7 +140,7 @@ def _with_metrics(
             },
             "operating_points": card_points(measured.points if measured else ()),
             "note": f"Trained by the recipe {config.recipe or 'of its own'}, seed {config.seed}; "
-            f"operating points chosen on {config.valid_split!r}, figures from "
+            f"operating points chosen on {config.valid_split!r}, metrics from "
             f"{len(matched)} images of {split!r}.",
         }
     )

@@ -57,7 +57,7 @@ def report_boxes(draft: Draft, scored: Scored | None) -> None:
         if masked:
             _report_coco(draft, MASKS, coco.evaluate_masks(found, ground_truths, count))
         else:
-            draft.notes.append("No figures of masks: the ground truth has none.")
+            draft.notes.append("No metrics of masks: the ground truth has none.")
     if scored is None:
         return
     for rule, confidence in draft.met_points:

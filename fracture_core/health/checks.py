@@ -125,7 +125,7 @@ def _balance(context: CheckContext) -> Iterator[Fault]:
             check="class-rare",
             severity=Severity.WARNING,
             title=f"Classes with fewer than {context.limits.least_objects} objects",
-            meaning="They cannot be learnt, and their figures have no meaning.",
+            meaning="They cannot be learnt, and their metrics have no meaning.",
             advice="Collect more of them, join them with another class, or leave them out.",
             places=tuple(Place(detail=_count_of(names[each], counts[each])) for each in rare),
         )
@@ -137,7 +137,7 @@ def _balance(context: CheckContext) -> Iterator[Fault]:
             title="Classes far out of balance",
             meaning=f"The commonest class has {_IMBALANCE} times the objects of the rarest, or "
             "more: a mean over all objects says little about the rare ones.",
-            advice="Look at the figures of each class; weight the loss, or draw rare ones oftener.",
+            advice="Look at the metrics of each class; weight the loss, or draw rare ones oftener.",
             places=tuple(
                 Place(detail=_count_of(names[label], count))
                 for label, count in sorted(common.items(), key=lambda each: each[1])

@@ -70,7 +70,7 @@ def metric_row(metric: MetricValue) -> dict[str, str]:
     }
 
 
-@st.cache_data(max_entries=16, show_spinner="Measuring every figure and its interval…")
+@st.cache_data(max_entries=16, show_spinner="Measuring every metric and its interval…")
 def _report(
     _evaluation: Evaluation,
     folder: str,
