@@ -4,17 +4,14 @@ from pathlib import Path
 
 import streamlit as st
 from starlette.middleware import Middleware
-from streamlit.runtime.pages_manager import PagesManager
 
 from fracture_core.ui.protection import Protection, refuse_open_server
 from fracture_core.ui.routes import ROUTES
-from fracture_core.ui.streamlit_insides import HeadInjection
+from fracture_core.ui.streamlit_insides import WIDE, HeadInjection, use_the_site_map
 from fracture_core.ui.warm_up import warming
 from fracture_core.ui.widgets.text import say_in_a_sentence
 
 RESEARCH_USE = "Research use only. Not a medical device. Not for clinical decisions."
-# Pictures need the room that Streamlit leaves at the sides for reading text.
-WIDE = "<style>.stMainBlockContainer {padding-left: 1.25rem; padding-right: 1.25rem}</style>"
 ICON = Path(__file__).parent / "fracture_core" / "ui" / "icon.svg"
 
 
@@ -25,7 +22,7 @@ def site_map() -> dict[str, list[st.Page]]:
         title="Read",
         icon=":material/radiology:",
         default=True,
-        help="One case: picture, findings, truth, and thresholds that act while they move.",
+        help="One case: image, findings, ground truth, and thresholds that act while they move.",
     )
     compare = st.Page(
         "pages/review/compare.py",
@@ -55,7 +52,7 @@ def site_map() -> dict[str, list[st.Page]]:
         "pages/train/datasets.py",
         title="Data sets",
         icon=":material/folder_open:",
-        help="What a data set holds: counts, pictures with their truth; write it anew.",
+        help="What a data set holds: counts, images with their ground truth; write it anew.",
     )
     launch = st.Page(
         "pages/train/launch.py",
@@ -91,9 +88,7 @@ if st.runtime.exists():
     serve_page()
 else:
     refuse_open_server()
-    # A folder called pages makes Streamlit take the first run for an app without a site map: a
-    # link to a page would end in "Page not found".
-    PagesManager.uses_pages_directory = False
+    use_the_site_map()
     # `streamlit run` finds this name in the source and serves it.
     middleware = [Middleware(Protection), Middleware(HeadInjection)]
     app = st.App(

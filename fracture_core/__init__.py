@@ -1,1 +1,1 @@
-"""Shared core of the fracture workbench."""
+"""The core of the fracture workbench: everything but the pages and the trainers."""

@@ -1,4 +1,4 @@
-"""`python -m fracture_core`."""
+"""Makes `python -m fracture_core` the command line of `fracture_core.cli`."""
 
 from fracture_core.cli import main
 

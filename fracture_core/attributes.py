@@ -1,14 +1,14 @@
-"""What is known of an image in words: `Sample.attributes`, and the words themselves.
+"""The words in which images are described: the keys and values of `Sample.attributes`.
 
 Keys are in lower case: "modality" (DICOM's code), "body part", "view", "origin" ("real" or
 "synthetic"), "hardware" ("yes" or "no"), "age group", and whatever else a data set tells. Several
-values are joined by ", ". Readers convert with `in_words` at the edge.
+values are joined by ", ". Readers of files convert with `in_words`, so that nothing else has to.
 
 Body parts are the regions that DICOM's Body Part Examined names (PS3.16 Annex L), in plain
-English, each with what it is part of. A thumb is a finger; fingers and wrist count as hand, foot,
-ankle, knee, lower leg and thigh as leg, as in FracAtlas (Abedeen et al., Scientific Data 2023),
-which knows hand, leg, hip and shoulder alone; forearm, elbow and upper arm are parts of the arm,
-clavicle and scapula of the shoulder, a hip of the pelvis. "extremity" is said of all limbs.
+English, each with what it is part of. A thumb is a finger; fingers and wrist count as hand; foot,
+ankle, knee, lower leg and thigh count as leg, as in FracAtlas (Abedeen et al., Scientific Data
+2023), which knows only hand, leg, hip and shoulder; forearm, elbow and upper arm are parts of the
+arm, clavicle and scapula of the shoulder, a hip of the pelvis. "extremity" is said of all limbs.
 Laterality is no part of a region: "LHAND", "hand_left" and "Rt. hands" are all hand.
 """
 
@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping
 
 SYNTHETIC_MAKER = "Fracture workbench demo data"
 """The manufacturer in the headers of this package's own synthetic DICOM files."""
+# Each region with the regions that it is directly part of.
 PART_OF: dict[str, tuple[str, ...]] = {
     "head": (),
     "skull": ("head",),
@@ -147,7 +148,7 @@ MODALITIES = {
     "XC": "photograph",
     "OT": "another kind of image",
 }
-"""DICOM's code of a modality → its kind in words; codes of one kind are read alike."""
+"""DICOM's codes of modalities with their kinds in words; a model reads codes of one kind alike."""
 _MODALITY_NAMES = {
     "xr": "DX",
     "xray": "DX",
@@ -177,10 +178,13 @@ _YES_NO = {"1": "yes", "true": "yes", "0": "no", "false": "no"}
 
 
 def in_words(given: Mapping[str, object]) -> dict[str, str]:
-    """Keys and values as they stand in `Sample.attributes`; empty values are left out.
+    """Turn what a source tells into the keys and values of `Sample.attributes`.
 
-    >>> in_words({"Modality": "cr", "body_part": "RWRIST", "View": "AP"})
-    {'modality': 'CR', 'body part': 'wrist', 'view': 'frontal'}
+    Empty values are left out.
+
+    Example:
+        >>> in_words({"Modality": "cr", "body_part": "RWRIST", "View": "AP"})
+        {'modality': 'CR', 'body part': 'wrist', 'view': 'frontal'}
     """
     words: dict[str, str] = {}
     for name, value in given.items():
@@ -192,7 +196,12 @@ def in_words(given: Mapping[str, object]) -> dict[str, str]:
 
 
 def body_part(text: str) -> str:
-    """The region in words; one that is not in `PART_OF` stays as it is, in lower case."""
+    """Return the region in words; one that is not in `PART_OF` stays as it is, in lower case.
+
+    Example:
+        >>> body_part("LHAND"), body_part("Tib/Fib (left)")
+        ('hand', 'lower leg')
+    """
     pieces = [piece for piece in re.findall(r"[a-z]+", text.lower()) if piece not in _SIDES]
     name = "".join(pieces)
     tried = (name, name.removesuffix("s"), name[1:], name[1:].removesuffix("s"))
@@ -201,33 +210,38 @@ def body_part(text: str) -> str:
 
 
 def modality(text: str) -> str:
-    """DICOM's code in capitals; usual names ("x-ray", "MRI") are understood."""
+    """Return DICOM's code in capitals; usual names ("x-ray", "MRI") are understood."""
     letters = re.sub(r"[^a-z]", "", text.lower())
     return _MODALITY_NAMES.get(letters, text.strip().upper())
 
 
 def view(text: str) -> str:
-    """ "frontal", "lateral", "oblique", or what was told, in lower case."""
+    """Return "frontal", "lateral" or "oblique", or else what was told, in lower case."""
     return _VIEWS.get(_plain(text), _plain(text))
 
 
 def kind_of(code: str) -> str:
-    """The kind of image in words; a code that is not known stands for itself."""
+    """Return the kind of image in words; a code that is not known stands for itself."""
     return MODALITIES.get(code, code)
 
 
 def several(text: str) -> tuple[str, ...]:
-    """The values of an attribute that may hold more than one."""
+    """Split an attribute that may hold several values, such as "hand, wrist"."""
     return tuple(filter(None, (part.strip() for part in re.split(r"[,;|/+\\]", text))))
 
 
 def is_part_of(part: str, whole: str) -> bool:
-    """Whether a region is the other or lies in it."""
+    """Whether one region is the other or lies in it.
+
+    Example:
+        >>> is_part_of("thumb", "hand"), is_part_of("hand", "thumb")
+        (True, False)
+    """
     return part == whole or any(is_part_of(each, whole) for each in PART_OF.get(part, ()))
 
 
 def common(told: Iterable[Mapping[str, str]]) -> dict[str, str]:
-    """What all images of a set have in common; nothing where there is no image."""
+    """Return the attributes that all images of a set share; none where there is no image."""
     held: dict[str, str] | None = None
     for each in told:
         if held is None:
@@ -237,12 +251,13 @@ def common(told: Iterable[Mapping[str, str]]) -> dict[str, str]:
 
 
 def merged(*told: tuple[str, Mapping[str, str]]) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Attributes from several sources, (its name, attributes) each, and what they disagree on.
+    """Merge the attributes of several sources, each a name and its attributes.
 
-    Sources come in the order tags, table, reader. What a device wrote about itself is right: of
-    modalities the first counts. Body parts and views in tags are often wrong (they follow the
-    protocol that was chosen, not the patient): there, and everywhere else, the last counts. Of a
-    region and its part the finer one is taken and nothing is said.
+    Returns the attributes, and a sentence for each contradiction. Sources come in the order DICOM
+    tags, table, reader. A device knows what it is, so the first modality counts. Body parts and
+    views in tags are often wrong, as they follow the protocol that was chosen and not the patient:
+    there, and everywhere else, the last one counts. Of a region and a part of it the part is taken,
+    and that is no contradiction.
     """
     words: dict[str, str] = {}
     source: dict[str, str] = {}

@@ -1,12 +1,12 @@
-"""Lists of class names brought together: names that are equal, and names of which one is the other.
+"""Class names of several data sets and models brought together into one list.
 
-A table of "is a" tells what a class also counts as: {"elbow positive": "fracture"}, or `NOTHING` of
-one that marks images without a finding. It is proposed from the names, confirmed by a reader and
-then kept for that pair of lists:
+Names that differ in case alone are equal. Beyond that an is-a table says what a class counts as:
+{"elbow positive": "fracture"}, or `NOTHING` for one that marks images without a finding. Such a
+table is proposed from the names, confirmed by the reader and then kept for that pair of lists:
 
     class_names.json    under `settings().home`
 
-Of its own synthetic images the package knows what their kinds are: nobody is asked.
+What the kinds of this package's own synthetic fractures are is known, and nobody is asked.
 """
 
 import re
@@ -23,8 +23,9 @@ from fracture_core.settings import settings
 from fracture_core.types import Detections
 
 NOTHING = ""
-"""What a class is one of that is no finding."""
+"""What an is-a table says of a class that is no finding."""
 NO_CLASS = -1
+"""The label that `Together.moved` gives to a class that is no finding."""
 NEGATIVE_NAMES = frozenset(
     ["healthy", "normal", "negative", "no finding", "no fracture", "not fractured", "nonfractured"]
 )
@@ -40,7 +41,7 @@ _FURTHER_KINDS = "avulsion hairline impacted linear longitudinal segmental buckl
 _KINDS = frozenset(
     [*SYNTHETIC_KINDS, *_FURTHER_KINDS.split(), "compression", "pathological", "intraarticular"]
 )
-# Words that say no more of a fracture than that it is one of a kind.
+# Words that may stand beside "fracture" without making it another class.
 _FURTHER = frozenset(["displaced", "undisplaced", "nondisplaced", "dislocation", "bone"])
 _POSITIVE = "positive"
 
@@ -50,8 +51,10 @@ _POSITIVE = "positive"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Together:
-    """`names` of all lists, each once · `moved` for each list, where each of its names went;
-    `NO_CLASS` = it is no finding.
+    """Several lists of names as one.
+
+    `names` of all lists, each once · `moved` holds for each list the new label of each of its
+    names, `NO_CLASS` = it is no finding.
     """
 
     names: tuple[str, ...]
@@ -59,18 +62,19 @@ class Together:
 
     @property
     def share(self) -> bool:
-        """Whether any two lists with names in them have a class in common."""
+        """Whether every two lists that have names share a class."""
         held = [set(each) - {NO_CLASS} for each in self.moved if each]
         pairs = ((a, b) for n, a in enumerate(held) for b in held[n + 1 :])
         return all(a & b for a, b in pairs)
 
 
 def bring_together(*lists: Sequence[str], is_a: IsA | None = None) -> Together:
-    """All names of the first list, then those of the next that are new, and so on.
+    """Join lists of names: all of the first, then those of the next that are new, and so on.
 
-    Names are equal when they differ in case and outer blanks only; a name of which `is_a` tells
-    something stands for what it is. Raises ConfigError for a table that goes round.
+    Names are equal when they differ in case and outer blanks only; a name in `is_a` stands for what
+    it is. Raises ConfigError for a table in which a name is, by way of others, itself.
 
+    Example:
         >>> bring_together(["fracture"], ["Wrist positive"], is_a={"wrist positive": "fracture"})
         Together(names=('fracture',), moved=((0,), (0,)))
     """
@@ -90,7 +94,7 @@ def bring_together(*lists: Sequence[str], is_a: IsA | None = None) -> Together:
 
 
 def relabel(found: Detections, moved: Sequence[int]) -> Detections:
-    """The same boxes with class k called `moved[k]`; those of `NO_CLASS` are left out."""
+    """Return the same boxes with label `moved[k]` instead of k; those of `NO_CLASS` are dropped."""
     if len(found) == 0:
         return found
     labels = np.asarray(moved, dtype=np.int64)[found.labels]
@@ -101,7 +105,12 @@ def relabel(found: Detections, moved: Sequence[int]) -> Detections:
 
 
 def parse_table(lines: Sequence[str]) -> dict[str, str]:
-    """Of lines such as "wrist positive=fracture"; raises ConfigError."""
+    """Parse the lines of an is-a table; raises ConfigError for another form or a name told twice.
+
+    Example:
+        >>> parse_table(["wrist positive=fracture", "healthy="])
+        {'wrist positive': 'fracture', 'healthy': ''}
+    """
     table: dict[str, str] = {}
     for line in lines:
         name, equals, parent = line.partition("=")
@@ -132,14 +141,16 @@ def _bare(name: str) -> str:
 def is_negative(name: str) -> bool:
     """Whether a class stands for no finding, however it is written.
 
-    is_negative("No findings"), is_negative("non-fractured")  # True, True
+    Example:
+        >>> is_negative("No findings"), is_negative("non-fractured")
+        (True, True)
     """
     words = " ".join(_form(name))
     return re.sub(r"\bnon ", "non", words) in NEGATIVE_NAMES
 
 
 def negative_among(classes: Sequence[str]) -> str:
-    """The one class that stands for no finding, "" where none or several do."""
+    """Return the class that stands for no finding, "" where none or several do."""
     found = [name for name in classes if is_negative(name)]
     return found[0] if len(found) == 1 else ""
 
@@ -148,9 +159,10 @@ def negative_among(classes: Sequence[str]) -> str:
 
 
 def propose(first: Sequence[str], second: Sequence[str]) -> dict[str, str]:
-    """What names of the two lists may mean in each other's, by rules that are shown, never applied
-    unasked: other forms of the same words, "fracture" in all its forms, kinds of fracture and body
-    parts with a fracture, and names of no finding. Of names that both lists have nothing is said.
+    """Propose an is-a table for two lists; the reader sees it and confirms it before it applies.
+
+    It relates other forms of the same words, "fracture" in all its forms, kinds of fracture, body
+    parts with a fracture, and names of no finding. Names that both lists have are not in it.
     """
     both = {_bare(name) for name in first} & {_bare(name) for name in second}
     ours, theirs = (
@@ -160,7 +172,7 @@ def propose(first: Sequence[str], second: Sequence[str]) -> dict[str, str]:
     return found | {
         name: parent
         for name, parent in _one_way(ours, second)
-        # Two words for one thing would go round.
+        # Where each of two names would be the other, one of the two entries is enough.
         if _bare(found.get(parent, NOTHING)) != _bare(name)
     }
 
@@ -178,12 +190,12 @@ def _one_way(names: Sequence[str], others: Sequence[str]) -> Iterator[tuple[str,
 
 
 def _is_fracture(name: str) -> bool:
-    """Whether it means any fracture."""
+    """Whether a name means a fracture of any kind."""
     return set(_form(name)) - {"bone"} in ({word} for word in _FRACTURE)
 
 
 def _is_kind(name: str) -> bool:
-    """A fracture of some kind, or of some body part, or a body part that is positive."""
+    """Whether a name means one kind of fracture, that of a body part, or a positive body part."""
     words = _plain(name).split()
     told = {*words} & (_KINDS | _FRACTURE)
     rest = [word for word in words if word not in _KINDS | _FRACTURE | _FURTHER | {_POSITIVE}]
@@ -194,13 +206,13 @@ def _is_kind(name: str) -> bool:
 
 
 def _plain(name: str) -> str:
-    """Words in lower case with one blank between; "intra-articular" stays one."""
+    """The words in lower case with one blank between; "intra-articular" stays one."""
     text = _bare(name).replace("intra-articular", "intraarticular").replace("non-", "non")
     return " ".join(re.findall(r"[^\W_]+", text))
 
 
 def _form(name: str) -> tuple[str, ...]:
-    """Its words without the endings of many."""
+    """The words of a name without the "s" of the plural."""
     return tuple(re.sub(r"(?<=[^s]{3})s$", "", word) for word in _plain(name).split())
 
 
@@ -229,10 +241,10 @@ _OF_THE_PACKAGE = tuple(
 
 
 def kept(first: Sequence[str], second: Sequence[str]) -> dict[str, str] | None:
-    """What a reader confirmed of these two lists, in either order, or else what the package knows
-    of its own, None = nothing yet.
+    """Return the is-a table confirmed for two lists, in either order, None = not confirmed yet.
 
-    An empty table says that nothing means the same. Raises ConfigError for a file of nonsense.
+    For lists of its own synthetic data the package brings a table. An empty one says that no two
+    names mean the same. Raises ConfigError where the file cannot be used.
     """
     wanted = _pair(first, second)
     known = (*_read().tables, *_OF_THE_PACKAGE)
@@ -241,7 +253,10 @@ def kept(first: Sequence[str], second: Sequence[str]) -> dict[str, str] | None:
 
 
 def kept_among(lists: Sequence[Sequence[str]]) -> dict[str, str]:
-    """What was confirmed of any two of these lists; of two tables that differ the first counts."""
+    """Join the tables confirmed for any two of these lists; where two differ, the first counts.
+
+    Raises ConfigError where the file cannot be used.
+    """
     found: dict[str, str] = {}
     for n, first in enumerate(lists):
         for second in lists[n + 1 :]:
@@ -251,14 +266,17 @@ def kept_among(lists: Sequence[Sequence[str]]) -> dict[str, str]:
 
 
 def keep(first: Sequence[str], second: Sequence[str], is_a: IsA) -> None:
-    """Remember what a reader confirmed; raises ConfigError for a table that goes round."""
+    """Keep the table that a reader confirmed for two lists.
+
+    Raises ConfigError as `bring_together` does or where the file cannot be used, and StorageError.
+    """
     bring_together(first, second, is_a=is_a)
     others = _others(first, second)
     _write((*others, _Kept(first=tuple(first), second=tuple(second), is_a=dict(is_a))))
 
 
 def forget(first: Sequence[str], second: Sequence[str]) -> None:
-    """As if it had never been confirmed."""
+    """Remove the table of two lists, so that it is asked for again; raises as `keep` does."""
     _write(_others(first, second))
 
 
@@ -290,6 +308,6 @@ def _read() -> _File:
 
 
 def _write(tables: tuple[_Kept, ...]) -> None:
-    """By rename; raises StorageError."""
+    """Replaces the file by rename; raises StorageError."""
     make_folder(settings().home)
     write_text(settings().home / KEPT_FILE, _File(tables=tables).model_dump_json(indent=1) + "\n")

@@ -1,4 +1,4 @@
-"""CSV as spreadsheets read it: nothing in it is a formula, and what is undefined is an empty cell.
+"""CSV that spreadsheets read: no cell is a formula, and undefined numbers are empty cells.
 
 Names of files, classes and patients come from elsewhere, and a cell that begins with "=" is
 computed by whoever opens the file: https://owasp.org/www-community/attacks/CSV_Injection.
@@ -13,13 +13,14 @@ _BEGINS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def csv_text(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A line of headings, then a line a row; numbers are written in full.
+    """Return a line of headings and then one line for each row; numbers are written in full.
 
-    >>> csv_text(["name", "value"], [["=1+1", 0.5], ["b", float("nan")]])
-    "name,value\\r\\n'=1+1,0.5\\r\\nb,\\r\\n"
+    Example:
+        >>> csv_text(["name", "value"], [["=1+1", 0.5], ["b", float("nan")]])
+        "name,value\\r\\n'=1+1,0.5\\r\\nb,\\r\\n"
     """
     stream = io.StringIO()
-    # Python quotes a carriage return inside of a cell only where lines end with one.
+    # With "\n" alone as the end of a line, Python would not quote a "\r" inside of a cell.
     writer = csv.writer(stream, lineterminator="\r\n")
     writer.writerow(headings)
     writer.writerows([_cell(value) for value in row] for row in rows)
@@ -27,7 +28,7 @@ def csv_text(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def csv_bytes(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
-    """As a file to take away, with a byte order mark, so that spreadsheets read it as UTF-8."""
+    """Return the CSV as UTF-8 with a byte order mark, by which spreadsheets know the encoding."""
     return csv_text(headings, rows).encode("utf-8-sig")
 
 

@@ -1,4 +1,4 @@
-"""The errors this project raises on purpose.
+"""The errors that this project raises on purpose, each one sentence for the reader.
 
     WorkbenchError
     └── BadInput            something handed in cannot be used: file, expected, found, what to do
@@ -20,13 +20,18 @@ if TYPE_CHECKING:
 
 
 class WorkbenchError(Exception):
-    """Base of every error that is shown to a person as one sentence."""
+    """The base of every error that is shown to a person as one sentence."""
 
 
 class BadInput(WorkbenchError):
-    """Input that cannot be used; reads "NAME: expected E, found F. ADVICE".
+    """Input that cannot be used; its message reads "NAME: expected E, found F. ADVICE".
 
-    What files tell of themselves can stand in it: what cannot be printed is shown as an escape.
+    Text from files may stand in it: characters that cannot be printed are shown as escapes. Of a
+    path only the last part is shown.
+
+    Example:
+        >>> str(BadInput("size", expected="a whole number", found="'ten'"))
+        "size: expected a whole number, found 'ten'."
     """
 
     def __init__(
@@ -40,7 +45,7 @@ class BadInput(WorkbenchError):
         super().__init__(_printable(f"{sentence} {advice}".rstrip()))
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Keyword-only arguments are lost by the default pickling, and errors cross process borders.
+        # Errors pass between processes, and default pickling loses keyword-only arguments.
         return _rebuild, (type(self), self.name, self.expected, self.found, self.advice)
 
 
@@ -51,7 +56,10 @@ def _printable(text: str) -> str:
 
 
 def first_fault(error: "ValidationError", whole: str = "the file") -> str:
-    """The first thing that is wrong with stored data, after where it stands or else `whole`."""
+    """Return the first fault that pydantic found as "PLACE: MESSAGE", at most 200 characters.
+
+    The place is that of the value in the stored data, or `whole` where the fault is of the whole.
+    """
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"]) or whole
     return f"{where}: {first['msg']}"[:200]
@@ -66,19 +74,19 @@ class ImageError(BadInput):
 
 
 class DatasetError(BadInput):
-    """A data set that cannot be opened or a label that makes no sense."""
+    """A data set that cannot be opened, or annotations or labels that cannot be used."""
 
 
 class WeightsError(BadInput):
-    """A weights file or model card that cannot be used."""
+    """A weights file or a model card that cannot be used."""
 
 
 class ConfigError(BadInput):
-    """A setting, option or name that is not known."""
+    """A setting or an option that cannot be used, or a name that is not known."""
 
 
 class StorageError(ConfigError):
-    """A place that a setting names and that is full, read-only or another's."""
+    """A place on the disk that is full, read-only or closed to this user."""
 
 
 class TrainingError(BadInput):

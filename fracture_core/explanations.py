@@ -1,8 +1,8 @@
 """Explanations that are checked before they are shown: a heat map and how far it can be trusted.
 
-Energy inside the box: Wang et al. 2020 (Score-CAM). Deletion and insertion: Petsiuk et al. 2018
-(RISE), here against the same curves for pixels in random order. Randomised weights: Adebayo et al.
-2018, "Sanity checks for saliency maps".
+Three checks are made. Energy inside the box: Wang et al. 2020 (Score-CAM). Deletion and insertion:
+Petsiuk et al. 2018 (RISE), here against the same curves for cells in random order. Random weights:
+Adebayo et al. 2018, "Sanity checks for saliency maps".
 """
 
 from collections.abc import Callable, Sequence
@@ -16,16 +16,16 @@ from fracture_core.models.base import Model
 from fracture_core.types import Detections, Float32s, Heatmap, Prediction, Sample
 
 STEPS = 8
-"""Points of the deletion and insertion curves, ends included."""
+"""How many points the deletion and insertion curves have, ends included."""
 
 CONCENTRATED = 2.0
-"""How many times its share of the image the box must hold of the map's energy."""
+"""The box must hold this many times as much of the map's energy as of the image's area."""
 
 UNRELATED = 0.5
-"""The most rank correlation a map may have with the map of with random weights weights."""
+"""The highest rank correlation that a map may have with the one of a network with random weights."""
 
 NOTICEABLE = 0.01
-"""How far a mean score must lie from that of random order to tell anything."""
+"""How far a mean score must lie from that of random order to count as a difference."""
 
 _GRID = 24
 _SAME_FINDING_IOU = 0.5
@@ -34,11 +34,11 @@ _Grey = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faithfulness:
-    """How far a map can be trusted.
+    """The measurements that tell how far a heat map can be trusted.
 
     `energy_inside` in [0, 1] is the share of the map inside the finding's box and `box_share` the
-    share a map of one value would have there; both None for a whole image · `deletion` and
-    `insertion` are mean scores while the most important pixels are taken away or put back first,
+    share that a uniform map would have there; both None for a whole image · `deletion` and
+    `insertion` are mean scores while the most important cells are taken away or put back first,
     `random_deletion` and `random_insertion` the same in random order · `with_random_weights` is the
     rank correlation in [−1, 1] with the map of the same network with random weights.
     """
@@ -53,7 +53,7 @@ class Faithfulness:
 
     @property
     def failures(self) -> tuple[str, ...]:
-        """What speaks against the map, one sentence each; none is no proof of the opposite."""
+        """What speaks against the map, one sentence each; having none proves nothing."""
         checks = (
             (not self._localises(), "The map does not gather in the finding's box."),
             (
@@ -72,7 +72,7 @@ class Faithfulness:
 
     @property
     def verdict(self) -> str:
-        """In three words, for a badge."""
+        """The outcome in up to three words, for a badge."""
         if not self._localises():
             return "does not localise"
         return "not faithful" if self.failures else "checks passed"
@@ -86,7 +86,7 @@ class Faithfulness:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """A map with its checks."""
+    """A heat map with the checks that were made of it."""
 
     heatmap: Heatmap
     faithfulness: Faithfulness
@@ -101,9 +101,10 @@ def explain(
     seed: int = 0,
     progress: Callable[[float], None] = lambda share: None,
 ) -> Explanation:
-    """Explain one finding of a prediction, or the image (None), and check the explanation.
+    """Explain the finding at `index` of a prediction, or the image (None), and check the map.
 
-    Costs the map, the map of a with random weights network and four curves of predictions.
+    It costs two heat maps, one of them of the network with random weights, and four curves of
+    `STEPS` predictions each. `progress` gets the share that is done, up to 1.
     """
     heatmap = model.explain(sample, index)
     progress(0.1)
@@ -131,7 +132,15 @@ def explain(
 
 
 def energy_inside(heatmap: Heatmap, xyxy: Float32s) -> float:
-    """Share in [0, 1] of the map's sum inside a box; 0 for an empty map."""
+    """Return the share in [0, 1] of the map's sum that lies in a box (4,), 0 for an empty map.
+
+    Pixels that the box cuts count as inside.
+
+    Example:
+        >>> heatmap = Heatmap.of([[1, 1], [1, 1]], "Grad-CAM", "fracture")
+        >>> energy_inside(heatmap, np.array([0, 0, 1, 1], dtype=np.float32))
+        0.25
+    """
     left, top = np.floor(xyxy[:2]).astype(int)
     right, bottom = np.ceil(xyxy[2:]).astype(int)
     total = float(heatmap.values.sum())
@@ -143,7 +152,7 @@ Target = Callable[[Prediction], float]
 
 
 def _target(prediction: Prediction, index: int | None) -> Target:
-    """How strongly another prediction still says the same."""
+    """A function that tells how high another prediction still scores the same finding or class."""
     if index is not None:
         return lambda other: _score_of(prediction.detections, index, other.detections)
     if prediction.class_scores is not None:
@@ -165,7 +174,7 @@ def _share(xyxy: Float32s, sample: Sample) -> float:
 
 
 def _coarse(values: Float32s) -> Float32s:
-    """At most 24 × 24 cells of mean importance: pixels one by one say nothing to a network."""
+    """At most 24 × 24 cells of mean importance; a network does not notice single pixels."""
     rows, columns = (min(_GRID, side) for side in values.shape)
     row = np.arange(values.shape[0]) * rows // values.shape[0]
     column = np.arange(values.shape[1]) * columns // values.shape[1]
@@ -176,14 +185,14 @@ def _coarse(values: Float32s) -> Float32s:
 
 
 def _fade(shown: _Grey, importance: Float32s, rng: np.random.Generator) -> Callable[[float], _Grey]:
-    """The image with a share of its cells blurred away, the most important first."""
+    """A function that gives the image with a share of its cells blurred, the most important first."""
     height, width = shown.shape
     # SciPy is imported on first use: the first page must not wait for it.
     with importing.LOCK:
         from scipy import ndimage
 
     blurred = ndimage.gaussian_filter(shown, sigma=max(shown.shape) / 20).astype(np.uint8)
-    # Equals go in random order: row by row would favour the top of the image.
+    # Cells of equal importance go in random order: row by row would favour the top of the image.
     order = np.lexsort((rng.random(importance.size), -importance.ravel()))
     ranks = np.argsort(order).reshape(importance.shape)
     row = np.arange(height) * importance.shape[0] // height

@@ -1,7 +1,9 @@
-"""What other packages bring, by entry points such as
+"""Extensions that other installed packages bring, found by their entry points.
 
-[project.entry-points."fracture_core.families"]
-my_family = "my_package:FAMILY"
+A package names one in its pyproject.toml, for example a model family:
+
+    [project.entry-points."fracture_core.families"]
+    my_family = "my_package:FAMILY"
 """
 
 from collections.abc import Collection
@@ -14,10 +16,12 @@ from fracture_core.errors import ConfigError
 
 
 class Named(Protocol):
-    """What an extension is told by."""
+    """Anything with a name, as every extension must have one."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The name that the extension is chosen by."""
+        ...
 
 
 T = TypeVar("T", bound=Named)
@@ -25,8 +29,10 @@ T = TypeVar("T", bound=Named)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extensions(Generic[T]):
-    """`found` in the order of their entry points' names · `broken` a sentence of each that could
-    not be loaded.
+    """The extensions of one kind.
+
+    `found` are in the order of their entry points' names · `broken` holds one sentence about each
+    that cannot be used.
     """
 
     found: tuple[T, ...]
@@ -34,7 +40,11 @@ class Extensions(Generic[T]):
 
 
 def load_extensions(group: str, kind: type[T], taken: Collection[str]) -> Extensions[T]:
-    """What is installed of a kind; one that is broken, or whose name is taken, is told of."""
+    """Load every installed extension of an entry point group that is a `kind`.
+
+    One that cannot be imported, is of another kind or has a name that is already `taken` does not
+    keep the others away: it becomes a sentence in `Extensions.broken`.
+    """
     found: dict[str, T] = {}
     broken = []
     for point in sorted(entry_points(group=group), key=lambda each: each.name):
@@ -54,7 +64,7 @@ def _load(point: EntryPoint, kind: type[T]) -> T:
         with importing.LOCK:
             found = point.load()
     except Exception as error:
-        # Another package's code: whatever is wrong with it must not keep the rest away.
+        # This runs another package's code, which may raise anything.
         raise ConfigError(
             point.name,
             expected=f"{point.value} to be imported",

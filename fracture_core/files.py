@@ -1,10 +1,12 @@
-"""Files that are whole or not there, and one sentence where the disk refuses.
+"""Writing files and folders so that they are whole or not there, and the errors of the disk.
 
-What is written lies beside its place until it is whole, and is renamed then: nobody meets half a
-file, and what was there before stays where the disk is full. A file is on the disk (fsync) before
-it is renamed, so that a loss of power leaves the old or the new one, and an error that a network
-disk tells late still finds the old one in its place; that takes some milliseconds a file. Files of
-a folder that is made as a whole can be made again and are left to the system.
+What is written lies beside its place until it is whole, and is renamed then: no reader meets half a
+file, and where the disk is full the old file stays. A file is on the disk (fsync) before it is
+renamed, so that a loss of power leaves the old or the new one, and an error that a network disk
+tells late still finds the old one in its place; that takes some milliseconds a file. Files of a
+folder that is made as a whole can be made again and are not synced.
+
+An error of the disk or of rights becomes a StorageError: one sentence for the reader.
 """
 
 import errno
@@ -37,24 +39,25 @@ _REFUSALS = {
     errno.EACCES: ("the right to read and write it", "none", _RIGHTS),
     errno.EPERM: ("the right to change it", "none", _RIGHTS),
 }
-# Libraries in Rust tell of the system's errors in words alone.
+# Libraries in Rust raise the system's errors as text, not as OSError with its number.
 _IN_WORDS = re.compile(r"\(os error (\d+)\)")
+# A folder without a lock may have been made just now and be locked in a moment.
 _LEFT_AFTER_SECONDS = 60.0
-# Nobody writes to one file for so long without a change.
+# A part that was not written to for so long belongs to a process that was killed.
 _PART_LEFT_AFTER_SECONDS = 3_600.0
 _LOCK = ".lock"
 
 
 def hash_file(path: Path) -> str:
-    """The SHA-256 of a file, as 64 hexadecimal digits."""
+    """Return the SHA-256 of a file as 64 hexadecimal digits."""
     with path.open("rb") as reader:
         return hashlib.file_digest(reader, "sha256").hexdigest()
 
 
 def storage_error(error: Exception, place: Path | None = None) -> StorageError | None:
-    """The sentence for an error of the disk or of rights; None for any other error.
+    """Turn an error of the disk or of rights into a StorageError; None for any other error.
 
-    It names the error's own file, or else `place`.
+    The sentence names the file that the error tells of, or else `place`.
     """
     said = _IN_WORDS.search(str(error))
     number = error.errno if isinstance(error, OSError) else int(said[1]) if said else None
@@ -68,7 +71,7 @@ def storage_error(error: Exception, place: Path | None = None) -> StorageError |
 
 @contextmanager
 def storing(place: Path) -> Iterator[None]:
-    """What the disk refuses in this block is a StorageError; it names `place` if nothing else."""
+    """Raise StorageError for what the disk refuses in the block; see `storage_error`."""
     try:
         yield
     except Exception as error:
@@ -80,13 +83,13 @@ def storing(place: Path) -> Iterator[None]:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A place beside `path`; what was written there takes its place when the block ends.
+    """Give a path beside `path`; the file written there replaces it when the block ends.
 
         with replacing(run.config) as part:
             part.write_text(text)
 
-    Where the block fails, or wrote nothing, nothing is left of it and `path` is as before. Several
-    processes may write the same file: the last one's stays. Raises StorageError.
+    Where the block fails or writes nothing, `path` stays as it was and nothing else is left.
+    Several processes may write the same file: the last one's stays. Raises StorageError.
     """
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     with storing(path):
@@ -98,7 +101,7 @@ def replacing(path: Path) -> Iterator[Path]:
                 part.replace(path)
         except OSError as error:
             if error.filename == str(part):
-                # Nobody knows the name beside it.
+                # The reader knows the name of the file, not that of the part beside it.
                 error.filename = str(path)
             raise
         finally:
@@ -107,15 +110,15 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 by rename; raises StorageError, and the old file stays."""
+    """Write a UTF-8 file by rename; where that raises StorageError, the old file stays."""
     with replacing(path) as part:
         part.write_text(text, encoding="utf-8")
 
 
 def write_once(path: Path, content: bytes) -> None:
-    """Write a file unless it is there: of several who write at once, the first one's stays.
+    """Write a file, readable by its owner alone, unless it is there already.
 
-    Raises StorageError.
+    Where several processes write at once, the first one's file stays. Raises StorageError.
     """
     with replacing(path) as part:
         part.touch(mode=0o600)
@@ -127,7 +130,7 @@ def write_once(path: Path, content: bytes) -> None:
 
 
 def append_line(path: Path, text: str) -> None:
-    """Write one more line at the end of a UTF-8 file; raises StorageError, and it is as before."""
+    """Append a line to a UTF-8 file; where that raises StorageError, the file is as before."""
     with storing(path), path.open("ab", buffering=0) as file:
         before, left = file.tell(), f"{text}\n".encode()
         try:
@@ -139,16 +142,17 @@ def append_line(path: Path, text: str) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, and those that it lies in, unless it is there; raises StorageError."""
+    """Make a folder and its parents unless they are there; raises StorageError."""
     with storing(folder):
         folder.mkdir(parents=True, exist_ok=True)
 
 
 @contextmanager
 def making_folder(folder: Path) -> Iterator[Path]:
-    """A place where a folder is filled; it takes the place of `folder` when the block ends.
+    """Give a folder to fill, which becomes `folder` when the block ends.
 
-    `folder` is not there yet, or empty. Where the block fails nothing is left. Raises StorageError.
+    `folder` must not be there yet, or be empty. Where the block fails nothing is left of it. Raises
+    StorageError.
     """
     with working_folder(folder.parent, "adding") as part:
         yield part
@@ -156,10 +160,10 @@ def making_folder(folder: Path) -> Iterator[Path]:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder: out of sight at once, so that nobody meets half of it.
+    """Remove a folder; it is hidden by a rename first, so that no reader meets half of it.
 
-    Needs no room, as it may be what makes room. What is left where that was killed is removed by
-    the next that is removed. Raises StorageError.
+    It needs no room on the disk, as it may be called to make room. What a process that was killed
+    here left hidden is removed with the next folder beside it. Raises StorageError.
     """
     hidden = folder.with_name(f".deleting-{uuid.uuid4().hex}")
     with storing(folder):
@@ -173,10 +177,10 @@ def remove_folder(folder: Path) -> None:
 
 @contextmanager
 def working_folder(parent: Path, purpose: str) -> Iterator[Path]:
-    """An empty folder, hidden in `parent`, that is gone when the block ends.
+    """Give an empty folder, hidden in `parent`, that is removed when the block ends.
 
-    What is made in it is put in place by a rename. Those of processes that were killed are removed
-    by the next who asks for one. Raises StorageError.
+    What is to stay is moved out of it by a rename. Folders that processes left when they were
+    killed are removed by the next call with the same `purpose`. Raises StorageError.
     """
     with importing.LOCK:
         from filelock import FileLock
@@ -195,7 +199,7 @@ def working_folder(parent: Path, purpose: str) -> Iterator[Path]:
 
 
 def _remove_abandoned(parent: Path, purpose: str) -> None:
-    """A folder whose lock nobody holds, unless it was made just now and is not locked yet."""
+    """Remove folders whose lock nobody holds, unless made just now and perhaps not locked yet."""
     with importing.LOCK:
         from filelock import FileLock, Timeout
 
@@ -209,7 +213,7 @@ def _remove_abandoned(parent: Path, purpose: str) -> None:
 
 
 def _remove_abandoned_parts(path: Path) -> None:
-    """What processes that were killed left of the same file."""
+    """Remove what processes that were killed left beside the same file."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
         # Another process may remove it at the same time.
         with suppress(OSError):

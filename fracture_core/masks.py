@@ -1,4 +1,9 @@
-"""Masks as COCO run-length codes: column by column, alternating runs of 0 and 1."""
+"""Masks as COCO run-length codes.
+
+A code holds the lengths of alternating runs of 0 and 1, beginning with 0, in the order of the
+pixels column by column. Coding from polygons, whole masks and overlaps are faster-coco-eval's;
+what is done to the runs themselves is done here, at the cost of the runs and not of the image.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,12 +28,12 @@ class Rle:
     counts: bytes
 
     def as_coco(self) -> dict[str, object]:
-        """The code as COCO JSON writes it."""
+        """Return the code as COCO JSON writes it: {"size": [height, width], "counts": str}."""
         return {"size": [self.height, self.width], "counts": self.counts.decode("ascii")}
 
 
 def encode(mask: Mask) -> Rle:
-    """(H, W) bool → code."""
+    """Encode a whole mask, (H, W) bool."""
     coder = _coder()
     height, width = mask.shape
     code = coder.encode(np.asfortranarray(mask, dtype=np.uint8))
@@ -36,26 +41,32 @@ def encode(mask: Mask) -> Rle:
 
 
 def from_crop(crop: Mask, left: int, top: int, height: int, width: int) -> Rle:
-    """(h, w) bool that lies at `left`, `top` inside an image of `height` × `width` → code.
+    """Encode an (h, w) bool crop whose corner lies at `left`, `top` of a `height` × `width` image.
 
-    Costs what the crop costs, never the image.
+    It costs what the crop costs, not what the image would. Raises ValueError for a crop that does
+    not lie inside.
+
+    Example:
+        >>> from_crop(np.array([[True]]), left=0, top=1, height=4, width=1)  # runs of 1, 1 and 2
+        Rle(height=4, width=1, counts=b'112')
     """
     rows, columns = crop.shape
     return from_cells(crop, top + np.arange(rows + 1), left + np.arange(columns + 1), height, width)
 
 
 def from_cells(cells: Mask, rows: Edges, columns: Edges, height: int, width: int) -> Rle:
-    """(h, w) bool on a grid coarser than the pixels → code.
+    """Encode (h, w) bool cells of a grid that is coarser than the pixels.
 
     Cell (i, j) covers the pixels from `rows[i]` to `rows[i + 1]` and `columns[j]` to
-    `columns[j + 1]`, ends exclusive; edges rise and lie inside the image. Costs what the
-    cells and the runs cost, never the image.
+    `columns[j + 1]`, ends exclusive; `rows` (h + 1,) and `columns` (w + 1,) rise and lie inside the
+    image, or ValueError is raised. It costs what cells and runs cost, not what the image would.
     """
     if not (rows[0] >= 0 and rows[-1] <= height and columns[0] >= 0 and columns[-1] <= width):
         raise ValueError(f"cells: expected inside {(height, width)}, got {rows}, {columns}")
     steps = np.diff(np.pad(cells.T.astype(np.int8), ((0, 0), (1, 1))), axis=1)
     column, row = np.nonzero(steps)
-    # Every pixel column of a cell column has the same runs.
+    # All pixel columns of one cell column have the same runs, so the runs are found once a cell
+    # column and then repeated.
     flips_in = np.bincount(column, minlength=cells.shape[1])
     start_of = np.cumsum(flips_in) - flips_in
     cell_of = np.repeat(np.arange(cells.shape[1]), np.diff(columns))
@@ -67,13 +78,13 @@ def from_cells(cells: Mask, rows: Edges, columns: Edges, height: int, width: int
 
 
 def decode(rle: Rle) -> Mask:
-    """Code → (H, W) bool."""
+    """Decode a code to its mask, (H, W) bool."""
     code = {"size": [rle.height, rle.width], "counts": rle.counts}
     return np.asarray(_coder().decode(code)).astype(np.bool_)
 
 
 def from_polygons(polygons: Sequence[Polygon], height: int, width: int) -> Rle:
-    """Union of polygons, each (P, 2) x and y in pixels, P ≥ 3 → code."""
+    """Encode the union of polygons, each (P, 2) x and y in pixels with P ≥ 3."""
     coder = _coder()
     rings = [np.asarray(p, dtype=np.float64).reshape(-1).tolist() for p in polygons]
     code = coder.merge(coder.frPyObjects(rings, height, width))
@@ -81,20 +92,21 @@ def from_polygons(polygons: Sequence[Polygon], height: int, width: int) -> Rle:
 
 
 def from_counts(counts: Sequence[int], height: int, width: int) -> Rle:
-    """COCO's uncompressed run lengths → code."""
+    """Compress COCO's uncompressed run lengths, a list of counts that begins with a run of 0."""
     code = _coder().frPyObjects({"size": [height, width], "counts": list(counts)}, height, width)
     return Rle(height=height, width=width, counts=_as_bytes(code["counts"]))
 
 
 def pixels(rle: Rle) -> int:
-    """How many pixels the mask covers."""
+    """Return how many pixels the mask covers."""
     return int(_coder().area({"size": [rle.height, rle.width], "counts": rle.counts}))
 
 
 def iou(found: Sequence[Rle], ground_truths: Sequence[Rle], crowd: Mask) -> npt.NDArray[np.float64]:
-    """N against M → (N, M) intersection over union in [0, 1]; against a `crowd` (M,) over `found`.
+    """Return the (N, M) float64 intersection over union, in [0, 1], of masks of one image size.
 
-    All of images of one size.
+    Against a ground truth that `crowd` (M,) marks as a group the intersection is divided by the
+    area of the mask in `found`, as in COCO.
     """
     if not (found and ground_truths):
         return np.zeros((len(found), len(ground_truths)))
@@ -107,7 +119,7 @@ def iou(found: Sequence[Rle], ground_truths: Sequence[Rle], crowd: Mask) -> npt.
 
 
 def crop(rle: Rle, left: int, top: int, right: int, bottom: int) -> Rle:
-    """The mask where it lies in a box of whole pixels, ends exclusive; costs what its runs cost."""
+    """Return the mask with nothing left outside of a box of whole pixels, ends exclusive."""
     column, first, last = _stripes(rle)
     first, last = np.maximum(first, top), np.minimum(last, bottom)
     inside = (column >= left) & (column < right) & (first < last)
@@ -115,7 +127,13 @@ def crop(rle: Rle, left: int, top: int, right: int, bottom: int) -> Rle:
 
 
 def mirror(rle: Rle) -> Rle:
-    """The mask with left and right exchanged; costs what its runs cost."""
+    """Return the mask with left and right exchanged.
+
+    Example:
+        >>> left = from_crop(np.array([[True], [True]]), left=0, top=0, height=2, width=2)
+        >>> left.counts, mirror(left).counts  # runs of 0, 2 and 2, then of 2 and 2
+        (b'022', b'22')
+    """
     column, first, last = _stripes(rle)
     order = np.argsort(-column, kind="stable")
     mirrored = rle.width - 1 - column[order]
@@ -126,9 +144,9 @@ _Stripes = tuple[Edges, Edges, Edges]
 
 
 def _stripes(rle: Rle) -> _Stripes:
-    """Of a mask's runs, cut where a column ends: (S,) column, first row and the row after the last.
+    """The runs of 1, cut where a column ends: (S,) columns, first rows and the rows after the last.
 
-    In the order of the pixels, column by column.
+    They come in the order of the pixels, column by column.
     """
     edges = np.cumsum(_unpacked(rle.counts))
     starts, stops = edges[:-1:2], edges[1::2]
@@ -144,13 +162,13 @@ def _stripes(rle: Rle) -> _Stripes:
 
 
 def _from_stripes(column: Edges, first: Edges, last: Edges, height: int, width: int) -> Rle:
-    """What `_stripes` tells, in the order of the pixels, as a code."""
+    """The inverse of `_stripes`."""
     flips = (np.stack([first, last], axis=1) + column[:, None] * height).ravel()
     return _from_flips(flips, height, width)
 
 
 def _from_flips(flips: Edges, height: int, width: int) -> Rle:
-    """From the rising places where 0 and 1 change over, the first of them to 1."""
+    """A code from the rising pixel numbers where 0 and 1 change over, the first of them to 1."""
     # A run that ends a column and one that begins the next are one run.
     seam = np.flatnonzero(flips[1:] == flips[:-1])
     flips = np.delete(flips, np.concatenate([seam, seam + 1]))
@@ -173,7 +191,8 @@ def _unpacked(counts: bytes) -> npt.NDArray[np.int64]:
 
 
 def _packed(counts: npt.NDArray[np.int64]) -> bytes:
-    """Run lengths (N,) below 2³² as COCO's string: base 32, low digits first, signed differences.
+    """Run lengths (N,) below 2³² as COCO's string: base 32, low digits first; from the fourth on
+    the signed difference to the run two before.
 
     The same as the coder's, which is not called here because it brings OpenCV.
     """

@@ -1,4 +1,4 @@
-"""Detections held against the ground truth: greedy by score, one to one."""
+"""Which detection of an image finds which ground truth: greedy by score, one to one."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,11 +13,11 @@ Rule = Literal["iou", "centre"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatchConfig:
-    """How predictions are held against the ground truth, whatever confidence they are shown from.
+    """How predictions are matched with the ground truth, at whatever confidence they are shown.
 
-    `nms_iou` from which on NMS suppresses a box, for models that need it · `match_iou` and
-    `class_aware` as in `match` · `study_rule`, one of `metrics.studies.STUDY_RULES`, makes one
-    score of those of a study's images.
+    `nms_iou` is the NMS IoU, for models that need suppression · `match_iou` and `class_aware` as in
+    `match` · `study_rule`, one of `metrics.studies.STUDY_RULES`, makes the score of a study from
+    those of its images.
     """
 
     nms_iou: float = 0.5
@@ -34,11 +34,18 @@ def match(
     rule: Rule = "iou",
     class_aware: bool = True,
 ) -> Match:
-    """Match the best scored detection first, each with the free ground truth it overlaps most.
+    """Match each detection, the best scored first, with the free GT box that it overlaps most.
 
-    "iou" asks for IoU ≥ `match_iou` (COCO); "centre" asks that the centre of the detection lies
-    inside the ground truth box, edges included, as FROC studies do. With `class_aware` only equal
-    classes match.
+    The rule "iou" asks for IoU ≥ `match_iou` (COCO); "centre" asks that the centre of the detection
+    lies inside the GT box, edges included, as FROC studies do. A pair that does not overlap never
+    matches. With `class_aware` only equal classes match.
+
+    Example:
+        >>> gt = Detections.ground_truth([[0, 0, 4, 4]], labels=[0])
+        >>> xyxy = [[0, 0, 4, 4], [0, 0, 4, 3], [8, 8, 9, 9]]
+        >>> found = Detections.of(xyxy, scores=[0.9, 0.6, 0.3], labels=[0, 0, 0])
+        >>> match(found, gt).kinds
+        ('true positive', 'duplicate', 'false positive')
     """
     overlap = boxes.iou(shown.xyxy, ground_truth.xyxy)
     comparable = np.ones(overlap.shape, dtype=np.bool_)
@@ -84,8 +91,8 @@ def _reported_iou(
 def _duplicates(
     overlap: boxes.Float64s, satisfied: boxes.Bools, gt_of: boxes.Int64s
 ) -> boxes.Int64s:
-    # An unmatched detection that satisfies any ground truth finds it taken, or it would have
-    # matched it.
+    # An unmatched detection that satisfies the rule with a GT box is a duplicate there: had the
+    # box been free, the two would have matched.
     twins = np.full(len(overlap), -1, dtype=np.int64)
     for i in np.flatnonzero((gt_of < 0) & satisfied.any(axis=1)):
         twins[i] = np.argmax(np.where(satisfied[i], overlap[i], -1.0))

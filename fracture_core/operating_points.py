@@ -1,7 +1,8 @@
-"""Confidences chosen by rule, on validation, with what was measured there.
+"""Operating points: confidence thresholds chosen by a rule, with what was measured at them.
 
-Every distinct score is a candidate, not a grid of round numbers, so a rule is met as well as the
-data allow. A rule that cannot be met has no confidence and says why.
+They are chosen on the validation split and measured on another. Every distinct score is a
+candidate threshold, not a grid of round numbers, so a rule is met as closely as the data allow. A
+rule that cannot be met gets no threshold, and a sentence that says why.
 """
 
 from dataclasses import dataclass
@@ -23,7 +24,11 @@ Aim = Literal["max F1", "sensitivity ≥", "FP per image ≤", "specificity ≥"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """What an operating point is for; `bound` belongs to every aim but the highest F1."""
+    """What an operating point is to reach; `bound` belongs to every aim but the highest F1.
+
+    The bound is a share in [0, 1], or false positives per image, 0 or more; anything else raises
+    ConfigError.
+    """
 
     aim: Aim
     bound: float = 0.0
@@ -36,6 +41,7 @@ class Rule:
 
     @property
     def name(self) -> str:
+        """The rule in words, such as "sensitivity ≥ 0.9"."""
         return self.aim if self.aim == "max F1" else f"{self.aim} {self.bound:g}"
 
 
@@ -43,16 +49,17 @@ MAX_F1 = Rule(aim="max F1")
 HIGH_SENSITIVITY = Rule(aim="sensitivity ≥", bound=0.9)
 HIGH_SPECIFICITY = Rule(aim="specificity ≥", bound=0.9)
 RULES = (MAX_F1, HIGH_SENSITIVITY, HIGH_SPECIFICITY, Rule(aim="FP per image ≤", bound=1.0))
-"""What is chosen where nobody says otherwise; the second and third make the viewer's tiers."""
+"""The rules used by default; the viewer tells findings from doubtful ones by the second and third.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
-    """What a model reaches at each of its scores, the highest first.
+    """What a model reaches at each of its C distinct scores, the highest first.
 
-    `sweep` counts lesions, of a detector, or images, of a classifier · `false_alarms` (C,) int64,
-    images without a ground truth that show anything · `images` and, of them, `negatives` without a
-    ground truth.
+    `sweep` counts lesions of a detector or images of a classifier, as `unit` says · `false_alarms`
+    (C,) int64, the negative images that show anything · `positives` the lesions or images there are
+    to find · `images` and, of them, `negatives`, those without ground truth.
     """
 
     unit: Unit
@@ -65,7 +72,10 @@ class Curve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """At one confidence: sensitivity and precision by the curve's unit, specificity by image."""
+    """What is reached at one confidence, over a number of `images`.
+
+    Sensitivity, precision and `false_positives` count the curve's unit; specificity counts images.
+    """
 
     sensitivity: Proportion
     precision: Proportion
@@ -75,15 +85,16 @@ class Measured:
 
     @property
     def fp_per_image(self) -> float:
+        """False positives per image, nan where there is no image."""
         return self.false_positives / self.images if self.images else nan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatingPoint:
-    """`confidence` and `measured` are None where the rule cannot be met, and `reason` says why.
+    """The confidence threshold that meets a rule, and what was `measured` at it.
 
-    `at_edge`: the lowest score of all was chosen, and a lower one, had the model kept any, might
-    have done better.
+    Both are None where the rule cannot be met, and `reason` says why. With `at_edge` the lowest
+    score of all was chosen: a lower one, had the model kept any, might have done better.
     """
 
     rule: Rule
@@ -97,9 +108,10 @@ class OperatingPoint:
 def detector_curve(
     found: Images, ground_truths: Images, *, match_iou: float = 0.5, class_aware: bool = True
 ) -> Curve:
-    """Of single findings, matched greedily; boxes that need merging are merged before.
+    """Return the curve of a detector, which counts single findings, matched greedily by score.
 
-    Specificity is of images without a ground truth: those that show nothing.
+    Boxes that need suppression are suppressed before. Specificity is the share of images without
+    ground truth in which nothing is found.
     """
     found, ground_truths = pair_up(found, ground_truths)
     counts = greedy.sweep(found, ground_truths, match_iou=match_iou, class_aware=class_aware)
@@ -116,7 +128,10 @@ def detector_curve(
 
 
 def classifier_curve(image_scores: npt.ArrayLike, positive: npt.ArrayLike) -> Curve:
-    """Of whole images: (I,) scores and (I,) bool, whether there is anything to find."""
+    """Return the curve of a classifier from (I,) scores and (I,) bool, which images are positive.
+
+    Raises ValueError where the shapes differ or a score is not finite.
+    """
     scores, marks = np.asarray(image_scores, dtype=np.float64), np.asarray(positive, dtype=np.bool_)
     if scores.shape != marks.shape or scores.ndim != 1 or not np.isfinite(scores).all():
         raise ValueError(f"image_scores: expected {marks.shape} finite numbers, got {scores.shape}")
@@ -139,10 +154,15 @@ def classifier_curve(image_scores: npt.ArrayLike, positive: npt.ArrayLike) -> Cu
 
 
 def choose(curve: Curve, rule: Rule) -> OperatingPoint:
-    """The confidence that meets the rule best.
+    """Choose the confidence that meets the rule best.
 
-    The highest F1, of equal ones at the highest confidence; the highest confidence with enough
-    sensitivity; the lowest with few enough false positives or enough specificity.
+    That is the one of the highest F1 (of equal ones the highest confidence), the highest with
+    enough sensitivity, or the lowest with few enough false positives or enough specificity.
+
+    Example:
+        >>> curve = classifier_curve([0.9, 0.7, 0.2, 0.1], [True, True, False, False])
+        >>> choose(curve, MAX_F1).confidence, choose(curve, HIGH_SPECIFICITY).confidence
+        (0.7, 0.7)
     """
     chosen = _position(curve, rule)
     if isinstance(chosen, str):
@@ -160,7 +180,13 @@ def choose(curve: Curve, rule: Rule) -> OperatingPoint:
 
 
 def measure(curve: Curve, confidence: float) -> Measured:
-    """What any confidence reaches, as on a test split what was chosen on validation."""
+    """Measure a confidence on any curve, such as that of a test split.
+
+    Example:
+        >>> curve = classifier_curve([0.9, 0.7, 0.2, 0.1], [True, True, False, False])
+        >>> measure(curve, 0.8).sensitivity
+        Proportion(count=1, total=2)
+    """
     shown = int(np.count_nonzero(curve.sweep.confidences >= confidence))
     hits, wrong, alarms = (
         int(counts[shown - 1]) if shown else 0
@@ -179,7 +205,7 @@ def measure(curve: Curve, confidence: float) -> Measured:
     )
 
 
-# Where on the curve, or why nowhere.
+# The index on the curve that meets a rule, or a sentence why none does.
 _Position = int | str
 
 

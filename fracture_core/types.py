@@ -1,7 +1,8 @@
-"""The currency of the project: what passes between readers, models, filters, metrics and pages.
+"""The value types that pass between readers, models, filters, metrics and pages.
 
-Boxes are xyxy float32 in pixels of the original image, classes are 0…K−1 without background, and
-pixels are grey with 0 darkest. All arrays are read-only.
+Every module of the project agrees on these conventions: boxes are xyxy float32 in pixels of the
+original image, classes are 0…K−1 without a background class, and images are grey with 0 darkest.
+The types are immutable, and the arrays in them are read-only copies.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,18 +20,26 @@ Int64s = npt.NDArray[np.int64]
 Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 Values = npt.NDArray[np.float32]
 Unit = Literal["lesion", "image", "study"]
-"""What a metric counts."""
+"""What a metric counts: single findings, whole images or whole studies."""
 
 SCORE_FLOOR = 0.01
+"""`Detections.raw` drops what is scored lower."""
 MAX_CANDIDATES = 1_000
+"""`Detections.raw` keeps so many detections of an image at most, the best scored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detections:
-    """Boxes with scores and classes, the best first.
+    """Boxes of one image with scores and classes, the best scored first.
 
-    `xyxy` (N, 4) float32, clipped, x1 < x2, y1 < y2 · `scores` (N,) float32 in [0, 1], falling ·
-    `labels` (N,) int64 ≥ 0 · `masks` N run-length codes, or none at all.
+    `xyxy` (N, 4) float32 in pixels, x1 < x2, y1 < y2, no corner negative · `scores` (N,) float32 in
+    [0, 1], falling · `labels` (N,) int64 ≥ 0 · `masks` N run-length codes, or none at all.
+    Arrays that break a rule raise ValueError.
+
+    Example:
+        >>> found = Detections.of([[0, 0, 4, 4], [8, 8, 9, 9]], scores=[0.9, 0.2], labels=[0, 1])
+        >>> len(found), len(found.above(0.5))
+        (2, 1)
     """
 
     xyxy: Float32s
@@ -61,7 +70,7 @@ class Detections:
         return len(self.scores)
 
     def __getitem__(self, index: npt.NDArray[np.bool_] | Int64s | slice) -> Self:
-        """Part of the detections; an index that breaks the order of scores is an error."""
+        """Return the detections at `index`; raises ValueError where their scores would rise."""
         where = np.arange(len(self))[index]
         return type(self)(
             xyxy=self.xyxy[where],
@@ -72,7 +81,7 @@ class Detections:
 
     @classmethod
     def empty(cls) -> Self:
-        """No detection; as a ground truth: annotated, and nothing there."""
+        """Return zero detections; as ground truth they say "annotated, and nothing there"."""
         return cls.of(np.empty((0, 4)), np.empty(0), np.empty(0))
 
     @classmethod
@@ -83,7 +92,7 @@ class Detections:
         labels: npt.ArrayLike,
         masks: tuple[Rle, ...] = (),
     ) -> Self:
-        """From anything array-like that already obeys the rules."""
+        """Make detections of anything array-like that obeys the rules; raises ValueError."""
         return cls(
             xyxy=np.asarray(xyxy, dtype=np.float32).reshape(-1, 4),
             scores=np.asarray(scores, dtype=np.float32),
@@ -98,7 +107,7 @@ class Detections:
         labels: npt.ArrayLike,
         masks: tuple[Rle, ...] = (),
     ) -> Self:
-        """Ground truth: detections of score 1."""
+        """Make the ground truth (GT) of an image: detections whose scores are all 1."""
         corners = np.asarray(xyxy, dtype=np.float32).reshape(-1, 4)
         return cls.of(corners, np.ones(len(corners)), labels, masks)
 
@@ -112,10 +121,11 @@ class Detections:
         height: int,
         width: int,
     ) -> tuple[Self, Int64s]:
-        """A model's answer put in order, and which rows of it were kept, best first.
+        """Put the N boxes of a model in order and return them with the rows that were kept.
 
-        Clips to the image, drops boxes without area and scores under 0.01, keeps at most 1,000.
-        The second value lets an adapter fetch what belongs to the kept rows (masks, queries).
+        Boxes are clipped to the image of `height` × `width` px. Those that are not finite, have no
+        area or score below `SCORE_FLOOR` are dropped, and at most `MAX_CANDIDATES` are kept. The
+        rows, (kept,) int64, best first, let an adapter fetch what belongs to them (masks, queries).
         """
         corners = np.asarray(xyxy, dtype=np.float32).reshape(-1, 4)
         score = np.asarray(scores, dtype=np.float32)
@@ -128,11 +138,14 @@ class Detections:
         return found, kept.astype(np.int64)
 
     def above(self, confidence: float) -> Self:
-        """Those scored at least `confidence`."""
+        """Return the detections scored at least `confidence`, compared as float64."""
         return self[self.scores.astype(np.float64) >= confidence]
 
     def nms(self, nms_iou: float) -> Self:
-        """Class-wise greedy suppression; 1 keeps everything."""
+        """Suppress what overlaps a better box of its class by more than `nms_iou`; see `boxes.nms`.
+
+        A threshold of 1 keeps everything.
+        """
         return self[boxes.nms(self.xyxy, self.labels, nms_iou)]
 
 
@@ -140,7 +153,13 @@ class Detections:
 class Window:
     """Which pixel values are spread over black to white (DICOM PS3.3 C.11.2.1.2).
 
-    `center` and `width` are in units of `Sample.pixels`; `function` is DICOM's VOI LUT function.
+    `center` and `width` are in units of the pixels they are applied to; `function` is DICOM's VOI
+    LUT function: "LINEAR", "LINEAR_EXACT" or "SIGMOID". Raises ValueError for another function, a
+    centre that is not finite or a width that is too small.
+
+    Example:
+        >>> Window(center=100, width=200).apply(np.array([[0, 100, 200]], dtype=np.uint8)).tolist()
+        [[0, 128, 255]]
     """
 
     center: float
@@ -156,7 +175,7 @@ class Window:
             raise ValueError(f"window: expected a width above 0, got {self.center}/{self.width}")
 
     def apply(self, pixels: Pixels) -> npt.NDArray[np.uint8]:
-        """(H, W) pixels as shown, 0 black to 255 white."""
+        """Return uint8 levels for the screen, 0 black to 255 white, of unsigned `pixels` (H, W)."""
         levels = np.arange(np.iinfo(pixels.dtype).max + 1, dtype=np.float64)
         return self._shown(levels)[pixels]
 
@@ -178,7 +197,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValueScale:
-    """From pixels to the unit of the modality: value = pixel × slope + offset."""
+    """The modality transform: value in `unit` (such as "HU") = pixel × `slope` + `offset`."""
 
     slope: float = 1.0
     offset: float = 0.0
@@ -189,14 +208,14 @@ class ValueScale:
 class Sample:
     """One image or slice, with what is known of it.
 
-    `sample_id` is stable and never a position in a list · `group_id` is the patient or study that
-    no split cuts · `pixels` (H, W) uint8 or uint16 grey, 0 darkest, read on each access through
-    `read` · `windows` are the ways to show it, the first by default; none means the full range of
-    the data type · `spacing_mm` (row, column) or None · `ground_truth` None = unknown, empty =
-    annotated and nothing there · `image_class` for classifiers, None = unknown · `split` such as
-    "train", "" = none · `attributes` what is known of the image in the words of
-    `fracture_core.attributes`; `notes` sentences about them, such as where file and table
-    contradict each other.
+    `sample_id` is stable and never a position in a list · `group_id` is the patient or study, which
+    lies in one split alone, or there is leakage · `height` and `width` in pixels · `read` returns
+    the pixels, see there · `windows` are the ways to show them, the first by default; none means
+    the full range of the data type · `scale` gives the values of the modality · `spacing_mm` (row,
+    column) or None · `ground_truth` None = unknown, empty = annotated and nothing there ·
+    `image_class` for classifiers, None = unknown · `split` such as "train", "" = none ·
+    `attributes` what is known of the image in the words of `fracture_core.attributes`, and `notes`
+    sentences about them, such as where file and table contradict each other.
     """
 
     sample_id: str
@@ -215,6 +234,10 @@ class Sample:
 
     @property
     def pixels(self) -> Pixels:
+        """(H, W) uint8 or uint16 grey, 0 darkest, read anew on each access.
+
+        Raises ValueError where `read` returns another shape or type.
+        """
         pixels = self.read()
         if pixels.shape != (self.height, self.width):
             raise ValueError(f"pixels: expected {(self.height, self.width)}, got {pixels.shape}")
@@ -223,24 +246,25 @@ class Sample:
         return pixels
 
     def shown(self) -> npt.NDArray[np.uint8]:
-        """(H, W) uint8, the pixels through the first window; every model sees exactly this."""
+        """Return (H, W) uint8, the pixels through the first window: what every model sees."""
         pixels = self.pixels
         window = self.windows[0] if self.windows else full_range(pixels.dtype)
         return window.apply(pixels)
 
 
 def full_range(dtype: npt.DTypeLike) -> Window:
-    """The window that shows every value of an unsigned type: 0 black, the maximum white."""
+    """Return the window that shows every value of an unsigned type: 0 black, its maximum white."""
     top = float(np.iinfo(dtype).max)
     return Window(center=top / 2, width=top)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """One model's untouched answer on one sample.
+    """One model's raw prediction on one sample, made in `seconds`.
 
-    `detections` are raw: score ≥ 0.01, at most 1,000, nothing suppressed · `class_scores` (K,) for
-    classifiers · `image_score` in [0, 1] is a score, not a probability.
+    `detections` as `Detections.raw` leaves them, nothing suppressed · `class_scores` (K,) float32
+    of classifiers, None of detectors · `image_score` in [0, 1] is a score, not a probability.
+    Raises ValueError for an image score out of range or too many detections.
     """
 
     model_id: str
@@ -261,12 +285,12 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
-    """Detections held against the ground truth, in the order of the detections.
+    """How N detections of one image match its ground truth, in the order of the detections.
 
-    `gt_of` (N,) int64, the ground truth a detection is matched with, −1 = none · `iou` (N,) float64
-    with that ground truth, else the best with any ground truth it may match · `duplicate_of` (N,)
-    int64, the already matched ground truth an unmatched detection also satisfies, −1 = none ·
-    `missed` (M,) int64, the ground truths no detection is matched with.
+    `gt_of` (N,) int64, the index of the GT box a detection is matched with, −1 = none · `iou` (N,)
+    float64 with that box, else the highest with any GT box of a comparable class · `duplicate_of`
+    (N,) int64, the GT box that an unmatched detection satisfies too but a better scored one has
+    taken, −1 = none · `missed` int64, the GT boxes without a detection: the false negatives.
     """
 
     gt_of: Int64s
@@ -282,7 +306,7 @@ class Match:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """For each detection: "true positive", "false positive" or "duplicate"."""
+        """What each detection is: "true positive", "false positive" or "duplicate"."""
         pairs = zip(self.gt_of, self.duplicate_of, strict=True)
         return tuple(
             "true positive" if ground_truth >= 0 else "duplicate" if twin >= 0 else "false positive"
@@ -292,11 +316,12 @@ class Match:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heatmap:
-    """Where a model looked for one of its answers.
+    """Where a model found the evidence for one finding or for one class.
 
-    `values` (H, W) float32 in [0, 1] on the pixels of the sample, its maximum 1 unless all is 0 ·
-    `strength` ≥ 0, the maximum before it was divided by, in the unit of the method: weak evidence
-    is shown weak · `method` such as "Grad-CAM" · `target` says which answer, in words.
+    `values` (H, W) float32 in [0, 1] on the pixels of the sample, the maximum 1 unless all is 0 ·
+    `strength` ≥ 0, in the unit of the method: the maximum that `values` were divided by, so that
+    weak evidence can be shown weak · `method` such as "Grad-CAM" · `target` names in words what is
+    explained. Raises ValueError where a rule is broken.
     """
 
     values: Float32s
@@ -314,7 +339,12 @@ class Heatmap:
 
     @classmethod
     def of(cls, raw: npt.ArrayLike, method: str, target: str) -> Self:
-        """From (H, W) evidence of any scale; what speaks against the answer (below 0) is cut."""
+        """Scale (H, W) evidence to [0, 1]; negative values and NaN, no evidence for it, become 0.
+
+        Example:
+            >>> Heatmap.of([[0, 2], [-3, 4]], "Grad-CAM", "fracture").values.tolist()
+            [[0.0, 0.5], [0.0, 1.0]]
+        """
         evidence = np.maximum(np.nan_to_num(np.asarray(raw, dtype=np.float64)), 0)
         strength = float(evidence.max(initial=0))
         values: Float32s = (evidence / strength if strength > 0 else evidence).astype(np.float32)

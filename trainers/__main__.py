@@ -1,4 +1,9 @@
-"""python -m trainers recipes | new | check | train | submit | status | logs | stop | resume | …"""
+"""The command line of training: `python -m trainers COMMAND`.
+
+Commands: recipes, new, check, train, submit, status, logs, stop, resume and shipped-models. The
+docstring of each is its help text. Heavy modules are imported within the commands, so that the
+help appears at once.
+"""
 
 import sys
 from pathlib import Path
@@ -25,7 +30,7 @@ ChangeOption = Annotated[
 
 @app.command()
 def recipes() -> None:
-    """The known ways to train, as a table."""
+    """List the recipes as a table: family, epochs, batch and input size of each."""
     from trainers.recipes import RECIPES
 
     rows = [("recipe", "family", "epochs", "batch", "px", "what it is")]
@@ -62,7 +67,7 @@ def check(
     change: ChangeOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """Look at data, room, memory and time before a training; a few steps are measured."""
+    """Check data, disk, memory and time before a training; a few steps are measured."""
     from trainers.preflight import preflight
     from trainers.recipes import find_recipe
 
@@ -105,7 +110,7 @@ def shipped_models(
     ),
     only: Annotated[list[str] | None, typer.Option(help="Only this one; repeatable.")] = None,
 ) -> None:
-    """Train the models that come with the package again, on real and synthetic radiographs."""
+    """Train the models that come with the package anew, on real and synthetic radiographs."""
     from trainers.shipping import Workshop, train_shipped_models
 
     workshop = Workshop(
@@ -119,7 +124,7 @@ def shipped_models(
 
 @app.command()
 def submit(run_folder: RunArgument) -> None:
-    """Queue a run; it trains in the background."""
+    """Queue a run, which then trains in the background."""
     from fracture_core import jobs
 
     _print_jobs([jobs.submit(run_folder)])
@@ -129,7 +134,7 @@ def submit(run_folder: RunArgument) -> None:
 def status(
     run_folder: Annotated[Path | None, typer.Argument(help="The folder of the run.")] = None,
 ) -> None:
-    """How a job stands, or all of them."""
+    """Show the state of a job, or of all jobs."""
     from fracture_core import jobs
 
     jobs.tend()
@@ -138,7 +143,7 @@ def status(
 
 @app.command()
 def logs(run_folder: RunArgument) -> None:
-    """The end of what a job printed."""
+    """Print the end of the output of a job."""
     from fracture_core import jobs
 
     print(jobs.logs(run_folder), end="")
@@ -183,7 +188,10 @@ def _parse(text: str) -> tuple[str, object]:
 
 
 def main() -> None:
-    """Run a command; what a person can put right is one sentence on stderr and exit code 2."""
+    """Run a command.
+
+    An error that a person can put right is printed to stderr as one sentence, with exit code 2.
+    """
     try:
         app()
     except (WorkbenchError, OSError) as error:

@@ -1,19 +1,18 @@
-"""Brightness, contrast and blur of a batch, in one pass over its pixels.
+"""Augmentation: what is changed at random in a batch of training images, on their device.
 
-A blur's weights add up to 1 and brightness and contrast are one line an image, so all three are a
-convolution of 3 × 3 with an offset: two of three weights each, which is a few sums of the batch
-with itself moved by a pixel. Unlike torchvision's, values are cut to [0, 255] once, at the end.
+Random numbers come from the generator that is handed in, a fixed number for each image, on the
+CPU: they depend neither on the device nor on what ran before, nor does one setting shift the
+numbers of another.
 
-Where the pixels of a batch go: one matrix an image, for its boxes and for its pixels.
+Colours: a blur's weights add up to 1, and brightness and contrast are one linear function for each
+image, so all three together are a convolution with an offset. The 3 × 3 kernel is separable: one
+pass of three weights along each axis, that is a few sums of the batch with itself moved by a pixel.
+Unlike in torchvision, values are clipped to [0, 255] once, at the end.
 
-A matrix (3, 3) takes packed pixels to pixels of the network's input, (x, y, 1) with the corner of
-the first pixel at 0. Matrices and boxes stay on the CPU in float64, so that they are the same
-whatever the device; only the sampling of pixels is done there.
-
-What is changed at random in a batch of training images, all of it on their device.
-
-Random numbers come from the generator that is handed in, a fixed number an image, on the CPU: they
-depend neither on the device nor on what ran before, nor does one setting shift another's numbers.
+Geometry: one (3, 3) matrix for each image takes packed pixels to pixels of the network's input, as
+(x, y, 1) with the corner of the first pixel at 0. The same matrix moves boxes and pixels. Matrices
+and boxes stay on the CPU in float64, so that they are the same whatever the device; only the
+sampling of pixels is done there.
 """
 
 from typing import NamedTuple
@@ -25,12 +24,19 @@ from torch.nn import functional
 from trainers.config import Augment
 from trainers.training_module import NOTHING
 
-# Uniform numbers that an image's colours take, in a fixed order.
+# ---- colours ------------------------------------------------------------------------------------
+
+# How many uniform numbers the colours of an image take, in a fixed order.
 COLOUR_DRAWS = 4
 
 
 class Colours(NamedTuple):
-    """(B,) float32: brightness factors, contrast factors, and a blur's weight of each neighbour."""
+    """What is done to the grey values of B images.
+
+    `gains` are brightness factors, `contrasts` contrast factors and `sides` the weights that the
+    blur gives each neighbouring pixel, all (B,) float32; `blurs` tells whether any image is
+    blurred.
+    """
 
     gains: Tensor
     contrasts: Tensor
@@ -38,12 +44,21 @@ class Colours(NamedTuple):
     blurs: bool
 
     def part(self, start: int, stop: int) -> "Colours":
+        """Return those of the images from `start` to before `stop`."""
         gains, contrasts, sides = (each[start:stop] for each in self[:3])
         return Colours(gains, contrasts, sides, self.blurs)
 
 
 def draw_colours(augment: Augment, uniform: Tensor) -> Colours | None:
-    """From (B, DRAWS) numbers in [0, 1); None where colours stay as they are."""
+    """Make changes of colour from (B, COLOUR_DRAWS) uniform numbers in [0, 1).
+
+    Returns None where the settings leave colours as they are.
+
+    Example:
+        >>> colours = draw_colours(Augment(brightness=0.5), torch.full((1, COLOUR_DRAWS), 0.75))
+        >>> colours.gains.tolist(), colours.contrasts.tolist(), colours.blurs
+        ([1.25], [1.0], False)
+    """
     if not (augment.brightness or augment.contrast or augment.blur):
         return None
     bright, contrast, blurs, deviation = uniform.double().unbind(1)
@@ -56,11 +71,11 @@ def draw_colours(augment: Augment, uniform: Tensor) -> Colours | None:
 
 
 def change_colours(colours: Colours, grey: Tensor, inside: Tensor | None, spare: Tensor) -> None:
-    """Change (B, H, W) float32 grey in [0, 255] in its place; beside the images it is to repeat
-    their edge.
+    """Change (B, H, W) float32 grey values in [0, 255] in place.
 
-    `inside` (B, H, W) tells what counts for the mean grey, None = everything · `spare` is memory
-    of the same shape: fresh memory would cost more than the arithmetic.
+    Pixels beside an image have to repeat its edge, as the blur reads them. `inside` is (B, H, W)
+    bool and tells which pixels count for the mean grey, None = all. `spare` is memory of the same
+    shape: allocating it would cost more than the arithmetic.
     """
     gains, contrasts, sides = (
         each.to(grey.device, non_blocking=True)[:, None, None] for each in colours[:3]
@@ -78,7 +93,7 @@ def change_colours(colours: Colours, grey: Tensor, inside: Tensor | None, spare:
 
 
 def _mean(grey: Tensor, inside: Tensor | None) -> Tensor:
-    """(B, 1, 1)."""
+    """The mean grey of each image, (B, 1, 1)."""
     if inside is None:
         return grey.mean(dim=(1, 2), keepdim=True)
     counts = inside.sum(dim=(1, 2), keepdim=True).clamp(min=1)
@@ -95,17 +110,21 @@ def _add_neighbours(total: Tensor, grey: Tensor, weights: Tensor, dim: int) -> N
         total.narrow(dim, edge, 1).addcmul_(grey.narrow(dim, edge, 1), weights)
 
 
-# A box that is moved out of the image by more than three quarters is dropped.
+# ---- geometry -----------------------------------------------------------------------------------
+
+# A box of which less than this share of the area stays in the image is dropped.
 LEAST_SHARE_LEFT = 0.25
-# Uniform numbers that an image's motion takes, in a fixed order; those for crops around findings
-# are drawn apart, so that trainings without them see the numbers that they always saw.
+# How many uniform numbers the motion of an image takes, in a fixed order. Those for crops around
+# findings are drawn apart, so that trainings without such crops keep the numbers they had before.
 GEOMETRY_DRAWS = 11
 AROUND_DRAWS = 2
 
 
 class Frames(NamedTuple):
-    """Of B images, on the CPU: (B, 2) int64 heights and widths `sizes` as packed and `inputs` as
-    the network is to see them, in a batch of (height, width) `canvas`.
+    """The sizes of B images before and after augmentation, on the CPU.
+
+    `sizes` are heights and widths as packed and `inputs` those that the network gets, both (B, 2)
+    int64; `canvas` is the height and width of the batch.
     """
 
     sizes: Tensor
@@ -113,22 +132,26 @@ class Frames(NamedTuple):
     canvas: tuple[int, int]
 
     def part(self, start: int, stop: int) -> "Frames":
+        """Return those of the images from `start` to before `stop`."""
         return Frames(self.sizes[start:stop], self.inputs[start:stop], self.canvas)
 
     @property
     def fill(self) -> bool:
-        """Whether every image fills the batch: nothing lies beside one."""
+        """Whether every image fills the canvas, so that nothing is padded."""
         return bool((self.inputs == torch.tensor(self.canvas)).all())
 
     @property
     def are_exact(self) -> bool:
-        """Whether no image has to be enlarged."""
+        """Whether every image is packed at the size of its input, so that none is enlarged."""
         return bool((self.inputs == self.sizes).all())
 
 
 class Motion(NamedTuple):
-    """(B, 3, 3) float64 matrices; (B,) bool mirror images, left for right and top for bottom, which
-    are part of them; whether there is more than mirror images and enlargement.
+    """Where the pixels and boxes of B images go.
+
+    `matrices` (B, 3, 3) float64 take packed pixels to input pixels; `mirrored` (left for right) and
+    `upside_down` (top for bottom), (B,) bool, are contained in them; `is_free` tells whether they
+    may do more than mirror and enlarge.
     """
 
     matrices: Tensor
@@ -137,13 +160,16 @@ class Motion(NamedTuple):
     is_free: bool
 
     def part(self, start: int, stop: int) -> "Motion":
+        """Return those of the images from `start` to before `stop`."""
         matrices, mirrored, upside_down = (each[start:stop] for each in self[:3])
         return Motion(matrices, mirrored, upside_down, self.is_free)
 
 
 class Around(NamedTuple):
-    """What crops around findings are drawn from: (B, AROUND_DRAWS) numbers in [0, 1), (B, M, 4)
-    boxes in packed pixels and (B, M) labels, objects first.
+    """What crops around findings are drawn from.
+
+    `uniform` are (B, AROUND_DRAWS) numbers in [0, 1), `boxes_xyxy` (B, M, 4) in packed pixels and
+    `labels` (B, M), objects first.
     """
 
     uniform: Tensor
@@ -154,7 +180,11 @@ class Around(NamedTuple):
 def draw_motion(
     augment: Augment, uniform: Tensor, frames: Frames, around: Around | None = None
 ) -> Motion:
-    """From (B, DRAWS) numbers in [0, 1): enlarge, mirror, turn, scale and shift, then crop."""
+    """Make motions from (B, GEOMETRY_DRAWS) uniform numbers in [0, 1).
+
+    Their order is: enlarge to the input, mirror, turn, scale and shift, crop. With `around` some of
+    the crops are laid around a finding.
+    """
     drawn = uniform.double().unbind(1)
     inputs = frames.inputs.double()
     size_xy = inputs.flip(1)
@@ -183,9 +213,10 @@ def draw_motion(
 def move_boxes(
     motion: Motion, boxes_xyxy: Tensor, labels: Tensor, inputs: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """(B, M, 4) boxes and (B, M) labels where the pixels went, clipped to (B, 2) inputs.
+    """Move (B, M, 4) boxes as the pixels are moved, and clip them to the (B, 2) input sizes.
 
-    Boxes of which less than LEAST_SHARE_LEFT of the area is left are dropped; objects first.
+    Returns (B, M, 4) float32 boxes and (B, M) labels, objects first. Boxes of which less than
+    LEAST_SHARE_LEFT of the area is left are dropped: their label is NOTHING and their box 0.
     """
     low, high = _moved(motion.matrices, boxes_xyxy)
     area = (high - low).prod(dim=2)
@@ -202,7 +233,7 @@ def move_boxes(
 
 
 def _moved(matrices: Tensor, boxes_xyxy: Tensor) -> tuple[Tensor, Tensor]:
-    """(B, M, 2) least and greatest corners of the boxes around (B, M, 4) boxes that are moved."""
+    """The boxes around (B, M, 4) moved boxes: their least and their greatest corners, (B, M, 2)."""
     corners = boxes_xyxy.double()[..., [[0, 1], [2, 1], [0, 3], [2, 3]]]
     linear, offset = matrices[:, None, :2, :2], matrices[:, None, None, :2, 2]
     corners = corners @ linear.mT + offset
@@ -216,11 +247,11 @@ def _starts_around(
     drawn: tuple[Tensor, Tensor, Tensor],
     size_xy: Tensor,
 ) -> Tensor:
-    """(B, 2) where crops begin, in shares of the image, some of them moved onto a finding.
+    """Where crops begin, (B, 2) in shares of the image; some of them are laid around a finding.
 
-    `drawn` are the shares of the sides that are kept, where the crops would begin otherwise, and
-    the numbers in [0, 1) that say where. A finding larger than the crop has its middle in the
-    crop's.
+    `drawn` are the shares of the sides that the crops keep, where they would begin otherwise, and
+    the numbers in [0, 1) that decide the place, each (B, 2). A crop that is smaller than its
+    finding is centred on it.
     """
     sides, starts, places = drawn
     counts = (around.labels != NOTHING).sum(dim=1)
@@ -236,11 +267,11 @@ def _starts_around(
 
 
 def move_pixels(motion: Motion, raw: Tensor, frames: Frames) -> tuple[Tensor, Tensor | None]:
-    """(B, h, w) uint8 packed → (B, H, W) uint8 or float32, and where the images are.
+    """Move (B, h, w) uint8 packed pixels to the canvas, and tell where the images lie on it.
 
-    The first pixels beside an image repeat its edge; the second value is (B, H, W) bool, None
-    where every image fills the batch. Mirror images and enlargement of images of one size are
-    done without `grid_sample`, to the same result.
+    Returns (B, H, W) uint8 or float32 pixels and a (B, H, W) bool mask, None where every image
+    fills the batch. The pixels next to an image repeat its edge. Mirroring and enlarging images of
+    one size needs no `grid_sample` and gives the same result.
     """
     raw = raw[:, : int(frames.sizes[:, 0].max()), : int(frames.sizes[:, 1].max())]
     is_uniform = frames.fill and bool((frames.sizes == frames.sizes[0]).all())
@@ -261,7 +292,7 @@ def move_pixels(motion: Motion, raw: Tensor, frames: Frames) -> tuple[Tensor, Te
 
 
 def _extended(raw: Tensor, frames: Frames, size: tuple[int, int], ring: int = 0) -> Tensor:
-    """Images with their edge repeated beside them up to `size`, and in a ring around that."""
+    """Images whose edge is repeated up to `size` (height, width), and in a ring around that."""
     height, width = size
     tops = torch.zeros_like(frames.sizes[:, :1])
     down = torch.arange(-ring, height + ring).maximum(tops).minimum(frames.sizes[:, :1] - 1)
@@ -271,7 +302,10 @@ def _extended(raw: Tensor, frames: Frames, size: tuple[int, int], ring: int = 0)
 
 
 def _sampled(motion: Motion, raw: Tensor, frames: Frames) -> tuple[Tensor, Tensor | None]:
-    """By `grid_sample`: with a ring around them, edges stay sharp without clamping coordinates."""
+    """`move_pixels` by `grid_sample`, for any motion.
+
+    A ring of repeated pixels around the images keeps their edges sharp without clamping.
+    """
     is_uniform = bool((frames.sizes == frames.sizes[0]).all())
     ringed = (
         functional.pad(raw.float()[:, None], (1, 1, 1, 1), mode="replicate")
@@ -284,7 +318,7 @@ def _sampled(motion: Motion, raw: Tensor, frames: Frames) -> tuple[Tensor, Tenso
     sampled = functional.grid_sample(
         ringed, grid, mode="bilinear", padding_mode="zeros", align_corners=False
     )
-    # The weights add up to 1 only nearly.
+    # The weights add up to 1 only up to rounding.
     sampled = sampled[:, 0].clamp_(0, 255)
     if frames.fill and not motion.is_free:
         return sampled, None
@@ -297,7 +331,7 @@ def _sampled(motion: Motion, raw: Tensor, frames: Frames) -> tuple[Tensor, Tenso
 
 
 def _grid(matrices: Tensor, canvas: tuple[int, int], device: torch.device) -> Tensor:
-    """(B, H, W, 2) where matrices take the centres of the canvas's pixels."""
+    """Where the matrices take the centres of the canvas's pixels, (B, H, W, 2)."""
     height, width = canvas
     x = torch.arange(width, device=device) + 0.5
     y = torch.arange(height, device=device)[:, None] + 0.5
@@ -310,7 +344,7 @@ def _grid(matrices: Tensor, canvas: tuple[int, int], device: torch.device) -> Te
 
 
 def _inside(frames: Frames, device: torch.device) -> Tensor:
-    """(B, H, W) bool, where each image lies on the canvas."""
+    """Where each image lies on the canvas, (B, H, W) bool."""
     height, width = frames.canvas
     inputs = frames.inputs.to(device, non_blocking=True)
     down = torch.arange(height, device=device) < inputs[:, :1]
@@ -360,8 +394,10 @@ def _cropping(sides: Tensor, starts: Tensor, size_xy: Tensor) -> Tensor:
     return _affine(1 / sides, -starts * size_xy / sides)
 
 
+# ---- both together ------------------------------------------------------------------------------
+
 UNCHANGED = Augment()
-# What a core's cache holds: on a CPU, batches are gone through in parts.
+# About as many pixels as a core's cache holds: on a CPU, batches are gone through in such parts.
 _PIXELS_A_PART = 2**19
 
 
@@ -372,8 +408,11 @@ def augment_batch(
     frames: Frames,
     ground_truth: tuple[Tensor, Tensor],
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    """(B, h, w) uint8 packed images, and (B, M, 4) boxes and (B, M) labels on the CPU →
-    (B, 1, H, W) float32 on the device of the images and the ground truth where it went to.
+    """Augment a batch of (B, h, w) uint8 packed images and its ground truth.
+
+    `ground_truth` is (B, M, 4) boxes in packed pixels and (B, M) labels, both on the CPU. Returns
+    (B, 1, H, W) float32 pixels in [0, 255], on the device of `raw` and 0 outside of the images, and
+    the moved boxes and labels, as `move_boxes` returns them.
     """
     count = len(raw)
     uniform = torch.rand(count, GEOMETRY_DRAWS + COLOUR_DRAWS, generator=generator)

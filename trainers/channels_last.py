@@ -1,4 +1,4 @@
-"""Which networks a CPU may train with channels last.
+"""Which networks can be trained in the memory layout "channels last", on a CPU above all.
 
 oneDNN's backward pass of a 1 × 1 convolution that steps over pixels writes past its memory where
 the input has channels last and fewer of them than a block has: 8 with AVX2, 16 with AVX-512
@@ -10,11 +10,14 @@ import torch
 from torch import nn
 
 BLOCK = 16
-"""Channels of oneDNN's widest block."""
+"""The number of channels in oneDNN's widest block (AVX-512)."""
 
 
 def takes_channels_last(network: nn.Module, device: torch.device) -> bool:
-    """Whether the network can be trained with channels last on the device."""
+    """Return whether the network can be trained with channels last on the device.
+
+    On a CPU it cannot where it has a convolution that oneDNN's bug may hit.
+    """
     return device.type != "cpu" or not any(_is_unsafe(module) for module in network.modules())
 
 

@@ -1,4 +1,8 @@
-"""The state of a training on disk, written so that a kill at any moment leaves a whole one."""
+"""Checkpoints: the state of a training on disk, and where it stands.
+
+A checkpoint is written beside the old one and renamed, so that a kill at any moment leaves a
+complete file. It holds tensors and plain values only, which torch loads without running code.
+"""
 
 import shutil
 from dataclasses import asdict, dataclass, field, fields
@@ -19,10 +23,11 @@ State = dict[str, Any]
 class Position:
     """Where a training stands.
 
-    `phase`, `epoch` and `step` count what is done: steps of the epoch under way · `parts` that a
-    batch is put through in · `best` figure, None = no epoch had one, and the epoch (over all
-    phases) whose weights are kept for it · `waited` epochs without a better one · `sums` of the
-    losses of this epoch, by name.
+    `phase`, `epoch` and `step` count what is done: phases, epochs of the phase, and steps of the
+    epoch under way · `parts` is how many parts a batch is put through in · `best` is the best value
+    of the watched metric, None = no epoch had one, and `best_epoch` (counted over all phases) the
+    epoch whose weights are kept · `waited` counts epochs without a better value · `seconds` of
+    training in the epoch under way · `sums` of the losses of this epoch, by name.
 
     All random numbers of a step follow from the seed and this position, so no generator's state
     has to be kept.
@@ -40,9 +45,17 @@ class Position:
     sums: dict[str, float] = field(default_factory=dict)
 
     def close_epoch(self, phase: Phase, metric: float | None) -> bool:
-        """Count an epoch; whether it is the best so far by its watched figure, None = it has none.
+        """Count an epoch and return whether it is the best so far by the watched `metric`.
 
-        Until an epoch has one the last epoch's weights are kept, as there has to be a model.
+        None stands for an epoch without a value. Until an epoch has one, the last epoch counts as
+        `best_epoch`, because there has to be a model.
+
+        Example:
+            >>> position = Position()
+            >>> [position.close_epoch(Phase(monitor="ap"), ap) for ap in (0.2, 0.4, 0.3)]
+            [True, True, False]
+            >>> position.best, position.best_epoch, position.waited
+            (0.4, 2, 1)
         """
         is_best = metric is not None and phase.is_better(metric, self.best)
         self.epoch += 1
@@ -54,12 +67,15 @@ class Position:
 
     @property
     def keeps_last(self) -> bool:
-        """Whether the weights to keep are those of the epoch that was closed last."""
+        """Whether the epoch that was closed last is the one whose weights are kept."""
         return self.best_epoch == self.epochs_done
 
 
 def save_state(state: State, position: Position, path: Path) -> None:
-    """Write by rename; raises StorageError where the disk is full, and the old file stays."""
+    """Write a checkpoint to `path`, replacing the old one only once the new one is complete.
+
+    Raises StorageError where the disk is full; the old file then stays.
+    """
     make_folder(path.parent)
     with replacing(path) as part, part.open("wb") as file:
         try:
@@ -72,7 +88,10 @@ def save_state(state: State, position: Position, path: Path) -> None:
 
 
 def load_state(path: Path) -> tuple[State, Position]:
-    """A checkpoint of ours, tensors and plain values only; raises ConfigError for any other."""
+    """Read a checkpoint that `save_state` wrote, with its tensors on the CPU.
+
+    Raises ConfigError for any other file. No code in the file is run (`weights_only`).
+    """
     try:
         state: State = torch.load(path, map_location="cpu", weights_only=True)
         known = {each.name for each in fields(Position)}
@@ -88,7 +107,7 @@ def load_state(path: Path) -> tuple[State, Position]:
 
 
 def check_room(path: Path, needed_bytes: int) -> None:
-    """Raises StorageError where a file beside `path` of that size would not fit."""
+    """Raise StorageError where the disk of `path` has less than `needed_bytes` free."""
     free = shutil.disk_usage(path.parent).free
     if free < needed_bytes:
         raise StorageError(

@@ -1,4 +1,7 @@
-"""What can be known to be wrong before a training starts."""
+"""Checks before a training starts: machine, data, classes, watched metric and disk.
+
+Each raises an error that says what was expected, what was found and what to do about it.
+"""
 
 from collections.abc import Mapping
 
@@ -13,13 +16,14 @@ from trainers.config import TrainConfig
 from trainers.family_configs import ClassifierConfig
 from trainers.training_module import TrainingModule
 
-# Weights and the optimiser's two moments in each of two checkpoints, and the weights once more.
+# In float32: weights and the optimiser's two moments in each of two checkpoints (last and best),
+# and the weights of the finished model.
 _BYTES_A_PARAMETER = 4 * (3 * 2 + 1)
 _SPARE_BYTES = 50_000_000
 
 
 def check_machine(config: TrainConfig) -> None:
-    """Raises ConfigError for a GPU that is not there or a precision it has no use for."""
+    """Raise ConfigError for a GPU that is not there, and for float16 on a CPU."""
     if config.device == "cuda" and not torch.cuda.is_available():
         advice = "Set device to cpu or auto."
         raise ConfigError("device", expected="a GPU (cuda)", found="none", advice=advice)
@@ -30,7 +34,11 @@ def check_machine(config: TrainConfig) -> None:
 
 
 def check_data(config: TrainConfig, dataset: Dataset) -> None:
-    """Raises DatasetError for a data set that this network cannot learn from."""
+    """Raise DatasetError for a data set that this network cannot learn from.
+
+    The training and validation splits need images of known ground truth; for a detector each needs
+    a box.
+    """
     counts = dataset.summary()
     for name in (config.train_split, config.valid_split):
         _check_split(dataset, counts, name)
@@ -46,7 +54,10 @@ def check_data(config: TrainConfig, dataset: Dataset) -> None:
 
 
 def check_classes(config: TrainConfig, classes: tuple[str, ...]) -> None:
-    """Raises DatasetError where the classes are not those the run was made for."""
+    """Raise DatasetError where the classes are not those that the run was made for.
+
+    For a classifier, raise ConfigError where its class multipliers name other classes.
+    """
     if config.classes and config.classes != classes:
         raise DatasetError(
             config.data,
@@ -67,7 +78,7 @@ def check_classes(config: TrainConfig, classes: tuple[str, ...]) -> None:
 
 
 def check_monitor(config: TrainConfig) -> None:
-    """Raises ConfigError where the watched figure does not exist for this kind of network."""
+    """Raise ConfigError where a phase watches a metric that this family's validation lacks."""
     for phase in config.phases:
         if phase.monitor not in config.monitors:
             expected = f"one of {', '.join(sorted(config.monitors))} for {config.family}"
@@ -75,13 +86,18 @@ def check_monitor(config: TrainConfig) -> None:
 
 
 def check_disk(run: RunFolder, module: TrainingModule) -> None:
-    """Raises StorageError where the checkpoints will not fit."""
+    """Raise StorageError where the checkpoints of the module will not fit on the disk."""
     needed = checkpoint_bytes(sum(each.numel() for each in module.parameters()))
     check_room(run.checkpoints, needed + _SPARE_BYTES)
 
 
 def checkpoint_bytes(parameters: int) -> int:
-    """What a run with so many parameters leaves on the disk."""
+    """Return about how many bytes the run of a network with so many parameters leaves on disk.
+
+    Example:
+        >>> checkpoint_bytes(1_000_000)
+        28000000
+    """
     return parameters * _BYTES_A_PARAMETER
 
 

@@ -1,4 +1,7 @@
-"""What the classifiers share: their loss, and how often each class occurs."""
+"""What both families of classifiers share: the loss, the class weights, and the training module.
+
+The loss mixes weighted cross-entropy and a focal term (Lin et al., ICCV 2017), as R4 does.
+"""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -20,7 +23,7 @@ class HybridLoss(nn.Module):
     With lᵢ = −ln pᵢ of each image's own class and wᵢ that class's weight, the cross-entropy is
     Σ wᵢ lᵢ / Σ wᵢ and the focal term the mean of (1 − pᵢ)^γ · lᵢ (Lin et al. 2017), without class
     weights, as in R4. `focal_of` "batch" is the term as R4 published it: (1 − e^−l)^γ · l of the
-    batch's mean l. Images whose class is unknown count nowhere; without any other the loss is 0.
+    batch's mean l. Images of unknown class are left out; where all are unknown the loss is 0.
     """
 
     class_weights: Tensor
@@ -35,7 +38,10 @@ class HybridLoss(nn.Module):
         self.focal_of = focal_of
 
     def forward(self, logits: Tensor, image_classes: Tensor) -> Losses:
-        """(B, K) logits and (B,) classes → "loss", "cross_entropy" and "focal"."""
+        """Return "loss", "cross_entropy" and "focal" of (B, K) logits and (B,) int64 classes.
+
+        Only "loss" has a gradient.
+        """
         known = image_classes != NOTHING
         each = functional.cross_entropy(
             logits.float(), image_classes, ignore_index=NOTHING, reduction="none"
@@ -51,15 +57,15 @@ class HybridLoss(nn.Module):
         return {"loss": loss, "cross_entropy": cross_entropy.detach(), "focal": focal.detach()}
 
     def _modulate(self, each: Tensor) -> Tensor:
-        # A hair above 0: the slope of a root of 0, where γ is below 1, is infinite.
+        # Kept a hair above 0: where γ is below 1, the gradient of 0^γ is infinite.
         missed = -torch.expm1(-each)
         return missed.clamp(min=1e-7) ** self.focal_gamma * each
 
 
 class ClassifierModule(TrainingModule):
-    """A network from images to one logit a class.
+    """The training module of a classifier, whose network gives one logit for each class.
 
-    Batch norm cannot be trained on one image: the loop leaves out a last batch of one.
+    With balanced class weights, `set_class_counts` has to be called before training.
     """
 
     def __init__(
@@ -87,13 +93,14 @@ class ClassifierModule(TrainingModule):
 
     @property
     def class_weights(self) -> tuple[float, ...]:
-        """What each class counts in the cross-entropy."""
+        """The weight of each class in the cross-entropy."""
         return tuple(self._loss.class_weights.tolist())
 
     def set_class_counts(self, counts: Sequence[int]) -> None:
-        """How many images of each class the training split has; before training.
+        """Set the class weights from the number of images of each class in the training split.
 
-        Balanced, a class weighs N / (K · its count): a class without images as if it had one.
+        Balanced, a class weighs N / (K · its count), times its multiplier; a class without images
+        counts as if it had one. Raises ValueError for another number of classes.
         """
         if len(counts) != len(self._card.classes):
             raise ValueError(f"expected {len(self._card.classes)} counts, found {len(counts)}")
@@ -116,11 +123,11 @@ class ClassifierModule(TrainingModule):
 
     @abstractmethod
     def _logits(self, pixels: Tensor) -> Tensor:
-        """(B, 3, H, W) normalised → (B, K)."""
+        """Return the (B, K) logits of (B, 3, H, W) normalised pixels."""
 
 
 def stages_by_stride(layers: Sequence[nn.Module]) -> list[nn.Module]:
-    """Layers in parts, a new one wherever a convolution halves the image."""
+    """Return the layers in groups; one begins wherever a convolution has a stride above 1."""
     parts: list[list[nn.Module]] = []
     for layer in layers:
         convolutions = (m for m in layer.modules() if isinstance(m, nn.Conv2d))
@@ -143,5 +150,5 @@ def _multipliers(by_name: dict[str, float], classes: tuple[str, ...]) -> Tensor:
 
 
 def _not_zero(total: Tensor) -> Tensor:
-    """A divisor for a sum that is 0 wherever this is."""
+    """Put 1 for 0, so that a sum that is 0 wherever this is can be divided by it."""
     return torch.where(total == 0, 1, total)

@@ -1,4 +1,8 @@
-"""What every training is told; `trainers.family_configs` has what a family is told besides."""
+"""The part of a training's config that all families share; `trainers.family_configs` has the rest.
+
+The docstring of each setting is its help text on the page of trainings. Settings are frozen, and
+unknown ones are refused.
+"""
 
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -9,7 +13,7 @@ from trainers.networks import Network, Share
 
 FINDINGS_CLASSES = ("healthy", "fracture")
 
-# What can be watched, and whether more of it is better.
+# The metrics that a training can watch, and whether more of each is better.
 MONITORS: dict[str, bool] = {
     "loss": False,
     "ap": True,
@@ -26,36 +30,36 @@ MONITORS: dict[str, bool] = {
 
 
 class Settings(BaseModel):
-    """A group of settings, of which unknown ones are refused."""
+    """A group of settings; it is frozen, and unknown names are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class Augment(Settings):
-    """What is changed at random in a training image; boxes and masks move along."""
+    """What is changed at random in training images; boxes and masks move with the pixels."""
 
     flip: Share = 0.0
-    """Probability of a mirror image, left for right."""
+    """Probability that an image is mirrored left for right."""
     flip_vertical: Share = 0.0
-    """Probability of a mirror image, top for bottom."""
+    """Probability that an image is mirrored top for bottom."""
     brightness: Share = 0.0
-    """Grey values are multiplied by 1 ± this."""
+    """Grey values are multiplied by a factor of up to 1 ± this."""
     contrast: Share = 0.0
-    """Distance from the mean grey is multiplied by 1 ± this."""
+    """Distances from the mean grey are multiplied by a factor of up to 1 ± this."""
     blur: Share = 0.0
-    """Probability of a Gaussian blur, 3 × 3 pixels."""
+    """Probability of a Gaussian blur of 3 × 3 pixels."""
     blur_sigma: tuple[float, float] = (0.1, 2.0)
-    """Least and greatest deviation of the blur in pixels."""
+    """Least and greatest standard deviation of the blur, in pixels."""
     degrees: Annotated[float, Field(ge=0, le=180)] = 0.0
-    """Turned by up to this angle either way."""
+    """Images are turned by up to this angle either way, in degrees."""
     shift: Share = 0.0
-    """Moved by up to this share of the width and of the height."""
+    """Images are moved by up to this share of their width and height."""
     scale: tuple[float, float] = (1.0, 1.0)
     """Least and greatest enlargement about the centre."""
     crop: Share = 0.0
     """Probability of a random crop that is then enlarged to the full input."""
     crop_least: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """Least share of each side that a crop keeps."""
+    """Least share of each side of the image that a crop keeps."""
     around: Share = 0.0
     """Probability that a crop of an image with a finding is laid around one."""
 
@@ -71,20 +75,20 @@ class Augment(Settings):
 
 
 class Phase(Settings):
-    """How one phase of a training goes."""
+    """The settings of one phase of a training: epochs, optimiser, schedule, and when to stop."""
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 10
     """How often the training split is gone through."""
     lr: Annotated[float, Field(gt=0, le=10)] = 1e-4
     """Learning rate of everything but the backbone."""
     backbone_lr: Annotated[float | None, Field(ge=0, le=10)] = None
-    """Learning rate of the backbone; none = as the rest."""
+    """Learning rate of the backbone; none = that of the rest."""
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 1e-4
-    """Decay of the weights a step, as the optimiser defines it."""
+    """Weight decay, as the optimiser defines it."""
     optimiser: Literal["adamw", "adam", "sgd"] = "adamw"
-    """Which optimiser; sgd has a Nesterov momentum of 0.9."""
+    """The optimiser; sgd has a Nesterov momentum of 0.9."""
     clip_norm: Annotated[float, Field(ge=0)] = 0.0
-    """Gradients are scaled down to this norm; 0 = never."""
+    """Gradients of a larger norm are scaled down to this one; 0 = never."""
     schedule: Literal["constant", "step", "plateau", "cosine"] = "constant"
     """How the learning rate changes from epoch to epoch."""
     schedule_every: Annotated[int, Field(ge=1)] = 10
@@ -96,16 +100,21 @@ class Phase(Settings):
     frozen_stages: Annotated[int, Field(ge=0, le=5)] = 0
     """Backbone stages that are not trained: 1 = stem, 3 = stem and two stages, 5 = all."""
     frozen_epochs: Annotated[int, Field(ge=0)] = 0
-    """The stages are trained after this many epochs; 0 = they stay frozen."""
+    """After this many epochs the frozen stages are trained, too; 0 = they stay frozen."""
     monitor: str = "ap"
-    """The validation figure that decides which checkpoint is best."""
+    """The validation metric that decides which checkpoint is best."""
     patience: Annotated[int, Field(ge=0)] = 0
-    """Stop after this many epochs without a better figure; 0 = never."""
+    """Training stops after this many epochs without a better value of the metric; 0 = never."""
     min_delta: Annotated[float, Field(ge=0)] = 0.0
-    """What counts as better."""
+    """A value is better where it beats the best one by more than this."""
 
     def is_better(self, metric: float, best: float | None) -> bool:
-        """Whether the watched figure beats the best one so far, None = there is none."""
+        """Return whether a value of the watched metric beats the best one so far, None = none yet.
+
+        Example:
+            >>> Phase(monitor="loss", min_delta=0.1).is_better(0.85, best=0.9)
+            False
+        """
         if best is None:
             return True
         gain = metric - best if MONITORS[self.monitor] else best - metric
@@ -119,42 +128,44 @@ class Phase(Settings):
 
 
 class TrainConfig(Phase):
-    """A training run: its data, its network, its first phase and what follows.
+    """What every family's config has: the data, the network, the first phase and what follows.
 
-    It is the common part: a run has the config of its family.
+    A run has the config of its family, which is a subclass of this.
     """
 
     monitors: ClassVar[tuple[str, ...]] = tuple(MONITORS)
-    """The metrics that the family's validation gives."""
+    """The metrics that the family's validation computes."""
     unused: ClassVar[tuple[str, ...]] = ()
     """Common settings, by dotted name, that the family has no use for."""
 
     recipe: str = ""
-    """The recipe it was made from."""
+    """The recipe that the config was made from."""
     family: str
     """The model family."""
     data: str
     """The data set: a file or folder that can be opened by itself."""
     train_split: str = "train"
-    """Trained on."""
+    """The split that is trained on."""
     valid_split: str = "val"
-    """Validated on after every epoch; operating points are chosen on it."""
+    """The split that is validated on after every epoch; operating points are chosen on it."""
     test_split: str = "test"
-    """Evaluated once, at the end; a data set without it is evaluated on the validation split."""
+    """The split that is evaluated once, at the end; without it that is the validation split."""
     data_licence: str = "unknown"
-    """Written on the card."""
+    """The licence of the data, which is written on the card."""
     scope: Scope | None = None
-    """What images the model is for, on its card; none = what all training images tell."""
+    """What images the model is for, as its card says; none = what all training images have in
+    common."""
     classes: tuple[str, ...] = ()
     """The data set's classes when the run was made; training stops if they have changed."""
     merge_classes: str = ""
-    """Every class counts as this one; empty = classes stay as they are."""
+    """All classes of the data set count as this one; empty = classes stay as they are."""
     is_a: dict[str, str] = {}
-    """Classes that count as another, such as {"wrist positive": "fracture"}; empty = none does."""
+    """Classes that count as another one, such as {"wrist positive": "fracture"}."""
     normals: Annotated[float | None, Field(ge=0)] = None
-    """Images without a finding per image with one, drawn anew each epoch; none = all."""
+    """How many images without a finding an epoch takes for each image with one, drawn anew each
+    time; none = all."""
     limit: Annotated[int, Field(ge=0)] = 0
-    """At most this many images of each split, drawn by the seed; 0 = all."""
+    """At most this many images of each split are used, drawn by the seed; 0 = all."""
 
     start: str = ""
     """What the network begins from, such as COCO_V1, IMAGENET1K_V2, a hub id, a model of the
@@ -162,37 +173,37 @@ class TrainConfig(Phase):
     network: Network = Network()
     """Parameters of the architecture, by the names on the model card."""
     input_size: Annotated[int, Field(ge=32, le=4096)] = 640
-    """Pixels of the input, as on the model card."""
+    """Side of the network's input in pixels, as on the model card."""
 
     batch: Annotated[int, Field(ge=1, le=65_536)] = 8
-    """Images a step, all processes and accumulated parts together."""
+    """Images in each step, all processes and accumulated parts together."""
     accumulate: Annotated[int, Field(ge=1)] = 1
-    """Parts that a step's images are put through in; doubled when memory runs out."""
+    """How many parts the images of a step go through in; doubled when memory runs out."""
     second_phase: Phase | None = None
-    """Goes on from the best checkpoint of the first phase."""
+    """A second phase, which goes on from the best checkpoint of the first; none = there is none."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Decay a step of an exponential moving average of the weights, which is what is validated and
-    kept as best; 0 = none. YOLO always has one; 0 = as Ultralytics has it, 0.9999."""
+    """Decay in each step of an exponential moving average of the weights, which is then what is
+    validated and kept as best; 0 = none. YOLO always has one; 0 = that of Ultralytics, 0.9999."""
     augment: Augment = Augment()
     """What is changed at random in training images."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """The same seed, data and machine give the same weights."""
 
     shown_confidence: Share = 0.5
-    """Validation metrics that need a threshold take this one."""
+    """Confidence threshold of the validation metrics that need one."""
     match_iou: Share = 0.5
-    """Validation metrics that match boxes ask for this IoU."""
+    """IoU at which validation metrics match boxes with the ground truth."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where it runs; auto = a GPU if there is one."""
+    """Where the training runs; auto = on a GPU if there is one."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Of the forward pass; float16 scales gradients."""
+    """Precision of the forward pass; float16 comes with gradient scaling."""
     channels_last: bool = True
-    """Memory layout that convolutions like, on a GPU and on a CPU."""
+    """Use the memory layout in which convolutions are fastest, on a GPU and on a CPU."""
     compile: bool = False
     """Compile the network first: minutes at the start, faster steps on a GPU."""
     fused: bool = True
-    """One kernel for a whole optimiser step, on a GPU."""
+    """On a GPU, run the whole optimiser step as one kernel."""
     data_on_device: bool = True
     """Keep the packed data set in GPU memory where it fits."""
     trackers: tuple[str, ...] = ()
@@ -200,9 +211,10 @@ class TrainConfig(Phase):
 
     @property
     def phases(self) -> tuple[Phase, ...]:
+        """The phases in order; the config itself is the first one."""
         return (self,) if self.second_phase is None else (self, self.second_phase)
 
     @property
     def merged_at(self) -> float:
-        """The NMS IoU that boxes are merged at before they are matched, where they are merged."""
+        """The NMS IoU at which boxes are merged before matching, where the network needs NMS."""
         return 0.5

@@ -1,4 +1,4 @@
-"""Annotated images in the formats they come in."""
+"""Annotated images in the formats they come in: opened here, written by `conversion`."""
 
 from fracture_core.datasets.recognition import is_dataset, open_dataset
 from fracture_core.datasets.records import Dataset, SplitCounts

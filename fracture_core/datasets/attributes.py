@@ -9,11 +9,12 @@ the data set is opened, whatever its format:
 The column that names the most images of the data set says which image a row is about: by sample id
 (`train/images/1.png`), by file name, by file name without suffix, or by patient or study, whose
 images then all share the row. Every other column is an attribute, called as its heading in lower
-case with spaces for underscores, in the words of `fracture_core.attributes`. Columns of 0 and 1
-that are called after body parts, or after views, are one attribute, "body part" or "view". An image
-can show several views; several body parts are a contradiction unless a column "mixed" says so. Any
-other column of 0 and 1 reads "no" and "yes". An empty cell, "nan" and "unknown" say nothing. Of two
-tables the first, attributes.csv, goes before.
+case with spaces for underscores, in the words of `fracture_core.attributes`.
+
+Columns of 0 and 1 that are called after body parts, or after views, make up one attribute, "body
+part" or "view". An image can show several views; several body parts are a contradiction unless a
+column "mixed" says so. Any other column of 0 and 1 reads "no" and "yes". An empty cell, "nan" and
+"unknown" say nothing. Where the two tables contradict each other, attributes.csv counts.
 """
 
 import csv
@@ -30,7 +31,7 @@ from fracture_core.errors import DatasetError
 TABLES = ("attributes.csv", "views.csv")
 MAX_TABLE_BYTES = 64 * 2**20
 MOST_VALUES = 20
-"""An attribute with more is kept, but no subgroups are made of it."""
+"""An attribute with more values is kept, but no subgroups are made of it."""
 
 _SEPARATORS = ",;\t"
 _MAX_TEXT = 200
@@ -43,7 +44,7 @@ _MIXED = "mixed"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A CSV file: `headings` are names of attributes · `rows` as long as these."""
+    """A CSV file: `headings` are names of attributes · each of `rows` is as long as these."""
 
     path: Path
     headings: tuple[str, ...]
@@ -51,7 +52,10 @@ class Table:
 
 
 def join_tables(dataset: RecordedDataset, folder: Path) -> RecordedDataset:
-    """The data set with what the tables in its folder tell; what is wrong with one is a warning."""
+    """Returns the data set with what the tables in its folder tell of its images.
+
+    A table that cannot be used is left out, and a warning of the data set says so.
+    """
     paths = [path for name in TABLES if (path := folder / name).is_file()]
     if not paths:
         return dataset
@@ -82,7 +86,10 @@ def join_tables(dataset: RecordedDataset, folder: Path) -> RecordedDataset:
 
 
 def read_table(path: Path, folder: Path, issue_log: IssueLog) -> Table:
-    """Read a table inside a data set's folder; raises DatasetError where it is none."""
+    """Reads a table inside a data set's folder; raises DatasetError where it is no such table.
+
+    A row with more or fewer cells than the heading is left out and logged.
+    """
     if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
         raise DatasetError(
             path, expected="a file inside the data set's folder", found="a link that leads out"
@@ -120,7 +127,7 @@ def _attribute(heading: str) -> str:
 
 
 def many_values(columns: Mapping[str, Iterable[str]]) -> dict[str, int]:
-    """Attributes with too many values for subgroups, and how many each has."""
+    """Returns the attributes with too many values for subgroups, and how many values each has."""
     counts = {name: len(set(values) - {""}) for name, values in columns.items()}
     return {name: count for name, count in counts.items() if count > MOST_VALUES}
 
@@ -139,14 +146,14 @@ class _Names:
             self.groups.setdefault(record.group_id, []).append(record.sample_id)
 
     def meant(self, text: str) -> Sequence[str]:
-        """Sample ids; none where it names nothing, or is a file name that several images share."""
+        """Returns the sample ids a cell means; none for a file name that several images share."""
         if text in self.ids:
             return (text,)
         files = self.files.get(text, ())
         return files if len(files) == 1 else self.groups.get(text, ())
 
     def how_many(self, texts: Sequence[str]) -> tuple[int, int]:
-        """How many of a column name images clearly, and how many name a file at all."""
+        """Returns how many cells of a column name images clearly, and how many name any file."""
         clear = sum(bool(self.meant(text)) for text in texts)
         return clear, sum(text in self.files for text in texts)
 

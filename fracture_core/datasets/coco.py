@@ -1,12 +1,11 @@
-"""COCO data sets: one JSON file or several, a split each, and the images they name.
+"""COCO data sets: one JSON file or several, each of one split, and the images they name.
 
-Classes are the categories in the order of their ids. A category that only heads a group of others
-and has no box (Roboflow writes one) is no class; any other without a box stays, so that the files
-of one data set agree. Only images inside the data set's folder are opened.
+Read: classes are the categories in the order of their ids. A category that only heads a group of
+others and has no box (Roboflow writes one) is no class; any other without a box stays, so that the
+files of one data set agree. Only images inside the data set's folder are opened.
 
-COCO JSON as it is written: one file a split, classes 0…K−1, objects with box and outline.
-
-It holds everything that a data set here can tell but the class of an image of unknown ground truth.
+Written: one file for each split, classes 0…K−1, objects with box and outline. The format holds all
+that a data set here can tell, except the class of an image of unknown ground truth.
 """
 
 import json
@@ -42,14 +41,16 @@ from fracture_core.datasets.writing import (
 )
 from fracture_core.errors import DatasetError, ImageError
 
+# ---- reading -------------------------------------------------------------------------------------
+
 
 def looks_like_coco(path: Path) -> bool:
-    """Whether this is a JSON file, or a folder that holds a COCO file."""
+    """Tells whether a path is a JSON file, or a folder that holds a COCO file."""
     return bool(find_coco_files(path)) if path.is_dir() else path.suffix.lower() == ".json"
 
 
 def find_coco_files(folder: Path) -> tuple[Path, ...]:
-    """COCO files in a folder or one level below it, by name."""
+    """Returns the COCO files in a folder or one level below it, sorted by name in each folder."""
     folders = Folders(root=folder)
     places = [folders.root, *_subfolders(folders.root)]
     files = [place / name for place in places for name in sorted(folders.files(place))]
@@ -57,7 +58,7 @@ def find_coco_files(folder: Path) -> tuple[Path, ...]:
 
 
 def open_coco(path: Path) -> RecordedDataset:
-    """Open a COCO file, or all those of a folder; raises DatasetError."""
+    """Opens a COCO file, or all those of a folder, as one data set; raises DatasetError."""
     folders, issue_log = Folders(root=path if path.is_dir() else coco_root(path)), IssueLog()
     paths = find_coco_files(path) if path.is_dir() else (path.resolve(),)
     files = [read_coco(each, _relative(each, folders), issue_log) for each in paths]
@@ -84,7 +85,11 @@ def open_coco(path: Path) -> RecordedDataset:
 
 
 def coco_root(path: Path) -> Path:
-    """The folder of the data set that a COCO file belongs to."""
+    """Returns the folder of the data set that a COCO file belongs to.
+
+    That is the file's own folder, or the one above it where it lies in `annotations` or in a
+    split's.
+    """
     folder = path.resolve().parent
     is_inner = folder.name.lower() == "annotations" or bool(split_of_folder(folder.name))
     return folder.parent if is_inner else folder
@@ -171,7 +176,7 @@ def _size_of(path: Path, sample_id: str, issue_log: IssueLog) -> tuple[int, int]
 
 
 def _places(path: Path, split: str, folders: Folders) -> Iterator[Path]:
-    """Folders a file name may be relative to, the likeliest first."""
+    """Yields the folders that a file name may be relative to, the likeliest first."""
     root = folders.root
     if folders.contains(path):
         yield path.parent
@@ -227,20 +232,24 @@ def _describe(
     )
 
 
+# ---- writing -------------------------------------------------------------------------------------
+
+
 CocoTables = dict[str, list[dict[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CocoWriter(Writer):
-    """`<split>/…png` at full depth and `annotations/<split>.json`.
+    """Writes `<split>/….png` at full depth and `annotations/<split>.json`.
 
-    Images of unknown ground truth stand in `annotations/<split>-unannotated.json`, a file that has
-    no `annotations`, as COCO's own lists of test images.
+    Images of unknown ground truth stand in `annotations/<split>-unannotated.json`, a file without
+    `annotations`, as COCO's own lists of test images.
     """
 
     def write(
         self, item: Item, pixels: Array, findings: Findings | None, places: Destinations
     ) -> Row:
+        """Writes the image and returns its entry and objects for `finish`."""
         path = places.result / (item.split or "images") / f"{item.name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_png(pixels, path)
@@ -257,6 +266,7 @@ class CocoWriter(Writer):
         return {"split": item.split, "image": entry, "objects": objects}
 
     def finish(self, rows: Iterable[Row], classes: Sequence[str], places: Destinations) -> None:
+        """Writes the JSON files of all splits; ids are counted over all images."""
         files: dict[str, CocoTables] = {}
         for number, row in enumerate(rows, start=1):
             is_known = row["objects"] is not None
@@ -274,7 +284,10 @@ class CocoWriter(Writer):
 
 
 def empty_file(classes: Sequence[str]) -> CocoTables:
-    """A file of no images. Every category heads itself: none is a heading of others."""
+    """Returns the tables of a file without images.
+
+    Every category is its own supercategory, so that none is taken for a heading of others.
+    """
     categories = [
         {"id": number, "name": name, "supercategory": name} for number, name in enumerate(classes)
     ]
@@ -282,14 +295,23 @@ def empty_file(classes: Sequence[str]) -> CocoTables:
 
 
 def as_objects(findings: Findings) -> list[dict[str, Any]]:
-    """Findings in pixels as COCO's objects, still without ids."""
+    """Returns findings in pixels as COCO's objects, still without ids.
+
+    Example:
+        >>> box = Finding(label=0, xyxy=np.array([1.0, 2.0, 5.0, 4.0]), place="")
+        >>> as_objects((box,))[0]["bbox"]
+        [1.0, 2.0, 4.0, 2.0]
+    """
     return [_as_object(finding) for finding in findings]
 
 
 def add_image(
     file: CocoTables, entry: Mapping[str, Any], objects: Iterable[Mapping[str, Any]] = ()
 ) -> None:
-    """`entry` is an image of COCO with its own `id`; objects get theirs, counted in the file."""
+    """Adds an image and its objects to a file's tables.
+
+    `entry` is an image of COCO with an `id`; the objects get ids of their own, counted in the file.
+    """
     file["images"].append(dict(entry))
     for each in objects:
         place = {"id": len(file["annotations"]) + 1, "image_id": entry["id"]}
@@ -324,5 +346,5 @@ def _area(finding: Finding) -> float:
 
 
 def _area_within(x: Any, y: Any) -> float:
-    """The shoelace formula."""
+    """Returns the area of a polygon by the shoelace formula."""
     return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2

@@ -1,9 +1,8 @@
-"""COCO segmentations: polygons, and run lengths plain or compressed.
+"""One COCO JSON file, read and checked: images, categories, and objects by image.
 
-One COCO JSON file, read and checked: images, categories, and objects by image.
-
-A file without the parts of COCO's format raises DatasetError; a single object that makes no sense
-leaves the ground truth of its image unknown. Crowd regions are not ground truths.
+A segmentation is polygons, or run lengths plain or compressed. A file without the parts of COCO's
+format raises DatasetError; a single invalid object leaves the ground truth of its image unknown.
+Crowd regions (`iscrowd`) are no findings.
 
 What is known of an image stands in fields of its entry, `ATTRIBUTES`, or under any name in an
 object "attributes", which counts before the fields; see `fracture_core.attributes`.
@@ -26,14 +25,21 @@ from fracture_core.datasets.issues import IssueLog, quoted
 from fracture_core.errors import DatasetError
 from fracture_core.settings import settings
 
+# ---- segmentations -------------------------------------------------------------------------------
+
+
 _FORM = "a segmentation of polygons [x1, y1, x2, y2, …] or run lengths that fill the image"
 
 
 def read_outline(value: object, place: str, size: tuple[int, int] | None) -> Outline | None:
-    """What `segmentation` holds, None where it is absent or empty.
+    """Returns what `segmentation` holds, or None where it is absent or empty.
 
-    `size` (height, width) of the image; run lengths of another size raise DatasetError, as does
-    anything that is neither.
+    `size` is (height, width) of the image. Run lengths of another size raise DatasetError, as does
+    anything that is neither polygons nor run lengths.
+
+    Example:
+        >>> read_outline([[0, 0, 4, 0, 4, 3]], "a.json", None)[0].tolist()
+        [[0.0, 0.0], [4.0, 0.0], [4.0, 3.0]]
     """
     if not value:
         return None
@@ -45,7 +51,13 @@ def read_outline(value: object, place: str, size: tuple[int, int] | None) -> Out
 
 
 def bounds_of(outline: Outline) -> npt.NDArray[np.float64]:
-    """(4,) xyxy around an outline; no area where a run-length code covers nothing."""
+    """Returns the corners (4,) float64 xyxy around an outline, all 0 where a run-length code is
+    empty.
+
+    Example:
+        >>> bounds_of((np.array([[1.0, 2.0], [5.0, 2.0], [5.0, 4.0]]),)).tolist()
+        [1.0, 2.0, 5.0, 4.0]
+    """
     if not isinstance(outline, masks.Rle):
         points = np.concatenate(outline)
         return np.concatenate([points.min(axis=0), points.max(axis=0)])
@@ -58,7 +70,9 @@ def bounds_of(outline: Outline) -> npt.NDArray[np.float64]:
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Whether JSON holds a number that float64 can hold; NaN and infinity are such."""
+    """Tells whether a JSON value is a number that float64 can hold; NaN and infinity count as
+    numbers.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return isinstance(value, float) or abs(value) < 2**63
@@ -74,7 +88,7 @@ def _ring(numbers: Any, place: str) -> npt.NDArray[np.float64]:
 
 
 def _code(counts: Any, place: str, height: int, width: int) -> masks.Rle:
-    # The coder trusts its input, so run lengths are proven to fill the image before it sees them.
+    # The mask coder trusts its input, so run lengths must fill the image before it gets them.
     runs: Any = _decompressed(counts) if isinstance(counts, str) else counts
     is_runs = isinstance(runs, list) and all(type(run) is int and run >= 0 for run in runs)
     if is_runs and sum(runs) == height * width:
@@ -83,7 +97,9 @@ def _code(counts: Any, place: str, height: int, width: int) -> masks.Rle:
 
 
 def _decompressed(text: str) -> list[int] | None:
-    """COCO's string of run lengths: base 32, low digits first, from the third a difference."""
+    """Returns the runs of COCO's string: base 32, low digits first, from the fourth run on a
+    difference.
+    """
     runs: list[int] = []
     value = shift = 0
     for character in text:
@@ -100,6 +116,9 @@ def _decompressed(text: str) -> list[int] | None:
     return None if shift else runs
 
 
+# ---- files ---------------------------------------------------------------------------------------
+
+
 MAX_BYTES = 512 * 2**20
 _KEYS = frozenset({"images", "annotations", "categories"})
 ATTRIBUTES = (
@@ -112,7 +131,7 @@ ATTRIBUTES = (
     "hardware",
     "age_group",
 )
-"""Fields of a COCO image that tell of it."""
+"""Fields of an entry in `images` that are read as attributes."""
 _LONGEST_ATTRIBUTE = 200
 _Object = Mapping[str, object]
 
@@ -121,10 +140,10 @@ _Object = Mapping[str, object]
 class CocoImage:
     """An image as the file lists it; `findings` carry category ids, not yet classes.
 
-    `size` is (height, width) or None where the file does not tell · `is_known` is False where an
-    object of the image makes no sense or nothing was annotated at all · `had_objects` also
-    counts what was left out · `flaws` are sentences about objects that make no sense ·
-    `attributes` what the entry tells of the image.
+    `size` is (height, width), or None where the file does not tell · `is_known` is False where an
+    object of the image is invalid or nothing was annotated at all · `had_objects` also counts what
+    was left out · `flaws` are sentences about invalid objects · `attributes` are what the entry
+    tells of the image.
     """
 
     file_name: str
@@ -139,7 +158,9 @@ class CocoImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CocoFile:
-    """`categories` by id, `headings` the ids that others name as theirs, and the images."""
+    """What a file holds: `categories` by id, the ids of `headings` that others name as their
+    supercategory, and the images.
+    """
 
     path: Path
     categories: Mapping[int, str]
@@ -148,7 +169,9 @@ class CocoFile:
 
 
 def is_coco(path: Path) -> bool:
-    """Whether a JSON file is meant as COCO's; so is one that cannot be read, to say so."""
+    """Tells whether a JSON file is meant as COCO; an unreadable one counts, so that an error tells
+    of it.
+    """
     try:
         content = _load(path)
     except DatasetError:
@@ -157,7 +180,10 @@ def is_coco(path: Path) -> bool:
 
 
 def read_coco(path: Path, name: str, issue_log: IssueLog) -> CocoFile:
-    """Read one file; raises DatasetError where it is not COCO's format as a whole."""
+    """Reads one file; raises DatasetError where it is not COCO's format as a whole.
+
+    A file without "annotations" is logged, and the ground truth of all its images is unknown.
+    """
     content = _load(path)
     if not isinstance(content, dict):
         raise DatasetError(
@@ -278,7 +304,7 @@ def _group(entry: _Object) -> str:
 
 
 def _attributes(entry: _Object) -> Mapping[str, str]:
-    """Texts, numbers and truth values; anything else is no attribute."""
+    """Returns texts, numbers and truth values; anything else is no attribute."""
     inner = entry.get("attributes")
     fields = {name: entry[name] for name in ATTRIBUTES if name in entry}
     return in_words(_usable(fields)) | in_words(_usable(inner))

@@ -1,4 +1,4 @@
-"""Annotated objects: put right once when read, turned into a ground truth when asked for."""
+"""Annotated objects: checked once when they are read, and turned into a ground truth on demand."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,8 +23,8 @@ _LEFT_OUT = frozenset({issues.NO_NUMBERS, issues.NO_AREA, issues.OUTSIDE})
 class Finding:
     """One annotated object, in pixels or in shares of the image's sides.
 
-    `xyxy` (4,) float64 · `outline` is polygons, each (P, 2) x and y in the same unit, or a
-    run-length code, or None · `place` says where it stands, such as "train/1.txt line 2".
+    `xyxy` is (4,) float64 · `outline` is polygons, each (P, 2) float64 of x and y in the same unit,
+    or a run-length code, or None · `place` says in words where the object stands in its file.
     """
 
     label: int
@@ -40,9 +40,10 @@ def keep_usable(
     issue_log: IssueLog,
     sample_id: str = "",
 ) -> tuple[Finding, ...] | None:
-    """The findings cut to the image; None = unknown, where objects were listed but none is left.
+    """Returns the findings cut to the image; None = unknown, if some are listed and none is usable.
 
-    What is left out is counted, never silent. `height` and `width` are 1 for shares.
+    What is left out is logged as an issue, and so is a cut of more than a thousandth of a side.
+    `height` and `width` are in the unit of the findings: pixels, or 1 for shares.
     """
     limits = np.array([width, height, width, height], dtype=np.float64)
     kept = []
@@ -54,7 +55,7 @@ def keep_usable(
         if flaw not in _LEFT_OUT:
             kept.append(replace(finding, xyxy=cut))
     if findings and not kept:
-        # Something is there, only where is not known: that is no image without findings.
+        # Something is there, but nobody knows where: unknown is not the same as empty.
         issue_log.add(issues.NO_BOX_LEFT, findings[0].place, sample_id)
         return None
     return tuple(kept)
@@ -67,7 +68,7 @@ def _flaw(xyxy: Corners, cut: Corners, limits: Corners) -> str:
         return issues.NO_AREA
     if (cut[2:] - cut[:2] < _LEAST_SIDE * limits[:2]).any():
         return issues.OUTSIDE
-    # Annotation tools round: less than a thousandth of the side is no news.
+    # Annotation tools round: less than a thousandth of the side is not worth a warning.
     is_cut = (np.abs(cut - xyxy) > limits / 1000).any()
     return issues.CUT if is_cut else ""
 
@@ -79,9 +80,10 @@ def _words(xyxy: Corners) -> str:
 def gt_of(
     findings: Sequence[Finding], height: int, width: int, *, is_normalised: bool
 ) -> Detections:
-    """Findings that passed `keep_usable`, as a ground truth of an image of this size.
+    """Returns findings that passed `keep_usable` as the ground truth of an image of this size.
 
-    Where only some findings of an image have an outline, the others' mask is their box.
+    `is_normalised` says that they are in shares of the sides. Where only some findings of an image
+    have an outline, the masks of the others are their boxes.
     """
     scale = np.array([width, height], dtype=np.float64) if is_normalised else np.ones(2)
     corners = [finding.xyxy * np.tile(scale, 2) for finding in findings]

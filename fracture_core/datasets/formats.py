@@ -1,7 +1,7 @@
-"""The formats of data sets: what each looks like, how it is opened and, for some, written.
+"""The formats of data sets: how each is recognised and opened and, for most, written.
 
-A format of another package comes in by its entry point in the group `fracture_core.formats`, which
-names a `DatasetFormat` (see `fracture_core.extensions`).
+Four formats come along. A format of another package is found by its entry point in the group
+`fracture_core.formats`, which names a `DatasetFormat` (see `fracture_core.extensions`).
 """
 
 from collections.abc import Callable, Mapping
@@ -38,13 +38,14 @@ def _nothing(folder: Path) -> Path | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetFormat:
-    """One format.
+    """One format: what it is called, how it is recognised, opened and written.
 
-    `name` as options take it and `Dataset.format` has it · `title` its files on pages, in the
-    plural · `example` what may be named to open it, with its article · `looks_like` whether a file
-    or folder may be one, without opening it in full · `open` raises DatasetError · `write` None
-    where it can only be read · `root` the folder of the data set that a path belongs to · `choose`
-    what to name in a folder of several formats for this one.
+    `name` is what options call it and what `Dataset.format` holds · `title` names its files on
+    pages, in the plural · `example` says, with an article, what a person may name to open it ·
+    `looks_like` tells whether a file or folder may be one, without opening it in full · `open`
+    raises DatasetError · `write` is None where the format can only be read · `root` gives the
+    folder of the data set that a path belongs to · `choose` gives what to name for this format in a
+    folder that holds several, or None.
     """
 
     name: str
@@ -95,12 +96,14 @@ VOC = DatasetFormat(
 )
 
 FORMATS: Mapping[str, DatasetFormat] = {each.name: each for each in (HDF5, COCO, YOLO, VOC)}
-"""Those that come along. Of several in one folder the first is opened."""
+"""The formats of this package by name. Where a folder holds several, the first is opened."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installed:
-    """All formats by name, our own first · `broken` a sentence of each that could not be loaded."""
+    """Every format by name, this package's own first · `broken` holds a sentence for each that
+    could not be loaded.
+    """
 
     formats: Mapping[str, DatasetFormat]
     broken: tuple[str, ...]
@@ -108,7 +111,7 @@ class Installed:
 
 @cache
 def installed() -> Installed:
-    """The formats that come along and those of other packages; looked for once a process."""
+    """Returns this package's formats and those of other packages, looked for once a process."""
     others = load_extensions(GROUP, DatasetFormat, FORMATS)
     return Installed(
         formats={**FORMATS, **{each.name: each for each in others.found}}, broken=others.broken
@@ -116,13 +119,13 @@ def installed() -> Installed:
 
 
 def writable() -> Mapping[str, type[Writer]]:
-    """The writers of the formats that have one, by the format's name."""
+    """Returns the writer of each format that has one, by the format's name."""
     formats = installed().formats
     return {name: each.write for name, each in formats.items() if each.write is not None}
 
 
 def writer_of(name: str) -> type[Writer]:
-    """The writer of a format; raises ConfigError that lists what can be written."""
+    """Returns the writer of a format; raises ConfigError, which lists what can be written."""
     writers = writable()
     if name not in writers:
         is_read = name in installed().formats
@@ -135,7 +138,7 @@ def writer_of(name: str) -> type[Writer]:
 
 
 def listed() -> str:
-    """For people: a line a format, then a sentence for each package that is broken."""
+    """Returns a text for people: a line for each format, then a sentence for each broken one."""
     found = installed()
     width = max(map(len, found.formats))
     lines = [

@@ -1,17 +1,16 @@
-"""HDF5 files from anywhere, read without following what leads out of them.
+"""HDF5 files: safe reading of files from anywhere, and writing of the RSNA layout.
 
-What of damage is noticed: headers that contradict each other or the file, chunks that are lost,
-moved, overlapping or outside of the file, bytes added or removed, types that are no standard ones.
-Changed values are noticed in arrays that carry Fletcher-32 checksums, as all have that this project
-writes, and in others only where a value becomes impossible.
+Read: nothing that leads out of the file is followed. Damage is noticed where headers contradict
+each other or the file, chunks are lost, moved, overlapping or outside the file, bytes were added or
+removed, or types are not standard ones. Changed values are noticed in arrays that carry Fletcher-32
+checksums, as all that this project writes do; elsewhere only where a value becomes impossible.
 
-The RSNA layout as it is written: slices of one size, boxes, labels and splits in one file.
-
-`images` (N, H, W) float32 in [0, 1], least to greatest of each slice, uncompressed, one chunk a
-slice · `bboxes` (N, 10, 4) float32 · `labels`, `split` (N,) int8 · `StudyInstanceUID`,
-`SliceNumber` (N,) texts. Every value is under a Fletcher-32 checksum, which takes texts of fixed
-length, and every header under one of the format's own, which takes HDF5 1.10 or newer to read.
-The file's attribute `attributes`, JSON, tells what its images are.
+Written: slices of one size, boxes, labels and splits in one file. `images` (N, H, W) float32 in [0,
+1], from the least to the greatest value of each slice, uncompressed, one chunk a slice · `bboxes`
+(N, 10, 4) float32 · `labels`, `split` (N,) int8 · `StudyInstanceUID`, `SliceNumber` (N,) texts of
+fixed length, which checksums need. Every value is under a Fletcher-32 checksum, and every header
+under one of the format's own, which takes HDF5 1.10 or newer to read. The file's attribute
+`attributes`, JSON, tells what its images are.
 """
 
 import json
@@ -30,6 +29,9 @@ from fracture_core.datasets.layout import NAMES
 from fracture_core.errors import DatasetError
 from fracture_core.types import Pixels
 
+# ---- reading -------------------------------------------------------------------------------------
+
+
 _MAX_COLUMN_BYTES = 2**28
 _MAX_CHUNK_BYTES = 2**28
 _MAX_TEXT = 256
@@ -43,7 +45,10 @@ _END_AT = {0: 40, 1: 44, 2: 28, 3: 28}
 
 @contextmanager
 def open_hdf5(path: Path) -> Iterator[Any]:
-    """An `h5py.File` for reading; raises DatasetError where the file is none or damaged."""
+    """Opens an `h5py.File` for reading; raises DatasetError if it is not one, or damaged.
+
+    Errors that h5py raises on damaged data inside the `with` block become DatasetError as well.
+    """
     # Imported on first use: most sessions never open one.
     h5py = importing.load("h5py")
     try:
@@ -61,10 +66,11 @@ def open_hdf5(path: Path) -> Iterator[Any]:
 
 
 def find_array(file: Any, path: Path, key: str, ndim: int, kinds: str) -> Any:
-    """The `h5py.Dataset` of a key, proven harmless; raises DatasetError.
+    """Returns the `h5py.Dataset` of a key after checking that it is safe to read; raises
+    DatasetError.
 
-    It must lie in the file itself, have `ndim` dimensions and a dtype of one of NumPy's `kinds`
-    ("O" = text of variable length), and no chunk over 256 MiB.
+    It must lie in the file itself, have `ndim` dimensions, a dtype of one of NumPy's `kinds` ("O" =
+    text of variable length), and no chunk over 256 MiB.
     """
     h5py = importing.load("h5py")
     if file.get(key, getlink=True) is None:
@@ -94,7 +100,7 @@ def find_array(file: Any, path: Path, key: str, ndim: int, kinds: str) -> Any:
 
 
 def check_storage(arrays: Mapping[str, Any], file: Any, path: Path) -> None:
-    """Raises DatasetError unless all values lie within the file, whole, and none over another."""
+    """Raises DatasetError unless all values lie within the file, complete and without overlap."""
     size = path.stat().st_size
     end = _declared_end(path, int(file.userblock_size))
     if end not in (None, size):
@@ -113,7 +119,7 @@ def check_storage(arrays: Mapping[str, Any], file: Any, path: Path) -> None:
 
 
 def has_checksums(array: Any) -> bool:
-    """Whether every chunk of an array carries a Fletcher-32 checksum, which reading verifies."""
+    """Tells whether every chunk of an array carries a Fletcher-32 checksum, which reading verifies."""
     return bool(array.fletcher32)
 
 
@@ -126,7 +132,9 @@ def _declared_end(path: Path, start: int) -> int | None:
 
 
 def _extents(array: Any, path: Path, key: str) -> list[tuple[int, int, str]]:
-    """(start, bytes, key) of each piece of an array; raises DatasetError where one is missing."""
+    """Returns (start, bytes, key) of each piece of an array; raises DatasetError where one is
+    missing.
+    """
     itemsize = _REFERENCE_BYTES if array.dtype.kind == "O" else array.dtype.itemsize
     if array.chunks is None:
         due = int(np.prod(array.shape, dtype=object)) * itemsize
@@ -156,7 +164,7 @@ def _chunks(array: Any, key: str) -> list[tuple[int, int, str]]:
 
 
 def read_numbers(array: Any, path: Path) -> npt.NDArray[Any]:
-    """All of a small array of numbers; raises DatasetError above 256 MiB."""
+    """Returns all of a small array of numbers; raises DatasetError above 256 MiB."""
     size = int(np.prod(array.shape, dtype=object)) * array.dtype.itemsize
     if size > _MAX_COLUMN_BYTES:
         raise DatasetError(
@@ -166,7 +174,9 @@ def read_numbers(array: Any, path: Path) -> npt.NDArray[Any]:
 
 
 def read_texts(array: Any, path: Path) -> list[str]:
-    """All of an (N,) array of texts or whole numbers, as text."""
+    """Returns an (N,) array of texts or whole numbers as texts; raises DatasetError for one that is
+    empty, over 256 characters long or not printable.
+    """
     texts: list[str] = []
     for start in range(0, array.shape[0], _TEXT_ROWS):
         block = array[start : start + _TEXT_ROWS].tolist()
@@ -190,7 +200,7 @@ def _is_of(array: Any, kinds: str, h5py: Any) -> bool:
     if array.dtype.kind == "O":
         return "O" in kinds and h5py.check_string_dtype(array.dtype) is not None
     if array.dtype.kind in "fiu" and not array.id.get_type().equal(h5py.h5t.py_create(array.dtype)):
-        # Damaged types, with an exponent of another width, say, would be converted without a word.
+        # A damaged type, such as one with a longer exponent, would be converted silently.
         return False
     return array.dtype.kind in kinds and array.dtype.itemsize <= _MAX_TEXT_BYTES
 
@@ -200,13 +210,18 @@ def _words(kinds: str) -> str:
     return " or ".join(word for kind, word in words.items() if kind in kinds)
 
 
+# ---- writing -------------------------------------------------------------------------------------
+
+
 MOST_BOXES = 10
 _ROWS_AHEAD = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Slice:
-    """One row: `image` (H, W) float32 in [0, 1], `xyxy` (K, 4) in its pixels, K ≤ 10."""
+    """One row to write: `image` (H, W) float32 in [0, 1] · `xyxy` (K, 4) in its pixels, K ≤ 10 ·
+    `split` is "train", "val" or "test" · `study` and `number` name the slice.
+    """
 
     image: Floats
     xyxy: Floats
@@ -223,8 +238,11 @@ def write_rsna(
     attributes: Mapping[str, str] | None = None,
     corners: bool = False,
 ) -> None:
-    """Boxes as xywh padded with −1, or where `corners` as xyxy padded with 0; `attributes` are what
-    is known of all slices alike, None = what they are in the challenge.
+    """Writes a file in the RSNA layout, one slice at a time; raises ValueError for a slice of over
+    ten boxes.
+
+    Boxes are written as xywh padded with −1, or with `corners` as xyxy padded with 0. `attributes`
+    are what is known of all slices alike; None means that they are those of the challenge.
     """
     with importing.LOCK:
         import h5py
@@ -234,10 +252,10 @@ def write_rsna(
         for each in slices:
             images = _images(file, each.image.shape, len(rows))
             images[len(rows)] = each.image
-            # Pixels are written; kept is what the columns need.
+            # The pixels are on the disk: only what the columns need is kept in memory.
             rows.append(_without_image(each))
         if attributes is not None:
-            # As bytes it lies in a header under a checksum; as text it would not.
+            # Bytes lie in a header, which has a checksum; a text of variable length would not.
             file.attrs["attributes"] = np.bytes_(json.dumps(dict(attributes)))
         file["images"].resize(len(rows), axis=0)
         columns = {
@@ -252,7 +270,13 @@ def write_rsna(
 
 
 def normed(pixels: Pixels) -> Floats:
-    """(H, W) float32 in [0, 1], the least of the slice 0 and its greatest 1."""
+    """Returns pixels as (H, W) float32 in [0, 1]: the least value of the slice is 0, its greatest
+    1.
+
+    Example:
+        >>> normed(np.array([[10, 20, 30]], dtype=np.uint8)).tolist()
+        [[0.0, 0.5, 1.0]]
+    """
     values = pixels.astype(np.float32)
     low, high = values.min(), values.max()
     return np.asarray((values - low) / max(high - low, np.float32(1)), dtype=np.float32)
@@ -265,7 +289,7 @@ def _images(file: Any, shape: tuple[int, ...], row: int) -> Any:
             (0, *shape),
             "float32",
             maxshape=(None, *shape),
-            # A checksum is of a whole chunk: one slice must not cost the reading of others.
+            # A checksum covers a whole chunk: reading one slice must not take reading others.
             chunks=(1, *shape),
             fletcher32=True,
         )
@@ -276,7 +300,7 @@ def _images(file: Any, shape: tuple[int, ...], row: int) -> Any:
 
 
 def _texts(texts: list[str]) -> Any:
-    """An array in HDF5's type of UTF-8 texts as long as the longest."""
+    """Returns the texts in HDF5's type of UTF-8 texts of fixed length, that of the longest."""
     with importing.LOCK:
         import h5py
 

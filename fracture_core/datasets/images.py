@@ -1,6 +1,7 @@
-"""What an image file's header tells, so that a sample costs no decoding until it is shown.
+"""Samples of image files, whatever wrote their annotations.
 
-Samples of image files, whatever wrote their annotations.
+Only the header of a PNG or JPEG of 8 bits is read for a sample: pixels are decoded when they are
+asked for. The headers of other files do not settle size and depth, so these are opened in full.
 """
 
 from collections.abc import Mapping
@@ -25,7 +26,11 @@ _EXIF_ORIENTATION = 274
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """All of a `MedicalImage` but its pixels. No window means the full range of 8 bits."""
+    """Everything a `MedicalImage` knows but its pixels. No window means the full range of 8 bits.
+
+    `height` and `width` are in pixels, after an EXIF orientation was applied · `spacing_mm` is
+    (row, column) spacing as `Sample` has it.
+    """
 
     height: int
     width: int
@@ -36,7 +41,8 @@ class Header:
 
 
 def read_header(path: Path, name: str) -> Header:
-    """The header alone for PNG and JPEG of 8 bits; anything else is opened in full.
+    """Returns the header of an image of one frame; other than a PNG or JPEG of 8 bits is decoded
+    for it.
 
     Raises ImageError as `open_image` does, DatasetError for a stack.
     """
@@ -55,7 +61,7 @@ def read_header(path: Path, name: str) -> Header:
 
 
 def open_still(path: Path, name: str) -> MedicalImage:
-    """An image of one frame; raises ImageError, DatasetError for a stack."""
+    """Opens an image of one frame; raises ImageError, and DatasetError for a stack."""
     image = open_image(path, name)
     if image.frames != 1:
         raise DatasetError(name, expected="an image of one frame", found=f"{image.frames}")
@@ -75,7 +81,7 @@ def _eight_bit_header(path: Path) -> Header | None:
                     return None
                 width, height = opened.size
                 is_turned = opened.getexif().get(_EXIF_ORIENTATION, 1) in (5, 6, 7, 8)
-    # A damaged file gets its message where it is opened in full, which is what happens next.
+    # A damaged file is opened in full next, and gets its error message there.
     except Exception:
         return None
     return Header(height=width, width=height) if is_turned else Header(height=height, width=width)
@@ -85,8 +91,9 @@ def _eight_bit_header(path: Path) -> Header | None:
 class ImageRecord:
     """One image file and what its annotation says; `findings` None = unknown.
 
-    `size` (height, width) as the annotation tells it, None where findings are in shares ·
-    `attributes` of the image as the data set tells them, beside those of the file's own header.
+    `size` is (height, width) as the annotation tells it, None where findings are in shares of the
+    sides · `attributes` are what the data set tells of the image, beside those of the file's
+    header.
     """
 
     sample_id: str
@@ -99,10 +106,13 @@ class ImageRecord:
     attributes: Mapping[str, str] = field(default_factory=dict)
 
     def with_attributes(self, attributes: Mapping[str, str]) -> Self:
-        """The same with other attributes."""
+        """Returns the same record with other attributes."""
         return replace(self, attributes=attributes)
 
     def sample(self) -> Sample:
+        """Returns the sample, its header read; raises ImageError, and DatasetError for a stack or
+        an image of another size than its annotation says.
+        """
         header = read_header(self.path, self.sample_id)
         height, width = header.height, header.width
         self._check_size(height, width)
@@ -129,7 +139,7 @@ class ImageRecord:
         )
 
     def _check_size(self, height: int, width: int) -> None:
-        # Where nothing is there, nothing depends on the size that the annotation tells.
+        # Without a box, nothing can be misplaced by a size other than the annotated one.
         if self.findings != () and self.size not in (None, (height, width)):
             raise DatasetError(
                 self.sample_id,
@@ -140,7 +150,7 @@ class ImageRecord:
 
 
 def size_of(path: Path, name: str) -> tuple[int, int]:
-    """Height and width of an image file in pixels."""
+    """Returns the height and width of an image file in pixels; raises as `read_header` does."""
     header = read_header(path, name)
     return header.height, header.width
 

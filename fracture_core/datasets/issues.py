@@ -1,8 +1,7 @@
-"""What readers cut, leave out or doubt: the kinds the health check goes by, and where each was met.
+"""What readers cut, leave out or find odd while a data set is opened.
 
-A kind is the beginning of the reader's own sentence about it.
-
-Warnings collected while a data set is opened: how often, and where first.
+Each oddity has a kind and a place. A kind is also the beginning of the reader's sentence about it,
+and the health check goes by the kinds named here; a reader may use others.
 """
 
 from dataclasses import dataclass
@@ -33,7 +32,9 @@ UNREADABLE_IMAGE = "Images that cannot be read, left out"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issue:
-    """`place` in words, such as "train/1.txt line 2" · `sample_id` "" where it is of no sample."""
+    """One oddity. `place` is in words, such as "train/1.txt line 2" · `sample_id` is "" if it
+    belongs to no one sample.
+    """
 
     kind: str
     place: str
@@ -45,22 +46,24 @@ _TEXT_SHOWN = 60
 
 
 class IssueLog:
-    """Collects oddities; a sentence a kind tells how often, and where the first few were seen."""
+    """Collects oddities; one sentence for each kind tells how often, and where the first few were
+    seen.
+    """
 
     def __init__(self) -> None:
         self._issues: dict[str, list[Issue]] = {}
 
     def add(self, kind: str, place: str, sample_id: str = "") -> None:
-        """Count one oddity of a kind, such as "Boxes cut at the edge of their image"."""
+        """Adds one oddity of a kind, such as "Boxes cut at the edge of their image"."""
         issue = Issue(kind=kind, place=place, sample_id=sample_id)
         self._issues.setdefault(kind, []).append(issue)
 
     def issues(self) -> tuple[Issue, ...]:
-        """All of them, kind by kind."""
+        """Returns all oddities, kind by kind."""
         return tuple(issue for issues in self._issues.values() for issue in issues)
 
     def sentences(self) -> tuple[str, ...]:
-        """One sentence a kind, in the order the kinds were first seen."""
+        """Returns one sentence for each kind, in the order the kinds were first seen."""
         return tuple(self._sentence(kind) for kind in self._issues)
 
     def _sentence(self, kind: str) -> str:
@@ -71,11 +74,18 @@ class IssueLog:
 
 
 def quoted(value: object) -> str:
-    """Text from a file as it may stand in a message: quoted, without control codes, and short."""
+    """Returns a text from a file as it may stand in a message: quoted, without control codes, and
+    short.
+    """
     text = repr(value)
     return text if len(text) <= _TEXT_SHOWN else f"{text[: _TEXT_SHOWN - 1]}…"
 
 
 def counted(count: int, one: str, many: str = "") -> str:
-    """A number with its noun: "1 class", "2,355 images"."""
+    """Returns a number with its noun in the singular or plural.
+
+    Example:
+        >>> counted(1, "class", "classes"), counted(2355, "image")
+        ('1 class', '2,355 images')
+    """
     return f"{count:,} {one if count == 1 else many or one + 's'}"

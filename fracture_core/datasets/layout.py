@@ -1,6 +1,7 @@
-"""Names and places inside a data set's folder: splits, groups, and nothing outside the folder.
+"""Names and places inside a data set's folder: splits, groups, files and the cut into splits.
 
-Train, val and test cut by group, the same for the same seed on every machine.
+Nothing outside the folder is opened: names that lead out of it are refused, and so are links.
+Groups are cut into train, val and test as units; the same seed gives the same cut on every machine.
 """
 
 import hashlib
@@ -30,12 +31,22 @@ _AUGMENTED = re.compile(r"\.rf\.[0-9A-Za-z]+$")
 
 
 def split_of_folder(name: str) -> str:
-    """The split a folder is named after, "" if none: "val2017" is "val", "test results" is none."""
+    """Returns the split a folder is named after, or "" if it is named after none.
+
+    Example:
+        >>> split_of_folder("val2017"), split_of_folder("test results")
+        ('val', '')
+    """
     return SPLIT_NAMES.get(name.lower().rstrip("0123456789"), "")
 
 
 def split_of_file(name: str) -> str:
-    """The split a word of a file name tells, "" if none: "instances_val2017.json" is "val"."""
+    """Returns the split that a word of a file name tells, or "" if none does.
+
+    Example:
+        >>> split_of_file("instances_val2017.json")
+        'val'
+    """
     for word in re.split(r"[^a-z]+", name.lower()):
         if word in SPLIT_NAMES:
             return SPLIT_NAMES[word]
@@ -43,9 +54,14 @@ def split_of_file(name: str) -> str:
 
 
 def group_of(relative: str) -> str:
-    """The original an image comes from: its path without split folders, suffix and `.rf.<hash>`.
+    """Returns the original an image comes from: its path without split folders, suffix and hash.
 
-    Roboflow adds `.rf.<hash>` to each augmented copy; copies of one original must not be cut apart.
+    Roboflow adds `.rf.<hash>` to each augmented copy; copies of one original must stay in one
+    split.
+
+    Example:
+        >>> group_of("train/images/a/wrist.rf.0a1b.jpg")
+        'a/wrist'
     """
     path = PurePosixPath(relative)
     folders = [part for part in path.parts[:-1] if part.lower() not in FOLDERS_WITHOUT_MEANING]
@@ -53,7 +69,9 @@ def group_of(relative: str) -> str:
 
 
 def relative_name(text: str, source: Path) -> PurePosixPath:
-    """A file name written in an annotation file; raises DatasetError where it leads elsewhere."""
+    """Returns a file name from an annotation file as a path; raises DatasetError if it leads
+    elsewhere.
+    """
     path = PurePosixPath(text.replace("\\", "/"))
     leads_out = path.is_absolute() or ".." in path.parts or bool(PureWindowsPath(text).drive)
     if leads_out or "\0" in text or not path.parts:
@@ -68,7 +86,11 @@ def relative_name(text: str, source: Path) -> PurePosixPath:
 
 @dataclass(slots=True)
 class Folders:
-    """The folders of a data set, each listed once. Links that lead outside `root` are refused."""
+    """The folders of a data set, each listed once.
+
+    `root` is the folder of the data set, its own links resolved. Every method that lists files
+    raises DatasetError for a link that leads out of it.
+    """
 
     root: Path
     _listed: dict[Path, dict[str, int]] = field(default_factory=dict)
@@ -77,22 +99,26 @@ class Folders:
         self.root = Path(os.path.realpath(self.root))
 
     def contains(self, path: Path) -> bool:
-        """Whether a path, links followed, lies inside the root."""
+        """Tells whether a path, with links followed, lies inside the root."""
         # Unlike Path.resolve, realpath does not raise on links that run in a circle.
         return Path(os.path.realpath(path)).is_relative_to(self.root)
 
     def files(self, folder: Path) -> dict[str, int]:
-        """Names and sizes in bytes of the regular files in a folder; none if it is absent."""
+        """Returns the names and sizes in bytes of the regular files in a folder; none if it is
+        absent.
+        """
         if folder not in self._listed:
             self._listed[folder] = self._list(folder)
         return self._listed[folder]
 
     def holds(self, path: Path) -> bool:
-        """Whether this is a regular file inside the root."""
+        """Tells whether a path is a regular file in a folder inside the root."""
         return path.name in self.files(path.parent)
 
     def walk(self, folder: Path) -> list[Path]:
-        """All regular files below a folder, by name; hidden ones are skipped."""
+        """Returns all regular files below a folder, sorted by name; hidden files and folders are
+        skipped.
+        """
         found = []
         for here, folders, _ in os.walk(folder):
             for name in folders:
@@ -103,7 +129,7 @@ class Folders:
         return found
 
     def relative(self, path: Path) -> str:
-        """The path below the root, with forward slashes."""
+        """Returns a path as seen from the root, with forward slashes."""
         return path.relative_to(self.root).as_posix()
 
     def _list(self, folder: Path) -> dict[str, int]:
@@ -135,7 +161,12 @@ DEFAULT_SHARES: Shares = (0.70, 0.15, 0.15)
 
 
 def parse_shares(text: str) -> Shares | None:
-    """ "70,15,15" → shares of 1, "" → None; raises ConfigError."""
+    """Returns shares that add up to 1, or None for an empty text; raises ConfigError.
+
+    Example:
+        >>> parse_shares("70,15,15")
+        (0.7, 0.15, 0.15)
+    """
     if not text:
         return None
     try:
@@ -150,7 +181,11 @@ def parse_shares(text: str) -> Shares | None:
 
 
 def assign_splits(strata: Mapping[str, object], shares: Shares, seed: int) -> dict[str, str]:
-    """Group → split. `strata` tells what kind each group is of; every kind is cut by the shares."""
+    """Returns the split of each group.
+
+    `strata` tells what kind each group is of, such as with or without findings. Every kind is cut
+    by the shares on its own, so that all splits get some of each.
+    """
     kinds: dict[object, list[str]] = {}
     for group, kind in strata.items():
         kinds.setdefault(kind, []).append(group)
@@ -164,8 +199,8 @@ def assign_splits(strata: Mapping[str, object], shares: Shares, seed: int) -> di
 
 
 def ranked_by(names: Iterable[str], seed: int) -> list[str]:
-    """The names in an order drawn by the seed, whatever order they come in."""
-    # A hash, as the streams of random number generators may change between their versions.
+    """Returns the names in an order that the seed alone decides, whatever order they come in."""
+    # By a hash: what a random number generator draws may change from one version to the next.
     return sorted(names, key=lambda name: (_digest(f"{seed}/{name}"), name))
 
 

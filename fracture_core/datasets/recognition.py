@@ -1,11 +1,8 @@
-"""What a reader tells of all images of a data set, such as that they are radiographs.
+"""Opening a data set in whatever format it is, with what its tables and its reader tell of it.
 
-    data_sets.json    under `settings().home`
-
-It counts for images of which no table, annotation or tag says it, and is kept by the data set's
-absolute path, so that it is asked once.
-
-Which format a data set is in.
+What a person tells of all images of a data set, such as that they are radiographs, is kept in
+`data_sets.json` under `settings().home` by the data set's absolute path, so that it is asked once.
+It counts where no table, annotation or tag says otherwise.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,6 +19,9 @@ from fracture_core.datasets.records import Dataset, RecordedDataset
 from fracture_core.errors import ConfigError, DatasetError, first_fault
 from fracture_core.settings import settings
 
+# ---- what a person told --------------------------------------------------------------------------
+
+
 TOLD_FILE = "data_sets.json"
 VERSION = 1
 
@@ -34,19 +34,21 @@ class _File(BaseModel):
 
 
 def told_file() -> Path:
-    """Where it is kept."""
+    """Returns where the attributes that people told are kept."""
     return settings().home / TOLD_FILE
 
 
 def told_of(path: Path) -> dict[str, str]:
-    """Attributes told of the data set at this path; raises ConfigError for a file of nonsense."""
+    """Returns the attributes told of the data set at this path; raises ConfigError if the file is
+    invalid.
+    """
     return dict(_read().told.get(str(path.absolute()), {}))
 
 
 def tell(path: Path, attributes: Mapping[str, str]) -> None:
-    """Keep what all images of the data set are; nothing at all is forgotten again.
+    """Keeps the attributes of all images of a data set; an empty mapping forgets what was told.
 
-    Raises ConfigError for a file of nonsense and StorageError.
+    Raises ConfigError if the file is invalid, StorageError if it cannot be written.
     """
     kept = {name: words for name, words in _read().told.items() if name != str(path.absolute())}
     if attributes:
@@ -56,7 +58,7 @@ def tell(path: Path, attributes: Mapping[str, str]) -> None:
 
 
 def join_told(dataset: RecordedDataset) -> RecordedDataset:
-    """The data set with what was told of it, where its own files do not say it."""
+    """Returns the data set with what was told of it, where its own files do not say it."""
     told = told_of(dataset.path)
     if not told:
         return dataset
@@ -86,12 +88,16 @@ def _read() -> _File:
     return found
 
 
-def open_dataset(path: Path | str) -> Dataset:
-    """Open a data set: a file or a folder; raises DatasetError.
+# ---- recognising and opening ---------------------------------------------------------------------
 
-    A folder with several formats is opened as the first in the order of `formats`, HDF5, COCO,
-    YOLO and so on; name the JSON file or data.yaml itself to choose. Tables of attributes in its
-    folder are joined, see `attributes`, and what a reader told of the whole set, see `told`.
+
+def open_dataset(path: Path | str) -> Dataset:
+    """Opens a data set, a file or a folder; raises DatasetError.
+
+    A folder with several formats is opened as the first in the order of `formats`: HDF5, COCO,
+    YOLO, VOC and then those of other packages; name the JSON file or data.yaml itself to choose.
+    Tables of attributes in its folder are joined (see `attributes`), and so is what a person told
+    of the whole set (see `tell`).
     """
     path = Path(path)
     try:
@@ -106,18 +112,18 @@ def open_dataset(path: Path | str) -> Dataset:
 
 
 def is_dataset(path: Path) -> bool:
-    """Whether a path looks like a data set rather than images; nothing is opened in full."""
+    """Tells whether a path looks like a data set rather than images; nothing is opened in full."""
     return _format_of(path) is not None
 
 
 def formats_beside(path: Path, own: str) -> Iterator[DatasetFormat]:
-    """Other formats that a folder looks like, beside the one it is opened as."""
+    """Yields the other formats that a folder looks like, beside the one it is opened as."""
     for each in installed().formats.values():
         try:
             if each.name != own and each.looks_like(path):
                 yield each
         except DatasetError:
-            # What cannot be looked at as that format is none of it: its own is opened all the same.
+            # A folder that cannot be examined as that format is not of it; its own still opens.
             continue
 
 

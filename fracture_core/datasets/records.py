@@ -1,6 +1,7 @@
-"""What every data set offers, whatever its format.
+"""What every data set offers, whatever its format: a mapping from sample ids to samples.
 
-A data set as a mapping of records: what all formats share.
+`Dataset` is the interface that the rest of the project uses; `RecordedDataset` is the one
+implementation, which all formats of this package fill with their records.
 """
 
 from collections import Counter
@@ -19,7 +20,11 @@ from fracture_core.types import Sample
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitCounts:
-    """How much one split holds; `images` = `with_findings` + `empty` + `unknown`."""
+    """How much one split holds.
+
+    `images` = `with_findings` + `empty` + `unknown`: an image whose ground truth has no box is
+    empty, one without a ground truth unknown · `boxes` counts boxes by class name.
+    """
 
     images: int
     with_findings: int
@@ -31,12 +36,12 @@ class SplitCounts:
 class Dataset(Protocol):
     """Annotated images. Opening reads annotations; pixels are read when a sample's are asked for.
 
-    `format` is a name in `formats.py` · `stacked` where its images are slices of one file, each
-    named study/slice · `classes` are 0…K−1 without background · `ids` are stable names, never
-    positions · `splits` holds the ids of "train", "val", "test", or "" where there is no split ·
-    `found` says in one sentence what was recognised · `warnings` say what was left out or found at
-    issue, one sentence each · `attributes` what is known of images in words before they are opened,
-    by sample id; `Sample.attributes` adds what a file tells.
+    `format` is a name in `formats.py` · `stacked` says that images are slices of one file, each
+    named study/slice · `classes` are numbered 0…K−1, without background · `ids` are stable names,
+    never positions · `splits` holds the ids of "train", "val" and "test", or of "" where there is
+    no split · `found` says in one sentence what was recognised · `warnings` say, one sentence each,
+    what was left out or looks wrong · `attributes` tells in words, by sample id, what is known of
+    images before they are opened; `Sample.attributes` adds what the image file itself tells.
     """
 
     @property
@@ -61,19 +66,17 @@ class Dataset(Protocol):
     def attributes(self) -> Mapping[str, Mapping[str, str]]: ...
 
     def summary(self) -> Mapping[str, SplitCounts]:
-        """Counts by split; an image with a ground truth of no box is empty, one without ground
-        truth unknown.
-        """
+        """Returns counts by split."""
         ...
 
     def __len__(self) -> int: ...
 
     def __iter__(self) -> Iterator[str]:
-        """The ids, in order."""
+        """Yields the ids, in order."""
         ...
 
     def __getitem__(self, sample_id: str) -> Sample:
-        """One sample; raises DatasetError for an unknown id, ImageError for a bad image."""
+        """Returns one sample; raises DatasetError for an unknown id, ImageError for a bad image."""
         ...
 
 
@@ -100,7 +103,9 @@ class Record(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedDataset:
-    """See `Dataset`; `records` by sample id, in the order of the source · `issues` each oddity that
+    """A data set that holds one record for each sample; the other fields are those of `Dataset`.
+
+    `records` are by sample id, in the order of the source · `issues` lists each oddity that
     `warnings` only count.
     """
 
@@ -116,10 +121,14 @@ class RecordedDataset:
 
     @property
     def ids(self) -> tuple[str, ...]:
+        """Returns the sample ids, in the order of the source."""
         return tuple(self.records)
 
     @property
     def splits(self) -> Mapping[str, tuple[str, ...]]:
+        """Returns the ids of each split, train, val and test first; a split without images is
+        absent.
+        """
         splits: dict[str, list[str]] = {split: [] for split in _SPLIT_ORDER}
         for record in self.records.values():
             splits.setdefault(record.split, []).append(record.sample_id)
@@ -127,9 +136,11 @@ class RecordedDataset:
 
     @property
     def attributes(self) -> Mapping[str, Mapping[str, str]]:
+        """Returns what is known of each image in words, by sample id."""
         return {record.sample_id: record.attributes for record in self.records.values()}
 
     def summary(self) -> Mapping[str, SplitCounts]:
+        """Returns counts by split."""
         return {
             split: _count([self.records[each].findings for each in ids], self.classes)
             for split, ids in self.splits.items()
@@ -153,7 +164,11 @@ class RecordedDataset:
 def warn_of_issues(
     records: Mapping[str, Record], classes: Sequence[str], issue_log: IssueLog
 ) -> None:
-    """Count what is well-formed but would mislead."""
+    """Logs what is well-formed but would mislead.
+
+    These are groups in more than one split, a class that marks healthy images with a box, and one
+    name for several classes.
+    """
     splits: dict[str, set[str]] = {}
     for record in records.values():
         splits.setdefault(record.group_id, set()).add(record.split)

@@ -1,13 +1,13 @@
-"""How an RSNA HDF5 file writes its boxes: two conventions are about, and the values tell which.
-
-The RSNA 2022 cervical spine subset: CT slices, boxes, labels and splits in one HDF5 file.
+"""The RSNA 2022 cervical spine subset: CT slices, boxes, labels and splits in one HDF5 file, read.
 
 `images` (N, H, W) float32 in [0, 1] · `bboxes` (N, M, 4) · `labels` (N,) 0 healthy, 1 fracture ·
-`split` (N,) 0 train, 1 val, 2 test · `StudyInstanceUID`, `SliceNumber` (N,) texts. Slices become
-uint16, v × 65,535. A slice is named study/slice, its group is the study. A slice called healthy is
-a ground truth without boxes; one called fracture without a box is unknown. All are CT slices of the
-cervical spine, unless the file's own attribute `attributes`, a JSON object, tells otherwise: files
-that were converted from other images carry it.
+`split` (N,) 0 train, 1 val, 2 test · `StudyInstanceUID`, `SliceNumber` (N,) texts. Two conventions
+for boxes are in use, and the values tell which (see `read_box_rows`).
+
+Slices become uint16, v × 65,535. A slice is named study/slice, its group is the study. A slice
+called healthy is a ground truth without boxes; one called fracture without a box is unknown. All
+are CT slices of the cervical spine, unless the file's own attribute `attributes`, a JSON object,
+says otherwise: files converted from other images carry it.
 """
 
 import json
@@ -38,6 +38,9 @@ from fracture_core.errors import DatasetError
 from fracture_core.settings import settings
 from fracture_core.types import Pixels, Sample
 
+# ---- boxes ---------------------------------------------------------------------------------------
+
+
 _Floats = npt.NDArray[np.float64]
 _Bools = npt.NDArray[np.bool_]
 _XYWH = "x, y, width, height with unused rows of −1"
@@ -46,7 +49,9 @@ _XYXY = "x1, y1, x2, y2 with unused rows of 0"
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BoxRows:
-    """`xyxy` (N, M, 4) corners · `used` (N, M) rows that hold a box · `convention` in words."""
+    """The boxes of all slices. `xyxy` (N, M, 4) float64 corners in pixels · `used` (N, M) marks the
+    rows that hold a box · `convention` is in words.
+    """
 
     xyxy: _Floats
     used: _Bools
@@ -54,11 +59,12 @@ class BoxRows:
 
 
 def read_box_rows(bboxes: _Floats, height: int, width: int, path: Path) -> BoxRows:
-    """(N, M, 4) rows as written → corners; raises DatasetError where they fit no convention.
+    """Returns rows (N, M, 4) as written as corners; raises DatasetError where they fit no
+    convention.
 
-    Unused rows name the convention and the boxes have to agree: a file is refused where they are
-    better read the other way, or where half of them make no sense. Without unused rows the boxes
-    alone decide, and have to fit one convention only.
+    Unused rows of −1 or 0 name the convention, and the boxes have to agree: a file is refused where
+    the other convention fits more boxes, or where more than half of the boxes are invalid. Without
+    unused rows the boxes alone decide, and must fit exactly one convention.
     """
     is_minus, is_zero = (bboxes == -1).all(axis=2), (bboxes == 0).all(axis=2)
     used = ~(is_minus | is_zero)
@@ -99,22 +105,27 @@ def _with_far_corner(xywh: _Floats) -> _Floats:
 
 
 def _fits(xyxy: _Floats, height: int, width: int) -> _Bools:
-    """(K,) whether a box has an area and lies in the image, a pixel of rounding allowed."""
+    """Tells of each box (K,) whether it has an area and lies in the image, a pixel of rounding
+    allowed.
+    """
     starts, ends = xyxy[:, :2], xyxy[:, 2:]
     limits = np.array([width, height]) + 1.0
     fits: _Bools = np.all((starts < ends) & (starts >= -1.0) & (ends <= limits), axis=1)
     return fits
 
 
+# ---- slices --------------------------------------------------------------------------------------
+
+
 CLASSES = ("fracture",)
 ATTRIBUTES: Mapping[str, str] = {"modality": "CT", "body part": "cervical spine", "view": "axial"}
-"""Of the slices of the challenge."""
+"""What is known of every slice of the challenge."""
 SUFFIXES = frozenset({".h5", ".hdf5"})
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 SPLITS = ("train", "val", "test")
 MAX_ROWS = 10_000_000
 NO_CHECKSUMS = " It holds no checksums for its values: one that was changed cannot be noticed."
-# As the files are chunked.
+# The chunks of the published files hold as many rows.
 _BLOCK_ROWS = 32
 _MAX_BLOCK_PIXELS = 2**24
 
@@ -135,10 +146,11 @@ class SliceRecord:
     attributes: Mapping[str, str] = field(default_factory=dict)
 
     def with_attributes(self, attributes: Mapping[str, str]) -> Self:
-        """The same with other attributes."""
+        """Returns the same record with other attributes."""
         return replace(self, attributes=attributes)
 
     def sample(self) -> Sample:
+        """Returns the sample; its pixels are read from the file when they are asked for."""
         ground_truth = None
         if self.findings is not None:
             ground_truth = gt_of(self.findings, self.height, self.width, is_normalised=False)
@@ -169,7 +181,7 @@ class _Columns:
 
 
 def looks_like_rsna(path: Path) -> bool:
-    """Whether this is an HDF5 file, by its name or its first bytes, or a folder that holds one."""
+    """Tells whether a path is an HDF5 file, by name or first bytes, or a folder that holds one."""
     if path.is_dir():
         return bool(_hdf5_files(path))
     with path.open("rb") as file:
@@ -177,9 +189,9 @@ def looks_like_rsna(path: Path) -> bool:
 
 
 def open_rsna(path: Path) -> RecordedDataset:
-    """Open the file, or the only one of a folder.
+    """Opens the file, or the only one of a folder, as a data set.
 
-    Raises DatasetError that names the key, what was expected and found.
+    Raises DatasetError, which names the key, what was expected and what was found.
     """
     if path.is_dir():
         path = _only_file(path)
@@ -333,9 +345,9 @@ def _findings(
 
 
 def read_slices(path: Path, rows: Sequence[int]) -> Iterator[Pixels]:
-    """(H, W) uint16 of each of the rising rows, the file opened once and read in blocks.
+    """Yields (H, W) uint16 for each row, with the file opened once and read in blocks.
 
-    Raises DatasetError where values are not in [0, 1].
+    `rows` must rise. Raises DatasetError where values are not in [0, 1].
     """
     with open_hdf5(path) as file:
         images = _find_images(file, path)

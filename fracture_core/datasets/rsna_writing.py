@@ -1,6 +1,7 @@
-"""Any data set as slices in the RSNA layout: one class, ten boxes a slice, no masks.
+"""Any data set as slices in the RSNA layout: one class, at most ten boxes a slice, no masks.
 
-The layout has no unknown ground truth, unless a slice is known to be fractured.
+The layout has no word for an unknown ground truth, unless the slice is known to be fractured: then
+it is labelled fracture and has no box.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -39,11 +40,14 @@ _MAX_TEXT = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hdf5Writer(Writer):
-    """One file in the RSNA layout, `side_px` square: what an image does not fill is 0."""
+    """Writes one HDF5 file in the RSNA layout (see `hdf5`), its slices `side_px` square.
+
+    What an image does not fill of its square, at the right or at the bottom, is 0.
+    """
 
     file_suffixes: ClassVar[frozenset[str]] = SUFFIXES
     usual_side_px: ClassVar[int | None] = 256
-    # Slices of one study are a stack: they stay in it.
+    # Slices of one study are a stack, which other groups must not break up.
     keeps_groups: ClassVar[bool] = True
 
     side_px: int
@@ -51,6 +55,11 @@ class Hdf5Writer(Writer):
     def limits(
         self, items: Sequence[Item], classes: Sequence[str], drop: frozenset[str]
     ) -> list[Limit]:
+        """Returns what is lost: masks, classes, boxes beyond ten, and images of unknown ground
+        truth.
+
+        Raises DatasetError where an image has no split.
+        """
         require_splits(items, "hdf5")
         known = [item.findings for item in items if item.findings is not None]
         found = []
@@ -69,6 +78,11 @@ class Hdf5Writer(Writer):
     def within(
         self, items: Sequence[Item], classes: Sequence[str], drop: frozenset[str]
     ) -> tuple[list[Item], tuple[str, ...]]:
+        """Returns the items with boxes of the one class alone, and that class.
+
+        Boxes of a healthy class are left out. Where `drop` has "boxes" the ten largest are kept,
+        and where it has "unknown" images that the layout has no word for are left out.
+        """
         healthy = _healthy_labels(classes)
         changed = [_one_class(item, healthy) for item in without_outlines(items)]
         if "boxes" in drop:
@@ -78,24 +92,34 @@ class Hdf5Writer(Writer):
         return changed, CLASSES
 
     def named(self, item: Item) -> Item:
+        """Returns the item with its group as the study, and what its name has beyond that as the
+        slice number.
+        """
         stem = stem_of(item.sample_id)
         group = _text(item.group_id)
         number = _text(told_remainder(stem, item.group_id) or stem)
         return replace(item, group_id=group, name=number)
 
     def place(self, item: Item) -> str:
+        """Returns the study: slice numbers must differ within it."""
         return item.group_id
 
     def bytes_needed(self, images: int) -> int:
-        # Pixels lie on the disk twice until the file is whole.
+        """Returns twice the bytes of all pixels, which lie on the disk twice until the file is
+        whole.
+        """
         return 8 * images * self.side_px**2
 
     def pixels(self, sample: Sample) -> Array:
+        """Returns the image as (H, W) float32 in [0, 1], see `normed`."""
         return normed(sample.pixels)
 
     def write(
         self, item: Item, pixels: Array, findings: Findings | None, places: Destinations
     ) -> Row:
+        """Writes the square of pixels to a spare file, and returns what the columns need for
+        `finish`.
+        """
         height, width = pixels.shape
         square = np.zeros((self.side_px, self.side_px), dtype=np.float32)
         square[:height, :width] = np.clip(pixels, 0, 1)
@@ -108,10 +132,11 @@ class Hdf5Writer(Writer):
         }
         spare = spare_file(item, places)
         np.save(spare, square)
-        # Unknown is only left where the slice is known to be fractured.
+        # An unknown ground truth is only left here where the slice is known to be fractured.
         return {**row, "fractured": findings != (), "xyxy": xyxy.tolist(), "file": spare.name}
 
     def finish(self, rows: Iterable[Row], classes: Sequence[str], places: Destinations) -> None:
+        """Writes the HDF5 file from the spare files, slice by slice."""
         listed = list(rows)
         told = common(row["attributes"] for row in listed)
         is_named = PurePath(self.name).suffix.lower() in self.file_suffixes
@@ -148,7 +173,7 @@ def _healthy_labels(classes: Sequence[str]) -> frozenset[int]:
 
 
 def _is_untold(item: Item, healthy: frozenset[int]) -> bool:
-    """Unknown, and not even known to be fractured, which HDF5 could say."""
+    """Tells whether an item is unknown and not even known to be fractured, which HDF5 could say."""
     return item.findings is None and (item.image_class is None or item.image_class in healthy)
 
 

@@ -1,10 +1,11 @@
 """Pascal VOC: `Annotations/….xml`, `JPEGImages/….jpg` and the splits in `ImageSets/Main/….txt`.
 
-Classes are the names of all objects in the order of the alphabet, as the format lists none. A image
-without an annotation file is of unknown ground truth, one without an object in it is empty. What is
-marked difficult, which VOC's own evaluation passes over, stays a finding and is told.
+Read: classes are the names of all objects in alphabetical order, as the format lists none. An image
+without an annotation file has an unknown ground truth, one without an object in its file is empty.
+Objects marked difficult, which VOC's own evaluation ignores, stay findings, and a warning counts
+them.
 
-Pascal VOC as it is written: boxes alone, classes known by their objects, images of 8 bits.
+Written: boxes alone, images as PNG of 8 bits; a class without an object cannot be kept.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -42,30 +43,33 @@ from fracture_core.datasets.writing import (
 from fracture_core.errors import DatasetError, ImageError
 from fracture_core.types import Sample
 
+# ---- reading -------------------------------------------------------------------------------------
+
+
 ANNOTATIONS, IMAGES, LISTS = "Annotations", "JPEGImages", "ImageSets/Main"
 _MAX_LIST_BYTES = 64 * 2**20
 _NO_SIZE = "Images of a size that is neither told nor readable, ground truth unknown"
 
 
 def voc_root(path: Path) -> Path:
-    """The folder of the data set, which may be named by its `Annotations` as well."""
+    """Returns the folder of the data set, which may be named by its `Annotations` as well."""
     return path.parent if path.name == ANNOTATIONS else path
 
 
 def voc_annotations(folder: Path) -> Path | None:
-    """The folder of the annotation files, if there is one with such files."""
+    """Returns the folder of the annotation files, or None if there is none with such files."""
     place = folder / ANNOTATIONS
     return place if place.is_dir() and any(place.glob("*.xml")) else None
 
 
 def looks_like_voc(path: Path) -> bool:
-    """Whether a folder has annotation files and images in VOC's places."""
+    """Tells whether a folder has annotation files and images in VOC's places."""
     root = voc_root(path)
     return voc_annotations(root) is not None and (root / IMAGES).is_dir()
 
 
 def open_voc(path: Path) -> RecordedDataset:
-    """Open the folder; raises DatasetError."""
+    """Opens the folder as a data set; raises DatasetError."""
     folders, issue_log = Folders(root=voc_root(path)), IssueLog()
     images = _images(folders)
     files = _annotations(images, folders, issue_log)
@@ -107,7 +111,7 @@ def _refuse_nothing(path: Path, records: Mapping[str, ImageRecord], classes: Seq
 
 
 def _images(folders: Folders) -> dict[str, Path]:
-    """Images by their path below `JPEGImages` without suffix, which lists name them by."""
+    """Returns images by their path below `JPEGImages` without suffix, by which lists name them."""
     place = folders.root / IMAGES
     found: dict[str, Path] = {}
     for path in folders.walk(place):
@@ -118,7 +122,7 @@ def _images(folders: Folders) -> dict[str, Path]:
 
 
 def _splits(images: Mapping[str, Path], folders: Folders, issue_log: IssueLog) -> dict[str, str]:
-    """Stem → split. `trainval` counts as train where nothing tells the two apart."""
+    """Returns the split of each stem; `trainval` counts as train where no list parts the two."""
     place = folders.root / LISTS
     lists = {name.lower(): place / name for name in sorted(folders.files(place))}
     named = {f"{word}.txt": split for word, split in SPLIT_NAMES.items()}
@@ -242,15 +246,22 @@ def _describe(records: Mapping[str, ImageRecord], classes: Sequence[str]) -> str
     )
 
 
+# ---- writing -------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VocWriter(Writer):
-    """`JPEGImages/….png`, `Annotations/….xml`, none = unknown ground truth, and
-    `ImageSets/Main`.
+    """Writes `JPEGImages/….png`, `Annotations/….xml` and a list for each split in `ImageSets/Main`.
+
+    An image of unknown ground truth gets no annotation file.
     """
 
     def limits(
         self, items: Sequence[Item], classes: Sequence[str], drop: frozenset[str]
     ) -> list[Limit]:
+        """Returns what is lost: masks, unused classes and image classes; raises DatasetError for
+        class names that XML cannot hold.
+        """
         _refuse_strange(classes)
         findings = [each for item in items for each in item.findings or ()]
         found = []
@@ -267,24 +278,29 @@ class VocWriter(Writer):
     def within(
         self, items: Sequence[Item], classes: Sequence[str], drop: frozenset[str]
     ) -> tuple[list[Item], tuple[str, ...]]:
+        """Returns the items without outlines, and the classes."""
         return without_outlines(items), tuple(classes)
 
     def named(self, item: Item) -> Item:
+        """Returns the item under a name that tells its group, as VOC has no other place for it."""
         return name_by_group(item)
 
     def renamed(self, item: Item) -> Item:
+        """Returns the item under another name of its group."""
         return another_name_by_group(item)
 
     def place(self, item: Item) -> str:
-        # Images of all splits lie in one folder.
+        """Returns "": the images of all splits lie in one folder, so all names must differ."""
         return ""
 
     def pixels(self, sample: Sample) -> Array:
+        """Returns the image as shown, (H, W) uint8."""
         return sample.shown()
 
     def write(
         self, item: Item, pixels: Array, findings: Findings | None, places: Destinations
     ) -> Row:
+        """Writes the image; its annotation is written by `finish`."""
         image = places.result / IMAGES / f"{item.name}.png"
         image.parent.mkdir(parents=True, exist_ok=True)
         write_png(pixels, image)
@@ -294,6 +310,7 @@ class VocWriter(Writer):
         return {"split": item.split, "name": item.name, "size": size, "objects": objects}
 
     def finish(self, rows: Iterable[Row], classes: Sequence[str], places: Destinations) -> None:
+        """Writes the annotation files and the lists of splits."""
         lists: dict[str, list[str]] = {}
         (places.result / ANNOTATIONS).mkdir(exist_ok=True)
         for row in rows:
@@ -310,7 +327,9 @@ class VocWriter(Writer):
 
 
 def _refuse_strange(classes: Sequence[str]) -> None:
-    """XML has no letter for control codes, and spaces around a name are lost."""
+    """Raises DatasetError for names that XML would change: it has no control codes, and loses
+    spaces.
+    """
     for name in classes:
         if not name.isprintable() or name != name.strip() or not name:
             raise DatasetError(
@@ -319,7 +338,9 @@ def _refuse_strange(classes: Sequence[str]) -> None:
 
 
 def _object(finding: Finding) -> Row:
-    """Pixels are counted from 1 and a box holds its last ones, so only its first corner moves."""
+    """Returns a finding as VOC counts: from 1, the last pixels included, so only the first corner
+    moves.
+    """
     x1, y1, x2, y2 = (float(side) for side in finding.xyxy)
     corners = {"xmin": x1 + 1, "ymin": y1 + 1, "xmax": x2, "ymax": y2}
     return {

@@ -1,4 +1,4 @@
-"""One annotation file of Pascal VOC, see the development kit of the VOC challenge.
+"""One annotation file of Pascal VOC, as the development kit of the VOC challenge describes it.
 
     <annotation>
       <filename>a.jpg</filename>
@@ -7,8 +7,8 @@
         <bndbox><xmin>1</xmin><ymin>1</ymin><xmax>20</xmax><ymax>30</ymax></bndbox></object>
     </annotation>
 
-Pixels are counted from 1 and a box holds its last ones: xmin 1 and xmax 20 are the first 20
-columns, 0 to 20 here. A file is not trusted: nothing in it is expanded, whatever it declares.
+Pixels are counted from 1 and a box includes its last ones: xmin 1 and xmax 20 are the first 20
+columns, which are 0 to 20 here. A file is not trusted: nothing that it declares is expanded.
 """
 
 from dataclasses import dataclass
@@ -29,8 +29,8 @@ _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class VocObject:
-    """`xyxy` (4,) in pixels counted from 0, the right and lower edge outside the last
-    pixels · `place` in words, such as "Annotations/a.xml object 2".
+    """One <object>. `xyxy` is (4,) float64 in pixels counted from 0, its right and lower edge
+    exclusive · `place` is in words, such as "Annotations/a.xml object 2".
     """
 
     name: str
@@ -41,7 +41,9 @@ class VocObject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VocFile:
-    """`size` (height, width), None where the file tells none · `file_name` "" likewise."""
+    """What a file says. `size` is (height, width) in pixels, or None where it tells none ·
+    `file_name` is "" where it tells none.
+    """
 
     file_name: str
     size: tuple[int, int] | None
@@ -49,7 +51,7 @@ class VocFile:
 
 
 def parse_voc(content: bytes, name: str) -> VocFile:
-    """Read one file; raises DatasetError that names it and what is wrong."""
+    """Reads the content of a file; raises DatasetError, which names the file and what is wrong."""
     root = _parse(content, name)
     if root.tag != "annotation":
         raise DatasetError(name, expected="an <annotation>", found=f"<{root.tag[:40]}>")
@@ -88,7 +90,7 @@ def _parse(content: bytes, name: str) -> Element:
     parser.CharacterDataHandler = builder.data
     try:
         parser.Parse(content, True)
-    # An encoding that is unknown is a LookupError, one with several bytes a letter a ValueError.
+    # An unknown encoding raises LookupError, one with several bytes for a letter ValueError.
     except (expat.ExpatError, LookupError, ValueError) as error:
         raise DatasetError(name, expected="XML", found=str(error)[:80]) from error
     return builder.close()
@@ -130,7 +132,7 @@ def _object(element: Element, place: str) -> VocObject:
 def _number(element: Element, key: str, place: str) -> float:
     text = _text(element, key)
     try:
-        # Python reads 1_000 as a number, other tools do not.
+        # Python reads 1_000 as a number; other tools do not.
         return float(text.replace("_", "?"))
     except ValueError as error:
         found = quoted(text) if text else "none"

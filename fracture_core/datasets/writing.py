@@ -1,14 +1,9 @@
-"""What is to be converted: where each image comes from and what is known of it.
+"""What is to be written: items of a source, their names in the target, and the base of all writers.
 
-Names of images in a target: safe as file names, unique, and telling the group where it can.
-
-A source is not trusted: an HDF5 file may call a study "../..".
-
-What every writer of a data set is: images one by one in any process, then the rest once.
-
-What a format cannot hold is told before anything is written, and left out only when asked to.
-
-Pixels as PNG files.
+A writer writes images one by one, in any process, and then the rest of the data set once. What a
+format cannot hold is told before anything is written, and is left out only on request. Names are
+safe as file names, unique, and tell the group where they can: a source is not trusted, as an HDF5
+file may call a study "../..".
 """
 
 import hashlib
@@ -32,24 +27,28 @@ from fracture_core.types import Detections, Pixels, Sample
 Findings = tuple[Finding, ...]
 
 
+# ---- items ---------------------------------------------------------------------------------------
+
+
 class Opener(Protocol):
-    """Reads one image; can be sent to another process."""
+    """Something that reads one image and can be sent to another process."""
 
     @property
     def path(self) -> Path: ...
 
     def sample(self) -> Sample:
-        """Raises ImageError or DatasetError where the image cannot be read."""
+        """Returns the sample; raises ImageError or DatasetError where the image cannot be read."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Item:
-    """One image on its way.
+    """One image on its way from the source to the target.
 
-    `findings` None = unknown, normalised where `is_normalised`, else in pixels of the source ·
-    `image_size` (height, width) of the image in that unit, None where only the file tells ·
-    `image_class` and `attributes` as `Sample` has them · `name` in the target, without a suffix.
+    `findings` None = unknown; they are in shares of the sides where `is_normalised`, else in pixels
+    of the source · `image_size` is (height, width) of the image in that unit, None where only the
+    file tells · `image_class` and `attributes` are as `Sample` has them · `name` is that in the
+    target, without a suffix.
     """
 
     opener: Opener
@@ -74,7 +73,9 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Source:
-    """`found` and `notes` are sentences for the reader; `left_out` is missing from the start."""
+    """Everything that is to be converted. `found` and `notes` are sentences for the reader ·
+    `left_out` lists images that were missing from the start.
+    """
 
     path: Path
     found: str
@@ -85,12 +86,19 @@ class Source:
 
 
 def in_pixels(finding: Finding, height: int, width: int) -> Finding:
-    """A finding normalised → in pixels of an image of this size."""
+    """Returns a normalised finding in pixels of an image of this size."""
     return scaled(finding, width, height)
 
 
 def scaled(finding: Finding, x: float, y: float) -> Finding:
-    """Box and polygons multiplied; a run-length code cannot be and is left as it is."""
+    """Returns a finding with its box and polygons multiplied by `x` and `y`; a run-length code
+    stays.
+
+    Example:
+        >>> box = Finding(label=0, xyxy=np.array([1.0, 2.0, 3.0, 4.0]), place="")
+        >>> scaled(box, 10, 100).xyxy.tolist()
+        [10.0, 200.0, 30.0, 400.0]
+    """
     factor = np.array([x, y], dtype=np.float64)
     outline = finding.outline
     if isinstance(outline, tuple):
@@ -99,7 +107,7 @@ def scaled(finding: Finding, x: float, y: float) -> Finding:
 
 
 def findings_of(ground_truth: Detections) -> Findings:
-    """A ground truth of the core as findings in pixels."""
+    """Returns a ground truth of the core as findings in pixels."""
     codes = ground_truth.masks or (None,) * len(ground_truth)
     return tuple(
         Finding(label=int(label), xyxy=xyxy.astype(np.float64), place="", outline=code)
@@ -107,12 +115,21 @@ def findings_of(ground_truth: Detections) -> Findings:
     )
 
 
+# ---- names ---------------------------------------------------------------------------------------
+
+
 _STRANGE = re.compile(r"[^\w .+@=,()&'-]")
 _MAX_BYTES = 150
 
 
 def stem_of(sample_id: str) -> str:
-    """The path without suffix and without folders that only name a split or "images"."""
+    """Returns a sample id without its suffix and without folders that only name a split or
+    "images".
+
+    Example:
+        >>> stem_of("train/images/a/wrist.png")
+        'a/wrist'
+    """
     *folders, last = sample_id.split("/")
     stem, dot, suffix = last.rpartition(".")
     last = stem if stem and f"{dot}{suffix}".lower() in IMAGE_SUFFIXES else last
@@ -121,7 +138,9 @@ def stem_of(sample_id: str) -> str:
 
 
 def safe_path(text: str) -> str:
-    """A text as a relative path; each part that cannot be a file name gets another, unique one."""
+    """Returns a text as a relative path; a part that cannot be a file name gets another, unique
+    name.
+    """
     return "/".join(_safe_part(part) for part in text.split("/"))
 
 
@@ -133,9 +152,10 @@ def _safe_part(part: str) -> str:
 
 
 def name_by_group(item: Item) -> Item:
-    """The item under a name that tells its group, for layouts that have no other word for it.
+    """Returns the item under a name that tells its group, for layouts that have no other word for
+    it.
 
-    A name that tells it already stays; others become `<group>.rf.<rest>`, see `group_of`.
+    A name that tells it already stays; others become `<group>.rf.<rest>`, see `layout.group_of`.
     """
     stem = stem_of(item.sample_id)
     if safe_path(stem) == stem and _group_told_by(stem) == item.group_id:
@@ -148,12 +168,14 @@ def name_by_group(item: Item) -> Item:
 
 
 def another_name_by_group(item: Item) -> Item:
-    """A named item under another name of its group, which no other image of the source gets."""
+    """Returns a named item under another name of its group, which no other image of the source
+    gets.
+    """
     return replace(item, name=f"{item.group_id}.rf.{another_digest(item)}")
 
 
 def another_digest(item: Item) -> str:
-    """What tells this image from all others of its source."""
+    """Returns a digest that tells this image from all others of its source."""
     return digest(f"{item.split}/{item.sample_id}")
 
 
@@ -162,7 +184,12 @@ def _group_told_by(stem: str) -> str:
 
 
 def told_remainder(stem: str, group: str) -> str:
-    """What follows the group in a name, "" where the name is not led by it."""
+    """Returns what follows the group in a name, or "" where the name does not begin with the group.
+
+    Example:
+        >>> told_remainder("study/12", "study")
+        '12'
+    """
     rest = stem.removeprefix(group)
     if rest == stem:
         return ""
@@ -170,8 +197,11 @@ def told_remainder(stem: str, group: str) -> str:
 
 
 def digest(text: str) -> str:
-    """16 hexadecimal digits that stand for any text."""
+    """Returns 16 hexadecimal digits that stand for any text."""
     return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).hexdigest()
+
+
+# ---- writers -------------------------------------------------------------------------------------
 
 
 _MAX_NAME = 236
@@ -181,7 +211,9 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Destinations:
-    """`result` becomes the destination; `spare` is for what only the finish needs."""
+    """Where a writer may write: `result` becomes the destination · `spare` is for what only
+    `finish` needs.
+    """
 
     result: Path
     spare: Path
@@ -189,7 +221,9 @@ class Destinations:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """`drop` is the option that allows it, "" where the target's nature says it all."""
+    """Something that a format cannot hold. `drop` is the option that allows its loss, or "" where
+    it is lost in any case.
+    """
 
     drop: str
     sentence: str
@@ -197,20 +231,22 @@ class Limit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Writer(ABC):
-    """Writes one data set; `name` is that of its folder or file, `side_px` the longer side or None.
+    """Writes one data set, image by image and then the rest.
 
     A format says what it cannot hold in `limits` and leaves it out in `within`, names images in
-    `named`, writes each by `write` and everything else by `finish`. The rest has a usual answer.
+    `named`, writes each by `write` and everything else by `finish`. `name` is that of the data
+    set's folder or file · `side_px` is the longer side of all images in pixels, or None for each
+    image's own.
     """
 
     file_suffixes: ClassVar[frozenset[str]] = frozenset()
-    """What ends the name of a data set that is one file, for formats that have such."""
+    """The suffixes of a data set that is one file; none where it is a folder."""
 
     usual_side_px: ClassVar[int | None] = None
-    """The longer side where none is asked for; None keeps every image's own."""
+    """The longer side in pixels where none is asked for; None keeps every image's own."""
 
     keeps_groups: ClassVar[bool] = False
-    """Whether a group is told by the images' order, so that no other can be given to them."""
+    """Whether images stay in the stacks of their source, so that groups cannot be changed."""
 
     name: str
     side_px: int | None = None
@@ -218,58 +254,64 @@ class Writer(ABC):
     def limits(
         self, items: Sequence[Item], classes: Sequence[str], drop: frozenset[str]
     ) -> list[Limit]:
-        """What would be lost, in sentences; raises DatasetError where nothing can be left out."""
+        """Returns what would be lost, in sentences; raises DatasetError for what cannot be left
+        out.
+        """
         return lost_image_classes(items)
 
     def within(
         self, items: Sequence[Item], classes: Sequence[str], drop: frozenset[str]
     ) -> tuple[list[Item], tuple[str, ...]]:
-        """The items and classes without what the format cannot hold and `drop` leaves out."""
+        """Returns the items and classes without what the format cannot hold and `drop` leaves out."""
         return list(items), tuple(classes)
 
     def named(self, item: Item) -> Item:
-        """The item with its name in the target, and with the group that is told of it there."""
+        """Returns the item with its name in the target, and with the group that is told of it
+        there.
+        """
         return replace(item, name=safe_path(stem_of(item.sample_id)))
 
     def renamed(self, item: Item) -> Item:
-        """A named item with another name, as its own is taken."""
+        """Returns a named item with another name, for when its own is taken."""
         return replace(item, name=f"{item.name[:_MAX_NAME]}-{another_digest(item)}")
 
     def place(self, item: Item) -> str:
-        """Where names must differ: two items of one place have different ones."""
+        """Returns where the item's name must be unique: items of one place have different names."""
         return item.split
 
     def bytes_needed(self, images: int) -> int:
-        """Free disk that must be there beforehand; 0 where a full disk does no harm."""
+        """Returns the free disk space in bytes to check for beforehand; 0 where none is checked
+        for.
+        """
         return 0
 
     def pixels(self, sample: Sample) -> Array:
-        """(H, W) what is to be resized and written."""
+        """Returns the array (H, W) that is to be resized and written."""
         return sample.pixels
 
     @abstractmethod
     def write(
         self, item: Item, pixels: Array, findings: Findings | None, places: Destinations
     ) -> Row:
-        """Write one image; returns a row that JSON can hold, for `finish`."""
+        """Writes one image and returns a row that JSON can hold, for `finish`."""
 
     @abstractmethod
     def finish(self, rows: Iterable[Row], classes: Sequence[str], places: Destinations) -> None:
-        """Write the rest, with all rows in the order of the items."""
+        """Writes the rest; it gets all rows in the order of the items."""
 
 
 def note(sentence: str) -> Limit:
-    """What is lost by the nature of a format."""
+    """Returns a limit for what a format loses in any case."""
     return Limit(drop="", sentence=sentence)
 
 
 def limit(drop: str, what: str) -> Limit:
-    """What is lost only where `--drop` allows it."""
+    """Returns a limit for what is lost only where `--drop` allows it."""
     return Limit(drop=drop, sentence=f"{what}; allow it with --drop {drop}.")
 
 
 def lost_image_classes(items: Sequence[Item]) -> list[Limit]:
-    """Classes of images of unknown ground truth, which stand in no file of boxes."""
+    """Returns a limit for classes of images of unknown ground truth, which no file of boxes holds."""
     count = sum(item.findings is None and item.image_class is not None for item in items)
     sentence = f"The class of {counted(count, 'image')} of unknown ground truth is not kept."
     return [note(sentence)] if count else []
@@ -288,7 +330,7 @@ def require_splits(items: Sequence[Item], to: str) -> None:
 
 
 def without_outlines(items: Iterable[Item]) -> list[Item]:
-    """The items with boxes alone."""
+    """Returns the items with boxes alone."""
     return [
         item
         if item.findings is None
@@ -298,13 +340,13 @@ def without_outlines(items: Iterable[Item]) -> list[Item]:
 
 
 def spare_file(item: Item, places: Destinations) -> Path:
-    """Where the pixels of one image wait for the finish."""
+    """Returns the path where the pixels of one image wait for `finish`."""
     name = hashlib.blake2b(item.sample_id.encode(), digest_size=16).hexdigest()
     return places.spare / f"{name}.npy"
 
 
 def write_png(pixels: Pixels, path: Path) -> None:
-    """(H, W) uint8 or uint16, each at its own depth."""
-    # Radiographs gain little from more effort, and 16 bits nothing.
+    """Writes pixels (H, W), uint8 or uint16, as a PNG of the same depth."""
+    # More compression takes longer: radiographs gain little from it, and 16 bits nothing.
     level = 3 if pixels.dtype.itemsize == 1 else 1
     Image.fromarray(pixels).save(path, compress_level=level)

@@ -1,10 +1,11 @@
-"""YOLO data sets: images in `images`, label files of the same name in `labels`, a `data.yaml`.
+"""YOLO data sets: images in `images`, label files of the same name in `labels`, and a `data.yaml`.
 
-A missing label file leaves the ground truth of its image unknown; an empty one says nothing is
-there; one with a line that makes no sense leaves it unknown, with a warning. An image's class, for
-classifiers, is the class of the first line. A box of a class such as "Healthy" stays a box.
+Read: a missing label file leaves the ground truth of its image unknown; an empty one says that
+nothing is there; one with an invalid line leaves it unknown, with a warning. An image's class, for
+classifiers, is the class of its first line. A box of a class such as "Healthy" stays a box.
 
-YOLO's label files and `data.yaml` as they are written: one polygon in place of box and mask.
+Written: `{train,valid,test}/{images,labels}` and a `data.yaml`. A line holds either a box or a
+polygon, so that where there are masks, one polygon stands for box and mask.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -50,16 +51,21 @@ from fracture_core.datasets.yolo_labels import (
 from fracture_core.errors import DatasetError
 from fracture_core.types import Sample
 
+# ---- reading -------------------------------------------------------------------------------------
+
+
 Places = tuple[tuple[str, Path], ...]
 
 
 def find_data_file(folder: Path) -> Path | None:
-    """The data.yaml of a folder, if it has one."""
+    """Returns the data.yaml of a folder, or None if it has none."""
     return next((folder / name for name in DATA_FILES if (folder / name).is_file()), None)
 
 
 def looks_like_yolo(path: Path) -> bool:
-    """Whether this is a YAML file, or a folder with one or with images and labels in place."""
+    """Tells whether a path is a YAML file, or a folder with a data.yaml or with labels in their
+    place.
+    """
     if not path.is_dir():
         return path.suffix.lower() in {".yaml", ".yml"}
     if find_data_file(path) is not None:
@@ -68,7 +74,7 @@ def looks_like_yolo(path: Path) -> bool:
 
 
 def open_yolo(path: Path) -> RecordedDataset:
-    """Open a folder or its data.yaml; raises DatasetError."""
+    """Opens a folder or its data.yaml as a data set; raises DatasetError."""
     folders, issue_log = Folders(root=path if path.is_dir() else path.parent), IssueLog()
     data_path = find_data_file(folders.root) if path.is_dir() else folders.root / path.name
     data = read_data_file(data_path, folders, issue_log) if data_path else None
@@ -213,8 +219,12 @@ def _describe(
     )
 
 
-# How far a box may be from the bounds of its mask, in pixels and in shares of a side: annotation
-# tools round. The first is no change, the second is said, and what is beyond must be allowed.
+# ---- writing -------------------------------------------------------------------------------------
+
+
+# How far a box may be from the bounds of its mask, in pixels and in shares of a side, as annotation
+# tools round. Up to `_SAME` a box counts as unchanged, up to `_NEAR` a note tells of it, and beyond
+# the option `--drop` must allow it.
 _SAME = (0.01, 1e-5)
 _NEAR = (1.0, 0.002)
 FOLDERS = {"train": "train", "val": "valid", "test": "test"}
@@ -223,13 +233,19 @@ _Points = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class YoloWriter(Writer):
-    """`{train,valid,test}/{images,labels}`, 8 bits as shown; no label file = unknown ground
-    truth.
+    """Writes a YOLO data set: PNG files of 8 bits as shown, label files and a data.yaml.
+
+    An image of unknown ground truth gets no label file, one where nothing is there an empty one.
     """
 
     def limits(
         self, items: Sequence[Item], classes: Sequence[str], drop: frozenset[str]
     ) -> list[Limit]:
+        """Returns what is lost: masks of several parts, boxes apart from their masks, and image
+        classes.
+
+        Raises DatasetError where some images have a split and others have none.
+        """
         if any(item.split for item in items):
             require_splits(items, "yolo")
         outlined = [(f, item) for item in items for f in item.findings or () if f.outline]
@@ -245,21 +261,26 @@ class YoloWriter(Writer):
     def within(
         self, items: Sequence[Item], classes: Sequence[str], drop: frozenset[str]
     ) -> tuple[list[Item], tuple[str, ...]]:
+        """Returns the items, without outlines where `drop` has "masks", and the classes."""
         kept = without_outlines(items) if "masks" in drop else list(items)
         return kept, tuple(classes)
 
     def named(self, item: Item) -> Item:
+        """Returns the item under a name that tells its group, as YOLO has no other place for it."""
         return name_by_group(item)
 
     def renamed(self, item: Item) -> Item:
+        """Returns the item under another name of its group."""
         return another_name_by_group(item)
 
     def pixels(self, sample: Sample) -> Array:
+        """Returns the image as shown, (H, W) uint8."""
         return sample.shown()
 
     def write(
         self, item: Item, pixels: Array, findings: Findings | None, places: Destinations
     ) -> Row:
+        """Writes the image and, unless its ground truth is unknown, its label file."""
         image = places.result / image_folder(item.split) / f"{item.name}.png"
         label = places.result / label_folder(item.split) / f"{item.name}.txt"
         for path in (image, label):
@@ -270,29 +291,39 @@ class YoloWriter(Writer):
         return {"split": item.split}
 
     def finish(self, rows: Iterable[Row], classes: Sequence[str], places: Destinations) -> None:
+        """Writes the data.yaml."""
         write_data_file(places.result, classes, {row["split"] for row in rows})
 
 
 def image_folder(split: str) -> str:
-    """Where images of a split lie."""
+    """Returns the folder of a split's images, below the data set's."""
     return f"{FOLDERS[split]}/images" if split else "images"
 
 
 def label_folder(split: str) -> str:
-    """Where label files of a split lie."""
+    """Returns the folder of a split's label files, below the data set's.
+
+    Example:
+        >>> label_folder("val"), label_folder("")
+        ('valid/labels', 'labels')
+    """
     return image_folder(split).removesuffix("images") + "labels"
 
 
 def label_text(findings: Findings, height: int, width: int) -> str:
-    """Findings in pixels, a line each: a box, or a polygon where any finding of the image has
-    an outline, as Ultralytics reads a file of both kinds wrongly.
+    """Returns a label file of findings in pixels, one line each.
+
+    Where any finding of the image has an outline, all lines are polygons, as Ultralytics misreads a
+    file of both kinds.
     """
     outlined = any(finding.outline is not None for finding in findings)
     return "".join(_lines(findings, outlined, np.array([width, height], dtype=np.float64)))
 
 
 def write_data_file(folder: Path, classes: Sequence[str], splits: Collection[str]) -> None:
-    """`data.yaml` with the folders of these splits; "" has no key in the format."""
+    """Writes a `data.yaml` that names the folders of these splits; the format has no key for split
+    "".
+    """
     data = {split: image_folder(split) for split in FOLDERS if split in splits}
     content = {**data, "nc": len(classes), "names": list(classes)}
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
@@ -300,7 +331,7 @@ def write_data_file(folder: Path, classes: Sequence[str], splits: Collection[str
 
 
 def ring_within(finding: Finding, height: int, width: int) -> _Points:
-    """(P, 2) the one polygon the format has for a finding in pixels, cut to the image."""
+    """Returns the one polygon (P, 2) that YOLO has for a finding in pixels, cut to the image."""
     outline = finding.outline
     if outline is None:
         x1, y1, x2, y2 = finding.xyxy

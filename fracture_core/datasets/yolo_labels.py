@@ -1,11 +1,10 @@
-"""YOLO label files: `class cx cy w h` or `class x1 y1 x2 y2 …` a line, normalised.
+"""The files of a YOLO data set: label files, `data.yaml`, and the one polygon that YOLO has for a
+mask.
 
-The `data.yaml` of a YOLO data set: class names, and where the images of each split lie.
-
-Only folders inside the folder of the file itself are used. A `path` that leads elsewhere is not
-followed: it is that of the machine the file was written on.
-
-The outline of a mask as one polygon along the edges of its pixels.
+A label file has a line `class cx cy w h` or `class x1 y1 x2 y2 …` for each object, normalised to
+the image's sides. A `data.yaml` names the classes and the folders of each split. Only folders
+inside the folder of that file are used: a `path` that leads elsewhere is not followed, as it is
+that of the machine the file was written on.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,6 +22,9 @@ from fracture_core.datasets.issues import IssueLog, quoted
 from fracture_core.datasets.layout import SPLIT_NAMES, Folders
 from fracture_core.errors import DatasetError
 
+# ---- label files ---------------------------------------------------------------------------------
+
+
 MAX_CLASSES = 10_000
 MAX_LABEL_BYTES = 8 * 2**20
 _LINE_FORM = "'class cx cy w h' or 'class x1 y1 x2 y2 x3 y3 …'"
@@ -31,10 +33,14 @@ _LINE_FORM = "'class cx cy w h' or 'class x1 y1 x2 y2 x3 y3 …'"
 def parse_label(
     content: bytes, name: str, classes: Mapping[int, int] | None
 ) -> tuple[Finding, ...]:
-    """The objects a label file lists, in shares of the image's sides.
+    """Returns the objects that a label file lists, in shares of the image's sides.
 
-    `classes` maps the numbers written to 0…K−1; None takes them as they are. Raises DatasetError
-    that names the file and the line where a line is not of the format.
+    `classes` maps the numbers written to 0…K−1; None takes them as they are. Raises DatasetError,
+    which names the file and the line, where a line is not of the format.
+
+    Example:
+        >>> parse_label(b"0 0.5 0.5 0.25 0.5", "a.txt", None)[0].xyxy.tolist()
+        [0.375, 0.25, 0.625, 0.75]
     """
     try:
         text = content.decode("utf-8-sig")
@@ -53,7 +59,7 @@ def _finding(columns: Sequence[str], place: str, classes: Mapping[int, int] | No
     label = _label(columns[0], place, classes)
     values = np.array([_number(column, place) for column in columns[1:]], dtype=np.float64)
     if count == 5:
-        # Letters are refused above; sums of infinities become NaN and are counted as no number.
+        # A sum of infinities is NaN, which `keep_usable` leaves out later as no number.
         with np.errstate(invalid="ignore", over="ignore"):
             return Finding(label=label, xyxy=boxes.cxcywh_to_xyxy(values[None])[0], place=place)
     ring = values.reshape(-1, 2)
@@ -75,10 +81,13 @@ def _label(text: str, place: str, classes: Mapping[int, int] | None) -> int:
 
 def _number(text: str, place: str) -> float:
     try:
-        # Python reads 1_000 as a number, YOLO does not.
+        # Python reads 1_000 as a number; YOLO does not.
         return float(text.replace("_", "?"))
     except ValueError as error:
         raise DatasetError(place, expected="numbers", found=quoted(text)) from error
+
+
+# ---- data.yaml -----------------------------------------------------------------------------------
 
 
 DATA_FILES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
@@ -87,7 +96,9 @@ _MAX_BYTES = 2**20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataFile:
-    """`numbers` maps a class number as written to 0…K−1; `places` are (split, folder)."""
+    """What a data.yaml says. `numbers` maps a class number as written to 0…K−1 · `places` are pairs
+    of a split and a folder that exists.
+    """
 
     path: Path
     classes: tuple[str, ...]
@@ -96,7 +107,9 @@ class DataFile:
 
 
 def read_data_file(path: Path, folders: Folders, issue_log: IssueLog) -> DataFile:
-    """Read a data.yaml; raises DatasetError where it makes no sense or leads out of its folder."""
+    """Reads a data.yaml; raises DatasetError where it is invalid or a split leads out of its
+    folder.
+    """
     data = _load(path, folders)
     names = _names(data.get("names"), path)
     count = data.get("nc", len(names))
@@ -196,16 +209,23 @@ def _joined(base: Path, entry: object, key: str, path: Path) -> Path:
     return base / entry.replace("\\", "/")
 
 
+# ---- a mask as one polygon -----------------------------------------------------------------------
+
+
 Points = npt.NDArray[np.float64]
 _Mask = npt.NDArray[np.bool_]
 _STEPS = ((1, 0), (0, 1), (-1, 0), (0, -1))
 
 
 def ring_of(mask: _Mask) -> Points:
-    """(H, W) mask that is not empty → (P, 2) corners, x and y in pixels.
+    """Returns the corners (P, 2) float64, x and y in pixels, of one polygon around a mask (H, W).
 
-    Holes are left out; parts that lie apart are joined by bridges without width, as the format
-    allows one polygon a finding.
+    The mask must not be empty. Holes are left out; parts that lie apart are joined by bridges
+    without width, as the format allows one polygon for each object.
+
+    Example:
+        >>> ring_of(np.ones((1, 2), dtype=np.bool_)).tolist()
+        [[0.0, 0.0], [2.0, 0.0], [2.0, 1.0], [0.0, 1.0]]
     """
     parts = _rings(mask)
     whole = parts.pop(0)
@@ -220,7 +240,7 @@ def ring_of(mask: _Mask) -> Points:
 
 
 def _rings(mask: _Mask) -> list[Points]:
-    """The outer edges of all parts, the one with most corners first."""
+    """Returns the outer edges of all parts, the one with the most corners first."""
     with importing.LOCK:
         from scipy import ndimage
 
@@ -230,7 +250,7 @@ def _rings(mask: _Mask) -> list[Points]:
 
 
 def _walk(part: _Mask) -> Points:
-    """Round a part without holes, the inside on the right hand, corners only."""
+    """Walks around a part without holes, the inside on the right, and returns its corners."""
     inside = np.pad(part, 1)
     row, column = np.argwhere(inside)[0]
     start = (int(column), int(row))

@@ -1,1 +1,1 @@
-"""The project's own metrics: pure functions of what was found and what is true."""
+"""The project's own metrics: pure functions of predictions and ground truths, in NumPy alone."""

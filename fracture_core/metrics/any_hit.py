@@ -1,8 +1,8 @@
-"""Figures of whole images that any box decides, and the share of ground truth boxes found.
+"""Metrics of whole images where any box counts: one hit makes a fracture image a true positive.
 
-Classes do not count here, and a box hits where its IoU *exceeds* the match IoU, unlike in greedy
-matching where equality suffices. Boxes are shown from `confidence` on; those that need
-merging are merged before.
+Classes are ignored. A box hits where its IoU with a ground truth *exceeds* the match IoU, unlike in
+greedy matching where equality suffices, and several boxes may hit the same ground truth. Boxes are
+shown from `confidence` on; a model that needs NMS must have had it before.
 """
 
 from dataclasses import dataclass
@@ -21,8 +21,10 @@ HEALTHY, FRACTURE = 0, 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DualMetrics:
-    """`images`: images as healthy (class 0) and fracture (class 1), where any shown box means
-    fracture · `boxes`: ground truth boxes that any shown box hits, of all ground truth boxes.
+    """The metrics of the images and of the boxes at one confidence.
+
+    `images` reports the images as healthy (class 0) or fracture (class 1), where any shown box
+    means fracture. `boxes` is the share of ground truth boxes that any shown box hits.
     """
 
     images: Report
@@ -32,7 +34,10 @@ class DualMetrics:
 def dual_metrics(
     found: Images, ground_truths: Images, confidence: float = 0.1, match_iou: float = 0.5
 ) -> DualMetrics:
-    """Both at one confidence."""
+    """Returns both kinds of metrics of what is scored at least `confidence`.
+
+    Raises ValueError where the two sides are not of the same number of images.
+    """
     found, ground_truths = pair_up(found, ground_truths)
     fractured, shown = _has_any(ground_truths), found.best_scores(-1.0) >= confidence
     pairs = _hits(found, ground_truths, match_iou)
@@ -50,11 +55,12 @@ def sweep(
     *,
     match_iou: float = 0.5,
 ) -> Sweep:
-    """Counts of images, at every distinct score, the highest first, by default.
+    """Returns the counts of images at each of (C,) `confidences`, falling distinct scores by
+    default.
 
     A fracture image is a true positive where any shown box hits any ground truth. Where boxes are
-    shown and all miss it is a false negative *and* a false positive. A healthy image with any shown
-    box is a false positive.
+    shown and all of them miss, it is a false negative *and* a false positive. A healthy image with
+    any shown box is a false positive.
     """
     found, ground_truths = pair_up(found, ground_truths)
     at = distinct_falling(found.scores) if confidences is None else np.asarray(confidences, float)
@@ -64,7 +70,7 @@ def sweep(
     return Sweep(
         confidences=at,
         true_positives=hits,
-        # Images that show anything, less the fracture images among them with a hit.
+        # All images that show anything, less the fracture images with a hit among them.
         false_positives=count_above(best, at) - hits,
         false_negatives=np.count_nonzero(fractured) - hits,
     )
@@ -73,7 +79,7 @@ def sweep(
 def count(
     found: Images, ground_truths: Images, confidence: float = 0.1, match_iou: float = 0.5
 ) -> Counts:
-    """Counts of images at one confidence."""
+    """Returns the counts of images at one confidence, as `sweep` defines them."""
     return sweep(found, ground_truths, [confidence], match_iou=match_iou)[0]
 
 
@@ -84,7 +90,7 @@ def _has_any(columns: DetectionTable) -> Bools:
 
 
 def _best_hits(found: DetectionTable, ground_truths: DetectionTable, match_iou: float) -> Float64s:
-    """(I,) the best score of a box that hits, −1 where none does."""
+    """(I,) the score of each image's best box that hits, −1 where none does."""
     pairs = _hits(found, ground_truths, match_iou)
     best = np.full(found.image_count, -1.0)
     np.maximum.at(best, found.image[pairs.found], found.scores[pairs.found].astype(np.float64))

@@ -1,4 +1,9 @@
-"""COCO's average precision of weighted images, matched once so that a resample costs little."""
+"""COCO's average precision of weighted images, for the bootstrap.
+
+Boxes are matched and ranked once; a resample of the images is then only a vector of weights, so
+that a thousand of them cost little. With every weight 1 the values are those of
+`metrics.coco.evaluate_boxes`.
+"""
 
 from dataclasses import dataclass
 from math import nan
@@ -15,9 +20,11 @@ from fracture_core.types import Int64s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassRanking:
-    """Of one class: `image` (N,) of its candidates, the best scored first, as far as the last that
-    hits · `place` (S,) int64, rising, those that hit at any IoU, and at which, `hit` (S, T) ·
-    `ground_truths` (I,) how many an image has.
+    """The candidates of one class over all images, the best scored first.
+
+    `image` (N,) is the image of each candidate, cut off after the last one that hits. `place` (S,)
+    int64, rising, are the positions of those that hit at any IoU, and `hit` (S, T) says at which.
+    `ground_truths` (I,) counts the ground truths of each image.
     """
 
     image: Int64s
@@ -28,15 +35,13 @@ class ClassRanking:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AveragePrecision:
-    """Call it with (I,) weights: (T,) at each IoU, the mean over the classes with a ground truth,
-    nan where there is none. With every weight 1 the metrics of `metrics.coco.evaluate_boxes`.
-    """
+    """The average precision at each of COCO's ten IoUs, as a function of the images' weights."""
 
     classes: tuple[ClassRanking, ...]
 
     @classmethod
     def of(cls, found: DetectionTable, ground_truths: DetectionTable) -> Self:
-        """All candidates; at most 100 of a class and image count, as in COCO."""
+        """Matches all candidates; the best 100 of each class and image count, as in COCO."""
         group, _ = group_keys(found, ground_truths, class_aware=True)
         counted = found.rows(rank_within(group) < MOST_FOUND[-1])
         pairs = box_pairs(counted, ground_truths, MATCH_IOUS[0])
@@ -48,6 +53,9 @@ class AveragePrecision:
         return cls(classes=tuple(_ranking(counted, ground_truths, held, label) for label in labels))
 
     def __call__(self, weights: Float64s) -> Float64s:
+        """(I,) weights of the images → (T,) the mean over the classes with a ground truth, nan
+        without any.
+        """
         of_classes = [_of_class(each, weights) for each in self.classes]
         defined = [values for values in of_classes if values is not None]
         if not defined:
@@ -75,14 +83,14 @@ def _ranking(
 
 
 def _of_class(ranking: ClassRanking, weights: Float64s) -> Float64s | None:
-    """(T,) None where the drawn images hold no ground truth of the class."""
+    """(T,) average precision; None where the weighted images hold no ground truth of the class."""
     ground_truths = float(weights @ ranking.ground_truths)
     if not ground_truths:
         return None
     drawn = weights[ranking.image]
     counted = np.cumsum(drawn)[ranking.place][:, None]
     hits = np.cumsum(drawn[ranking.place][:, None] * ranking.hit, axis=0)
-    # Precision is highest at a hit; the same tiny addend as in COCO's own code.
+    # Precision is highest at a hit. COCO's own code has the same tiny addend: results are equal.
     precision = np.where(ranking.hit, hits / (counted + np.spacing(1.0)), 0.0)
     best_from = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
     recall = hits / ground_truths

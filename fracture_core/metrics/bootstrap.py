@@ -1,15 +1,15 @@
-"""Intervals of any figure by resampling whole patients.
+"""Confidence intervals of any metric, by resampling whole patients.
 
-Images of one patient resemble each other, so patients are drawn, with replacement, and all
-images of a patient come along: B. Efron and R. Tibshirani, An Introduction to the Bootstrap,
-1993. A drawn set is written as a weight an image, how often its patient was drawn; the metrics in
-`weighted` take such weights.
+Images of one patient resemble each other, so patients are drawn, with replacement, and each brings
+all its images: B. Efron and R. Tibshirani, An Introduction to the Bootstrap, 1993. A resample is
+written as one weight an image, how often its patient was drawn; the metrics in `weighted` take such
+weights.
 
-Intervals are quantiles of the replicates, a little further out for few patients, as an interval by
-Student's t is wider than a normal one: T. Hesterberg, What Teachers Should Know About the
-Bootstrap, Am. Stat. 69 (2015), "expanded percentile". In simulated studies with known ground truth
-the plain quantiles held it less often, and the basic interval least. A share that is 0 or 1 in
-every image has no width here; Wilson's interval is the one for counted shares.
+The ends are quantiles of the replicates, a little further out where patients are few, as an
+interval by Student's t is wider than a normal one: T. Hesterberg, What Teachers Should Know About
+the Bootstrap, Am. Stat. 69 (2015), "expanded percentile". In simulated studies the plain quantiles
+covered the true value less often, and the basic interval least. A share that is 0 or 1 in every
+image has an interval of no width here; use Wilson's interval (`intervals`) for counted shares.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -23,16 +23,16 @@ import numpy.typing as npt
 from fracture_core.metrics.detection_table import Float64s
 from fracture_core.types import Int64s
 
-# (I,) weights of the images → a figure, nan where it is undefined.
+# (I,) weights of the images → a metric, nan where it is undefined.
 Statistic = Callable[[Float64s], float]
 Statistics = Callable[[Float64s], npt.ArrayLike]
-# Bounds memory: images times resamples whose weights are held at once.
+# Bounds memory: so many weights, images times resamples, are held at once.
 WEIGHTS_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
-    """`value` of all images, and the ends of its interval; each nan where it is undefined."""
+    """The `value` of all images and the ends of its interval; each is nan where it is undefined."""
 
     value: float
     low: float
@@ -47,10 +47,10 @@ def bootstrap(
     seed: int = 0,
     level: float = 0.95,
 ) -> Interval:
-    """The interval of a figure by `count` resamples of whole `groups` (I,), the patients.
+    """Returns the interval of a metric by `count` resamples of whole `groups` (I,), the patients.
 
-    The same seed gives the same interval. Resamples in which the figure is undefined are left out;
-    of one patient alone there is no interval.
+    The same seed gives the same interval. Resamples in which the metric is undefined are left out.
+    With a single patient there is no interval: its ends are nan.
     """
     return bootstrap_all(groups, statistic, count=count, seed=seed, level=level)[0]
 
@@ -63,7 +63,7 @@ def bootstrap_all(
     seed: int = 0,
     level: float = 0.95,
 ) -> tuple[Interval, ...]:
-    """As `bootstrap`, of (S,) metrics that are computed together."""
+    """Returns the intervals of S metrics that are computed together, as `bootstrap` does of one."""
     values = np.atleast_1d(np.asarray(statistics(np.ones(len(groups))), dtype=np.float64))
     drawn = replicates(groups, statistics, count=count, seed=seed)
     patients = len(set(groups))
@@ -76,14 +76,17 @@ def bootstrap_all(
 def replicates(
     groups: Sequence[str], statistics: Statistics, *, count: int = 1000, seed: int = 0
 ) -> Float64s:
-    """(count, S) the metrics of each resample; (0, S) where there is one group alone or none."""
+    """(count, S) the metrics of each resample; (0, S) where there are fewer than two groups."""
     rows = [np.atleast_1d(statistics(weights)) for weights in resamples(groups, count, seed)]
     width = np.size(statistics(np.ones(len(groups))))
     return np.array(rows, dtype=np.float64).reshape(len(rows), width)
 
 
 def resamples(groups: Sequence[str], count: int, seed: int) -> Iterator[Float64s]:
-    """`count` times (I,) weights, how often the group of each image was drawn."""
+    """Yields `count` times (I,) weights: how often the group of each image was drawn.
+
+    Yields nothing where there are fewer than two groups.
+    """
     names, number = np.unique(np.asarray(groups), return_inverse=True)
     if len(names) < 2:
         return
@@ -96,7 +99,10 @@ def resamples(groups: Sequence[str], count: int, seed: int) -> Iterator[Float64s
 def interval_of(
     value: float, drawn: Float64s, level: float = 0.95, *, patients: int | None = None
 ) -> Interval:
-    """From a figure and its (B,) replicates; `patients` they were drawn from, None = very many."""
+    """Returns the interval of a metric from its (B,) replicates, those that are nan left out.
+
+    `patients` is how many they were drawn from; None means very many, and so plain quantiles.
+    """
     defined = drawn[~np.isnan(drawn)]
     if np.isnan(value) or not len(defined):
         return Interval(value=value, low=nan, high=nan)
@@ -106,11 +112,16 @@ def interval_of(
 
 
 def tail_beyond(level: float, patients: int | None = None) -> float:
-    """The share of replicates that lies beyond each end of an interval."""
+    """Returns the share of replicates that lies beyond each end of an interval.
+
+    Example:
+        >>> round(tail_beyond(0.95), 4)
+        0.025
+    """
     z = NormalDist().inv_cdf((1 + level) / 2)
     if patients is None:
         return (1 - level) / 2
-    # Student's quantile by the expansion of Cornish and Fisher, good to three digits from 5 on.
+    # Student's quantile by Cornish and Fisher's expansion, good to three digits from 5 patients.
     free = max(patients - 1, 1)
     t = z + (z**3 + z) / (4 * free) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * free**2)
     t += (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * free**3)

@@ -1,4 +1,9 @@
-"""Whether scores are worth what they say: the share that is right, of all that are scored alike."""
+"""Whether scores are calibrated: of all that is scored alike, the share that is right.
+
+The metrics are the expected calibration error of scores (ECE: M. P. Naeini et al., Obtaining Well
+Calibrated Probabilities Using Bayesian Binning, AAAI 2015) and that of boxes (D-ECE: F. Küppers et
+al., Multivariate Confidence Calibration for Object Detection, CVPR workshops 2020).
+"""
 
 from dataclasses import dataclass
 from math import nan
@@ -14,12 +19,13 @@ from fracture_core.types import Int64s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reliability:
-    """`edges` (B+1,) of the bins, each from its lower edge to below the upper, 1 in the last ·
-    `totals` and `right` (B,) int64, how many are scored there and right · `mean_score` (B,), nan
-    where the bin is empty · `intervals` (B, 2) Wilson's, 95 %, of the share that is right.
+    """A reliability diagram of B bins, and the expected calibration error.
 
-    `ece`, the expected calibration error: the mean distance of share and mean score, each bin
-    counted by its size (M. P. Naeini et al., AAAI 2015); nan where there is nothing.
+    `edges` (B+1,) bound the bins, each from its lower edge to below the upper one, with 1 in the
+    last. `totals` and `right` (B,) int64 count what is scored there and what of it is right.
+    `mean_score` (B,) is nan in an empty bin. `intervals` (B, 2) are Wilson's 95 % intervals of
+    `share`. `ece` is the mean distance of share and mean score, each bin weighted by its size, and
+    nan where there is nothing.
     """
 
     edges: Float64s
@@ -31,12 +37,19 @@ class Reliability:
 
     @property
     def share(self) -> Float64s:
-        """(B,) right of all in each bin, nan where it is empty."""
+        """(B,) the share of each bin that is right, nan where the bin is empty."""
         return _divide(self.right, self.totals)
 
 
 def reliability(scores: npt.ArrayLike, right: npt.ArrayLike, bins: int = 10) -> Reliability:
-    """(N,) scores in [0, 1] and (N,) bool, in bins of equal width."""
+    """(N,) scores in [0, 1] and (N,) bool, whether each is right → bins of equal width.
+
+    Raises ValueError where the lengths differ or a score is outside [0, 1].
+
+    Example:
+        >>> reliability([0.75, 0.75], [True, False], bins=2).ece
+        0.25
+    """
     values, marks = _checked(scores, right)
     edges = np.arange(bins + 1) / bins
     place = _places(values, bins)
@@ -62,12 +75,13 @@ def detection_ece(
     bins: int = 5,
     least: int = 8,
 ) -> float:
-    """D-ECE: the calibration error of boxes, also by where they lie and how large they are.
+    """Returns the D-ECE: the calibration error of boxes, also by where they lie and how large they
+    are.
 
-    Cells are `bins` equal parts each of score and, with the heights and widths of the images,
-    `sizes_px` (I, 2), of the box's centre, width and height as shares of the image. Cells with
-    fewer than `least` boxes say nothing and do not count; nan where none is left. F. Küppers et
-    al., Multivariate Confidence Calibration for Object Detection, CVPR workshops 2020.
+    A cell is one of `bins` equal parts of the score and, where `sizes_px` (I, 2), the heights and
+    widths of the images, is given, also of the box's centre, width and height as shares of the
+    image. Cells with fewer than `least` boxes do not count; the result is nan where none is left.
+    Raises ValueError as `reliability`, and for `sizes_px` of another shape.
     """
     values, marks = _checked(found.scores, right)
     place = _places(values, bins)
@@ -82,7 +96,7 @@ def detection_ece(
 
 
 def _shares_of_image(found: DetectionTable, sizes_px: Int64s) -> Float64s:
-    """(N, 4) centre, width and height in [0, 1]."""
+    """(N, 4) centre, width and height of the boxes as shares of the image."""
     if sizes_px.shape != (found.image_count, 2):
         raise ValueError(f"sizes_px: expected ({found.image_count}, 2), got {sizes_px.shape}")
     scale = sizes_px[found.image][:, [1, 0, 1, 0]]

@@ -1,7 +1,7 @@
-"""The confusion of a detector: which class each ground truth was found as.
+"""The confusion matrix of a detector: as which class each ground truth was found.
 
-Matching is greedy by score and does not ask for the class, so that a box of the wrong class takes
-the ground truth it lies on. One matching serves every confidence, as in `greedy`.
+Matching is greedy by score and ignores the class, so that a box of the wrong class takes the ground
+truth it lies on. One matching serves every confidence, as in `greedy`.
 """
 
 from dataclasses import dataclass
@@ -17,11 +17,13 @@ BACKGROUND = -1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cells:
-    """`gt_row` (N,) int64, the ground truth each found row takes, −1 = background · of the found
-    rows `image`, `scores` and `labels` (N,), of the ground truths `gt_image` and `gt_labels` (M,).
+    """Which ground truth each found box takes; the confusion matrix at any confidence follows from
+    it.
 
-    In a matrix of K classes row and column K stand for the background: the last column holds what
-    was missed, the last row what is false positive.
+    `gt_row` (N,) int64 is the ground truth that each found box takes, −1 = background. `image`,
+    `scores` and `labels` (N,) are of the found boxes, `gt_image` and `gt_labels` (M,) of the ground
+    truths. In a matrix of K classes the row and column K stand for the background: the last column
+    holds the missed ground truths, the last row the false positives.
     """
 
     image_count: int
@@ -33,7 +35,7 @@ class Cells:
     gt_labels: Int64s
 
     def matrix(self, confidence: float, class_count: int) -> Int64s:
-        """(K+1, K+1) counts of findings and missed ground truths, rows true, columns predicted.
+        """(K+1, K+1) counts at one confidence, rows true and columns predicted.
 
         Raises ValueError where a label is not below `class_count`.
         """
@@ -46,7 +48,7 @@ class Cells:
         return np.bincount(places, minlength=side**2).reshape(side, side).astype(np.int64)
 
     def images(self, confidence: float, true: int, predicted: int, class_count: int) -> Int64s:
-        """Positions, rising, of the images that are counted in one cell of `matrix`."""
+        """Returns the positions, rising, of the images that are counted in one cell of `matrix`."""
         shown = self.scores >= confidence
         if predicted == class_count:
             here = self._missed(shown) & (self.gt_labels == true)
@@ -71,7 +73,10 @@ class Cells:
 
 
 def assign_cells(found: Images, ground_truths: Images, match_iou: float = 0.5) -> Cells:
-    """Match all candidates, IoU ≥ `match_iou`, whatever their class."""
+    """Matches all candidates with IoU ≥ `match_iou`, whatever their class.
+
+    Raises ValueError where the two sides are not of the same number of images.
+    """
     found, ground_truths = pair_up(found, ground_truths)
     return _cells(
         found, ground_truths, greedy.assign_all(found, ground_truths, match_iou, class_aware=False)

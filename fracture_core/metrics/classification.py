@@ -1,8 +1,8 @@
-"""Figures of classifiers, equal to scikit-learn's with `zero_division=nan`.
+"""Metrics of classifiers, equal to scikit-learn's with `zero_division=nan`.
 
 A share of nothing is nan, undefined, and means leave it out: a class that was never predicted has
-no precision, a class that never occurs no recall. (Where no class that occurs was ever predicted,
-the weighted precision is undefined here and 0 there.)
+no precision, a class that never occurs no recall. One difference remains: where no class that
+occurs was ever predicted, the weighted precision is undefined here and 0 in scikit-learn.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from fracture_core.types import Int64s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Averages:
-    """Of the classes for which each figure is defined."""
+    """The means of precision, recall and F1 over the classes for which each is defined."""
 
     precision: float
     recall: float
@@ -26,9 +26,12 @@ class Averages:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """`confusion` (K, K) int64, rows true, columns predicted · `precision`, `recall`, `f1` (K,)
-    float64 · `support` (K,) int64, how often each class is true · `macro` every class alike,
-    `weighted` by support · `balanced_accuracy` the mean recall of the classes that occur.
+    """The usual report of a classifier of K classes.
+
+    `confusion` (K, K) int64 has true classes as rows and predicted ones as columns. `precision`,
+    `recall` and `f1` (K,) float64 are nan where undefined. `support` (K,) int64 counts how often
+    each class is true. `macro` averages the classes alike, `weighted` by support.
+    `balanced_accuracy` is the mean recall of the classes that occur.
     """
 
     confusion: Int64s
@@ -43,9 +46,13 @@ class Report:
 
 
 def confusion_matrix(ground_truth: Int64s, predicted: Int64s, class_count: int) -> Int64s:
-    """(N,) and (N,) classes → (K, K) counts, rows true, columns predicted.
+    """(N,) and (N,) classes → (K, K) counts, rows true and columns predicted.
 
     Raises ValueError where a class is not in 0…K−1 or the lengths differ.
+
+    Example:
+        >>> confusion_matrix(np.array([0, 0, 1]), np.array([0, 1, 1]), 2).tolist()
+        [[1, 1], [0, 1]]
     """
     if ground_truth.shape != predicted.shape or ground_truth.ndim != 1:
         raise ValueError(f"predicted: expected shape {ground_truth.shape}, got {predicted.shape}")
@@ -58,7 +65,9 @@ def confusion_matrix(ground_truth: Int64s, predicted: Int64s, class_count: int) 
 
 
 def report(ground_truth: Int64s, predicted: Int64s, class_count: int) -> Report:
-    """(N,) and (N,) classes → every figure of the usual report."""
+    """(N,) and (N,) classes → every metric of the usual report; raises ValueError as
+    `confusion_matrix`.
+    """
     confusion = confusion_matrix(ground_truth, predicted, class_count)
     hits, support, calls = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
     precision, recall = _shares(hits, calls), _shares(hits, support)
@@ -79,7 +88,13 @@ def report(ground_truth: Int64s, predicted: Int64s, class_count: int) -> Report:
 
 def roc_auc(scores: npt.ArrayLike, positive: npt.ArrayLike) -> float:
     """(N,) scores and (N,) bool → the chance that a positive outscores a negative, ties counting
-    half; nan where either is absent.
+    half.
+
+    Returns nan where there is no positive or no negative.
+
+    Example:
+        >>> roc_auc([0.9, 0.2, 0.6], [True, True, False])
+        0.5
     """
     marks = np.asarray(positive, dtype=np.bool_)
     _, level, counts = np.unique(
@@ -88,7 +103,7 @@ def roc_auc(scores: npt.ArrayLike, positive: npt.ArrayLike) -> float:
     ours, others = int(marks.sum()), int((~marks).sum())
     if not (ours and others):
         return nan
-    # Equal scores share the mean of the ranks they cover (Mann and Whitney).
+    # Equal scores share the mean of the ranks they cover (the U statistic of Mann and Whitney).
     ranks = np.cumsum(counts) - (counts - 1) / 2
     return float((ranks[level][marks].sum() - ours * (ours + 1) / 2) / (ours * others))
 

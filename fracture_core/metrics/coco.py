@@ -1,10 +1,9 @@
-"""Precision over recall of one class, from the few boxes that could match anything.
-
-COCO's twelve metrics for boxes and masks, equal to pycocotools, computed on columns.
+"""COCO's twelve metrics for boxes and masks, equal to pycocotools, computed on columns.
 
 Definition: https://cocodataset.org/#detection-eval. Average precision is the mean over IoU .50 to
-.95 and 101 recalls of the highest precision at that recall or beyond; average recall the mean over
-the same IoUs of the share of ground truths matched.
+.95 and 101 recalls of the highest precision at that recall or beyond; average recall is the mean
+over the same IoUs of the share of ground truths matched. Precision is computed from the few boxes
+that overlap a ground truth, and from where they stand among all others.
 """
 
 from dataclasses import dataclass
@@ -17,14 +16,17 @@ from fracture_core.metrics.greedy import Assigner, Assignment
 from fracture_core.metrics.pairs import Pairs, box_pairs, group_keys, mask_pairs, rank_within
 from fracture_core.types import Int64s
 
+# ---- precision over recall of one class ---------------------------------------------------------
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranking:
     """The found boxes of one class, the best scored first, equal scores in the order of images.
 
-    `uncounted` (N,) whether a box is left out where it is unmatched, for its size · `place` (S,)
-    int64, rising, where the boxes near a ground truth stand · `hit` (S, T) matched with a ground
-    truth that counts · `excused` (S, T) matched with a ground truth that is ignored.
+    `uncounted` (N,) marks boxes that are left out where they are unmatched, for their size. `place`
+    (S,) int64, rising, says where the boxes near a ground truth stand. `hit` (S, T) marks those
+    matched with a ground truth that counts, `excused` (S, T) those matched with one that is
+    ignored.
     """
 
     uncounted: Bools
@@ -36,11 +38,12 @@ class Ranking:
 def interpolate(ranking: Ranking, gt_count: int, recalls: Float64s) -> Float64s:
     """(T, R) the highest precision at each recall or beyond, 0 where the recall is not reached.
 
-    `gt_count` > 0 ground truths count.
+    `gt_count` is the number of ground truths that count, more than 0.
     """
     out = ranking.uncounted[ranking.place][:, None]
     skipped = ranking.excused | (out & ~ranking.hit)
-    # Left out up to and with each place: all that would be if unmatched, put right for the matched.
+    # How many are left out up to each place: all of the wrong size, as if none were matched, then
+    # put right for those that are matched.
     left_out = np.cumsum(ranking.uncounted)[ranking.place][:, None]
     left_out = left_out + np.cumsum(skipped.astype(np.int64) - out, axis=0)
     counted = ranking.place[:, None] + 1 - left_out
@@ -53,9 +56,11 @@ def interpolate(ranking: Ranking, gt_count: int, recalls: Float64s) -> Float64s:
 
 
 def _interpolate_one(counted: Int64s, gt_count: int, recalls: Float64s) -> Float64s:
-    """`counted`, one a hit: how many boxes count up to it. Precision is highest at a hit."""
+    """(R,) from `counted`, which tells of each hit how many boxes count up to it; precision is
+    highest at a hit.
+    """
     hits = np.arange(1, len(counted) + 1)
-    # The same tiny addend as COCO's own code, so that results agree to the last bit.
+    # COCO's own code has the same tiny addend: results agree to the last bit.
     precision = hits / (counted + np.spacing(1.0))
     best_from = np.maximum.accumulate(precision[::-1])[::-1]
     at = np.searchsorted(hits / gt_count, recalls, side="left")
@@ -63,9 +68,11 @@ def _interpolate_one(counted: Int64s, gt_count: int, recalls: Float64s) -> Float
     return values
 
 
+# ---- the twelve metrics -------------------------------------------------------------------------
+
 MATCH_IOUS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0.0, 1.0, 101)
-# The most candidates of one class in one image that count.
+# At most so many candidates of one class in one image count, one number for each average recall.
 MOST_FOUND = (1, 10, 100)
 AREAS_PX = {
     "all": (0.0, 1e10),
@@ -78,12 +85,14 @@ UNDEFINED = -1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CocoMetrics:
-    """Shares in [0, 1]; −1, as COCO writes it, where there is no ground truth to find.
+    """COCO's metrics: shares in [0, 1], or −1, as COCO writes it, where there is no ground truth to
+    find.
 
-    `ap` is the mean over IoU .50:.05:.95, `ap50` and `ap75` at one IoU · `ar1`, `ar10`, `ar100`
-    with at most that many candidates a class and image, everything else with 100 · small is up
-    to 32², medium to 96² square pixels, both ends included · `per_class_ap` and `per_class_ap50`
-    one value a class; the others are means over the classes with a ground truth.
+    `ap` is the mean over IoU .50:.05:.95, `ap50` and `ap75` are at one IoU. `ar1`, `ar10` and
+    `ar100` are with at most that many candidates of a class and image, everything else with 100.
+    Small is up to 32², medium up to 96² square pixels, both ends included. `per_class_ap` and
+    `per_class_ap50` hold one value a class; the others are means over the classes with a ground
+    truth.
     """
 
     ap: float
@@ -103,10 +112,11 @@ class CocoMetrics:
 
 
 def evaluate_boxes(found: Images, ground_truths: Images, class_count: int) -> CocoMetrics:
-    """The twelve metrics by the overlap of boxes, one entry an image on both sides.
+    """Returns the twelve metrics by the overlap of boxes; both sides have one entry an image.
 
-    `found` are all candidates, never the shown ones. A ground truth with a mask has the size of its
-    mask, as COCO's annotations do. Raises ValueError for a label that is not below `class_count`.
+    `found` are all candidates, not only the shown ones. A ground truth with a mask has the size of
+    its mask, as COCO's annotations do. Raises ValueError for a label that is not below
+    `class_count`.
     """
     prediction_columns, gt_columns = _checked(found, ground_truths, class_count)
     pairs = box_pairs(prediction_columns, gt_columns, MATCH_IOUS[0])
@@ -116,7 +126,10 @@ def evaluate_boxes(found: Images, ground_truths: Images, class_count: int) -> Co
 
 
 def evaluate_masks(found: Images, ground_truths: Images, class_count: int) -> CocoMetrics:
-    """The twelve metrics by the overlap of masks; raises ValueError where one has no mask."""
+    """Returns the twelve metrics by the overlap of masks, as `evaluate_boxes` does of boxes.
+
+    Raises ValueError also where a box on either side has no mask.
+    """
     prediction_columns, gt_columns = _checked(found, ground_truths, class_count)
     pairs = mask_pairs(prediction_columns, gt_columns, MATCH_IOUS[0])
     return _metrics(prediction_columns, gt_columns, pairs, prediction_columns.areas(), class_count)
@@ -125,7 +138,9 @@ def evaluate_masks(found: Images, ground_truths: Images, class_count: int) -> Co
 def _checked(
     found: Images, ground_truths: Images, class_count: int
 ) -> tuple[DetectionTable, DetectionTable]:
-    """As columns, with no more candidates than ever count."""
+    """Both sides as columns, without the candidates beyond the 100th of a class and image, which
+    never count.
+    """
     prediction_columns, gt_columns = pair_up(found, ground_truths, crowds=True)
     for name, columns in (("found", prediction_columns), ("ground_truths", gt_columns)):
         if columns.labels.max(initial=-1) >= class_count:

@@ -1,4 +1,4 @@
-"""Confusions that must not happen, counted by name: each a true class read as another."""
+"""Critical errors: confusions of classes that must not happen, counted by name."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,13 +13,15 @@ FRACTURE10_PAIRS = (
     ("Comminuted", "Transverse Displaced"),
     ("Transverse Displaced", "Healthy"),
 )
-"""Those the published classifier of the data set `fracture10` names."""
+"""The two that the published classifier of the data set `fracture10` names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CriticalError:
-    """`pair` names the true class and what it was read as · `share` of the true class · `rows`
-    (n,) int64, rising, which they are.
+    """How often one class was taken for a certain other.
+
+    `pair` names the true class and what it was taken for. `share` is of all cases of the true
+    class, and `rows` (n,) int64, rising, are the positions of those it happened to.
     """
 
     pair: tuple[str, str]
@@ -33,9 +35,16 @@ def critical_errors(
     classes: Sequence[str],
     pairs: Sequence[tuple[str, str]],
 ) -> tuple[CriticalError, ...]:
-    """(N,) and (N,) classes → one entry a pair, in the order given.
+    """(N,) and (N,) classes → one entry for each pair, in the order given.
 
-    Raises ConfigError for a name that is none of `classes`, and for a pair of equal names.
+    Raises ConfigError for a name that is none of `classes` and for a pair of equal names,
+    ValueError where the lengths differ.
+
+    Example:
+        >>> pairs = [("Comminuted", "Healthy")]
+        >>> error, = critical_errors(np.array([0, 0, 1]), np.array([1, 0, 1]), pairs[0], pairs)
+        >>> error.share.share
+        0.5
     """
     if ground_truth.shape != predicted.shape or ground_truth.ndim != 1:
         raise ValueError(f"predicted: expected shape {ground_truth.shape}, got {predicted.shape}")

@@ -1,4 +1,4 @@
-"""Boxes of many images as flat columns: what all metrics are computed from."""
+"""The boxes of many images as flat columns: what all metrics are computed from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,12 +17,14 @@ Float64s = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetectionTable:
-    """One row a box, image by image, the best scored of an image first.
+    """The boxes of `image_count` images, one row a box, image by image, the best scored of an image
+    first.
 
-    `image_count` images, also those without a box · `image` (N,) int64, rising, the position of the
-    image · `xyxy` (N, 4) float32 · `scores` (N,) float32, falling within an image · `labels` (N,)
-    int64 · `crowd` (N,) bool, ground truths that stand for many (COCO's iscrowd), which COCO's
-    metrics alone can match · `masks` N run-length codes, or none at all.
+    `image` (N,) int64, rising, is the position of each box's image; images without a box have no
+    row. `xyxy` (N, 4) float32 are in pixels of the original image. `scores` (N,) float32 fall
+    within an image, `labels` (N,) are int64. `crowd` (N,) bool marks ground truths that stand for
+    many (COCO's iscrowd), which only COCO's metrics can match. `masks` are N run-length codes, or
+    none at all. Raises ValueError for columns of other shapes or in another order.
     """
 
     image_count: int
@@ -51,12 +53,16 @@ class DetectionTable:
 
     @classmethod
     def of(cls, images: Sequence[Detections], crowd: Sequence[Bools] | None = None) -> Self:
-        """From one `Detections` an image; `crowd`, one array an image, marks ground truths as
-        crowds.
+        """Makes the table of one `Detections` an image; `crowd`, one array an image, marks crowds.
+
+        Example:
+            >>> one = Detections.ground_truth([[0, 0, 2, 3]], [0])
+            >>> DetectionTable.of([Detections.empty(), one]).image.tolist()
+            [1]
         """
         counts = [len(one) for one in images]
         marks = np.concatenate(crowd) if crowd else np.zeros(sum(counts), dtype=np.bool_)
-        # Concatenating nothing is an error; an empty one changes nothing else.
+        # NumPy cannot concatenate nothing; the empty one adds no row.
         parts = [*images, Detections.empty()]
         return cls(
             image_count=len(images),
@@ -69,7 +75,7 @@ class DetectionTable:
         )
 
     def rows(self, kept: Bools) -> Self:
-        """The marked rows of the same images."""
+        """Returns only the marked (N,) rows; the images stay the same."""
         return type(self)(
             image_count=self.image_count,
             image=self.image[kept],
@@ -81,12 +87,12 @@ class DetectionTable:
         )
 
     def images(self, kept: Bools) -> Self:
-        """The rows of the marked (I,) images, which are numbered anew."""
+        """Returns only the rows of the marked (I,) images, which are numbered anew."""
         place, rows = np.cumsum(kept) - 1, self.rows(kept[self.image])
         return replace(rows, image_count=int(kept.sum()), image=place[rows.image])
 
     def bounds(self) -> Int64s:
-        """(I + 1,) the first row of each image, and after the last one the number of rows."""
+        """(I + 1,) int64: the first row of each image, and last the number of rows."""
         count = len(self)
         firsts = np.append(0, np.flatnonzero(self.image[1:] != self.image[:-1]) + 1)[:count]
         bounds = np.full(self.image_count + 1, count, dtype=np.int64)
@@ -96,27 +102,32 @@ class DetectionTable:
         return filled
 
     def best_scores(self, without: float) -> Float64s:
-        """(I,) float64 the score of each image's best candidate, `without` where it has none."""
+        """(I,) float64: the score of each image's best candidate, `without` where it has none."""
         best, bounds = np.full(self.image_count, without), self.bounds()
         some = np.flatnonzero(np.diff(bounds))
         best[some] = self.scores[bounds[some]]
         return best
 
     def areas(self) -> Float64s:
-        """(N,) square pixels: of the masks where there are any, as in COCO, else of the boxes."""
+        """(N,) float64 in square pixels: of the masks where there are any, as in COCO, else of the
+        boxes.
+        """
         if self.masks:
             return np.array([masks.pixels(mask) for mask in self.masks], dtype=np.float64)
         return boxes.area(self.xyxy)
 
 
+# What metrics take for either side: a table, or one `Detections` an image.
 Images = DetectionTable | Sequence[Detections]
 
 
 def pair_up(
     found: Images, ground_truths: Images, *, crowds: bool = False
 ) -> tuple[DetectionTable, DetectionTable]:
-    """Both as columns; raises ValueError where they are not of the same number of images, or
-    where a ground truth is a crowd and `crowds` are not expected.
+    """Returns both sides as tables.
+
+    Raises ValueError where they are not of the same number of images, and where a ground truth is a
+    crowd unless `crowds` are expected.
     """
     both = _columns(found), _columns(ground_truths)
     if both[0].image_count != both[1].image_count:

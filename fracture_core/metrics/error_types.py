@@ -20,12 +20,12 @@ RIGHT, CLASS, LOCATION, BOTH, DUPLICATE, BACKGROUND = range(6)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorTypes:
-    """Of the shown findings: `rows` (S,) int64, rising, where they stand among the found ·
-    `kind` (S,) int64, positions in `TYPES` · `gt_row` (S,) int64, the ground truth each matches or
-    comes nearest to, −1 = none near.
+    """The error type of each of S shown findings, and which of M ground truths are missed.
 
-    Of the ground truths: `unmatched` (M,) no right finding · `missed` (M,) of these the ones that
-    no finding of the wrong class or location points at either.
+    `rows` (S,) int64, rising, are the findings' rows in the table of what was found. `kind` (S,)
+    int64 are positions in `TYPES`. `gt_row` (S,) int64 is the ground truth that each matches or
+    comes nearest to, −1 = none near. `unmatched` (M,) marks ground truths without a right finding,
+    `missed` (M,) those of them that no finding of the wrong class or location points at either.
     """
 
     rows: Int64s
@@ -35,7 +35,9 @@ class ErrorTypes:
     missed: Bools
 
     def counts(self) -> dict[str, int]:
-        """How many findings of each of `TYPES`, and how many ground truths are missed."""
+        """Returns how many findings are of each of `TYPES`, and how many ground truths are
+        missed.
+        """
         numbers = np.bincount(self.kind, minlength=len(TYPES)).tolist()
         return dict(zip(TYPES, numbers, strict=True)) | {MISSED: int(self.missed.sum())}
 
@@ -48,14 +50,15 @@ def error_types(
     match_iou: float = 0.5,
     near_iou: float = 0.1,
 ) -> ErrorTypes:
-    """Every finding scored at least `confidence`, by its IoU with ground truths of its class and
-    others.
+    """Sorts every finding scored at least `confidence` by its IoU with ground truths of its class
+    and of others.
 
     A finding that matches, greedily within its class, is right. Of the others, in this order:
     *location*, from `near_iou` to below `match_iou` with a ground truth of its class, where it
     reaches `match_iou` with none; *class*, at least `match_iou` with a ground truth of another
-    class; *duplicate*, at least `match_iou` with a ground truth of its class, which a better one
-    took; *both*, from `near_iou` with a ground truth of another class; else *background*.
+    class; *duplicate*, at least `match_iou` with a ground truth of its class, which a better
+    finding took; *both*, from `near_iou` with a ground truth of another class; else *background*.
+    Raises ValueError where the two sides are not of the same number of images.
     """
     found, ground_truths = pair_up(found, ground_truths)
     rows = np.flatnonzero(found.scores.astype(np.float64) >= confidence)
@@ -74,7 +77,9 @@ def error_types(
 def _kinds(
     taken: Int64s, own_iou: Float64s, other_iou: Float64s, match_iou: float
 ) -> tuple[Int64s, Int64s]:
-    """(S,) the type of each, and its ground truth: 0 matched, 1 own class, 2 another."""
+    """(S,) the type of each finding, and which ground truth it is about: 0 the matched one, 1 the
+    nearest of its own class, 2 the nearest of another.
+    """
     cases = [
         taken >= 0,
         (own_iou > 0) & (own_iou < match_iou),
@@ -89,12 +94,12 @@ def _kinds(
 def _nearest(
     shown: DetectionTable, ground_truths: DetectionTable, near_iou: float
 ) -> tuple[Float64s, Int64s, Float64s, Int64s]:
-    """(S,) highest IoU with a ground truth of the own class, 0 = none near, and that ground truth,
-    −1 = none; then the same of other classes.
+    """(S,) the highest IoU with a ground truth of the own class, 0 = none near, and that ground
+    truth, −1 = none; then the same of other classes.
     """
     pairs = box_pairs(shown, ground_truths, near_iou, class_aware=False)
     same = shown.labels[pairs.found] == ground_truths.labels[pairs.ground_truth]
-    # Rising, so that the highest, of equal ones the first ground truth, is written last.
+    # In rising order the highest IoU, of equal ones with the first ground truth, is written last.
     order = np.lexsort((-pairs.ground_truth, pairs.iou))
     nearest: list[tuple[Float64s, Int64s]] = []
     for marks in (same, ~same):

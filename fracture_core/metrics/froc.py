@@ -1,7 +1,7 @@
-"""Free-response operating characteristic: lesions found over false positives an image.
+"""FROC, the free-response operating characteristic: lesions found over false positives an image.
 
-All candidates count, never only the shown ones, so that the curve does not end where somebody put
-a threshold.
+All candidates count, not only the shown ones, so that the curve does not end where somebody put a
+threshold.
 """
 
 from collections.abc import Sequence
@@ -19,10 +19,12 @@ RATES = (1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Froc:
-    """`confidences` (C,) every distinct score, the highest first · at each `sensitivity` (C,), the
-    share of `lesions` found, and `fp_per_image` (C,) over all `images`, with a lesion or without.
+    """The FROC curve of C points, one at every distinct score.
 
-    Both are nan, undefined, where there is nothing to divide by.
+    `confidences` (C,) are these scores, the highest first. `sensitivity` (C,) is the share of
+    `lesions` found at each, and `fp_per_image` (C,) the false positives over all `images`, with a
+    lesion or without. Without lesions `sensitivity` is nan, undefined; without images there is no
+    point.
     """
 
     confidences: Float64s
@@ -32,9 +34,11 @@ class Froc:
     lesions: int
 
     def sensitivity_at(self, rates: Sequence[float] = RATES) -> Float64s:
-        """(R,) the most that a threshold reaches with at most so many false positives an image.
+        """(R,) the highest sensitivity of a confidence with at most so many false positives an
+        image.
 
-        Nothing is interpolated: each is reached by a confidence there is, or 0 by showing nothing.
+        Nothing is interpolated: each value is reached at a confidence there is, or is 0, by showing
+        nothing. All are nan without a lesion or an image.
         """
         if not (self.lesions and self.images):
             return np.full(len(rates), nan)
@@ -43,14 +47,18 @@ class Froc:
 
     @property
     def mean_sensitivity(self) -> float:
-        """Of the seven `RATES`, LUNA16's score."""
+        """The mean sensitivity at the seven `RATES`, LUNA16's score."""
         return float(self.sensitivity_at().mean())
 
 
 def froc(
     found: Images, ground_truths: Images, *, match_iou: float = 0.5, class_aware: bool = True
 ) -> Froc:
-    """Findings matched greedily, IoU ≥ `match_iou`; boxes that need merging are merged before."""
+    """Returns the FROC curve of findings matched greedily with IoU ≥ `match_iou`.
+
+    A model that needs NMS must have had it before. Raises ValueError where the two sides are not of
+    the same number of images.
+    """
     found, ground_truths = pair_up(found, ground_truths)
     counts = greedy.sweep(found, ground_truths, match_iou=match_iou, class_aware=class_aware)
     images, lesions = found.image_count, len(ground_truths)

@@ -1,10 +1,9 @@
-"""Greedy one-to-one matching by score, in all images and at several thresholds at once.
+"""Greedy one-to-one matching by score, and precision and recall of single boxes, over all images at
+once.
 
-The same result as `fracture_core.matching.match` image by image, or as COCO's evaluation. In
-one image the boxes must choose one after the other, but images do not disturb each other: so
-the best box of every image chooses first, all in one step, then every second best, and so on.
-
-Precision and recall of single boxes: greedy by score, one box to one ground truth, all images.
+The result is that of `fracture_core.matching.match` image by image, or of COCO's evaluation. Within
+one image the boxes must choose one after the other, but images do not affect each other: so the
+best box of every image chooses first, all in one step, then every second best, and so on.
 
 **Why one matching serves every confidence.** A box chooses its ground truth after all better scored
 boxes of its image and before all others, so what it takes depends on the better scored alone.
@@ -28,10 +27,15 @@ from fracture_core.types import Int64s
 Tie = Literal["first ground truth", "last ground truth"]
 
 
+# ---- the matching -------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
-    """`found` (S,) int64, rising, rows with any ground truth near · `gt_of` (S, T) int64, the
-    ground truth each is matched with at each threshold, −1 = none. All other rows are unmatched.
+    """Which ground truth each box is matched with at each of T thresholds.
+
+    `found` (S,) int64, rising, are the rows with any ground truth near; all other rows are
+    unmatched. `gt_of` (S, T) int64 is the ground truth that each takes, −1 = none.
     """
 
     found: Int64s
@@ -39,10 +43,10 @@ class Assignment:
 
 
 class Assigner:
-    """Pairs put in the order of choice once, for several ways to ignore ground truths.
+    """Sorts pairs into the order of choice once, for several ways to ignore ground truths.
 
-    Of equal overlaps `tie` says which ground truth is taken: the first by `matching.match`, the
-    last by COCO.
+    Of equal overlaps `tie` says which ground truth is taken: the first, as in `matching.match`, or
+    the last, as in COCO.
     """
 
     def __init__(self, pairs: Pairs, tie: Tie) -> None:
@@ -51,7 +55,8 @@ class Assigner:
         self._ground_truth, self._iou = pairs.ground_truth[order], pairs.iou[order]
         turn = rank_within(_first_of_each(pairs.group, self._dense, len(self._found)))[self._dense]
         choice = rank_within(self._dense)
-        # Pairs of one turn and choice have each box once, and so each ground truth once.
+        # One step holds the pairs of one turn and choice: of each group one box, once. So no ground
+        # truth is in a step twice, and the pairs of a step can be decided together.
         step = turn * (choice.max(initial=0) + 1) + choice
         self._visit = np.argsort(step, kind="stable")
         bounds = np.flatnonzero(np.diff(step[self._visit], prepend=-1))
@@ -60,7 +65,7 @@ class Assigner:
     def assign(
         self, match_ious: npt.ArrayLike, gt_count: int, ignored: Bools, crowd: Bools
     ) -> Assignment:
-        """Match at each of (T,) thresholds, IoU ≥ threshold.
+        """Matches at each of (T,) thresholds, IoU ≥ threshold.
 
         An `ignored` (M,) ground truth is taken only where no other is free; a `crowd` (M,) may be
         matched any number of times.
@@ -83,7 +88,9 @@ class Assigner:
 
 
 def _by_preference(pairs: Pairs, dense: Int64s, tie: Tie) -> Int64s:
-    """The pairs of each box from the best on; most boxes have but one, which stays where it is."""
+    """(P,) the order of the pairs in which those of each box stand from its best on; most boxes
+    have but one, which stays where it is.
+    """
     order = np.arange(len(dense))
     several = np.flatnonzero((np.bincount(dense) > 1)[dense])
     ground_truth = pairs.ground_truth[several]
@@ -99,11 +106,16 @@ def _first_of_each(values: Int64s, dense: Int64s, count: int) -> Int64s:
     return firsts
 
 
+# ---- matches and counts -------------------------------------------------------------------------
+
+
 def assign_all(
     found: Images, ground_truths: Images, match_iou: float = 0.5, *, class_aware: bool = True
 ) -> Int64s:
-    """(N,) the row of the ground truth that each found box takes, −1 = none, as by
+    """(N,) int64: the row of the ground truth that each found box takes, −1 = none, as by
     `matching.match`.
+
+    Raises ValueError where the two sides are not of the same number of images.
     """
     found, ground_truths = pair_up(found, ground_truths)
     rows, gt_rows = _matches(found, ground_truths, match_iou, class_aware)
@@ -115,7 +127,10 @@ def assign_all(
 def match_all(
     found: Images, ground_truths: Images, match_iou: float = 0.5, *, class_aware: bool = True
 ) -> Bools:
-    """(N,) whether each found box, image by image, is matched, as by `matching.match`."""
+    """(N,) whether each found box, image by image, is matched, as by `matching.match`.
+
+    Raises ValueError where the two sides are not of the same number of images.
+    """
     found, ground_truths = pair_up(found, ground_truths)
     matched = np.zeros(len(found), dtype=np.bool_)
     matched[_matches(found, ground_truths, match_iou, class_aware)[0]] = True
@@ -130,7 +145,9 @@ def sweep(
     match_iou: float = 0.5,
     class_aware: bool = True,
 ) -> Sweep:
-    """Counts of boxes over all images, at every distinct score, the highest first, by default."""
+    """Returns the counts of boxes at each of (C,) `confidences`, falling distinct scores by
+    default.
+    """
     found, ground_truths = pair_up(found, ground_truths)
     rows, _ = _matches(found, ground_truths, match_iou, class_aware)
     at = distinct_falling(found.scores) if confidences is None else np.asarray(confidences, float)
@@ -151,7 +168,7 @@ def count(
     match_iou: float = 0.5,
     class_aware: bool = True,
 ) -> Counts:
-    """Counts of boxes over all images at one confidence."""
+    """Returns the counts of boxes over all images at one confidence."""
     return sweep(found, ground_truths, [confidence], match_iou=match_iou, class_aware=class_aware)[
         0
     ]

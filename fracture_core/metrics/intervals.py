@@ -1,4 +1,4 @@
-"""How sure a counted share is."""
+"""Counted shares and their confidence intervals by Wilson."""
 
 from dataclasses import dataclass
 from math import nan, sqrt
@@ -7,7 +7,14 @@ from statistics import NormalDist
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proportion:
-    """`count` out of `total`; its share and interval are nan, undefined, where `total` is 0."""
+    """`count` out of `total`; share and interval are nan, undefined, where `total` is 0.
+
+    Raises ValueError where `count` is not from 0 to `total`.
+
+    Example:
+        >>> Proportion(count=3, total=4).share
+        0.75
+    """
 
     count: int
     total: int
@@ -18,18 +25,20 @@ class Proportion:
 
     @property
     def share(self) -> float:
+        """The count divided by the total."""
         return self.count / self.total if self.total else nan
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Wilson's, 95 %."""
+        """The ends of Wilson's interval at 95 %."""
         return wilson(self.count, self.total)
 
 
 def wilson(count: int, total: int, level: float = 0.95) -> tuple[float, float]:
-    """Lower and upper end of the score interval of `count` out of `total`, nan where `total` is 0.
+    """Returns the ends of the score interval of `count` out of `total`, nan where `total` is 0.
 
-    E. B. Wilson, J. Am. Stat. Assoc. 22 (1927): the shares that a normal test would not reject.
+    It holds the shares that a normal test would not reject: E. B. Wilson, Probable Inference, the
+    Law of Succession, and Statistical Inference, J. Am. Stat. Assoc. 22 (1927).
     """
     if total == 0:
         return nan, nan
@@ -37,6 +46,6 @@ def wilson(count: int, total: int, level: float = 0.95) -> tuple[float, float]:
     share, shrink = count / total, 1 + z * z / total
     centre = (share + z * z / (2 * total)) / shrink
     half = z * sqrt(share * (1 - share) / total + z * z / (4 * total * total)) / shrink
-    # Exactly 0 and 1 where rounding would miss them by a hair.
+    # Exactly 0 and 1, which rounding can miss by a hair.
     low = 0.0 if count == 0 else centre - half
     return low, 1.0 if count == total else centre + half

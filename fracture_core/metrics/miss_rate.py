@@ -14,16 +14,17 @@ from fracture_core.metrics.detection_table import Float64s, Images
 from fracture_core.metrics.weighted import FrocSensitivity
 
 FP_PER_IMAGE = tuple(10 ** (step / 4) for step in range(-8, 1))
-"""The nine rates, 0.01 to 1."""
-# As their code has it: the logarithm of a miss rate of 0 is none.
+"""The nine rates of false positives per image, 0.01 to 1."""
+# As in the authors' code: a miss rate of 0 has no logarithm.
 _LEAST = 1e-10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogAverageMissRate:
-    """Call it with (I,) weights of the images; nan where there is no lesion.
+    """The LAMR as a function of the weights of the images.
 
-    A rate that no confidence keeps to is read as showing nothing, a miss rate of 1.
+    A rate of false positives that no confidence keeps to is read as showing nothing, a miss rate of
+    1.
     """
 
     sensitivity: FrocSensitivity
@@ -37,7 +38,10 @@ class LogAverageMissRate:
         match_iou: float = 0.5,
         class_aware: bool = True,
     ) -> Self:
-        """All candidates, matched greedily; boxes that need merging are merged before."""
+        """Matches all candidates greedily; a model that needs NMS must have had it before.
+
+        Raises ValueError where the two sides are not of the same number of images.
+        """
         return cls(
             sensitivity=FrocSensitivity.of(
                 found,
@@ -49,5 +53,6 @@ class LogAverageMissRate:
         )
 
     def __call__(self, weights: Float64s) -> float:
+        """(I,) weights of the images → the LAMR in [0, 1], nan where there is no lesion."""
         missed = 1 - self.sensitivity(weights)
         return float(np.exp(np.log(np.maximum(missed, _LEAST)).mean()))

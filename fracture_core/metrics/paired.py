@@ -1,4 +1,4 @@
-"""Two models on the same images: whether one is better, or only lucky."""
+"""Paired tests of two models on the same images: whether one is better, or only lucky."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,8 +13,10 @@ from fracture_core.metrics.detection_table import Float64s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class McNemar:
-    """`only_first` and `only_second`: cases that only one of the two has right · `p_value`
-    two-sided; 1 where the two never differ, nan where there is no case.
+    """The result of McNemar's test.
+
+    `only_first` and `only_second` count the cases that only one of the two has right. `p_value` is
+    two-sided; it is 1 where the two never differ and nan where there is no case.
     """
 
     only_first: int
@@ -24,8 +26,10 @@ class McNemar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """`value`, first less second, the ends of its interval, and the two-sided `p_value` of no
-    difference; each nan where it is undefined.
+    """A difference, first less second, the ends of its interval, and the two-sided `p_value` of no
+    difference.
+
+    Each is nan where it is undefined.
     """
 
     value: float
@@ -35,10 +39,14 @@ class Difference:
 
 
 def mcnemar(first_right: npt.ArrayLike, second_right: npt.ArrayLike) -> McNemar:
-    """(N,) and (N,) bool, whether each model has each case right; exact, by the binomial.
+    """Tests (N,) and (N,) bool, whether each model has each case right; exact, by the binomial.
 
-    Q. McNemar, Psychometrika 12 (1947). Cases must be independent: one a patient, or else use
-    `paired_bootstrap`.
+    Q. McNemar, Psychometrika 12 (1947). Cases must be independent: use one a patient, or else
+    `paired_bootstrap`. Raises ValueError where the lengths differ.
+
+    Example:
+        >>> mcnemar([True] * 4, [False] * 4).p_value
+        0.125
     """
     first, second = (np.asarray(marks, dtype=np.bool_) for marks in (first_right, second_right))
     if first.shape != second.shape or first.ndim != 1:
@@ -57,11 +65,12 @@ def paired_bootstrap(
     seed: int = 0,
     level: float = 0.95,
 ) -> Difference:
-    """The difference of a figure between two models, both on the same resamples of `groups` (I,).
+    """Returns the difference of a metric between two models, both on the same resamples of `groups`
+    (I,).
 
-    The p value agrees, but for one resample, with whether the interval leaves out 0: twice the
-    share of resamples on the lesser side of 0, or more for few patients; never under
-    2 / (`count` + 1).
+    The p value is 1 − the level of the widest interval that leaves out 0, with the observed sample
+    counted as one more resample: twice the share of resamples on the lesser side of 0, or more for
+    few patients. It is never below 2 / (`count` + 1).
     """
 
     def difference(weights: Float64s) -> float:
@@ -75,16 +84,18 @@ def paired_bootstrap(
 def difference_of(
     value: float, drawn: Float64s, level: float = 0.95, *, patients: int | None = None
 ) -> Difference:
-    """From a difference and its (B,) replicates, as `paired_bootstrap` draws them."""
+    """Returns the interval and p value of a difference from its (B,) replicates, as
+    `paired_bootstrap` draws them.
+    """
     ends = interval_of(value, drawn, level, patients=patients)
     p_value = nan if np.isnan(ends.low) else _p_of(drawn[~np.isnan(drawn)], patients)
     return Difference(value=value, low=ends.low, high=ends.high, p_value=p_value)
 
 
 def _p_of(drawn: Float64s, patients: int | None) -> float:
-    """1 − level of the widest interval that leaves out 0.
+    """1 − the level of the widest interval that leaves out 0.
 
-    The observed sample counts as one more resample, so that nothing is impossible.
+    The observed sample counts as one more resample, so that no p value is 0.
     """
     side = min(int(np.count_nonzero(drawn <= 0)), int(np.count_nonzero(drawn >= 0)))
     tail = (side + 1) / (len(drawn) + 1)
@@ -101,7 +112,9 @@ def _p_of(drawn: Float64s, patients: int | None) -> float:
 
 
 def _binomial_p(fewer: int, total: int) -> float:
-    """Twice the chance of at most `fewer` heads of `total` fair coins, in whole numbers."""
+    """Twice the chance of at most `fewer` heads of `total` fair coins, in whole numbers; at
+    most 1.
+    """
     term = tail = 1
     for k in range(fewer):
         term = term * (total - k) // (k + 1)

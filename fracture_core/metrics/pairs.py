@@ -1,5 +1,4 @@
-"""Which found boxes may match which ground truths: the few that overlap enough, of all images at
-once.
+"""The pairs of a found box and a ground truth that overlap enough to match, of all images at once.
 
 Of a million candidates only those that overlap a ground truth can ever be matched, so everything
 after this works on a small part.
@@ -14,14 +13,17 @@ from fracture_core import masks
 from fracture_core.metrics.detection_table import Bools, DetectionTable, Float64s
 from fracture_core.types import Float32s, Int64s
 
-# About 100 bytes a pair while overlaps are computed: what fits a processor's cache is fastest.
+# A pair takes about 100 bytes while overlaps are computed; these fit a processor's cache.
 PAIRS_AT_ONCE = 1 << 14
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pairs:
-    """`found` and `ground_truth` (P,) int64, rows of the columns, `found` rising · `iou` (P,)
-    float64 > 0 · `group` (P,) int64, the image, or the image and class, inside which both compete.
+    """P pairs of a found box and a ground truth.
+
+    `found` (P,) int64, rising, and `ground_truth` (P,) int64 are rows of the two tables. `iou` (P,)
+    float64 is above 0. `group` (P,) int64 numbers the image, or image and class, inside which boxes
+    compete for ground truths.
     """
 
     found: Int64s
@@ -33,7 +35,9 @@ class Pairs:
 def group_keys(
     found: DetectionTable, ground_truths: DetectionTable, class_aware: bool
 ) -> tuple[Int64s, Int64s]:
-    """(N,) and (M,) numbers, equal where a found box and a ground truth may match at all."""
+    """(N,) and (M,) int64: numbers that are equal where a found box and a ground truth may match at
+    all.
+    """
     if not class_aware:
         return found.image, ground_truths.image
     highest = max(columns.labels.max(initial=-1) for columns in (found, ground_truths))
@@ -42,7 +46,12 @@ def group_keys(
 
 
 def rank_within(group: Int64s) -> Int64s:
-    """(N,) how many earlier rows are of the same group."""
+    """(N,) int64: how many earlier rows are of the same group.
+
+    Example:
+        >>> rank_within(np.array([0, 0, 1, 0])).tolist()
+        [0, 1, 0, 2]
+    """
     rows = np.arange(len(group))
     if (group[1:] >= group[:-1]).all():
         return rows - _group_starts(group, rows)
@@ -53,7 +62,7 @@ def rank_within(group: Int64s) -> Int64s:
 
 
 def _group_starts(ordered: Int64s, rows: Int64s) -> Int64s:
-    """(N,) the first row of the group of each, of groups that stand together."""
+    """(N,) the first row of each row's group, where the rows of a group stand together."""
     begins = np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]
     starts: Int64s = np.maximum.accumulate(np.where(begins, rows, 0))
     return starts
@@ -66,13 +75,13 @@ def box_pairs(
     *,
     class_aware: bool = True,
 ) -> Pairs:
-    """All pairs in one image, and of one class if asked, with IoU ≥ `least_iou` and > 0.
+    """Returns all pairs in one image, and of one class if asked, with IoU ≥ `least_iou` and > 0.
 
     Against a crowd the overlap is the share of the found box that lies in it, as in COCO.
     """
     parts = []
     for possible, ground_truth in _candidates(found, ground_truths):
-        # `take` copies whole rows, several times as fast as an index.
+        # `take` copies whole rows, several times as fast as indexing does.
         touching = _touch(found.xyxy.take(possible, 0), ground_truths.xyxy.take(ground_truth, 0))
         if class_aware:
             touching &= found.labels[possible] == ground_truths.labels[ground_truth]
@@ -85,7 +94,11 @@ def box_pairs(
 
 
 def mask_pairs(found: DetectionTable, ground_truths: DetectionTable, least_iou: float) -> Pairs:
-    """As `box_pairs` within a class, by the overlap of masks; both sides must have masks."""
+    """Returns the pairs of one image and class by the overlap of masks, as `box_pairs` does by
+    boxes.
+
+    Raises ValueError where a box on either side has no mask.
+    """
     _require_masks("found", found)
     _require_masks("ground_truths", ground_truths)
     found_group, gt_group = group_keys(found, ground_truths, class_aware=True)
@@ -107,14 +120,14 @@ def mask_pairs(found: DetectionTable, ground_truths: DetectionTable, least_iou: 
 def _candidates(
     found: DetectionTable, ground_truths: DetectionTable
 ) -> Iterator[tuple[Int64s, Int64s]]:
-    """Rows of found and ground truths in one image, the ground truths rising, some of them at a
-    time.
+    """Yields rows of found boxes and of ground truths in the same image, ground truths rising, some
+    at a time.
     """
     bounds = found.bounds()
     start = bounds[ground_truths.image]
     counts = bounds[ground_truths.image + 1] - start
     ends = np.cumsum(counts)
-    # What to add to the number of a pair to have its row.
+    # Added to the number of a pair, this gives the row of its found box.
     offset = start - (ends - counts)
     total = int(ends[-1]) if len(ends) else 0
     cuts = np.searchsorted(ends, np.arange(PAIRS_AT_ONCE, total, PAIRS_AT_ONCE))
@@ -129,7 +142,7 @@ def _candidates(
 
 
 def _touch(a: Float32s, b: Float32s) -> Bools:
-    """(P, 4) and (P, 4) → (P,) whether they have any area in common; most pairs do not."""
+    """(P, 4) and (P, 4) → (P,) whether two boxes have any area in common; most pairs do not."""
     marks: Bools = (a[:, 0] < b[:, 2]) & (b[:, 0] < a[:, 2])
     marks &= (a[:, 1] < b[:, 3]) & (b[:, 1] < a[:, 3])
     return marks

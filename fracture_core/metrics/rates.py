@@ -1,4 +1,8 @@
-"""Curves of yes-or-no answers over all confidences, equal to scikit-learn's: ROC and PR."""
+"""ROC and precision-recall curves of yes-or-no decisions over all confidences, equal to
+scikit-learn's.
+
+A case is called positive where it is scored at least the confidence.
+"""
 
 from dataclasses import dataclass
 from math import nan
@@ -14,9 +18,11 @@ from fracture_core.types import Int64s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Roc:
-    """`confidences` (C,) first infinity, where nothing is called, then every distinct score, the
-    highest first · `sensitivity` and `false_positive_rate` (C,) at each, nan where there is no
-    positive, or no negative · `auc` nan where either is absent.
+    """The ROC curve of C points and the area under it.
+
+    `confidences` (C,) are first infinity, where nothing is called, then every distinct score, the
+    highest first. `sensitivity` and `false_positive_rate` (C,) are nan where there is no positive,
+    or no negative. `auc` is nan where either is absent.
     """
 
     confidences: Float64s
@@ -27,9 +33,11 @@ class Roc:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrecisionRecall:
-    """`confidences` (C,) every distinct score, the highest first · `precision` (C,) · `recall`
-    (C,), nan where there is no positive · `average_precision` the precision at each step of the
-    recall, weighted by that step and not interpolated.
+    """The precision-recall curve of C points, one at every distinct score.
+
+    `confidences` (C,) are the scores, the highest first. `recall` (C,) is nan where there is no
+    positive. `average_precision` sums the precision at each step of the recall, weighted by that
+    step and not interpolated; it is nan where there is no positive.
     """
 
     confidences: Float64s
@@ -39,9 +47,13 @@ class PrecisionRecall:
 
 
 def roc(scores: npt.ArrayLike, positive: npt.ArrayLike) -> Roc:
-    """(N,) scores and (N,) bool; raises ValueError where they are not of one length or not finite.
+    """Returns the ROC curve of (N,) scores and (N,) bool.
 
-    Called is what is scored at least the confidence.
+    Raises ValueError where they are not of one length or a score is not finite.
+
+    Example:
+        >>> roc([0.9, 0.4], [True, False]).sensitivity.tolist()
+        [0.0, 1.0, 1.0]
     """
     values, marks = _checked(scores, positive)
     at = np.append(np.inf, distinct_falling(values))
@@ -54,7 +66,9 @@ def roc(scores: npt.ArrayLike, positive: npt.ArrayLike) -> Roc:
 
 
 def precision_recall(scores: npt.ArrayLike, positive: npt.ArrayLike) -> PrecisionRecall:
-    """(N,) scores and (N,) bool; raises ValueError as `roc`."""
+    """Returns the precision-recall curve of (N,) scores and (N,) bool; raises ValueError as
+    `roc`.
+    """
     values, marks = _checked(scores, positive)
     at = distinct_falling(values)
     hits, calls = count_above(values[marks], at), count_above(values, at)

@@ -1,4 +1,4 @@
-"""One score and one ground truth a study, or a patient, from those of its images."""
+"""One score and one ground truth of each study, or patient, from those of its images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,18 +18,23 @@ TOP = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Studies:
-    """`names` of the groups, sorted, and `scores` (G,) of each."""
+    """The `names` of G groups, sorted, and the `scores` (G,) float64 of each."""
 
     names: tuple[str, ...]
     scores: Float64s
 
 
 def study_scores(image_scores: npt.ArrayLike, groups: Sequence[str], rule: str) -> Studies:
-    """(I,) scores of images and the group of each → one score a group.
+    """(I,) scores of images and the group of each → one score a group, by a rule.
 
-    "max": its best image's · "noisy-or": 1 − ∏(1 − score), the chance of any if the scores were
-    independent chances; scores must be in [0, 1] · "top-3 mean": the mean of its three best, or of
-    all if fewer. Raises ConfigError for another rule.
+    "max" takes the score of its best image. "noisy-or" is 1 − ∏(1 − score), the chance of any
+    finding if the scores were independent chances. "top-3 mean" is the mean of its three best
+    scores, or of all if there are fewer. Raises ConfigError for another rule, ValueError where the
+    lengths differ or a score for "noisy-or" is outside [0, 1].
+
+    Example:
+        >>> study_scores([0.2, 0.8, 0.5], ["a", "a", "b"], "max").scores.tolist()
+        [0.8, 0.5]
     """
     scores = np.asarray(image_scores, dtype=np.float64)
     _require_length("image_scores", len(scores), groups)
@@ -47,8 +52,9 @@ def study_scores(image_scores: npt.ArrayLike, groups: Sequence[str], rule: str) 
 
 
 def study_positive(positive: npt.ArrayLike, groups: Sequence[str]) -> Bools:
-    """(I,) whether there is anything to find in an image → (G,) in any of a group, in the order of
-    `Studies.names`.
+    """(I,) whether there is anything to find in each image → (G,) whether in any image of a group.
+
+    Groups are in the order of `Studies.names`. Raises ValueError where the lengths differ.
     """
     marks = np.asarray(positive, dtype=np.bool_)
     _require_length("positive", len(marks), groups)

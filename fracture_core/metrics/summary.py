@@ -1,6 +1,6 @@
-"""The few metrics that are watched while a model learns and stand on its card, by their names.
+"""The few metrics that are logged while a model learns and stand on its card, by their names.
 
-Shares of nothing, such as the precision where nothing is shown, are left out.
+Undefined metrics, such as the precision where nothing is shown, are left out.
 """
 
 import math
@@ -21,11 +21,12 @@ def detector_metrics(
     match_iou: float,
     masks: bool,
 ) -> Metrics:
-    """Of all candidates, NMS done: COCO's AP and AR; of those from `confidence` on: precision,
-    recall and F1 of boxes matched greedily, metrics of images by any hit, the share of ground
-    truths hit.
+    """Returns the metrics of a detector from all its candidates, after NMS.
 
-    `masks` asks for COCO's AP of masks as well, which there is where every ground truth has one.
+    COCO's AP and AR use all candidates. Precision, recall and F1 of boxes, the metrics of images by
+    any hit and the share of ground truths hit use those scored at least `confidence`. `masks` asks
+    for COCO's AP of masks as well, which is given where every ground truth has a mask. Raises
+    ValueError for a label that is not below `class_count`.
     """
     found, ground_truths = pair_up(found, ground_truths)
     boxes = coco.evaluate_boxes(found, ground_truths, class_count)
@@ -47,7 +48,10 @@ def detector_metrics(
 
 
 def classifier_metrics(classes: Int64s, called: Int64s, class_count: int) -> Metrics:
-    """(N,) true classes and (N,) classes called → accuracies, and F1 averaged over classes."""
+    """(N,) true and (N,) predicted classes → accuracies, and F1 averaged over classes.
+
+    Raises ValueError where a class is not below `class_count` or the lengths differ.
+    """
     found = classification.report(classes, called, class_count)
     return defined(
         {
@@ -60,5 +64,10 @@ def classifier_metrics(classes: Int64s, called: Int64s, class_count: int) -> Met
 
 
 def defined(metrics: Metrics) -> Metrics:
-    """Without the shares of nothing, such as the precision where nothing was shown."""
+    """Returns only the finite metrics.
+
+    Example:
+        >>> defined({"ap": 0.5, "precision": math.nan})
+        {'ap': 0.5}
+    """
     return {name: float(value) for name, value in metrics.items() if math.isfinite(value)}

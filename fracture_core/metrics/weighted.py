@@ -1,7 +1,7 @@
-"""Figures of weighted images, prepared once so that each set of weights costs little.
+"""Metrics of weighted images, prepared once so that each set of weights costs little.
 
-With every weight 1 they are the metrics of `classification`, `greedy`, `froc` and `coco`. The
-bootstrap asks for them a thousand times: whatever needs matching or sorting is done before.
+The bootstrap asks for them a thousand times, so whatever needs matching or sorting is done before.
+With every weight 1 they are the metrics of `classification`, `greedy` and `froc`.
 """
 
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ from fracture_core.types import Int64s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Auc:
-    """The area under the ROC curve of images: call it with (I,) weights.
+    """The area under the ROC curve of images, as a function of their weights.
 
-    `positives` (P,) and `negatives` (Q,) positions of images, the latter by rising score ·
-    `below` and `up_to` (P,) how many negatives are scored less than, and at most as much as, each
-    positive.
+    `positives` (P,) and `negatives` (Q,) are positions of images, the latter by rising score.
+    `below` and `up_to` (P,) tell how many negatives are scored less than, and at most as much as,
+    each positive.
     """
 
     positives: Int64s
@@ -33,7 +33,9 @@ class Auc:
 
     @classmethod
     def of(cls, scores: npt.ArrayLike, positive: npt.ArrayLike) -> Self:
-        """(I,) scores of images and (I,) bool."""
+        """Prepares the area from (I,) scores of images and (I,) bool, whether there is anything to
+        find.
+        """
         values, marks = np.asarray(scores, dtype=np.float64), np.asarray(positive, dtype=np.bool_)
         negatives = np.flatnonzero(~marks)
         negatives = negatives[np.argsort(values[negatives], kind="stable")]
@@ -46,6 +48,12 @@ class Auc:
         )
 
     def __call__(self, weights: Float64s) -> float:
+        """(I,) weights of the images → the area, nan where positives or negatives weigh nothing.
+
+        Example:
+            >>> Auc.of([0.9, 0.2, 0.6], [True, True, False])(np.ones(3))
+            0.5
+        """
         ours = weights[self.positives]
         beaten = np.concatenate([[0.0], np.cumsum(weights[self.negatives])])
         pairs = float(ours.sum() * beaten[-1])
@@ -57,9 +65,11 @@ class Auc:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageCounts:
-    """At one confidence, each (I,) float64 by image: `hits`, `false_positives`, `ground_truths`,
-    and `alarms`, 1 where an image without a ground truth shows anything. Every figure takes (I,)
-    weights.
+    """Counts at one confidence by image, from which metrics of weighted images are computed.
+
+    `hits`, `false_positives` and `ground_truths` (I,) float64 count lesions or whole images.
+    `alarms` (I,) is 1 where an image without a ground truth shows anything. Every metric takes (I,)
+    weights and is nan where there is nothing to divide by.
     """
 
     hits: Float64s
@@ -77,7 +87,10 @@ class ImageCounts:
         match_iou: float = 0.5,
         class_aware: bool = True,
     ) -> Self:
-        """Counts of lesions; boxes that need merging are merged before."""
+        """Counts lesions by greedy matching; a model that needs NMS must have had it before.
+
+        Raises ValueError where the two sides are not of the same number of images.
+        """
         found, ground_truths = pair_up(found, ground_truths)
         matched = greedy.match_all(found, ground_truths, match_iou, class_aware=class_aware)
         shown = found.scores.astype(np.float64) >= confidence
@@ -92,7 +105,9 @@ class ImageCounts:
 
     @classmethod
     def of_images(cls, scores: npt.ArrayLike, positive: npt.ArrayLike, confidence: float) -> Self:
-        """Counts of whole images: (I,) scores and (I,) bool."""
+        """Counts whole images, called where their (I,) scores are at least `confidence`; `positive`
+        is (I,) bool.
+        """
         marks = np.asarray(positive, dtype=np.bool_)
         called = np.asarray(scores, dtype=np.float64) >= confidence
         alarms = (called & ~marks).astype(np.float64)
@@ -104,11 +119,11 @@ class ImageCounts:
         )
 
     def sensitivity(self, weights: Float64s) -> float:
-        """Hits of all ground truths."""
+        """The share of ground truths that are hit."""
         return _share(_sum(weights, self.hits), _sum(weights, self.ground_truths))
 
     def precision(self, weights: Float64s) -> float:
-        """Hits of all shown."""
+        """The share of what is shown that hits."""
         hits = _sum(weights, self.hits)
         return _share(hits, hits + _sum(weights, self.false_positives))
 
@@ -120,22 +135,23 @@ class ImageCounts:
         )
 
     def fp_per_image(self, weights: Float64s) -> float:
-        """Spurious over images."""
+        """The false positives divided by the number of images."""
         return _share(_sum(weights, self.false_positives), float(weights.sum()))
 
     def specificity(self, weights: Float64s) -> float:
-        """Images without a ground truth that show nothing, of all without a ground truth."""
+        """The share of images without a ground truth that show nothing."""
         negatives = float(weights[self.ground_truths == 0].sum())
         return _share(negatives - _sum(weights, self.alarms), negatives)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrocSensitivity:
-    """Sensitivity at false positives an image, as `Froc.sensitivity_at`: call it with (I,) weights.
+    """Sensitivity at R rates of false positives an image, as `Froc.sensitivity_at`, as a function
+    of the weights of the images.
 
-    `hit_image` (H,) images of the hits, the best scored first · `wrong_image` (F,) of the false
-    positives · `before` (H,) int64, rising, how many of these are scored at least as much as each
-    hit · `ground_truths` (I,) how many an image has.
+    `hit_image` (H,) are the images of the hits, the best scored first, and `wrong_image` (F,) those
+    of the false positives. `before` (H,) int64, rising, tells how many false positives are scored
+    at least as much as each hit. `ground_truths` (I,) counts the ground truths of each image.
     """
 
     hit_image: Int64s
@@ -154,7 +170,10 @@ class FrocSensitivity:
         class_aware: bool = True,
         rates: tuple[float, ...] = RATES,
     ) -> Self:
-        """All candidates; boxes that need merging are merged before."""
+        """Matches all candidates greedily; a model that needs NMS must have had it before.
+
+        Raises ValueError where the two sides are not of the same number of images.
+        """
         found, ground_truths = pair_up(found, ground_truths)
         matched = greedy.match_all(found, ground_truths, match_iou, class_aware=class_aware)
         hits, wrong = (_falling(found.scores, marks) for marks in (matched, ~matched))
@@ -168,7 +187,9 @@ class FrocSensitivity:
         )
 
     def __call__(self, weights: Float64s) -> Float64s:
-        """(R,) nan where there is no ground truth."""
+        """(I,) weights of the images → (R,) sensitivities, nan where no ground truth has any
+        weight.
+        """
         images, lesions = weights.sum(), weights @ self.ground_truths
         if not (images and lesions):
             return np.full(len(self.rates), nan)
@@ -181,7 +202,7 @@ class FrocSensitivity:
         return shares
 
     def _wrong_at_hits(self, weights: Float64s, enough: float) -> Float64s:
-        """(h,) weighted false positives at each of the first hits, until there are `enough`."""
+        """(h,) the weighted false positives at each of the first hits, until there are `enough`."""
         # With equal weights this many suffice; resamples need a little more, seldom much.
         length = int(1.25 * enough) + 1
         while True:

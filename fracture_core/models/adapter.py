@@ -1,15 +1,17 @@
-"""Models of our own on disk: safetensors beside a card.
+"""A network as a model: the adapter that all families share, and its weights on disk.
 
-What every adapter around a network shares: batches, predictions, saving, random weights.
-
-A family says three things in three steps: how an image becomes its input (`_prepare`), what the
-network makes of a batch of them (`_forward`), and what that is on the image (`_to_predictions`; for
-detectors `_to_detections`).
+A family adds three steps: how an image becomes the network's input (`_prepare`), what the network
+makes of a batch of inputs (`_forward`), and what that means on the images (`_to_predictions`; for
+detectors `_to_detections`). Batches, predictions and saving are the same for all. On disk a model
+of our own is one safetensors file beside a card. Random weights are drawn from a seed, so that they
+are the same each time.
 """
 
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
@@ -23,16 +25,34 @@ from fracture_core.models.cards import ModelCard, write_card
 from fracture_core.models.state_dicts import read_state, save_state, save_tensors
 from fracture_core.types import Detections, Float32s, Heatmap, Prediction, Sample
 
+# Layers draw from the process's one random generator, so only one network is built at a time.
+_LOCK = threading.Lock()
+
+
+@contextmanager
+def drawn_from(seed: int) -> Iterator[None]:
+    """Draws the weights of what is built inside the block from `seed`.
+
+    The process's random generator is left as it was before, and other threads wait meanwhile.
+    """
+    with _LOCK, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+# ---- on disk -------------------------------------------------------------------------------------
+
 WEIGHTS_FILE = "weights.safetensors"
 
 
 def save_model(
     card: ModelCard, network: nn.Module, folder: Path, *, half: bool = False
 ) -> ModelCard:
-    """Write weights, then the card, each by rename; returns the card as written.
+    """Writes the weights and then the card, neither visible half-written.
 
-    `half` writes float16, half the size; it is read back as float32. Raises WeightsError for
-    weights beyond the range of float16 (±65,504).
+    Returns the card as written. `half` writes float16, which is half the size and is read back as
+    float32. Raises WeightsError for weights beyond the range of float16 (±65,504), and
+    StorageError.
     """
     make_folder(folder)
     with replacing(folder / WEIGHTS_FILE) as part:
@@ -41,9 +61,10 @@ def save_model(
 
 
 def copy_halved(card: ModelCard, weights: Path, folder: Path) -> ModelCard:
-    """Write the tensors of a weights file as float16, then the card; returns it as written.
+    """Writes the tensors of a weights file as float16 and then the card.
 
-    As `save_model` with `half`, without building the network.
+    Returns the card as written. It does what `save_model` does with `half`, but without building
+    the network.
     """
     make_folder(folder)
     with replacing(folder / WEIGHTS_FILE) as part:
@@ -61,9 +82,11 @@ def _complete(card: ModelCard, folder: Path) -> ModelCard:
     return written
 
 
+# ---- adapter -------------------------------------------------------------------------------------
+
 RANDOM_NOTE = "Random weights: this network has learned nothing and finds nothing."
 RANDOM_FACTS = {"weights_file": "", "weights_sha256": "", "note": RANDOM_NOTE}
-"""What the card of a network says whose weights are drawn anew."""
+"""The fields of a card that change when a network's weights are drawn anew."""
 _SAMPLES_AT_A_TIME = 64
 
 
@@ -71,17 +94,19 @@ class Prepared(Protocol):
     """One sample's input to the network."""
 
     @property
-    def sample_id(self) -> str: ...
+    def sample_id(self) -> str:
+        """The sample's id."""
+        ...
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(…, h, w) of the input: those of one shape go through the network together."""
+        """(…, h, w) of the input; inputs of one shape go through the network together."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What one image was answered with, see `Prediction`."""
+    """What the network found in one image, as the fields of a `Prediction`."""
 
     detections: Detections
     image_score: float
@@ -93,10 +118,10 @@ R = TypeVar("R")
 
 
 class Adapter(ABC, Generic[P, R]):
-    """A network with its card: frozen, in eval mode, safe for many threads."""
+    """A network with its card: frozen, in eval mode, and safe for many threads."""
 
     _pixels_a_pass: ClassVar[Mapping[str, int]] = {"cpu": 8 * 800 * 1333, "cuda": 32 * 800 * 1333}
-    """Pixels of the input that one forward pass may hold: large inputs make small batches."""
+    """Input pixels that one forward pass may hold, by device: large inputs make small batches."""
 
     def __init__(self, card: ModelCard, network: Any) -> None:
         self._card = card
@@ -105,15 +130,15 @@ class Adapter(ABC, Generic[P, R]):
 
     @abstractmethod
     def _prepare(self, sample: Sample) -> P:
-        """The input of one sample, made on the CPU."""
+        """Returns the input of one sample, made on the CPU."""
 
     @abstractmethod
     def _forward(self, batch: Sequence[P]) -> R:
-        """What the network makes of inputs of one shape, without gradients."""
+        """Returns what the network makes of inputs of one shape, without gradients."""
 
     @abstractmethod
     def _to_predictions(self, raw: R, batch: Sequence[P]) -> list[Answer]:
-        """What that is on the images, one answer an input."""
+        """Returns what the network's output means on the images, one answer for each input."""
 
     @abstractmethod
     def explain(self, sample: Sample, index: int | None) -> Heatmap:
@@ -121,15 +146,16 @@ class Adapter(ABC, Generic[P, R]):
 
     @property
     def card(self) -> ModelCard:
+        """What is known of the model."""
         return self._card
 
     @property
     def network(self) -> Any:
-        """The frozen network itself; copy it before changing it."""
+        """The frozen network itself; copy it before you change it."""
         return self._network
 
     def save(self, folder: Path) -> ModelCard:
-        """Write safetensors and, last, the card; returns the card as written."""
+        """Writes safetensors and, last, the card; returns the card as written."""
         return save_model(self._card, self._network, folder)
 
     def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
@@ -166,14 +192,14 @@ class Adapter(ABC, Generic[P, R]):
 
 
 class Detector(Adapter[P, R]):
-    """An adapter that answers with boxes; the image's score is its best box's."""
+    """An adapter that finds boxes; the score of an image is that of its best box, 0 without any."""
 
     _most_explained: ClassVar[int] = 100
-    """An image as a whole is explained by this many of its best findings."""
+    """How many of its best findings at most explain an image as a whole."""
 
     @abstractmethod
     def _to_detections(self, raw: R, batch: Sequence[P]) -> list[tuple[Detections, Int64s]]:
-        """For each image its findings, and which candidate of the network (n,) gave each."""
+        """Returns for each image its findings and, (n,), the network's candidate that gave each."""
 
     def _to_predictions(self, raw: R, batch: Sequence[P]) -> list[Answer]:
         return [
@@ -182,7 +208,10 @@ class Detector(Adapter[P, R]):
         ]
 
     def _explained(self, found: Detections, index: int | None) -> slice:
-        """Which findings are to be explained; raises IndexError where there is none of `index`."""
+        """Returns the findings to be explained.
+
+        Raises IndexError where there is none at `index`.
+        """
         if index is None:
             return slice(self._most_explained)
         if not 0 <= index < len(found):
@@ -190,7 +219,7 @@ class Detector(Adapter[P, R]):
         return slice(index, index + 1)
 
     def _target(self, found: Detections, index: int | None) -> str:
-        """What a map explains, in words."""
+        """Returns in words what a map explains."""
         if index is None:
             many = len(found) > self._most_explained
             those = f"the {self._most_explained} best" if many else "all"
@@ -202,10 +231,15 @@ class Detector(Adapter[P, R]):
 def batches_of_one_shape(
     shapes: Sequence[tuple[int, ...]], *, most_pixels: int
 ) -> Iterator[list[int]]:
-    """Positions in batches of one input shape (…, h, w), at most `most_pixels` each.
+    """Yields positions in batches of one input shape (…, h, w), in the order of first appearance.
 
-    Images of different shapes are never padded to a common one: a ResNet sees how far it is
-    padded, so an answer would depend on the neighbours in the batch.
+    A batch holds at most `most_pixels` input pixels, and one input at least. Images of different
+    shapes are never padded to a common one: a ResNet sees how far it is padded, so a prediction
+    would depend on the neighbours in the batch.
+
+    Example:
+        >>> list(batches_of_one_shape([(1, 2, 2), (1, 4, 4), (1, 2, 2)], most_pixels=8))
+        [[0, 2], [1]]
     """
     same: dict[tuple[int, ...], list[int]] = {}
     for position, shape in enumerate(shapes):

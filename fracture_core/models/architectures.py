@@ -1,4 +1,4 @@
-"""What a card says of a network's architecture, checked; and what its weights say."""
+"""The architecture of a network as its card states it, checked, and what its tensors tell of it."""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -12,9 +12,10 @@ from fracture_core.models.cards import ModelCard
 
 
 class Architecture(BaseModel):
-    """How to build a network: `weights` are its library's by name, "" random from `seed`.
+    """How to build a network: its library's `name` for it, and where its weights come from.
 
-    Both only matter where the card names no weights file.
+    `weights` is the library's name of published weights; "" stands for random ones, drawn from
+    `seed`. Both matter only where the card names no weights file.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -25,7 +26,7 @@ class Architecture(BaseModel):
 
     @classmethod
     def of(cls, card: ModelCard) -> Self:
-        """The architecture on a card; raises WeightsError where it is malformed."""
+        """Returns the architecture on a card; raises WeightsError where it is malformed."""
         try:
             return cls.model_validate(card.architecture)
         except ValidationError as error:
@@ -37,7 +38,10 @@ class Architecture(BaseModel):
 def named_classes(
     names: tuple[str, ...] | None, count: int, weights: Path, note: str = ""
 ) -> tuple[str, ...]:
-    """The names given for a network's `count` classes; raises WeightsError unless they fit."""
+    """Returns the names given for a network's `count` classes; raises WeightsError unless they fit.
+
+    `note` is appended to the count in the error.
+    """
     if names is not None and len(names) == count:
         return names
     found = "none" if names is None else f"{len(names)}: {', '.join(names)}"
@@ -50,7 +54,10 @@ def named_classes(
 
 
 def shape_of(state: Mapping[str, Tensor], name: str, ndim: int, weights: Path) -> tuple[int, ...]:
-    """The shape of a tensor that tells a size; raises WeightsError where it cannot."""
+    """Returns the shape of a tensor that tells a size.
+
+    Raises WeightsError where the tensor is missing, has not `ndim` dimensions, or is empty.
+    """
     if name not in state or state[name].ndim != ndim or 0 in state[name].shape:
         found = f"one of shape {tuple(state[name].shape)}" if name in state else "none"
         raise WeightsError(
@@ -60,7 +67,7 @@ def shape_of(state: Mapping[str, Tensor], name: str, ndim: int, weights: Path) -
 
 
 def unknown_state(names: Collection[str], weights: Path, expected: str) -> WeightsError:
-    """The error for a state dict of another network."""
+    """Returns the error for a state dict of another network; it lists up to ten of the tensors."""
     listed = ", ".join(str(name)[:60] for name in list(names)[:10])
     more = f" and {len(names) - 10} more" * (len(names) > 10)
     return WeightsError(weights, expected=expected, found=f"the tensors {listed or 'none'}{more}")

@@ -1,10 +1,10 @@
-"""From what a network's cells say to a map over the image.
+"""Maps over an image from what a network's cells say, for detectors with object queries.
 
-Two methods. *Attention*: how much of its look a query spent on each cell, from the network itself.
-*Evidence*: gradient times activation, summed over channels, cell by cell: the first-order share of
-each cell in a number, taken for the class score and for the box (after HiResCAM, Draelos & Carin
-2020, and ODAM, Zhao & Chan 2022; unlike Grad-CAM, weights are not averaged over the image, so
-two findings of one image get two maps).
+There are two methods. *Attention* is how much of its look a query spent on each cell, as the
+network itself computes it. *Evidence* is gradient times activation, summed over channels, cell by
+cell: the first-order share of each cell in a number, taken for the class score and for the box
+(after HiResCAM, Draelos & Carin 2020, and ODAM, Zhao & Chan 2022). Unlike in Grad-CAM, weights are
+not averaged over the image, so two findings of one image get two maps.
 """
 
 from collections.abc import Sequence
@@ -19,9 +19,9 @@ Values = npt.NDArray[np.float32]
 
 
 def over_image(cells: Tensor, height: int, width: int) -> Values:
-    """(h, w) cells that tile the image → (height, width), linear between their centres.
+    """Spreads (h, w) cells that tile the image to (height, width) float32, linear between centres.
 
-    The network's input is the whole image, stretched, so undoing the stretch is all there is.
+    The network's input is the whole image, stretched, so that undoing the stretch is all there is.
     """
     size = (height, width)
     spread = functional.interpolate(
@@ -32,12 +32,12 @@ def over_image(cells: Tensor, height: int, width: int) -> Values:
 
 
 def class_and_box_evidence(class_score: Tensor, box: Tensor, features: Sequence[Tensor]) -> Tensor:
-    """(h, w) evidence for a class score () where it also bears on the box (4,).
+    """Returns the (h, w) evidence for a class score () where it also bears on the box (4,).
 
-    `features` are (1, C, h, w) maps of one network pass, the finest first, that both depend on.
-    Each level's shares are spread to the finest and added. The result is the part that speaks for
-    the class, in the unit of `class_score`, each cell weighted by its influence on the box
-    relative to the most influential one.
+    `features` are (1, C, h, w) maps of one network pass, the finest first, on which both depend.
+    The shares of each level are spread to the finest one and added. The result is the part that
+    speaks for the class, in the unit of `class_score`, each cell weighted by its influence on the
+    box relative to the most influential cell.
     """
     of_class = _share(class_score, features).clamp(min=0)
     influence = torch.stack([_share(side, features).abs() for side in box]).sum(0)

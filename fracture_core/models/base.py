@@ -1,56 +1,43 @@
-"""Random weights that are the same each time.
+"""The interface that every model family offers."""
 
-What every model family offers.
-"""
-
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
-
-import torch
 
 from fracture_core.models.cards import ModelCard
 from fracture_core.types import Heatmap, Prediction, Sample
 
-# Layers draw from the one generator of the process: one network is built at a time.
-_LOCK = threading.Lock()
-
-
-@contextmanager
-def drawn_from(seed: int) -> Iterator[None]:
-    """What is built inside draws its weights from `seed`; the generator is left as it was."""
-    with _LOCK, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
-
 
 class Model(Protocol):
-    """A loaded model, never changed by what it is asked. Safe to call from two threads at once."""
+    """A loaded model, which no call changes; two threads may use it at once."""
 
     @property
-    def card(self) -> ModelCard: ...
+    def card(self) -> ModelCard:
+        """What is known of the model."""
+        ...
 
     def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
-        """Raw answers, one a sample in the same order: nothing thresholded, nothing suppressed."""
+        """Returns one raw prediction a sample, in the same order.
+
+        The candidates are neither thresholded nor suppressed.
+        """
         ...
 
     def explain(self, sample: Sample, index: int | None) -> Heatmap:
-        """Where the model looked, on the pixels of the sample.
+        """Returns where the model looked, as a map over the pixels of the sample.
 
-        For a detector, `index` is a finding of its prediction of this sample alone; for a
-        classifier, a class. None explains the answer to the image as a whole. Raises IndexError
-        where there is no such finding or class.
+        For a detector, `index` is a position among the findings of this model's own prediction of
+        the sample; for a classifier it is a class. None explains the prediction of the image as a
+        whole. Raises IndexError where there is no such finding or class.
         """
         ...
 
     def with_random_weights(self, seed: int) -> "Model":
-        """The same network with weights drawn anew."""
+        """Returns the same network with weights drawn anew from `seed`."""
         ...
 
     def save(self, folder: Path) -> ModelCard:
-        """Write the weights into a folder and, last, the card; returns the card as written.
+        """Writes the weights into a folder and, last, the card; returns the card as written.
 
         `Family.load` with that card and folder gives the same model.
         """
@@ -58,24 +45,26 @@ class Model(Protocol):
 
 
 class Family(Protocol):
-    """A class that makes models of one family out of a model's folder."""
+    """A class that makes the models of one family out of folders, weights files and names."""
 
     def load(self, card: ModelCard, folder: Path) -> Model:
-        """The model of `card` with the weights in `folder`; raises WeightsError."""
+        """Returns the model of `card` with the weights in `folder`; raises WeightsError."""
         ...
 
     def describe(
         self, weights: Path, *, model_id: str, title: str, classes: tuple[str, ...] | None
     ) -> ModelCard:
-        """The card of a weights file from elsewhere; raises WeightsError where it is unusable.
+        """Returns the card of a weights file from elsewhere.
 
-        `classes` names the classes where the file does not, or in its place.
+        Raises WeightsError where it is unusable. `classes` names the classes where the file does
+        not name them, or replaces the names in it.
         """
         ...
 
     def from_name(self, name: str) -> Model:
-        """The model of an architecture that the family's library knows by name, random weights.
+        """Returns the model that the family's library knows by this name.
 
-        Raises ConfigError where the name is not known.
+        The name decides whether its weights are random or published ones. Raises ConfigError where
+        the name is not known, and WeightsError where published weights cannot be had.
         """
         ...

@@ -1,4 +1,4 @@
-"""What is known of a model: a JSON file beside its weights."""
+"""The model card: a JSON file beside a model's weights that says what is known of it."""
 
 import json
 from pathlib import Path
@@ -16,11 +16,13 @@ _RULE = r"^(max F1|(sensitivity ≥|specificity ≥|FP per image ≤) \d+(\.\d+)
 
 
 class ModelCard(BaseModel):
-    """One model. `needs_nms` tells whether overlapping candidates need merging at all;
-    `operating_points` names confidences that were chosen on validation · `opening_point` is the
-    rule of the one that pages open at, such as "sensitivity ≥ 0.9"; "" = that of high sensitivity ·
-    `scope` what images it was made for, None = not stated, as on cards from before there were
-    scopes and of weights from elsewhere.
+    """What is known of one model.
+
+    `needs_nms` tells whether its overlapping candidates have to be suppressed. `operating_points`
+    holds confidences chosen on validation, by the name of their rule; `opening_point` is the rule
+    of the one at which pages open, such as "sensitivity ≥ 0.9", and "" means that of high
+    sensitivity. `scope` says what images the model was made for; None means that this is not
+    stated, as on cards from before there were scopes and of weights from elsewhere.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,7 +48,10 @@ class ModelCard(BaseModel):
 
 
 def read_card(folder: Path) -> ModelCard:
-    """The card in a model's folder; raises WeightsError where it is missing or malformed."""
+    """Returns the card in a model's folder.
+
+    Raises WeightsError where it is missing or malformed.
+    """
     path = folder / CARD_FILE
     if not path.is_file():
         raise WeightsError(folder, expected=f"a {CARD_FILE} in the model's folder", found="none")
@@ -54,7 +59,7 @@ def read_card(folder: Path) -> ModelCard:
 
 
 def read_card_file(path: Path) -> ModelCard:
-    """The card in a file; raises WeightsError where it is malformed."""
+    """Returns the card in a file; raises WeightsError where it is malformed."""
     try:
         return ModelCard.model_validate_json(path.read_text(encoding="utf-8"))
     except (ValidationError, UnicodeDecodeError) as error:
@@ -62,7 +67,10 @@ def read_card_file(path: Path) -> ModelCard:
 
 
 def write_card(card: ModelCard, folder: Path) -> None:
-    """Write the card last and by rename: a folder with a card is complete. Raises StorageError."""
+    """Writes a card whole or not at all, after all other files: a folder with a card is complete.
+
+    Raises StorageError.
+    """
     text = json.dumps(card.model_dump(mode="json"), indent=2) + "\n"
     write_text(folder / CARD_FILE, text)
 

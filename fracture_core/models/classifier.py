@@ -1,8 +1,8 @@
-"""What the classifiers share: images in, one score a class out.
+"""What the classifiers share: images in, one score for each class out.
 
 A network sees the image as shown, stretched to a square of the card's `input_size` (bilinear,
-smoothed where it shrinks, as Pillow and torchvision do; the aspect is not kept), the same grey in
-three channels, normalised as ImageNet is.
+smoothed where it shrinks, as Pillow and torchvision do; the aspect ratio is not kept), with the
+same grey in three channels, normalised as ImageNet is.
 """
 
 from abc import abstractmethod
@@ -28,9 +28,10 @@ _IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class ClassifierArchitecture(Architecture):
-    """`healthy` is the class that stands for no finding, "" = there is none.
+    """A classifier's architecture, and which of its classes stands for no finding.
 
-    The image score is 1 − its score; without one it is the best class's score.
+    `healthy` is that class, "" = there is none. The image score is 1 − the score of that class, or
+    without one the score of the best class.
     """
 
     healthy: str = ""
@@ -63,7 +64,9 @@ class Classifier(Adapter[_Prepared, Tensor]):
 
     @classmethod
     @abstractmethod
-    def load(cls, card: ModelCard, folder: Path) -> Self: ...
+    def load(cls, card: ModelCard, folder: Path) -> Self:
+        """See `Family.load`."""
+        ...
 
     @property
     @abstractmethod
@@ -71,18 +74,18 @@ class Classifier(Adapter[_Prepared, Tensor]):
 
     @abstractmethod
     def _logits(self, features: Tensor) -> Tensor:
-        """(B, C, h, w) → (B, K)."""
+        """Returns (B, K) logits for (B, C, h, w) features."""
 
     def with_random_weights(self, seed: int) -> Self:
-        """The same architecture with weights drawn anew."""
+        """Returns the same architecture with weights drawn anew from `seed`."""
         drawn = self._architecture.model_copy(update={"weights": "", "seed": seed})
         facts = {"architecture": drawn.model_dump(mode="json"), **RANDOM_FACTS}
         return self.load(self._card.model_copy(update=facts), Path())
 
     def explain(self, sample: Sample, index: int | None) -> Heatmap:
-        """Grad-CAM of the last feature map on a class's score before softmax.
+        """Returns the Grad-CAM of the last feature map for a class's score before softmax.
 
-        `index` is the class; None takes the one with the highest score.
+        `index` is the class; None takes the one with the highest score. Raises IndexError.
         """
         with torch.no_grad():
             features = self._network.features(self._pixels([self._prepare(sample)]))
@@ -145,7 +148,7 @@ def classifier_card(
     model_id: str,
     title: str,
 ) -> ModelCard:
-    """A card as known from the tensors alone: they do not tell the size of the input."""
+    """Returns a card of what the tensors tell; the input's size, which they do not, is assumed."""
     return ModelCard(
         model_id=model_id,
         title=title,

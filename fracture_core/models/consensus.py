@@ -1,12 +1,11 @@
-"""Flips at test time: a model reads the mirrored image, and what it says is mirrored back.
+"""The consensus family: several models of the library read an image, and their boxes are fused.
 
-The consensus family: several models of the library read an image, and their boxes are fused.
-
-Each member's candidates go through its own suppression where it needs one, its scores are turned
-into positive predictive values where the card says so, and what is left of all of them is fused
-(`fracture_core.fusion`). A member that classifies makes no boxes: its score of the image raises or
-lowers those of all boxes, by the card's `gate`. The score of the image is the mean of the
-members', by weight.
+A member may be *flipped* (augmentation at test time): it reads the mirrored image, and what it
+finds is mirrored back. Each member's candidates go through NMS where the member needs that, its
+scores are turned into positive predictive values where the card says so, and what is left of all
+members is fused (`fracture_core.fusion`). A member that classifies finds no boxes: its score of the
+image raises or lowers the scores of all boxes, by the card's `gate`. The score of the image is the
+mean of the members' scores, by weight.
 """
 
 import time
@@ -34,9 +33,11 @@ from fracture_core.models.consensus_making import described, read_consensus
 from fracture_core.models.library import list_cards, open_model
 from fracture_core.types import Detections, Heatmap, Pixels, Prediction, Sample
 
+# ---- mirroring -----------------------------------------------------------------------------------
+
 
 def mirrored(sample: Sample) -> Sample:
-    """The sample with left and right exchanged, without its ground truth."""
+    """Returns the sample with left and right exchanged, without its ground truth."""
 
     def read() -> Pixels:
         turned: Pixels = sample.pixels[:, ::-1].copy()
@@ -46,24 +47,31 @@ def mirrored(sample: Sample) -> Sample:
 
 
 def mirror_boxes(xyxy: Float64s, width: int) -> Float64s:
-    """(N, 4) boxes of the mirrored image of this width on the image itself, and back."""
+    """Mirrors (N, 4) boxes in an image `width` px wide; done twice it changes nothing.
+
+    Example:
+        >>> mirror_boxes(np.array([[0.0, 0.0, 2.0, 3.0]]), width=10).tolist()
+        [[8.0, 0.0, 10.0, 3.0]]
+    """
     left, top, right, bottom = xyxy.T
     return np.stack([width - right, top, width - left, bottom], axis=1)
 
 
 def mirror_heatmap(heatmap: Heatmap) -> Heatmap:
-    """The map of the mirrored image on the image itself."""
+    """Returns the map of the mirrored image as it lies on the image itself."""
     return replace(heatmap, values=heatmap.values[:, ::-1])
 
 
+# ---- consensus -----------------------------------------------------------------------------------
+
 MOST_A_MEMBER = 100
-"""How many boxes of a member take part at most, its best; COCO counts no more either."""
+"""How many of a member's best boxes take part at most; COCO counts no more than these either."""
 _RANDOM_NOTE = "Random weights: these networks have learned nothing and find nothing."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Voice:
-    """A member with its model; `moved` (K,) are the places of its classes among the fused."""
+    """A member with its model; its class k is the class `moved[k]` of the consensus."""
 
     member: Member
     model: Model
@@ -90,7 +98,7 @@ class _Voice:
         return float(self.scale(np.array([prediction.image_score]))[0])
 
     def kept(self, found: Detections, nms_iou: float) -> Int64s:
-        """The positions of its best candidates, suppressed where it needs that."""
+        """Returns the positions of its best candidates, after NMS where the model needs it."""
         if not self.model.card.needs_nms:
             return np.arange(len(found), dtype=np.int64)[:MOST_A_MEMBER]
         return boxes.nms(found.xyxy, found.labels, nms_iou)[:MOST_A_MEMBER]
@@ -98,9 +106,11 @@ class _Voice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Joined:
-    """A prediction, and of each of its boxes the strongest in its cluster: `voices` (N,) whose it
-    is and `rows` (N,) where it stands in that member's own prediction · `loudest`, the member that
-    finds boxes and whose score of the image counts most.
+    """A fused prediction, and where it came from.
+
+    Each of its N boxes is traced to the strongest box of its cluster: `voices` (N,) names the
+    member that found it, and `rows` (N,) its row in that member's own prediction. `loudest` is the
+    member that finds boxes and whose score of the image, times its weight, is the highest.
     """
 
     prediction: Prediction
@@ -110,7 +120,7 @@ class _Joined:
 
 
 class ConsensusModel:
-    """Several models that answer as one; safe for many threads, as its members are."""
+    """Several models that answer as one; it is safe for many threads, as its members are."""
 
     def __init__(self, card: ModelCard, members: Sequence[Model]) -> None:
         self._card = card
@@ -123,7 +133,7 @@ class ConsensusModel:
             )
         )
         self._weights = np.array([voice.member.weight for voice in self._voices])
-        # What each counts for each class: nothing for one that it does not know.
+        # (members, classes): a member has no weight for a class that it does not know.
         self._class_weights = np.zeros((len(self._voices), len(card.classes)))
         for row, voice in zip(self._class_weights, self._voices, strict=True):
             row[voice.moved] = voice.member.weight
@@ -131,7 +141,7 @@ class ConsensusModel:
 
     @classmethod
     def load(cls, card: ModelCard, folder: Path) -> Self:
-        """Opens each member once; raises WeightsError where one is gone or was exchanged."""
+        """Opens each member once; raises WeightsError where one is gone or has other weights."""
         members = check_members(card, {each.model_id: each for each in list_cards()})
         models = {model_id: open_model(model_id) for model_id in {m.model_id for m in members}}
         return cls(card, [models[member.model_id] for member in members])
@@ -140,7 +150,11 @@ class ConsensusModel:
     def describe(
         cls, weights: Path, *, model_id: str, title: str, classes: tuple[str, ...] | None
     ) -> ModelCard:
-        """The card of a consensus from elsewhere, whose members the library must hold."""
+        """Returns the card of a consensus from elsewhere; `weights` is its card.json.
+
+        Raises WeightsError where the library lacks a member, and where `classes` are given: they
+        are those of the members.
+        """
         if classes is not None:
             found = f"names for {len(classes)}"
             raise WeightsError(weights, expected="the classes of its members", found=found)
@@ -150,19 +164,23 @@ class ConsensusModel:
 
     @classmethod
     def from_name(cls, name: str) -> Self:
+        """Raises ConfigError: no consensus is known by name outside of the library."""
         raise ConfigError(name, expected="a consensus of the library", found="another name")
 
     @property
     def card(self) -> ModelCard:
+        """What is known of the consensus."""
         return self._card
 
     def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
+        """Returns the members' predictions, fused; see `Model.predict`."""
         return [joined.prediction for joined in self._join_all(samples)]
 
     def explain(self, sample: Sample, index: int | None) -> Heatmap:
-        """The map of the member whose box is the strongest in a finding's cluster, for that box.
+        """Returns the map of the member whose box is the strongest in a finding's cluster, for it.
 
-        None: of the loudest member.
+        None asks the loudest member about the whole image. Raises IndexError where there is no such
+        finding.
         """
         (joined,) = self._join_all([sample])
         if index is None:
@@ -178,7 +196,11 @@ class ConsensusModel:
         return replace(heatmap, target=f"finding {index + 1}, {label}, by {_name(voice)}")
 
     def with_random_weights(self, seed: int) -> "ConsensusModel":
-        """The same members, each with weights drawn anew; it can be saved nowhere."""
+        """Returns the same consensus of members with random weights.
+
+        Members with random weights are not in the library, so what `save` writes of it cannot be
+        loaded.
+        """
         drawn = {
             voice.member.model_id: voice.model.with_random_weights(seed) for voice in self._voices
         }
@@ -186,7 +208,7 @@ class ConsensusModel:
         return ConsensusModel(card, [drawn[voice.member.model_id] for voice in self._voices])
 
     def save(self, folder: Path) -> ModelCard:
-        """Write the card alone: the weights are its members'."""
+        """Writes the card alone, as the weights are the members' own; returns the card."""
         folder.mkdir(parents=True, exist_ok=True)
         write_card(self._card, folder)
         return self._card
@@ -229,7 +251,7 @@ class ConsensusModel:
     def _candidates(
         self, heard: Sequence[Prediction], rows: Sequence[Int64s], width: int
     ) -> Candidates:
-        """The kept boxes of all members, on the image itself and in the fused classes."""
+        """Returns all members' kept boxes, on the image itself and in the consensus's classes."""
         parts = []
         for place, (voice, answer, kept) in enumerate(zip(self._voices, heard, rows, strict=True)):
             found = answer.detections
@@ -243,7 +265,7 @@ class ConsensusModel:
         return Candidates(xyxy=xyxy, scores=scores, labels=labels, models=models)
 
     def _gate(self, image_scores: Float64s) -> float:
-        """What the members that classify multiply the scores of boxes by, in [0, 1]."""
+        """Returns by what, in [0, 1], the members that classify multiply the scores of boxes."""
         sorts = ~self._finders
         if not sorts.any():
             return 1.0
@@ -253,7 +275,7 @@ class ConsensusModel:
     def _with_masks(
         self, found: Detections, heard: Sequence[Prediction], voices: Int64s, rows: Int64s
     ) -> Detections:
-        """Each box with the mask of the strongest box in its cluster, as far as it lies inside."""
+        """Gives each box the mask of the strongest box in its cluster, cut to the fused box."""
         codes = []
         for xyxy, place, row in zip(found.xyxy, voices.tolist(), rows.tolist(), strict=True):
             code = heard[place].detections.masks[row]

@@ -1,9 +1,4 @@
-"""A model's scores on the scale of another's: what share of findings scored like this were right.
-
-A curve is a list of (score, positive predictive value), both rising, read off by straight lines
-between its points and from (0, 0) to the first.
-
-What a consensus is made of, as its card says it: other models of the library, by id and hash.
+"""What a consensus is made of, as its card says it: other models of the library, by id and hash.
 
     "architecture": {
       "members": [{"model_id": "demo-yolo-detect", "weights_sha256": "2f1c…", "flipped": false,
@@ -11,7 +6,11 @@ What a consensus is made of, as its card says it: other models of the library, b
       "fusion_iou": 0.55, "nms_iou": 0.5, "scores": "ppv", "gate": 0.5
     }
 
-No weights lie beside such a card. Its `weights_sha256` is that of its architecture, so that
+`ppv` brings the scores of different models to one scale, the share of findings scored like this
+that were right (positive predictive value, PPV). It is a curve of (score, PPV) points, both rising,
+with straight lines between them and from (0, 0) to the first.
+
+No weights lie beside such a card. Its `weights_sha256` is the hash of its architecture, so that
 evaluations and operating points belong to these members, joined in this way. Nothing here imports
 torch: a consensus is listed without opening a member.
 """
@@ -30,16 +29,23 @@ from fracture_core.errors import WeightsError, first_fault
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.points import Knots
 
+# ---- score curves --------------------------------------------------------------------------------
+
 ScoreCurve = tuple[tuple[float, float], ...]
 
 
 def ppv_curve(knots: Knots) -> ScoreCurve:
-    """Positive predictive value by score, from counts on validation; () where nothing was scored.
+    """Returns the positive predictive value by score from counts on validation; () without any.
 
-    Isotonic regression: neighbouring scores are pooled until the share that is right rises with
-    the score (R. E. Barlow et al., Statistical Inference under Order Restrictions, 1972). Each
-    pool stands at the middle of its scores, its share with one right and one wrong added, so that
-    few findings are no certainty.
+    Isotonic regression: neighbouring scores are pooled until the share that is right rises with the
+    score (R. E. Barlow et al., Statistical Inference under Order Restrictions, 1972). Each pool
+    stands at the middle of its scores. One right and one wrong finding are added to each, so that
+    few findings give no certainty.
+
+    Example:
+        >>> one = {"false_alarms": (0,), "positives": 1, "negatives": 0, "images": 1}
+        >>> ppv_curve(Knots(confidences=(0.9,), true_positives=(1,), false_positives=(0,), **one))
+        ((0.95, 0.666667),)
     """
     falling = np.array(knots.confidences, dtype=np.float64)
     if not len(falling):
@@ -60,9 +66,13 @@ def ppv_curve(knots: Knots) -> ScoreCurve:
 
 
 def on_curve(scores: Float64s, curve: ScoreCurve) -> Float64s:
-    """Scores in [0, 1] read off a curve; without points they stay as they are.
+    """Returns scores in [0, 1] as read off a curve; without points they stay as they are.
 
-    A thousandth of the score itself keeps the order where the curve is level.
+    A thousandth of the score itself is mixed in, which keeps the order where the curve is level.
+
+    Example:
+        >>> on_curve(np.array([0.0, 1.0]), ((1.0, 0.5),)).round(4).tolist()
+        [0.0, 0.5005]
     """
     if not curve:
         return scores
@@ -84,6 +94,8 @@ def _rising(pools: list[tuple[float, float, int, int]]) -> ScoreCurve:
     return tuple((float(score), float(share)) for score, share in points.round(6))
 
 
+# ---- the card ------------------------------------------------------------------------------------
+
 FAMILY = "consensus"
 MOST_MODELS = 6
 _Share = Annotated[float, Field(ge=0, le=1)]
@@ -95,8 +107,10 @@ class _Strict(BaseModel):
 
 
 class Member(_Strict):
-    """A model of the library with the weights it had · `flipped`: it reads the mirrored image ·
-    `weight`: what its voice counts · `ppv`: its scores' worth, as `score_curves` tells it.
+    """A model of the library, with the weights that it had when the consensus was made.
+
+    A member that is `flipped` reads the mirrored image. `weight` is what it counts in the fusion;
+    `ppv` is the curve of its scores as `ppv_curve` gives it, () = none.
     """
 
     model_id: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}$")
@@ -114,10 +128,12 @@ class Member(_Strict):
 
 
 class ConsensusArchitecture(_Strict):
-    """`members` are fused at `fusion_iou`, after each one's own candidates were suppressed at
-    `nms_iou` where it needs that · `scores`: fused as the members give them, or as positive
-    predictive values · `gate`: the members that classify multiply the scores of boxes by their
-    mean score of the image to this power; 0 leaves boxes alone.
+    """The members of a consensus, and how they are joined.
+
+    Each member's candidates go through NMS at `nms_iou` where the model needs that, and all are
+    fused at `fusion_iou`. `scores` tells whether they are fused as the members give them ("raw") or
+    as positive predictive values ("ppv"). `gate` is the power of the classifying members' mean
+    score of the image by which the scores of boxes are multiplied; 0 leaves boxes alone.
     """
 
     members: tuple[Member, ...] = Field(min_length=2, max_length=2 * MOST_MODELS)
@@ -128,7 +144,7 @@ class ConsensusArchitecture(_Strict):
 
     @classmethod
     def of(cls, card: ModelCard) -> Self:
-        """The architecture on a card; raises WeightsError where it is malformed."""
+        """Returns the architecture on a card; raises WeightsError where it is malformed."""
         try:
             # As JSON: it is strict about numbers and takes lists for tuples.
             return cls.model_validate_json(json.dumps(card.architecture))
@@ -139,13 +155,13 @@ class ConsensusArchitecture(_Strict):
 
     @property
     def sha256(self) -> str:
-        """Of everything on the card that answers depend on."""
+        """The hash of everything on the card that predictions depend on, 64 hexadecimal digits."""
         text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
     def model_ids(self) -> tuple[str, ...]:
-        """Each model once, in the order of the members."""
+        """The id of each model once, in the order of the members."""
         return tuple(dict.fromkeys(member.model_id for member in self.members))
 
     @model_validator(mode="after")
@@ -161,10 +177,10 @@ class ConsensusArchitecture(_Strict):
 
 
 def check_members(card: ModelCard, known: Mapping[str, ModelCard]) -> tuple[ModelCard, ...]:
-    """The cards of a consensus's members, each as it was when the consensus was made.
+    """Returns the cards of a consensus's members, each as it was when the consensus was made.
 
-    `known` are the usable models of the library. Raises WeightsError where a member is gone, has
-    other weights, or is itself a consensus, and where the consensus's card was changed by hand.
+    `known` are the usable models of the library, by id. Raises WeightsError where a member is gone,
+    has other weights or cannot be a member, and where the consensus's own card was changed by hand.
     """
     architecture = ConsensusArchitecture.of(card)
     if architecture.sha256 != card.weights_sha256:
@@ -177,7 +193,10 @@ def check_members(card: ModelCard, known: Mapping[str, ModelCard]) -> tuple[Mode
 def members_among(
     architecture: ConsensusArchitecture, known: Mapping[str, ModelCard], *, of: str
 ) -> tuple[ModelCard, ...]:
-    """As `check_members`, of what may not be on a card yet; `of` names it in an error."""
+    """Does what `check_members` does, for an architecture that need not be on a card yet.
+
+    `of` names it in an error.
+    """
     cards = tuple(_member_among(member, known, of) for member in architecture.members)
     if all(card.task == "classify" for card in cards):
         expected = "a member that finds boxes"
@@ -186,7 +205,7 @@ def members_among(
 
 
 def why_no_member(card: ModelCard) -> str:
-    """Why a model cannot be a member of a consensus, "" where it can."""
+    """Says why a model cannot be a member of a consensus; "" means that it can."""
     if card.family == FAMILY:
         return "a consensus, which cannot be a member"
     if not card.weights_sha256:
@@ -212,16 +231,17 @@ def _member_among(member: Member, known: Mapping[str, ModelCard], of: str) -> Mo
 def shared_classes(
     cards: Sequence[ModelCard],
 ) -> tuple[tuple[str, ...], tuple[tuple[int, ...], ...]]:
-    """The classes of all models that find boxes, joined by name, and where those of each went.
+    """Returns the classes of all models that find boxes, joined by name, and where each went.
 
-    A model that classifies has none of them.
+    The second value holds for each card the places of its classes among the joined ones. It is
+    empty for a model that classifies, whose classes do not take part.
     """
     met = bring_together(*(() if card.task == "classify" else card.classes for card in cards))
     return met.names, met.moved
 
 
 def consensuses_with(model_id: str, cards: Sequence[ModelCard]) -> tuple[ModelCard, ...]:
-    """The consensuses among the cards that a model is a member of."""
+    """Returns the consensuses among the cards that a model is a member of."""
     return tuple(
         card
         for card in cards

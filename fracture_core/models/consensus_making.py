@@ -1,4 +1,4 @@
-"""A consensus made of models of the library, and kept there."""
+"""How a consensus is made of models of the library, and kept there."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ _MOST_CARD_BYTES = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Voice:
-    """A model asked to take part: mirrored or not, and what it counts."""
+    """A model that is to take part: whether it reads the mirrored image, and what it counts."""
 
     model_id: str
     flipped: bool = False
@@ -38,7 +38,12 @@ class Voice:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """From ID, ID+flipped, ID=2 or ID+flipped=0.5; raises ConfigError."""
+        """Reads ID, ID+flipped, ID=2 or ID+flipped=0.5; raises ConfigError.
+
+        Example:
+            >>> Voice.parse("demo-detr+flipped=0.5")
+            Voice(model_id='demo-detr', flipped=True, weight=0.5)
+        """
         name, equals, number = text.partition("=")
         try:
             weight = float(number) if equals else 1.0
@@ -51,10 +56,11 @@ class Voice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """How members are joined, as `ConsensusArchitecture` says it.
+    """How members are joined; the fields are those of `ConsensusArchitecture`.
 
     `scores` "measured" takes positive predictive values where all members were measured on
-    validation, and else the scores as they are; the card's note says which it was.
+    validation, and otherwise the scores as they are; the card's note says which it was. Raises
+    ConfigError for other words than those in `SCORES`.
     """
 
     fusion_iou: float = 0.55
@@ -74,9 +80,9 @@ def add_consensus(
     model_id: str | None = None,
     title: str | None = None,
 ) -> ModelCard:
-    """Keep a consensus of models in the library; raises ConfigError and WeightsError.
+    """Keeps a consensus of models in the library; raises ConfigError and WeightsError.
 
-    add_consensus([Voice(model_id="demo-detr"), Voice(model_id="demo-detr", flipped=True)])
+        add_consensus([Voice(model_id="demo-detr"), Voice(model_id="demo-detr", flipped=True)])
     """
     card = consensus_card(voices, rule, model_id=FAMILY, title=title)
     return keep_card(card, model_id=model_id)
@@ -89,7 +95,7 @@ def consensus_card(
     model_id: str,
     title: str | None = None,
 ) -> ModelCard:
-    """The card of a consensus, kept nowhere; as `add_consensus` raises."""
+    """Returns the card of a consensus without keeping it; raises as `add_consensus` does."""
     known = {card.model_id: card for card in list_cards()}
     if len(voices) < 2:
         raise ConfigError(
@@ -110,7 +116,10 @@ def described(
     model_id: str,
     title: str = "",
 ) -> ModelCard:
-    """The card of a consensus of `known` models; raises WeightsError as `check_members` does."""
+    """Returns the card of a consensus of `known` models.
+
+    Raises WeightsError as `check_members` does.
+    """
     cards = members_among(architecture, known, of=model_id)
     finders = [card for card in cards if card.task != "classify"]
     names, _ = shared_classes(cards)
@@ -175,7 +184,7 @@ def _architecture(
 
 
 def _curves(cards: Sequence[ModelCard], *, needed: bool) -> dict[str, ScoreCurve]:
-    """What the scores of each model are worth; {} where one was not measured and need not be."""
+    """Returns the PPV curve of each model; {} where one was not measured and none is needed."""
     curves: dict[str, ScoreCurve] = {}
     for card in cards:
         measured = points_of(card)
@@ -209,12 +218,12 @@ def _note(architecture: ConsensusArchitecture, cards: Sequence[ModelCard]) -> st
         "ppv": "the members' scores turned into positive predictive values",
     }[architecture.scores]
     how = f"Weighted box fusion of {'; '.join(voices)}: IoU {architecture.fusion_iou:g}, {scores}."
-    # What a member's own card warns of holds for the consensus too.
+    # A warning on a member's own card holds for the consensus too.
     return " ".join(dict.fromkeys([how, *(card.note for card in cards if card.note)]))
 
 
 def read_consensus(file: Path) -> ConsensusArchitecture:
-    """What a consensus's card from elsewhere says of its members; raises WeightsError."""
+    """Returns the architecture in a consensus's card from elsewhere; raises WeightsError."""
     expected = "the card.json of a consensus"
     if file.stat().st_size > _MOST_CARD_BYTES:
         raise WeightsError(file, expected=expected, found=f"{file.stat().st_size:,} bytes")

@@ -11,9 +11,9 @@ from torch import Tensor
 from fracture_core.class_names import negative_among
 from fracture_core.errors import WeightsError
 from fracture_core.models import gradcam
-from fracture_core.models.adapter import RANDOM_NOTE
+from fracture_core.models.adapter import RANDOM_NOTE, drawn_from
 from fracture_core.models.architectures import named_classes, shape_of, unknown_state
-from fracture_core.models.base import Family, drawn_from
+from fracture_core.models.base import Family
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.classifier import (
     Classifier,
@@ -44,7 +44,10 @@ _HIDDEN, _CLASSES = "head.1.weight", "head.4.weight"
 
 
 class EfficientNetGateArchitecture(ClassifierArchitecture):
-    """See `fracture_core.nets.efficientnet_gate`; `weights` are those of the features alone."""
+    """The sizes of an `EfficientNetGate`.
+
+    `weights` names published weights of its features alone.
+    """
 
     reduction: int = Field(default=8, ge=1)
     hidden_width: int = Field(default=512, ge=1)
@@ -53,12 +56,13 @@ class EfficientNetGateArchitecture(ClassifierArchitecture):
 
 
 class EfficientNetGateModel(Classifier):
-    """An EfficientNet with a gate, with its card."""
+    """An EfficientNet with an attention gate, and its card."""
 
     _network: EfficientNetGate
 
     @classmethod
     def load(cls, card: ModelCard, folder: Path) -> Self:
+        """See `Family.load`."""
         architecture = EfficientNetGateArchitecture.of(card)
         if not card.weights_file:
             return cls(card, build_network(architecture, class_count=len(card.classes)))
@@ -72,7 +76,7 @@ class EfficientNetGateModel(Classifier):
     def describe(
         cls, weights: Path, *, model_id: str, title: str, classes: tuple[str, ...] | None
     ) -> ModelCard:
-        """The card of a state dict of an `EfficientNetGate`; its sizes stand in its tensors."""
+        """Returns the card of an `EfficientNetGate`'s state dict, whose tensors tell its sizes."""
         state = _read(weights)
         count = shape_of(state, _CLASSES, 2, weights)[0]
         classes = named_classes(classes, count, weights)
@@ -84,12 +88,13 @@ class EfficientNetGateModel(Classifier):
 
     @classmethod
     def from_name(cls, name: str) -> Self:
-        """ "efficientnet_b4" with random weights, "efficientnet_b4:IMAGENET1K_V1" with features
-        of torchvision under a random gate and head; two classes. So are
-        "efficientnet_lite0:IMAGENET1K" and "mobilenet_v2:IMAGENET1K", from a package.
+        """Returns a network of two classes by name, its gate and head always random.
 
-        torchvision's features are read from torch's cache or fetched. Raises ConfigError for an
-        unknown name and WeightsError, which says what to fetch or to install where it lacks.
+        The name "efficientnet_b4" has random features too, "efficientnet_b4:IMAGENET1K_V1" those of
+        torchvision, read from torch's cache or fetched; "efficientnet_lite0:IMAGENET1K" and
+        "mobilenet_v2:IMAGENET1K" have those of an installed package
+        (`fracture_core.models.packaged`). Raises ConfigError for an unknown name, and WeightsError,
+        which says what to fetch or to install.
         """
         plain, _, weights = name.partition(":")
         check_name("efficientnet", plain, GATED)
@@ -105,7 +110,7 @@ class EfficientNetGateModel(Classifier):
         return cls.load(card.model_copy(update=facts), Path())
 
     def explain_gate(self, sample: Sample) -> Heatmap:
-        """How much of each cell the gate let pass, in (0, 1), whatever the class."""
+        """Returns which share of each cell the gate let pass, in (0, 1), whatever the class."""
         with torch.inference_mode():
             features = self._network.features(self._pixels([self._prepare(sample)]))
             cells = self._network.classify(features).gate[0]
@@ -123,7 +128,10 @@ class EfficientNetGateModel(Classifier):
 def build_network(
     architecture: EfficientNetGateArchitecture, *, class_count: int
 ) -> EfficientNetGate:
-    """The network, random, or with ImageNet's features; ConfigError and WeightsError."""
+    """Returns the network with random weights, or with ImageNet's features where they are named.
+
+    Raises ConfigError and WeightsError.
+    """
     if architecture.name in MOBILES:
         plain = architecture.model_copy(update={"weights": ""})
         with drawn_from(architecture.seed):
@@ -132,7 +140,7 @@ def build_network(
             load_packaged(network.extractor, f"{architecture.name}:{architecture.weights}")
         return network
     if architecture.weights:
-        # Fetched before others have to wait for the generator of random numbers.
+        # Fetched first: `drawn_from` keeps other threads waiting while it is open.
         imagenet_state(architecture.name, architecture.weights)
     with drawn_from(architecture.seed):
         return _build(architecture, class_count=class_count)

@@ -1,7 +1,7 @@
-"""The fake family: invents findings, always the same ones for the same image.
+"""The fake family: a model that invents findings, always the same ones for the same image.
 
 It carries the quick start and the tests. Where the ground truth of a sample is known it scatters
-candidates around it, as a detector does; everywhere it adds weak candidates at bright edges.
+candidates around it, as a detector does; in every image it adds weak candidates at bright edges.
 """
 
 import hashlib
@@ -49,35 +49,43 @@ _EDGE_GRID = 192
 
 
 class FakeModel:
-    """A model that invents findings; see the card."""
+    """A model that invents findings; its card says so."""
 
     def __init__(self, card: ModelCard) -> None:
         self._card = card
 
     @classmethod
     def load(cls, card: ModelCard, folder: Path) -> Self:
+        """See `Family.load`; nothing is read."""
         return cls(card)
 
     @classmethod
     def describe(
         cls, weights: Path, *, model_id: str, title: str, classes: tuple[str, ...] | None
     ) -> ModelCard:
+        """Raises WeightsError: the fake model has no weights."""
         expected = "no file: the fake model has no weights"
         raise WeightsError(weights, expected=expected, found=f"weights for {model_id}")
 
     @classmethod
     def from_name(cls, name: str) -> Self:
+        """Raises ConfigError: the library knows the fake model by its id alone."""
         raise ConfigError(name, expected="fake, the only fake model", found="another name")
 
     @property
     def card(self) -> ModelCard:
+        """What is known of the model."""
         return self._card
 
     def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
+        """See `Model.predict`."""
         return [self._predict_one(sample) for sample in samples]
 
     def explain(self, sample: Sample, index: int | None) -> Heatmap:
-        """A blob in the middle of a finding's box; None: one for every finding, by its score."""
+        """Returns a blob in the middle of a finding's box.
+
+        None: one for every finding, by its score. Raises IndexError where there is no such finding.
+        """
         found = self._predict_one(sample).detections
         if index is not None and not 0 <= index < len(found):
             raise IndexError(f"index: expected one of {len(found)} findings, got {index}")
@@ -88,11 +96,11 @@ class FakeModel:
         return Heatmap.of(_blobs(shown, sample.height, sample.width), "invented", target)
 
     def with_random_weights(self, seed: int) -> Self:
-        """The same model: what has no weights cannot lose them."""
+        """Returns the same model: what has no weights cannot lose them."""
         return type(self)(self._card)
 
     def save(self, folder: Path) -> ModelCard:
-        """Write the card alone: there are no weights."""
+        """Writes the card alone, as there are no weights; returns the card."""
         folder.mkdir(parents=True, exist_ok=True)
         write_card(self._card, folder)
         return self._card
@@ -132,7 +140,10 @@ _Part = tuple[Float64s, Float64s, boxes.Int64s]
 
 
 def _around(ground_truth: Detections, rng: np.random.Generator) -> list[_Part]:
-    """Overlapping hits and near misses; a ground truth listed as hard is only found weakly."""
+    """Invents overlapping hits and near misses.
+
+    Of some ground truths, the hard ones, only weak hits.
+    """
     parts: list[_Part] = []
     for xyxy, label in zip(ground_truth.xyxy.astype(np.float64), ground_truth.labels, strict=True):
         hard = rng.random() < _CHANCE_OF_A_HARD_LESION

@@ -19,8 +19,10 @@ GROUP = "fracture_core.families"
 
 
 class ClassRows(NamedTuple):
-    """Where a state dict tells its classes: a tensor with `anchors` rows a class, of which `others`
-    are no class.
+    """Where a state dict of the family tells its number of classes.
+
+    The tensor has `anchors` rows for each class, and as many for each of `others` that are no
+    class, such as a background.
     """
 
     tensor: str
@@ -30,14 +32,15 @@ class ClassRows(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFamily:
-    """One family, told without importing it.
+    """One family, described without importing it.
 
-    `name` as cards have it · `module` declares the class, which keeps `Family`, as `ADAPTER` ·
-    `names` a pattern of the whole names that its `from_name` takes, "" = none · `example` one of
-    them · `takes_files` whether its `describe` makes a card of a weights file · `has_gate` whether
-    it offers `explain_gate` · `class_rows` tell a weights file of it that a training begins from,
-    and how many classes it has · `trainer` the module whose `build` makes what the training loop
-    trains, "" = the loop does not train it.
+    `name` is the family on cards, and `module` declares its class, which implements `Family`, as
+    `ADAPTER`. `names` is a pattern of the whole names that its `from_name` takes ("" = none), and
+    `example` one of them. `takes_files` tells whether its `describe` makes a card of a weights
+    file, `has_gate` whether it offers `explain_gate`. `class_rows` recognises a weights file of the
+    family from which a training can begin, and tells its number of classes. `trainer` is the module
+    whose `build` makes what the training loop trains; "" means that the loop does not train the
+    family.
     """
 
     name: str
@@ -110,12 +113,15 @@ _OURS: tuple[ModelFamily, ...] = (
         trainer="trainers.families.hf_detr",
     ),
 )
-"""In the order in which names are tried."""
+"""Our own families, in the order in which `family_of` tries a name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installed:
-    """All families by name, our own first · `broken` a sentence of each that cannot be loaded."""
+    """All families by name, our own first.
+
+    `broken` has a sentence on each that cannot be loaded.
+    """
 
     families: Mapping[str, ModelFamily]
     broken: tuple[str, ...]
@@ -123,7 +129,7 @@ class Installed:
 
 @cache
 def installed() -> Installed:
-    """Our families and those of other packages; looked for once a process."""
+    """Returns our families and those of other packages, which are looked for once a process."""
     ours = {each.name: each for each in _OURS}
     others = load_extensions(GROUP, ModelFamily, ours)
     families = ours | {each.name: each for each in others.found}
@@ -131,7 +137,7 @@ def installed() -> Installed:
 
 
 def find_family(name: str) -> ModelFamily:
-    """The declaration of a family; raises ConfigError for one that is not known."""
+    """Returns the declaration of a family; raises ConfigError for one that is not known."""
     families = installed().families
     if name not in families:
         raise ConfigError(name, expected=f"a model family ({', '.join(families)})", found="none")
@@ -139,18 +145,24 @@ def find_family(name: str) -> ModelFamily:
 
 
 def family(name: str) -> Family:
-    """The family's class, imported with its libraries on first use, by one thread at a time."""
+    """Returns the family's class; its module is imported on first use, by one thread at a time.
+
+    Raises ConfigError for a family that is not known.
+    """
     found: Family = importing.load(find_family(name).module).ADAPTER
     return found
 
 
 def examples() -> tuple[str, ...]:
-    """Names that are neither in the library nor a file, one of each kind."""
+    """Returns names that a family's library knows, one of each family that has any."""
     return tuple(each.example for each in installed().families.values() if each.example)
 
 
 def family_of(name: str) -> str:
-    """The family that knows a name; ConfigError where none does."""
+    """Returns the name of the family that knows a model's name.
+
+    Raises ConfigError where none does.
+    """
     for each in installed().families.values():
         if each.names and re.fullmatch(each.names, name):
             return each.name

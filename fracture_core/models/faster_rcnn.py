@@ -1,11 +1,9 @@
-"""The two stages of torchvision's Faster R-CNN, run one at a time and without its filter.
+"""The Faster R-CNN family of torchvision (Ren et al. 2015), raw.
 
-The Faster R-CNN family (Ren et al. 2015) of torchvision, raw.
-
-A candidate is what the second stage makes of a proposal of the first: one box and one score for
-every class, none suppressed. The proposal network keeps its own non-maximum suppression and its
-limit of 1,000 proposals (150 in the 320 variant, 300 in the light one): they are part of the
-network.
+The two stages are run one at a time and without torchvision's final filter. A candidate is what the
+second stage makes of a proposal of the first: one box and one score for every class, none
+suppressed. The proposal network keeps its own non-maximum suppression and its limit of 1,000
+proposals (150 in the 320 variant, 300 in the light one): they are part of the network.
 """
 
 from collections import OrderedDict
@@ -28,16 +26,16 @@ from fracture_core.models.torchvision_detector import (
 )
 from fracture_core.types import SCORE_FLOOR
 
-# torchvision drops thinner boxes, in pixels of the input.
+# As torchvision does, candidates thinner than this are dropped; in pixels of the input.
 _LEAST_SIDE_PX = 1e-2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Features:
-    """What the first stage makes of B images scaled to `size` and padded to `padded`.
+    """What the first stage makes of B images scaled to `size` (h, w) and padded to `padded`, in px.
 
-    `levels` are the pyramid's maps (B, C, h, w) by name · `proposals` B × (P, 4), pixels of the
-    input.
+    `levels` are the maps of the feature pyramid, (B, C, h, w), by name; `proposals` are B arrays
+    (P, 4) in pixels of the input.
     """
 
     levels: "OrderedDict[str, Tensor]"
@@ -48,8 +46,10 @@ class Features:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidates:
-    """One image's candidates from the floor up: `xyxy` (N, 4) in pixels of the input, `scores`
-    (N,), `labels` (N,) from 0, and the `proposals` (N, 4) they come from.
+    """One image's candidates, scored `SCORE_FLOOR` or more.
+
+    They are `xyxy` (N, 4) in pixels of the input, `scores` (N,), `labels` (N,) from 0, and the
+    `proposals` (N, 4) from which they come.
     """
 
     xyxy: Tensor
@@ -67,7 +67,7 @@ class Candidates:
 
 
 def extract(network: Any, batch: Sequence[Scaled]) -> Features:
-    """The first stage, on images that are all scaled to one size."""
+    """Runs the first stage on images that are all scaled to one size."""
     pixels, size = scaled_pixels(network, batch), batch[0].size
     levels = network.backbone(pixels)
     proposals, _ = network.rpn(ImageList(pixels, [size] * len(batch)), levels)
@@ -76,7 +76,7 @@ def extract(network: Any, batch: Sequence[Scaled]) -> Features:
 
 
 def classify(network: Any, features: Features) -> list[Candidates]:
-    """The second stage, on all proposals: one box and score for each class, none suppressed."""
+    """Runs the second stage on all proposals; returns each image's candidates, none suppressed."""
     heads = network.roi_heads
     sizes = [features.size] * len(features.proposals)
     pooled = heads.box_roi_pool(features.levels, features.proposals, sizes)
@@ -92,13 +92,13 @@ def classify(network: Any, features: Features) -> list[Candidates]:
 
 
 def explain(network: Any, features: Features, candidates: Candidates) -> Tensor:
-    """(h, w) HiResCAM of candidates of one image, over its input without the padding.
+    """Returns the (h, w) HiResCAM of candidates of one image, over its input without the padding.
 
-    The score is each candidate's class before softmax, weighted by its share of all scores; the
-    layers are the levels of the pyramid that the second stage reads. Grad-CAM proper misleads
-    here: it spreads the weights found in one proposal over the whole image. On 131 findings of
-    a small ResNet-18-FPN trained on discs and rings its maximum lay in the finding in 31 %, that
-    of HiResCAM in 91 %; Grad-CAM at the backbone's stages reached at most 56 %.
+    What is explained is each candidate's logit, before softmax, weighted by its share of all
+    scores; the layers are the levels of the pyramid that the second stage reads. Grad-CAM proper
+    misleads here: it spreads the weights found in one proposal over the whole image. On 131
+    findings of a small ResNet-18-FPN trained on discs and rings its maximum lay in the finding in
+    31 %, that of HiResCAM in 91 %; Grad-CAM at the backbone's stages reached at most 56 %.
     """
     heads = network.roi_heads
     names = [name for name in features.levels if name in heads.box_roi_pool.featmap_names]
@@ -117,7 +117,7 @@ def explain(network: Any, features: Features, candidates: Candidates) -> Tensor:
 
 
 def _candidates(xyxy: Tensor, scores: Tensor, proposals: Tensor) -> Candidates:
-    """From (P, K+1, 4) boxes and (P, K+1) scores, the background first, of P proposals."""
+    """Picks candidates from (P, K+1, 4) boxes and (P, K+1) scores, with the background first."""
     xyxy, scores = xyxy[:, 1:], scores[:, 1:]
     wide = ((xyxy[..., 2:] - xyxy[..., :2]) >= _LEAST_SIDE_PX).all(dim=-1)
     rows, labels = torch.where(wide & (scores >= SCORE_FLOOR))
@@ -132,7 +132,7 @@ def _candidates(xyxy: Tensor, scores: Tensor, proposals: Tensor) -> Candidates:
 class FasterRcnnModel(TorchvisionDetector[Features, Candidates]):
     """A Faster R-CNN with its card.
 
-    The map of a finding lies within its proposal, all that the second stage reads.
+    The map of a finding lies within its proposal, which is all that the second stage reads.
     """
 
     _networks: ClassVar[Networks] = faster_rcnn_networks

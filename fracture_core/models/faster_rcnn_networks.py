@@ -1,6 +1,6 @@
-"""A light Faster R-CNN of torchvision's parts on a `light_pyramid`.
+"""Faster R-CNN networks, torchvision's and a light one: built from a card, recognised by tensors.
 
-torchvision's Faster R-CNN networks: built from a card, recognised from their tensors.
+The light one has torchvision's parts on a narrow backbone and pyramid (`light_pyramid`).
 """
 
 from collections.abc import Collection, Mapping
@@ -17,12 +17,12 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHe
 from torchvision.ops import MultiScaleRoIAlign
 
 from fracture_core.errors import ConfigError
+from fracture_core.models.adapter import drawn_from
 from fracture_core.models.architectures import (
     named_classes,
     shape_of,
     unknown_state,
 )
-from fracture_core.models.base import drawn_from
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.light_pyramid import (
     ASPECT_RATIOS,
@@ -45,23 +45,29 @@ from fracture_core.nets.limits import check_name
 from fracture_core.nets.mobile import MOBILES
 from fracture_core.nets.pretrained import imagenet_state
 
+# ---- the light network ---------------------------------------------------------------------------
+
 NAME = "fasterrcnn_light"
 _POOLED_CELLS = 7
 _MOST_PROPOSALS = 300
-# In training alone: torchvision's 2,000 and 512 would be most of the work of a network like this.
+# In training alone: proposals before NMS, and those that the second stage learns from. With
+# torchvision's 2,000 and 512 they would be most of the work of a network as small as this.
 _MOST_ANCHORS_MATCHED = 1_000
 _PROPOSALS_LEARNT_FROM = 128
 _TORCHVISION_PYRAMID_WIDTH = 256
 
 
 class LightShape(PyramidShape):
-    """`head_width` is the channels of the second stage's two layers."""
+    """The sizes of a light network.
+
+    `head_width` is the channels of the second stage's two layers.
+    """
 
     head_width: int = Field(default=256, ge=1, le=2048)
 
 
 def build_light(shape: LightShape, *, class_count: int, min_size: int, max_size: int) -> Any:
-    """The network with random weights; `class_count` does not count the background."""
+    """Returns the network with random weights; `class_count` does not count the background."""
     sizes = tuple((size,) for size in shape.anchor_sizes_px)
     names = [str(level) for level in range(len(sizes))]
     return FasterRCNN(
@@ -80,7 +86,7 @@ def build_light(shape: LightShape, *, class_count: int, min_size: int, max_size:
 
 
 def is_light(state: Mapping[str, Tensor]) -> bool:
-    """Whether a Faster R-CNN's state has a backbone or a pyramid that torchvision's have not."""
+    """Tells whether a Faster R-CNN's state has a backbone or a pyramid unlike torchvision's own."""
     if mobile_in(state) is not None:
         return True
     basic = "backbone.body.layer1.0.conv3.weight" not in state
@@ -90,15 +96,20 @@ def is_light(state: Mapping[str, Tensor]) -> bool:
 
 
 def shape_in(state: Mapping[str, Tensor], weights: Path) -> tuple[LightShape, str]:
-    """The shape that the tensors tell, and a note on what they do not; raises WeightsError."""
+    """Returns the shape that the tensors tell, and a note on what they do not.
+
+    Raises WeightsError.
+    """
     pyramid = pyramid_in(state, weights)
     head_width = shape_of(state, "roi_heads.box_head.fc6.weight", 2, weights)[0]
     shape = LightShape.told({**pyramid, "head_width": head_width}, weights)
     return shape, anchor_note(shape.anchor_sizes_px)
 
 
+# ---- all networks --------------------------------------------------------------------------------
+
 FAMILY = "faster_rcnn"
-# The shorter side an image is scaled to, and what the longer may become, in pixels.
+# The length to which an image's shorter side is scaled, and the most for the longer, in pixels.
 INPUT_SIZES = {
     "fasterrcnn_resnet50_fpn": (800, 1333),
     "fasterrcnn_resnet50_fpn_v2": (800, 1333),
@@ -111,8 +122,10 @@ _HEAD = "roi_heads.box_predictor.cls_score.weight"
 
 
 class FasterRcnnArchitecture(TorchvisionArchitecture):
-    """`light` is for the light network alone, which it shapes; small networks in it have their own
-    `norm_eps`.
+    """A Faster R-CNN's architecture.
+
+    `light` is the shape of the light network, None for all others. The `norm_eps` is not set in a
+    light network with a mobile backbone, which has its own.
     """
 
     light: LightShape | None = None
@@ -125,12 +138,15 @@ class FasterRcnnArchitecture(TorchvisionArchitecture):
 
 
 def architecture_on(card: ModelCard) -> FasterRcnnArchitecture:
-    """The architecture on a card; raises WeightsError where it is malformed."""
+    """Returns the architecture on a card; raises WeightsError where it is malformed."""
     return FasterRcnnArchitecture.of(card)
 
 
 def from_library(name: str, weights: str) -> tuple[FasterRcnnArchitecture, tuple[str, ...]]:
-    """The architecture of a name of torchvision's, and its classes; ConfigError if unknown."""
+    """Returns the architecture that torchvision has by this name, and its classes.
+
+    Without `weights` there is one class. Raises ConfigError where either name is unknown.
+    """
     check_name("Faster R-CNN", name, INPUT_SIZES)
     if not weights:
         light = LightShape() if name == NAME else None
@@ -147,9 +163,10 @@ def from_library(name: str, weights: str) -> tuple[FasterRcnnArchitecture, tuple
 
 
 def build_network(architecture: FasterRcnnArchitecture, *, class_count: int, min_size: int) -> Any:
-    """The network, with random weights or those that torchvision has under their name.
+    """Returns the network, with random weights or those that torchvision publishes under its name.
 
-    `class_count` does not count the background. Raises ConfigError and WeightsError.
+    `class_count` does not count the background; `min_size` is the input's shorter side in pixels.
+    Raises ConfigError and WeightsError.
     """
     check_name("Faster R-CNN", architecture.name, INPUT_SIZES)
     with drawn_from(architecture.seed):
@@ -164,7 +181,7 @@ def build_network(architecture: FasterRcnnArchitecture, *, class_count: int, min
 def describe_weights(
     weights: Path, classes: tuple[str, ...] | None
 ) -> tuple[FasterRcnnArchitecture, tuple[str, ...], str]:
-    """Architecture, classes and a note, from the tensors in a file; raises WeightsError."""
+    """Returns architecture, classes and a note, from the tensors in a file; raises WeightsError."""
     state = read_weights(weights)
     name = _name_of(state)
     count = shape_of(state, _HEAD, 2, weights)[0] - 1
@@ -178,7 +195,7 @@ def describe_weights(
 
 
 def read_weights(weights: Path) -> State:
-    """The tensors of a file, freed of what they were wrapped in; raises WeightsError."""
+    """Returns the tensors of a file, freed of what they were wrapped in; raises WeightsError."""
     given = read_state(weights)
     state = unwrap(given, _is_faster_rcnn)
     if state is None:
@@ -210,7 +227,7 @@ def _name_of(state: State) -> str:
 
 
 def _norm_eps(name: str, state: State) -> tuple[float, str]:
-    """What the tensors do not tell, and how it was decided, in words for the card."""
+    """Returns what the tensors do not tell, and in words for the card how it was decided."""
     if name == "fasterrcnn_mobilenet_v3_large_fpn":
         note = (
             "The 320 variant has the same tensors: if this is one, set the architecture's name "
@@ -243,10 +260,10 @@ def _build(architecture: FasterRcnnArchitecture, class_count: int, min_size: int
 
 @torch.no_grad()
 def _prime(network: Any) -> None:
-    """Let the pooler learn its strides from a square.
+    """Lets the pooler learn the strides of its levels from a square image.
 
-    It infers them once, from the heights of the first image it sees, and gets them wrong for
-    good where that one is a thin strip.
+    It infers them once, from the heights of the first image it sees, and gets them wrong for good
+    where that one is a thin strip.
     """
     pooler: MultiScaleRoIAlign = network.roi_heads.box_roi_pool
     side = _PRIMING_SIZE_PX

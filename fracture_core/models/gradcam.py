@@ -1,8 +1,9 @@
-"""Grad-CAM (Selvaraju et al. 2017) and HiResCAM: feature maps by how much they bear on a score.
+"""Grad-CAM (Selvaraju et al. 2017) and HiResCAM (Draelos & Carin 2020) on cut networks.
 
-Captum finds layers by hooks, and hooks on a network would see the passes of other threads too.
-So the network is cut instead: its first part runs without gradients, and the hook sits on a layer
-that lives for one call, between the features and the rest. Nothing is left behind.
+Both weigh feature maps by how much they bear on a score. Captum finds layers by hooks, and hooks on
+a network would see the passes of other threads too. So the network is cut instead: its first part
+runs without gradients, and the hook sits on a layer that lives for one call, between the features
+and the rest. Nothing is left behind.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +22,7 @@ _UNUSED_IS_ZERO = {"allow_unused": True, "materialize_grads": True}
 
 
 def grad_cam(score: Callable[..., Tensor], features: Tensor) -> Tensor:
-    """(h, w) map ≥ 0 of (1, C, h, w) features: each channel weighted by its mean gradient.
+    """Returns a (h, w) map ≥ 0 of (1, C, h, w) features, each channel by its mean gradient.
 
     `score` computes a tensor of one element from the features; the map is in its unit.
     """
@@ -36,10 +37,11 @@ def grad_cam(score: Callable[..., Tensor], features: Tensor) -> Tensor:
 
 
 def hires_cam(score: Callable[..., Tensor], features: Sequence[Tensor]) -> list[Tensor]:
-    """One (h, w) map ≥ 0 for each of the (1, C, h, w) `features`: gradient times activation in
-    every cell (Draelos & Carin 2020), so that a gradient counts only where it arose.
+    """Returns one (h, w) map ≥ 0 for each of the (1, C, h, w) `features`.
 
-    `score` is as for `grad_cam`; features it does not depend on get a map of zeros.
+    It is the gradient times the activation in every cell (Draelos & Carin 2020), so that a gradient
+    counts only where it arose. `score` is as for `grad_cam`; features on which it does not depend
+    get a map of zeros.
     """
     with importing.LOCK:
         from captum.attr import LayerGradientXActivation
@@ -50,13 +52,16 @@ def hires_cam(score: Callable[..., Tensor], features: Sequence[Tensor]) -> list[
 
 
 def over_input(cells: Sequence[Tensor], height: int, width: int) -> Tensor:
-    """Sum of (h, w) maps that each tile an input of `height` × `width` pixels → that size."""
+    """Spreads (h, w) maps that each tile the input to `height` × `width` pixels, and adds them."""
     spread = [_stretched(one, height, width) for one in cells]
     return torch.stack(spread).sum(dim=0)
 
 
 def over_image(cells: Tensor, height: int, width: int) -> npt.NDArray[np.float32]:
-    """(h, w) map that tiles the image → (height, width), linear between the cells' centres."""
+    """Spreads a (h, w) map that tiles the image to (height, width) float32.
+
+    Values are linear between the centres of the cells.
+    """
     values: npt.NDArray[np.float32] = _stretched(cells, height, width).cpu().numpy()
     return values
 
@@ -72,7 +77,7 @@ def _stretched(cells: Tensor, height: int, width: int) -> Tensor:
 def _cut_at(
     score: Callable[..., Tensor], features: Sequence[Tensor]
 ) -> tuple[nn.Module, Callable[..., Tensor], tuple[Tensor, ...]]:
-    """A layer that stands for the features, the score computed through it, and its inputs."""
+    """Returns a layer that stands for the features, the score through it, and its inputs."""
     cut = _Cut()
     leaves = tuple(level.detach().requires_grad_() for level in features)
     return cut, lambda *inputs: score(*cut(*inputs)).reshape(1), leaves

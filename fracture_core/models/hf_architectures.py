@@ -1,20 +1,11 @@
-"""The DETR family of transformers: what distinguishes one architecture from another.
-
-MobileNetV2 as a backbone of transformers, which has it as a classifier alone.
-
-Imported where a configuration names it; from then on the library builds it by its model type.
-"""
+"""The DETR family of transformers: what distinguishes one architecture from another, and its sizes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from torch import Tensor
-
 from fracture_core.errors import ConfigError
 from fracture_core.models.query_detector import DetrInput
-from fracture_core.models.quiet_transformers import part
-from fracture_core.nets.mobile import MobileTrunk, layer_channels
 
 Config = dict[str, Any]
 
@@ -23,11 +14,12 @@ Config = dict[str, Any]
 class Architecture:
     """One architecture, by its `model_type` in transformers.
 
-    `scores`: "softmax" over the classes and "no object", or "sigmoid" for each class alone ·
-    `explains`: "cross-attention" where a query's look in the last decoder layer is a map, "token
-    attention" for a detection token's look at the patches, "evidence" where attention samples a
-    few points and is no map · `input_size` the usual shorter side, or the side of the square ·
-    `mark` a tensor that only this architecture has, and `unmarked` ones that it has not.
+    `scores` is "softmax" over the classes and "no object", or "sigmoid" for each class alone.
+    `explains` names the map of a finding: "cross-attention" where it is a query's look in the last
+    decoder layer, "token attention" for a detection token's look at the patches, "evidence" where
+    attention samples a few points and is no map. `input_size` is the usual shorter side, or the
+    side of the square, in pixels. `mark` is a tensor that only this architecture and some of its
+    kin have; it is told from them by `unmarked`, tensors that it has not.
     """
 
     model_type: str
@@ -44,7 +36,10 @@ class Architecture:
     input_size: int = 800
 
     def input(self, input_size: int, longest_edge: object, normalises: object) -> DetrInput:
-        """The input for a card's size; `None` for what the architecture's usual one decides."""
+        """Returns the input for a card's size.
+
+        None leaves a value to the architecture's usual one.
+        """
         longest = input_size * 1333 // 800 if longest_edge is None else int(str(longest_edge))
         return DetrInput(
             shortest_edge=input_size,
@@ -147,7 +142,7 @@ _RESNET_50: Config = {"model_type": "resnet", "out_features": ["stage4"]}
 _THREE_STAGES = {"out_features": ["stage2", "stage3", "stage4"]}
 _RT_RESNET_50: Config = {"model_type": "rt_detr_resnet", **_THREE_STAGES}
 _HGNET_L: Config = {"model_type": "hgnet_v2", **_THREE_STAGES}
-# As published for COCO, with a ResNet-50 or the size next to it.
+# As published for COCO, with a ResNet-50 or the published backbone nearest to it in size.
 _USUAL: Mapping[str, Config] = {
     "detr": {"backbone_config": _RESNET_50},
     "conditional_detr": {"backbone_config": _RESNET_50},
@@ -160,7 +155,7 @@ _USUAL: Mapping[str, Config] = {
 }
 
 MOBILE = "fracture_mobile"
-"""The model type of `fracture_core.models.hf_architectures`: MobileNetV2 as a backbone."""
+"""The model type of `fracture_core.models.hf_mobile`: MobileNetV2 as a backbone."""
 
 _SMALL_SIZE = 512
 _SMALL_HYBRID: Config = {
@@ -259,10 +254,15 @@ _TINY: Mapping[str, Config] = {
 
 
 def named_config(name: str) -> tuple[Architecture, Config, int]:
-    """Architecture, config and input size of a name such as "detr:random" or "rt_detr:tiny".
+    """Returns architecture, config and input size (px) of a name such as "detr:random".
 
-    "random" is the published size, "tiny" one for tests, "small" one with MobileNetV2 that RT-DETR
-    and D-FINE have; all have random weights. Raises ConfigError.
+    "random" is the published size, "tiny" one for tests, and "small" one with MobileNetV2 that
+    RT-DETR and D-FINE have; all have random weights. Raises ConfigError.
+
+    Example:
+        >>> architecture, config, input_size = named_config("rt_detr:tiny")
+        >>> architecture.title, config["num_queries"], input_size
+        ('RT-DETR', 30, 64)
     """
     model_type, _, size = name.partition(":")
     known = model_type in (_SMALL if size == "small" else ARCHITECTURES)
@@ -279,47 +279,3 @@ def named_config(name: str) -> tuple[Architecture, Config, int]:
     if size == "small":
         return architecture, dict(_SMALL[model_type]), _SMALL_SIZE
     return architecture, dict(_USUAL[model_type]), architecture.input_size
-
-
-_transformers = part("transformers")
-_backbones = part("transformers.backbone_utils")
-_outputs = part("transformers.modeling_outputs")
-_NETWORK = "mobilenet_v2"
-
-
-class MobileConfig(_backbones.BackboneConfigMixin, _transformers.PreTrainedConfig):  # type: ignore[misc,name-defined]
-    """Which of the stages "stem" and "stage1" … "stage4" are handed on."""
-
-    model_type = MOBILE
-
-    def __init__(self, out_features: list[str] | None = None, **others: Any) -> None:
-        self.stage_names = ["stem", *(f"stage{number}" for number in range(1, 5))]
-        indices = others.pop("out_indices", None)
-        self.set_output_features_output_indices(out_indices=indices, out_features=out_features)
-        super().__init__(**others)
-
-
-class MobileBackbone(_backbones.BackboneMixin, _transformers.PreTrainedModel):  # type: ignore[misc,name-defined]
-    """The trunk as the library wants a backbone; stages have strides of 4, 8, 16 and 32."""
-
-    config_class = MobileConfig
-    has_attentions = False
-
-    def __init__(self, config: MobileConfig) -> None:
-        super().__init__(config)
-        self.trunk = MobileTrunk(_NETWORK, with_head=False)
-        self.num_features = [16, *layer_channels(_NETWORK)]
-        self.post_init()
-
-    def forward(self, pixel_values: Tensor, **_others: Any) -> Any:
-        """(B, 3, H, W) → the chosen stages' maps."""
-        maps = []
-        for name, stage in zip(self.stage_names, self.trunk.parts(), strict=True):
-            pixel_values = stage(pixel_values)
-            if name in self.out_features:
-                maps.append(pixel_values)
-        return _outputs.BackboneOutput(feature_maps=tuple(maps))
-
-
-_transformers.AutoConfig.register(MOBILE, MobileConfig, exist_ok=True)
-_transformers.AutoBackbone.register(MobileConfig, MobileBackbone, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Configurations from outside, checked before anything is built from them."""
+"""Configurations of the DETR family from outside, checked before anything is built from them."""
 
 import json
 import re
@@ -41,7 +41,7 @@ _CHANNELS = {"basic": [64, 128, 256, 512], "bottleneck": [256, 512, 1024, 2048]}
 # Nothing about how to run, load or fetch is taken from a file.
 _NOT_TAKEN = re.compile(
     r"_.*|auto_map|.*attn_implementation|.*dtype|use_.*backbone|backbone(_kwargs)?"
-    # Sizes fixed at training; without them positions are computed for the size at hand.
+    # Sizes fixed at training: without them the network computes positions for the size at hand.
     r"|eval_size|anchor_image_size"
 )
 _TAKEN_THOUGH = ("_out_features", "_out_indices", "out_features", "out_indices")
@@ -51,7 +51,8 @@ _TAKEN_THOUGH = ("_out_features", "_out_indices", "out_features", "out_indices")
 class Described:
     """What the files beside the weights say, checked.
 
-    `classes` None where they are not named · `input_size` None where it is the usual one.
+    `classes` is None where they are not named. None elsewhere leaves the value to the
+    architecture's usual one.
     """
 
     architecture: Architecture
@@ -63,7 +64,10 @@ class Described:
 
 
 def read_config(folder: Path) -> Described:
-    """`config.json` and, where there is one, `preprocessor_config.json`; raises WeightsError."""
+    """Reads `config.json` and, where there is one, `preprocessor_config.json`.
+
+    Raises WeightsError.
+    """
     path = folder / CONFIG_FILE
     raw = _read_json(path)
     model_type = raw.get("model_type")
@@ -84,7 +88,10 @@ def read_config(folder: Path) -> Described:
 
 
 def checked_config(architecture: Architecture, raw: Config, source: str | Path) -> Config:
-    """The fields that this architecture knows, each within bounds; raises WeightsError."""
+    """Returns the fields that this architecture knows, each within bounds; raises WeightsError.
+
+    What says how to run, load or fetch is left out.
+    """
     own = _fields(architecture.config_class)
     config = {key: value for key, value in raw.items() if key in own and _is_taken(key)}
     if architecture.model_type != "yolos":
@@ -96,14 +103,14 @@ def checked_config(architecture: Architecture, raw: Config, source: str | Path) 
 def build_network(
     architecture: Architecture, config: Config, classes: int, source: str | Path
 ) -> nn.Module:
-    """The network with new weights, sdpa attention where it has it; raises WeightsError."""
+    """Returns the network with new weights; raises WeightsError."""
     return _built(architecture, config, classes, source, hollow=False)
 
 
 def hollow_network(
     architecture: Architecture, config: Config, classes: int, source: str | Path
 ) -> nn.Module:
-    """As `build_network`, without memory: small files can describe large networks."""
+    """Returns what `build_network` does, without memory: a small file can describe a large network."""
     return _built(architecture, config, classes, source, hollow=True)
 
 
@@ -144,7 +151,7 @@ def _checked_backbone(raw: Config, source: str | Path) -> Config:
         raise WeightsError(source, expected="backbone_config: an object", found=found)
     kind = str(backbone.get("model_type"))
     if kind == MOBILE:
-        importing.load("fracture_core.models.hf_architectures")
+        importing.load("fracture_core.models.hf_mobile")
         stages = backbone.get("out_features", backbone.get("_out_features"))
         return {"model_type": MOBILE, "out_features": stages}
     if kind in _BACKBONES:
@@ -154,7 +161,7 @@ def _checked_backbone(raw: Config, source: str | Path) -> Config:
         if "out_features" in checked:
             checked.pop("out_indices", None)
         return {**checked, "model_type": kind}
-    # transformers of old left the backbone out where it was a ResNet-50 of timm.
+    # Older versions of transformers left the backbone out where it was a ResNet-50 of timm.
     usual = raw.get("backbone") or "resnet50"
     name = str(backbone.get("backbone") if backbone else usual).partition(".")[0]
     if name not in _TIMM_RESNETS or raw.get("dilation"):
@@ -179,7 +186,10 @@ def _levels(raw: Config) -> int:
 
 
 def _fields(config_class: str) -> Collection[str]:
-    """What the class itself declares; what it inherits is about running, not about shape."""
+    """Returns what the class itself declares.
+
+    What it inherits is about running, not about shape.
+    """
     kind = attribute(config_class)
     return frozenset(vars(kind)["__annotations__"]) - {"disable_custom_kernels"}
 

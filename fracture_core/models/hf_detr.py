@@ -1,15 +1,11 @@
-"""Tensor names of transformers, past and present, brought to one form.
+"""The DETR family of transformers, raw and explained.
 
-The library has renamed parts of its networks and renames them again when it saves, and its older
-DETRs carry timm's names for the backbone. Both sides of a comparison go through `canonical`.
-
-Published weights by their hub id: from a folder of ours, the hub's cache, or the network.
-
-The DETR family of transformers: DETR, Conditional, Deformable and DAB-DETR, RT-DETR and
-RT-DETRv2, D-FINE, YOLOS; raw, and explained.
-
-Attention weights exist only where attention is computed step by step ("eager"), which is slower;
-so the network predicts with the fused kernel, and a twin that shares its tensors explains.
+It holds DETR, Conditional DETR, Deformable DETR, DAB-DETR, RT-DETR, RT-DETRv2, D-FINE and YOLOS.
+transformers has renamed parts of its networks and renames them again when it saves, and its older
+DETRs carry timm's names for the backbone, so tensors are compared by one `canonical` name.
+Published weights are had by their hub id. Attention weights exist only where attention is computed
+step by step ("eager"), which is slower; so the network predicts with the fused kernel, and a twin
+that shares its tensors explains.
 """
 
 import contextlib
@@ -26,10 +22,10 @@ import torch
 from torch import Tensor, nn
 
 from fracture_core.errors import WeightsError
-from fracture_core.models.adapter import RANDOM_NOTE
+from fracture_core.models.adapter import RANDOM_NOTE, drawn_from
 from fracture_core.models.architectures import named_classes
 from fracture_core.models.attention_maps import class_and_box_evidence
-from fracture_core.models.base import Family, drawn_from
+from fracture_core.models.base import Family
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.hf_architectures import (
     ARCHITECTURES,
@@ -51,6 +47,8 @@ from fracture_core.models.query_detector import Cells, LookedFor, QueryDetector,
 from fracture_core.models.quiet_transformers import part
 from fracture_core.models.state_dicts import fit, read_state, unwrap
 from fracture_core.settings import settings
+
+# ---- names of tensors ----------------------------------------------------------------------------
 
 _RULES = tuple(
     (re.compile(pattern), replacement)
@@ -91,20 +89,27 @@ _RULES = tuple(
 
 @lru_cache(maxsize=50_000)
 def canonical(name: str) -> str:
-    """A tensor's name in the one form that all versions of the library share here."""
+    """Returns a tensor's name in the one form that all versions of the library share here.
+
+    Example:
+        >>> canonical("model.backbone.conv_encoder.model.conv1.weight")
+        'model.backbone.model.embedder.embedder.convolution.weight'
+    """
     for pattern, replacement in _RULES:
         name = pattern.sub(replacement, name)
     return name
 
 
 def architecture_of(names: Collection[str]) -> Architecture | None:
-    """The architecture whose mark is among the names, None where none is."""
+    """Returns the architecture whose mark is among the names, None where none is."""
     for architecture in ARCHITECTURES.values():
-        # Two-stage Deformable DETR has no query embeddings, so a mark is one name, not a set.
+        # One name must do as a mark: two-stage Deformable DETR, for one, lacks query embeddings.
         if architecture.mark in names and not any(mark in names for mark in architecture.unmarked):
             return architecture
     return None
 
+
+# ---- weights by hub id ---------------------------------------------------------------------------
 
 WEIGHTS_FILE = "model.safetensors"
 _TIMEOUT_SECONDS = 10
@@ -112,14 +117,19 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.\-]{0,95}/[A-Za-z0-9][\w.\-]{0,95}", re.AS
 
 
 def is_hub_id(name: str) -> bool:
-    """Whether a name has the form "owner/model"."""
+    """Tells whether a name has the form "owner/model".
+
+    Example:
+        >>> is_hub_id("facebook/detr-resnet-50"), is_hub_id("detr:random")
+        (True, False)
+    """
     return bool(_HUB_ID.fullmatch(name))
 
 
 def fetch(hub_id: str) -> Path:
-    """The folder with config.json and model.safetensors of a hub id.
+    """Returns the folder with config.json and model.safetensors of a hub id.
 
-    Looks in the cache under the home folder, then in the hub's own, then on the network unless
+    It looks in the cache under the home folder, then in the hub's own, then on the network unless
     HF_HUB_OFFLINE is set. Raises WeightsError, which says what to fetch and where to put it.
     """
     place = settings().cache / "huggingface" / hub_id.replace("/", "--")
@@ -139,7 +149,7 @@ def fetch(hub_id: str) -> Path:
 
 
 def _from_cache(hub_id: str) -> Path | None:
-    """None where a file that is needed is not there."""
+    """Returns the folder in the hub's cache, None where a file that is needed is not there."""
     hub = part("huggingface_hub")
     found = [hub.try_to_load_from_cache(hub_id, file) for file in (CONFIG_FILE, WEIGHTS_FILE)]
     return Path(found[0]).parent if all(isinstance(file, str) for file in found) else None
@@ -147,15 +157,17 @@ def _from_cache(hub_id: str) -> Path | None:
 
 def _from_network(hub_id: str) -> Path:
     hub, errors = part("huggingface_hub"), part("huggingface_hub.errors")
-    # A single question fails at once without a network; a download would try for half a minute.
+    # Without a network this one request fails soon; a download would retry for half a minute.
     hub.get_hf_file_metadata(hub.hf_hub_url(hub_id, CONFIG_FILE), timeout=_TIMEOUT_SECONDS)
     folder = Path(hub.hf_hub_download(hub_id, CONFIG_FILE)).parent
-    # Where it is missing, the architecture's usual input size holds.
+    # Where the processor's file is missing, the architecture's usual input size holds.
     with contextlib.suppress(errors.EntryNotFoundError):
         hub.hf_hub_download(hub_id, PROCESSOR_FILE)
     hub.hf_hub_download(hub_id, WEIGHTS_FILE)
     return folder
 
+
+# ---- models --------------------------------------------------------------------------------------
 
 _RANDOM_CLASSES = 3
 
@@ -175,6 +187,7 @@ class HfDetrModel(QueryDetector):
 
     @classmethod
     def load(cls, card: ModelCard, folder: Path) -> Self:
+        """See `Family.load`."""
         network = _network(card, folder / card.weights_file)
         _, state = _read(folder / card.weights_file)
         fit(network, state, folder / card.weights_file, canonical=canonical)
@@ -184,7 +197,7 @@ class HfDetrModel(QueryDetector):
     def describe(
         cls, weights: Path, *, model_id: str, title: str, classes: tuple[str, ...] | None
     ) -> ModelCard:
-        """`weights` is a file, or a folder that `save_pretrained` wrote."""
+        """See `Family.describe`; `weights` is a file, or a folder that `save_pretrained` wrote."""
         file = weights / WEIGHTS_FILE if weights.is_dir() else weights
         architecture, state = _read(file)
         described, heads, note = _described(file, architecture, state)
@@ -195,8 +208,10 @@ class HfDetrModel(QueryDetector):
 
     @classmethod
     def from_name(cls, name: str) -> Self:
-        """A published model by its hub id, such as "facebook/detr-resnet-50", or random weights by
-        "detr:random" or "detr:tiny", always the same ones.
+        """Returns a published model by its hub id, or a network with random weights.
+
+        A hub id is such as "facebook/detr-resnet-50"; "detr:random" and "detr:tiny" have random
+        weights, always the same ones. Raises ConfigError and WeightsError.
         """
         if is_hub_id(name):
             folder = fetch(name)
@@ -228,7 +243,7 @@ class HfDetrModel(QueryDetector):
             return cls(card, _network(card, card.model_id))
 
     def with_random_weights(self, seed: int) -> Self:
-        """The same architecture with newly drawn weights."""
+        """Returns the same architecture with weights drawn anew from `seed`."""
         return self._drawn(self._card, seed)
 
     @torch.no_grad()  # not inference_mode: transformers caches tensors that evidence needs later
@@ -274,7 +289,7 @@ class HfDetrModel(QueryDetector):
 
     @torch.enable_grad()
     def _evidence(self, pixels: Tensor, looked_for: LookedFor) -> Tensor:
-        """Of the backbone's feature maps: they are the last that are maps of the image alone."""
+        """Returns the evidence on the backbone's maps: no later ones are maps of the image alone."""
         twin, features = self._eager_twin(), list[Tensor]()
 
         def watch(_module: nn.Module, _args: object, levels: list[tuple[Tensor, Tensor]]) -> object:
@@ -289,7 +304,9 @@ class HfDetrModel(QueryDetector):
         return class_and_box_evidence((logits * looked_for.weights).sum(), box, features)
 
     def _eager_twin(self) -> Any:
-        """A copy of the network's structure around the same tensors, to be used under the lock."""
+        """Returns a copy of the network around the same tensors, which may be used under the lock
+        only.
+        """
         if self._twin is None:
             tensors = itertools.chain(self._network.parameters(), self._network.buffers())
             twin: Any = copy.deepcopy(self._network, {id(tensor): tensor for tensor in tensors})
@@ -331,7 +348,7 @@ def _network(
 
 
 def _read(file: Path) -> tuple[Architecture, dict[str, Tensor]]:
-    """A state dict by canonical names, freed of what it was wrapped in, and whose it is."""
+    """Returns the architecture of a file, and its state dict by canonical names, unwrapped."""
     state = unwrap(read_state(file), lambda names: architecture_of(names) is not None)
     architecture = architecture_of(state or ())
     if state is None or architecture is None:
@@ -343,7 +360,7 @@ def _read(file: Path) -> tuple[Architecture, dict[str, Tensor]]:
 def _described(
     file: Path, architecture: Architecture, state: dict[str, Tensor]
 ) -> tuple[Described, int, str]:
-    """What is known of a network, its class count, and a note for its card."""
+    """Returns what is known of a network, its class count, and a note for its card."""
     if (file.parent / CONFIG_FILE).is_file():
         described = read_config(file.parent)
         if described.architecture is architecture:

@@ -1,7 +1,8 @@
-"""A network's configuration read from the shapes of its tensors, where no config.json is at hand.
+"""A DETR network's configuration, read from the shapes of its tensors where there is no
+config.json.
 
-Shapes do not tell everything: the number of heads is taken to be 8 (64 channels a head in YOLOS),
-of two-stage queries 300, as in everything that was published.
+Shapes do not tell everything. The number of heads is taken to be 8 (in YOLOS, one head for each 64
+channels) and that of two-stage queries 300, as in everything that was published.
 """
 
 import re
@@ -24,7 +25,10 @@ _BACKBONE = "model.backbone.model"
 def infer_config(
     architecture: Architecture, state: Mapping[str, Tensor], source: Path
 ) -> tuple[Config, int]:
-    """Configuration and class count from tensors by canonical names; raises WeightsError."""
+    """Returns configuration and class count from tensors by canonical names.
+
+    Raises WeightsError.
+    """
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
     try:
         config, classes = _INFER[architecture.model_type](shapes)
@@ -103,7 +107,7 @@ def _deformable(shapes: Shapes) -> tuple[Config, int]:
 
 
 def _has_own_heads(state: Mapping[str, Tensor]) -> bool:
-    """Whether each decoder layer refines the boxes by a head of its own; else all share one."""
+    """Tells whether each decoder layer refines the boxes by its own head; else all share one."""
     first, second = (
         state.get(f"model.decoder.bbox_embed.{layer}.layers.0.weight") for layer in (0, 1)
     )
@@ -159,7 +163,7 @@ def _yolos(shapes: Shapes) -> tuple[Config, int]:
 
 
 def _yolos_image_size(patches: int, patch: int) -> list[int]:
-    """Height and width of the position grid: one that was published, else a square."""
+    """Returns height and width of the position grid in pixels: a published one, else a square."""
     for height, width in ((800, 1344), (800, 1333), (512, 864)):
         if (height // patch) * (width // patch) == patches:
             return [height, width]
@@ -196,7 +200,7 @@ def _points(shapes: Shapes, attention: str, levels: int) -> int:
 
 
 def _count(shapes: Shapes, pattern: str, first: int = 0) -> int:
-    """How many of the pattern's numbers there are, which must be `first`, `first` + 1, …"""
+    """Counts the pattern's numbers; raises ValueError unless they are `first`, `first` + 1, …."""
     found = {int(match[1]) for name in shapes if (match := re.match(pattern, name))}
     if found != set(range(first, first + len(found))):
         raise ValueError(f"gaps in {pattern}")

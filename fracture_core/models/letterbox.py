@@ -1,13 +1,12 @@
-"""Letterboxing: an image scaled to fit the network's input, centred, the rest grey.
+"""Letterboxing for YOLO networks: an image scaled to fit the input, and masks back on the image.
 
-The rounding is Ultralytics' own, so that the same pixels reach the network.
-
-Masks of YOLO segmenters: prototypes times coefficients, cut to the box, as run-length codes.
-
-Up to 1,000 candidates are decoded, so nothing of the size of the image is ever made. A mask
-is evaluated inside its box only, on the coarser of two grids: the pixels of the image or those
-of the network's input, finer than which the prototypes say nothing. Its runs are then written in
-pixels of the image. At equal scale this is what Ultralytics computes, pixel for pixel.
+The scaled image lies in the centre, the rest is grey. The rounding is Ultralytics' own, so that the
+same pixels reach the network. A segmenter's masks are prototypes times coefficients, cut to the box
+and kept as run-length codes. Up to 1,000 candidates are decoded, so nothing of the size of the
+image is ever made: a mask is evaluated inside its box only, on the coarser of two grids, the pixels
+of the image or those of the network's input, below which the prototypes have no detail. Its runs
+are then written in pixels of the image. At equal scale this is what Ultralytics computes, pixel for
+pixel.
 """
 
 from dataclasses import dataclass
@@ -26,9 +25,9 @@ PADDING = 114
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Letterbox:
-    """How an image of `height` × `width` lies in the input, all in pixels.
+    """How an image of `height` × `width` lies in a network's input, all in pixels.
 
-    It is scaled to `scaled_height` × `scaled_width`, at `top`, `left` of an input of
+    It is scaled to `scaled_height` × `scaled_width` and lies at `top`, `left` of an input of
     `input_height` × `input_width`.
     """
 
@@ -43,7 +42,13 @@ class Letterbox:
 
     @classmethod
     def fit(cls, height: int, width: int, *, input_size: int, stride: int) -> Self:
-        """The smallest input of whole strides whose longer side is `input_size`."""
+        """Returns the smallest input of whole strides whose longer side is `input_size`.
+
+        Example:
+            >>> box = Letterbox.fit(100, 200, input_size=64, stride=32)
+            >>> (box.scaled_height, box.scaled_width), (box.input_height, box.input_width)
+            ((32, 64), (32, 64))
+        """
         ratio = min(input_size / height, input_size / width)
         scaled_height, scaled_width = (max(round(side * ratio), 1) for side in (height, width))
         top, bottom = _halves((input_size - scaled_height) % stride)
@@ -65,7 +70,7 @@ class Letterbox:
         return self.scaled_width / self.width, self.scaled_height / self.height
 
     def place(self, shown: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """(height, width) → (input_height, input_width)."""
+        """Puts the (height, width) image into its place in a (input_height, input_width) input."""
         size = (self.scaled_width, self.scaled_height)
         if shown.shape != size[::-1]:
             shown = np.asarray(cv2.resize(shown, size, interpolation=cv2.INTER_LINEAR))
@@ -75,7 +80,13 @@ class Letterbox:
         return placed
 
     def to_image(self, xyxy: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """(N, 4) boxes of the input → of the image, not clipped."""
+        """Moves (N, 4) boxes from the input to the image, without clipping them.
+
+        Example:
+            >>> box = Letterbox.fit(64, 128, input_size=64, stride=32)
+            >>> box.to_image(np.array([[0, 0, 64, 32]], dtype=np.float32)).tolist()
+            [[0.0, 0.0, 128.0, 64.0]]
+        """
         offset = np.array([self.left, self.top] * 2, dtype=np.float32)
         gain = np.array(self.gain * 2, dtype=np.float32)
         return (xyxy - offset) / gain
@@ -84,6 +95,8 @@ class Letterbox:
 def _halves(padding: int) -> tuple[int, int]:
     return round(padding / 2 - 0.1), round(padding / 2 + 0.1)
 
+
+# ---- masks ---------------------------------------------------------------------------------------
 
 _CHUNK = 64
 _EMPTY = np.empty(0, dtype=np.int64)
@@ -96,7 +109,7 @@ def decode_masks(
     xyxy: npt.NDArray[np.float32],
     box: Letterbox,
 ) -> tuple[masks.Rle, ...]:
-    """Prototypes (M, h, w), coefficients (N, M) and boxes (N, 4) in the image → N masks."""
+    """Returns N masks of prototypes (M, h, w), coefficients (N, M) and boxes (N, 4) on the image."""
     channels, rows, columns = prototypes.shape
     flat = prototypes.reshape(channels, -1)
     found: list[masks.Rle] = []
@@ -126,7 +139,10 @@ def _decode(logits: Logits, xyxy: npt.NDArray[np.float32], box: Letterbox) -> ma
 
 
 def _edges(low: int, high: int, gain: float) -> Int64s:
-    """Borders of the cells between two pixels; a cell is a pixel, or about an input pixel."""
+    """Returns the borders of cells between two pixels.
+
+    A cell is a pixel or about an input pixel.
+    """
     if high <= low:
         return _EMPTY
     cells = max(1, round((high - low) * min(1.0, gain)))
@@ -134,14 +150,14 @@ def _edges(low: int, high: int, gain: float) -> Int64s:
 
 
 def _sample(edges: Int64s, gain: float, offset: int, input_a_prototype: float) -> Float64s:
-    """Centres of cells, in pixels of the prototypes from the centre of the first."""
+    """Returns the centres of cells, in prototype pixels from the centre of the first one."""
     centres = (edges[:-1] + edges[1:]) / 2
     positions: Float64s = (centres * gain + offset) / input_a_prototype - 0.5
     return positions
 
 
 def _bilinear(logits: Logits, y: Float64s, x: Float64s) -> Logits:
-    """(h, w) at the grid of (Y,) and (X,), edges held, as PyTorch interpolates."""
+    """Interpolates (h, w) logits on the grid of (Y,) and (X,), edges held, as PyTorch does."""
     row, next_row, row_share = _neighbours(y, logits.shape[0])
     column, next_column, column_share = _neighbours(x, logits.shape[1])
     low, high = logits[row], logits[next_row]

@@ -10,9 +10,9 @@ from torch import Tensor
 from torchvision.models import get_model_weights
 
 from fracture_core.class_names import negative_among
-from fracture_core.models.adapter import RANDOM_NOTE
+from fracture_core.models.adapter import RANDOM_NOTE, drawn_from
 from fracture_core.models.architectures import named_classes, shape_of, unknown_state
-from fracture_core.models.base import Family, drawn_from
+from fracture_core.models.base import Family
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.classifier import (
     Classifier,

@@ -14,8 +14,8 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.retinanet import RetinaNet, RetinaNetHead
 
 from fracture_core.errors import ConfigError
+from fracture_core.models.adapter import drawn_from
 from fracture_core.models.architectures import named_classes, shape_of, unknown_state
-from fracture_core.models.base import drawn_from
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.light_pyramid import (
     ASPECT_RATIOS,

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from fracture_core.errors import ConfigError, WeightsError
-from fracture_core.models.adapter import RANDOM_NOTE
+from fracture_core.models.adapter import RANDOM_NOTE, drawn_from
 from fracture_core.models.architectures import named_classes, shape_of
-from fracture_core.models.base import Family, drawn_from
+from fracture_core.models.base import Family
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.query_detector import (
     Cells,

@@ -1,11 +1,14 @@
-"""Parts of Streamlit's scripts that the first page needs, so that the browser loads them early.
+"""What leans on the insides of Streamlit, which another version may change without a word.
 
-Streamlit loads the script of a widget when the first one is drawn, each after a round trip.
+- `PagesManager` guesses the site map from a folder called pages; here the map is told.
+- The theme is kept in the browser under a key of Streamlit's own; a reading room is dark, and
+  Streamlit would follow the system.
+- The scripts of widgets load when the first one is drawn, each after a round trip; those of the
+  first page are named in its head, beside the viewer's, so that the browser loads them early.
+- The main container has a class by which its margins are set.
 
-What is added to the head of every page: the dark theme first, and the first page's modules.
-
-A reading room is dark, and Streamlit follows the system instead. The modules of the viewer and of
-the widgets load beside Streamlit's own scripts instead of after them.
+`tests/ui/test_streamlit_insides.py` holds each against the installed version, and pyproject.toml
+admits no version that these tests have not seen.
 """
 
 import re
@@ -16,10 +19,15 @@ from typing import Any
 
 import streamlit as st
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from streamlit.runtime.pages_manager import PagesManager
 
 from fracture_core.ui.protection import content_policy, inline_scripts
 from fracture_core.ui.routes import viewer_paths
 
+# Images need the room that Streamlit leaves at the sides for reading text.
+WIDE = "<style>.stMainBlockContainer {padding-left: 1.25rem; padding-right: 1.25rem}</style>"
+# Kept for each path of the app by itself; a choice of the reader's wins.
+THEME_KEY = "stActiveTheme-${window.location.pathname}-v2"
 # What the first page draws, as Streamlit names the parts; a hash and .js come after.
 FIRST_PAGE = ("BidiComponent", "ButtonGroup", "Html", "PageLink", "Progress", "Selectbox")
 _SCRIPTS = Path(st.__file__).parent / "static" / "static" / "js"
@@ -44,10 +52,9 @@ def imports_of(script: bytes) -> list[str]:
     return [name.decode() for name in _IMPORT.findall(script)]
 
 
-# Streamlit keeps the chosen theme under this key, one for each path; a choice of the reader's wins.
 _SCRIPT = b"""<script>
 (() => {
-  const key = `stActiveTheme-${window.location.pathname}-v2`;
+  const key = `%s`;
   const last = "workbenchTheme";
   const copy = (from, to) => localStorage.setItem(to, localStorage.getItem(from) || '"Dark"');
   try {
@@ -55,7 +62,14 @@ _SCRIPT = b"""<script>
     addEventListener("pagehide", () => copy(key, last));
   } catch { /* storage is switched off: the system's theme then */ }
 })();
-</script>"""
+</script>""" % THEME_KEY.encode()
+
+
+def use_the_site_map() -> None:
+    """Without it the first run counts as one of an app without a site map, because there is a
+    folder called pages, and a link to a page ends in "Page not found".
+    """
+    PagesManager.uses_pages_directory = False
 
 
 class HeadInjection:

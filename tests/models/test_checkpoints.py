@@ -573,14 +573,14 @@ def watch(event, arguments):
         loud.append((event, str(arguments)[:200]))
         raise RuntimeError(event)
 import torch
-from tests.support.yolo_files import sample, picture
+from tests.support.yolo_files import sample, image
 torch.set_num_threads(3)
 before = torch.get_num_threads(), torch.save, os.environ.get("OMP_NUM_THREADS")
 sys.addaudithook(watch)
 from fracture_core.models import library
 model = library.open_model(sys.argv[1])
-print(len(model.predict([sample(picture())])[0].detections))
-library.open_model("yolo11n-seg.yaml").predict([sample(picture())])
+print(len(model.predict([sample(image())])[0].detections))
+library.open_model("yolo11n-seg.yaml").predict([sample(image())])
 assert not loud, loud
 assert before == (torch.get_num_threads(), torch.save, os.environ.get("OMP_NUM_THREADS"))
 from ultralytics.utils import SETTINGS, USER_CONFIG_DIR, ONLINE

@@ -2,19 +2,14 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-import streamlit as st
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from fracture_core.demo import demo_case
-from fracture_core.ui import routes, streamlit_insides
-from fracture_core.ui.streamlit_insides import FIRST_PAGE, imports_of, missing_chunks
+from fracture_core.ui import routes
 from fracture_core.ui.warm_up import warm_up
-
-STATIC = Path(st.__file__).parent / "static"
 
 
 def loaded_by(script: str) -> set[str]:
@@ -23,31 +18,6 @@ def loaded_by(script: str) -> set[str]:
     told = f"{script}\nimport sys; print(*sorted({slow} & set(sys.modules)))"
     found = subprocess.check_output([sys.executable, "-c", told], text=True)
     return set(found.splitlines()[-1].split())
-
-
-def test_the_parts_are_those_of_the_installed_streamlit() -> None:
-    found = missing_chunks(b"")
-    assert {name.partition(".")[0] for name in found} >= set(FIRST_PAGE)
-    assert all((STATIC / "static" / "js" / name).is_file() for name in found)
-
-
-def test_what_the_page_names_is_not_named_again() -> None:
-    page = (STATIC / "index.html").read_bytes()
-    missing = missing_chunks(page)
-    assert 0 < len(missing) < len(missing_chunks(b""))
-    assert not [name for name in missing if name.encode() in page]
-
-
-def test_only_what_is_imported_at_once_counts() -> None:
-    script = b'import{a}from"./one.A1.js";import"./two.B2.js";const c=()=>import("./later.C3.js");'
-    assert imports_of(script) == ["one.A1.js", "two.B2.js"]
-
-
-def test_parts_that_another_streamlit_does_not_have_are_left_out(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(streamlit_insides, "FIRST_PAGE", ("NoSuchPart",))
-    assert missing_chunks(b"another page") == ()
 
 
 def test_the_server_listens_before_it_imports_what_is_slow() -> None:

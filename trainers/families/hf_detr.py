@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fracture_core.errors import ConfigError
-from fracture_core.models.base import drawn_from
+from fracture_core.models.adapter import drawn_from
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.hf_architectures import (
     ARCHITECTURES,

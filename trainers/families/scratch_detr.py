@@ -7,7 +7,7 @@ from typing import cast
 from torch import nn
 
 from fracture_core.errors import ConfigError
-from fracture_core.models.base import drawn_from
+from fracture_core.models.adapter import drawn_from
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.packaged import PACKAGED, known_weights
 from fracture_core.models.scratch_detr import ScratchDetrModel
