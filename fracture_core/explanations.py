@@ -22,7 +22,7 @@ CONCENTRATED = 2.0
 """The box must hold this many times as much of the map's energy as of the image's area."""
 
 UNRELATED = 0.5
-"""The highest rank correlation that a map may have with the one of a network with random weights."""
+"""The highest rank correlation that a map may have with that of a network with random weights."""
 
 NOTICEABLE = 0.01
 """How far a mean score must lie from that of random order to count as a difference."""
@@ -185,7 +185,7 @@ def _coarse(values: Float32s) -> Float32s:
 
 
 def _fade(shown: _Grey, importance: Float32s, rng: np.random.Generator) -> Callable[[float], _Grey]:
-    """A function that gives the image with a share of its cells blurred, the most important first."""
+    """A function from a share to the image with so many cells blurred, the most important first."""
     height, width = shown.shape
     # SciPy is imported on first use: the first page must not wait for it.
     with importing.LOCK:

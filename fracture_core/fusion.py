@@ -16,13 +16,15 @@ from fracture_core import boxes
 from fracture_core.boxes import Float64s, Int64s
 
 _ROOM = 64
-"""Clusters that the arrays grow by."""
+"""By how many clusters the part of the arrays that is looked at grows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidates:
-    """Boxes of all models, in any order: `xyxy` (N, 4), `scores` (N,) in (0, 1], `labels` (N,) and
-    `models` (N,), which model each is of.
+    """The boxes of all models on one image, in any order.
+
+    `xyxy` (N, 4) in pixels · `scores` (N,) in (0, 1] · `labels` (N,) · `models` (N,), the number of
+    the model that each box is of.
     """
 
     xyxy: Float64s
@@ -36,9 +38,10 @@ class Candidates:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fused:
-    """Fused boxes, the best first: `xyxy` (K, 4), `scores` (K,) in [0, 1], `labels` (K,).
+    """The fused boxes of an image, the best first.
 
-    `strongest` (K,) is the position among the candidates of the box that weighs most in each.
+    `xyxy` (K, 4) in pixels · `scores` (K,) in [0, 1] · `labels` (K,) · `strongest` (K,) the
+    position among the candidates of the box that weighs most in each.
     """
 
     xyxy: Float64s
@@ -48,16 +51,25 @@ class Fused:
 
 
 def fuse(found: Candidates, weights: Float64s, fusion_iou: float) -> Fused:
-    """Fuse the candidates; `weights` (M, C): what a model counts for a class, 0 = not known to it.
+    """Fuse the candidates of M models by `weights` (M, C), 0 where a model does not know a class.
 
     The score of a fused box is the sum of weight × best score over the models that see it, divided
     by the weights of all models that know the class. The order of the candidates does not matter.
 
-        fuse(found, np.ones((3, 1)), 0.55).xyxy
+    Example:
+        >>> found = Candidates(
+        ...     xyxy=np.array([[0.0, 0.0, 8.0, 4.0], [0.0, 0.0, 6.0, 4.0]]),
+        ...     scores=np.array([0.5, 0.5]),
+        ...     labels=np.array([0, 0]),
+        ...     models=np.array([0, 1]),
+        ... )
+        >>> fuse(found, weights=np.ones((2, 1)), fusion_iou=0.55).xyxy.tolist()
+        [[0.0, 0.0, 7.0, 4.0]]
     """
     strengths = weights[found.models, found.labels] * found.scores
     left, top, right, bottom = found.xyxy.T
-    # The last key sorts first; boxes decide between equals, so that the models' order does not.
+    # `lexsort` sorts by its last key first. Corners decide between equal strengths and scores, so
+    # that the order of the models does not.
     order = np.lexsort((bottom, right, top, left, -found.scores, -strengths))
     cluster = np.empty(len(found), dtype=np.int64)
     count = 0
@@ -80,7 +92,7 @@ def fuse(found: Candidates, weights: Float64s, fusion_iou: float) -> Fused:
 def _scores(
     cluster: Int64s, found: Candidates, weights: Float64s, strengths: Float64s, labels: Int64s
 ) -> Float64s:
-    """(K,) of clusters of the classes `labels` (K,)."""
+    """(K,) scores of the clusters, whose classes are `labels` (K,)."""
     seen = np.zeros((len(labels), len(weights)))
     np.maximum.at(seen, (cluster, found.models), strengths)
     scores: Float64s = np.minimum(seen.sum(axis=1) / weights.sum(axis=0)[labels], 1)
@@ -88,7 +100,7 @@ def _scores(
 
 
 def _means(xyxy: Float64s, strengths: Float64s, cluster: Int64s, strongest: Int64s) -> Float64s:
-    """(K, 4) mean boxes; as distances from the strongest, so that equal boxes stay as they are."""
+    """(K, 4) mean boxes, summed as distances from the strongest: equal boxes stay exactly equal."""
     count = len(strongest)
     away = (xyxy - xyxy[strongest][cluster]) * strengths[:, None]
     sums = np.stack([np.bincount(cluster, side, count) for side in away.T], axis=1)
@@ -100,8 +112,8 @@ def _means(xyxy: Float64s, strengths: Float64s, cluster: Int64s, strongest: Int6
 def _assign(xyxy: Float64s, strengths: Float64s, fusion_iou: float) -> Int64s:
     """The cluster, from 0, of each box of one class in falling order of strength.
 
-    One box after the other, since each moves the fused box of its cluster; a box is held against
-    all clusters at once.
+    Boxes come one after the other, since each moves the fused box of its cluster, but each is
+    compared with all clusters at once.
     """
     areas = boxes.area(xyxy)
     clusters = _Clusters(len(xyxy))
@@ -118,7 +130,7 @@ def _assign(xyxy: Float64s, strengths: Float64s, fusion_iou: float) -> Int64s:
 
 
 class _Clusters:
-    """Up to `most` fused boxes that move; their arrays are allocated once, with some room."""
+    """Up to `most` fused boxes that move as boxes join; their arrays are allocated once."""
 
     def __init__(self, most: int) -> None:
         room = most + _ROOM
@@ -157,7 +169,7 @@ class _Clusters:
         self._area[place] = (x2 - x1) * (y2 - y1)
 
     def _look(self) -> None:
-        """Views of what is in use, and of room behind it: what is empty overlaps nothing."""
+        """Take views of the clusters in use and of some empty ones, which overlap nothing."""
         stop = self.count + _ROOM
         arrays = (self._low, self._high, self._area, *self._spare)
         self._seen = tuple(array[..., :stop] for array in arrays)

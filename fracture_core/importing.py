@@ -1,9 +1,9 @@
-"""Imports on first use, one thread at a time.
+"""Imports on first use, made by one thread at a time.
 
 Python locks each module by itself. Where a package's modules import each other, as those of
 torchvision, transformers and Ultralytics do, two threads that enter it from two sides wait for each
-other, and Python lets one of them go on with a half-made module. A server's sessions do that in its
-first seconds. So every import inside a function is made under `LOCK`:
+other, and Python lets one of them go on with a half-made module. The sessions of a server do that
+in its first seconds. So every import inside a function is made under `LOCK`:
 
     with importing.LOCK:
         from captum.attr import LayerGradCam
@@ -18,6 +18,6 @@ LOCK = threading.RLock()
 
 
 def load(name: str) -> ModuleType:
-    """A module by its full name, such as "scipy.ndimage"; raises ImportError."""
+    """Import a module by its full name, such as "scipy.ndimage"; raises ImportError."""
     with LOCK:
         return importlib.import_module(name)

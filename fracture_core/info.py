@@ -1,7 +1,4 @@
-"""What an image or data set is, as one line of JSON each.
-
-The families there are and the models of the library, for people and for programs.
-"""
+"""What the commands `info` and `models` print about images, data sets, families and models."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -23,7 +20,7 @@ Line = dict[str, object]
 
 
 def print_info(paths: Sequence[Path], out: TextIO) -> int:
-    """Write one JSON line an image or data set; returns how many could not be read.
+    """Write one JSON line for each image or data set and return how many could not be read.
 
     A folder that is no data set stands for the files in it. What cannot be read gets a line with
     its path and an "error" sentence, and the others still follow.
@@ -32,7 +29,7 @@ def print_info(paths: Sequence[Path], out: TextIO) -> int:
     for path in paths:
         for line in _lines(path):
             errors += "error" in line
-            # Flushed, so that a long list can be followed while it grows.
+            # Flushed, so that a program that reads a long list sees each line at once.
             print(json.dumps(line, allow_nan=False), file=out, flush=True)
     return errors
 
@@ -92,7 +89,10 @@ def _dataset_line(path: Path, dataset: Dataset) -> Line:
 
 
 class Listing(BaseModel):
-    """`broken` says of each unusable folder, and of each unusable package, what is wrong."""
+    """The model families and the models of the library.
+
+    `broken` holds one sentence about each model folder and each package that cannot be used.
+    """
 
     families: tuple[str, ...]
     models: tuple[ModelCard, ...]
@@ -100,7 +100,7 @@ class Listing(BaseModel):
 
 
 def listing() -> Listing:
-    """What the library holds now."""
+    """List what is installed and what the library holds now."""
     library, found = read_library(), installed()
     return Listing(
         families=tuple(found.families),
@@ -110,7 +110,7 @@ def listing() -> Listing:
 
 
 def as_text(found: Listing) -> str:
-    """Two short tables."""
+    """Return the listing as two short tables, and what cannot be used below them."""
     lines = ["Families", *(f"  {name}" for name in found.families), "", "Models"]
     width = max(len(card.model_id) for card in found.models)
     for card in found.models:

@@ -1,17 +1,13 @@
-"""The answer to a case in three words, as cleared products give it: finding, doubt or none.
+"""What a model's predictions on images and data sets say, and how they are written as COCO results.
 
-    >>> answer_of(0.84, sensitive=0.31, specific=0.7).kind
-    'finding'
+A case is answered as cleared products do it: by finding, doubt or none. The viewer holds the same
+rule in `ui/widgets/viewer/answers.js`.
 
-The viewer holds the same rule in `predictions.js`.
-
-A model mapped over images and data sets, written down as COCO results.
-
-The file is one JSON object with "info", "categories", "annotations" and "images". `COCO(file)`
-opens it by itself, and each annotation is a COCO result too (image_id, category_id, bbox, score,
-and segmentation where the model makes masks): `truth.loadRes(json.load(file)["annotations"])`, once
-the image ids are the ground truth's. Images carry a path or sample id to join on. Category ids are
-the model's classes, from 0.
+A file of predictions is one JSON object with "info", "categories", "annotations" and "images".
+`COCO(file)` opens it by itself, and each annotation is a COCO result too (image_id, category_id,
+bbox, score, and segmentation where the model makes masks):
+`ground_truth.loadRes(json.load(file)["annotations"])`, once the image ids are the ground truth's.
+Images carry a path or sample id to join on. Category ids are the model's classes, from 0.
 """
 
 import json
@@ -33,15 +29,17 @@ from fracture_core.models.points import Measurements, tiers
 from fracture_core.scope import check_scope
 from fracture_core.types import Detections, Prediction, Sample
 
+# ---- the answer to a case -----------------------------------------------------------------------
+
 Kind = Literal["finding", "doubt", "none", "unknown"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseAnswer:
-    """`kind` "unknown": the points it takes to tell are missing.
+    """The answer to a case; the kind "unknown" means that the operating points for it are missing.
 
-    `above` is the confidence that nothing is scored at or above, of "none" alone · `hidden` what
-    the points say of a best score that the chosen confidence hides, None = it hides no more.
+    `above`, of the kind "none" alone, is the confidence that no score reaches · `hidden` is what
+    the best score would have meant had the confidence not hidden it, None = nothing else.
     """
 
     kind: Kind
@@ -56,11 +54,17 @@ def answer_of(
     specific: float | None,
     confidence: float | None = None,
 ) -> CaseAnswer:
-    """What the best `score` of a case means, None = the model proposed nothing.
+    """Return what the best `score` of a case means; None = the model proposed nothing.
 
-    `sensitive` and `specific` are the confidences of the model's two points, None = not measured ·
-    `confidence` is the one that findings are shown from, None = all are. Where it hides all of them
-    the answer is "none", whatever the points say of the best.
+    `sensitive` and `specific` are the confidences of the model's two operating points, None = not
+    measured. Findings are shown from `confidence` on, None = all of them; where it hides them all
+    the answer is "none", whatever the points say of the best score.
+
+    Example:
+        >>> answer_of(0.84, sensitive=0.31, specific=0.7).kind
+        'finding'
+        >>> answer_of(0.5, sensitive=0.31, specific=0.7).kind
+        'doubt'
     """
     points = [point for point in (sensitive, specific) if point is not None]
     if not points:
@@ -83,13 +87,18 @@ def _by_points(score: float | None, sensitive: float | None, specific: float | N
     return "unknown" if specific is None else "doubt"
 
 
+# ---- predictions of many images -----------------------------------------------------------------
+
 _BATCH = 8
 Json = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One thing to predict on: an image file with all its frames, or a sample of a data set."""
+    """One thing to predict on: an image file with all its frames, or a sample of a data set.
+
+    `read` returns its samples, one for each frame; it raises BadInput.
+    """
 
     name: str
     read: Callable[[], Sequence[Sample]]
@@ -97,7 +106,11 @@ class Item:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """The product's one filter; None leaves that part out, both None is raw."""
+    """The one filter of predictions: a confidence threshold, then NMS with an NMS IoU.
+
+    None leaves that part out; with both None predictions stay raw. Raises ConfigError for a number
+    outside of [0, 1].
+    """
 
     confidence: float | None = None
     nms_iou: float | None = None
@@ -108,13 +121,14 @@ class Filter:
                 raise ConfigError(name, expected="a number from 0 to 1", found=str(value))
 
     def apply(self, raw: Detections) -> Detections:
+        """Return the detections that the filter leaves."""
         shown = raw if self.confidence is None else raw.above(self.confidence)
         return shown if self.nms_iou is None else shown.nms(self.nms_iou)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A model's raw prediction on one sample of an item; `frame` counts from 1, of `frames`."""
+    """A model's raw prediction on one sample of an item, its frame number `frame`, counted from 1."""
 
     item: Item
     sample: Sample
@@ -124,7 +138,10 @@ class Answer:
 
 
 def find_items(paths: Sequence[Path]) -> tuple[list[Item], list[BadInput]]:
-    """Files, folders of files and data sets → what there is to predict on, and what is unusable."""
+    """Find what there is to predict on in files, folders of files and data sets.
+
+    Returns the items, and an error for each path that cannot be used.
+    """
     items: list[Item] = []
     errors: list[BadInput] = []
     for path in paths:
@@ -136,7 +153,10 @@ def find_items(paths: Sequence[Path]) -> tuple[list[Item], list[BadInput]]:
 
 
 def predict_items(model: Model, items: Iterable[Item]) -> Iterator[Answer | BadInput]:
-    """Answers in the order of the items; what cannot be read comes as its error instead."""
+    """Predict in batches; an item that cannot be read gives its error in its place.
+
+    What comes out is in the order of the items and their frames.
+    """
     waiting: list[tuple[Item, Sample, int, int]] = []
     for item in items:
         try:
@@ -161,12 +181,12 @@ def write_predictions(
     measured: Measurements | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> list[BadInput]:
-    """Predict and write `out` as it goes, by rename when all is done; returns what was unreadable.
+    """Predict and write the COCO file `out`, by rename when all is done; return what was unreadable.
 
-    What was `measured` of the model, None = nothing, answers each image by finding, doubt or none;
-    "unknown" where it cannot, or does not lie in the model's scope. `progress` gets how many of the
-    items are behind. Nothing is written where no item was usable. Raises ConfigError where `out`
-    cannot be written, or the disk becomes full.
+    The operating points that were `measured` of the model, None = none, give each image its answer:
+    finding, doubt or none, and "unknown" without points or outside of the model's scope. `progress`
+    gets the number of items that are done. Nothing is written where no item was usable. Raises
+    ConfigError where `out` cannot be written, and StorageError, which is one, on a full disk.
     """
     if out.is_dir() or not out.absolute().parent.is_dir():
         raise ConfigError(str(out), expected="a file in a folder that exists", found="none")
@@ -205,7 +225,7 @@ def _image_item(path: Path) -> Item:
 
 def _read_sample(dataset: Dataset, sample_id: str) -> tuple[Sample]:
     sample = dataset[sample_id]
-    # Read here, so that an unreadable image is reported by itself and not with its batch.
+    # The pixels are read now, and not in a batch, so that an unreadable image fails by itself.
     pixels = sample.pixels
     return (replace(sample, read=lambda: pixels),)
 
@@ -231,7 +251,7 @@ def _counted(
 
 
 class _Writer:
-    """Annotations go to the file at once, images are held back: they are few and small."""
+    """Writes annotations to the file at once; images, few and small, are kept for the end."""
 
     def __init__(
         self, file: TextIO, card: ModelCard, keep: Filter, measured: Measurements | None
@@ -268,7 +288,7 @@ class _Writer:
             self._file.write(before + line)
 
     def _answer(self, answer: Answer) -> Kind:
-        """By the image score of a classifier, the best candidate of a detector."""
+        """Goes by the image score of a classifier and by the best candidate of a detector."""
         if check_scope(self._card.scope, answer.sample.attributes).standing != "inside":
             return "unknown"
         found = answer.prediction.detections

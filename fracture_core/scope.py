@@ -1,4 +1,4 @@
-"""What a model was made for, and whether an image lies within that.
+"""The scope of a model, that is the images it was made for, and whether an image lies within it.
 
 Body parts, modalities and views are in the words of `fracture_core.attributes`.
 """
@@ -14,13 +14,16 @@ from fracture_core.attributes import body_part, is_part_of, kind_of, modality, s
 Origin = Literal["real", "synthetic"]
 Standing = Literal["inside", "outside", "unknown"]
 NOT_MEASURED = "not measured on images like this"
-# What a fracture model may be made for; everything else is read on demand only.
+# The kinds of image that a model without a stated scope reads; others wait until the reader agrees.
 _READ = frozenset({"radiograph", "CT"})
 
 
 class Scope(BaseModel):
-    """The images that a model was trained on: DICOM's codes of modalities, body parts, views (empty
-    = any), real or synthetic, and an age group ("" = not known).
+    """The images that a model was trained on.
+
+    `modalities` are DICOM's codes · `views` empty = any · `origins` real, synthetic or both ·
+    `age_group` "" = not known. What is given in other words is turned into those of
+    `fracture_core.attributes`; pydantic's ValidationError is raised where a part is missing.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,13 +56,15 @@ SYNTHETIC = Scope(
     views=("frontal",),
     origins=("synthetic",),
 )
-"""Of what is trained on the radiographs that this package draws."""
+"""The scope of models that were trained on the radiographs that this package draws."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScopeCheck:
-    """`sentence` is what the banner says, "" when inside · `held_back`: the image is not read until
-    the reader says so.
+    """Whether an image lies within a scope.
+
+    `sentence` is what the banner says, "" when inside · with `held_back` no prediction is made
+    until the reader asks for it.
     """
 
     standing: Standing
@@ -68,8 +73,10 @@ class ScopeCheck:
 
 
 def scope_of_images(told: Iterable[Mapping[str, str]]) -> Scope | None:
-    """The scope of what is trained on these images; None where one does not tell its modality or
-    its body part. Views are stated where all tell them, an age group where all tell the same.
+    """Return the scope of a model that is trained on images with these attributes.
+
+    None where there is no image or one does not tell its modality or body part. Views are stated
+    where all images tell them, an age group where all tell the same.
     """
     images = list(told)
     known = [image for image in images if image.get("modality") and image.get("body part")]
@@ -87,7 +94,10 @@ def scope_of_images(told: Iterable[Mapping[str, str]]) -> Scope | None:
 
 
 def shared_scope(scopes: Sequence[Scope | None]) -> Scope | None:
-    """What lies within all of several scopes; None where that is nothing, or one is not stated."""
+    """Return the scope of images that lie within all of several scopes.
+
+    None where no image does, there is no scope, or one of them is not stated (None).
+    """
     stated = [scope for scope in scopes if scope is not None]
     if not stated or len(stated) < len(scopes):
         return None
@@ -113,7 +123,12 @@ def shared_scope(scopes: Sequence[Scope | None]) -> Scope | None:
 
 
 def scope_words(scope: Scope | None) -> str:
-    """A line for a page or a terminal."""
+    """Return a scope as one line for a page or a terminal.
+
+    Example:
+        >>> scope_words(Scope(modalities=("CR",), body_parts=("wrist",), origins=("real",)))
+        'CR · wrist · real'
+    """
     if scope is None:
         return "not stated"
     groups = (scope.modalities, scope.body_parts, scope.views, scope.origins)
@@ -134,11 +149,13 @@ INSIDE = ScopeCheck(standing="inside", sentence="", held_back=False)
 
 
 def check_scope(scope: Scope | None, attributes: Mapping[str, str]) -> ScopeCheck:
-    """Hold what is known of an image against a model's scope, None = not stated.
+    """Check whether an image with these attributes lies in a model's scope, None = not stated.
 
-    Only synthetic images say that they are: one that does not tell its origin counts as real. A
-    view or an age group that is not told is no reason for doubt; a modality or body part is.
+    Only synthetic images tell their origin: one that does not counts as real. A view or an age
+    group that is not told is no reason for doubt; a modality or body part is.
 
+    Example:
+        >>> scope = Scope(modalities=("CR",), body_parts=("wrist",), origins=("real",))
         >>> check_scope(scope, {"modality": "MG"}).sentence
         'This model has never seen images like this: MG (mammogram)'
     """
@@ -158,8 +175,10 @@ def check_scope(scope: Scope | None, attributes: Mapping[str, str]) -> ScopeChec
 
 
 def modality_of(attributes: Mapping[str, str]) -> str:
-    """The modality, "" = not told. A projection of teeth or jaws counts as a panoramic one, of a
-    breast as a mammogram, whatever machine it is from.
+    """Return DICOM's code of the modality, "" = not told.
+
+    A radiograph of teeth or jaws counts as a panoramic one and one of a breast as a mammogram,
+    whatever machine it is from.
     """
     code = attributes.get("modality", "")
     parts = several(attributes.get("body part", ""))

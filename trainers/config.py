@@ -153,8 +153,7 @@ class TrainConfig(Phase):
     data_licence: str = "unknown"
     """The licence of the data, which is written on the card."""
     scope: Scope | None = None
-    """What images the model is for, as its card says; none = what all training images have in
-    common."""
+    """What images the model is for, as its card says; none = told by the training images."""
     classes: tuple[str, ...] = ()
     """The data set's classes when the run was made; training stops if they have changed."""
     merge_classes: str = ""

@@ -1,19 +1,16 @@
-"""Data sets in the cache: how long they stay, and how much room they may take together.
+"""The cache of packed data sets: each is read and resized once, and kept for later runs.
 
-    cache/packed/FINGERPRINT/    packs of the loop (trainers.data_set_cache)
-    cache/yolo/FINGERPRINT/      folders for Ultralytics (trainers.yolo.folder)
+    cache/packed/FINGERPRINT/    packs for the loop, written here
+    cache/yolo/FINGERPRINT/      folders for Ultralytics, written by `trainers.yolo.folder`
 
-Each can be made again from its data set. One is in use as long as a process that called `hold` for
-it lives; what is in use is never removed.
+Everything here can be made again from its data set. An entry is in use, and is not removed, as
+long as a process that called `hold` for it lives; after that its age and the size of the cache
+decide. A pack is written completely or not at all, by one process at a time.
 
-Packs on disk: written whole or not at all, by one process at a time.
-
-Packing: a data set is read and resized once, and kept until it or the settings change.
-
-A pack is named after everything that decides its content: the ids in order with what is known of
-each image (annotations by value, so that any change that matters counts and no other does), the
-sizes, and of each image's file the path, size, and times of last change. A file that was replaced
-by another of the same length with both times set back is not noticed; nothing else escapes.
+The fingerprint covers everything that decides a pack's content: the ids in order with what is known
+of each image (annotations by value), the sizes, and path, length and times of change of each image
+file. Only a file that was replaced by one of the same length with both times set back goes
+unnoticed.
 """
 
 import fcntl
@@ -50,10 +47,12 @@ from trainers.packed import FACTS, GROUND_TRUTH, PIXELS, GroundTruth, Packed, lo
 from trainers.reading import Reader, Shown
 from trainers.training_module import NOTHING
 
+# ---- how long entries stay ----------------------------------------------------------------------
+
 KINDS = ("packed", "yolo")
 _USED = ".used"
 _DAY_SECONDS = 86_400
-# Another process may just be writing it, and holds it only when it is whole.
+# Younger entries stay: another process may be writing one, which it holds only once it is complete.
 _YOUNG_SECONDS = 3_600
 
 
@@ -65,9 +64,9 @@ class _Entry:
 
 
 def hold(folder: Path) -> None:
-    """Note that a data set is used now, and keep it until this process ends.
+    """Mark a folder of the cache as used now, and keep it from removal until this process ends.
 
-    On a read-only disk nothing is noted, and nothing is removed either.
+    Nothing happens where the folder is absent or the disk read-only.
     """
     with suppress(OSError):
         (folder / _USED).touch()
@@ -77,9 +76,10 @@ def hold(folder: Path) -> None:
 
 
 def make_room(needed_bytes: int = 0) -> None:
-    """Remove what is too old, then the longest unused until `needed_bytes` more fit.
+    """Remove entries that are too old, and the longest unused until `needed_bytes` more fit.
 
-    They have to fit in the limit of the cache and on the disk. What was removed is said on stderr.
+    They have to fit into the limit of the cache and on the disk; both limits are settings. How much
+    was removed is printed to stderr.
     """
     now = time.time()
     entries = sorted(_entries(), key=lambda each: each.used)
@@ -118,7 +118,7 @@ def _free_bytes() -> int:
 
 
 def _remove(folder: Path) -> bool:
-    """Whether it is gone; one in use stays, and so does one that cannot be removed."""
+    """Remove an entry and tell whether it is gone; one in use stays, as does a read-only one."""
     try:
         descriptor = os.open(folder / _USED, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError:
@@ -134,12 +134,17 @@ def _remove(folder: Path) -> bool:
         os.close(descriptor)
 
 
+# ---- packs on disk ------------------------------------------------------------------------------
+
 _SPARE_BYTES = 2**26
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Plan:
-    """What a pack is to hold, and `fingerprint`, which tells any other pack from it."""
+    """What a pack is to hold; `fingerprint` names it and differs for any other content.
+
+    `samples` are the images in the order of the rows, `ground_truth` what is known of them.
+    """
 
     fingerprint: str
     classes: tuple[str, ...]
@@ -148,12 +153,12 @@ class Plan:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(N, H, W) of the pixels."""
+        """The shape (N, H, W) of the pixels."""
         height, width = map(int, self.ground_truth.sizes.max(axis=0))
         return len(self.samples), height, width
 
     def resize(self, row: int, shown: Shown) -> Shown:
-        """(H, W) as shown → the whole canvas."""
+        """Return the (H, W) uint8 canvas with the image of a row, resized, at its top left."""
         height, width = map(int, self.ground_truth.sizes[row])
         canvas = np.zeros(self.shape[1:], dtype=np.uint8)
         canvas[:height, :width] = resize(shown, (height, width))
@@ -161,7 +166,7 @@ class Plan:
 
 
 def load_or_write(plan: Plan, reader: Reader, *, left_out: int) -> Packed:
-    """The pack from the cache, written first where it is absent, half-written or damaged.
+    """Return the pack from the cache; write it first where it is absent, incomplete or damaged.
 
     Raises DatasetError where an image cannot be read, StorageError where there is no room.
     """
@@ -173,7 +178,7 @@ def load_or_write(plan: Plan, reader: Reader, *, left_out: int) -> Packed:
         return found
     make_folder(folder.parent)
     with storing(folder.parent), FileLock(folder.with_suffix(".lock")):
-        # Another process may have packed it meanwhile.
+        # Another process may have packed it while this one waited for the lock.
         if found := _load(folder, left_out):
             return found
         if folder.exists():
@@ -192,7 +197,7 @@ def _load(folder: Path, left_out: int) -> Packed | None:
 
 
 def _write_whole(plan: Plan, reader: Reader, folder: Path) -> None:
-    """All of it or nothing."""
+    """Write the complete pack, or nothing."""
     _check_room(plan, folder.parent)
     try:
         with making_folder(folder) as part:
@@ -219,7 +224,7 @@ def _write(plan: Plan, reader: Reader, folder: Path) -> None:
     with (folder / PIXELS).open("wb") as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": plan.shape}
         np.lib.format.write_array_header_1_0(file, header)
-        # Not through a memory map: on a full disk that kills the process.
+        # Not through a memory map: on a full disk its writes end the process by SIGBUS.
         _write_pixels(plan, reader, file)
     plan.ground_truth.save(folder / GROUND_TRUTH)
     facts = {
@@ -252,7 +257,7 @@ def _write_pixels(plan: Plan, reader: Reader, file: IO[bytes]) -> None:
 
 
 def resize(shown: Shown, size: tuple[int, int]) -> Shown:
-    """(H, W) uint8 → `size`, smoothed where it shrinks, as the families' adapters do."""
+    """Resize (H, W) uint8 to `size` (height, width) with antialiasing, as the adapters do."""
     if shown.shape == size:
         return shown
     with importing.LOCK:
@@ -264,15 +269,19 @@ def resize(shown: Shown, size: tuple[int, int]) -> Shown:
     return resized
 
 
+# ---- packing ------------------------------------------------------------------------------------
+
 SizeOf = Callable[[int, int], tuple[int, int]]
 _VERSION = 1
 _HOW_TO_SPLIT = "`python -m fracture_core convert SRC DST --to coco --splits 70,15,15` makes them."
 
 
 def pack_split(dataset: Dataset, config: TrainConfig, split: str, size_of: SizeOf) -> Packed:
-    """A split as the config wants it; raises ConfigError, DatasetError.
+    """Return a split, packed as the config asks: its classes, its limit, its seed.
 
-    `size_of` gives the network's input for an image's height and width.
+    `size_of` gives the height and width of the network's input for those of an image. Raises
+    ConfigError for a split that does not exist and for classes that cannot be learned, and
+    otherwise as `pack` does.
     """
     labelling = label_map(dataset, config)
     return pack(
@@ -295,10 +304,11 @@ def pack(
     seed: int = 0,
     masks: bool = False,
 ) -> Packed:
-    """Those images of which something is known, at most `limit` of them drawn by the seed.
+    """Pack the images of known ground truth, at most `limit` of them drawn by the seed (0 = all).
 
-    Taken from the cache where it is there. `masks` packs outlines as well. Raises DatasetError
-    where an image cannot be read or nothing is left, ConfigError where there is no room.
+    A pack that is in the cache is taken from there. With `masks` the outlines are packed as well,
+    if every image with objects has them. Raises DatasetError where an image cannot be read or none
+    is left, StorageError where there is no room.
     """
     reader = Reader(dataset=dataset, workers=_workers())
     known = _known(reader, ids, labelling)
@@ -314,7 +324,7 @@ def pack(
 
 
 def chosen_samples(dataset: Dataset, config: TrainConfig, split: str) -> tuple[Sample, ...]:
-    """The images of a split that `pack_split` packs, as they are; raises as it does."""
+    """Return the samples of a split that `pack_split` packs, not resized; raise as it does."""
     reader = Reader(dataset=dataset, workers=_workers())
     known = _known(reader, _ids(dataset, split), label_map(dataset, config))
     return tuple(_draw(known, config.limit, config.seed))
@@ -371,7 +381,7 @@ def _fingerprint(
 
 
 def _file_facts(dataset: Dataset, samples: Sequence[Sample]) -> Iterator[str]:
-    """Path, size and times of change of every file that pixels come from, each once."""
+    """Path, length and times of change of every file that pixels come from, each file once."""
     paths = {dataset.path: None}
     if isinstance(dataset, RecordedDataset):
         found = (getattr(dataset.records[each.sample_id], "path", None) for each in samples)
@@ -408,7 +418,7 @@ def _ground_truth(
 
 
 def _masks(samples: Sequence[Sample], sizes: npt.NDArray[np.int64]) -> tuple[tuple[Rle, ...], ...]:
-    """None at all unless every image with objects has their masks."""
+    """The masks of every image, or an empty tuple where an image with objects lacks them."""
     ground_truths = [each.ground_truth for each in samples]
     if any(
         ground_truth is not None and len(ground_truth) and not ground_truth.masks

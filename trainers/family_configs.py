@@ -1,9 +1,11 @@
-"""What the trainings of each family are told beside what all of them are.
+"""The training config of each family, and how configs are read and written.
 
-Configs from plain values and as `config.json`; their family says which settings there are.
+A config is the common part (`trainers.config`) and what its family adds: the network's parameters
+and, in sections, the settings of its loss. It is kept as `config.json` in the run's folder, and is
+made from plain values by the command line and the page of trainings.
 
-Before settings had sections they all stood side by side, in files and behind `--set`. Such flat
-names are still read: each setting is moved into the section that it has now.
+Before there were sections all settings stood side by side, in files and behind `--set`. Such flat
+names are still read: each setting is moved into its section.
 """
 
 import json
@@ -30,41 +32,43 @@ from trainers.networks import (
     YoloNetwork,
 )
 
+# ---- one config for each family -----------------------------------------------------------------
+
 _BOX_MONITORS = ("loss", "ap", "ap50", "f1", "any_hit_f1")
 
 
 class Classification(Settings):
-    """What a classifier learns, and how its loss weighs it."""
+    """What a classifier learns, and how its loss weighs the classes."""
 
     classify: Literal["class", "findings"] = "class"
-    """By the image's class, or whether there is any finding (healthy, fracture)."""
+    """Learn the image's class, or whether there is any finding (healthy, fracture)."""
     class_weights: Literal["equal", "balanced"] = "equal"
-    """Balanced weighs every class by its rarity."""
+    """Balanced weights make rare classes count as much as frequent ones."""
     class_multipliers: dict[str, float] = Field(default={})
-    """Further factors of single classes; names of no class are refused."""
+    """Further factors of the weights of single classes, by name; unknown names are refused."""
     focal_share: Share = 0.0
-    """Share of the focal term in the loss, the rest is cross-entropy."""
+    """Share of the focal term in the loss; the rest is cross-entropy."""
     focal_gamma: Annotated[float, Field(ge=0)] = 2.0
     """Exponent of the focal term."""
     focal_of: Literal["sample", "batch"] = "sample"
-    """The focal term of each image, or, as R4 published it, of the batch's mean."""
+    """Take the focal term of each image or, as R4 published it, of the batch's mean loss."""
 
 
 class SetLossWeights(Settings):
-    """The weights of DETR's loss, which are those of its assignment, too."""
+    """The weights of DETR's set loss; its assignment of queries to objects uses the same ones."""
 
     class_weight: Annotated[float, Field(ge=0)] = 1.0
     """Weight of the cross-entropy."""
     l1_weight: Annotated[float, Field(ge=0)] = 5.0
-    """Weight of the L1 distance."""
+    """Weight of the L1 distance between boxes."""
     giou_weight: Annotated[float, Field(ge=0)] = 2.0
-    """Weight of the generalised IoU."""
+    """Weight of the generalised IoU (GIoU) of boxes."""
     no_object_weight: Annotated[float, Field(ge=0)] = 0.1
     """Weight of the class "no object"."""
 
 
 class ClassifierConfig(TrainConfig):
-    """Both families of classifiers."""
+    """The common part of the configs of both families of classifiers."""
 
     monitors: ClassVar[tuple[str, ...]] = (
         "accuracy",
@@ -76,11 +80,11 @@ class ClassifierConfig(TrainConfig):
     unused: ClassVar[tuple[str, ...]] = ("match_iou",)
 
     classification: Classification = Classification()
-    """What is learned, and the loss."""
+    """What is learned, and the weights of the loss."""
 
 
 class ResNetConfig(ClassifierConfig):
-    """A ResNet or a small network."""
+    """The config of the ResNet family, which also has the small networks."""
 
     family: Literal["resnet"] = "resnet"
     """The model family."""
@@ -89,7 +93,7 @@ class ResNetConfig(ClassifierConfig):
 
 
 class EfficientNetGateConfig(ClassifierConfig):
-    """EfficientNet with an attention gate."""
+    """The config of EfficientNet with an attention gate."""
 
     family: Literal["efficientnet_gate"] = "efficientnet_gate"
     """The model family."""
@@ -98,7 +102,7 @@ class EfficientNetGateConfig(ClassifierConfig):
 
 
 class SetLossConfig(TrainConfig):
-    """Both families that are trained by the set loss."""
+    """The common part of the configs of both DETR families, which are trained by the set loss."""
 
     monitors: ClassVar[tuple[str, ...]] = _BOX_MONITORS
 
@@ -107,7 +111,7 @@ class SetLossConfig(TrainConfig):
 
 
 class ScratchDetrConfig(SetLossConfig):
-    """DETR from scratch."""
+    """The config of DETR from scratch."""
 
     family: Literal["scratch_detr"] = "scratch_detr"
     """The model family."""
@@ -116,7 +120,10 @@ class ScratchDetrConfig(SetLossConfig):
 
 
 class HfDetrConfig(SetLossConfig):
-    """DETR of transformers; relatives with a loss of their own keep the set loss's defaults."""
+    """The config of DETR of transformers and its relatives.
+
+    Those that have a loss of their own keep the defaults of `set_loss`, which they do not use.
+    """
 
     family: Literal["hf_detr"] = "hf_detr"
     """The model family."""
@@ -125,10 +132,10 @@ class HfDetrConfig(SetLossConfig):
 
 
 class SuppressedConfig(TrainConfig):
-    """Families whose raw boxes overlap."""
+    """The common part of the configs of families whose raw boxes overlap and need NMS."""
 
     nms_iou: Share = 0.5
-    """Boxes are merged at this IoU before they are matched."""
+    """The NMS IoU at which overlapping boxes are merged before they are matched."""
 
     @property
     def merged_at(self) -> float:
@@ -136,7 +143,7 @@ class SuppressedConfig(TrainConfig):
 
 
 class FasterRcnnConfig(SuppressedConfig):
-    """torchvision's Faster R-CNN."""
+    """The config of torchvision's Faster R-CNN."""
 
     monitors: ClassVar[tuple[str, ...]] = _BOX_MONITORS
 
@@ -147,7 +154,7 @@ class FasterRcnnConfig(SuppressedConfig):
 
 
 class RetinaNetConfig(SuppressedConfig):
-    """torchvision's RetinaNet."""
+    """The config of torchvision's RetinaNet."""
 
     monitors: ClassVar[tuple[str, ...]] = _BOX_MONITORS
 
@@ -158,10 +165,10 @@ class RetinaNetConfig(SuppressedConfig):
 
 
 class YoloConfig(SuppressedConfig):
-    """YOLO, which Ultralytics' own trainer trains."""
+    """The config of YOLO, which Ultralytics' own trainer trains."""
 
     monitors: ClassVar[tuple[str, ...]] = ("loss", "ap", "ap50", "mask_ap", "mask_ap50")
-    # Ultralytics' trainer knows nothing like these.
+    # Ultralytics' trainer has nothing that corresponds to these.
     unused: ClassVar[tuple[str, ...]] = (
         "augment.contrast",
         "augment.blur",
@@ -191,16 +198,24 @@ CONFIGS: dict[str, type[TrainConfig]] = {
     "scratch_detr": ScratchDetrConfig,
     "yolo": YoloConfig,
 }
-"""Of our own families, so that a config is read without torch; others' stand where they train."""
+"""The configs of the built-in families, known here so that one is read without importing torch.
+
+Those of extensions are the `CONFIG` of the module that trains them.
+"""
 
 
 def trained_families() -> dict[str, str]:
-    """The module of each family that the loop trains, by the family's name."""
+    """Return the name of the module that trains each family in the loop, by the family's name."""
     return {name: each.trainer for name, each in installed().families.items() if each.trainer}
 
 
 def config_of(family: object) -> type[TrainConfig]:
-    """The class of a family's config; raises ConfigError for one that cannot be trained."""
+    """Return the class of a family's config; raise ConfigError where it cannot be trained.
+
+    Example:
+        >>> config_of("resnet").__name__
+        'ResNetConfig'
+    """
     if isinstance(family, str) and family in CONFIGS:
         return CONFIGS[family]
     modules = trained_families()
@@ -212,15 +227,23 @@ def config_of(family: object) -> type[TrainConfig]:
     return config
 
 
+# ---- reading and writing ------------------------------------------------------------------------
+
 _SECTIONS: dict[str, type[Settings]]
 _SECTIONS = {"classification": Classification, "set_loss": SetLossWeights}
 _SECTION_OF = {name: section for section, kind in _SECTIONS.items() for name in kind.model_fields}
 
 
 def make_config(values: Mapping[str, object], source: str) -> TrainConfig:
-    """A config from plain values by dotted or flat name; raises ConfigError named after `source`.
+    """Make a config from plain values by dotted or flat name.
 
-    A later value counts: {"augment": {"flip": 0.5}, "augment.flip": 0.2} flips a fifth.
+    Of two values for the same setting the later one counts. Raises ConfigError, which names
+    `source`, for an unknown family or setting and for a value that does not fit.
+
+    Example:
+        >>> values = {"family": "resnet", "data": "", "augment": {"flip": 0.5}}
+        >>> make_config({**values, "augment.flip": 0.2}, "an example").augment.flip
+        0.2
     """
     placed: dict[str, Any] = {}
     for name, value in values.items():
@@ -233,7 +256,11 @@ def make_config(values: Mapping[str, object], source: str) -> TrainConfig:
 
 
 def read_config(path: Path) -> TrainConfig:
-    """The config in a file; raises ConfigError, also for unknown keys."""
+    """Read the config in a JSON file.
+
+    Raises ConfigError where it cannot be read, and as `make_config` does. Flat files have the
+    settings of all families; those of others are passed over.
+    """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -244,12 +271,12 @@ def read_config(path: Path) -> TrainConfig:
 
 
 def write_config(config: TrainConfig, path: Path) -> None:
-    """Write by rename; raises StorageError."""
+    """Write a config as JSON, replacing the file only once it is complete; raises StorageError."""
     write_text(path, json.dumps(config.model_dump(mode="json"), indent=2) + "\n")
 
 
 def _place(values: dict[str, Any], name: str, value: object) -> None:
-    """`augment.flip` sets one setting of a group; the group's others stay."""
+    """Put a value in its place: `augment.flip` sets one setting of a group, the others stay."""
     first = name.partition(".")[0]
     dotted = f"{_SECTION_OF[first]}.{name}" if first in _SECTION_OF else name
     *groups, last = dotted.split(".")
@@ -262,7 +289,7 @@ def _place(values: dict[str, Any], name: str, value: object) -> None:
 
 
 def _without_others(values: dict[str, object]) -> dict[str, object]:
-    """A flat file has the settings of every family; those of others never had an effect."""
+    """The settings of a flat file without those of other families, which never had an effect."""
     if not any(name in _SECTION_OF for name in values):
         return values
     own = config_of(values.get("family")).model_fields
@@ -278,7 +305,7 @@ def _refused(
     where = ".".join(str(part) for part in first["loc"]) or "the file"
     if first["type"] != "extra_forbidden":
         return ConfigError(where, expected=f"a valid setting in {source}", found=first["msg"])
-    # By the name that was given, where that is a flat one.
+    # Where a flat name was given, the error names it and not the section.
     where = next((name for name in values if _SECTION_OF.get(name) == where), where)
     known = ", ".join(_group_at(kind, first["loc"][:-1]).model_fields)
     return ConfigError(
@@ -290,7 +317,7 @@ def _refused(
 
 
 def _group_at(kind: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel]:
-    """The model that a place in a config is of."""
+    """The class of the group of settings at a place in a config."""
     for part in location:
         annotation = kind.model_fields[str(part)].annotation
         kind = next(

@@ -1,4 +1,4 @@
-"""Batch norms that training leaves alone: a scale and a shift a channel."""
+"""Batch norms that training leaves alone: each is a fixed scale and shift of every channel."""
 
 from typing import Protocol, cast
 
@@ -15,10 +15,10 @@ class _Norm(Protocol):
 
 
 class FixedNorm(nn.Module):
-    """A batch norm whose numbers are all buffers, by the names of torchvision's frozen one.
+    """A batch norm whose numbers are all buffers, named as in torchvision's FrozenBatchNorm2d.
 
-    That one multiplies and adds in float32: under autocast everything behind it would be
-    float32, too.
+    It takes that one's place because that one computes in float32: under autocast everything behind
+    it would be float32, too.
     """
 
     weight: Tensor
@@ -41,9 +41,9 @@ class FixedNorm(nn.Module):
 
 
 def fix_norms(network: nn.Module, *, frozen_alone: bool = False) -> None:
-    """Put a `FixedNorm` with the same numbers in place of every batch norm of two dimensions.
+    """Replace every 2-D batch norm in a network by a `FixedNorm` with the same numbers, in place.
 
-    With `frozen_alone` those that learn stay.
+    With `frozen_alone` only norms that are already frozen are replaced; those that learn stay.
     """
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):

@@ -1,4 +1,8 @@
-"""Which class of a run each class of its data set is, as its config asks."""
+"""The classes of a run: which of them each class of its data set becomes, as the config asks.
+
+Classes stay as they are, count as others (`is_a`), count all as one (`merge_classes`), or, for a
+classifier of findings, become "fracture", beside "healthy" for images without a finding.
+"""
 
 from collections.abc import Callable
 
@@ -13,8 +17,10 @@ from trainers.family_configs import ClassifierConfig
 
 
 def label_map(dataset: Dataset, config: TrainConfig) -> Labelling:
-    """What is learned; raises ConfigError where a classifier has fewer than two classes, and for a
-    table of classes that cannot be learned from.
+    """Return how the data set's classes become those of the run.
+
+    Raises ConfigError where a classifier has fewer than two classes, where both `merge_classes` and
+    `is_a` are given, and where `is_a` makes a class stand for none.
     """
     is_classifier = isinstance(config, ClassifierConfig)
     if _by_findings(config):
@@ -33,12 +39,12 @@ def label_map(dataset: Dataset, config: TrainConfig) -> Labelling:
 
 
 def class_names(dataset: Dataset, config: TrainConfig) -> tuple[str, ...]:
-    """The classes a run tells apart; raises ConfigError."""
+    """Return the classes that a run tells apart; raise ConfigError as `label_map` does."""
     return label_map(dataset, config).classes
 
 
 def counts_as_one(dataset: Dataset, config: TrainConfig) -> bool:
-    """Whether an evaluation of the run's model takes all classes of the data set for one."""
+    """Return whether evaluations of the run's model take all classes of the data set for one."""
     return bool(config.merge_classes) or (_by_findings(config) and len(dataset.classes) > 1)
 
 
@@ -53,7 +59,7 @@ def _learned(
     *,
     classifies: bool,
 ) -> Labelling:
-    """In classes that are all the model's."""
+    """A labelling whose classes are all the model's."""
     return Labelling(
         classes=classes,
         model_classes=len(classes),
@@ -66,7 +72,7 @@ def _learned(
 
 
 def _merged(dataset: Dataset, config: TrainConfig) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """The classes to learn, and which of them each of the data set's is."""
+    """The classes to learn, and the index among them of each of the data set's classes."""
     if config.merge_classes and config.is_a:
         found = f"also merge_classes {config.merge_classes!r}"
         raise ConfigError("is_a", expected="one way to merge classes", found=found)

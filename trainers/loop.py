@@ -1,9 +1,9 @@
-"""Losses of the steps of an epoch: checked, and summed the same however often looked at.
+"""The training loop: one for all families but YOLO, on a CPU, a GPU, several GPUs and machines.
 
-The loop: one for a CPU, a GPU, several GPUs and machines.
-
-Every random number of a step follows from the seed and the step's place, so a run that was killed
-and resumed goes the same way as one that was not: on a CPU, in as many threads, bit for bit.
+Every random number of a step follows from the seed and the step's place (phase, epoch, step), so a
+run that was killed and resumed goes the same way as one that was not: on a CPU, with the same
+number of threads, bit for bit. Losses are summed in float64 in the order of the steps, so that the
+sums do not depend on how often they are read.
 """
 
 import copy
@@ -38,15 +38,17 @@ from trainers.training_module import (
 )
 from trainers.validation import Validator
 
+# ---- losses of an epoch -------------------------------------------------------------------------
+
 _LOOK_SECONDS = 0.5
 _MOST_PENDING = 64
 
 
 class RunningLosses:
-    """Losses wait on the device until they are looked at, because looking stops a GPU.
+    """The losses of an epoch, which stay on the device for a while: reading makes a GPU wait.
 
-    `sums` of `steps` steps is the mapping they are added to, in double precision; it belongs to
-    the training's position. `names` tells which images the rows of a batch are.
+    `sums` is the mapping that they are added to in float64, so far of `steps` steps; it belongs to
+    the training's position. `names` gives the ids of the images in the rows of a batch.
     """
 
     def __init__(
@@ -60,7 +62,10 @@ class RunningLosses:
         self._looked = time.monotonic()
 
     def add(self, step: int, losses: Losses, rows: Tensor) -> None:
-        """Remember the losses of a step; raises TrainingError where an earlier one is no number."""
+        """Remember the losses of a step, and read those that wait from time to time.
+
+        Raises TrainingError as `look` does, for this step or one before it.
+        """
         self._keys = tuple(losses)
         values = torch.stack([value.detach().float() for value in losses.values()])
         self._pending.append((step, values, rows))
@@ -69,7 +74,10 @@ class RunningLosses:
             self.look()
 
     def look(self) -> None:
-        """Bring all that wait to the sums; raises TrainingError, which names the batch."""
+        """Add all losses that wait to the sums.
+
+        Raises TrainingError, which names the images of the batch, where one is not finite.
+        """
         self._looked = time.monotonic()
         if not self._pending:
             return
@@ -84,7 +92,7 @@ class RunningLosses:
 
     @property
     def means(self) -> dict[str, float]:
-        """Mean of each loss over the steps that were looked at."""
+        """The mean of each loss over the steps that were read."""
         return {name: value / max(1, self._steps) for name, value in self._sums.items()}
 
     def _not_finite(self, step: int, values: list[float], rows: Tensor) -> TrainingError:
@@ -101,14 +109,21 @@ class RunningLosses:
         )
 
 
-# Keeps dropout from drawing the numbers that augmentation draws.
+# ---- the loop -----------------------------------------------------------------------------------
+
+# Added to a step's place, so that dropout (_GLOBAL) and the choice of an epoch's images (_DRAWN)
+# draw other numbers than augmentation.
 _GLOBAL = 1
 _DRAWN = 2
 _PRECISIONS = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 
 
 class Loop:
-    """Trains a network on packed images, from its last checkpoint if there is one."""
+    """Trains a network on packed images, from its last checkpoint if there is one.
+
+    `stop` is asked after every step. Checkpoints are written to the run's folder after each epoch
+    and when the training stops.
+    """
 
     def __init__(
         self,
@@ -141,7 +156,10 @@ class Loop:
             self._found = has_finding(train, classifies=classifies)
 
     def run(self, log: MetricsLog) -> bool:
-        """Train to the end, or until asked to stop; True = to the end."""
+        """Train to the end (True), or until asked to stop (False).
+
+        Raises TrainingError where a loss is not finite or memory runs out for good.
+        """
         self._start_trackers()
         self._resume(log)
         if self._config.channels_last and not self._channels_last:
@@ -159,7 +177,7 @@ class Loop:
         return True
 
     def best(self) -> Model:
-        """The model of the best checkpoint."""
+        """Return the model of the best checkpoint."""
         state, _ = load_state(self._run.checkpoints / BEST)
         self._module.load_state_dict(state["trainee"])
         return self._module.wrap(copy.deepcopy(self._module.network))
@@ -174,7 +192,7 @@ class Loop:
             module.network.to(memory_format=torch.channels_last)
         if self._config.compile:
             module.compile_network()
-        # The stages are frozen before several processes agree on what has gradients.
+        # DistributedDataParallel notes which parameters have gradients: stages are frozen before.
         module.freeze(self._config.frozen_stages)
         self._wrapped = self._accelerator.prepare_model(module)
         return module
@@ -221,7 +239,7 @@ class Loop:
         self._save(LAST)
 
     def _train_epoch(self, phase: Phase, log: MetricsLog) -> bool:
-        """The rest of an epoch; False = stopped after a step."""
+        """Train the rest of an epoch; False = stopped after a step."""
         position = self._position
         if phase.frozen_epochs:
             frozen = phase.frozen_stages if position.epoch < phase.frozen_epochs else 0
@@ -245,7 +263,7 @@ class Loop:
         return True
 
     def _order(self) -> list[Tensor]:
-        """Rows of every step of this epoch."""
+        """The rows of the packed data set in each step of this epoch."""
         position, config = self._position, self._config
         place = (position.phase, position.epoch)
         drawn = generator_at(config.seed, *place, _DRAWN)
@@ -271,7 +289,7 @@ class Loop:
             yield rows, batch
 
     def _step(self, batch: Batch, phase: Phase, log: MetricsLog) -> Losses:
-        """One optimiser step; where memory runs out, again in twice as many parts."""
+        """Take one optimiser step; where memory runs out, try again in twice as many parts."""
         while True:
             try:
                 return self._try_step(batch, phase)
@@ -312,7 +330,7 @@ class Loop:
         return total
 
     def _close_epoch(self, phase: Phase, log: MetricsLog) -> None:
-        """Validate, note, keep."""
+        """Validate, write the checkpoints, and log the epoch."""
         position = self._position
         steps = position.step
         began = time.monotonic()
@@ -330,7 +348,7 @@ class Loop:
         position.step, position.seconds = 0, 0.0
         position.sums = {}
         if position.keeps_last:
-            # Before the last one: killed in between, the epoch is done again and this with it.
+            # Before LAST: a run that is killed in between does the epoch and this again.
             self._save(BEST)
         self._save(LAST)
         if self._accelerator.is_main_process:
@@ -340,7 +358,7 @@ class Loop:
             self._accelerator.log(_numbers(facts), step=position.epochs_done)
 
     def _validate(self) -> dict[str, float]:
-        """Figures by the first process, for all of them: they decide together."""
+        """Metrics from the first process, sent to all, so that they come to the same decisions."""
         metrics: list[dict[str, float]] = [{}]
         if self._accelerator.is_main_process:
             with nullcontext() if self._average is None else self._average.in_place():
@@ -365,7 +383,7 @@ class Loop:
             return
         scaler = self._accelerator.scaler
         average = self._average
-        # The best one is a model, the last one a place to go on from.
+        # BEST is a model, with the averaged weights; LAST is the state to go on from.
         module = self._module.state_dict()
         if average is not None and name == BEST:
             module = average.averages()
@@ -391,7 +409,7 @@ class Loop:
         return [self._train.ids[int(row)] for row in rows]
 
     def _asked_to_stop(self) -> bool:
-        """Whether any of the processes was."""
+        """Whether any of the processes was asked to stop."""
         if self._accelerator.num_processes == 1:
             return self._stop()
         flag = torch.tensor(float(self._stop()), device=self._accelerator.device)

@@ -1,4 +1,8 @@
-"""What a run tells while it goes: lines in metrics.jsonl, and a bar or lines for people."""
+"""The metrics log of a run: lines in metrics.jsonl, and a progress bar or lines on stderr.
+
+Each line is a JSON object with "kind" ("step", "epoch" or "note") and "time" (seconds since 1970).
+Steps and epochs have "phase", "epoch" and "step", counted from 1.
+"""
 
 import json
 import sys
@@ -16,7 +20,7 @@ Line = dict[str, object]
 
 
 class MetricsLog:
-    """Appends to metrics.jsonl; a line is whole or not there."""
+    """Appends to a run's metrics.jsonl; a line is written completely or not at all."""
 
     def __init__(self, run: RunFolder) -> None:
         self._run = run
@@ -30,17 +34,20 @@ class MetricsLog:
         self._close_bar()
 
     def write(self, line: Line) -> None:
-        """Append one line; "time" is added. Raises StorageError."""
+        """Append one line, with "time" added; raises StorageError, and ValueError for NaN."""
         text = json.dumps({**line, "time": round(time.time(), 3)}, allow_nan=False)
         append_line(self._run.metrics, text)
 
     def note(self, text: str) -> None:
-        """Something a person should know."""
+        """Write something that a person should know, and print it to stderr."""
         self.write({"kind": "note", "text": text})
         self._say(text)
 
     def no_value(self, monitor: str, epoch: int, there: Iterable[str]) -> None:
-        """The watched figure is not among those of an epoch, such as a precision of nothing."""
+        """Note that an epoch has no value of the watched metric; `there` are those it has.
+
+        A precision of no predictions, for example, is undefined.
+        """
         self.note(
             f"epoch {epoch} has no value of {monitor}, by which the best one is told (there are "
             f"{', '.join(there)}): it counts as no better one. Where that stays so, choose another "
@@ -48,14 +55,14 @@ class MetricsLog:
         )
 
     def step(self, line: Line) -> None:
-        """Where an epoch stands; to the file at most once a second."""
+        """Show where an epoch stands, and write it to the file at most once a second."""
         self._draw(line)
         if time.monotonic() - self._last_step >= STEP_SECONDS:
             self._last_step = time.monotonic()
             self.write({"kind": "step", **line})
 
     def epoch(self, line: Line) -> None:
-        """What an epoch came to."""
+        """Write and print the losses and metrics of a finished epoch."""
         self._close_bar()
         self.write({"kind": "epoch", **line})
         metrics = {name: value for name, value in line.items() if isinstance(value, float)}
@@ -63,7 +70,10 @@ class MetricsLog:
         self._say(f"epoch {line['epoch']}/{line['of']}  {shown}")
 
     def rewind(self, *, phase: int, epoch: int, step: int) -> None:
-        """Forget what was written after a checkpoint: it is going to happen again."""
+        """Remove the lines that were written after a checkpoint, because those steps come again.
+
+        `phase` and `epoch` count from 1; of that epoch the first `step` steps are done.
+        """
         kept = [line for line in self._run.read_metrics() if not _later(line, phase, epoch, step)]
         write_text(self._run.metrics, "".join(json.dumps(line) + "\n" for line in kept))
 
@@ -90,7 +100,7 @@ class MetricsLog:
 
 
 def _later(line: Line, phase: int, epoch: int, step: int) -> bool:
-    """Whether a line was written after the end of `step` steps of an epoch (both from 1)."""
+    """Whether a line was written after the first `step` steps of an epoch (phase, epoch from 1)."""
     if "epoch" not in line:
         return False
     place = (int(str(line.get("phase", 1))), int(str(line["epoch"])))

@@ -1,10 +1,10 @@
-"""What the shipped models are trained on: real radiographs beside synthetic ones, as one class.
+"""The data that the shipped models are trained on: real and synthetic radiographs, as one class.
 
-    radiographs/   train: FracAtlas and synthetic images · valid: FracAtlas · test: synthetic
-    crops/         squares of 384 px around findings and elsewhere, in the same splits
+    radiographs/   train: FracAtlas and synthetic images · val: FracAtlas · test: synthetic images
+    crops/         squares of up to 384 px around findings and elsewhere, in the same splits
 
-A fracture covers 2 to 5 % of a radiograph. Crops at the scale of an image whose longer side is
-768 px show it large, and a quarter of the pixels is all that a step has to go through.
+A fracture covers 2 to 5 % of a radiograph. Crops are taken at the scale of an image whose longer
+side is 768 px: they show the fracture large, and a step goes through a quarter of the pixels.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -42,7 +42,7 @@ _SEED = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cutting:
-    """How many crops an image gives: around each finding, and anywhere."""
+    """How many crops an image gives: `around` each finding, and `anywhere`, at random places."""
 
     around: int
     anywhere: int
@@ -53,9 +53,11 @@ FEW = Cutting(around=1, anywhere=1)
 
 
 def write_mixed_data(folder: Path, dataset: Dataset, left_out: Collection[str]) -> None:
-    """Write both sets below a new folder; of the synthetic pairs the first `WHOLE_PAIRS` are whole
-    images too, the others give crops alone. `dataset` is FracAtlas with a train and a val
-    split; its training images of the ids in `left_out` are not used.
+    """Write both data sets below a new folder, as YOLO folders with outlines.
+
+    Of the synthetic pairs the first `WHOLE_PAIRS` are among the whole images, too; the others give
+    crops only. `dataset` is FracAtlas with a train and a val split; training images whose id is in
+    `left_out` are not used.
     """
     pairs = make_pairs(SYNTHETIC_PAIRS)
     drawn = [list(_of_pair(number, pair)) for number, pair in enumerate(pairs)]
@@ -70,7 +72,7 @@ def write_mixed_data(folder: Path, dataset: Dataset, left_out: Collection[str]) 
 
 
 def leaking_images(report: HealthReport) -> frozenset[str]:
-    """Training images that are also in another split, as they are or altered."""
+    """Return the ids of training images that leak: exact or near-duplicates are in another split."""
     places = [p for fault in report.faults if fault.check.endswith("-across") for p in fault.places]
     ends = [(p.split, p.sample_id) for p in places] + [(p.other_split, p.other) for p in places]
     return frozenset(sample_id for split, sample_id in ends if split == "train")
@@ -85,7 +87,7 @@ def _real(dataset: Dataset, split: str, left_out: Collection[str]) -> Iterator[S
 
 
 def _of_pair(number: int, pair: Pair) -> Iterator[Sample]:
-    """Every second intact image is left out: it is the fractures that are to be learnt."""
+    """A pair, without its intact image in every second one: fractures are what is to be learnt."""
     yield from pair[: 1 + number % 2]
 
 
@@ -104,15 +106,17 @@ def _crops(samples: Iterable[Sample]) -> Iterator[Sample]:
 
 
 def cutting_of(sample: Sample) -> Cutting:
-    """Real training images give most; what is drawn or only measured on gives few."""
+    """Return how to cut a sample: synthetic images, and those to validate or test on, give few crops."""
     if sample.split != "train" or sample.sample_id.startswith("pair-"):
         return FEW
     return BROKEN if sample.ground_truth is not None and len(sample.ground_truth) else WHOLE
 
 
 def crops_of(sample: Sample, cutting: Cutting, rng: np.random.Generator) -> Iterator[Sample]:
-    """Squares of at most `CROP_PX` of one image, enlarged at random by `_SCALES`; outlines are cut
-    along, and what is left of less than `_LEAST_SHARE` of one is no finding any more.
+    """Yield square crops of at most `CROP_PX` pixels of one image, with the findings that they hold.
+
+    The scale is drawn at random (`_SCALES`) around that of an image of `SCALE_PX`. A finding of
+    which a crop holds less than `_LEAST_SHARE` of the outline is left out.
     """
     shown = sample.shown()
     ground_truth = sample.ground_truth or Detections.empty()
@@ -137,7 +141,7 @@ def _crop(
     scale: float,
     name: str,
 ) -> Sample:
-    """A square that lies in the image wherever it can."""
+    """A square crop around `middle`, moved so that it lies within the image."""
     side = CROP_PX / scale
     height, width = shown.shape
     left, right = _span(middle[0], side, width)
@@ -156,7 +160,7 @@ def _crop(
 def _part(
     mask: npt.NDArray[np.bool_], window: tuple[slice, slice], size: tuple[int, int]
 ) -> npt.NDArray[np.bool_] | None:
-    """What a crop holds of a mask, None where that is too little to be told."""
+    """The part of a mask within a crop, None where that is too little to be a finding."""
     part = mask[window]
     if part.sum() < max(1, _LEAST_SHARE * mask.sum()):
         return None

@@ -1,4 +1,7 @@
-"""What the network of each family can be told, by the names on a model's card."""
+"""The parameters of each family's network that a training can set, by the names on model cards.
+
+The docstring of each is its help text on the page of trainings.
+"""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
@@ -38,20 +41,31 @@ RetinaNetName = Literal[
 
 
 class Network(BaseModel):
-    """Parameters of an architecture.
+    """The parameters of an architecture.
 
-    None stands for what the training's start has, or else for the field's usual value.
+    None stands for the value of the model that the training starts from or, without one, for the
+    field's usual value.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     def given(self) -> dict[str, Scalar]:
-        """The parameters that were asked for, by name."""
+        """Return the parameters that were asked for, by name.
+
+        Example:
+            >>> ResNetNetwork(width=32).given()
+            {'width': 32}
+        """
         return self.model_dump(exclude_none=True)
 
     @classmethod
     def usual(cls, name: str) -> Any:
-        """What a parameter is where neither the config nor a start tells; None = it depends."""
+        """Return a parameter's value where neither config nor start tells it; None = it depends.
+
+        Example:
+            >>> ResNetNetwork.usual("name")
+            'resnet50'
+        """
         extra = cls.model_fields[name].json_schema_extra
         return extra["usual"] if isinstance(extra, dict) else None
 
@@ -64,12 +78,12 @@ def _parameter(
     le: float | None = None,
     lt: float | None = None,
 ) -> Any:
-    """A field that may be left to the start."""
+    """A field that may be left to the start, which is what None stands for."""
     return Field(default=None, json_schema_extra={"usual": usual}, ge=ge, gt=gt, le=le, lt=lt)
 
 
 class ResNetNetwork(Network):
-    """A `fracture_core.nets.resnet`, or one of the small networks of `nets.mobile`."""
+    """The parameters of a `fracture_core.nets.resnet` or a small network of `nets.mobile`."""
 
     name: ResNetName | Mobile | None = _parameter(usual="resnet50")
     """Which network."""
@@ -78,7 +92,7 @@ class ResNetNetwork(Network):
 
 
 class EfficientNetGateNetwork(Network):
-    """A `fracture_core.nets.efficientnet_gate`."""
+    """The parameters of a `fracture_core.nets.efficientnet_gate`."""
 
     name: EfficientNetName | Mobile | None = _parameter(usual="efficientnet_b4")
     """Which network looks at the image before the gate."""
@@ -87,13 +101,13 @@ class EfficientNetGateNetwork(Network):
     hidden_width: int | None = _parameter(usual=512, ge=1, le=65_536)
     """Channels of the layer before the classes."""
     dropout: float | None = _parameter(usual=0.5, ge=0, lt=1)
-    """Share of the hidden layer that is left out at random."""
+    """Share of the hidden layer's values that are dropped at random."""
     stochastic_depth: float | None = _parameter(usual=0.2, ge=0, lt=1)
     """Share of blocks that are skipped at random, in the last stage."""
 
 
 class FasterRcnnNetwork(Network):
-    """A Faster R-CNN of torchvision, or the light one that the last six parameters shape."""
+    """The parameters of a Faster R-CNN; the last six shape the light one, which is ours."""
 
     name: FasterRcnnName | None = _parameter(usual="fasterrcnn_resnet50_fpn")
     """Which network."""
@@ -117,7 +131,7 @@ class FasterRcnnNetwork(Network):
 
 
 class RetinaNetNetwork(Network):
-    """A RetinaNet of torchvision, or the light one that the last five parameters shape."""
+    """The parameters of a RetinaNet; the last five shape the light one, which is ours."""
 
     name: RetinaNetName | None = _parameter(usual="retinanet_resnet50_fpn")
     """Which network."""
@@ -139,7 +153,7 @@ class RetinaNetNetwork(Network):
 
 
 class ScratchDetrNetwork(Network):
-    """A `fracture_core.nets.detr`."""
+    """The parameters of a `fracture_core.nets.detr`."""
 
     query_count: int | None = _parameter(usual=4, ge=1, le=10_000)
     """Queries, which are the most boxes that an image can get."""
@@ -150,7 +164,7 @@ class ScratchDetrNetwork(Network):
     backbone_depth: int | None = _parameter(usual=4, ge=1, le=4)
     """Stages of the backbone; 4 = features of stride 32, 3 = of stride 16."""
     frozen_norm: bool | None = _parameter()
-    """Whether the backbone's batch norms are fixed; with a start they are unless it tells."""
+    """Whether the backbone's batch norms are fixed; with a start they are unless that says no."""
     width: int | None = _parameter(usual=256, ge=4, le=4096)
     """Channels of the transformer."""
     head_count: int | None = _parameter(usual=8, ge=1, le=4096)
@@ -166,16 +180,16 @@ class ScratchDetrNetwork(Network):
     norm_first: bool | None = _parameter(usual=False)
     """Whether layers normalise what they read instead of what they write."""
     auxiliary: bool | None = _parameter(usual=True)
-    """Whether every decoder layer is matched, or the last one alone."""
+    """Whether the loss takes in every decoder layer, or the last one alone."""
     two_stage: bool | None = _parameter(usual=False)
     """Whether queries are the likeliest cells of the image instead of learnt ones."""
 
 
 class HfDetrNetwork(Network):
-    """An architecture of transformers.
+    """The parameters of an architecture of transformers.
 
-    Here are the parameters of DETR and most of its relatives. Further ones of an architecture are
-    taken by their name in transformers and are checked when its network is built.
+    Listed are those of DETR and most of its relatives. Further ones of an architecture are taken by
+    their name in transformers and are checked when its network is built.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -184,7 +198,7 @@ class HfDetrNetwork(Network):
     name: str | None = _parameter(usual="detr:random")
     """Architecture and size of a network with random weights, such as rt_detr:small."""
     auxiliary_loss: bool | None = _parameter(usual=True)
-    """DETR: whether every decoder layer is matched, or the last one alone."""
+    """DETR: whether the loss takes in every decoder layer, or the last one alone."""
     longest_edge: int | None = _parameter(ge=1, le=65_536)
     """The most that an image's longer side may become, in pixels."""
     num_queries: int | None = _parameter(ge=1, le=16_384)
@@ -210,9 +224,9 @@ class HfDetrNetwork(Network):
 
 
 class YoloNetwork(Network):
-    """A network of Ultralytics, and settings of its trainer that no common one stands for.
+    """The parameters of a network of Ultralytics, and settings that only its trainer has.
 
-    https://docs.ultralytics.com/usage/cfg tells more of them.
+    https://docs.ultralytics.com/usage/cfg explains them.
     """
 
     name: str | None = _parameter()
@@ -260,7 +274,10 @@ class YoloNetwork(Network):
 
 
 def checked(kind: type[T], values: Mapping[str, object]) -> T:
-    """An architecture of these values; raises ConfigError where one is of another kind."""
+    """Make an architecture of a dataclass or model `kind` from values by name.
+
+    Raises ConfigError, named after the parameter, where a value does not fit.
+    """
     try:
         return TypeAdapter(kind).validate_python(dict(values))
     except ValidationError as error:
@@ -271,7 +288,12 @@ def checked(kind: type[T], values: Mapping[str, object]) -> T:
 
 
 def choices(annotation: Any) -> tuple[object, ...]:
-    """The values of all literals in a type, in their order."""
+    """Return the values of all literals in a type, in their order.
+
+    Example:
+        >>> choices(Mobile | None)
+        ('efficientnet_lite0', 'mobilenet_v2')
+    """
     if get_origin(annotation) is Literal:
         return get_args(annotation)
     return tuple(value for each in get_args(annotation) for value in choices(each))

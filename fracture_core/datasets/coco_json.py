@@ -51,8 +51,7 @@ def read_outline(value: object, place: str, size: tuple[int, int] | None) -> Out
 
 
 def bounds_of(outline: Outline) -> npt.NDArray[np.float64]:
-    """Returns the corners (4,) float64 xyxy around an outline, all 0 where a run-length code is
-    empty.
+    """Returns the corners (4,) float64 xyxy around an outline; all 0 for an empty run-length code.
 
     Example:
         >>> bounds_of((np.array([[1.0, 2.0], [5.0, 2.0], [5.0, 4.0]]),)).tolist()
@@ -70,9 +69,7 @@ def bounds_of(outline: Outline) -> npt.NDArray[np.float64]:
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Tells whether a JSON value is a number that float64 can hold; NaN and infinity count as
-    numbers.
-    """
+    """Tells whether a JSON value is a number that float64 can hold; NaN and infinity count."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return isinstance(value, float) or abs(value) < 2**63
@@ -97,9 +94,7 @@ def _code(counts: Any, place: str, height: int, width: int) -> masks.Rle:
 
 
 def _decompressed(text: str) -> list[int] | None:
-    """Returns the runs of COCO's string: base 32, low digits first, from the fourth run on a
-    difference.
-    """
+    """Returns the runs of COCO's string: base 32, low digits first, differences from the fourth."""
     runs: list[int] = []
     value = shift = 0
     for character in text:
@@ -169,8 +164,9 @@ class CocoFile:
 
 
 def is_coco(path: Path) -> bool:
-    """Tells whether a JSON file is meant as COCO; an unreadable one counts, so that an error tells
-    of it.
+    """Tells whether a JSON file is meant as COCO.
+
+    An unreadable file counts as one, so that opening it says what is wrong.
     """
     try:
         content = _load(path)

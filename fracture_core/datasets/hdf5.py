@@ -119,7 +119,7 @@ def check_storage(arrays: Mapping[str, Any], file: Any, path: Path) -> None:
 
 
 def has_checksums(array: Any) -> bool:
-    """Tells whether every chunk of an array carries a Fletcher-32 checksum, which reading verifies."""
+    """Tells whether every chunk of an array has a Fletcher-32 checksum, which reading verifies."""
     return bool(array.fletcher32)
 
 

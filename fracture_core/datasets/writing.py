@@ -262,7 +262,7 @@ class Writer(ABC):
     def within(
         self, items: Sequence[Item], classes: Sequence[str], drop: frozenset[str]
     ) -> tuple[list[Item], tuple[str, ...]]:
-        """Returns the items and classes without what the format cannot hold and `drop` leaves out."""
+        """Returns the items and classes, less what the format cannot hold and `drop` leaves out."""
         return list(items), tuple(classes)
 
     def named(self, item: Item) -> Item:
@@ -311,7 +311,7 @@ def limit(drop: str, what: str) -> Limit:
 
 
 def lost_image_classes(items: Sequence[Item]) -> list[Limit]:
-    """Returns a limit for classes of images of unknown ground truth, which no file of boxes holds."""
+    """Returns a limit for the image classes of images of unknown ground truth, which are lost."""
     count = sum(item.findings is None and item.image_class is not None for item in items)
     sentence = f"The class of {counted(count, 'image')} of unknown ground truth is not kept."
     return [note(sentence)] if count else []

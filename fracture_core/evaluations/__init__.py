@@ -1,4 +1,6 @@
-"""A data set read by a model once: every raw answer kept, every figure a function of them."""
+"""Evaluations: a model predicts a data set once, every raw prediction is kept, and every metric is
+a function of them.
+"""
 
 from fracture_core.evaluations.evaluation import About, Evaluation
 from fracture_core.evaluations.folders import (

@@ -1,9 +1,9 @@
-"""Whether run-length codes are sound, many at once: the coder itself trusts what it is given.
+"""Files of named arrays, and whether the run-length codes in them are sound.
 
-Arrays by name in one file: NumPy's npz, not packed, without pickled objects.
-
-What a file says of itself is held against its size before anything is made of it, so that no file,
-however it came about, takes more memory than it has bytes.
+A file is NumPy's npz, not compressed, without pickled objects. What it says of itself is checked
+against its size before an array is made of it, so that no file, however it came about, takes more
+memory than it has bytes. Run-length codes of masks are checked many at once, as the coder itself
+trusts what it is given.
 """
 
 import io
@@ -19,17 +19,21 @@ from fracture_core.errors import ConfigError
 from fracture_core.files import replacing
 from fracture_core.types import Int64s
 
+# ---- run-length codes ----------------------------------------------------------------------------
+
 Codes = npt.NDArray[np.uint8]
-# Of an image of 2³¹ pixels no run is longer than this many characters.
+# Even in an image of 2³¹ pixels no run takes more characters than this.
 _MOST_CHARACTERS = 7
 _BYTES_AT_ONCE = 1 << 20
 
 
 def are_sound(codes: Codes, lengths: Int64s, pixels: Int64s) -> bool:
-    """Whether each of (M,) codes, one after the other in `codes`, has runs that fill `pixels` (M,).
+    """Whether the runs of each of (M,) codes, one after the other in `codes`, fill its `pixels`
+    (M,).
 
-    `lengths` (M,) are their bytes, and add up. A code is COCO's string: base 32, low digits first,
-    from the fourth run on a difference to the one before the last.
+    `lengths` (M,) are the codes' bytes and add up to all of `codes`. A code is COCO's string: base
+    32, low digits first, each run from the fourth on as its difference from the run before the
+    last.
     """
     if not len(lengths):
         return True
@@ -58,7 +62,7 @@ def _are_sound(digits: Int64s, lengths: Int64s, pixels: Int64s) -> bool:
         return False
     steps = np.add.reduceat((digits & 31) << (5 * place), firsts)
     last = np.flatnonzero(is_last)
-    # The highest bit of the last digit is the sign.
+    # The highest of the five bits of the last digit is the sign.
     steps -= np.where(digits[last] & 16, np.int64(1) << (5 * (place[last] + 1)), 0)
     runs = _runs(steps, mask[firsts])
     whole = np.bincount(mask[firsts], runs, len(lengths))
@@ -66,7 +70,9 @@ def _are_sound(digits: Int64s, lengths: Int64s, pixels: Int64s) -> bool:
 
 
 def _runs(steps: Int64s, mask: Int64s) -> Int64s:
-    """Differences added up: every second run of a mask but the first stands on its own."""
+    """(R,) the runs from their differences, in two chains a mask: the runs of even and of odd
+    place, but for the first run.
+    """
     begins = np.flatnonzero(np.diff(mask, prepend=-1))
     rank = np.arange(len(mask)) - np.repeat(begins, np.diff(np.append(begins, len(mask))))
     chain = 3 * mask + np.where(rank == 0, 0, 1 + rank % 2)
@@ -78,12 +84,14 @@ def _runs(steps: Int64s, mask: Int64s) -> Int64s:
     return runs
 
 
+# ---- files ---------------------------------------------------------------------------------------
+
 Array = npt.NDArray[Any]
 _HEADER_BYTES = 4_096
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
-    """By rename; raises StorageError."""
+    """Writes the arrays to a new file and renames it into place; raises StorageError."""
     with replacing(path) as part, part.open("wb") as file:
         np.savez(file, allow_pickle=False, **dict(arrays))
 
@@ -93,9 +101,11 @@ def read_arrays(
     kinds: Mapping[str, tuple[str, int]],
     optional: Mapping[str, tuple[str, int]] | None = None,
 ) -> dict[str, Array]:
-    """The arrays named in `kinds`, each with the dtype, such as "<f4", and the number of dimensions
-    that it must have; read-only. Those of `optional` are all there or left out together. Raises
-    ConfigError.
+    """Returns the arrays named in `kinds`, read-only.
+
+    `kinds` gives each the dtype, such as "<f4", and the number of dimensions that it must have.
+    Those of `optional` are all there or all missing. Raises ConfigError for a file that is missing,
+    damaged or holds other arrays.
     """
     try:
         with zipfile.ZipFile(path) as file:
@@ -110,14 +120,21 @@ def read_arrays(
 
 
 def texts_to_arrays(texts: Sequence[str]) -> tuple[Array, Array]:
-    """Texts as one run of bytes in UTF-8, and the length of each."""
+    """Returns the texts as one run of bytes in UTF-8, and the length of each in bytes.
+
+    Example:
+        >>> texts_to_arrays(["arm", "leg bone"])[1].tolist()
+        [3, 8]
+    """
     codes = [text.encode("utf-8") for text in texts]
     lengths = np.array([len(code) for code in codes], dtype="<i4")
     return np.frombuffer(b"".join(codes), dtype=np.uint8), lengths
 
 
 def texts_of(path: Path, lengths: Array, data: Array) -> tuple[str, ...]:
-    """The texts of such a run; raises ConfigError."""
+    """Returns the texts of such a run of bytes; raises ConfigError where the lengths do not add up
+    to it or it is not UTF-8.
+    """
     ends = np.cumsum(lengths, dtype=np.int64)
     if (lengths < 0).any() or (ends[-1] if len(ends) else 0) != len(data):
         raise ConfigError(path, expected=f"{len(lengths)} names", found=f"{len(data)} bytes")
@@ -149,7 +166,7 @@ def _read(file: zipfile.ZipFile, path: Path, name: str, dtype: str, dimensions: 
 
 
 def _header(data: bytes) -> tuple[int, tuple[int, ...], np.dtype[Any]]:
-    """Where the numbers begin, their shape and type; raises ValueError."""
+    """Where the numbers begin, their shape and type; raises ValueError for another format."""
     stream = io.BytesIO(data[:_HEADER_BYTES])
     version = np.lib.format.read_magic(stream)
     if version != (1, 0):

@@ -1,10 +1,10 @@
-"""Whether a model was made for the images it was evaluated on: counted, and said in a sentence.
+"""What is known of the images of an evaluation in words, and whether the model was made for such
+images.
 
-What is known of the images of an evaluation in words, a column each, and of the size of lesions.
-
-Of several body parts or views in one image, "hand, shoulder", the group is "mixed"; what nobody
-told is the group "not told". A lesion's size is the long side of its box, in mm where the image
-tells how large its pixels are, and as a share of the image's long side; both in bands.
+Attributes are columns, one entry an image or lesion, and subgroups are made of them. Where an image
+shows several body parts or views, "hand, shoulder", the group is "mixed"; what nobody told is the
+group "not told". A lesion's size is the long side of its box, in mm where the image tells how large
+its pixels are, and as a share of the image's long side; both in bands.
 """
 
 from collections import Counter
@@ -25,6 +25,8 @@ from fracture_core.metrics.detection_table import Bools, DetectionTable, Float64
 from fracture_core.scope import Scope, check_scope
 from fracture_core.types import Int64s
 
+# ---- scope ---------------------------------------------------------------------------------------
+
 _MOST_SENTENCES = 3
 NOT_RECORDED = (
     "Nothing tells whether this model was made for images like these: the evaluation is from "
@@ -33,7 +35,8 @@ NOT_RECORDED = (
 
 
 class ScopeCounts(BaseModel):
-    """How many images lie inside and outside a model's scope, and of how many nothing tells;
+    """How many images lie inside and outside a model's scope, and of how many nothing tells.
+
     `sentences` say why, the most frequent first.
     """
 
@@ -46,7 +49,7 @@ class ScopeCounts(BaseModel):
 
 
 def count_scope(scope: Scope | None, told: Iterable[Mapping[str, str]]) -> ScopeCounts:
-    """Of images with these attributes."""
+    """Counts images, one mapping of attributes each, by how they stand to the model's scope."""
     checks = [check_scope(scope, attributes) for attributes in told]
     standings = Counter(check.standing for check in checks)
     sentences = Counter(check.sentence for check in checks if check.sentence)
@@ -59,7 +62,14 @@ def count_scope(scope: Scope | None, told: Iterable[Mapping[str, str]]) -> Scope
 
 
 def banner_of(counts: ScopeCounts | None) -> str:
-    """What stands above every metric, "" where all images lie inside; None = not recorded."""
+    """Returns the warning that stands above every metric, "" where all images lie inside the scope.
+
+    None stands for an evaluation from before scopes were recorded.
+
+    Example:
+        >>> banner_of(ScopeCounts(inside=2, outside=0, unknown=0))
+        ''
+    """
     if counts is None:
         return NOT_RECORDED
     if not (counts.outside or counts.unknown):
@@ -73,6 +83,8 @@ def banner_of(counts: ScopeCounts | None) -> str:
     words = "; ".join(parts)
     return f"{words[0].upper()}{words[1:]}. {'. '.join(counts.sentences)}."
 
+
+# ---- attributes ----------------------------------------------------------------------------------
 
 NOT_TOLD, MIXED = "not told", "mixed"
 SIZE_MM, SIZE_SHARE = "lesion size in mm", "lesion size, share of the image"
@@ -91,8 +103,9 @@ ARRAYS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attribute:
-    """One thing that is known of N images or lesions: `codes` (N,) int64 are positions in `values`,
-    −1 = not told.
+    """One thing that is known of N images or lesions.
+
+    `codes` (N,) int64 are positions in `values`, −1 = not told.
     """
 
     name: str
@@ -102,7 +115,12 @@ class Attribute:
 
     @classmethod
     def from_texts(cls, name: str, texts: Sequence[str]) -> Self:
-        """From one text each, "" = not told; values in the order of their names."""
+        """Makes an attribute of one text each, "" = not told; its values are sorted.
+
+        Example:
+            >>> Attribute.from_texts("view", ["lateral", "", "frontal"]).codes.tolist()
+            [1, -1, 0]
+        """
         values = tuple(sorted(set(texts) - {""}))
         place = {value: k for k, value in enumerate(values)} | {"": -1}
         return cls(
@@ -115,24 +133,28 @@ class Attribute:
         return len(self.codes)
 
     def only(self, kept: Bools) -> Self:
-        """Of the marked ones."""
+        """Returns the attribute of the marked (N,) images or lesions."""
         return replace(self, codes=self.codes[kept])
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """The values that occur, and "not told" where something is not."""
+        """The values that occur, and "not told" where something is not told."""
         held = [value for k, value in enumerate(self.values) if (self.codes == k).any()]
         return (*held, *([NOT_TOLD] if (self.codes < 0).any() else []))
 
     def of_group(self, group: str) -> Bools:
-        """(N,) which of them are in one of `groups`; none for another word."""
+        """(N,) whether each image or lesion is in the group; False throughout for a name that is
+        none of `groups`.
+        """
         code = -1 if group == NOT_TOLD else _position(self.values, group)
         marks: Bools = self.codes == code
         return marks
 
 
 def detection_table_of(told: Sequence[Mapping[str, str]]) -> tuple[Attribute, ...]:
-    """From what is told of each image, in the order in which attributes first occur."""
+    """Returns the attributes of images, from one mapping of names to texts each, in the order in
+    which names first occur.
+    """
     names = dict.fromkeys(name for each in told for name in each)
     return tuple(
         Attribute.from_texts(name, [each.get(name, "") for each in told]) for name in names
@@ -140,8 +162,11 @@ def detection_table_of(told: Sequence[Mapping[str, str]]) -> tuple[Attribute, ..
 
 
 def grouping(attributes: Sequence[Attribute]) -> tuple[tuple[Attribute, ...], tuple[str, ...]]:
-    """Those that subgroups can be made of, several body parts as "mixed"; and a sentence about
-    each that has too many values. One that is the same everywhere makes none.
+    """Returns the attributes that subgroups can be made of, and a sentence about each that has too
+    many values.
+
+    Several body parts or views in one image become "mixed". An attribute that is the same
+    everywhere makes no subgroups and is left out.
     """
     offered, sentences = [], []
     for each in map(_with_mixed, attributes):
@@ -159,14 +184,15 @@ def grouping(attributes: Sequence[Attribute]) -> tuple[tuple[Attribute, ...], tu
 def lesion_sizes(
     ground_truths: DetectionTable, sizes_px: Int64s | None, spacing_mm: Float64s | None
 ) -> tuple[Attribute, ...]:
-    """Bands of the size of each of (M,) ground truths: in mm, and as a share of the image.
+    """Returns bands of the size of each of (M,) ground truths: in mm, and as a share of the image.
 
-    `sizes_px` and `spacing_mm` (I, 2) are of the images, as in `Evaluation`.
+    `sizes_px` and `spacing_mm` (I, 2) are of the images, as in `Evaluation`; a size that needs what
+    is None or nan everywhere is left out.
     """
     sides = (ground_truths.xyxy[:, 2:] - ground_truths.xyxy[:, :2]).astype(np.float64)
     found = []
     if spacing_mm is not None:
-        # Spacing is of rows and columns, sides are of x and y.
+        # Spacing is given as rows, columns; sides are x, y.
         long_mm = (sides * spacing_mm[ground_truths.image][:, ::-1]).max(axis=1, initial=0)
         if np.isfinite(long_mm).any():
             found.append(_banded(SIZE_MM, long_mm, MM_BANDS, "{:g} mm"))
@@ -177,7 +203,9 @@ def lesion_sizes(
 
 
 def to_arrays(attributes: Sequence[Attribute], count: int) -> dict[str, Array]:
-    """As they are stored; `count` images."""
+    """Returns the arrays that the attributes of `count` images are stored as, by the names in
+    `ARRAYS`.
+    """
     names, name_lengths = texts_to_arrays([each.name for each in attributes])
     values, value_lengths = texts_to_arrays([value for each in attributes for value in each.values])
     codes = [each.codes for each in attributes]
@@ -192,7 +220,9 @@ def to_arrays(attributes: Sequence[Attribute], count: int) -> dict[str, Array]:
 
 
 def from_arrays(path: Path, arrays: Mapping[str, Array], count: int) -> tuple[Attribute, ...]:
-    """Raises ConfigError where they are not of `count` images."""
+    """Returns the attributes from stored arrays; raises ConfigError where they are not of `count`
+    images.
+    """
     names = texts_of(path, arrays["attribute_name_lengths"], arrays["attribute_names"])
     values = texts_of(path, arrays["attribute_value_lengths"], arrays["attribute_values"])
     counts, codes = arrays["attribute_value_counts"].astype(np.int64), arrays["attribute_codes"]
@@ -221,7 +251,7 @@ def _with_mixed(attribute: Attribute) -> Attribute:
 
 
 def _banded(name: str, values: Float64s, edges: Sequence[float], how: str) -> Attribute:
-    """A band begins at its edge."""
+    """A band holds its lower edge and not its upper one; what is not finite is not told."""
     words = [how.format(edge) for edge in edges]
     names = (
         f"below {words[0]}",

@@ -1,4 +1,4 @@
-"""The metrics of a report as images: PNG and SVG, in colours that colour-blind people tell apart.
+"""The charts of a report: PNG and SVG, in colours that colour-blind people tell apart.
 
 Each curve is drawn from all candidates; the operating points on it have their 95 % intervals.
 """
@@ -24,7 +24,7 @@ from fracture_core.types import Unit
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Okabe and Ito's; the shape of a mark says the same as its colour.
+# The colours of Okabe and Ito; each goes with a shape of its own, for those who see no colours.
 _CURVE = "#0072B2"
 _MARKS = (("#D55E00", "o"), ("#009E73", "s"), ("#CC79A7", "^"), ("#E69F00", "D"), ("#000000", "v"))
 _GREY = "#767676"
@@ -37,9 +37,11 @@ _Draw = Callable[["Axes"], None]
 
 
 def write_charts(evaluation: Evaluation, report: Report, folder: Path) -> list[Path]:
-    """Those that make sense for the model's task, each in every format; returns what was written.
+    """Draws the charts that make sense for the model's task, in every format; returns the files
+    written.
 
-    A curve of nothing, without a ground truth or without a negative, is left out.
+    A curve of nothing, without a ground truth or without a negative, is left out. Raises
+    StorageError.
     """
     folder.mkdir(parents=True, exist_ok=True)
     matched = evaluation.matched()
@@ -86,14 +88,14 @@ def _add_images(drawn: dict[str, _Draw], matched: Evaluation, report: Report) ->
 
 
 def _save(draw: _Draw, stem: Path) -> list[Path]:
-    # Without pyplot: no window, no state shared with other threads.
+    # Without pyplot, which opens windows and shares its state with other threads.
     with importing.LOCK:
         from matplotlib import rc_context
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
     written = []
-    # Text stays text, and the same metrics make the same file.
+    # Text stays text in SVG, and the same metrics make the same file.
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": stem.name}):
         image = Figure(figsize=_INCHES, layout="constrained")
         FigureCanvasAgg(image)
@@ -163,7 +165,7 @@ def _reliability(bins: Reliability, what: str, right: str) -> _Draw:
             x, y, yerr=_lengths(y, low, high), color=_CURVE, marker="o", capsize=3, linewidth=1
         )
         for place, share, count in zip(x, y, bins.totals[there], strict=True):
-            # Away from the axis, and from the bar.
+            # The number stands clear of the axis and of the error bar.
             offset = (0, 7) if share < 0.1 else (5, -11)
             axes.annotate(f"{count:,}", (place, share), offset, textcoords="offset points", size=7)
         axes.set(xlim=(0, 1.03), ylim=(-0.01, 1.03))
@@ -194,7 +196,7 @@ def _confusion(table: Table) -> _Draw:
 def _mark_points(
     axes: "Axes", report: Report, unit: Unit, of_x: str, of_y: str, *, falling: bool = False
 ) -> None:
-    """Operating points with both intervals; `falling`: the axis shows 1 − x."""
+    """Draws the operating points with both intervals; `falling`: the axis shows 1 − x."""
     met = [point for point in report.points if point.confidence is not None]
     for point, (colour, shape) in zip(met, _MARKS, strict=False):
         x = report.metric(POINTS, of_x, unit, point.rule)
@@ -228,12 +230,12 @@ def _error_bars(axes: "Axes", x: Float64s, metrics: Sequence[MetricValue]) -> No
 
 
 def _lengths(value: Float64s, low: Float64s, high: Float64s) -> Float64s:
-    """(2, N) below and above, 0 where there is no interval."""
+    """(2, N) the lengths of error bars below and above, 0 where there is no interval."""
     return np.nan_to_num(np.maximum(np.stack([value - low, high - value]), 0))
 
 
 def _thin(x: Float64s, y: Float64s) -> tuple[Float64s, Float64s]:
-    """Not more corners than anybody sees: even steps along the curve, dense at its beginning."""
+    """No more corners than anybody can see: even steps along the curve, dense at its beginning."""
     count = len(x)
     if count <= _MOST_CORNERS:
         return x, y

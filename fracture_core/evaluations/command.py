@@ -36,7 +36,11 @@ from fracture_core.runs import RunFolder, stop_on_signal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
-    """What else is asked for at the command line; `critical` reads "TRUE:PREDICTED"."""
+    """What else is asked for at the command line, after the predictions.
+
+    `critical` are confusions written "TRUE:PREDICTED". `choose_points` chooses the model's
+    operating points here, `apply_points` tries those it has.
+    """
 
     critical: tuple[str, ...] = ()
     choose_points: bool = False
@@ -44,7 +48,11 @@ class Wishes:
 
 
 def start(asked: Mapping[str, object], out: Path | None, wishes: Wishes) -> int:
-    """In a new folder; the exit code, 1 where images were left out. None = not asked for."""
+    """Evaluates in a new folder and returns the exit code, 1 where images were left out.
+
+    None in `asked` means not asked for. Raises ConfigError without a model or data, and as
+    `check_evaluation`.
+    """
     if asked["model"] is None or asked["data"] is None:
         raise ConfigError("evaluate", expected="--model and --data, or --resume", found="neither")
     config = with_kept_classes(EvaluateConfig.of(**_given(asked)))
@@ -59,9 +67,11 @@ def start(asked: Mapping[str, object], out: Path | None, wishes: Wishes) -> int:
 def resume(
     folder: Path, asked: Mapping[str, object], matched: Mapping[str, object], wishes: Wishes
 ) -> int:
-    """In a folder that is there; a complete one is reported again, `matched` otherwise if asked.
+    """Goes on in a folder that is there, or reports a complete one again, and returns the exit
+    code.
 
-    Raises ConfigError where anything else is `asked` than when it began.
+    `matched` are the settings of the report, which may differ from those it began with. Raises
+    ConfigError where anything else is `asked`.
     """
     if given := list(_given(asked)):
         names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
@@ -101,7 +111,12 @@ def write_report(
     measured: Measurements | None,
     pairs: Sequence[tuple[str, str]],
 ) -> Report:
-    """Report.json, report.csv and metrics/ of an evaluation, by what its config asks for."""
+    """Writes report.json, report.csv and the charts in figures/ of an evaluation, and returns the
+    report.
+
+    NMS IoU and match IoU are those of `measured`, else of the folder's config. Raises ConfigError
+    and StorageError.
+    """
     config = read_config(RunFolder(path=folder).config)
     report = report_of(
         evaluation,
@@ -119,7 +134,9 @@ def write_report(
 
 
 def _measure(evaluation: Evaluation, config: EvaluateConfig, wishes: Wishes) -> Measurements | None:
-    """Points chosen here, or the model's own applied here; None = those of the report."""
+    """Operating points chosen here, or the model's own applied here; None = the report chooses its
+    own.
+    """
     if wishes.choose_points:
         chosen = measure_points(evaluation, nms_iou=config.nms_iou, match_iou=config.match_iou)
         store_points(chosen)
@@ -142,7 +159,9 @@ def _measure(evaluation: Evaluation, config: EvaluateConfig, wishes: Wishes) -> 
 
 
 def _pairs(evaluation: Evaluation, wishes: Wishes) -> tuple[tuple[str, str], ...]:
-    """Those asked for, or those the field knows where all their classes are there."""
+    """The critical pairs asked for, else those of `fracture10` where the model has all of their
+    classes.
+    """
     classes = evaluation.about.classes
     if not wishes.critical:
         named = {name for pair in FRACTURE10_PAIRS for name in pair}

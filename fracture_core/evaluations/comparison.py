@@ -1,8 +1,8 @@
-"""Which evaluations can be held against each other.
+"""Two to four models on the same images: metrics with intervals and paired tests, and their curves.
 
-Two to four models on the same images: at a common dial, with intervals and paired tests.
-
-Curves of models over one another.
+Evaluations are compared only where data, split, classes and ground truths are the same. Models are
+held against a reference, each at its own confidence, which a common dial gives, and on the same
+resamples of the patients.
 """
 
 from collections.abc import Sequence
@@ -25,8 +25,11 @@ from fracture_core.metrics.weighted import Auc, FrocSensitivity
 from fracture_core.types import Int64s, Unit
 
 
+# ---- what can be compared ------------------------------------------------------------------------
+
+
 def refusal_of(first: About, other: About) -> str:
-    """Why two evaluations cannot be compared by what they are of, or ""."""
+    """Returns why two evaluations cannot be compared, by what they are of, or "" where they can."""
     if first.data_stamp != other.data_stamp or first.data != other.data:
         same = first.data == other.data
         found = "an other state of the data" if same else f"other data, {other.data_name}"
@@ -46,7 +49,11 @@ def refusal_of(first: About, other: About) -> str:
 
 
 def refusal(first: Evaluation, other: Evaluation) -> str:
-    """As `refusal_of`, and by their images and ground truths, all of which are known."""
+    """Returns why two loaded evaluations cannot be compared, or "", also by their images and ground
+    truths.
+
+    Both hold only images whose ground truth is known.
+    """
     if reason := refusal_of(first.about, other.about):
         return reason
     title = other.about.title
@@ -72,16 +79,20 @@ def _same_boxes(first: DetectionTable, other: DetectionTable) -> bool:
     return same
 
 
+# ---- metrics and tests ---------------------------------------------------------------------------
+
 RESAMPLES = 1000
-# Of so many candidates a resample takes a hundredth of a second.
+# With more candidates than this a resample takes a hundredth of a second: fewer are drawn.
 MANY_CANDIDATES, FEW_RESAMPLES = 500_000, 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One figure of all models: `values`, one a model, nan = undefined · `differences` from the
-    reference, None for the reference itself · `n` of its `unit` · `at_dial`: it depends on the
-    confidence · `higher_is_better`.
+    """One metric of all models.
+
+    `values` holds one interval a model, nan = undefined, and `differences` those from the
+    reference, None for the reference itself. `n` counts its `unit`. `at_dial` says that it depends
+    on the confidence.
     """
 
     name: str
@@ -113,8 +124,9 @@ _OF_ALL: tuple[tuple[str, Unit, bool], ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawn:
-    """Figures of one model: `values` (S,) of all images and `replicates` (B, S) of resamples of
-    `patients`, the same ones for every model.
+    """The S metrics of one model: `values` (S,) of all images and `replicates` (B, S) of resamples.
+
+    The resamples of the `patients` are the same ones for every model.
     """
 
     values: Float64s
@@ -123,7 +135,9 @@ class Drawn:
 
 
 def draw_at_dial(one: MatchedModel, confidence: float | None) -> Drawn:
-    """What depends on the confidence; all undefined where there is none."""
+    """Returns the metrics that depend on the confidence, in the order of `_AT_DIAL`; all nan where
+    it is None.
+    """
     if confidence is None:
         nothing = np.full(len(_AT_DIAL), nan)
         return Drawn(values=nothing, replicates=np.full((0, len(_AT_DIAL)), nan), patients=0)
@@ -141,7 +155,7 @@ def draw_at_dial(one: MatchedModel, confidence: float | None) -> Drawn:
 
 
 def draw_of_all(one: MatchedModel) -> Drawn:
-    """What counts all candidates."""
+    """Returns the metrics that all candidates count in, in the order of `_OF_ALL`."""
     evaluation, config = one.evaluation, one.config
     groups, positive = evaluation.group_ids, evaluation.positive
     by_image = Auc.of(one.image_scores, positive)
@@ -151,7 +165,7 @@ def draw_of_all(one: MatchedModel) -> Drawn:
     of_boxes = _box_statistics(one)
 
     def metrics(weights: Float64s) -> Float64s:
-        # A drawn study comes with all its images: the weight of any is its own.
+        # A drawn study brings all its images, so its weight is that of any of them.
         whole = [by_image(weights), by_study(weights[first])]
         return np.array([*of_boxes(weights), *whole])
 
@@ -169,7 +183,11 @@ def lines(
     of_all: Sequence[Drawn],
     reference: int,
 ) -> tuple[Line, ...]:
-    """Every figure, those at the dial first; one unit of a study an image is left out."""
+    """Returns every metric of the models, those at the dial first.
+
+    Metrics of studies are left out where each study is one image. `reference` is the position of
+    the model that the others are held against.
+    """
     first = models[0].evaluation
     counts: dict[Unit, int] = {
         "lesion": len(_ground_truths(models)),
@@ -198,8 +216,10 @@ def lines(
 def image_tests(
     models: Sequence[MatchedModel], thresholds: Sequence[Threshold], reference: int
 ) -> tuple[McNemar | None, ...]:
-    """Whether each image is called right, against the reference; None for the reference itself
-    and where one has no confidence.
+    """Tests for each model whether it calls more images right than the reference does, by McNemar's
+    test.
+
+    None stands for the reference itself and where one of the two has no confidence.
     """
     right = [_called_right(one, at) for one, at in zip(models, thresholds, strict=True)]
     ours = right[reference]
@@ -210,7 +230,7 @@ def image_tests(
 
 
 def test_count(made: Sequence[Line], images: Sequence[McNemar | None]) -> int:
-    """How many p values there are."""
+    """Returns how many p values there are, of all lines and image tests."""
     paired = sum(
         each is not None and not np.isnan(each.p_value)
         for line in made
@@ -220,19 +240,19 @@ def test_count(made: Sequence[Line], images: Sequence[McNemar | None]) -> int:
 
 
 def median_ms(evaluation: Evaluation) -> float:
-    """An image, nan where there is none."""
+    """Returns the median time an image took in milliseconds, nan where there is no image."""
     return float(np.median(evaluation.seconds)) * 1000 if len(evaluation) else nan
 
 
 def _ground_truths(models: Sequence[MatchedModel]) -> DetectionTable:
-    """Of a detector where there is one: a classifier holds no boxes."""
+    """Those of a detector where there is one: a classifier's evaluation holds no boxes."""
     boxes = [each for each in models if each.lesions is not None] or models[:1]
     return boxes[0].evaluation.ground_truths
 
 
 def _dial_counts(one: MatchedModel, confidence: float) -> Float64s:
-    """(I, 7) by image: hits, false positive, ground truths; called and ill, ill, called and
-    healthy, healthy; the last column is 1.
+    """(I, 8) by image: hits, false positives, ground truths; called and positive, positive, not
+    called and negative, negative; 1.
     """
     count = len(one.evaluation)
     shown = one.found.scores.astype(np.float64) >= confidence
@@ -256,7 +276,7 @@ def _dial_counts(one: MatchedModel, confidence: float) -> Float64s:
 
 
 def _dial_metrics(sums: Float64s, boxes: bool) -> Float64s:
-    """In the order of `_AT_DIAL`."""
+    """(6,) from the (8,) sums of `_dial_counts`, in the order of `_AT_DIAL`."""
     hits, wrong, ground_truths, called, ill, silent, healthy, images = sums.tolist()
     of_lesions = (
         _share(hits, ground_truths),
@@ -269,14 +289,14 @@ def _dial_metrics(sums: Float64s, boxes: bool) -> Float64s:
 
 
 class _NoBoxes:
-    """Figures of boxes of a model that finds none."""
+    """The metrics of boxes, all nan, of a model that finds none."""
 
     def __call__(self, _: Float64s) -> Float64s:
         return np.full(3, nan)
 
 
 class _BoxMetrics:
-    """AP50, AP and the mean sensitivity of FROC, from weights."""
+    """AP50, AP and the mean sensitivity of FROC, as functions of the weights of the images."""
 
     def __init__(self, one: MatchedModel) -> None:
         ground_truths, config = one.evaluation.ground_truths, one.config
@@ -311,7 +331,7 @@ def _differences(
 
 def _difference(first: Drawn, second: Drawn, column: int) -> Difference:
     value = float(first.values[column] - second.values[column])
-    # One of the two may have fewer resamples; the first ones are the same.
+    # One of the two may have fewer resamples; as many first ones are the same patients.
     count = min(len(first.replicates), len(second.replicates))
     drawn = first.replicates[:count, column] - second.replicates[:count, column]
     return difference_of(value, drawn, patients=min(first.patients, second.patients))
@@ -328,20 +348,24 @@ def _share(part: float, whole: float) -> float:
     return part / whole if whole else nan
 
 
+# ---- curves --------------------------------------------------------------------------------------
+
 MOST_POINTS = 400
 MOST_FP = 8.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overlay:
-    """Points of one model's curve, (C,) each."""
+    """C points of one model's curve, `x` and `y` (C,) float64."""
 
     x: Float64s
     y: Float64s
 
 
 def pr_overlay(one: MatchedModel, unit: Unit) -> Overlay:
-    """Precision over sensitivity, of lesions or images."""
+    """Returns precision over sensitivity, of lesions or images; no point where there is nothing to
+    find.
+    """
     curve = one.curve(unit)
     if curve is None or not curve.positives:
         return Overlay(x=np.empty(0), y=np.empty(0))
@@ -350,14 +374,14 @@ def pr_overlay(one: MatchedModel, unit: Unit) -> Overlay:
 
 
 def froc_overlay(one: MatchedModel) -> Overlay:
-    """Sensitivity per lesion over false positives an image; no further than a few."""
+    """Returns sensitivity per lesion over false positives per image, up to `MOST_FP` of these."""
     curve = one.lesions
     if curve is None or not (curve.positives and curve.images):
         return Overlay(x=np.empty(0), y=np.empty(0))
     rates = curve.sweep.false_positives / curve.images
     near = int(np.searchsorted(rates, MOST_FP, side="right"))
     kept = _some(curve.sweep.true_positives[:near])
-    # From where nothing is shown.
+    # The curve begins where nothing is shown.
     return Overlay(
         x=np.concatenate([[0.0], rates[kept]]),
         y=np.concatenate([[0.0], curve.sweep.recall[kept]]),
@@ -365,7 +389,9 @@ def froc_overlay(one: MatchedModel) -> Overlay:
 
 
 def roc_overlay(one: MatchedModel) -> Overlay:
-    """Sensitivity per image over the share of images without a ground truth that show something."""
+    """Returns sensitivity per image over the share of images without a ground truth that show
+    something.
+    """
     curve = one.images
     if not (curve.positives and curve.negatives):
         return Overlay(x=np.empty(0), y=np.empty(0))

@@ -1,10 +1,10 @@
-"""Images on which two models disagree: one finds what the other misses, or shows what is not
-there alone.
+"""Images on which two models disagree: only one finds a lesion, or only one has a false positive.
 
-How much: how far the one is above its confidence, as a share of what is possible, and how far the
-other is below its own, as a share of it: 0 where both are at their confidence, 2 where the one is
-certain and the other has nothing. Scores of two models cannot be compared, their distances from
-their own confidences can. The places of an image are summed.
+The amount tells how much they disagree: how far the one is above its confidence, as a share of what
+is possible, plus how far the other is below its own, as a share of it. It is 0 where both are at
+their confidence and 2 where the one is certain and the other has nothing. Scores of two models
+cannot be compared, their distances from their own confidences can. The amounts of an image's places
+are summed.
 """
 
 from collections.abc import Sequence
@@ -31,9 +31,11 @@ DISPUTES: tuple[DisputeKind, ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disputes:
-    """Of two models, A and B: `images` (D,) int64 of each image, the most disputed first, and by
-    how much, `amounts` (D,) · `rows` of each image, of the ground truths where one hits, else of
-    what the one found; empty where whole images are matched.
+    """The D images on which models A and B disagree in one way.
+
+    `images` (D,) int64 are positions, the most disputed first, and `amounts` (D,) say by how much.
+    `rows` holds for each image the rows of the disputed boxes: of the ground truths where one model
+    hits, else of what that model found; empty where whole images are compared.
     """
 
     kind: DisputeKind
@@ -45,7 +47,7 @@ class Disputes:
         return len(self.images)
 
     def only(self, kept: Bools) -> "Disputes":
-        """Those of the marked (I,) images."""
+        """Returns the disputes on the marked (I,) images."""
         places = np.flatnonzero(kept[self.images])
         return replace(
             self,
@@ -58,7 +60,10 @@ class Disputes:
 def disputes(
     first: MatchedModel, second: MatchedModel, confidences: tuple[float, float], unit: Unit
 ) -> dict[DisputeKind, Disputes]:
-    """Of each of `DISPUTES`, at the confidence of each model; of lesions, or of whole images."""
+    """Returns the disputes of each kind in `DISPUTES`, of lesions or of whole images.
+
+    `confidences` are those of the first model, A, and the second, B.
+    """
     judge = _of_lesions if unit == "lesion" else _of_images
     return {
         "only A hits": judge(first, second, confidences, hits=True, kind="only A hits"),
@@ -92,7 +97,9 @@ def _of_lesions(
 def _false_positives_alone(
     one: MatchedModel, other: MatchedModel, ours: float, theirs: float, kind: DisputeKind
 ) -> Disputes:
-    """What only one shows in vain: nothing that the other shows overlaps it as much as a match."""
+    """The false positives of one model that no box shown by the other overlaps as much as a
+    match.
+    """
     shown = one.found.scores.astype(np.float64) >= ours
     rows = np.flatnonzero(shown & ~one.right)
     beside = other.found.rows(other.found.scores.astype(np.float64) >= theirs)
@@ -113,7 +120,9 @@ def _of_images(
     hits: bool,
     kind: DisputeKind,
 ) -> Disputes:
-    """Images that only the one calls a finding: with something to find, or with nothing."""
+    """Images that only one model calls: those with something to find where `hits`, else those with
+    nothing.
+    """
     ours, theirs = confidences
     called: Bools = (one.image_scores >= ours) & (other.image_scores < theirs)
     disputed = called & (one.evaluation.positive == hits)
@@ -129,21 +138,21 @@ def _of_images(
 
 
 def _above(scores: Float64s, confidence: float) -> Float64s:
-    """Of those shown: 0 at the confidence, 1 at a score of 1."""
+    """(N,) for scores that are shown: 0 at the confidence, 1 at a score of 1."""
     room = max(1 - confidence, np.finfo(np.float64).tiny)
     above: Float64s = np.clip((scores - confidence) / room, 0, 1)
     return above
 
 
 def _below(scores: Float64s, confidence: float) -> Float64s:
-    """Of those not shown: 0 at the confidence, 1 where there is no candidate."""
+    """(N,) for scores that are not shown: 0 at the confidence, 1 where there is no candidate."""
     depth = max(confidence, np.finfo(np.float64).tiny)
     below: Float64s = np.clip((confidence - np.maximum(scores, 0)) / depth, 0, 1)
     return below
 
 
 def _gathered(kind: DisputeKind, image: Int64s, amounts: Float64s, rows: Int64s) -> Disputes:
-    """By image; `image` (N,) rises, as rows do."""
+    """Sums the amounts by image; `image` (N,) rises, as the rows do."""
     images, first = np.unique(image, return_index=True)
     sums = np.add.reduceat(amounts, first) if len(first) else np.empty(0)
     ends = np.append(first[1:], len(image))

@@ -1,13 +1,15 @@
-"""What a model does wrong at one confidence, the costliest first.
+"""What a model does wrong at one confidence, the costliest errors first.
 
-    missed      finding × (1 + how far its best candidate lies below the confidence, as a share of
-                it; 1 where there is none)
-    any other   finding × (1 + its score)
-    images    of a classifier: × (1 + the score of the class that it was given)
+The cost of an error is the cost of its kind times a factor:
 
-An image that is wrong as a whole costs `whole_image` times that: something to find and nothing
-shown, or nothing to find and something shown. With 2 or more such images come before all others
-of their kind. A critical confusion of classes costs `critical` times that.
+    missed lesion       1 + how far its best candidate lies below the confidence, as a share of it,
+                        or 2 where there is no candidate
+    any other finding   1 + its score
+    image (classifier)  1 + the score of the class that it was given
+
+In an image that is wrong as a whole, with something to find and nothing shown or nothing to find
+and something shown, errors cost `whole_image` times that. With a factor of 2 or more they come
+before all others of their kind. A critical confusion of classes costs `critical` times that.
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,8 +40,10 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Costs:
-    """Of one error of each kind, in any unit, and the factors for whole images and critical
-    pairs; raises ConfigError for one below 0.
+    """The cost of one error of each kind, in any unit, and the factors for whole images and
+    critical pairs.
+
+    Raises ConfigError for one that is below 0 or not finite.
     """
 
     missed: float = 10.0
@@ -58,7 +62,7 @@ class Costs:
 
     @property
     def by_kind(self) -> tuple[float, ...]:
-        """In the order of `KINDS`."""
+        """The costs in the order of `KINDS`."""
         return (
             self.missed,
             self.false_positives,
@@ -70,19 +74,21 @@ class Costs:
 
     @property
     def factors(self) -> tuple[float, float]:
+        """The factors for whole images and for critical pairs."""
         return self.whole_image, self.critical
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseErrors:
-    """E errors in falling order of their cost, all arrays (E,).
+    """E errors in falling order of their cost; all arrays are (E,).
 
-    `kind` a position in `KINDS` · `image` of the evaluation, all of whose ground truths are known ·
-    `row` of the ground truths where missed, else of what was found; −1 for a classifier, whose
-    errors are images · `gt_row` the ground truth it is about, −1 = none · `label` of the finding,
-    or of the missed ground truth · `true_label` of the ground truth it is about, −1 = none ·
-    `score` of the finding, of a missed ground truth's best candidate, nan = none · `iou` with the
-    ground truth it is about · `whole_image` as in the cost.
+    `kind` is a position in `KINDS`. `image` is a position in `evaluation`, all of whose ground
+    truths are known. `row` is a row of the ground truths where missed, else of what was found, and
+    −1 for a classifier, whose errors are images. `gt_row` is the ground truth that the error is
+    about, −1 = none. `label` is of the finding or of the missed ground truth, `true_label` of the
+    ground truth it is about, −1 = none. `score` is of the finding, or of a missed ground truth's
+    best candidate, nan = none. `iou` is with the ground truth it is about. `whole_image` marks
+    errors in images that are wrong as a whole.
     """
 
     evaluation: Evaluation
@@ -103,11 +109,11 @@ class CaseErrors:
         return len(self.kind)
 
     def take(self, places: Int64s) -> "CaseErrors":
-        """Those at some places, in that order."""
+        """Returns the errors at some places, in that order."""
         return replace(self, **{name: getattr(self, name)[places] for name in _ARRAYS})
 
     def counts(self) -> dict[str, int]:
-        """How many of each of `KINDS`."""
+        """Returns how many errors are of each of `KINDS`."""
         numbers = np.bincount(self.kind, minlength=len(KINDS)).tolist()
         return dict(zip(KINDS, numbers, strict=True))
 
@@ -133,17 +139,18 @@ def case_errors(
     costs: Costs | None = None,
     critical: Sequence[Pair] = (),
 ) -> CaseErrors:
-    """Of an evaluation, such as `matched()` gives, all of whose ground truths are known.
+    """Returns all errors of an evaluation all of whose ground truths are known, such as `matched()`
+    gives.
 
     A ground truth that a finding of the wrong class or place points at is not missed as well: it
-    comes with that finding. `critical` pairs name the true class and what it was taken for; raises
+    comes with that finding. `critical` pairs name the true class and what it was taken for. Raises
     ConfigError where one names no class of the evaluation.
     """
     chosen = costs or Costs()
     make = _of_classifier if evaluation.about.task == "classify" else _of_detector
     found = make(evaluation, config, confidence)
     cost = _costs(found, chosen) * _critical_factor(found, critical, chosen.critical)
-    # Equal costs in the order of images.
+    # Errors of equal cost stand in the order of images.
     order = np.lexsort((found.image, -cost))
     return replace(found, cost=cost).take(order)
 
@@ -156,8 +163,8 @@ def only(
     whole_image: bool = False,
     images: Bools | None = None,
 ) -> CaseErrors:
-    """Those of some kinds, of one class, found or true, of whole images, in marked (I,)
-    images.
+    """Returns the errors of some kinds, of one class, found or true, of whole images, in marked
+    (I,) images.
     """
     kept = np.isin(errors.kind, [KINDS.index(kind) for kind in kinds])
     if label is not None:
@@ -170,12 +177,12 @@ def only(
 
 
 def by_score(errors: CaseErrors) -> CaseErrors:
-    """The highest score first, what has none last."""
+    """Returns the errors with the highest score first and those without a score last."""
     return errors.take(np.argsort(-np.nan_to_num(errors.score, nan=-1.0), kind="stable"))
 
 
 def by_name(errors: CaseErrors) -> CaseErrors:
-    """In the order of the names of the cases, the costliest of each first."""
+    """Returns the errors in the order of the names of their images, the costliest of each first."""
     names = np.argsort(np.argsort(np.array(errors.evaluation.sample_ids, dtype=object)))
     return errors.take(np.argsort(names[errors.image], kind="stable"))
 
@@ -202,7 +209,9 @@ HEADINGS = (
 
 
 def error_rows(errors: CaseErrors) -> Iterator[tuple[str, ...]]:
-    """A row of text each, under `HEADINGS`; empty where there is no such thing."""
+    """Yields a row of text for each error, under `HEADINGS`; a cell is empty where there is nothing
+    to say.
+    """
     evaluation, names = errors.evaluation, (*errors.evaluation.about.classes, "")
     found = evaluation.found(errors.config.nms_iou)
     setting = tuple(
@@ -230,8 +239,11 @@ def error_rows(errors: CaseErrors) -> Iterator[tuple[str, ...]]:
 
 
 def predicted_classes(evaluation: Evaluation, confidence: float) -> Int64s:
-    """(I,) what a classifier calls each image at a confidence: where its score is at least that,
-    the finding with the highest score, else healthy; the highest of all where no class is healthy.
+    """(I,) int64: what a classifier calls each image at a confidence.
+
+    Where the image's score is at least that, it is the finding with the highest score, else
+    healthy; where no class is healthy, it is the class with the highest score. Raises ValueError
+    for a model without class scores.
     """
     scores = evaluation.class_scores
     if scores is None:
@@ -286,7 +298,7 @@ def _of_detector(evaluation: Evaluation, config: MatchConfig, confidence: float)
 
 
 def _comparable(columns: DetectionTable, config: MatchConfig) -> DetectionTable:
-    """All of one class where classes do not count."""
+    """The same table, with all labels 0 where classes do not count."""
     if config.class_aware:
         return columns
     return replace(columns, labels=np.zeros(len(columns), dtype=np.int64))
@@ -299,13 +311,15 @@ def _best_below(
     confidence: float,
     types: ErrorTypes,
 ) -> tuple[Float64s, Float64s]:
-    """(M,) of each missed ground truth the best score of a candidate that would match it were it
-    shown, and its IoU; nan where there is none.
+    """(M,) of each missed ground truth the best score of a candidate that would match it if it were
+    shown, and its IoU.
+
+    Both are nan where there is none.
     """
     best, iou = (np.full(len(ground_truths), np.nan) for _ in range(2))
     ill = np.zeros(found.image_count, dtype=np.bool_)
     ill[ground_truths.image[types.missed]] = True
-    # Only the images with a missed ground truth.
+    # Only images with a missed ground truth matter; there are few.
     rows = np.flatnonzero(ill[found.image])
     some = _comparable(found.rows(ill[found.image]), config)
     pairs = box_pairs(
@@ -313,7 +327,7 @@ def _best_below(
     )
     scores = found.scores[rows[pairs.found]].astype(np.float64)
     hidden = np.flatnonzero((scores < confidence) & types.missed[pairs.ground_truth])
-    # Rising, so that the best is written last.
+    # In rising order the best score is written last.
     order = hidden[np.argsort(scores[hidden], kind="stable")]
     best[pairs.ground_truth[order]], iou[pairs.ground_truth[order]] = (
         scores[order],
@@ -325,7 +339,7 @@ def _best_below(
 def _iou_with(
     found: DetectionTable, rows: Int64s, ground_truths: DetectionTable, near: Int64s
 ) -> Float64s:
-    """(E,) of each finding with the ground truth it is about, nan without."""
+    """(E,) the IoU of each finding with the ground truth it is about, nan without one."""
     overlap = np.full(len(rows), np.nan)
     about = np.flatnonzero(near >= 0)
     a = found.xyxy[rows[about]].astype(np.float64)
@@ -341,7 +355,7 @@ def _iou_with(
 
 
 def _of_classifier(evaluation: Evaluation, config: MatchConfig, confidence: float) -> CaseErrors:
-    """Images that are called something else than they are."""
+    """The images that are called something else than they are."""
     called, true = predicted_classes(evaluation, confidence), evaluation.image_classes
     wrong = np.flatnonzero((called != true) & (true != UNKNOWN_CLASS))
     names, healthy = evaluation.about.classes, evaluation.about.healthy
@@ -383,7 +397,9 @@ def _costs(errors: CaseErrors, costs: Costs) -> Float64s:
 
 
 def _critical_factor(errors: CaseErrors, pairs: Sequence[Pair], factor: float) -> Float64s:
-    """(E,) the factor where the ground truth was taken for the other of a critical pair, else 1."""
+    """(E,) the factor where a ground truth was taken for the other class of a critical pair, else
+    1.
+    """
     found = critical_errors(errors.true_label, errors.label, errors.evaluation.about.classes, pairs)
     factors = np.ones(len(errors))
     for each in found:

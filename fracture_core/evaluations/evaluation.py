@@ -1,12 +1,8 @@
-"""Class-wise suppression in many images at once.
+"""One model's raw predictions on one split, beside the ground truth: what every metric is computed
+from.
 
-In one image the kept boxes must be found one after the other, but images and classes do not
-disturb each other: so the best box of every group is kept in one step, what it overlaps falls in
-all groups together, and the best of what is left is next.
-
-One model's raw answers to one split, beside the ground truth: what every figure is computed from.
-
-One image of an evaluation as a reader sees it: its ground truth, what is shown of it, and why.
+The raw predictions keep every candidate; `merge` applies NMS to all images at once, and
+`match_image` tells what one image shows at a confidence.
 """
 
 from dataclasses import dataclass, field, replace
@@ -25,12 +21,19 @@ from fracture_core.metrics.pairs import group_keys
 from fracture_core.models.cards import Task
 from fracture_core.types import Detections, Float32s, Int64s
 
-# So many rows that what is worked on stays in the processor's cache.
+# ---- NMS -----------------------------------------------------------------------------------------
+
+# So few rows that what is worked on stays in the processor's cache.
 ROWS_AT_ONCE = 1 << 15
 
 
 def merge(raw: DetectionTable, nms_iou: float) -> DetectionTable:
-    """What `Detections.nms` keeps of each image."""
+    """Returns what class-wise NMS keeps of each image, as `Detections.nms` does.
+
+    Within one image the kept boxes must be found one after the other, but images and classes do not
+    affect each other: the best box of every group is kept in one step, what it overlaps is dropped
+    in all groups together, and the best of what is left is next.
+    """
     if nms_iou >= 1 or not len(raw):
         return raw
     group, _ = group_keys(raw, raw, class_aware=True)
@@ -50,7 +53,7 @@ def _cuts(group: Int64s) -> Int64s:
 
 
 def _survivors(xyxy: Float64s, group: Int64s, nms_iou: float) -> Bools:
-    """(N,) of rows group by group, the best first in each."""
+    """(N,) which rows NMS keeps; the rows stand group by group, the best first in each."""
     kept = np.zeros(len(group), dtype=np.bool_)
     corners, areas, left = np.ascontiguousarray(xyxy.T), area(xyxy), np.arange(len(group))
     while len(left):
@@ -66,7 +69,9 @@ def _survivors(xyxy: Float64s, group: Int64s, nms_iou: float) -> Bools:
 def _overlap(
     corners: Float64s, areas: Float64s, first: Int64s, second: Int64s, nms_iou: float
 ) -> Bools:
-    """(P,) whether the IoU of two rows is above; the arithmetic of `boxes.iou`, to the last bit."""
+    """(P,) whether the IoU of two rows is above `nms_iou`; the arithmetic is that of `boxes.iou`,
+    to the last bit.
+    """
     x1, y1, x2, y2 = corners
     wide = np.minimum(x2[first], x2[second]) - np.maximum(x1[first], x1[second])
     high = np.minimum(y2[first], y2[second]) - np.maximum(y1[first], y1[second])
@@ -79,19 +84,21 @@ def _overlap(
     return above
 
 
+# ---- an evaluation -------------------------------------------------------------------------------
+
 UNKNOWN_CLASS = -1
 MOST_MERGED = 4
 
 
 class About(BaseModel):
-    """Who answered, and to what.
+    """Which model predicted, and which images.
 
-    `classes` are the model's, then those only the ground truth knows · `model_classes` says how
-    many are the model's · `healthy` is the class that means "nothing here", "" = there is none ·
-    `data_stamp` tells one state of the data set from another · `one_class`: every class of model
-    and ground truth counts as one · `is_a` tells which classes counted as another · `kinds` are the
-    data set's own classes where several of them count as one, else none · `scope`: whether the
-    model was made for these images, None = that was not recorded yet.
+    `classes` are the model's, then those only the ground truth knows; the first `model_classes` are
+    the model's. `healthy` is the class that means "nothing here", "" = there is none. `data_stamp`
+    tells one state of the data set from another. `one_class` says that every class of model and
+    ground truth counts as one, `is_a` which classes count as another. `kinds` are the data set's
+    own classes where several of them count as one, else none. `scope` tells whether the model was
+    made for these images, None = not recorded.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -118,21 +125,24 @@ class About(BaseModel):
 
     @property
     def tells_findings(self) -> bool:
-        """Whether the model tells findings from none: a classifier needs a class for nothing."""
+        """Whether the model tells findings from none: a classifier needs a healthy class for
+        that.
+        """
         return self.task != "classify" or self.healthy in self.classes
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """I images. Ground truths are labelled in `about.classes`.
+    """I images with their raw predictions and ground truths, which are labelled in `about.classes`.
 
-    `sample_ids`, `group_ids` (I), the patient or study · `raw` every candidate, nothing merged ·
-    `ground_truths` of the images that are `known` (I,), no others · `image_scores` (I,) ·
-    `class_scores` (I, K) of a classifier, else None · `image_classes` (I,) int64, −1 = unknown ·
-    `gt_kinds` (T,) int64, which of `about.kinds` each ground truth is, None = none are kept ·
-    `seconds` (I,) · `sizes_px` (I, 2) int64, height and width, None where nobody said ·
-    `spacing_mm` (I, 2) float64 of rows and columns, nan where nobody said · `attributes` what is
-    known of the images in words.
+    `group_ids` are the patients or studies. `raw` holds every candidate, before NMS.
+    `ground_truths` are of the images that are `known` (I,), no others. `image_scores` are (I,)
+    float32, `class_scores` (I, K) of a classifier, else None. `image_classes` (I,) int64 are −1
+    where unknown. `gt_kinds` (T,) int64 tells which of `about.kinds` each ground truth is, None =
+    none are kept. `seconds` (I,) is the time each image took. `sizes_px` (I, 2) int64 are height
+    and width, None where nobody said. `spacing_mm` (I, 2) float64 is of rows and columns, nan where
+    nobody said. `attributes` are what is known of the images in words. Raises ValueError for
+    columns of other lengths.
     """
 
     about: About
@@ -171,27 +181,31 @@ class Evaluation:
         return len(self.sample_ids)
 
     def found(self, nms_iou: float = 0.5) -> DetectionTable:
-        """All candidates, merged where the model's boxes need it; the latest few are kept."""
+        """Returns all candidates, after NMS where the model needs it; the latest few results are
+        kept.
+        """
         if not self.about.needs_nms:
             return self.raw
         found = self._merged.get(nms_iou)
         if found is None:
             found = merge(self.raw, nms_iou)
-            # A slider has many places.
+            # Each place of a slider is another IoU; the oldest results go.
             for place in list(self._merged)[: 1 - MOST_MERGED]:
                 self._merged.pop(place, None)
             self._merged[nms_iou] = found
         return found
 
     def scores(self, nms_iou: float) -> Float64s:
-        """(I,) of each image: a classifier's own, else its best candidate's, 0 = none."""
+        """(I,) float64 scores of images: a classifier's own, else the best candidate's, 0 = no
+        candidate.
+        """
         if self.about.task == "classify":
             return self.image_scores.astype(np.float64)
         return self.found(nms_iou).best_scores(0.0)
 
     @cached_property
     def positive(self) -> Bools:
-        """(I,) whether there is anything to find; False where nothing is known."""
+        """(I,) whether there is anything to find in each image; False where nothing is known."""
         if self.about.task == "classify":
             if not self.about.tells_findings:
                 return np.zeros(len(self), dtype=np.bool_)
@@ -205,18 +219,20 @@ class Evaluation:
 
     @property
     def called(self) -> Int64s:
-        """(I,) the class with the highest score; ValueError for a model without such scores."""
+        """(I,) int64: the class with the highest score; raises ValueError for a model without class
+        scores.
+        """
         if self.class_scores is None:
             raise ValueError("class_scores: expected those of a classifier, got none")
         best: Int64s = np.argmax(self.class_scores, axis=1).astype(np.int64)
         return best
 
     def matched(self) -> Self:
-        """Only the images of which the ground truth is known."""
+        """Returns the evaluation of only the images whose ground truth is known."""
         return self if self.known.all() else self.images(self.known)
 
     def images(self, kept: Bools) -> Self:
-        """Only the marked (I,) images, in the same order."""
+        """Returns the evaluation of only the marked (I,) images, in the same order."""
         where = np.flatnonzero(kept)
         kinds = self.gt_kinds
         return replace(
@@ -238,6 +254,8 @@ class Evaluation:
         )
 
 
+# ---- one image -----------------------------------------------------------------------------------
+
 BoxKind = Literal[
     "truth", "missed", "true positive", "false positive", "duplicate", "finding", "candidate"
 ]
@@ -245,10 +263,13 @@ BoxKind = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatchedBox:
-    """`xyxy` in pixels of the image · `row` in the ground truths, or in what was found, of its
-    evaluation · `iou` of a finding with its ground truth, else the best with any it may match, nan
-    for ground truths · "candidate" is the best one below the confidence, "finding" one that nothing
-    is known about.
+    """A box of one image as a reader sees it: a ground truth, a finding, or a candidate below the
+    confidence.
+
+    `xyxy` are pixels of the image. `row` is in the ground truths, or in what was found, of the
+    evaluation. `iou` is a finding's with its ground truth, else the best with any it may match, and
+    nan for ground truths. "candidate" is the best one below the confidence, "finding" one of an
+    image whose ground truth is unknown.
     """
 
     kind: BoxKind
@@ -260,16 +281,17 @@ class MatchedBox:
 
     @property
     def is_ground_truth(self) -> bool:
+        """Whether the box is a ground truth, missed or not."""
         return self.kind in ("truth", "missed")
 
 
 def match_image(
     evaluation: Evaluation, sample_id: str, config: MatchConfig, confidence: float
 ) -> tuple[MatchedBox, ...]:
-    """Ground truths first, then the shown findings, the best first; ValueError for an unknown
-    image.
+    """Returns the ground truths of one image, then its shown findings, the best first.
 
     For each missed ground truth that has one, the best candidate below the confidence comes last.
+    Raises ValueError for an unknown image.
     """
     place = evaluation.sample_ids.index(sample_id)
     found, found_start = _of_image(evaluation.found(config.nms_iou), place)
@@ -293,7 +315,7 @@ def match_image(
 
 
 def _of_image(columns: DetectionTable, place: int) -> tuple[Detections, int]:
-    """The rows of one image, and the first of them."""
+    """The rows of one image as detections, and the number of the first of them."""
     start, stop = np.searchsorted(columns.image, [place, place + 1])
     rows = slice(int(start), int(stop))
     found = Detections.of(columns.xyxy[rows], columns.scores[rows], columns.labels[rows])
@@ -319,7 +341,7 @@ def _best_below(
     config: MatchConfig,
     confidence: float,
 ) -> list[int]:
-    """Of each missed ground truth the best scored candidate that satisfies the rule but is not
+    """For each missed ground truth the best scored candidate that would match it but is not
     shown.
     """
     hidden = np.flatnonzero(found.scores.astype(np.float64) < confidence)

@@ -1,6 +1,7 @@
-"""What names and groups tell: images of one original, patient or study in two splits.
+"""The health check: every check on one data set, in one report.
 
-The health check: every check on one data set, in one report.
+This file also holds the checks of names and groups: images of one original, patient or study in two
+splits, and images listed twice.
 """
 
 import re
@@ -33,16 +34,24 @@ from fracture_core.health.report import (
     worst_first,
 )
 
+# ---- names and groups ----------------------------------------------------------------------------
+
+
 _AUGMENTED = re.compile(r"[-_. ]aug(?:mented)?[-_]?\d*$", re.IGNORECASE)
 
 
 def stem_of(sample_id: str) -> str:
-    """The original a file name tells: "a/FOO" of "train/a/FOO.rf.0a1b.jpg" or "a/FOO-aug2.jpg"."""
+    """Returns the original that a file name tells, without split folders and marks of augmentation.
+
+    Example:
+        >>> stem_of("train/a/FOO.rf.0a1b.jpg"), stem_of("a/FOO-aug2.jpg")
+        ('a/FOO', 'a/FOO')
+    """
     return _AUGMENTED.sub("", group_of(sample_id))
 
 
 def stems_of(dataset: RecordedDataset) -> Mapping[str, Sequence[str]]:
-    """Sample ids by stem; none where images are rows of a file and have no names of their own."""
+    """Returns sample ids by stem; none for rows of a file, which have no names of their own."""
     stems: dict[str, list[str]] = {}
     if not dataset.stacked:
         for sample_id in dataset.records:
@@ -51,7 +60,7 @@ def stems_of(dataset: RecordedDataset) -> Mapping[str, Sequence[str]]:
 
 
 def groups_of(dataset: RecordedDataset) -> Mapping[str, Sequence[str]]:
-    """Sample ids by the patient or study that the annotation names, where it names one."""
+    """Returns sample ids by the patient or study that the annotation names, where it names one."""
     groups: dict[str, list[str]] = {}
     for record in dataset.records.values():
         if _is_told(record, dataset):
@@ -64,7 +73,7 @@ def _is_told(record: Record, dataset: RecordedDataset) -> bool:
 
 
 def check_sources(context: CheckContext) -> Iterator[Fault]:
-    """Stems, groups, and images that are listed in two splits."""
+    """Yields errors for patients, studies or originals in two splits and images listed twice."""
     if places := _shared(context, groups_of(context.dataset)):
         yield Fault(
             check="groups-across",
@@ -98,7 +107,11 @@ def check_sources(context: CheckContext) -> Iterator[Fault]:
 
 
 def _shared(context: CheckContext, sets: Mapping[str, Sequence[str]]) -> tuple[Place, ...]:
-    """One place an image of a smaller split, with one of the split that has most of its set."""
+    """Returns a place for each image of a set in two splits, paired with one of the set's home
+    split.
+
+    The home split is train where the set has images in it, else the split with most of them.
+    """
     places = []
     for name, ids in sets.items():
         by_split: dict[str, list[str]] = {}
@@ -111,6 +124,9 @@ def _shared(context: CheckContext, sets: Mapping[str, Sequence[str]]) -> tuple[P
     return tuple(places)
 
 
+# ---- the whole check -----------------------------------------------------------------------------
+
+
 _READING_SHARE = 0.6
 
 
@@ -120,9 +136,10 @@ def check_health(
     *,
     progress: Progress = lambda share, words: None,
 ) -> HealthReport:
-    """Look at every image, label and name of a data set; nothing is changed.
+    """Returns a report on every image, label and name of a data set; nothing is changed.
 
-    `progress` gets the share done and what is being done; what it raises ends the check.
+    `progress` gets the share done and what is being done; an exception that it raises ends the
+    check. Raises TypeError for a data set that holds no records.
     """
     if not isinstance(dataset, RecordedDataset):
         raise TypeError(f"dataset: expected records, got {type(dataset).__name__}")
@@ -156,7 +173,7 @@ def _checks(context: CheckContext) -> Iterator[Fault]:
 
 def _copies(context: CheckContext, progress: Progress) -> Iterator[Fault]:
     records, seen = context.dataset.records, context.thumbnails.seen
-    # Slices of one study are neighbours, not copies.
+    # Slices of one study look alike because they are neighbours; they are not copies.
     is_stack = context.dataset.stacked
     left = 1 - _READING_SHARE
     alike = find_alike(

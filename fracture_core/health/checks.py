@@ -1,16 +1,9 @@
-"""Boxes as the annotation writes them: outside the image, without an area, or no numbers.
+"""The checks of boxes, classes, labels and files, each a function from a context to its faults.
 
-Classes: too few objects, out of balance, unused, or not what the name says.
-
-Ground truths that were emptied while another format in the same folder still has their boxes.
-
-Objects that vanish when their image is brought to the size of a model's input.
-
-Ground truth that is unknown, against images that were annotated and have nothing.
-
-Images that cannot be opened: cut short, damaged, of no known format or of another version.
-
-What readers warned of and no other check speaks about, so that nothing is lost on the way.
+They look for boxes that are outside the image or have no area; classes that are rare, unused, out
+of balance or mark healthy images; labels emptied while another format in the same folder still has
+the boxes; objects that vanish at a model's input size; missing, unreadable and contradicting
+labels; images that cannot be opened; and, so that nothing is lost, all else that readers logged.
 """
 
 from collections import Counter
@@ -28,9 +21,11 @@ from fracture_core.datasets.records import RecordedDataset, SplitCounts
 from fracture_core.errors import DatasetError
 from fracture_core.health.report import CheckContext, Fault, Place, Severity
 
+# ---- boxes ---------------------------------------------------------------------------------------
+
 
 def check_boxes(context: CheckContext) -> Iterator[Fault]:
-    """What the readers left out is an error, what they cut a warning."""
+    """Yields errors for boxes that the reader left out, and a warning for those it cut."""
     if found := context.issues(issues.NO_NUMBERS, issues.NO_AREA):
         yield Fault(
             check="boxes-degenerate",
@@ -61,13 +56,16 @@ def check_boxes(context: CheckContext) -> Iterator[Fault]:
         )
 
 
-# In a small set every class has few objects; rare is who has few and a small share of them.
+# ---- classes -------------------------------------------------------------------------------------
+
+
+# In a small set every class has few objects: a rare one also has a small share of all.
 _RARE_SHARE = 0.05
 _IMBALANCE = 20
 
 
 def check_classes(context: CheckContext) -> Iterator[Fault]:
-    """Every fault names classes, as its places have no image."""
+    """Yields faults of classes; their places name classes, not images."""
     yield from _unused(context)
     yield from _balance(context)
     if found := context.issues(issues.HEALTHY_CLASS):
@@ -155,8 +153,14 @@ def _count_of(name: str, count: int) -> str:
     return f"{name}: {counted(count, 'object')}"
 
 
+# ---- labels emptied in one of two formats --------------------------------------------------------
+
+
 def check_other_format(context: CheckContext) -> Iterator[Fault]:
-    """Against what the same folder holds in another format, either way round."""
+    """Yields faults where images are empty in one format but have boxes in another.
+
+    Both formats lie in the same folder; the data set may be either.
+    """
     other = _other(context.dataset)
     if other is None:
         return
@@ -186,7 +190,7 @@ def check_other_format(context: CheckContext) -> Iterator[Fault]:
 
 
 def _other(dataset: RecordedDataset) -> RecordedDataset | None:
-    """The data set that the same folder holds in another format, if it can be opened as that."""
+    """Returns the data set of another format in the same folder, or None if none can be opened."""
     if dataset.stacked:
         # Slices of one file have no names by which another format could know them.
         return None
@@ -210,8 +214,14 @@ def _emptied(
             yield context.place(sample_id, f"{boxes} in {full.format.upper()}, {words}")
 
 
+# ---- small objects -------------------------------------------------------------------------------
+
+
 def check_small_objects(context: CheckContext) -> Iterator[Fault]:
-    """The longer side of each image is taken to be resized to the input size."""
+    """Yields a warning for objects that are too small at the model's input size.
+
+    The longer side of each image is taken to be resized to the input size.
+    """
     limits = context.limits
     places = []
     for sample_id, thumbnail in context.thumbnails.seen.items():
@@ -240,11 +250,16 @@ def _size(xyxy: Corners) -> Corners:
     return xyxy[2:] - xyxy[:2]
 
 
+# ---- labels --------------------------------------------------------------------------------------
+
+
 _UNREADABLE = (issues.UNREADABLE_LABELS, issues.UNREADABLE_OBJECTS)
 
 
 def check_ground_truths(context: CheckContext) -> Iterator[Fault]:
-    """Labels that are missing, unreadable or contradict themselves; splits that show nothing."""
+    """Yields faults of labels that are missing, unreadable or contradictory, and of splits without
+    a finding.
+    """
     if found := context.issues(*_UNREADABLE):
         yield Fault(
             check="labels-unreadable",
@@ -311,8 +326,11 @@ def _split_words(split: str, counts: SplitCounts) -> str:
     return f"{name}: {counts.images:,} images, {counts.unknown:,} of unknown ground truth"
 
 
+# ---- images and other issues ---------------------------------------------------------------------
+
+
 def check_unreadable(context: CheckContext) -> Iterator[Fault]:
-    """One fault with the reason of each image."""
+    """Yields one error that gives the reason for each image that cannot be read."""
     unread = [
         context.place(sample_id, reason.removeprefix(f"{sample_id}: "))
         for sample_id, reason in context.thumbnails.unreadable.items()
@@ -333,7 +351,9 @@ _SPOKEN_OF = frozenset(value for name, value in vars(issues).items() if name.isu
 
 
 def check_reading(context: CheckContext) -> Iterator[Fault]:
-    """A warning for each kind, in the reader's own words."""
+    """Yields a warning, in the reader's words, for each kind of issue that no other check
+    covers.
+    """
     kinds = dict.fromkeys(issue.kind for issue in context.dataset.issues)
     for number, kind in enumerate(each for each in kinds if each not in _SPOKEN_OF):
         yield Fault(

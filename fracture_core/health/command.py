@@ -1,4 +1,4 @@
-"""`python -m fracture_core health`: the check, its report in words, and the repaired copy."""
+"""`python -m fracture_core health`: check a data set, print the report, write a repaired copy."""
 
 import sys
 from pathlib import Path
@@ -21,7 +21,12 @@ _SHOWN = 5
 def run(
     path: Path, limits: Limits, *, json: Path | None, csv: Path | None, repair: Repair | None
 ) -> int:
-    """Print what was found, write what was asked for; 1 where an error was found."""
+    """Prints what was found and writes what was asked for; returns 1 where there is an error, else
+    0.
+
+    Raises DatasetError for a data set that cannot be opened, ConfigError for a file that cannot be
+    written.
+    """
     dataset = open_dataset(path)
     if not isinstance(dataset, RecordedDataset):
         raise TypeError(f"dataset: expected records, got {type(dataset).__name__}")
@@ -41,7 +46,7 @@ def run(
 
 
 def as_text(report: HealthReport) -> str:
-    """The report for people: a paragraph a fault, its first places below it."""
+    """Returns the report for people: a paragraph for each fault, with its first places below it."""
     splits = ", ".join(f"{split or 'no split'} {count:,}" for split, count in report.splits.items())
     lines = [f"{report.name}: {counted(report.images, 'image')} ({splits}), {report.format}."]
     for fault in report.faults:
@@ -52,7 +57,7 @@ def as_text(report: HealthReport) -> str:
 
 
 def said_of_copy(made: Converted) -> str:
-    """What was written, in a sentence or two."""
+    """Returns a sentence or two on what was written."""
     words = f"{made.destination}: {counted(made.images, 'image')}; {made.card.name} says how."
     if made.left_out:
         words += f" Left out, as they cannot be read: {len(made.left_out):,}, listed there."

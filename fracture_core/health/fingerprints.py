@@ -1,17 +1,16 @@
-"""A perceptual hash that survives flips, rotations and contrast: who might be a copy of whom.
+"""Whether two images are the same one, flipped, turned or relit: a fingerprint, then an alignment.
 
-An image becomes the numbers of a disc around its centre, band-passed and normed. A copy that was
-flipped and turned has the same disc, flipped and turned, so every other image is compared in 52
-poses: as it is or mirrored, upright or upside down, turned by −30° to 30°. Two copies of one
-original, each turned by up to 15°, differ by up to 30°. One pose of all images against all others
-is a matrix product.
+The fingerprint is a perceptual hash: the numbers of a disc around the image's centre, band-passed
+and normalised. A copy that was flipped and turned has the same disc, flipped and turned, so every
+other image is compared in 52 poses: as it is or mirrored, upright or upside down, turned by −30° to
+30°. (Two copies of one original, each turned by up to 15°, differ by up to 30°.) One pose of all
+images against all others is a matrix product.
 
-Whether two images are the same one: laid over each other and compared window by window.
-
-Different radiographs of one body part look alike from afar, and the edges of bones, cassettes and
-collimators agree even better. What only copies share is the texture everywhere. The second image
-is moved onto the first (ECC: Evangelidis and Psarakis, 2008), small windows are correlated each by
-itself, and what counts is not their mean but the worse ones among them.
+The alignment decides. Different radiographs of one body part look alike from afar, and the edges of
+bones, cassettes and collimators agree even better; what only copies share is the texture
+everywhere. The second image is moved onto the first (ECC: Evangelidis and Psarakis, 2008), small
+windows are correlated each by itself, and what counts is not their mean but the worse ones among
+them.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,6 +22,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fracture_core.health.report import THUMB_PX, Grey, Thumbnail
+
+# ---- fingerprints --------------------------------------------------------------------------------
+
 
 Floats = npt.NDArray[np.float32]
 Int64s = npt.NDArray[np.int64]
@@ -37,7 +39,9 @@ _FLAT = 1e-3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pose:
-    """Mirrored left to right where `mirrored`, then turned by `degrees`; upside down is both."""
+    """A flip and a turn: mirrored left to right where `mirrored`, then turned by `degrees`. A flip
+    upside down is a mirroring and a turn by 180°.
+    """
 
     mirrored: bool
     degrees: float
@@ -54,8 +58,8 @@ UPRIGHT = POSES.index(Pose(mirrored=False, degrees=0.0))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """Images `one` < `other` that may be the same: by `similarity` in [−1, 1], with `other` in
-    `pose`.
+    """Two images, by index `one` < `other`, that may be the same. `similarity` in [−1, 1] is the
+    cosine of their fingerprints with `other` in `pose`.
     """
 
     one: int
@@ -65,7 +69,9 @@ class Candidate:
 
 
 def band_passed(thumb: Grey) -> Floats:
-    """(48, 48) the central square without its mean light and without its noise."""
+    """Returns the central square of a thumbnail, (48, 48) float32, without slow shading and
+    noise.
+    """
     height, width = thumb.shape
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -78,7 +84,10 @@ def band_passed(thumb: Grey) -> Floats:
 
 
 def fingerprints(squares: Floats, pose: Pose) -> Floats:
-    """(N, 48, 48) band-passed → (N, D) their discs in a pose, of length 1; 0 where all is flat."""
+    """Returns the discs of squares in a pose, (N, D) float32 of length 1, or 0 for a flat square.
+
+    `squares` are (N, 48, 48), band-passed.
+    """
     flat = squares.reshape(len(squares), -1)
     discs = np.zeros((len(squares), 1), dtype=np.float32)
     for places, weights in _disc(pose):
@@ -96,11 +105,13 @@ def find_candidates(
     least: float,
     progress: Callable[[float], None],
 ) -> list[Candidate]:
-    """Of (N, 48, 48) band-passed images each one's likest further on, six in its own split and
-    six in others, the most similar first.
+    """Returns the pairs of images that may be the same, the most similar first.
 
-    `splits` (N,) numbers; smaller splits have to come first, so that each of their images meets
-    all of the greater ones · `apart` (N,) numbers: images of an equal number are not compared.
+    `squares` are (N, 48, 48), band-passed. Each image is paired with those most like it among the
+    later ones: up to six in its own split and six in others, each at least `least` similar.
+    `splits` (N,) are numbers; smaller splits have to come first, so that each of their images meets
+    all of the greater ones · images of an equal number in `apart` (N,) are not compared ·
+    `progress` gets the share done.
     """
     found: list[Candidate] = []
     upright = fingerprints(squares, POSES[UPRIGHT])
@@ -143,8 +154,8 @@ def _likest(
 
 
 def _disc(pose: Pose) -> Iterator[tuple[Int64s, Floats]]:
-    """Where the numbers of the disc lie in the square: the four pixels around each, as places of a
-    square in one row, with their bilinear weights.
+    """Yields the four pixels around each point of the disc, as indices into a flattened square,
+    with their bilinear weights.
     """
     y, x = np.mgrid[:_DISC_PX, :_DISC_PX] - (_DISC_PX - 1) / 2
     inside = x**2 + y**2 <= (_DISC_PX / 2 - 0.5) ** 2
@@ -158,8 +169,14 @@ def _disc(pose: Pose) -> Iterator[tuple[Int64s, Floats]]:
 
 
 def pose_matrix(pose: Pose) -> npt.NDArray[np.float64]:
-    """(2, 2) from a place in the image that is compared to the place in the image in a pose,
-    both from the centre.
+    """Returns (2, 2) float64 from a place in one image to its place in the other, which is in a
+    pose.
+
+    Places are (x, y) from the centre.
+
+    Example:
+        >>> pose_matrix(Pose(mirrored=True, degrees=0.0)).tolist()
+        [[-1.0, 0.0], [0.0, 1.0]]
     """
     angle = np.deg2rad(pose.degrees)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -167,8 +184,11 @@ def pose_matrix(pose: Pose) -> npt.NDArray[np.float64]:
 
 
 def as_floats(values: npt.NDArray[np.generic]) -> Floats:
-    """Numbers of any type, such as OpenCV's results, as float32."""
+    """Returns numbers of any type, such as OpenCV's results, as float32."""
     return np.asarray(values, dtype=np.float32)
+
+
+# ---- alignment -----------------------------------------------------------------------------------
 
 
 _Matrix = npt.NDArray[np.float32]
@@ -183,7 +203,7 @@ _LEAST_EVENED = 0.5
 _LEAST_ROUGHLY = 0.55
 _LEAST_OVERLAP = 0.4
 _MOST_STRETCH = 1.3
-# A mask of every pixel; None, which OpenCV takes for it, is not in its types.
+# OpenCV takes None for a mask of every pixel, but its type stubs do not list it.
 _EVERYWHERE: Any = None
 _BACKWARDS = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 _BACKWARDS_NEAREST = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
@@ -203,8 +223,9 @@ _FINE = _Scale(fine_px=0.8, coarse_px=2.0, window_px=17)
 
 
 def aligned_similarity(one: Thumbnail, other: Thumbnail, pose: Pose) -> float:
-    """Correlation that four in five textured windows of two images exceed, `other` found in
-    `pose`; −1 where they do not come together.
+    """Returns the correlation that four in five textured windows of two images exceed, in [−1, 1].
+
+    `other` is found in `pose`. The result is −1 where the two images cannot be aligned.
     """
     rough = _roughly_aligned(one.thumb, other.thumb, pose)
     if rough is None or _stretch(rough) > _MOST_STRETCH:
@@ -230,7 +251,7 @@ class _Aligned:
 
 
 def _roughly_aligned(one: Grey, other: Grey, pose: Pose) -> _Matrix | None:
-    """None where no way was found; most that are different are given up after a few steps."""
+    """Returns None where no alignment was found; most different images fail after a few steps."""
     evened = _evened(one), _evened(other)
     first = _aligned(*evened, _start(one, other, pose), _STEPS)
     if first is None or first.correlation < _LEAST_EVENED:
@@ -246,7 +267,7 @@ def _aligned(one: Floats, other: Floats, start: _Matrix, steps: int) -> _Aligned
             one, other, start, cv2.MOTION_AFFINE, criteria, _EVERYWHERE, 3
         )
     except cv2.error:
-        # Its way of saying that the two do not come together.
+        # OpenCV raises where the two images cannot be aligned.
         return None
     if not np.isfinite(matrix).all():
         return None
@@ -254,7 +275,7 @@ def _aligned(one: Floats, other: Floats, start: _Matrix, steps: int) -> _Aligned
 
 
 def _evened(grey: Grey) -> Floats:
-    """Local contrast alone, about as strong everywhere."""
+    """Returns local contrast alone, about as strong everywhere."""
     sigma = _SIGMA_PX * max(grey.shape) / THUMB_PX
     values = grey.astype(np.float32)
     fine = cv2.GaussianBlur(values, (0, 0), sigma / 2)
@@ -274,7 +295,7 @@ def _start(one: Grey, other: Grey, pose: Pose) -> _Matrix:
 def _enlarged(
     matrix: _Matrix, one: Thumbnail, other: Thumbnail, first: Grey, second: Grey
 ) -> _Matrix:
-    """From thumbs to detailed images; places are of the centres of pixels."""
+    """Returns a matrix between thumbs as one between detailed images; places are pixel centres."""
     down, up = _larger(first, one.thumb), _larger(other.thumb, second)
     full = np.vstack([matrix, [0, 0, 1]])
     enlarged: _Matrix = (up @ full @ down)[:2].astype(np.float32)
@@ -282,7 +303,7 @@ def _enlarged(
 
 
 def _larger(source: Grey, target: Grey) -> npt.NDArray[np.float64]:
-    """(3, 3) from places in one size of an image to those in another."""
+    """Returns (3, 3), which leads from places in one size of an image to those in another."""
     factor = np.array(target.shape[::-1]) / np.array(source.shape[::-1])
     return np.array(
         [[factor[0], 0, factor[0] / 2 - 0.5], [0, factor[1], factor[1] / 2 - 0.5], [0, 0, 1]]
@@ -290,14 +311,15 @@ def _larger(source: Grey, target: Grey) -> npt.NDArray[np.float64]:
 
 
 def _stretch(matrix: _Matrix) -> float:
-    """How much more one direction is stretched than the other."""
+    """Returns how much more one direction is stretched than the other."""
     longer, shorter = np.linalg.svd(matrix[:, :2], compute_uv=False)
     return float(longer / max(shorter, 1e-6))
 
 
 def _windows(one: Grey, other: Grey, matrix: _Matrix, scale: _Scale) -> Floats:
-    """Correlations of the windows where either image has texture; none where the two hardly
-    overlap.
+    """Returns the correlations of the windows where either image has texture.
+
+    There are none where the two images hardly overlap.
     """
     size = (one.shape[1], one.shape[0])
     covered = cv2.warpAffine(np.ones_like(other), matrix, size, flags=_BACKWARDS_NEAREST)

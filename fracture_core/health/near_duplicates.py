@@ -1,8 +1,8 @@
-"""Images that belong together, joined pair by pair: the parts of a graph that hang together.
+"""Images that are in a data set more than once: equal to the pixel, or as a flipped, turned or
+relit copy (a near-duplicate).
 
-Which images are the same one: equal to the pixel, or a flipped, turned or relit copy.
-
-Images that are in the data set more than once, equal to the pixel or as an altered copy.
+Pairs are found by fingerprint and decided by alignment, see `fingerprints`. Pairs that share an
+image are joined into groups.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,43 +18,60 @@ from fracture_core.health.fingerprints import (
 )
 from fracture_core.health.report import CheckContext, Fault, Place, Severity, Thumbnail
 
+# ---- groups --------------------------------------------------------------------------------------
+
 
 class Groups:
-    """Sets of names, each alone at first (union by the least name, paths halved)."""
+    """Disjoint sets of names, each name alone at first (union-find, paths halved).
+
+    Example:
+        >>> groups = Groups()
+        >>> groups.join("b", "c")
+        >>> groups.join("a", "c")
+        >>> groups.head("b"), groups.are_joined("a", "d")
+        ('a', False)
+    """
 
     def __init__(self) -> None:
         self._parents: dict[str, str] = {}
 
     def head(self, name: str) -> str:
-        """The least name of the group: the same in whatever order it was joined."""
+        """Returns the least name of a group, which does not depend on the order of joining."""
         while (parent := self._parents.get(name, name)) != name:
             self._parents[name] = self._parents.get(parent, parent)
             name = parent
         return name
 
     def are_joined(self, one: str, other: str) -> bool:
+        """Tells whether two names are in one group."""
         return self.head(one) == self.head(other)
 
     def join(self, one: str, other: str) -> None:
+        """Joins the groups of two names."""
         first, second = sorted((self.head(one), self.head(other)))
         self._parents[second] = first
 
     def join_all(self, names: Iterable[str]) -> None:
-        """Join every name with the first."""
+        """Joins the groups of all names."""
         first = ""
         for name in names:
             first = first or name
             self.join(first, name)
 
 
-# Measured on planted copies and on sets without any, see benchmarks/health.py.
+# ---- pairs ---------------------------------------------------------------------------------------
+
+
+# Both thresholds were measured on planted copies and on sets without any: benchmarks/health.py.
 LEAST_SIMILARITY = 0.85
 LEAST_ALIGNED_SIMILARITY = 0.82
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NearDuplicate:
-    """Two images that are one; `aligned_similarity` 1 where they are equal to the pixel."""
+    """Two images that are one. `one` and `other` are sample ids · `aligned_similarity` is 1 where
+    they are equal to the pixel.
+    """
 
     one: str
     other: str
@@ -62,7 +79,7 @@ class NearDuplicate:
 
 
 def find_equal(thumbnails: Mapping[str, Thumbnail]) -> list[NearDuplicate]:
-    """Every image that repeats an earlier one, with the first of them."""
+    """Returns each image that repeats an earlier one to the pixel, paired with the first one."""
     first: dict[bytes, str] = {}
     found = []
     for sample_id, thumbnail in thumbnails.items():
@@ -79,10 +96,12 @@ def find_alike(
     *,
     progress: Callable[[float], None],
 ) -> list[NearDuplicate]:
-    """Copies that are not equal to the pixel: enough pairs to join all that belong together, and
-    for each image of a smaller split one of a greater split, if there is any.
+    """Returns pairs of copies that are not equal to the pixel.
 
-    `apart` groups whose images are alike by nature, such as the slices of one study.
+    They suffice to join all images that belong together, and give each image of a smaller split one
+    of a greater split, if there is any. `splits` are by sample id · images with an equal value in
+    `apart` are not compared, as they are alike by nature, such as the slices of one study ·
+    `progress` gets the share done.
     """
     ids = _smaller_splits_first(list(thumbnails), splits)
     if len(ids) < 2:
@@ -136,6 +155,9 @@ def _numbers(names: Sequence[str]) -> np.ndarray[tuple[int], np.dtype[np.int64]]
     return numbers.astype(np.int64).reshape(-1)
 
 
+# ---- faults --------------------------------------------------------------------------------------
+
+
 _LEAK = "What is measured on one split was learnt on the other: its metrics are too good."
 _RECUT = "Cut the splits anew by group, so that all copies of an image are in one."
 
@@ -143,7 +165,9 @@ _RECUT = "Cut the splits anew by group, so that all copies of an image are in on
 def check_duplicates(
     context: CheckContext, equal: Sequence[NearDuplicate], alike: Sequence[NearDuplicate]
 ) -> Iterator[Fault]:
-    """Across splits an error; within one, equal images are a warning and altered ones a note."""
+    """Yields faults of copies: errors across splits, warnings for equal and notes for altered ones
+    within.
+    """
     across = [each for each in equal if _is_across(context, each)]
     within = [each for each in equal if not _is_across(context, each)]
     if across:
@@ -219,7 +243,7 @@ def _fault(
 
 
 def _place(context: CheckContext, near_duplicates: NearDuplicate) -> Place:
-    """An image of validation or test comes before the one of train."""
+    """Returns a place with the image of validation or test before the one of train."""
     ids = (near_duplicates.one, near_duplicates.other)
     is_train_first = context.split_of(ids[0]) == "train" != context.split_of(ids[1])
     one, other = ids[::-1] if is_train_first else ids

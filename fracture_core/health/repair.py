@@ -1,7 +1,7 @@
-"""A copy of a data set whose splits are cut anew, so that nothing that belongs together is cut.
+"""A copy of a data set whose splits are cut anew, so that what belongs together stays together.
 
-Together are images of one patient or study, of one original by their names, equal images and
-near-duplicates, and whoever any of these belongs to in turn. The original is never changed.
+Together belong images of one patient or study, images of one original by their names, equal images
+and near-duplicates, and whatever any of these belongs to in turn. The original is never changed.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,7 +22,9 @@ from fracture_core.health.report import HealthReport
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repair:
-    """`destination` is new or empty · `shares` of the groups in train, val and test."""
+    """What copy to make. `destination` is new or empty · `shares` are those of the groups in train,
+    val and test · `seed` decides the cut.
+    """
 
     destination: Path
     shares: Shares = DEFAULT_SHARES
@@ -30,13 +32,16 @@ class Repair:
 
     @classmethod
     def of(cls, destination: Path, splits: str, seed: int) -> Self:
-        """`splits` such as "70,15,15"; raises ConfigError."""
+        """Returns a repair with shares from a text such as "70,15,15"; raises ConfigError."""
         shares = parse_shares(splits) or DEFAULT_SHARES
         return cls(destination=destination, shares=shares, seed=seed)
 
 
 def joined_groups(dataset: RecordedDataset, report: HealthReport) -> Mapping[str, str]:
-    """Sample id → the name of its group: the group of the first of all that belong together."""
+    """Returns the group of each sample id: one name for all images that belong together.
+
+    The name is the least, in alphabetical order, of the groups that were joined.
+    """
     groups = Groups()
     for record in dataset.records.values():
         groups.join(f"group {record.group_id}", f"sample {record.sample_id}")
@@ -59,10 +64,10 @@ def repair_dataset(
     tell: Callable[[str], None] = lambda sentence: None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Converted:
-    """Write the copy, in the format the data set has; what cannot be read is left out and listed.
+    """Writes the copy in the data set's format; images that cannot be read are left out and listed.
 
-    Raises DatasetError as `convert` does, for a destination that has something in it above all,
-    and ConfigError where its format cannot be written.
+    Raises DatasetError as `convert` does, above all for a destination that is not empty, and
+    ConfigError where the format cannot be written.
     """
     if dataset.format not in writable():
         raise ConfigError(
@@ -85,6 +90,6 @@ def repair_dataset(
 
 
 def _side_px(dataset: RecordedDataset) -> int | None:
-    """Slices of HDF5 keep their size only where it is asked for."""
+    """Returns the side of HDF5 slices in pixels; without it they would be written at 256 px."""
     first = next(iter(dataset.records.values()))
     return max(first.height, first.width) if isinstance(first, SliceRecord) else None

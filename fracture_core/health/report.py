@@ -1,8 +1,7 @@
-"""Every image of a data set opened once: what the checks need of it, and what cannot be read.
+"""What a health check works on and what it returns: thumbnails, faults, limits and the report.
 
-What a health check found: faults with their images, as a table and as JSON.
-
-What every check is given: the data set as it was read, its images, and the limits.
+Every image of a data set is opened once. A thumbnail keeps what the checks need of it; an image
+that cannot be opened is kept with the reason. A report is also a table (CSV) and a JSON document.
 """
 
 import hashlib
@@ -20,6 +19,9 @@ from fracture_core.datasets.issues import Issue
 from fracture_core.datasets.records import RecordedDataset
 from fracture_core.errors import BadInput
 
+# ---- thumbnails ----------------------------------------------------------------------------------
+
+
 Grey = npt.NDArray[np.uint8]
 Progress = Callable[[float, str], None]
 
@@ -29,8 +31,11 @@ _JPEG = (cv2.IMWRITE_JPEG_QUALITY, 95)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Thumbnail:
-    """`height`, `width` in pixels · `digest` of the pixels as shown: equal for equal images ·
-    `thumb` (h, w) uint8, its longer side 128 · `packed` a JPEG with the longer side 256.
+    """What the checks keep of an image.
+
+    `height`, `width` are those of the image in pixels · `digest` is of the pixels as shown: equal
+    for equal images · `thumb` is (h, w) uint8, its longer side 128 px · `packed` is a JPEG with a
+    longer side of 256 px.
     """
 
     height: int
@@ -41,21 +46,23 @@ class Thumbnail:
 
     @property
     def detailed(self) -> Grey:
-        """(h, w) uint8, its longer side 256: twice as many pixels a side as the thumb."""
+        """Returns the image as (h, w) uint8, its longer side 256 px: twice that of `thumb`."""
         grey = cv2.imdecode(np.frombuffer(self.packed, np.uint8), cv2.IMREAD_GRAYSCALE)
         return np.asarray(grey, dtype=np.uint8)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thumbnails:
-    """`seen` by sample id in the order of the data set, `unreadable` the others with the reason."""
+    """All images of a data set: `seen` by sample id, in its order, and the reason for each of the
+    `unreadable`.
+    """
 
     seen: dict[str, Thumbnail]
     unreadable: dict[str, str]
 
 
 def look_through(dataset: RecordedDataset, progress: Progress) -> Thumbnails:
-    """Read every image in full; a file that is cut short counts as unreadable."""
+    """Reads every image in full and returns the thumbnails; a truncated file is unreadable."""
     seen: dict[str, Thumbnail] = {}
     unreadable: dict[str, str] = {}
     for done, (sample_id, record) in enumerate(dataset.records.items()):
@@ -68,7 +75,7 @@ def look_through(dataset: RecordedDataset, progress: Progress) -> Thumbnails:
 
 
 def look_at(shown: Grey) -> Thumbnail:
-    """(H, W) uint8 as shown → what the checks need."""
+    """Returns the thumbnail of an image as shown, (H, W) uint8."""
     height, width = shown.shape
     digest = hashlib.blake2b(f"{height}×{width}".encode(), digest_size=16)
     digest.update(np.ascontiguousarray(shown).tobytes())
@@ -90,6 +97,9 @@ def _resized(grey: Grey, side_px: int) -> Grey:
     return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
+# ---- faults --------------------------------------------------------------------------------------
+
+
 COLUMNS = ("check", "severity", "title", "split", "sample", "other_split", "other", "detail")
 
 
@@ -103,7 +113,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a fault is: an image, a pair of them (`other`), or "" for the data set as a whole."""
+    """Where a fault is: in an image, in a pair of them (`other`), or in the whole data set ("")."""
 
     sample_id: str = ""
     split: str = ""
@@ -114,8 +124,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """`check` names the kind for programs, `title` for people · `meaning` says what it does to a
-    training or a figure, `advice` what to do, one sentence each · `places` every one, in order.
+    """One kind of fault and every place where it was found.
+
+    `check` names the kind for programs, `title` for people · `meaning` says what it does to a
+    training or a metric, `advice` what to do · `places` are in the order they were found.
     """
 
     check: str
@@ -128,8 +140,11 @@ class Fault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthReport:
-    """`images` read, the unreadable included · `splits` images in each · `input_size` in pixels
-    that objects were measured at · `faults` the worst first · `seconds` the check took.
+    """The result of a health check.
+
+    `images` counts the unreadable ones as well · `splits` gives the number of images in each ·
+    `input_size` is the longer side, in pixels, that objects were measured at · `faults` are the
+    worst first · `seconds` is how long the check took.
     """
 
     name: str
@@ -142,15 +157,15 @@ class HealthReport:
     seconds: float
 
     def count(self, severity: Severity) -> int:
-        """How many kinds of fault are this severe."""
+        """Returns how many kinds of fault are this severe."""
         return sum(fault.severity is severity for fault in self.faults)
 
     def fault(self, check: str) -> Fault | None:
-        """The fault of a kind; None where there is none."""
+        """Returns the fault of a kind, or None where it was not found."""
         return next((fault for fault in self.faults if fault.check == check), None)
 
     def pairs(self) -> tuple[tuple[str, str], ...]:
-        """Images that some check found to belong together."""
+        """Returns the pairs of images that some check found to belong together."""
         return tuple(
             (place.sample_id, place.other)
             for fault in self.faults
@@ -159,11 +174,11 @@ class HealthReport:
         )
 
     def as_json(self) -> str:
-        """All of it as one JSON document."""
+        """Returns the whole report as one JSON document."""
         return json.dumps(asdict(self), ensure_ascii=False, indent=1)
 
     def as_csv(self) -> str:
-        """A line for each place of each fault."""
+        """Returns a table with a line for each place of each fault."""
         return csv_text(COLUMNS, self._rows())
 
     def _rows(self) -> Iterator[tuple[str, ...]]:
@@ -175,15 +190,21 @@ class HealthReport:
 
 
 def worst_first(faults: list[Fault]) -> tuple[Fault, ...]:
-    """Faults in the order of their severity, else as they were found."""
+    """Returns faults in the order of their severity, those of equal severity as they were."""
     order = list(Severity)
     return tuple(sorted(faults, key=lambda fault: order.index(fault.severity)))
 
 
+# ---- what a check is given -----------------------------------------------------------------------
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """`input_size` the longer side of a model's input in pixels · `least_px` of an object's shorter
-    side in it · `least_objects` of a class.
+    """What counts as too small or too few.
+
+    `input_size` is the longer side of a model's input in pixels · `least_px` is the least length of
+    an object's shorter side at that size · `least_objects` is the least number of objects of a
+    class.
     """
 
     input_size: int = 640
@@ -193,19 +214,19 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckContext:
-    """`thumbnails` has every image of `dataset`, seen or unreadable."""
+    """What every check is given: a data set, the thumbnails of all its images, and the limits."""
 
     dataset: RecordedDataset
     thumbnails: Thumbnails
     limits: Limits
 
     def split_of(self, sample_id: str) -> str:
-        """The split of an image, "" where it has none."""
+        """Returns the split of an image, "" where it has none."""
         record = self.dataset.records.get(sample_id)
         return "" if record is None else record.split
 
     def place(self, sample_id: str, detail: str = "", other: str = "") -> Place:
-        """An image, or a pair of them, with their splits."""
+        """Returns a place for an image, or for a pair of them, with their splits."""
         return Place(
             sample_id=sample_id,
             split=self.split_of(sample_id),
@@ -215,9 +236,9 @@ class CheckContext:
         )
 
     def places(self, issues: Iterable[Issue]) -> tuple[Place, ...]:
-        """Where readers met what they found at issue."""
+        """Returns a place for each issue that a reader logged."""
         return tuple(self.place(issue.sample_id, issue.place) for issue in issues)
 
     def issues(self, *kinds: str) -> list[Issue]:
-        """The reader's issues of these kinds."""
+        """Returns the reader's issues of these kinds."""
         return [issue for issue in self.dataset.issues if issue.kind in kinds]

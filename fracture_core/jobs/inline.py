@@ -1,4 +1,7 @@
-"""Jobs in this process, one after the other, while the caller waits: for tests and debugging."""
+"""The runner "inline": jobs in this process, one after the other, while the caller waits.
+
+It is meant for tests and debugging. The functions are those of `reading.Runner`.
+"""
 
 import io
 import os
@@ -17,22 +20,22 @@ from fracture_core.runs import RunFolder
 
 
 def submit(run: RunFolder, record: Record) -> None:
-    """To the end of the queue; `tend` runs it."""
+    """Adds a run to the end of the queue; `tend` runs it."""
     write_record(record, run.job)
 
 
 def status(run: RunFolder, _record: Record) -> tuple[State | None, str]:
-    """Running while the process that runs it lives."""
+    """Returns "running" while the process that runs the job lives, else None."""
     return (State.RUNNING if is_held(run.job_lock) else None), ""
 
 
 def logs(run: RunFolder, _record: Record, limit: int) -> str:
-    """The end of log.txt."""
+    """Returns the end of log.txt."""
     return read_tail(run, limit)
 
 
 def stop(run: RunFolder, _record: Record) -> None:
-    """Raises ConfigError: there is no process that could be asked."""
+    """Raises ConfigError, as there is no process that could be asked."""
     raise ConfigError(
         run.path,
         expected="a job in a process of its own",
@@ -42,19 +45,19 @@ def stop(run: RunFolder, _record: Record) -> None:
 
 
 def kill(run: RunFolder, record: Record | None) -> None:
-    """Raises ConfigError while it runs."""
+    """Raises ConfigError while the job runs, and does nothing otherwise."""
     if is_held(run.job_lock):
         stop(run, record or read_record(run.job))
 
 
 def tend() -> None:
-    """Run what waits, to its end."""
+    """Runs all waiting jobs to their end."""
     while _run_next():
         continue
 
 
 def _run_next() -> bool:
-    """False = nothing waits."""
+    """Runs the first waiting job; returns False where none waits."""
     with queue_lock():
         waiting = [each for each in list_jobs() if each.runner == "inline" and not each.settled]
         waiting = [each for each in waiting if each.state is State.QUEUED]
@@ -77,12 +80,12 @@ def _run_next() -> bool:
 
 
 def _execute(run: RunFolder, command: tuple[str, ...]) -> int:
-    """The exit code of `python -m MODULE …` or `python FILE …`."""
+    """Returns the exit code of `python -m MODULE …` or `python FILE …`, run in this process."""
     with run.log.open("a", encoding="utf-8") as log, redirect_stdout(log), redirect_stderr(log):
         try:
             with _arguments(command[2:] if command[1] == "-m" else command[1:]):
                 if command[1] == "-m":
-                    # runpy warns of a module that somebody has imported under its own name.
+                    # runpy warns of a module that was imported before.
                     sys.modules.pop(f"{command[2]}.__main__", None)
                     runpy.run_module(command[2], run_name="__main__", alter_sys=True)
                 else:

@@ -1,8 +1,6 @@
-"""job.json: what was asked for. How it went stands in the other files of the run.
+"""A job: its record (job.json, what was asked for), its state and the end of what it printed.
 
-What can be said about a job.
-
-The end of what a run printed.
+How a job went stands in the other files of its run folder; `reading` makes a `Job` of them.
 """
 
 import os
@@ -17,12 +15,15 @@ from fracture_core import files
 from fracture_core.errors import ConfigError, first_fault
 from fracture_core.runs import EVALUATION, Kind, RunFolder
 
+# ---- the record ----------------------------------------------------------------------------------
+
+
 Result = Literal["card.json", "evaluation.json"]
 CARD: Result = "card.json"
 
 
 class Attempt(BaseModel):
-    """A start that came to its end."""
+    """A start that came to its end; times are in seconds since 1970."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -33,11 +34,11 @@ class Attempt(BaseModel):
 
 
 class Record(BaseModel):
-    """Everything in job.json; times are seconds since 1970.
+    """Everything in job.json; times are in seconds since 1970.
 
     `position` orders the queue, lowest first · `started` and `device` belong to the last start ·
-    `retries` counts the automatic ones since it was last submitted or resumed · `result` is the
-    file that only a whole success leaves.
+    `retries` counts the automatic restarts since the job was last submitted or resumed · `result`
+    is the file that only a complete success leaves.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,7 +58,11 @@ class Record(BaseModel):
 
 
 def read_record(path: Path) -> Record:
-    """Raises ConfigError for a file that cannot be read or makes no sense, FileNotFoundError."""
+    """Returns the record in a file.
+
+    Raises ConfigError for a file that cannot be read or is invalid, FileNotFoundError where none
+    is.
+    """
     advice = "Delete the job, or resume it to have the file written anew."
     try:
         return Record.model_validate_json(path.read_bytes())
@@ -73,12 +78,16 @@ def read_record(path: Path) -> Record:
 
 
 def write_record(record: Record, path: Path) -> None:
-    """By rename; raises ConfigError where that is not possible, and the old file stays."""
+    """Writes a record as a whole or not at all; raises ConfigError where it cannot, and keeps the
+    old.
+    """
     write_text(path, record.model_dump_json(indent=1) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
-    """By rename; raises ConfigError where that is not possible, and the old file stays."""
+    """Writes a text as a whole or not at all; raises ConfigError where it cannot, and keeps the
+    old.
+    """
     try:
         files.write_text(path, text)
     except OSError as error:
@@ -89,11 +98,14 @@ def write_text(path: Path, text: str) -> None:
         ) from error
 
 
+# ---- the job -------------------------------------------------------------------------------------
+
+
 class State(StrEnum):
     """Where a job stands.
 
-    `stopped`: asked to, and none of its processes is left · `failed`: ended by an error of its own,
-    or by a signal · `lost`: gone without a word, as after a power cut.
+    `stopped` was asked to stop, and none of its processes is left · `failed` ended by an error of
+    its own or by a signal · `lost` left no word of how it ended, as after a power cut.
     """
 
     QUEUED = "queued"
@@ -106,19 +118,21 @@ class State(StrEnum):
 
     @property
     def is_over(self) -> bool:
+        """Tells whether the job has ended, however it did."""
         return self not in (State.QUEUED, State.RUNNING, State.STOPPING)
 
     @property
     def can_resume(self) -> bool:
+        """Tells whether the job can be resumed: it stopped, failed or was lost."""
         return self in (State.STOPPED, State.FAILED, State.LOST)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A submitted run as it stands now; times are seconds since 1970.
+    """A submitted run as it stands now; times are in seconds since 1970.
 
-    `detail` is a sentence for people, or empty · `exit_code` None = not ended, or nobody knows ·
-    `settled`: it is over and nothing of it is left.
+    `detail` is a sentence for people, or empty · `exit_code` is None if the job has not ended or
+    nobody knows how · `settled` says that the job is over and nothing of it is left.
     """
 
     run: RunFolder
@@ -139,18 +153,23 @@ class Job:
 
     @property
     def name(self) -> str:
+        """Returns the name of the run."""
         return self.run.name
 
     @property
     def kind(self) -> Kind:
+        """Returns "training" or the kind of an evaluation, by the file a success leaves."""
         return "training" if self.result == CARD else EVALUATION
+
+
+# ---- the log -------------------------------------------------------------------------------------
 
 
 TAIL_BYTES = 64_000
 
 
 def read_tail(run: RunFolder, limit: int = TAIL_BYTES) -> str:
-    """The last whole lines of log.txt, at most `limit` bytes; empty where there is none."""
+    """Returns the last whole lines of log.txt, at most `limit` bytes, or "" where there is none."""
     try:
         with run.log.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
@@ -164,6 +183,6 @@ def read_tail(run: RunFolder, limit: int = TAIL_BYTES) -> str:
 
 
 def last_line(run: RunFolder) -> str:
-    """The last line with anything in it, at most 300 characters."""
+    """Returns the last line of log.txt with anything in it, at most 300 characters, or ""."""
     lines = read_tail(run, 4_000).split("\n")
     return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "")

@@ -1,9 +1,9 @@
-"""Jobs on this machine: one at a time on each GPU, or one on the CPU.
+"""The runner "local": jobs on this machine, one at a time on each GPU, or one on the CPU.
 
-There is no server. The queue is the job.json files of the runs; whoever is there does what is due
-(`tend`): a page, a command, or the wrapper of the job that just ended. Each job has a wrapper
-process that outlives the app. Two locks tell what lives: the job's, held by the wrapper, the
-trainer and all its children, and the wrapper's own.
+There is no server. The queue is the job.json files of the runs, and whoever calls `tend` does what
+is due: a page, a command, or the wrapper of the job that just ended. Each job has a wrapper process
+that outlives the app. Two locks tell what lives: the job's, held by the wrapper, the trainer and
+all its children, and the wrapper's own. The functions are those of `reading.Runner`.
 """
 
 import os
@@ -42,7 +42,7 @@ _KILL_SECONDS = 10.0
 
 
 def submit(run: RunFolder, record: Record) -> None:
-    """To the end of the queue; `tend` starts it."""
+    """Adds a run to the end of the queue; `tend` starts it. Raises ConfigError on Windows."""
     if sys.platform == "win32":
         raise ConfigError(
             "FRACTURE_RUNNER",
@@ -54,22 +54,24 @@ def submit(run: RunFolder, record: Record) -> None:
 
 
 def status(run: RunFolder, _record: Record) -> tuple[State | None, str]:
-    """Running as long as any of its processes lives."""
+    """Returns "running" as long as any process of the job lives, else None."""
     return (State.RUNNING if is_held(run.job_lock) else None), ""
 
 
 def logs(run: RunFolder, _record: Record, limit: int) -> str:
-    """The end of log.txt."""
+    """Returns the end of log.txt."""
     return read_tail(run, limit)
 
 
 def stop(run: RunFolder, _record: Record) -> None:
-    """The wrapper sees the file and does the rest; without a wrapper, `tend` does."""
+    """Writes a file that the wrapper sees; it does the rest, or `tend` where there is no
+    wrapper.
+    """
     write_text(run.stopping, "")
 
 
 def kill(run: RunFolder, _record: Record | None) -> None:
-    """Raises ConfigError where a process does not die."""
+    """Kills every process of a job; raises ConfigError where one does not die."""
     kill_wrapper(run.path)
     until = time.monotonic() + _KILL_SECONDS
     while not kill_trainers(run.path) or is_held(run.job_lock):
@@ -84,11 +86,11 @@ def kill(run: RunFolder, _record: Record | None) -> None:
 
 
 def tend() -> None:
-    """Clear up after jobs that ended, start what there is room for; raises ConfigError."""
+    """Clears up after jobs that ended and starts those there is room for; raises ConfigError."""
     with queue_lock():
         mine = [job for job in list_jobs() if job.runner in ("local", "")]
         _clear_up(mine)
-        # What was cleared up stands otherwise now.
+        # Clearing up changes the state of jobs, so they are read again.
         _start_waiting([job for each in mine if (job := read_job(each.run)) is not None])
 
 
@@ -103,7 +105,7 @@ def _clear_up(jobs: list[Job]) -> None:
 
 
 def _settle(job: Job) -> None:
-    """Do what a wrapper that was killed left undone."""
+    """Does what a wrapper that was killed left undone."""
     run = job.run
     if job.state is State.QUEUED or not run.path.is_dir():
         return
@@ -112,9 +114,9 @@ def _settle(job: Job) -> None:
             _mind_orphans(run)
         return
     if run.exit_code.exists():
-        # Its wrapper was just ending.
+        # The wrapper has done everything but end.
         return
-    # Children that closed the lock's descriptor can be left.
+    # Children that closed the lock's descriptor may still live.
     kill_trainers(run.path)
     write_text(run.exit_code, UNKNOWN)
 
@@ -138,7 +140,7 @@ def _start_waiting(jobs: list[Job]) -> None:
     live = [job for job in jobs if not job.state.is_over]
     busy = {job.device for job in live if job.state is not State.QUEUED}
     free = [device for device in list_devices() if device not in busy]
-    # A live job whose record is unreadable is on one of them.
+    # A live job whose record is unreadable runs on one of these.
     free = free[sum(not job.runner for job in live) :]
     waiting = [job for job in live if job.state is State.QUEUED]
     waiting.sort(key=lambda job: job.position)
@@ -147,11 +149,11 @@ def _start_waiting(jobs: list[Job]) -> None:
 
 
 def _start(run: RunFolder, device: str) -> None:
-    """Held from here on, first by this process, then by the wrapper: there is no moment between."""
+    """Starts a job, whose locks this process and then the wrapper hold without a gap."""
     job_lock, wrapper_lock = take_lock(run.job_lock), take_lock(run.wrapper_lock)
     try:
         if job_lock is None or wrapper_lock is None:
-            # What is left of an earlier start has it still; next time.
+            # What is left of an earlier start still holds it; the next `tend` tries again.
             return
         for trace in (run.exit_code, run.stopped, run.stopping):
             trace.unlink(missing_ok=True)

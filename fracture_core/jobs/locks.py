@@ -1,8 +1,8 @@
-"""Locks of the operating system: held as long as any process lives that has the descriptor.
+"""Locks of the operating system, each held as long as any process lives that has its descriptor.
 
-A child that inherits the descriptor holds the lock as well, so one lock can stand for a whole tree
-of processes, and there is no number that another process could get, and no moment between starting
-a process and writing down that it was started. A zombie holds nothing.
+A child that inherits the descriptor holds the lock as well, so that one lock can stand for a whole
+tree of processes. Unlike a process id, a lock cannot pass to an unrelated process, and there is no
+moment between starting a process and recording it. A zombie holds no lock.
 """
 
 import os
@@ -16,13 +16,15 @@ from filelock import FileLock, Timeout
 from fracture_core.errors import ConfigError
 from fracture_core.settings import settings
 
-# Whoever looks whether a lock is held has it for a moment.
+# A process that checks whether a lock is held takes it for a moment.
 _PATIENCE_SECONDS = 1.0
 _QUEUE_PATIENCE_SECONDS = 30.0
 
 
 def take_lock(path: Path) -> int | None:
-    """A descriptor that holds the lock until all copies of it are closed; None = another has it."""
+    """Returns a descriptor that holds the lock until all its copies are closed; None if another has
+    it.
+    """
     import fcntl
 
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -40,7 +42,7 @@ def take_lock(path: Path) -> int | None:
 
 
 def is_held(path: Path) -> bool:
-    """Whether any process has the lock; False where there is no such file."""
+    """Tells whether any process holds the lock; False where there is no such file."""
     import fcntl
 
     try:
@@ -59,9 +61,10 @@ def is_held(path: Path) -> bool:
 
 @contextmanager
 def queue_lock() -> Iterator[None]:
-    """The right to change what jobs there are; one process at a time, whichever app it is.
+    """Holds the right to change which jobs there are, for one process at a time on this machine.
 
-    Raises ConfigError where another one does not let go, and for files that cannot be changed.
+    Raises ConfigError where another process keeps it for 30 s, and for files that cannot be
+    changed.
     """
     runs = settings().runs
     try:

@@ -1,8 +1,7 @@
-"""What local jobs run on.
+"""What local jobs run on, and their processes: the GPUs of this machine and the process table.
 
-The processes of a job, found in the process table by what they carry in their environment.
-
-Children inherit it, also those that left their parent, group or session.
+The processes of a job are found by a mark in their environment. Children inherit it, even those
+that left their parent, process group or session.
 """
 
 import os
@@ -18,15 +17,18 @@ import psutil
 
 from fracture_core.errors import ConfigError
 
+# ---- devices -------------------------------------------------------------------------------------
+
+
 CPU = "cpu"
 DRIVER_SECONDS = 20.0
 
 
 def list_devices() -> tuple[str, ...]:
-    """GPUs as CUDA_VISIBLE_DEVICES names them, or the CPU alone.
+    """Returns the GPUs as CUDA_VISIBLE_DEVICES names them, or the CPU alone.
 
-    Asked without CUDA: that takes seconds, and memory on every GPU. Raises ConfigError for a driver
-    that does not answer.
+    The driver is asked without CUDA, which would take seconds and memory on every GPU. Raises
+    ConfigError for a driver that does not answer.
     """
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is None:
@@ -52,10 +54,13 @@ def _ask_driver() -> tuple[str, ...]:
             found=f"no answer ({type(error).__name__})",
             advice="Repair the driver, or name the GPUs in CUDA_VISIBLE_DEVICES; empty = the CPU.",
         ) from error
-    # A machine with the driver's tools and no GPU.
+    # The machine has the driver's tools but no GPU.
     if asked.returncode != 0:
         return ()
     return tuple(line.strip() for line in asked.stdout.splitlines() if line.strip())
+
+
+# ---- processes -----------------------------------------------------------------------------------
 
 
 TRAINER_MARK = "FRACTURE_JOB"
@@ -63,7 +68,10 @@ WRAPPER_MARK = "FRACTURE_JOB_WRAPPER"
 
 
 def find_trainers(folder: Path, sessions: Collection[int] = ()) -> list[psutil.Process]:
-    """Every live process of a run's job but its wrapper; `sessions` are known to be the job's."""
+    """Returns every live process of a run's job but its wrapper.
+
+    `sessions` are ids of sessions known to be the job's.
+    """
     marked = _find_marked(TRAINER_MARK, folder)
     known = {session for each in marked if (session := _session_of(each.pid))} | set(sessions)
     if not known:
@@ -77,12 +85,15 @@ def find_trainers(folder: Path, sessions: Collection[int] = ()) -> list[psutil.P
 
 
 def find_leader(processes: list[psutil.Process]) -> psutil.Process | None:
-    """The process that the others come from, if it lives: the leader of their session."""
+    """Returns the process that leads the others' session, if it lives: the one they come from."""
     return next((each for each in processes if _session_of(each.pid) == each.pid), None)
 
 
 def kill_trainers(folder: Path, sessions: Collection[int] = (), patience: float = 10.0) -> bool:
-    """SIGKILL to all of them until none is left; False where some do not die."""
+    """Sends SIGKILL to all processes of a job until none is left.
+
+    Returns False where some still live after `patience` seconds.
+    """
     until = time.monotonic() + patience
     while left := find_trainers(folder, sessions):
         _kill(left)
@@ -93,13 +104,13 @@ def kill_trainers(folder: Path, sessions: Collection[int] = (), patience: float 
 
 
 def kill_wrapper(folder: Path) -> None:
-    """SIGKILL to the wrapper, if there is one."""
+    """Sends SIGKILL to the job's wrapper, if there is one."""
     _kill(_find_marked(WRAPPER_MARK, folder))
 
 
 def _kill(processes: list[psutil.Process]) -> None:
     for process in processes:
-        # psutil compares the creation time first: a number that was given away is not killed.
+        # psutil compares creation times first: a process that got a reused id is not killed.
         with suppress(psutil.NoSuchProcess):
             process.kill()
 
@@ -115,7 +126,7 @@ def _has_mark(process: psutil.Process, mark: str, folder: Path) -> bool:
     try:
         return process.environ().get(mark) == str(folder) and _is_alive(process)
     except (psutil.Error, OSError):
-        # Gone meanwhile, a zombie, or somebody else's.
+        # The process has gone meanwhile, is a zombie, or belongs to another user.
         return False
 
 

@@ -1,4 +1,4 @@
-"""How far a run is and how long it will take, from the end of metrics.jsonl."""
+"""How far a run has come and how long it will still take, by the end of its metrics log."""
 
 import json
 import os
@@ -12,10 +12,11 @@ _Line = dict[str, object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """Where the last line of a training stands; all count from 1.
+    """Where the last line of a training stands; phase, epoch and step count from 1.
 
-    `share` is what is done of all epochs asked for, in [0, 1] · `seconds_left` None = nothing to go
-    by yet; patience may end a training earlier.
+    `share` is what is done of all epochs asked for, in [0, 1] · `seconds_left` is None where
+    nothing allows an estimate yet; early stopping may end a training sooner · `latest` holds the
+    metrics of the last line.
     """
 
     phase: int
@@ -29,12 +30,15 @@ class Progress:
 
     @property
     def words(self) -> str:
+        """Returns epoch and step in words."""
         return f"epoch {self.epoch} of {self.epochs} · step {self.step} of {self.steps}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageProgress:
-    """Images behind an evaluation, of those asked for; else as in `Progress`."""
+    """How many images of an evaluation are `done`, `of` those asked for; the rest is as in
+    `Progress`.
+    """
 
     done: int
     of: int
@@ -43,11 +47,12 @@ class ImageProgress:
 
     @property
     def words(self) -> str:
+        """Returns the number of images done in words."""
         return f"{self.done:,} of {self.of:,} images"
 
 
 def read_progress(run: RunFolder) -> Progress | ImageProgress | None:
-    """None before the first step or image."""
+    """Returns how far a run has come since its last start; None before the first step or image."""
     since = _read_end(run)
     told = [line for line in since if line.get("kind") == "progress"]
     if told:
@@ -86,7 +91,7 @@ def _of_images(lines: list[_Line]) -> ImageProgress:
 
 
 def _read_end(run: RunFolder) -> list[_Line]:
-    """What was written since the last start."""
+    """Returns the lines written since the last start, or all if nothing was done since."""
     try:
         with run.metrics.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
@@ -105,14 +110,14 @@ def _is_resumed(line: _Line) -> bool:
 
 
 def _epochs_of(run: RunFolder, last: _Line) -> tuple[float, float]:
-    """Epochs asked for in all phases, and those of the phases before this one."""
+    """Returns the epochs asked for in all phases, and those of the phases before this one."""
     here = max(1.0, _number(last, "of", 1))
     try:
         config = json.loads(run.config.read_text(encoding="utf-8"))
         first, second = float(config["epochs"]), config.get("second_phase")
         more = float(second["epochs"]) if second else 0.0
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        # No config of ours any more; the lines know their own phase.
+        # Without a config that can be read, count the epochs of the line's own phase alone.
         return here, 0.0
     if _number(last, "phase", 1) > 1:
         return first + here, first
@@ -125,7 +130,9 @@ def _epochs_done(line: _Line) -> float:
 
 
 def _seconds_an_epoch(lines: list[_Line]) -> float | None:
-    """By the last whole epoch of this phase with its validation, or by the steps so far."""
+    """Returns seconds by this phase's last whole epoch with its validation, or by the steps so
+    far.
+    """
     last = lines[-1]
     same = [line for line in lines if line.get("phase") == last.get("phase")]
     whole = [line for line in same if line.get("kind") == "epoch" and _number(line, "seconds", 0)]

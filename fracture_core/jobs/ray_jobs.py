@@ -1,7 +1,8 @@
-"""Jobs on a Ray cluster, here or elsewhere, at RAY_ADDRESS (http://HOST:8265).
+"""The runner "ray": jobs on a Ray cluster, here or elsewhere, at RAY_ADDRESS (http://HOST:8265).
 
-The cluster keeps the queue and the processes; run folder, data set and this package must be where
-its machines see them under the same paths. A cluster that does not answer is an error.
+The cluster keeps the queue and the processes. Its machines must see the run folder, the data set
+and this package under the same paths. A cluster that does not answer raises ConfigError. The
+functions are those of `reading.Runner`.
 """
 
 import json
@@ -38,7 +39,7 @@ _last_listing: tuple[float, _Listing | ConfigError] | None = None
 
 
 def submit(run: RunFolder, record: Record) -> None:
-    """Hand it to the cluster; where that fails, the folder is as it was before."""
+    """Hands a run to the cluster; where that fails, its folder is as it was before."""
     client = _connect()
     name = f"{run.name}-{uuid.uuid4().hex[:8]}"
     sent = {"queued": False, "started": time.time(), "ray_id": name}
@@ -63,7 +64,7 @@ def submit(run: RunFolder, record: Record) -> None:
 
 
 def status(_run: RunFolder, record: Record) -> tuple[State | None, str]:
-    """As the cluster says; lost where it does not answer."""
+    """Returns the state as the cluster tells it; "lost" where it does not answer."""
     try:
         details = _list_cached().get(record.ray_id)
     except ConfigError as error:
@@ -76,14 +77,16 @@ def status(_run: RunFolder, record: Record) -> tuple[State | None, str]:
 
 
 def logs(_run: RunFolder, record: Record, limit: int) -> str:
-    """The end of what it printed, from the cluster."""
+    """Returns the end of what the job printed, at most `limit` characters, from the cluster."""
     client = _connect()
     with _spoken_plainly():
         return client.get_job_logs(record.ray_id)[-limit:]
 
 
 def stop(run: RunFolder, record: Record) -> None:
-    """SIGTERM by the cluster, and SIGKILL after the grace time that it was submitted with."""
+    """Lets the cluster send SIGTERM, and SIGKILL after the grace time the job was submitted
+    with.
+    """
     client = _connect()
     with _spoken_plainly():
         client.stop_job(record.ray_id)
@@ -92,7 +95,7 @@ def stop(run: RunFolder, record: Record) -> None:
 
 
 def kill(run: RunFolder, record: Record | None) -> None:
-    """Stop it and wait; raises ConfigError where it does not end."""
+    """Stops a job and waits; raises ConfigError where it does not end."""
     if record is None or run.exit_code.exists():
         return
     until = time.monotonic() + settings().stop_seconds + _KILL_SECONDS
@@ -108,7 +111,7 @@ def kill(run: RunFolder, record: Record | None) -> None:
 
 
 def tend() -> None:
-    """Write down how jobs ended, with their logs, and start crashed ones again."""
+    """Writes down how jobs ended, with their logs, and starts crashed ones again."""
     with queue_lock():
         mine = [each for each in list_jobs() if each.runner == "ray" and not each.settled]
         if not mine:
@@ -133,7 +136,9 @@ def _settle(job: Job, listing: _Listing) -> None:
 
 
 def _write_down(run: RunFolder, record: Record, details: "JobDetails") -> str:
-    """Keep its log, and the wish to stop where it came by Ray's own pages; its exit code."""
+    """Keeps the job's log, and the wish to stop where it came by Ray's own pages; returns the exit
+    code.
+    """
     said = logs(run, record, limit=_LOG_BYTES)
     if details.status == "FAILED" and details.driver_exit_code is None:
         said = f"{said}{details.message}\n"
@@ -154,7 +159,7 @@ def _is_over(record: Record) -> bool:
 
 
 def _gpus_of(run: RunFolder) -> int:
-    """What the job asks of the cluster; the trainer itself refuses a config that makes no sense."""
+    """Returns how many GPUs the job asks for; the trainer itself refuses an invalid config."""
     try:
         on_cpu = json.loads(run.config.read_text(encoding="utf-8")).get("device") == "cpu"
     except (ValueError, AttributeError):
@@ -163,7 +168,7 @@ def _gpus_of(run: RunFolder) -> int:
 
 
 def _list_cached() -> _Listing:
-    """Everything the cluster has, asked at most once a second; raises ConfigError."""
+    """Returns all jobs of the cluster, asked for at most once a second; raises ConfigError."""
     global _last_listing  # noqa: PLW0603 - one cluster a process
     if _last_listing is None or time.monotonic() - _last_listing[0] > _LISTING_SECONDS:
         _last_listing = (time.monotonic(), _list())
@@ -196,7 +201,7 @@ def _connect() -> "JobSubmissionClient":
             expected="the address of a Ray cluster, such as http://127.0.0.1:8265",
             found=repr(address) if address else "nothing",
         )
-    # Ray's own client waits for ever.
+    # Ray's own client would wait for ever, so a bare connection is tried first.
     with _spoken_plainly():
         port = url.port or (443 if url.scheme == "https" else 80)
         socket.create_connection((url.hostname, port), _CONNECT_SECONDS).close()
@@ -216,7 +221,7 @@ def _connect() -> "JobSubmissionClient":
 
 @contextmanager
 def _spoken_plainly() -> Iterator[None]:
-    """Ray reports a cluster that does not answer, or refuses, by errors of many kinds."""
+    """Turns Ray's many errors for a cluster that refuses or does not answer into ConfigError."""
     try:
         yield
     except Exception as error:

@@ -1,6 +1,8 @@
-"""What starts jobs. The verbs are those of Ray Jobs: submit, status, logs, stop, list.
+"""The state of a job, read from its folder and its locks; nothing else is remembered that could be
+wrong.
 
-The state of a job, from its folder and its locks; nothing is remembered that could be wrong.
+Runners start jobs. Their functions are called as those of Ray Jobs: submit, status, logs, stop, and
+so on.
 """
 
 import os
@@ -18,6 +20,9 @@ from fracture_core.jobs.locks import is_held
 from fracture_core.runs import EVALUATION, RunFolder
 from fracture_core.settings import settings
 
+# ---- runners -------------------------------------------------------------------------------------
+
+
 _MODULES = {
     "local": "fracture_core.jobs.local",
     "inline": "fracture_core.jobs.inline",
@@ -26,39 +31,51 @@ _MODULES = {
 
 
 class Runner(Protocol):
-    """One way to run command lines. All but `status` and `logs` are called by whoever holds the
-    queue's lock; they raise ConfigError where the runner cannot be reached or cannot do it.
+    """One way to run command lines.
+
+    All functions but `status`, `logs` and `tend` are called by whoever holds the queue's lock. They
+    raise ConfigError where the runner cannot be reached or cannot do what is asked.
     """
 
     def submit(self, run: RunFolder, record: Record) -> None:
-        """Hand it over; it may start at once or later, by `tend`."""
+        """Takes over a job, which may start at once or later, by `tend`."""
 
     def status(self, run: RunFolder, record: Record) -> tuple[State | None, str]:
-        """queued or running, and a sentence; None = over. Raises nothing for what it cannot reach:
-        that is lost, and the sentence says so."""
+        """Returns "queued" or "running" with a sentence, or None for a job that is over.
+
+        Where the runner cannot be reached, it raises nothing: the state is "lost", and the sentence
+        says why.
+        """
 
     def logs(self, run: RunFolder, record: Record, limit: int) -> str:
-        """The end of what it printed."""
+        """Returns the end of what the job printed, at most `limit` long."""
 
     def stop(self, run: RunFolder, record: Record) -> None:
-        """Ask a running job to stop: a checkpoint first. Does not wait."""
+        """Asks a running job to write a checkpoint and stop; it does not wait."""
 
     def kill(self, run: RunFolder, record: Record | None) -> None:
-        """End every process of it now and wait for that; its record may be unreadable."""
+        """Ends every process of a job now and waits for that; `record` is None if it cannot be
+        read.
+        """
 
     def tend(self) -> None:
-        """Do what is due: clear up after jobs that ended, start the next. Takes the lock itself."""
+        """Does what is due: clears up after jobs that ended and starts the next; it takes the lock
+        itself.
+        """
 
 
 def find_runner(name: str) -> Runner:
-    """Raises ConfigError for a name that is none."""
+    """Returns the runner of a name; raises ConfigError for an unknown one."""
     if name not in _MODULES:
         raise ConfigError("runner", expected=f"one of {', '.join(_MODULES)}", found=repr(name))
     return cast(Runner, importing.load(_MODULES[name]))
 
 
+# ---- states --------------------------------------------------------------------------------------
+
+
 UNKNOWN = "unknown"
-"""Stands in exit_code where nobody was there to see how it ended."""
+"""What exit_code holds where no process saw how the job ended."""
 _CRASHED = (
     " A library crashed, not the training itself: resume it; where it ends so again, set "
     "channels_last=false or compile=false, or choose another device."
@@ -81,8 +98,10 @@ _known: dict[Path, tuple[_Print, Job]] = {}
 
 
 def list_jobs() -> list[Job]:
-    """Every submitted run under `settings().runs`: under way, then waiting in order, then the rest,
-    newest first. Never raises: what cannot be read is a failed job with a sentence.
+    """Returns every submitted run under `settings().runs`, as it stands now.
+
+    Those under way come first, then those that wait in order, then the rest, newest first. It never
+    raises: a job that cannot be read is a failed one with a sentence.
     """
     jobs = [job for folder in _folders() if (job := read_job(RunFolder(path=folder))) is not None]
     for gone in _known.keys() - {job.run.path for job in jobs}:
@@ -91,10 +110,10 @@ def list_jobs() -> list[Job]:
 
 
 def read_job(run: RunFolder) -> Job | None:
-    """The job of a run as it stands; None = it was not submitted, or its folder is gone."""
+    """Returns the job of a run as it stands; None if it was not submitted or its folder is gone."""
     try:
         job = _read_steady(run)
-        # By hand a run can be gone on with behind the queue's back.
+        # A run can be continued by hand, without the queue.
         if job.state.can_resume and is_held(run.trainer_lock):
             return _with_state(job, State.RUNNING, "Started by hand, not by the queue.")
         return job
@@ -106,7 +125,9 @@ def read_job(run: RunFolder) -> Job | None:
 
 
 def _read_steady(run: RunFolder) -> Job:
-    """Read again where a file changed meanwhile: two of them may not belong together."""
+    """Returns the job, read again where a file changed meanwhile: two files might not belong
+    together.
+    """
     folder = str(run.path)
     before, job = _known.get(run.path, (None, None))
     if job is not None and before == _finger_print(folder, job):
@@ -124,7 +145,7 @@ def _read_steady(run: RunFolder) -> Job:
 
 
 def _folders() -> list[Path]:
-    # A folder that cannot be read is told by `tend`, which cannot work there either.
+    # `tend`, which cannot work in such a folder either, reports the error.
     with suppress(OSError), os.scandir(settings().runs) as entries:
         return [Path(each.path) for each in entries if not each.name.startswith(".")]
     return []
@@ -139,8 +160,10 @@ def _place(job: Job) -> tuple[int, float]:
 
 
 def _finger_print(folder: str, job: Job | None = None) -> _Print:
-    """Changes with every file that the state of a job without processes depends on."""
-    # The result of a success says all by itself.
+    """Returns a value that changes with every file the state of a job without processes depends
+    on.
+    """
+    # Where the result is there, the job has succeeded, whatever the other files say.
     names = _FILES
     if job is not None and job.state is State.SUCCEEDED:
         names = ("job.json", job.result)
@@ -165,7 +188,7 @@ def _read(run: RunFolder) -> Job:
         if live is not None:
             asked = live is not State.LOST and run.stopping.exists()
             return _build(run, record, State.STOPPING if asked else live, detail)
-        # It is written before the last process goes.
+        # It is written before the last process ends, so that it may be there by now.
         ended = _read_exit_code(run)
     code, when = ended or (None, None)
     state, detail = _how_it_ended(run, record, code)
@@ -203,7 +226,9 @@ def _build(
 
 
 def _read_exit_code(run: RunFolder) -> tuple[int | None, float] | None:
-    """The code, None for unknown, and when it was written; None = it has not ended."""
+    """Returns the code (None for unknown) and when it was written; None if the job has not
+    ended.
+    """
     try:
         text = run.exit_code.read_text(encoding="utf-8").strip()
         when = run.exit_code.stat().st_mtime
@@ -216,7 +241,9 @@ def _read_exit_code(run: RunFolder) -> tuple[int | None, float] | None:
 
 
 def _how_it_ended(run: RunFolder, record: Record, code: int | None) -> tuple[State, str]:
-    """The files that only a whole success or a wanted stop leaves come first."""
+    """Returns the final state; the files of a complete success or a wanted stop count before the
+    code.
+    """
     if (run.path / record.result).exists():
         return State.SUCCEEDED, ""
     if run.stopped.exists():
@@ -231,7 +258,7 @@ def _how_it_ended(run: RunFolder, record: Record, code: int | None) -> tuple[Sta
 def _why(run: RunFolder, record: Record, code: int) -> str:
     if code == 0:
         return f"Ended as if all were well, but there is no {record.result}."
-    # A shell between says 128 + the number.
+    # A shell in between returns 128 + the number of the signal.
     number = -code if code < 0 else code - 128
     if code < 0 or number in _WHAT_TO_TRY:
         return f"Killed by {_signal_name(number)}.{_room(run.path)}{_WHAT_TO_TRY.get(number, '')}"
@@ -251,7 +278,7 @@ def _room(path: Path) -> str:
 
 
 def result_of(run: RunFolder) -> Result:
-    """What a run leaves where it succeeds, by its config."""
+    """Returns the file that a run leaves where it succeeds, by its config."""
     return "evaluation.json" if run.kind == EVALUATION else CARD
 
 

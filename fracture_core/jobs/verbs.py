@@ -1,6 +1,7 @@
-"""Starting a job again after a crash.
+"""What people do with jobs: submit, stop, resume, move, delete, and look at them.
 
-What people do with jobs. Each of these may be called twice, or by two apps at once.
+Each of these may be called twice, or by two apps at once. A job that crashed is started again by
+itself, as often as the settings allow.
 """
 
 import sys
@@ -28,24 +29,27 @@ from fracture_core.jobs.reading import find_runner, list_jobs, read_job, result_
 from fracture_core.runs import EVALUATION, RunFolder, open_run
 from fracture_core.settings import RUNNERS, settings
 
+# ---- starting again after a crash ----------------------------------------------------------------
+
+
 BAD_INPUT = 2
-"""The exit code for what only a person can put right."""
+"""The exit code of an error that only a person can correct."""
 
 
 def is_crash(job: Job) -> bool:
-    """Whether it may go better the next time: lost, killed by a signal, or a bug."""
+    """Tells whether another try may succeed: the job was lost, killed by a signal, or met a bug."""
     if job.state is State.FAILED:
         return job.exit_code not in (None, 0, BAD_INPUT)
     return job.state is State.LOST
 
 
 def may_retry(job: Job) -> bool:
-    """Whether it crashed and has not been tried again too often."""
+    """Tells whether a job crashed and may be started again by itself once more."""
     return job.settled and is_crash(job) and job.retries < job.max_retries
 
 
 def retried(job: Job) -> Record | None:
-    """The record to start a crashed job with again; None = it may not, or needs it not."""
+    """Returns the record to start a crashed job with again; None if it may not be started again."""
     if not may_retry(job):
         return None
     again = requeued(read_record(job.run.job), job)
@@ -53,7 +57,7 @@ def retried(job: Job) -> Record | None:
 
 
 def requeued(record: Record, job: Job) -> Record:
-    """The record of a job that ended, as one that waits; how it ended is kept."""
+    """Returns the record of an ended job as one that waits; how it ended is kept in `attempts`."""
     attempt = Attempt(
         started=job.started or job.submitted,
         ended=job.ended or time.time(),
@@ -65,14 +69,18 @@ def requeued(record: Record, job: Job) -> Record:
     )
 
 
+# ---- verbs ---------------------------------------------------------------------------------------
+
+
 Where = Literal["first", "up", "down", "last"]
 
 
 def submit(path: Path, *, command: Sequence[str] | None = None) -> Job:
-    """Queue a training or an evaluation, and start it if there is room; again changes nothing.
+    """Queues a training or an evaluation and starts it if there is room; a second call changes
+    nothing.
 
-    A run that lies elsewhere is linked into `settings().runs`. Raises ConfigError for what is no
-    run, and for one that has ended: that is resumed.
+    A run that lies elsewhere is linked into `settings().runs`. Raises ConfigError for a folder that
+    is no run, and for a job that has ended, which can be resumed instead.
     """
     with queue_lock():
         run = _enlist(open_run(path))
@@ -92,9 +100,9 @@ def submit(path: Path, *, command: Sequence[str] | None = None) -> Job:
 
 
 def stop(path: Path) -> Job:
-    """Ask a job to stop after a checkpoint; one that waits is taken out of the queue.
+    """Asks a job to stop after a checkpoint; a waiting job is taken out of the queue.
 
-    Does not wait. A second time, or after the end, it changes nothing.
+    It does not wait. Called again, or after the end, it changes nothing.
     """
     with queue_lock():
         job = find_job(path)
@@ -108,10 +116,10 @@ def stop(path: Path) -> Job:
 
 
 def resume(path: Path) -> Job:
-    """Queue a job that stopped, failed or was lost; it goes on from its last checkpoint.
+    """Queues a job that stopped, failed or was lost; it continues from its last checkpoint.
 
-    The runner is the one of the settings now. Raises ConfigError while nobody can say whether it
-    still runs, as on a Ray cluster that does not answer.
+    It runs on the runner of the present settings. Raises ConfigError for a job that succeeded, and
+    while nobody can say whether it still runs, as on a Ray cluster that does not answer.
     """
     tend()
     with queue_lock():
@@ -130,7 +138,7 @@ def resume(path: Path) -> Job:
 
 
 def move(path: Path, where: Where) -> Job:
-    """Change a waiting job's place in the queue."""
+    """Changes a waiting job's place in the queue; raises ConfigError where it does not wait."""
     with queue_lock():
         job = find_job(path)
         if job.state is not State.QUEUED or job.runner == "ray":
@@ -142,11 +150,11 @@ def move(path: Path, where: Where) -> Job:
 
 
 def delete(path: Path) -> None:
-    """End a job and everything that belongs to it, and remove its folder with all checkpoints."""
+    """Ends a job and all its processes, and removes its folder with all checkpoints."""
     with queue_lock():
         job = find_job(path)
         _refuse_by_hand(job)
-        # Of an unreadable record nothing is known; local processes are found without it.
+        # Where the record is unreadable, local processes are found without it.
         record = read_record(job.run.job) if job.runner else None
         find_runner(job.runner or "local").kill(job.run, record)
         _remove(job.run)
@@ -154,7 +162,7 @@ def delete(path: Path) -> None:
 
 
 def logs(path: Path, limit: int = TAIL_BYTES) -> str:
-    """The end of what a job printed, at most `limit` bytes."""
+    """Returns the end of what a job printed, at most `limit` bytes."""
     job = find_job(path)
     if job.settled or not job.runner:
         return read_tail(job.run, limit)
@@ -162,20 +170,21 @@ def logs(path: Path, limit: int = TAIL_BYTES) -> str:
 
 
 def tend() -> None:
-    """Do what is due: clear up after jobs that ended, start again what crashed, start the next.
+    """Does what is due: clears up after jobs that ended, restarts crashed ones, and starts the
+    next.
 
-    Cheap, and right to call at any time by anybody; raises ConfigError where it cannot be done.
+    It is cheap, and anybody may call it at any time; raises ConfigError where it cannot be done.
     """
     due = {job.runner for job in list_jobs() if not job.settled or may_retry(job)}
     if settings().runner != "inline":
-        # Only the process that was told so runs them in itself.
+        # Only a process whose settings say so runs jobs in itself.
         due.discard("inline")
     for name in sorted(due & set(RUNNERS)):
         find_runner(name).tend()
 
 
 def find_job(path: Path) -> Job:
-    """The job of a run folder as it stands; raises ConfigError for one that was not submitted."""
+    """Returns the job of a run folder as it stands; raises ConfigError if it was not submitted."""
     job = read_job(_listed(path))
     if job is None:
         found = "one that was not" if path.is_dir() else "no such folder"
@@ -185,7 +194,9 @@ def find_job(path: Path) -> Job:
 
 
 def wait_for_end(path: Path, *, timeout_seconds: float) -> Job:
-    """Tend and look until a job is over or the time is; for commands and tests."""
+    """Tends the queue and returns the job once it is over or the time is up; for commands and
+    tests.
+    """
     until = time.monotonic() + timeout_seconds
     while True:
         tend()
@@ -196,7 +207,7 @@ def wait_for_end(path: Path, *, timeout_seconds: float) -> Job:
 
 
 def _listed(path: Path) -> RunFolder:
-    """The run as it is listed, also for the folder that a link leads to."""
+    """Returns the run as it is listed, also for the folder that a link leads to."""
     listed = settings().runs / path.name
     with suppress(FileNotFoundError):
         if listed.samefile(path):
@@ -213,7 +224,7 @@ def _enlist(run: RunFolder) -> RunFolder:
         raise ConfigError(
             run.path, expected="a name that no other job has", found=run.name, advice=advice
         )
-    # What it led to was deleted.
+    # A link may be left whose folder was deleted.
     listed.unlink(missing_ok=True)
     listed.symlink_to(run.path, target_is_directory=True)
     return RunFolder(path=listed)
@@ -256,7 +267,9 @@ def _new_record(run: RunFolder, command: tuple[str, ...]) -> Record:
 
 
 def _withdraw(run: RunFolder) -> None:
-    """What makes it stopped comes first: until the record says so, it waits."""
+    """Takes a job out of the queue; the record comes last, as the job waits until it says
+    otherwise.
+    """
     run.stopped.touch()
     write_text(run.exit_code, "0")
     record = read_record(run.job)

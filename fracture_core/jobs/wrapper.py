@@ -1,8 +1,8 @@
 """python -m fracture_core.jobs.wrapper RUN_FOLDER JOB_LOCK WRAPPER_LOCK: sees one job through.
 
-Starts the trainer in a session of its own, passes on the wish to stop, sees to it that no process
-is left, writes exit_code and starts what waits. It outlives the app; killed, it takes nothing with
-it: the trainer goes on, and whoever tends the queue next does the rest.
+It starts the trainer in a session of its own, passes on the wish to stop, makes sure that no
+process is left, writes exit_code and starts what waits. It outlives the app. If it is killed, the
+trainer goes on, and whoever tends the queue next does the rest.
 """
 
 import os
@@ -24,7 +24,11 @@ _NOT_STARTED = 127
 
 
 def watch(run: RunFolder, job_lock: int, wrapper_lock: int) -> None:
-    """From the trainer's start until nothing is left of it; then the queue goes on."""
+    """Sees a job through, from the trainer's start until none of its processes is left; then tends
+    the queue.
+
+    The locks are descriptors that the process which started the wrapper has handed over.
+    """
     _stop_on_signals(run)
     record = read_record(run.job)
     try:
@@ -38,7 +42,7 @@ def watch(run: RunFolder, job_lock: int, wrapper_lock: int) -> None:
         if _is_there(run, job_lock):
             write_text(run.exit_code, str(code))
     finally:
-        # Its children have gone, so the locks are free now, and the job can be started again.
+        # The trainer's processes have gone, so that these were the last descriptors of the locks.
         os.close(job_lock)
         os.close(wrapper_lock)
         tend()
@@ -59,9 +63,9 @@ def _start_trainer(run: RunFolder, record: Record, job_lock: int) -> subprocess.
 
 
 def _see_through(run: RunFolder, trainer: subprocess.Popen[bytes], job_lock: int) -> int:
-    """Until the trainer and all that came from it have gone; its exit code."""
+    """Returns the trainer's exit code once it and all that came from it have gone."""
     asked_at: float | None = None
-    # It is not waited for yet: as a zombie it keeps its number, which is that of its session.
+    # Not waited for yet: as a zombie the trainer keeps its process id, which names its session.
     while not _has_exited(trainer.pid):
         if not _is_there(run, job_lock):
             break
@@ -83,13 +87,15 @@ def _has_exited(pid: int) -> bool:
 
 
 def _is_there(run: RunFolder, job_lock: int) -> bool:
-    """Whether this is still the folder that the job was started in."""
+    """Tells whether this is still the folder that the job was started in."""
     return os.fstat(job_lock).st_nlink > 0 and run.path.is_dir()
 
 
 def _stop_on_signals(run: RunFolder) -> None:
-    """A shutdown is a wish to stop; what a terminal sends is nothing. Handlers, unlike ignoring,
-    are not inherited by the trainer."""
+    """Takes SIGTERM, as at a shutdown, for a wish to stop, and ignores what a terminal sends.
+
+    Handlers are set for it because, unlike ignored signals, they are not inherited by the trainer.
+    """
 
     def stop(*_: object) -> None:
         if run.path.is_dir():

@@ -1,4 +1,4 @@
-"""The DETR family of transformers: what distinguishes one architecture from another, and its sizes."""
+"""The DETR family of transformers: what tells its architectures apart, and their sizes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -110,7 +110,7 @@ def build_network(
 def hollow_network(
     architecture: Architecture, config: Config, classes: int, source: str | Path
 ) -> nn.Module:
-    """Returns what `build_network` does, without memory: a small file can describe a large network."""
+    """Does what `build_network` does, without memory: small files can describe large networks."""
     return _built(architecture, config, classes, source, hollow=True)
 
 

@@ -289,7 +289,7 @@ class HfDetrModel(QueryDetector):
 
     @torch.enable_grad()
     def _evidence(self, pixels: Tensor, looked_for: LookedFor) -> Tensor:
-        """Returns the evidence on the backbone's maps: no later ones are maps of the image alone."""
+        """Returns evidence on the backbone's maps; no later maps are of the image alone."""
         twin, features = self._eager_twin(), list[Tensor]()
 
         def watch(_module: nn.Module, _args: object, levels: list[tuple[Tensor, Tensor]]) -> object:
@@ -304,9 +304,7 @@ class HfDetrModel(QueryDetector):
         return class_and_box_evidence((logits * looked_for.weights).sum(), box, features)
 
     def _eager_twin(self) -> Any:
-        """Returns a copy of the network around the same tensors, which may be used under the lock
-        only.
-        """
+        """Returns a copy of the network around the same tensors, for use under the lock only."""
         if self._twin is None:
             tensors = itertools.chain(self._network.parameters(), self._network.buffers())
             twin: Any = copy.deepcopy(self._network, {id(tensor): tensor for tensor in tensors})

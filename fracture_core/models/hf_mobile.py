@@ -19,9 +19,7 @@ _NETWORK = "mobilenet_v2"
 
 
 class MobileConfig(_backbones.BackboneConfigMixin, _transformers.PreTrainedConfig):  # type: ignore[misc,name-defined]
-    """The backbone's configuration: which of the stages "stem" and "stage1" to "stage4" are handed
-    on.
-    """
+    """The backbone's configuration: which of "stem" and "stage1" to "stage4" are handed on."""
 
     model_type = MOBILE
 

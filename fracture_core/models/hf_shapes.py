@@ -1,5 +1,4 @@
-"""A DETR network's configuration, read from the shapes of its tensors where there is no
-config.json.
+"""A DETR network's configuration, read from the shapes of its tensors for want of a config.json.
 
 Shapes do not tell everything. The number of heads is taken to be 8 (in YOLOS, one head for each 64
 channels) and that of two-stage queries 300, as in everything that was published.

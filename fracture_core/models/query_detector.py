@@ -1,11 +1,9 @@
-"""How an image becomes the input of a DETR-like network.
+"""What detectors with object queries share: the input they take, and one candidate for each query.
 
-What all detectors with object queries share: images in, one candidate a query out.
-
-DETR and its kin answer with a set: every query gives one box with scores for all classes. A
-finding here is a query with its best class. Where an architecture scores classes independently,
-its own post-processing lists the best pairs of query and class, so that one box may appear under
-several classes; with one class the two are the same.
+DETR and its kin answer with a set: every query gives one box with scores for all classes. A finding
+here is a query with its best class. Where an architecture scores classes independently, its own
+post-processing lists the best pairs of query and class, so that one box may appear under several
+classes; with one class the two are the same.
 """
 
 from abc import abstractmethod
@@ -24,9 +22,11 @@ from fracture_core.models.attention_maps import over_image
 from fracture_core.models.cards import ModelCard
 from fracture_core.types import Detections, Heatmap, Sample
 
+# ---- input ---------------------------------------------------------------------------------------
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-# Of an image over forty times as long as high little is left; the deepest cells need one stride.
+# A very long and narrow image would shrink to less than this, the stride of the deepest cells.
 LEAST_SIDE_PX = 32
 
 
@@ -34,10 +34,10 @@ LEAST_SIDE_PX = 32
 class DetrInput:
     """The size and scale of a network's input.
 
-    With `longest_edge` the shorter side becomes `shortest_edge` unless the longer one would pass
-    `longest_edge`, as in DETR; without, the image becomes a square. Sides are rounded down to
-    `multiple_of`. `normalises` tells whether values are standardised with ImageNet's mean and
-    deviation or only scaled to [0, 1]. The rounding is that of transformers' image processors.
+    The rounding is that of transformers' image processors. With `longest_edge` the shorter side
+    becomes `shortest_edge`, unless the longer one would pass `longest_edge`, as in DETR; without it
+    the image becomes a square. Sides are rounded down to `multiple_of`. `normalises` tells whether
+    values are standardised with ImageNet's mean and standard deviation or only scaled to [0, 1].
     """
 
     shortest_edge: int
@@ -46,7 +46,12 @@ class DetrInput:
     normalises: bool = True
 
     def size(self, height: int, width: int) -> tuple[int, int]:
-        """The input's height and width for an image; LEAST_SIDE_PX at least."""
+        """Returns the input's height and width for an image in pixels, `LEAST_SIDE_PX` at least.
+
+        Example:
+            >>> DetrInput(shortest_edge=100, longest_edge=150).size(500, 1000)
+            (75, 150)
+        """
         if self.longest_edge is None:
             return self.shortest_edge, self.shortest_edge
         short, long = min(height, width), max(height, width)
@@ -59,13 +64,13 @@ class DetrInput:
         return (low, high) if height <= width else (high, low)
 
     def resize(self, shown: npt.NDArray[np.uint8]) -> Tensor:
-        """(H, W) grey → (1, h, w) uint8."""
+        """Scales a (H, W) grey image to (1, h, w) uint8."""
         size = self.size(*shown.shape)
         grey: Tensor = functional.resize(torch.from_numpy(shown)[None], list(size), antialias=True)
         return grey
 
     def normalise(self, grey: Tensor) -> Tensor:
-        """(B, 1, h, w) uint8 → (B, 3, h, w) float32, the same grey in all three channels."""
+        """Turns (B, 1, h, w) uint8 into (B, 3, h, w) float32, with one grey in all three channels."""
         if not self.normalises:
             return (grey.float() * (1 / 255)).expand(-1, 3, -1, -1).contiguous()
         mean = grey.new_tensor(IMAGENET_MEAN, dtype=torch.float32).view(1, 3, 1, 1)
@@ -73,12 +78,15 @@ class DetrInput:
         return (grey.float() - mean * 255) / (std * 255)
 
 
+# ---- outputs -------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueryOutputs:
-    """One answer of each of Q queries to B images.
+    """What each of Q queries found in B images.
 
-    `scores` (B, Q) of the best class · `labels` (B, Q) · `cxcywh` (B, Q, 4), shares of the
-    image.
+    `scores` (B, Q) are those of the best class, `labels` (B, Q) is that class, and `cxcywh` (B, Q,
+    4) are the boxes as shares of the image.
     """
 
     scores: Tensor
@@ -87,25 +95,25 @@ class QueryOutputs:
 
     @classmethod
     def softmax(cls, logits: Tensor, cxcywh: Tensor) -> "QueryOutputs":
-        """Of (B, Q, K+1) logits, the last class "no object"."""
+        """Reads (B, Q, K+1) logits whose last class is "no object"."""
         scores, labels = logits.float().softmax(-1)[..., :-1].max(-1)
         return cls(scores=scores, labels=labels, cxcywh=cxcywh)
 
     @classmethod
     def sigmoid(cls, logits: Tensor, cxcywh: Tensor) -> "QueryOutputs":
-        """Of (B, Q, K) logits, each class on its own."""
+        """Reads (B, Q, K) logits, each class on its own."""
         best, labels = logits.float().max(-1)
         return cls(scores=best.sigmoid(), labels=labels, cxcywh=cxcywh)
 
     def xyxy(self) -> Tensor:
-        """(B, Q, 4) corners, shares of the image, not clipped."""
+        """Returns the boxes' corners (B, Q, 4) as shares of the image, not clipped."""
         half = self.cxcywh[..., 2:] / 2
         return torch.cat([self.cxcywh[..., :2] - half, self.cxcywh[..., :2] + half], dim=-1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """One sample's input: `grey` (1, h, w) uint8 for an image of `height` × `width`."""
+    """One sample's input: `grey` (1, h, w) uint8 for an image of `height` × `width` pixels."""
 
     sample_id: str
     height: int
@@ -114,23 +122,24 @@ class Prepared:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """(1, h, w) of the input."""
         return tuple(self.grey.shape)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookedFor:
-    """The queries (n,) to be explained, each with a weight (n,), and all answers of the image."""
+    """The queries (n,) to be explained with a weight (n,) each, and the outputs of all queries."""
 
     queries: Tensor
     weights: Tensor
     predictions: QueryOutputs
 
     def weigh(self, attention: Tensor) -> Tensor:
-        """(Q, L) → (L,), the chosen rows summed by weight."""
+        """Sums the chosen rows of (Q, L) attention by weight; returns (L,)."""
         return (attention[self.queries] * self.weights[:, None]).sum(0)
 
     def find(self, again: QueryOutputs) -> Tensor:
-        """Where the queries are (n,) in another pass over the same image.
+        """Returns (n,) where the chosen queries are in another pass over the same image.
 
         Architectures that choose their queries by score may list equal ones in another order.
         """
@@ -149,6 +158,9 @@ class Cells:
     method: str
 
 
+# ---- detector ------------------------------------------------------------------------------------
+
+
 class QueryDetector(Detector[Prepared, QueryOutputs]):
     """A network with object queries and its card."""
 
@@ -157,7 +169,10 @@ class QueryDetector(Detector[Prepared, QueryOutputs]):
         self._input = detr_input
 
     def explain(self, sample: Sample, index: int | None) -> Heatmap:
-        """Where the queries looked; None: those of the best findings, each by its score."""
+        """Returns where the queries looked; None: those of the best findings, each by its score.
+
+        Raises IndexError where there is no such finding.
+        """
         prepared = self._prepare(sample)
         pixels = self._pixels([prepared])
         predictions = self._run(pixels)
@@ -191,16 +206,16 @@ class QueryDetector(Detector[Prepared, QueryOutputs]):
 
     @abstractmethod
     def _run(self, pixels: Tensor) -> QueryOutputs:
-        """Every query's answer to (B, 3, h, w) pixels, without gradients."""
+        """Returns every query's output for (B, 3, h, w) pixels, without gradients."""
 
     @abstractmethod
     def _explain(self, pixels: Tensor, looked_for: LookedFor) -> Cells:
-        """Where the queries looked in the image with these (1, 3, h, w) pixels."""
+        """Returns where the queries looked in the image with these (1, 3, h, w) pixels."""
 
     def _to_detections(
         self, raw: QueryOutputs, batch: Sequence[Prepared]
     ) -> list[tuple[Detections, Int64s]]:
-        """The candidates are the queries."""
+        """Makes every query a candidate."""
         sizes = torch.tensor([[p.width, p.height, p.width, p.height] for p in batch])
         xyxy = (raw.xyxy() * sizes[:, None].to(raw.cxcywh)).cpu().numpy()
         scores, labels = raw.scores.cpu().numpy(), raw.labels.cpu().numpy()

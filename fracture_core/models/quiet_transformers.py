@@ -1,7 +1,7 @@
-"""transformers and huggingface_hub imported so that they report nothing and draw no progress.
+"""transformers and huggingface_hub, imported so that they report nothing and draw no progress.
 
-They read their switches from the environment on import; one that is already set is kept, so that
-HF_HUB_OFFLINE and a user's own settings hold.
+They read their switches from the environment on import. A switch that is already set is kept, so
+that HF_HUB_OFFLINE and a user's own settings hold.
 """
 
 import os
@@ -20,7 +20,7 @@ _ENVIRONMENT = {
 
 
 def part(name: str) -> ModuleType:
-    """A module by its full name, such as "transformers" or "huggingface_hub.errors"."""
+    """Imports and returns a module by its full name, such as "huggingface_hub.errors"."""
     with importing.LOCK:
         for key, value in _ENVIRONMENT.items():
             os.environ.setdefault(key, value)
@@ -28,7 +28,7 @@ def part(name: str) -> ModuleType:
 
 
 def attribute(name: str) -> Any:
-    """One of transformers' classes or functions; its module is imported when it is first asked."""
+    """Returns one of transformers' classes or functions, whose module is imported on first use."""
     transformers = part("transformers")
     with importing.LOCK:
         return getattr(transformers, name)

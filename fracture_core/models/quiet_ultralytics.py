@@ -1,4 +1,4 @@
-"""Ultralytics imported so that it calls nobody, installs nothing and leaves torch as it was.
+"""Ultralytics, imported so that it calls nobody, installs nothing and leaves torch as it was.
 
 By itself it looks up host names, sends usage events, fetches fonts, installs packages, replaces
 `torch.save`, and sets the process to one thread. Everything of it is reached through `part`.
@@ -37,13 +37,14 @@ _OFF = ("sync", "clearml", "comet", "dvc", "mlflow", "raytune", "tensorboard", "
 _MESSAGES = ("vscode_msg", "openvino_msg")
 _FONTS = ("Arial.ttf", "Arial.Unicode.ttf")
 _DETERMINISM = ("CUBLAS_WORKSPACE_CONFIG", "PYTHONHASHSEED")
-# Ultralytics keeps state in its classes while it builds a network: one build at a time. Who builds
-# may import; a module must not build on import, or the two locks could wait for each other.
+# Ultralytics keeps state in its classes while it builds a network: one build at a time. Whoever
+# holds this lock may take `importing.LOCK`, but not the other way round: no module may build a
+# network while it is imported, or two threads could wait for each other.
 LOCK = threading.RLock()
 
 
 def part(name: str) -> ModuleType:
-    """A module of Ultralytics by its full name, such as "ultralytics.nn.tasks"."""
+    """Imports and returns a module by its full name, such as "ultralytics.nn.tasks"."""
     with importing.LOCK:
         _import_quietly()
         return importing.load(name)
@@ -51,10 +52,11 @@ def part(name: str) -> ModuleType:
 
 @contextmanager
 def training(device: torch.device) -> Iterator[None]:
-    """While this is open, Ultralytics trains on this device and calls nobody.
+    """Lets Ultralytics train on this device while the block is open, and call nobody.
 
     Its trainers add callbacks that send what is done, fetch weights to try half precision out, and
-    set threads, environment and determinism of the process; those are put back in the end.
+    set threads, environment and determinism of the process; environment and determinism are put
+    back in the end.
     """
     callbacks, engine = part("ultralytics.utils.callbacks"), part("ultralytics.engine.trainer")
     quiet = {
@@ -95,9 +97,9 @@ def _import_quietly() -> None:
 
 
 def _config_folder() -> Path:
-    """Under the home folder; one for this process alone where nothing can be written there.
+    """Returns a folder under the home folder, or a temporary one where that cannot be written to.
 
-    Nothing in it is worth keeping, so no model is refused for the disk.
+    Nothing in it is worth keeping, so no model is refused for a full or read-only disk.
     """
     kept = settings().cache / "ultralytics"
     try:
@@ -111,7 +113,7 @@ def _config_folder() -> Path:
 
 
 def _prepare(folder: Path) -> None:
-    """The settings that Ultralytics finds, and the fonts that it would fetch."""
+    """Writes the settings that Ultralytics finds, and the fonts that it would fetch."""
     make_folder(folder)
     off = dict.fromkeys((*_OFF, *_MESSAGES), False)
     folders = {
@@ -126,7 +128,7 @@ def _prepare(folder: Path) -> None:
 
 
 def _free_font() -> Path:
-    """DejaVu Sans, which comes with matplotlib, which comes with Ultralytics."""
+    """Returns DejaVu Sans, which comes with matplotlib, which comes with Ultralytics."""
     spec = importlib.util.find_spec("matplotlib")
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError("matplotlib is not installed; run make setup")

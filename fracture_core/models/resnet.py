@@ -34,9 +34,10 @@ _FULL_WIDTH = 64
 
 
 class ResNetArchitecture(ClassifierArchitecture):
-    """Blocks a stage, and the channels of the first; see `fracture_core.nets.resnet`.
+    """The blocks of a ResNet, their number a stage, and the channels of its first stage.
 
-    The networks of `fracture_core.nets.mobile` have neither, and one width.
+    See `fracture_core.nets.resnet`. The networks of `fracture_core.nets.mobile` have neither
+    `block` nor `depths`, and one width only.
     """
 
     block: BlockName | None = None
@@ -60,6 +61,7 @@ class ResNetModel(Classifier):
 
     @classmethod
     def load(cls, card: ModelCard, folder: Path) -> Self:
+        """See `Family.load`."""
         architecture = ResNetArchitecture.of(card)
         if not card.weights_file:
             return cls(card, build_network(architecture, class_count=len(card.classes)))
@@ -73,7 +75,9 @@ class ResNetModel(Classifier):
     def describe(
         cls, weights: Path, *, model_id: str, title: str, classes: tuple[str, ...] | None
     ) -> ModelCard:
-        """The card of a state dict named as torchvision's; depth and width stand in its tensors."""
+        """Returns the card of a state dict with torchvision's names, whose tensors tell depth and
+        width.
+        """
         state = _read(weights)
         count = shape_of(state, "fc.weight", 2, weights)[0]
         classes = named_classes(classes, count, weights)
@@ -84,12 +88,13 @@ class ResNetModel(Classifier):
 
     @classmethod
     def from_name(cls, name: str) -> Self:
-        """ "resnet50" with random weights and two classes, "resnet50:IMAGENET1K_V2" with
-        torchvision's and ImageNet's classes; "mobilenet_v2:IMAGENET1K" with features from a
-        package under random classes.
+        """Returns a classifier by name, with random or published weights.
 
-        torchvision's are read from torch's cache or fetched. Raises ConfigError for an unknown
-        name and WeightsError, which says what to fetch or to install where it lacks.
+        The name "resnet50" has random weights and two classes, "resnet50:IMAGENET1K_V2"
+        torchvision's weights and ImageNet's classes; "mobilenet_v2:IMAGENET1K" has features from a
+        package under two random classes. torchvision's are read from torch's cache or fetched.
+        Raises ConfigError for an unknown name and WeightsError, which says what to fetch or to
+        install where it is missing.
         """
         plain, _, weights = name.partition(":")
         check_name("resnet", plain, CLASSIFIERS)
@@ -119,7 +124,10 @@ class ResNetModel(Classifier):
 def build_network(
     architecture: ResNetArchitecture, *, class_count: int
 ) -> ResNet | MobileClassifier:
-    """The network, with random weights or ImageNet's; raises ConfigError and WeightsError."""
+    """Returns the network, with random weights or ImageNet's.
+
+    Raises ConfigError and WeightsError.
+    """
     with drawn_from(architecture.seed):
         network = _build(architecture, class_count=class_count)
     if not architecture.weights:
@@ -134,7 +142,8 @@ def build_network(
 def _build(architecture: ResNetArchitecture, *, class_count: int) -> ResNet | MobileClassifier:
     if architecture.name in MOBILES:
         return MobileClassifier(architecture.name, class_count=class_count)
-    # A block that starts as its shortcut would make random weights less random.
+    # With its last norm at 0 each block would begin as its shortcut alone, and a network with random
+    # weights would do far less than one that has learned.
     return ResNet(
         block=cast(BlockName, architecture.block),
         depths=cast(Depths, architecture.depths),

@@ -1,7 +1,7 @@
-"""The RetinaNet family (Lin et al., ICCV 2017) of torchvision, raw.
+"""The RetinaNet family of torchvision (Lin et al., ICCV 2017), raw.
 
-A candidate is an anchor's score for one class, with the anchor's box; none is suppressed. An
-anchor may be several candidates: each of its classes has a score of its own.
+A candidate is an anchor's score for one class, with the anchor's box; none is suppressed. An anchor
+may be several candidates, as it has a score of its own for each class.
 """
 
 from collections.abc import Sequence
@@ -27,8 +27,10 @@ from fracture_core.types import MAX_CANDIDATES, SCORE_FLOOR
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Features:
-    """Of B images scaled to `size` and padded to `padded`: the pyramid's maps (B, C, h, w), the
-    finest first, and the `anchors` (A, 4) that every image has, in pixels of the input.
+    """What the backbone makes of B images scaled to `size` (h, w) and padded to `padded`, in px.
+
+    `levels` are the maps of the feature pyramid, (B, C, h, w), the finest first; `anchors` (A, 4),
+    in pixels of the input, are the same for every image.
     """
 
     levels: list[Tensor]
@@ -39,8 +41,10 @@ class Features:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidates:
-    """One image's best candidates: `xyxy` (N, 4) in pixels of the input, `scores` (N,), `labels`
-    (N,) from 0, and the `anchors` (N,) they come from, counted through all levels.
+    """One image's best candidates.
+
+    They are `xyxy` (N, 4) in pixels of the input, `scores` (N,), `labels` (N,) from 0, and the
+    `anchors` (N,) from which they come, counted through all levels.
     """
 
     xyxy: Tensor
@@ -60,8 +64,8 @@ class Candidates:
 class RetinaNetModel(TorchvisionDetector[Features, Candidates]):
     """A RetinaNet with its card.
 
-    Every anchor has a score for every class, which takes memory: of COCO's 70 MB an image of the
-    usual size, and that several times over.
+    Every anchor has a score for every class, which takes memory: with COCO's classes 70 MB for an
+    image of the usual size, and that several times over.
     """
 
     _networks: ClassVar[Networks] = retinanet_networks
@@ -81,9 +85,11 @@ class RetinaNetModel(TorchvisionDetector[Features, Candidates]):
         return [self._picked(logits, deltas, features) for logits, deltas in pairs]
 
     def _picked(self, logits: Tensor, deltas: Tensor, features: Features) -> Candidates:
-        """Those of (A, columns) logits and (A, 4) deltas with an area that can be among the best.
+        """Picks from (A, columns) logits and (A, 4) deltas those with an area that can be among the
+        best.
 
-        Of equal scores at the limit all are kept, so that their order decides and not the sorting.
+        Of equal scores at the limit all are kept, so that `Detections.raw` decides and not the
+        sorting.
         """
         decoded = self._network.box_coder.decode_single(deltas, features.anchors)
         xyxy = clip_boxes_to_image(decoded, features.size)
@@ -97,8 +103,9 @@ class RetinaNetModel(TorchvisionDetector[Features, Candidates]):
         )
 
     def _evidence(self, features: Features, picked: Candidates) -> Tensor:
-        """The scores are the logits of exactly the anchors that gave the findings, each weighted by
-        its share of all scores.
+        """Returns the HiResCAM of exactly the anchors' logits that gave the findings.
+
+        Each logit is weighted by its finding's share of all scores.
         """
         head = self._network.head.classification_head
         weights = picked.scores / picked.scores.sum()

@@ -1,4 +1,4 @@
-"""torchvision's RetinaNets and a light one: built from a card, recognised from their tensors."""
+"""torchvision's RetinaNets and a light one: built from a card, recognised by their tensors."""
 
 import re
 from collections.abc import Collection
@@ -40,7 +40,7 @@ from fracture_core.nets.pretrained import imagenet_state
 LIGHT = "retinanet_light"
 _FIRST, _V2 = "retinanet_resnet50_fpn", "retinanet_resnet50_fpn_v2"
 FAMILY = "retinanet"
-# The shorter side an image is scaled to, and what the longer may become, in pixels.
+# The length to which an image's shorter side is scaled, and the most for the longer, in pixels.
 INPUT_SIZES = {_FIRST: (800, 1333), _V2: (800, 1333), LIGHT: (320, 384)}
 ANCHORS_A_CELL = 9
 CLASS_HEAD = "head.classification_head.cls_logits."
@@ -48,13 +48,16 @@ _ANCHOR_PX = 16
 _LEVELS = 3
 # As torchvision's v2 has it: 256 channels in 32 groups.
 _CHANNELS_A_GROUP = 8
-# Layers of a head before they could have norms; torchvision's published weights have them.
+# How torchvision named a head's layers before they could have norms; the weights that it publishes
+# still have these names.
 _OLD_LAYER = re.compile(r"(head\.(?:classification|regression)_head\.conv)\.(\d)\.(weight|bias)")
 
 
 class RetinaNetShape(PyramidShape):
-    """The anchors of a level have three sizes, a third of an octave apart; `anchor_sizes_px` is
-    the least of them. Both heads have the pyramid's width, in groups of 8 channels.
+    """The sizes of a light RetinaNet.
+
+    The anchors of a level have three sizes, a third of an octave apart; `anchor_sizes_px` is the
+    smallest of them. Both heads have the pyramid's width, in groups of 8 channels.
     """
 
     pyramid_width: int = Field(
@@ -66,9 +69,12 @@ class RetinaNetShape(PyramidShape):
 
 
 class RetinaNetArchitecture(TorchvisionArchitecture):
-    """`background` says whether the first class of the network is one, as torchvision counts them;
-    it is trained to be nowhere and never found. `light` shapes the light network and no other;
-    small networks in it have their own `norm_eps`.
+    """A RetinaNet's architecture.
+
+    `background` tells whether the network's first class is the background, as torchvision counts
+    classes; it is trained to be nowhere and is never found. `light` is the shape of the light
+    network, None for all others; the `norm_eps` is not set in one with a mobile backbone, which has
+    its own.
     """
 
     background: bool = True
@@ -82,12 +88,15 @@ class RetinaNetArchitecture(TorchvisionArchitecture):
 
 
 def architecture_on(card: ModelCard) -> RetinaNetArchitecture:
-    """The architecture on a card; raises WeightsError where it is malformed."""
+    """Returns the architecture on a card; raises WeightsError where it is malformed."""
     return RetinaNetArchitecture.of(card)
 
 
 def from_library(name: str, weights: str) -> tuple[RetinaNetArchitecture, tuple[str, ...]]:
-    """The architecture of a name of torchvision's, and its classes; ConfigError if unknown."""
+    """Returns the architecture that torchvision has by this name, and its classes.
+
+    Without `weights` there is one class. Raises ConfigError where either name is unknown.
+    """
     check_name("RetinaNet", name, INPUT_SIZES)
     if weights and name == LIGHT:
         raise ConfigError(f"weights of {name}", expected="none", found=repr(weights))
@@ -103,9 +112,10 @@ def from_library(name: str, weights: str) -> tuple[RetinaNetArchitecture, tuple[
 
 
 def build_network(architecture: RetinaNetArchitecture, *, class_count: int, min_size: int) -> Any:
-    """The network, with random weights or those that torchvision has under their name.
+    """Returns the network, with random weights or those that torchvision publishes under its name.
 
-    `class_count` does not count the background. Raises ConfigError and WeightsError.
+    `class_count` does not count the background; `min_size` is the input's shorter side in pixels.
+    Raises ConfigError and WeightsError.
     """
     check_name("RetinaNet", architecture.name, INPUT_SIZES)
     with drawn_from(architecture.seed):
@@ -120,7 +130,7 @@ def build_network(architecture: RetinaNetArchitecture, *, class_count: int, min_
 def describe_weights(
     weights: Path, classes: tuple[str, ...] | None
 ) -> tuple[RetinaNetArchitecture, tuple[str, ...], str]:
-    """Architecture, classes and a note, from the tensors in a file; raises WeightsError.
+    """Returns architecture, classes and a note, from the tensors in a file; raises WeightsError.
 
     The first class is taken for the background unless there is a name for every class.
     """
@@ -138,13 +148,18 @@ def describe_weights(
 
 
 def present_name(name: str) -> str:
-    """A tensor's name as torchvision has it today."""
+    """Returns a tensor's name as torchvision has it today.
+
+    Example:
+        >>> present_name("head.regression_head.conv.2.bias")
+        'head.regression_head.conv.1.0.bias'
+    """
     old = _OLD_LAYER.fullmatch(name)
     return f"{old[1]}.{int(old[2]) // 2}.0.{old[3]}" if old else name
 
 
 def read_weights(weights: Path) -> State:
-    """The tensors of a file, freed of what they were wrapped in; raises WeightsError."""
+    """Returns the tensors of a file by their present names, unwrapped; raises WeightsError."""
     given = read_state(weights)
     state = unwrap(given, _is_retinanet)
     if state is None:
@@ -204,7 +219,10 @@ def _build(architecture: RetinaNetArchitecture, class_count: int, min_size: int)
 
 
 def _build_light(shape: RetinaNetShape, columns: int, min_size: int, max_size: int) -> Any:
-    """Heads are narrow, so that they are normalised and boxes learn by GIoU, as in v2."""
+    """Builds the light network.
+
+    Its heads are narrow, so they are normalised and boxes learn by GIoU, as in torchvision's v2.
+    """
     sizes = tuple(
         tuple(int(size * 2 ** (third / 3)) for third in range(3)) for size in shape.anchor_sizes_px
     )

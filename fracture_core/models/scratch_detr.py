@@ -28,7 +28,7 @@ from fracture_core.nets.mobile import mobile_name
 from fracture_core.nets.resnet import RESNETS
 
 INPUT_SIZE = 800
-"""Images become squares of this side: uniform batches, as the network was conceived with."""
+"""Images become squares of this side in pixels, which makes the batches uniform."""
 
 _MARKS = frozenset({"class_head.weight", "box_head.4.weight", "projection.weight"})
 _TWO_STAGE_QUERIES = 100
@@ -64,6 +64,7 @@ class ScratchDetrModel(QueryDetector):
 
     @classmethod
     def load(cls, card: ModelCard, folder: Path) -> Self:
+        """See `Family.load`."""
         network = _build(_architecture(card), card.model_id)
         file = folder / card.weights_file
         fit(network, _read(file), file)
@@ -73,6 +74,10 @@ class ScratchDetrModel(QueryDetector):
     def describe(
         cls, weights: Path, *, model_id: str, title: str, classes: tuple[str, ...] | None
     ) -> ModelCard:
+        """See `Family.describe`.
+
+        What the tensors do not tell is taken to be the usual, as a note says.
+        """
         state = _read(weights)
         architecture = _infer(state, weights)
         names = named_classes(classes, architecture.class_count, weights)
@@ -84,7 +89,11 @@ class ScratchDetrModel(QueryDetector):
 
     @classmethod
     def from_name(cls, name: str) -> Self:
-        """Random weights, always the same ones, by "scratch:random" or "scratch:tiny"."""
+        """Returns a network with random weights, always the same ones: "scratch:random" or
+        "scratch:tiny".
+
+        Raises ConfigError for other names.
+        """
         if name not in _NAMED:
             raise ConfigError(name, expected=" or ".join(_NAMED), found="another name")
         architecture, input_size = _NAMED[name]
@@ -108,7 +117,7 @@ class ScratchDetrModel(QueryDetector):
             return cls(card, _build(_architecture(card), card.model_id))
 
     def with_random_weights(self, seed: int) -> Self:
-        """The same architecture with newly drawn weights."""
+        """Returns the same architecture with weights drawn anew from `seed`."""
         return self._drawn(self._card, seed)
 
     @torch.inference_mode()
@@ -138,13 +147,16 @@ def _architecture(card: ModelCard) -> DetrArchitecture:
 
 
 def _build(architecture: DetrArchitecture, source: str | Path) -> Detr:
-    """A network with new weights; raises WeightsError where it cannot or should not be built."""
+    """Returns a network with new weights.
+
+    Raises WeightsError where it cannot or may not be built.
+    """
     _hollow(architecture, source)
     return build_detr(architecture)
 
 
 def _hollow(architecture: DetrArchitecture, source: str | Path) -> Detr:
-    """A network without memory; raises WeightsError where it cannot or should not be built."""
+    """Returns a network without memory; raises WeightsError where it cannot or may not be built."""
     if architecture.in_channels != 3:
         raise WeightsError(source, expected="3 channels", found=str(architecture.in_channels))
     try:
@@ -173,7 +185,7 @@ def _is_detr(names: Collection[str]) -> bool:
 
 
 def _infer(state: Mapping[str, Tensor], source: Path) -> DetrArchitecture:
-    """The architecture from the tensors' names and shapes; raises WeightsError."""
+    """Returns the architecture from the tensors' names and shapes; raises WeightsError."""
     classes, width = shape_of(state, "class_head.weight", 2, source)
     hidden, _ = shape_of(state, "transformer.decoder.0.feedforward.0.weight", 2, source)
     backbone, backbone_width, in_channels = _backbone(state, source)
@@ -200,7 +212,7 @@ def _infer(state: Mapping[str, Tensor], source: Path) -> DetrArchitecture:
 
 
 def _backbone(state: Mapping[str, Tensor], source: Path) -> tuple[str, int, int]:
-    """Its name, width and channels of its input."""
+    """Returns the backbone's name, its width and the channels of its input."""
     mobile = mobile_name(state, "backbone.")
     if mobile is not None:
         return mobile, FULL_WIDTH, 3

@@ -19,7 +19,7 @@ T = TypeVar("T")
 _PREFIXES = ("module.", "_orig_mod.", "model.", "detr.", "network.", "net.")
 _MOST_NESTED = 4
 _MOST_LISTED = 10
-# Counters that do not take part in an answer.
+# Counters of batch norms, which take no part in a prediction.
 _COUNTERS = ".num_batches_tracked"
 _DTYPES = {
     "float64": torch.float64,
@@ -36,7 +36,7 @@ _DTYPES = {
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file or of a checkpoint of `torch.save`, by name.
+    """Returns the tensors of a safetensors file or of a checkpoint of `torch.save`, by name.
 
     In a checkpoint they may be nested under `ema`, `model`, `state_dict` and the like. Raises
     WeightsError; nothing in the file runs.
@@ -45,9 +45,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 
 def read_tensors(path: Path, places: Mapping[str, TensorPlace]) -> dict[str, Tensor]:
-    """Tensors on the CPU in the type they were saved in; those of one block share their memory.
+    """Returns tensors on the CPU in the type in which they were saved.
 
-    Raises WeightsError where the file ends before a tensor does.
+    Tensors of one block share their memory. Raises WeightsError where the file ends before a tensor
+    does.
     """
     blocks: dict[tuple[int, int, str], Tensor] = {}
     with path.open("rb") as file:
@@ -77,9 +78,14 @@ def _read_block(file: BufferedReader, place: TensorPlace, path: Path) -> Tensor:
 def unwrap(
     state: Mapping[str, T], recognised: Callable[[Collection[str]], bool]
 ) -> dict[str, T] | None:
-    """The state under the wrapping prefix (`module.`, `model.`, …) where its names are recognised.
+    """Returns the state under the wrapping prefix (`module.`, `model.`, …) where it is recognised.
 
-    None where they are under none. What lies outside of the prefix, such as a loss, is left out.
+    None means that its names are recognised under none. What lies outside of the prefix, such as a
+    loss, is left out.
+
+    Example:
+        >>> unwrap({"module.fc.weight": 1, "loss.weight": 2}, lambda names: "fc.weight" in names)
+        {'fc.weight': 1}
     """
     seen: list[Mapping[str, T]] = [state]
     for _ in range(_MOST_NESTED):
@@ -93,11 +99,11 @@ def unwrap(
 def fit(
     network: nn.Module, state: State, source: Path, *, canonical: Callable[[str], str] = str
 ) -> None:
-    """Copy `state` into `network`, every tensor of both accounted for.
+    """Copies `state` into `network`, every tensor of both accounted for.
 
-    Names are compared as `canonical` gives them, and numbers with a fraction take the place of
-    such only, of whatever precision. Tensors that the network ties to others may be left out.
-    Raises WeightsError, which lists what differs by name, shape and kind of numbers.
+    Names are compared as `canonical` gives them. Fractional numbers fit fractional ones of any
+    precision, and whole numbers whole ones. Tensors that the network ties to others may be left
+    out. Raises WeightsError, which lists what differs by name, shape and kind of numbers.
     """
     given = {canonical(name): tensor for name, tensor in state.items()}
     own: dict[str, list[Tensor]] = {}
@@ -130,13 +136,14 @@ def fit(
 
 
 def _of_other_kind(given: State, own: Mapping[str, list[Tensor]]) -> list[str]:
-    """A copy would round weights to whole numbers, or take whole numbers for weights."""
+    """Lists where a copy would round weights to whole numbers, or take whole numbers for weights.
+    """
     return [
         f"{name} of {_kind(given[name])} instead of {_kind(tensors[0])}"
         for name, tensors in own.items()
         if name in given
         and given[name].is_floating_point() != tensors[0].is_floating_point()
-        # Whoever halves a state dict tensor by tensor halves the counts too.
+        # A state dict that was turned into float16 tensor by tensor has float16 counters too.
         and not (name.endswith(_COUNTERS) and given[name].is_floating_point())
     ]
 
@@ -146,7 +153,7 @@ def _kind(tensor: Tensor) -> str:
 
 
 def save_state(network: nn.Module, path: Path, *, half: bool = False) -> None:
-    """Write a network's tensors as safetensors, tied ones once; `half` makes floats float16.
+    """Writes a network's tensors as safetensors, tied ones once; `half` turns floats into float16.
 
     Raises WeightsError where a number is beyond the range of float16.
     """
@@ -157,7 +164,7 @@ def save_state(network: nn.Module, path: Path, *, half: bool = False) -> None:
 
 
 def save_tensors(state: State, path: Path, *, half: bool = False) -> None:
-    """As `save_state`, of tensors by name."""
+    """Writes tensors by name as `save_state` writes a network's."""
     with importing.LOCK:
         from safetensors.torch import save_file
 

@@ -29,13 +29,15 @@ from fracture_core.nets.limits import check_name
 from fracture_core.types import Detections, Heatmap, Sample
 
 NORM_EPS = 1e-5
-# torchvision sets this where it loads its first ResNet-50-FPN weights of COCO, and only there.
+# torchvision sets this where it loads its COCO weights of the first ResNet-50-FPN, and only there.
 COCO_RESNET50_EPS = 0.0
 
 
 class TorchvisionArchitecture(Architecture):
-    """`max_size` is the most the longer side may become, in pixels; `norm_eps` is added to the
-    variance in the backbone's batch norms.
+    """The architecture of one of torchvision's detectors.
+
+    `max_size` is the most that the longer side of the input may become, in pixels; `norm_eps` is
+    added to the variance in the backbone's batch norms.
     """
 
     max_size: int = Field(ge=32, le=8192)
@@ -44,7 +46,7 @@ class TorchvisionArchitecture(Architecture):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scaled:
-    """One sample as shown, (H, W) uint8, and the `size` (h, w) it is scaled to."""
+    """One sample as shown, (H, W) uint8, and the `size` (h, w) to which it is scaled."""
 
     sample_id: str
     shown: npt.NDArray[np.uint8]
@@ -52,22 +54,27 @@ class Scaled:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """(h, w) of the input."""
         return self.size
 
 
 class Candidates(Protocol):
-    """One image's candidates: `xyxy` (N, 4) in pixels of the input, `scores` (N,) and `labels`
-    (N,) from 0.
-    """
+    """One image's N candidates."""
 
     @property
-    def xyxy(self) -> Tensor: ...
+    def xyxy(self) -> Tensor:
+        """(N, 4) corners in pixels of the input."""
+        ...
 
     @property
-    def scores(self) -> Tensor: ...
+    def scores(self) -> Tensor:
+        """(N,) in [0, 1]."""
+        ...
 
     @property
-    def labels(self) -> Tensor: ...
+    def labels(self) -> Tensor:
+        """(N,) classes from 0."""
+        ...
 
     def __getitem__(self, rows: Tensor) -> Self: ...
 
@@ -77,39 +84,45 @@ C = TypeVar("C", bound=Candidates)
 
 
 class Networks(Protocol):
-    """A module of one family's networks."""
+    """A module that builds the networks of one family and recognises them."""
 
     FAMILY: str
     INPUT_SIZES: dict[str, tuple[int, int]]
-    """By name the shorter side an image is scaled to, and what the longer may become, in px."""
+    """By name the length of an image's scaled shorter side, and the most for the longer, in px."""
 
     def architecture_on(self, card: ModelCard) -> TorchvisionArchitecture:
-        """The checked architecture of a card; raises WeightsError."""
+        """Returns the checked architecture of a card; raises WeightsError."""
         ...
 
     def from_library(
         self, name: str, weights: str
     ) -> tuple[TorchvisionArchitecture, tuple[str, ...]]:
-        """The architecture of a name of torchvision's, and its classes; ConfigError if unknown."""
+        """Returns the architecture and classes of one of torchvision's names.
+
+        Raises ConfigError.
+        """
         ...
 
     def build_network(self, architecture: Any, *, class_count: int, min_size: int) -> Any:
-        """The network, with random weights or those that torchvision has under their name."""
+        """Returns the network, with random weights or those that torchvision publishes for it."""
         ...
 
     def read_weights(self, weights: Path) -> State:
-        """The tensors of a file by the network's names; raises WeightsError."""
+        """Returns the tensors of a file by the network's names; raises WeightsError."""
         ...
 
     def describe_weights(
         self, weights: Path, classes: tuple[str, ...] | None
     ) -> tuple[TorchvisionArchitecture, tuple[str, ...], str]:
-        """Architecture, classes and a note, from the tensors in a file; raises WeightsError."""
+        """Returns architecture, classes and a note, from the tensors in a file.
+
+        Raises WeightsError.
+        """
         ...
 
 
 class TorchvisionDetector(Detector[Scaled, list[C]], Generic[F, C]):
-    """A detector of torchvision's that answers raw; `F` is what `_extract` makes of a batch."""
+    """A detector of torchvision's that predicts raw; `F` is what `_extract` makes of a batch."""
 
     _networks: ClassVar[Networks]
 
@@ -119,15 +132,15 @@ class TorchvisionDetector(Detector[Scaled, list[C]], Generic[F, C]):
 
     @abstractmethod
     def _extract(self, batch: Sequence[Scaled]) -> F:
-        """What the network makes of images that are scaled to one size."""
+        """Returns what the network makes of images that are scaled to one size."""
 
     @abstractmethod
     def _candidates(self, features: F) -> list[C]:
-        """The candidates of each image, from the floor up, none suppressed."""
+        """Returns the candidates of each image, from `SCORE_FLOOR` up, none suppressed."""
 
     @abstractmethod
     def _evidence(self, features: F, picked: C) -> Tensor:
-        """(h, w) map ≥ 0 over the input of one image, of what speaks for candidates of it."""
+        """Returns a (h, w) map ≥ 0 over one image's input, of what speaks for candidates of it."""
 
     @classmethod
     def load(cls, card: ModelCard, folder: Path) -> Self:
@@ -154,7 +167,7 @@ class TorchvisionDetector(Detector[Scaled, list[C]], Generic[F, C]):
 
     @classmethod
     def from_name(cls, name: str) -> Self:
-        """A network of torchvision by its name, random, or "NAME:COCO_V1" with its weights.
+        """Returns a network of torchvision by its name, random, or "NAME:COCO_V1" with its weights.
 
         Those are read from torch's cache or fetched. Raises ConfigError for an unknown name and
         WeightsError, which says what to fetch, where there is neither cache nor network.
@@ -186,14 +199,17 @@ class TorchvisionDetector(Detector[Scaled, list[C]], Generic[F, C]):
         )
 
     def with_random_weights(self, seed: int) -> Self:
-        """The same architecture with weights drawn anew."""
+        """Returns the same architecture with weights drawn anew from `seed`."""
         drawn = self._architecture.model_copy(update={"weights": "", "seed": seed})
         facts = {"architecture": drawn.model_dump(mode="json"), **RANDOM_FACTS}
         return self.load(self._card.model_copy(update=facts), Path())
 
     def explain(self, sample: Sample, index: int | None) -> Heatmap:
-        """HiResCAM on the class score of one finding, before it is squashed, at the levels of the
-        pyramid. None explains the image: its best findings, each by its score.
+        """Returns the HiResCAM of a finding's class score, before it is squashed, at the pyramid's
+        levels.
+
+        None explains the image: its best findings, each by its score. Raises IndexError where there
+        is no such finding.
         """
         prepared = self._prepare(sample)
         with torch.no_grad():
@@ -222,7 +238,7 @@ class TorchvisionDetector(Detector[Scaled, list[C]], Generic[F, C]):
         return [self._ordered(one, prepared) for one, prepared in zip(raw, batch, strict=True)]
 
     def _ordered(self, raw: C, prepared: Scaled) -> tuple[Detections, Int64s]:
-        """One image's findings, and the candidate that gave each."""
+        """Returns one image's findings, and the candidate that gave each."""
         (height, width), (scaled_height, scaled_width) = prepared.shown.shape, prepared.size
         across, down = width / scaled_width, height / scaled_height
         gain = torch.tensor([across, down, across, down], device=raw.xyxy.device)
@@ -236,19 +252,29 @@ class TorchvisionDetector(Detector[Scaled, list[C]], Generic[F, C]):
 
 
 def scaled_size(height: int, width: int, min_size: int, max_size: int) -> tuple[int, int]:
-    """What torchvision scales an image to; a thin strip keeps a pixel, where it keeps none."""
+    """Returns the (height, width) in pixels to which torchvision scales an image.
+
+    A thin strip keeps one pixel, where torchvision leaves none.
+
+    Example:
+        >>> scaled_size(500, 1000, min_size=100, max_size=150)
+        (75, 150)
+    """
     scale = min(min_size / min(height, width), max_size / max(height, width))
     return max(1, int(height * scale)), max(1, int(width * scale))
 
 
 def scaled_pixels(network: Any, batch: Sequence[Scaled]) -> Tensor:
-    """(B, 3, h, w), padded to whole cells of the deepest level, by the library's own steps."""
+    """Returns (B, 3, h, w) pixels, padded to whole cells of the deepest level as torchvision pads.
+    """
     padded: Tensor = network.transform.batch_images([_scaled(network, one) for one in batch])
     return padded
 
 
 def _scaled(network: Any, one: Scaled) -> Tensor:
-    """(H, W) → (3, h, w), in the library's order of steps, so that the numbers are its own."""
+    """Scales (H, W) grey to (3, h, w), in the library's order of steps, so that the numbers are its
+    own.
+    """
     device = next(network.parameters()).device
     grey = torch.from_numpy(one.shown).to(device).float() / 255
     pixels = network.transform.normalize(grey.expand(3, -1, -1))
@@ -259,7 +285,7 @@ def _scaled(network: Any, one: Scaled) -> Tensor:
 
 
 def _origin_of(name: str, weights: str) -> dict[str, object]:
-    """What the card of a network by name says of where its weights come from."""
+    """Returns what the card of a network by name says of the origin of its weights."""
     if weights:
         licence = "annotations CC BY 4.0, images under Flickr's terms"
         return {"training_data": "COCO train2017", "training_licence": licence}
@@ -272,7 +298,10 @@ def _origin_of(name: str, weights: str) -> dict[str, object]:
 
 
 def published_classes(name: str, weights: str) -> tuple[str, ...]:
-    """What torchvision's weights of a detector know; ConfigError where there are none."""
+    """Returns the classes of a detector's published weights.
+
+    Raises ConfigError if there are none.
+    """
     known = get_model_weights(name).__members__
     check_name(f"weights of {name}", weights, known)
     # torchvision's first class is the background.
@@ -280,7 +309,8 @@ def published_classes(name: str, weights: str) -> tuple[str, ...]:
 
 
 def guess_norm_eps(state: State) -> tuple[float, str]:
-    """Of a first ResNet-50-FPN, whose tensors do not tell, and a note for the card."""
+    """Returns the `norm_eps` of a first ResNet-50-FPN, which tensors do not tell, and a note on it.
+    """
     if "backbone.body.bn1.num_batches_tracked" in state:
         return NORM_EPS, ""
     note = (
@@ -291,7 +321,7 @@ def guess_norm_eps(state: State) -> tuple[float, str]:
 
 
 def set_norm_eps(backbone: nn.Module, eps: float) -> None:
-    """Give all batch norms of a backbone this `eps`."""
+    """Gives all batch norms of a backbone this `eps`."""
     for module in backbone.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eps = eps

@@ -1,10 +1,10 @@
-"""What a browser and a stranger may do: hosts that are answered, headers of every answer.
+"""What a browser and a stranger may do: hosts that are answered, headers of every answer, and the
+folders that the pages may read and write.
 
 A website that a reader has open elsewhere can point a name of its own at this machine and then
 ask as if it were the page itself; so only known hosts are answered. The headers keep the pages
-out of other sites' frames and let them load nothing from elsewhere.
-
-The folders that the pages may read and write: a path box reaches no further.
+out of other sites' frames and let them load nothing from elsewhere. A path box reaches no further
+than the data roots.
 """
 
 import base64

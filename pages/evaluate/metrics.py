@@ -3,7 +3,7 @@
 import streamlit as st
 
 from fracture_core.errors import WorkbenchError
-from fracture_core.ui.evaluate.critical import SUBGROUPS, show_critical, show_dial
+from fracture_core.ui.evaluate.dial import SUBGROUPS, show_critical, show_dial
 from fracture_core.ui.evaluate.points import points_for, show_points, stored_points
 from fracture_core.ui.evaluate.report import show_report
 from fracture_core.ui.evaluate.subgroups import show_subgroups

@@ -1,7 +1,4 @@
-"""Several models on one case: who they are, their answers one after another, and their panes.
-
-Which models are compared, and what to do where there are too few.
-"""
+"""Several models on one case: which ones, their predictions one after another, and their panes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -1,6 +1,5 @@
-"""The cases on which two of the compared models disagree, the most disputed first.
-
-The view of Compare over a data set: its parts in their order.
+"""Compare over a data set: its parts in their order, and the cases on which two of the models
+disagree, the most disputed first.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,5 @@
-"""Curves of several models over one another, each with the dial's threshold.
-
-Several models over a data set in numbers: who they are, every figure, and how they differ.
+"""Several models over a data set in numbers: who they are, their curves over one another with the
+threshold of each, every metric, and how they differ.
 """
 
 from collections.abc import Callable, Sequence

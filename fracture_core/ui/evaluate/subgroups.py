@@ -31,7 +31,7 @@ from fracture_core.evaluations.subgroups import (
 )
 from fracture_core.matching import MatchConfig
 from fracture_core.models.points import Measurements
-from fracture_core.ui.evaluate.critical import STATE
+from fracture_core.ui.evaluate.dial import STATE
 from fracture_core.ui.evaluate.error_gallery import matched_evaluation
 from fracture_core.ui.session import forget_unless_in
 from fracture_core.ui.widgets.dial_view import DialState

@@ -1,6 +1,5 @@
-"""Adding a model: weights from elsewhere, or a name its library knows.
-
-Making a consensus of models of the library.
+"""Adding a model to the library: from weights, by a name that its family knows, or as a consensus
+of models that are there.
 """
 
 import tempfile

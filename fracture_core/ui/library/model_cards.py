@@ -1,6 +1,5 @@
-"""On a model's card: its operating points with what they reach, and what its scores are worth.
-
-A model card on a page, with what can be done to the model.
+"""A model's card on a page: what it is, its operating points with what they reach, what its scores
+are worth, and what can be done to it.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,8 +1,8 @@
-"""What the first page opens on: a demo model and its answer to the demo case, without torch.
+"""The only slow step of a page: a model is opened once, and a sample predicted once.
 
-The reader's settings of a viewer: from the address at first, then kept for the session.
-
-The only slow step of a page: a model is opened once, a sample predicted once.
+The first page opens on a demo model and its stored predictions for the demo case, without torch.
+The reader's settings of the viewer come from the address at first and are then kept for the
+session.
 """
 
 import threading

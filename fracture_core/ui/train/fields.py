@@ -1,6 +1,5 @@
-"""What the settings of a training are called on the page, and under which heading they stand.
-
-Which network is trained, and what it begins from.
+"""The settings of a training as controls: what each is called, under which heading it stands, which
+network is trained and what it begins from.
 """
 
 import streamlit as st

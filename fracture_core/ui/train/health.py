@@ -1,10 +1,7 @@
-"""Faults of a data set by severity, each with its files and its pairs of images.
+"""The health of a data set on its page: the check, its faults by severity with their files and
+pairs of images, and a copy whose splits leak nothing.
 
-A copy of a data set with splits that leak nothing, from the page.
-
-Health checks beside the pages: each in a thread, so that a page stays free while one runs.
-
-The health of a data set on its page: the check, its faults with their files, and the copy.
+A check runs in a thread of its own, so that the page stays free meanwhile.
 """
 
 import threading

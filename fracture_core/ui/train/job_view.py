@@ -1,10 +1,5 @@
-"""The queue as a table.
-
-The curves of runs, from what they have told so far.
-
-What the best checkpoint of a run finds in images of the validation split.
-
-One run: what it says, what it has learnt, and what can be done with it.
+"""Jobs on their page: the queue as a table, and of one run its state, its curves, what its best
+checkpoint finds in validation images, its log, and what can be done with it.
 """
 
 import time

@@ -1,8 +1,7 @@
-"""Images of cases cut out around what matters, with boxes in the viewer's colours and lines.
+"""Cases as cards, a page at a time: an image cut out around what matters, why, and a link.
 
-Cases as cards, a page at a time: an image cut out around what matters, why, and a link.
-
-Images travel by URL and are drawn when the browser asks for them, so a page answers at once.
+Boxes have the viewer's colours and lines. Images travel by URL and are drawn when the browser asks
+for them, so a page answers at once.
 """
 
 import gzip

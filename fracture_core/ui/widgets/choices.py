@@ -1,11 +1,8 @@
-"""Which images a gallery shows, by what is known of them; the choice is in the address.
-
-A reader's choice that stays where the words of the options change, such as counts beside names.
+"""Choices that outlive a rerun: which images a gallery shows, by their attributes, kept in the
+address; options whose words change; and two clicks in quick succession that mean one.
 
 The browser knows what is chosen by its words alone and sends them with every rerun. Once they are
-no option's any more, Streamlit falls back to the first one.
-
-Two clicks in quick succession mean one, also where the first has changed the page already.
+no option's any more, such as a name with a count beside it, Streamlit falls back to the first one.
 """
 
 import time

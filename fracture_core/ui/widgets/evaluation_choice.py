@@ -1,6 +1,5 @@
-"""Above what was measured: whether the model was made for the images it was measured on.
-
-Which evaluation the page is about: a finished one, one that is still running, or a new one.
+"""Which evaluation a page is about, a finished one or one that still runs, and above it whether its
+model was made for the images that it was measured on.
 """
 
 from datetime import datetime

@@ -1,6 +1,5 @@
-"""Words from outside, made safe for Markdown: file names and class names are hostile.
-
-What a page says of an error that its own code did not expect.
+"""Sentences on a page: words from outside made safe for Markdown, as file names and class names are
+hostile, and what is said of an error that the page's own code did not expect.
 """
 
 import re

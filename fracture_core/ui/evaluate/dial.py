@@ -1,6 +1,6 @@
-"""Confusions of a classifier that must not happen: a table of pairs, and how often each did.
-
-The dial of an evaluation on its page, and the cases of a clicked cell below it.
+"""The dial of an evaluation on its page with the cases of a clicked cell below it, and the critical
+errors of a classifier: a table of pairs of classes that must not be confused, and how often each
+was.
 """
 
 from collections.abc import Sequence
