@@ -96,10 +96,6 @@ def centre_inside(first: Floats, second: Floats) -> Bools:
     """Return (N, M) bool, whether the centres of the first boxes lie in the second boxes.
 
     A centre on an edge lies inside.
-
-    Example:
-        >>> centre_inside(np.array([[0, 0, 4, 4]]), np.array([[2, 2, 9, 9], [3, 3, 9, 9]])).tolist()
-        [[True, False]]
     """
     corners = first.astype(np.float64)
     centre = (corners[:, None, :2] + corners[:, None, 2:]) / 2

@@ -1,4 +1,4 @@
-"""The command line: `python -m fracture_core COMMAND`.
+"""The command line, `python -m fracture_core COMMAND`; docstrings of commands are its help.
 
 Each command imports what it needs when it is called, so that `--help` answers at once.
 """
@@ -22,7 +22,7 @@ app = typer.Typer(
 
 @app.callback()
 def _commands() -> None:
-    """Keep the name of a command in the command line even where there is only one."""
+    """Keeps the names of commands in the command line; Typer would drop that of an only command."""
 
 
 @app.command()
@@ -114,7 +114,7 @@ def evaluate(  # noqa: PLR0913, PLR0917
         bool, typer.Option("--apply-points", help="Measure the model's operating points here.")
     ] = False,
 ) -> None:
-    """Predict a data set once and report every figure of it; run again with --resume to go on."""
+    """Predict a data set once and report every metric of it; run again with --resume to go on."""
     from fracture_core.class_names import parse_table
     from fracture_core.evaluations import command
     from fracture_core.evaluations.command import Wishes
@@ -283,7 +283,7 @@ def health(  # noqa: PLR0913, PLR0917
 
 
 def main() -> None:
-    """Run a command; what a person can put right is one sentence on stderr and exit code 2."""
+    """Run a command; an error that the user can put right is a sentence on stderr, exit code 2."""
     try:
         app()
     except (WorkbenchError, OSError) as error:

@@ -135,11 +135,6 @@ def energy_inside(heatmap: Heatmap, xyxy: Float32s) -> float:
     """Return the share in [0, 1] of the map's sum that lies in a box (4,), 0 for an empty map.
 
     Pixels that the box cuts count as inside.
-
-    Example:
-        >>> heatmap = Heatmap.of([[1, 1], [1, 1]], "Grad-CAM", "fracture")
-        >>> energy_inside(heatmap, np.array([0, 0, 1, 1], dtype=np.float32))
-        0.25
     """
     left, top = np.floor(xyxy[:2]).astype(int)
     right, bottom = np.ceil(xyxy[2:]).astype(int)

@@ -59,7 +59,7 @@ class Curve:
 
     `sweep` counts lesions of a detector or images of a classifier, as `unit` says · `false_alarms`
     (C,) int64, the negative images that show anything · `positives` the lesions or images there are
-    to find · `images` and, of them, `negatives`, those without ground truth.
+    to find · `images` and, of them, `negatives`, in which nothing is to be found.
     """
 
     unit: Unit
@@ -180,13 +180,7 @@ def choose(curve: Curve, rule: Rule) -> OperatingPoint:
 
 
 def measure(curve: Curve, confidence: float) -> Measured:
-    """Measure a confidence on any curve, such as that of a test split.
-
-    Example:
-        >>> curve = classifier_curve([0.9, 0.7, 0.2, 0.1], [True, True, False, False])
-        >>> measure(curve, 0.8).sensitivity
-        Proportion(count=1, total=2)
-    """
+    """Measure a confidence, chosen on validation, on any curve, such as that of a test split."""
     shown = int(np.count_nonzero(curve.sweep.confidences >= confidence))
     hits, wrong, alarms = (
         int(counts[shown - 1]) if shown else 0

@@ -128,7 +128,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A model's raw prediction on one sample of an item, its frame number `frame`, counted from 1."""
+    """A model's raw prediction on one sample of an item; `frame` counts from 1, of `frames`."""
 
     item: Item
     sample: Sample
@@ -181,12 +181,12 @@ def write_predictions(
     measured: Measurements | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> list[BadInput]:
-    """Predict and write the COCO file `out`, by rename when all is done; return what was unreadable.
+    """Predict and write the COCO file `out`, by rename at the end; return what was unreadable.
 
     The operating points that were `measured` of the model, None = none, give each image its answer:
     finding, doubt or none, and "unknown" without points or outside of the model's scope. `progress`
     gets the number of items that are done. Nothing is written where no item was usable. Raises
-    ConfigError where `out` cannot be written, and StorageError, which is one, on a full disk.
+    ConfigError where `out` cannot be written, StorageError where the disk is full.
     """
     if out.is_dir() or not out.absolute().parent.is_dir():
         raise ConfigError(str(out), expected="a file in a folder that exists", found="none")

@@ -131,7 +131,7 @@ class RunFolder:
 
     @property
     def job_lock(self) -> Path:
-        """Locked while any process of the job lives: its wrapper, the trainer or a child of that."""
+        """Locked while any process of the job lives: its wrapper, the trainer or its children."""
         return self.path / ".job.lock"
 
     @property

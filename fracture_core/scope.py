@@ -123,12 +123,7 @@ def shared_scope(scopes: Sequence[Scope | None]) -> Scope | None:
 
 
 def scope_words(scope: Scope | None) -> str:
-    """Return a scope as one line for a page or a terminal.
-
-    Example:
-        >>> scope_words(Scope(modalities=("CR",), body_parts=("wrist",), origins=("real",)))
-        'CR · wrist · real'
-    """
+    """Return a scope as one line for a page or a terminal, such as "CR · wrist · real"."""
     if scope is None:
         return "not stated"
     groups = (scope.modalities, scope.body_parts, scope.views, scope.origins)

@@ -1,4 +1,4 @@
-"""Paths and limits, read once from the environment."""
+"""Paths and limits, read once from the environment variables FRACTURE_…"""
 
 import os
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ RUNNERS = ("local", "inline", "ray")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Where things are kept and what is allowed.
+    """Where things are kept and what is allowed; in brackets the environment variable of each.
 
     `home` (FRACTURE_HOME) holds models, runs, evaluations and caches; `max_pixels`
     (FRACTURE_MAX_PIXELS) is the most pixels one file may have, all frames together. `runner`
@@ -22,11 +22,11 @@ class Settings:
     cluster for each job that may use one.
 
     The pages open data sets below `data_roots` alone (FRACTURE_DATA_ROOTS, folders separated as in
-    PATH; empty = by default). The server answers to `allowed_hosts` (FRACTURE_ALLOWED_HOSTS, with
-    commas) beside the local ones, and listens for other machines only with `allow_remote`
-    (FRACTURE_ALLOW_REMOTE: 0 or 1). Of the data sets that trainings keep in the cache, the longest
-    unused are removed beyond `cache_gb` (FRACTURE_CACHE_GB) together, and any that was not used for
-    `cache_days` (FRACTURE_CACHE_DAYS).
+    PATH; empty = by default). The server answers to `allowed_hosts` (FRACTURE_ALLOWED_HOSTS, names
+    separated by commas) beside the local ones, and listens for other machines only with
+    `allow_remote` (FRACTURE_ALLOW_REMOTE: 0 or 1). Data sets that trainings keep in the cache are
+    removed when not used for `cache_days` (FRACTURE_CACHE_DAYS), and the longest unused of them
+    when they take more than `cache_gb` (FRACTURE_CACHE_GB) together.
     """
 
     home: Path
@@ -43,24 +43,28 @@ class Settings:
 
     @property
     def models(self) -> Path:
+        """The folder of the library's models."""
         return self.home / "models"
 
     @property
     def runs(self) -> Path:
+        """The folder of the trainings."""
         return self.home / "runs"
 
     @property
     def evaluations(self) -> Path:
+        """The folder of the evaluations that no training ended with."""
         return self.home / "evaluations"
 
     @property
     def cache(self) -> Path:
+        """The folder of what can be made again."""
         return self.home / "cache"
 
 
 @cache
 def settings() -> Settings:
-    """The settings of this process."""
+    """Read the settings of this process, once; raises ConfigError for a value that cannot be."""
     home = os.environ.get("FRACTURE_HOME") or Path.home() / ".fracture-workbench"
     return Settings(
         home=Path(home).expanduser().absolute(),
@@ -90,7 +94,7 @@ def _folders(name: str) -> tuple[Path, ...]:
 
 
 def _one_of(name: str, known: tuple[str, ...]) -> str:
-    """The first one is the default."""
+    """The variable's value, by default the first of the known ones."""
     text = os.environ.get(name) or known[0]
     if text not in known:
         raise ConfigError(name, expected=f"one of {', '.join(known)}", found=repr(text))

@@ -339,12 +339,7 @@ class Heatmap:
 
     @classmethod
     def of(cls, raw: npt.ArrayLike, method: str, target: str) -> Self:
-        """Scale (H, W) evidence to [0, 1]; negative values and NaN, no evidence for it, become 0.
-
-        Example:
-            >>> Heatmap.of([[0, 2], [-3, 4]], "Grad-CAM", "fracture").values.tolist()
-            [[0.0, 0.5], [0.0, 1.0]]
-        """
+        """Scale (H, W) evidence to [0, 1]; NaN and negative values, evidence against, become 0."""
         evidence = np.maximum(np.nan_to_num(np.asarray(raw, dtype=np.float64)), 0)
         strength = float(evidence.max(initial=0))
         values: Float32s = (evidence / strength if strength > 0 else evidence).astype(np.float32)

@@ -72,7 +72,10 @@ def write_mixed_data(folder: Path, dataset: Dataset, left_out: Collection[str]) 
 
 
 def leaking_images(report: HealthReport) -> frozenset[str]:
-    """Return the ids of training images that leak: exact or near-duplicates are in another split."""
+    """Return the ids of training images that leak.
+
+    They, their group or a near-duplicate of them are also in another split.
+    """
     places = [p for fault in report.faults if fault.check.endswith("-across") for p in fault.places]
     ends = [(p.split, p.sample_id) for p in places] + [(p.other_split, p.other) for p in places]
     return frozenset(sample_id for split, sample_id in ends if split == "train")
@@ -106,14 +109,17 @@ def _crops(samples: Iterable[Sample]) -> Iterator[Sample]:
 
 
 def cutting_of(sample: Sample) -> Cutting:
-    """Return how to cut a sample: synthetic images, and those to validate or test on, give few crops."""
+    """Return how many crops a sample gives.
+
+    Synthetic images, and those to validate or test on, give few.
+    """
     if sample.split != "train" or sample.sample_id.startswith("pair-"):
         return FEW
     return BROKEN if sample.ground_truth is not None and len(sample.ground_truth) else WHOLE
 
 
 def crops_of(sample: Sample, cutting: Cutting, rng: np.random.Generator) -> Iterator[Sample]:
-    """Yield square crops of at most `CROP_PX` pixels of one image, with the findings that they hold.
+    """Yield square crops of one image, of at most `CROP_PX` pixels a side, with their findings.
 
     The scale is drawn at random (`_SCALES`) around that of an image of `SCALE_PX`. A finding of
     which a crop holds less than `_LEAST_SHARE` of the outline is left out.

@@ -164,7 +164,8 @@ class ScratchDetrNetwork(Network):
     backbone_depth: int | None = _parameter(usual=4, ge=1, le=4)
     """Stages of the backbone; 4 = features of stride 32, 3 = of stride 16."""
     frozen_norm: bool | None = _parameter()
-    """Whether the backbone's batch norms are fixed; with a start they are unless that says no."""
+    """Whether the backbone's batch norms are fixed; none = as in the DETR that it starts from, else
+    whether it has a start."""
     width: int | None = _parameter(usual=256, ge=4, le=4096)
     """Channels of the transformer."""
     head_count: int | None = _parameter(usual=8, ge=1, le=4096)

@@ -1,6 +1,7 @@
-"""A moving average of a network's weights (Polyak and Juditsky 1992), which often matches better.
+"""What turns gradients into weights: optimiser, learning-rate schedule, and moving average.
 
-Optimisers and learning rates of a phase.
+The moving average of the weights (Polyak and Juditsky 1992) often predicts better than the weights
+of the last step.
 """
 
 import math
@@ -20,16 +21,23 @@ from torch.optim.lr_scheduler import (
 from trainers.config import MONITORS, Phase, TrainConfig
 from trainers.training_module import TrainingModule
 
+# ---- moving average -----------------------------------------------------------------------------
+
 
 def decay_at(decay: float, updates: int) -> float:
-    """What the average keeps of itself in an update: less of it in the first ones."""
+    """Return the share of itself that the average keeps in an update, which is less at first.
+
+    Example:
+        >>> decay_at(0.9, 0), decay_at(0.9, 1000)
+        (0.1, 0.9)
+    """
     return min(decay, (1 + updates) / (10 + updates))
 
 
 class MovingAverage:
-    """Of all numbers in a network's state that are not whole, its batch norms' statistics too.
+    """An exponential moving average of a network's weights and of its batch norms' statistics.
 
-    Whole ones, such as counters, are those of the last update.
+    Whole numbers in its state, such as counters, are copied from the last update.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
@@ -38,13 +46,16 @@ class MovingAverage:
         self.restart()
 
     def restart(self) -> None:
-        """Begin from the network as it is."""
+        """Begin anew from the network as it is."""
         self.updates = 0
         self._averages = {name: t.detach().clone() for name, t in self._state().items()}
 
     @torch.no_grad()
     def update(self) -> None:
-        """After a step of the optimiser: average ← decay · average + (1 − decay) · weights."""
+        """Take in the weights after an optimiser step.
+
+        average ← decay · average + (1 − decay) · weights, with the decay of `decay_at`.
+        """
         self.updates += 1
         share = 1 - decay_at(self._decay, self.updates)
         for name, tensor in self._state().items():
@@ -56,7 +67,7 @@ class MovingAverage:
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """The network has the averages meanwhile, and its own numbers afterwards, exactly."""
+        """Give the network the averages within a block, and its own numbers back afterwards."""
         own = {name: tensor.detach().clone() for name, tensor in self._state().items()}
         self._network.load_state_dict(self._averages)
         try:
@@ -65,12 +76,15 @@ class MovingAverage:
             self._network.load_state_dict(own)
 
     def averages(self) -> dict[str, Tensor]:
+        """Return the averages by the names of the network's state, not copied."""
         return self._averages
 
     def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps."""
         return {"updates": self.updates, "averages": self._averages}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` returned."""
         self.updates = state["updates"]
         for name, average in self._averages.items():
             average.copy_(state["averages"][name])
@@ -79,10 +93,16 @@ class MovingAverage:
         return self._network.state_dict()
 
 
+# ---- optimiser and learning rate ----------------------------------------------------------------
+
+
 def build_optimiser(
     phase: Phase, config: TrainConfig, module: TrainingModule, device: torch.device
 ) -> torch.optim.Optimizer:
-    """Two groups, the backbone's and the rest; what is frozen is in it and gets no gradient."""
+    """Build the optimiser of a phase, with one group for the backbone and one for the rest.
+
+    Frozen parameters are in it, too; they get no gradient and so do not change.
+    """
     backbone = {id(parameter) for stage in module.stages() for parameter in stage.parameters()}
     rest = [each for each in module.network.parameters() if id(each) not in backbone]
     slow = [each for each in module.network.parameters() if id(each) in backbone]
@@ -101,7 +121,7 @@ def build_optimiser(
 
 
 class LearningRate:
-    """The schedule of a phase from epoch to epoch, and the warm-up from step to step."""
+    """The learning rates of a phase: a schedule from epoch to epoch, and a warm-up over steps."""
 
     def __init__(self, phase: Phase, optimiser: torch.optim.Optimizer) -> None:
         self._phase = phase
@@ -109,13 +129,16 @@ class LearningRate:
         self._schedule = _build_schedule(phase, optimiser)
 
     def before_step(self, steps_done: int) -> None:
-        """Warm up: `steps_done` are those of the phase so far."""
+        """Set the rates of the next step, with the warm-up; `steps_done` are those of the phase."""
         for group, rate in zip(self._optimiser.param_groups, self._rates(), strict=True):
             share = min(1.0, (steps_done + 1) / (self._phase.warmup_steps or 1))
             group["lr"] = rate * share
 
     def after_epoch(self, monitored: float | None) -> None:
-        """Go on to the next epoch's rates; a plateau ignores an epoch that has no figure, None."""
+        """Set the rates of the next epoch; `monitored` is the watched metric of the last one.
+
+        None stands for an epoch without a value, which the schedule "plateau" passes over.
+        """
         for group, rate in zip(self._optimiser.param_groups, self._rates(), strict=True):
             group["lr"] = rate
         if isinstance(self._schedule, ReduceLROnPlateau):
@@ -126,13 +149,15 @@ class LearningRate:
         self._remember()
 
     def state_dict(self) -> dict[str, object]:
+        """Return what a checkpoint keeps beside the optimiser's own state."""
         return self._schedule.state_dict()
 
     def load_state_dict(self, state: dict[str, object]) -> None:
+        """Go on from what `state_dict` returned."""
         self._schedule.load_state_dict(state)
 
     def _rates(self) -> Iterator[float]:
-        """The rates without warm-up; they travel with the optimiser's own state."""
+        """The rates of each group without warm-up, which are kept in the optimiser's own state."""
         if any("scheduled_lr" not in group for group in self._optimiser.param_groups):
             self._remember()
         return (group["scheduled_lr"] for group in self._optimiser.param_groups)
@@ -152,7 +177,8 @@ def _build_schedule(
         mode: Literal["max", "min"] = "max" if MONITORS[phase.monitor] else "min"
         return ReduceLROnPlateau(optimiser, mode=mode, factor=factor, patience=phase.schedule_every)
     if phase.schedule == "cosine":
-        # Not CosineAnnealingLR: its floor is one rate for all groups, here each keeps its share.
+        # Not CosineAnnealingLR, whose floor is one rate for all groups: here the floor is a share
+        # of each group's own rate.
         return LambdaLR(optimiser, lambda epoch: _cosine(epoch / phase.epochs, factor))
     return LambdaLR(optimiser, lambda _epoch: 1.0)
 

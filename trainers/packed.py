@@ -1,8 +1,9 @@
-"""Grey values as networks take them.
+"""A packed data set: every image at the size of the network's input, in one array on disk.
 
-A data set as training wants it: every image at its size, side by side in one array.
-
-Which images of the training split an epoch goes through.
+`trainers.data_set_cache` writes packs. A pack is a folder of three files: pixels.npy (N, H, W)
+uint8, which is mapped into memory; truth.npz, the ground truth; facts.json, everything else. Here
+is also what is done with packed images: grey values are normalised for a network, and the images of
+an epoch are chosen.
 """
 
 import json
@@ -25,11 +26,13 @@ from fracture_core.models.query_detector import IMAGENET_MEAN, IMAGENET_STD
 from fracture_core.types import Detections, Float32s, Int64s, Pixels, Sample
 from trainers.training_module import NOTHING, Batch
 
+# ---- grey values as networks take them ----------------------------------------------------------
+
 
 class Normalise(nn.Module):
-    """(B, 1, H, W) grey in [0, 255] → (B, 3, H, W), as ImageNet is normalised.
+    """Turns (B, 1, H, W) grey in [0, 255] into (B, 3, H, W), normalised as ImageNet's images are.
 
-    With `standardise` off values are only scaled to [0, 1]. Without parameters or saved buffers.
+    Without `standardise` values are only scaled to [0, 1]. It adds nothing to the network's state.
     """
 
     scale: Tensor
@@ -43,13 +46,13 @@ class Normalise(nn.Module):
         self.register_buffer("shift", -mean / std, persistent=False)
 
     def forward(self, grey: Tensor, valid: Tensor | None = None) -> Tensor:
-        """`valid` (B, H, W) bool, True inside the image: the rest becomes 0."""
+        """Normalise; where `valid` (B, H, W) bool is False, outside of the image, put 0."""
         pixels = grey * self.scale + self.shift
         return pixels if valid is None else pixels.masked_fill(~valid[:, None], 0)
 
 
 def valid_pixels(batch: Batch) -> Tensor:
-    """(B, H, W) bool, True inside the image."""
+    """Return a (B, H, W) bool mask that is True inside each image and False in the padding."""
     height, width = batch.pixels.shape[-2:]
     device = batch.sizes.device
     down = torch.arange(height, device=device) < batch.sizes[:, :1]
@@ -58,24 +61,30 @@ def valid_pixels(batch: Batch) -> Tensor:
 
 
 def valid_where_padded(batch: Batch) -> Tensor | None:
-    """As `valid_pixels`, None where every image fills the batch; the device is waited for."""
+    """Return `valid_pixels`, or None where every image fills the batch.
+
+    To tell, the device is waited for.
+    """
     height, width = batch.pixels.shape[-2:]
     smaller = (batch.sizes[:, 0] < height) | (batch.sizes[:, 1] < width)
     return valid_pixels(batch) if bool(smaller.any()) else None
 
+
+# ---- the pack -----------------------------------------------------------------------------------
 
 PIXELS, GROUND_TRUTH, FACTS = "pixels.npy", "truth.npz", "facts.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class GroundTruth:
-    """What is known of N images with up to M objects each, M at least 1.
+    """The ground truth of N packed images with up to M objects each, M at least 1.
 
     `originals`, `inputs` and `sizes` (N, 2) int64 heights and widths: of the image, of the
     network's input, and as packed · `boxes_xyxy` (N, M, 4) float32 in packed pixels, 0 where there
     is none · `labels` (N, M) int64, `NOTHING` where there is no object, objects first ·
-    `image_classes` (N,) int64, `NOTHING` where unknown · `known` (N,) whether the objects are
-    known · `masks` N times a code of the packed image for each object, or none at all.
+    `image_classes` (N,) int64, `NOTHING` where unknown · `known` (N,) bool, whether the objects are
+    known · `masks` for each of the N images a run-length code for each object, at the packed size;
+    empty where outlines were not packed.
     """
 
     originals: Int64s
@@ -88,7 +97,7 @@ class GroundTruth:
     masks: tuple[tuple[Rle, ...], ...] = ()
 
     def detections(self, row: int) -> Detections | None:
-        """The ground truth of one image in packed pixels, None = unknown."""
+        """Return the ground truth of one image in packed pixels, None where it is unknown."""
         if not self.known[row]:
             return None
         there = self.labels[row] != NOTHING
@@ -96,16 +105,17 @@ class GroundTruth:
         return Detections.ground_truth(self.boxes_xyxy[row][there], self.labels[row][there], codes)
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """All of it as arrays by name."""
+        """Return all of it as arrays by name, which is what `save` writes."""
         return {name: getattr(self, name) for name in _ARRAYS} | _flatten(self.masks)
 
     def save(self, path: Path) -> None:
-        """Write an .npz file that needs no pickle."""
+        """Write an .npz file, without pickled objects."""
         with path.open("wb") as file:
             np.savez(file, allow_pickle=False, **self.arrays())
 
     @classmethod
     def load(cls, path: Path) -> "GroundTruth":
+        """Read what `save` wrote; a damaged file raises one of several errors of NumPy and zip."""
         # Opened here: NumPy leaves a file open that turns out to be damaged.
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in _ARRAYS}
@@ -122,8 +132,8 @@ class Packed:
 
     `pixels` (N, H, W) uint8 grey, a read-only memory map: each image as every model sees it, at
     the top left, 0 beside it · `ids`, `groups` and `splits` N each, in the order of the rows ·
-    `classes` what the labels are numbers of · `left_out` how many images were left out because
-    nothing is known of them.
+    `classes` the names that labels are indices of · `left_out` how many images were left out
+    because their ground truth is unknown.
     """
 
     fingerprint: str
@@ -139,7 +149,7 @@ class Packed:
         return len(self.ids)
 
     def samples(self, rows: Sequence[int] | None = None) -> tuple[Sample, ...]:
-        """The packed images, or those of some rows, with their ground truth in packed pixels."""
+        """Return the packed images, or those of `rows`, with the ground truth in packed pixels."""
         return tuple(map(self._sample, range(len(self)) if rows is None else rows))
 
     def _sample(self, row: int) -> Sample:
@@ -158,7 +168,7 @@ class Packed:
 
 
 def load_packed(folder: Path, *, left_out: int) -> Packed | None:
-    """What a folder holds; None where it is absent, half-written or damaged."""
+    """Read the pack in a folder; return None where it is absent, incomplete or damaged."""
     try:
         facts: dict[str, Any] = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         ground_truth = GroundTruth.load(folder / GROUND_TRUTH)
@@ -175,7 +185,7 @@ def load_packed(folder: Path, *, left_out: int) -> Packed | None:
             pixels=pixels,
             ground_truth=ground_truth,
         )
-    # What damaged files raise: they are packed anew.
+    # These are what damaged files raise; such a pack is written anew.
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
         return None
 
@@ -185,11 +195,11 @@ def _cut(pixels: npt.NDArray[np.uint8], height: int, width: int) -> Pixels:
 
 
 def _flatten(masks: tuple[tuple[Rle, ...], ...]) -> dict[str, npt.NDArray[Any]]:
-    """All codes one behind the other, and where each ends."""
+    """All run-length codes joined into one array of bytes, and where each ends in it."""
     counts = [code.counts for codes in masks for code in codes]
     joined = np.frombuffer(b"".join(counts), dtype=np.uint8)
     ends = np.cumsum([len(each) for each in counts], dtype=np.int64)
-    # One more end tells masks of no object from no masks.
+    # One end more tells images with masks but without any object from images without masks.
     return {"mask_counts": joined, "mask_ends": np.append(ends, -1) if masks else ends}
 
 
@@ -209,10 +219,14 @@ def _unflatten(
     )
 
 
-def has_finding(packed: Packed, *, classifies: bool) -> Tensor:
-    """(N,) bool: an object, or for a classifier a class that is not the negative one.
+# ---- the images of an epoch ---------------------------------------------------------------------
 
-    Raises ConfigError for a classifier whose classes have no negative one.
+
+def has_finding(packed: Packed, *, classifies: bool) -> Tensor:
+    """Return which packed images have a finding, (N,) bool.
+
+    A finding is an object or, for a classifier, a class other than the negative one. Raises
+    ConfigError for a classifier whose classes have no negative one.
     """
     if not classifies:
         return torch.from_numpy((packed.ground_truth.labels != NOTHING).any(axis=1))
@@ -224,9 +238,17 @@ def has_finding(packed: Packed, *, classifies: bool) -> Tensor:
 
 
 def rows_of_epoch(found: Tensor, normals: float | None, generator: torch.Generator) -> Tensor:
-    """Rows in order: every image with a finding, and of the others `normals` for each of these.
+    """Return the rows that an epoch goes through, ascending, int64.
 
-    `found` is (N,) bool. Where there are fewer, or `normals` is None, all are taken.
+    These are all images with a finding (`found`, (N,) bool) and, drawn from the others, `normals`
+    for each of them; where there are fewer, or `normals` is None, all others.
+
+    Example:
+        >>> found = torch.tensor([True, False, True, False, False])
+        >>> rows_of_epoch(found, 0.0, torch.Generator()).tolist()
+        [0, 2]
+        >>> len(rows_of_epoch(found, 1.0, torch.Generator()))
+        4
     """
     if normals is None:
         return torch.arange(len(found))

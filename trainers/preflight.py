@@ -1,7 +1,7 @@
-"""What a training would be like, before it begins: data, room, memory and time.
+"""The check before a training: are data and settings sound, and what time and room will it take?
 
-Time and memory are measured: a few steps on random images of the size and batch that the config
-asks for. Reading and changing real images is not in it, nor is validation.
+Time and memory are measured in a few steps on random images of the size and batch that the config
+asks for. Reading and augmenting real images is not included, nor is validation.
 """
 
 import resource
@@ -38,7 +38,7 @@ Level = Literal["ok", "warning", "error"]
 
 
 class Finding(BaseModel):
-    """One thing that was looked at, as a sentence."""
+    """The result of one check, as a sentence for a person."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -47,10 +47,11 @@ class Finding(BaseModel):
 
 
 class Preflight(BaseModel):
-    """`findings`, and what was measured where nothing stands in the way.
+    """The results of all checks and, where none is an error, what was measured.
 
-    `seconds` for all epochs of all phases · `memory_bytes` at the peak of a step · `disk_bytes`
-    for the packed data set and the checkpoints.
+    `parameters` of the network · `step_seconds` of one optimiser step · `steps` and `seconds` of
+    all epochs of all phases · `memory_bytes` at the peak, of the GPU or else of the process ·
+    `disk_bytes` of the packed data set and the checkpoints.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -67,11 +68,15 @@ class Preflight(BaseModel):
 
     @property
     def may_start(self) -> bool:
+        """Whether no check found an error."""
         return not any(finding.level == "error" for finding in self.findings)
 
 
 def preflight(config: TrainConfig) -> Preflight:
-    """Look at everything a config asks for; what is wrong is a finding, never an exception."""
+    """Check everything that a config asks for, and measure a few steps.
+
+    What is wrong is a finding of the level "error", and no exception.
+    """
     findings: list[Finding] = []
     try:
         check_machine(config)
@@ -116,7 +121,7 @@ def _about_data(config: TrainConfig, dataset: Dataset) -> list[Finding]:
 
 
 def _build(config: TrainConfig, classes: tuple[str, ...]) -> tuple[Callable[[], Tensor], nn.Module]:
-    """A loss to call backward on, and the network on its device."""
+    """A function that computes a loss to call backward on, and the network on its device."""
     on_gpu = config.device != "cpu" and torch.cuda.is_available()
     device = torch.device("cuda" if on_gpu else "cpu")
     part = -(-config.batch // config.accumulate)
@@ -184,7 +189,7 @@ def _measure(
     epochs = sum(phase.epochs for phase in config.phases)
     parameters = sum(each.numel() for each in network.parameters())
     packed = sum(images.values()) * config.input_size**2
-    # The first step also builds what the others find ready.
+    # The first step is left out: it also allocates memory and chooses kernels.
     step = median(seconds[1:])
     return Preflight(
         findings=(),
@@ -220,7 +225,7 @@ def _peak_bytes(device: torch.device) -> int:
 
 
 def _sum(output: object) -> Tensor:
-    """Any number that depends on all of a network's outputs."""
+    """A number that depends on all of a network's outputs, so that it has all the gradients."""
     if isinstance(output, Tensor):
         return output.float().mean()
     if isinstance(output, dict):

@@ -1,6 +1,6 @@
-"""Work done by threads ahead of the one that wants it, in order, a bounded part of it at once.
+"""Reading ahead: threads prepare items and images in order, a bounded number of them at once.
 
-Images read by several threads, in order, a bounded number of them under way at once.
+Threads suffice, as decoders and resizing let go of Python's lock.
 """
 
 from collections import deque
@@ -32,10 +32,14 @@ def in_order(
     workers: int,
     start: Callable[[], None] | None = None,
 ) -> Iterator[_To]:
-    """`function` of each item, one more under way than there are workers.
+    """Yield `function` of each item in order, computed ahead by `workers` threads.
 
-    Items are taken by the caller's thread; `start` is called in each thread first. Threads end
-    with the iterator.
+    One item more is under way than there are workers. Items are taken by the caller's thread, and
+    `start` is called first in each worker. The threads end with the iterator.
+
+    Example:
+        >>> list(in_order(abs, [-1, 2, -3], workers=2))
+        [1, 2, 3]
     """
     waiting: deque[Future[_To]] = deque()
     rest = iter(items)
@@ -60,26 +64,29 @@ _NAMED = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:
-    """Reads a data set with a number of threads: decoders and resizing let others run."""
+    """Reads the samples and images of a data set with a number of threads."""
 
     dataset: Dataset
     workers: int
 
     def samples(self, ids: Sequence[str]) -> list[Sample]:
-        """The samples, headers read; raises DatasetError that names those that cannot be."""
+        """Return the samples, with their headers read; raise DatasetError as `raise_unreadable`."""
         found = list(in_order(self._sample, ids, workers=self.workers))
         pairs = zip(ids, found, strict=True)
         self.raise_unreadable([(i, each) for i, each in pairs if isinstance(each, BadInput)])
         return [each for each in found if isinstance(each, Sample)]
 
     def blocks(self, samples: Sequence[Sample], prepare: Prepare) -> Iterator[list[Read]]:
-        """What `prepare` makes of each image and its number, or the error; in blocks."""
+        """Yield, in blocks, what `prepare` makes of the number and pixels of each image.
+
+        In place of an image that cannot be read there is its BadInput.
+        """
         starts = range(0, len(samples), _BLOCK)
         read = partial(self._read, samples, prepare)
         return in_order(read, starts, workers=self.workers)
 
     def raise_unreadable(self, failed: Sequence[tuple[str, BadInput]]) -> None:
-        """Raises DatasetError that names the first few, if there are any."""
+        """Raise DatasetError, which names the first few, if any image could not be read."""
         if not failed:
             return
         named = "; ".join(
@@ -108,12 +115,12 @@ class Reader:
                 slices = enumerate(read_slices(path, numbers), start=start)
                 return [prepare(row, np.take(_SHOWN_LEVELS, pixels)) for row, pixels in slices]
             except DatasetError:
-                # One by one, so that the error names its slice.
+                # They are read one by one below, so that the error names its slice.
                 pass
         return [_prepare(row, sample, prepare) for row, sample in enumerate(block, start=start)]
 
     def _rows(self, block: Sequence[Sample]) -> tuple[Path, list[int]] | None:
-        """Which rising rows of which HDF5 file a block is; None where it is none."""
+        """The HDF5 file and the ascending rows of a block of slices; None where it is none."""
         if not isinstance(self.dataset, RecordedDataset):
             return None
         records = [self.dataset.records[sample.sample_id] for sample in block]
@@ -131,5 +138,5 @@ def _prepare(row: int, sample: Sample, prepare: Prepare) -> Read:
         return error
 
 
-# Every level of a slice as `Sample.shown` shows it.
+# What `Sample.shown` makes of each of the 65,536 levels of a slice, as a table.
 _SHOWN_LEVELS: Shown = full_range(np.uint16).apply(np.arange(65_536, dtype=np.uint16))

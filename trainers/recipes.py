@@ -1,7 +1,8 @@
-"""Known ways to train: the published settings, and what was mended in them.
+"""Recipes: named settings of trainings, most of them those of a published system.
 
 R1 … R5 are the five published systems that the README names. Where a recipe departs from what was
-published, `mended` says how; a name that ends in "-as-published" keeps the flaw, to compare.
+published, because that had a flaw, `mended` says how; a recipe whose name ends in "-as-published"
+keeps the flaw, for comparison.
 """
 
 from dataclasses import dataclass
@@ -13,7 +14,11 @@ from trainers.family_configs import make_config
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """`settings` are those that differ from the defaults of the family's config."""
+    """A named way to train.
+
+    `settings` are those that differ from the defaults of the family's config; `mended` says where
+    they depart from what was published.
+    """
 
     name: str
     summary: str
@@ -21,14 +26,21 @@ class Recipe:
     mended: str = ""
 
     def config(self, data: str, changes: dict[str, object]) -> TrainConfig:
-        """The config for a data set, with changes by dotted or flat name; raises ConfigError."""
+        """Return the config for a data set, with changes by dotted or flat name.
+
+        Raises ConfigError for a change that is not valid.
+
+        Example:
+            >>> RECIPES["r5-resnet"].config("data", {"network.width": 32}).network.given()
+            {'name': 'resnet50', 'width': 32}
+        """
         values = {**self.settings, "recipe": self.name, "data": data, **changes}
         return make_config(values, f"the recipe {self.name}")
 
 
 _R1_AUGMENT = {"brightness": 0.3, "contrast": 0.3, "blur": 1.0, "blur_sigma": [0.1, 2.0]}
 _R3_AUGMENT = {"flip": 0.5, "scale": [0.6, 1.0], "crop": 0.5, "crop_least": 0.5}
-# R5 left all but epochs and size as Ultralytics has it; its three epochs of warm-up are 681 steps.
+# R5 kept Ultralytics' defaults but for epochs and size; three epochs of warm-up are 681 steps.
 _R5_YOLO: dict[str, object] = {
     "family": "yolo",
     "input_size": 320,
@@ -95,7 +107,7 @@ RECIPES: dict[str, Recipe] = {
             settings={
                 "family": "hf_detr",
                 "start": "facebook/detr-resnet-50",
-                # As the published checkpoint has it: only the last layer is matched.
+                # As in the published checkpoint: the loss takes in the last layer only.
                 "network": {"auxiliary_loss": False},
                 "input_size": 256,
                 "batch": 100,
@@ -128,7 +140,7 @@ RECIPES: dict[str, Recipe] = {
                 "schedule": "step",
                 "schedule_every": 3,
                 "schedule_factor": 0.1,
-                # torchvision trains three of the five where it begins from COCO's weights.
+                # With COCO's weights torchvision trains the last three of the five stages.
                 "frozen_stages": 2,
                 "monitor": "loss",
                 "seed": 42,
@@ -252,7 +264,7 @@ RECIPES: dict[str, Recipe] = {
                 "epochs": 30,
                 "lr": 1e-4,
                 "weight_decay": 1e-4,
-                # Of tens of thousands of anchors few are positive: single steps may be large.
+                # Few of tens of thousands of anchors are positive: single gradients may be large.
                 "clip_norm": 1.0,
                 "schedule": "cosine",
                 "schedule_factor": 0.01,
@@ -268,7 +280,7 @@ RECIPES: dict[str, Recipe] = {
 
 
 def find_recipe(name: str) -> Recipe:
-    """Raises ConfigError for an unknown name."""
+    """Return the recipe of a name; raise ConfigError for an unknown one."""
     if name not in RECIPES:
         raise ConfigError("recipe", expected=f"one of {', '.join(RECIPES)}", found=repr(name))
     return RECIPES[name]

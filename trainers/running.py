@@ -1,10 +1,14 @@
-"""The end of a training: its best checkpoint evaluated, and the card, which is written last.
+"""A run from its config to its card: made, trained, and its best checkpoint evaluated.
 
-evaluations/validation/   operating points are chosen on it
-evaluations/test/         where the data set has such a split: what they reach on others
-points.json, card.json
+Layout of a finished run's folder, beside its weights:
 
-A run from its config to its card.
+    config.json               written when the run is made
+    metrics.jsonl             the metrics log
+    checkpoints/              last.pt and best.pt
+    evaluations/validation/   operating points are chosen on it
+    evaluations/test/         what these reach on other images, if the data set has the split
+    points.json               operating points
+    card.json                 the model card, which is written last: a run with a card is finished
 """
 
 import shutil
@@ -38,13 +42,18 @@ from trainers.packed import has_finding, rows_of_epoch
 from trainers.recipes import find_recipe
 from trainers.training_module import generator_at
 
+# ---- evaluation and card ------------------------------------------------------------------------
+
 _ON_THE_CARD = ("ap", "ap50", "mask_ap", "mask_ap50", "f1", "accuracy", "balanced_accuracy")
 
 
 def finalise(
     config: TrainConfig, dataset: Dataset, run: RunFolder, model: Model, log: MetricsLog
 ) -> ModelCard:
-    """Write the weights, the evaluations, points.json and the card, which it returns."""
+    """Write the weights, the evaluations, points.json and the card; return the card.
+
+    The metrics on the card are of the test split or, without one, of the validation split.
+    """
     card = _save(config, run, model, _scope(config, dataset, log))
     made = run.evaluations / "validation"
     valid = _evaluate(made, config, dataset, model, card, config.valid_split)
@@ -64,7 +73,7 @@ def finalise(
 
 
 def _scope(config: TrainConfig, dataset: Dataset, log: MetricsLog) -> Scope | None:
-    """As asked for, else what all training images tell."""
+    """The scope that was asked for, else that of the training images."""
     if config.scope is not None:
         return config.scope
     samples = chosen_samples(dataset, config, config.train_split)
@@ -75,14 +84,14 @@ def _scope(config: TrainConfig, dataset: Dataset, log: MetricsLog) -> Scope | No
 
 
 def _save(config: TrainConfig, run: RunFolder, model: Model, scope: Scope | None) -> ModelCard:
-    """Put the weights in their place; the card as it is before anything is measured."""
+    """Put the weights in their place and return the card, still without metrics."""
     with working_folder(run.path, "model") as part:
         saved = model.save(part)
         (part / saved.weights_file).replace(run.path / saved.weights_file)
     return saved.model_copy(
         update={
             "model_id": run.name,
-            # Networks of one kind would else have one name on every page.
+            # Not the network's title: all networks of a kind would look the same on every page.
             "title": run.name,
             "training_data": f"{Path(config.data).name}, split {config.train_split!r}",
             "training_licence": config.data_licence,
@@ -97,7 +106,7 @@ def _evaluate(
 ) -> Evaluation:
     """An ordinary evaluation of the images themselves, not of the packed ones.
 
-    One that a run that was killed here has begun is made anew.
+    An unfinished one, which a run left that was killed here, is replaced.
     """
     if folder.exists():
         shutil.rmtree(folder)
@@ -118,7 +127,7 @@ def _evaluate(
 
 
 def _measure(valid: Evaluation, config: TrainConfig, log: MetricsLog) -> Measurements | None:
-    """Operating points; None where no score means that something is there."""
+    """The operating points; None for a classifier without a class for images with no finding."""
     if not valid.about.tells_findings:
         return None
     measured = measure_points(valid, nms_iou=config.merged_at, match_iou=config.match_iou)
@@ -147,7 +156,7 @@ def _with_metrics(
 
 
 def _metrics(matched: Evaluation, config: TrainConfig) -> Metrics:
-    """Those that were watched in training."""
+    """The metrics that validation had in training, of an evaluation."""
     about = matched.about
     if about.task == "classify":
         return classifier_metrics(matched.image_classes, matched.called, len(about.classes))
@@ -161,8 +170,15 @@ def _metrics(matched: Evaluation, config: TrainConfig) -> Metrics:
     )
 
 
+# ---- making and training a run ------------------------------------------------------------------
+
+
 def make_run(path: Path, recipe: str, data: str, changes: dict[str, object]) -> RunFolder:
-    """A run folder that is ready to train; raises ConfigError and DatasetError."""
+    """Make a run folder that is ready to train, with the classes of the data set in its config.
+
+    Raises ConfigError for changes or a folder that cannot be used, and DatasetError for a data set
+    that the recipe cannot learn from.
+    """
     config = find_recipe(recipe).config(str(Path(data).absolute()), changes)
     dataset = open_dataset(config.data)
     classes = class_names(dataset, config)
@@ -174,10 +190,10 @@ def make_run(path: Path, recipe: str, data: str, changes: dict[str, object]) -> 
 
 
 def train_run(run: RunFolder) -> ModelCard | None:
-    """Train, or go on where it stopped; None = it was asked to stop and has.
+    """Train a run, or go on where it stopped; return its card, None where it was asked to stop.
 
-    Raises ConfigError, DatasetError, WeightsError and TrainingError, and leaves the last
-    checkpoint as it was.
+    Raises ConfigError, DatasetError, WeightsError and TrainingError; the last checkpoint then stays
+    and the run can go on from it.
     """
     with run.claim():
         config = read_config(run.config)

@@ -1,4 +1,9 @@
-"""From the table of shipped models to their folders in the package: train, measure, copy."""
+"""Shipping: train the models of `trainers.shipped_models`, measure them, put them in the package.
+
+Models on real data get their operating points on FracAtlas's validation split, demo models on
+synthetic images. All have to reach the goal of their task (`GOALS`) on synthetic images of a seed
+that no training has seen.
+"""
 
 import shutil
 import subprocess
@@ -101,7 +106,9 @@ _RANKING = ("Ranking", "ROC AUC", "image")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workshop:
-    """`work` keeps data, runs and evaluations: what was stopped goes on there · `radiographs` is
+    """The folders that shipping works with.
+
+    `work` keeps data, runs and evaluations, so that a stopped one goes on there · `radiographs` is
     FracAtlas as COCO JSON · `pretrained` is the folder of pretrained weights.
     """
 
@@ -110,17 +117,19 @@ class Workshop:
     pretrained: Path
 
     def data(self, kind: Data) -> Path:
-        """The folder of one of the sets that models are trained on."""
+        """Return the folder of one of the data sets that models are trained on."""
         return self.work / _FOLDERS[kind] / kind
 
     def run(self, name: str) -> Path:
+        """Return the folder of the run that trains the model of a name."""
         return self.work / "runs" / name
 
 
 def train_shipped_models(workshop: Workshop, only: tuple[str, ...] = ()) -> list[str]:
-    """Train what is not trained yet and ship it; returns a line for each model.
+    """Train what is not trained yet and ship it; return a line of text for each shipped model.
 
-    Raises ConfigError for a name that is none, TrainingError for a model that misses its goal.
+    `only` names models of the table or the consensus, none = all that are shipped. Raises
+    ConfigError for an unknown name and TrainingError for a model that misses its goal.
     """
     shipped = (name for name, model in SHIPPED_MODELS.items() if model.shipped)
     names = only or (*shipped, CONSENSUS)
@@ -132,8 +141,9 @@ def train_shipped_models(workshop: Workshop, only: tuple[str, ...] = ()) -> list
 
 
 def write_data(kind: Data, workshop: Workshop) -> None:
-    """A set and the one that is made with it, where they are not there yet; of FracAtlas without
-    the training images that validation has too.
+    """Write a data set, and the one that is made with it, unless they are there.
+
+    Training images of FracAtlas that leak into its validation split are left out.
     """
     folder = workshop.data(kind).parent
     if folder.is_dir():
@@ -161,9 +171,9 @@ def _make(name: str, workshop: Workshop) -> str:
 
 
 def train_apart(run: RunFolder) -> None:
-    """Train in a process of its own: Accelerate knows one precision a process.
+    """Train a run in a process of its own, because Accelerate allows one precision in each process.
 
-    Raises TrainingError for a training that failed or was stopped.
+    Raises TrainingError where the training failed or was stopped.
     """
     command = [sys.executable, "-m", "trainers", "train", str(run.path)]
     done = subprocess.run(command, check=False)  # noqa: S603
@@ -182,7 +192,10 @@ def _run_of(name: str, model: ShippedModel, workshop: Workshop) -> RunFolder:
 
 
 def start_of(model: ShippedModel, workshop: Workshop) -> str:
-    """What its training begins from; raises ConfigError where the file is missing."""
+    """Return the setting `start` of a model's training: a run, a file, a backbone, or nothing.
+
+    Raises ConfigError where the file of pretrained weights is missing.
+    """
     name = model.pretrained
     if model.begins_from:
         return str(workshop.run(model.begins_from))
@@ -195,10 +208,10 @@ def start_of(model: ShippedModel, workshop: Workshop) -> str:
 
 
 def ship(name: str, run: RunFolder, workshop: Workshop) -> str:
-    """Put a finished run's model among those of the package, in half precision, with its metrics
-    and operating points, which are those of the weights as they are shipped.
+    """Put the model of a finished run into the package, in half precision; return a line of text.
 
-    Raises TrainingError for one that misses its goal on synthetic images; it is not shipped then.
+    Metrics and operating points are measured with the weights as they are shipped. Raises
+    TrainingError for a model that misses its goal on synthetic images, which is then not shipped.
     """
     trained = ModelCard.model_validate_json(run.card.read_text(encoding="utf-8"))
     model = SHIPPED_MODELS[name]
@@ -217,7 +230,10 @@ def ship(name: str, run: RunFolder, workshop: Workshop) -> str:
 
 
 def ship_consensus(workshop: Workshop) -> str:
-    """Put the consensus of models that are shipped among them, with its metrics and points."""
+    """Put the consensus of shipped models into the package, measured; return a line of text.
+
+    Raises TrainingError as `ship` does.
+    """
     folder = SHIPPED / CONSENSUS
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -227,7 +243,7 @@ def ship_consensus(workshop: Workshop) -> str:
 
 
 def _measure(card: ModelCard, folder: Path, workshop: Workshop) -> str:
-    """Complete the card in a folder of the package and tell of it; a model below its goal goes."""
+    """Measure a model of the package and complete its card; one below its goal is removed."""
     measured = _on_synthetic if card.scope == SYNTHETIC_SCOPE else _on_real
     try:
         card = measured(card, folder, workshop)
@@ -263,7 +279,7 @@ def _on_real(card: ModelCard, folder: Path, workshop: Workshop) -> ModelCard:
     facts = {
         # Most of these models miss too many small fractures for a sensitivity of 0.9.
         "opening_point": HIGH_SPECIFICITY.name,
-        # That of a consensus tells its members' notes.
+        # The note of a consensus quotes those of its members.
         "note": card.note if NOTE in card.note else NOTE,
     }
     measured = measure_points(_called("FracAtlas", real))
@@ -271,14 +287,14 @@ def _on_real(card: ModelCard, folder: Path, workshop: Workshop) -> ModelCard:
 
 
 def _called(name: str, evaluation: Evaluation) -> Evaluation:
-    """Readers know the folder's name as little as the folder."""
+    """The evaluation under a name of its data that users know, in place of the folder's."""
     return replace(evaluation, about=evaluation.about.model_copy(update={"data_name": name}))
 
 
 def _completed(
     card: ModelCard, folder: Path, measured: Measurements, metrics: Mapping[str, float]
 ) -> ModelCard:
-    """Write points and the card."""
+    """Write the operating points and the completed card."""
     write_points(measured, card, folder)
     facts = {"metrics": dict(metrics), "operating_points": card_points(measured.points)}
     card = card.model_copy(update=facts)
@@ -287,7 +303,10 @@ def _completed(
 
 
 def metrics_of(where: str, evaluation: Evaluation, task: Task) -> dict[str, float]:
-    """What a card tells of the images `where`, by names such as "FracAtlas valid AP50"."""
+    """Return the metrics for a card, rounded to 4 digits, by names such as "FracAtlas valid AP50".
+
+    `where` is the first part of the names and says which images they are of.
+    """
     report = report_of(evaluation, intervals=False)
     asked = (*_METRICS[task], _RANKING)
     found = {
@@ -300,7 +319,7 @@ def metrics_of(where: str, evaluation: Evaluation, task: Task) -> dict[str, floa
 
 
 def check_goal(card: ModelCard, metrics: Mapping[str, float]) -> None:
-    """Raises TrainingError for a model that is too weak on synthetic images to be shipped."""
+    """Raise TrainingError for a model whose metric on synthetic images is below its task's goal."""
     name, least = GOALS[card.task]
     reached = metrics.get(f"{SYNTHETIC} {name}", 0.0)
     if reached < least:
@@ -313,9 +332,10 @@ def check_goal(card: ModelCard, metrics: Mapping[str, float]) -> None:
 
 
 def evaluate_shipped(card: ModelCard, data: Path, split: str, work: Path) -> Evaluation:
-    """An ordinary evaluation below `work`; weights that were trained anew are evaluated anew.
+    """Evaluate a model of the package on a split; return the evaluation, which is kept in `work`.
 
-    Raises TrainingError for one that was stopped.
+    Its folder's name has the hash of the weights, so that new weights are evaluated anew. Raises
+    TrainingError where the evaluation was stopped.
     """
     folder = work / "evaluations" / f"{card.model_id}-{split}-{card.weights_sha256[:12]}"
     run = RunFolder(path=folder)

@@ -1,4 +1,4 @@
-"""Where a run's batches come from: a packed data set, kept on the device or streamed to it."""
+"""The source of a run's batches: a packed data set, kept on the device or streamed to it."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
@@ -14,17 +14,17 @@ from trainers.reading import in_order
 from trainers.training_module import NOTHING, Batch
 
 Step = tuple[Sequence[int], torch.Generator]
-"""Rows of the packed data set, and what their changes are drawn from."""
+"""The rows of a batch in the packed data set, and the generator of its augmentation."""
 
 _SHARE_OF_FREE_MEMORY = 0.5
 _ROWS_AT_A_TIME = 1024
 
 
 class Source:
-    """Batches of a packed data set on `device`.
+    """Makes batches of a packed data set on `device`.
 
-    `on_device` keeps the images in a GPU's memory where they take at most half of what is free;
-    else, and on a CPU, they are read from the memory map, a few batches ahead.
+    With `on_device` the images are kept in a GPU's memory if they take at most half of what is
+    free; otherwise, and on a CPU, they are read from the memory map, a few batches ahead.
     """
 
     def __init__(self, packed: Packed, device: torch.device, *, on_device: bool = True) -> None:
@@ -44,15 +44,15 @@ class Source:
     def batch(
         self, rows: Sequence[int], generator: torch.Generator, augment: Augment | None = None
     ) -> Batch:
-        """The images of some rows, changed at random where `augment` says so."""
+        """Return the batch of some rows; None for `augment` leaves the images as they are."""
         [batch] = self.batches([(rows, generator)], augment)
         return batch
 
     def batches(self, steps: Iterable[Step], augment: Augment | None = None) -> Iterator[Batch]:
-        """A batch for each step in order; other threads read the next ones meanwhile.
+        """Yield a batch for each step in order, while other threads read the next ones.
 
-        On a CPU they make them whole, each with one core: sharing out every small operation
-        among cores takes ten times as long as soon as another process wants one of them.
+        On a CPU each thread makes complete batches with one core: splitting every small operation
+        among all cores takes ten times as long once another process wants one of them.
         """
         if self.device.type == "cpu":
             workers = torch.get_num_threads()
@@ -74,19 +74,22 @@ class Source:
         frames = Frames(self._sizes[rows], inputs, (height, width))
         given = self._boxes_xyxy[rows], self._labels[rows]
         pixels, ground_truth = augment_batch(augment or UNCHANGED, generator, raw, frames, given)
-        # As many objects as the fullest image has.
+        # Cut to as many objects as the fullest image of the batch has.
         most = max(1, int((ground_truth[1] != NOTHING).sum(dim=1).max()))
         boxes_xyxy, labels = (each[:, :most] for each in ground_truth)
         rest = Batch(pixels, inputs, boxes_xyxy, labels, self._image_classes[rows], rows)
         return rest.to(self.device)
 
     def _read(self, rows: Sequence[int]) -> Tensor:
-        """(B, H, W) uint8: on the device if they are there, else in memory that it can fetch."""
+        """The packed images, (B, H, W) uint8: on the device if they are kept there.
+
+        Otherwise they are in memory, which is pinned where a GPU is to fetch them.
+        """
         if self._held is not None:
             return self._held[torch.as_tensor(rows).to(self.device, non_blocking=True)]
         shape = (len(rows), *self.packed.pixels.shape[1:])
         raw = torch.empty(shape, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
-        # "clip" writes into the tensor without a copy; rows are in range.
+        # With mode="clip" NumPy writes straight into the tensor; the rows are always in range.
         np.take(self.packed.pixels, np.asarray(rows), axis=0, out=raw.numpy(), mode="clip")
         return raw
 

@@ -1,6 +1,7 @@
-"""Published weights that a network can begin from, by the names that `start` takes.
+"""What a network begins from: published weights, a model of the library, a folder or a file.
 
-What a network begins from: a model whose weights are taken over, heads of other classes not.
+Tensors are taken over by name; class heads only where the classes are the same. The names that the
+setting `start` takes for published weights are here, too.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -23,19 +24,25 @@ from fracture_core.nets.mobile import MOBILES
 from fracture_core.settings import settings
 from trainers.networks import Mobile, Scalar
 
+# ---- names of published weights -----------------------------------------------------------------
+
 HUB_DETRS = ("facebook/detr-resnet-50", "facebook/detr-resnet-101")
 SMALL_DETRS = ("rt_detr:small", "d_fine:small")
 _PACKAGED = tuple(f"{name}:IMAGENET1K" for name in get_args(Mobile))
-# torchvision has the second one for these alone.
+# The networks for which torchvision has IMAGENET1K_V2, too.
 _IMPROVED = ("resnet50", "resnet101", "resnet152", "efficientnet_b1")
 _NAMES = {"COCO_V1", "IMAGENET1K_V1", "IMAGENET1K_V2", *_PACKAGED, *HUB_DETRS}
 
 
 def published_starts(family: str, network: str) -> tuple[str, ...]:
-    """The weights there are for a network of a family, the usual ones first; none for some.
+    """Return the names of the published weights for a network of a family, the usual ones first.
 
-    `network` is what `network.name`, or `network.backbone` of a DETR from scratch, is; for the
-    DETR family of transformers also a hub id.
+    `network` is the setting `network.name` or, for a DETR from scratch, `network.backbone`; for the
+    DETR family of transformers it may also be a hub id. For some networks there are none.
+
+    Example:
+        >>> published_starts("resnet", "resnet18"), published_starts("yolo", "yolo11n.yaml")
+        (('IMAGENET1K_V1',), ('yolo11n.pt',))
     """
     if family == "yolo":
         return (f"{network.removesuffix('.yaml')}.pt",)
@@ -51,27 +58,31 @@ def published_starts(family: str, network: str) -> tuple[str, ...]:
 
 
 def may_begin(family: str, network: str, start: str) -> bool:
-    """Whether a network can begin from a start by its name.
+    """Return whether a network can begin from a start, as far as the start's name tells.
 
-    Random weights (an empty name) fit all; what a path or a model of the library fits stands in it.
+    Random weights (an empty name) fit every network. Of paths and models of the library the name
+    does not tell, so the answer is True.
     """
     is_published = start in _NAMES or (family == "yolo" and "/" not in start and ".pt" in start)
     return not is_published or start in published_starts(family, network)
 
 
+# ---- opening a start ----------------------------------------------------------------------------
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """A model's card and its tensors on the CPU, by the names of its network."""
+    """A model to begin from: its card, and its tensors on the CPU by the names of its network."""
 
     card: ModelCard
     state: Mapping[str, Tensor]
 
 
 def open_start(ref: str, families: Collection[str], *, names: str) -> Start:
-    """A model of the library by its id, a folder with a card or config.json, or a weights file.
+    """Open a model of the library, by its id, a folder with card or config.json, or a weights file.
 
-    `families` may be begun from, the first is assumed of a file where its tensors do not tell;
-    `names` tells in words what else the family takes. Raises ConfigError and WeightsError.
+    The model has to be of one of `families`; a file belongs to the first of them whose class head
+    it has. `names` says in the error what else `start` can be. Raises ConfigError and WeightsError.
     """
     path = Path(ref).expanduser()
     if ref in {card.model_id for card in list_cards()} or _is_broken_model(ref):
@@ -88,10 +99,15 @@ def open_start(ref: str, families: Collection[str], *, names: str) -> Start:
 
 
 def packaged_name(start: str, given: dict[str, Scalar], key: str) -> str:
-    """The weights' own name, "IMAGENET1K", where `start` is "mobilenet_v2:IMAGENET1K".
+    """Split the name of packaged weights: of "mobilenet_v2:IMAGENET1K" return "IMAGENET1K".
 
-    The network before the colon is put under `key` into the settings given for it; ConfigError
-    where these name another. Any other start is returned as it is.
+    The network before the colon is put into `given` under `key`; raises ConfigError where another
+    one is given there. Any other start is returned as it is.
+
+    Example:
+        >>> given: dict[str, Scalar] = {}
+        >>> packaged_name("mobilenet_v2:IMAGENET1K", given, "name"), given
+        ('IMAGENET1K', {'name': 'mobilenet_v2'})
     """
     if start not in PACKAGED:
         return start
@@ -103,12 +119,15 @@ def packaged_name(start: str, given: dict[str, Scalar], key: str) -> str:
 
 
 def taken_from(model: Model) -> Start:
-    """What a loaded model offers to begin from; raises ConfigError where that is nothing."""
+    """Return a loaded model as a start; raise ConfigError for one without a network of its own."""
     if not isinstance(model, Adapter):
         found = f"one of {model.card.family}"
         raise ConfigError("start", expected="a model that this loop can train", found=found)
     state = {name: tensor.cpu() for name, tensor in model.network.state_dict().items()}
     return Start(card=model.card, state=state)
+
+
+# ---- taking weights over ------------------------------------------------------------------------
 
 
 def take_over(
@@ -119,9 +138,10 @@ def take_over(
     heads: tuple[str, ...],
     canonical: Callable[[str], str] = str,
 ) -> tuple[str, ...]:
-    """Copy the start's tensors; those under `heads` only where it has the same classes.
+    """Copy the start's tensors into a network; those under `heads` only if the classes are equal.
 
-    Returns notes. Raises WeightsError where anything else differs by name or shape.
+    `heads` are prefixes of names; `canonical` brings names into a common form. Returns notes for
+    the metrics log. Raises WeightsError where any other tensor differs by name or shape.
     """
     if start.card.classes == classes:
         fit(network, start.state, Path(start.card.title), canonical=canonical)
@@ -136,9 +156,10 @@ def take_over(
 def begin_trunk(
     trunk: nn.Module, start: Start, classes: tuple[str, ...], prefix: str
 ) -> tuple[str, ...]:
-    """Copy what the start has under `prefix` into the feature layers of another network.
+    """Copy the start's tensors under `prefix` into the feature layers of another network.
 
-    What the trunk lacks, such as a head, is left out. Returns notes; raises WeightsError.
+    Tensors that the trunk does not have, such as those of a head, are left out. Returns notes for
+    the metrics log; raises WeightsError where the trunk's tensors are not all there.
     """
     own = trunk.state_dict()
     given = {name.removeprefix(prefix): tensor for name, tensor in start.state.items()}
@@ -149,15 +170,16 @@ def begin_trunk(
 
 
 def begin_packaged(trunk: nn.Module, name: str) -> tuple[str, ...]:
-    """Load packaged weights into the feature layers of a network; notes as `begin_trunk`."""
+    """Load packaged weights into the feature layers of a network; return notes for the log."""
     load_packaged(trunk, name)
     return (f"The backbone begins from {name}, everything else anew.",)
 
 
 def mobile_in(start: Start) -> str | None:
-    """The small network in a classifier or in a light Faster R-CNN; None = another one.
+    """Return the name of the small network (`nets.mobile`) in a start, None where it has another.
 
-    Raises ConfigError for an EfficientNet that is none, as no detector has one.
+    The start is a classifier or a light Faster R-CNN. Raises ConfigError for an EfficientNet with
+    attention gate on a large network, as no other family has those features.
     """
     facts = start.card.architecture
     if start.card.family == "efficientnet_gate" and facts["name"] not in MOBILES:
@@ -169,7 +191,7 @@ def mobile_in(start: Start) -> str | None:
 
 
 def _is_broken_model(ref: str) -> bool:
-    """Whether it is a folder of the library, which can tell what is wrong with it."""
+    """Whether `ref` is a folder of the library without a valid card; opening it tells the fault."""
     return Path(ref).name == ref and not Path(ref).exists() and (settings().models / ref).is_dir()
 
 
@@ -196,7 +218,7 @@ def _open_file(file: Path, families: Collection[str]) -> Model:
 def _recognised(
     state: Mapping[str, Tensor], families: Collection[str], file: Path
 ) -> tuple[str, int]:
-    """The family of a file's tensors and its class count; the file's names may be prefixed."""
+    """The family of a file's tensors and its class count; the names may have a prefix."""
     for name in families:
         rows = find_family(name).class_rows
         for key, tensor in state.items():

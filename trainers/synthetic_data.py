@@ -1,11 +1,11 @@
-"""Synthetic radiographs to learn on, and parts of them.
+"""The data that the demo models are trained on: synthetic radiographs, and patches of them.
 
-    synthetic/     512 px high: fractures, some of the same bones intact, and demo images
-    patches/       102 px: each fracture, and the same place intact
+    synthetic/     longer side 512 px: fractures, some of the same bones intact, and demo images
+    patches/       102 px a side: each fracture, and the same place intact
 
-Training images come in pairs that differ by the fracture alone: what is to be found is all that
-tells them apart, so that little training finds it. Validation and test are demo images as anybody
-makes them, of other seeds.
+Training images come in pairs that differ by the fracture alone: nothing else tells them apart, so
+that little training suffices to find it. Validation and test images are demo images as anybody can
+make them, of other seeds.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -31,15 +31,16 @@ _INTACT_EVERY = 2
 _VALID_PAIRS_FROM = 2100
 
 Pair = tuple[Sample, Sample]
-# A pair as it passes between processes: names, pixels, ground truths. A sample cannot, for its
-# reader.
+# A pair as it passes between processes: names, pixels, ground truths. A Sample cannot be pickled,
+# as its `read` is a closure.
 _Packed = list[tuple[str, Pixels, Detections | None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cutting:
-    """Squares of `side_px` around each fracture, `count` of each; its middle lies up to
-    `off_centre` sides from theirs, and the same places intact.
+    """How patches are cut: `count` squares of `side_px` around each fracture, and the same intact.
+
+    The middle of the fracture's box lies up to `off_centre` sides away from that of the square.
     """
 
     side_px: int
@@ -51,22 +52,22 @@ PATCHES = Cutting(side_px=102, off_centre=0.18)
 
 
 def write_synthetic_data(folder: Path) -> None:
-    """Write both sets; about 15 minutes of one core, shared by all. The folder must be new."""
+    """Write both data sets into a new folder, in about 15 CPU minutes, shared by all cores."""
     pairs = make_pairs(TRAIN_PAIRS)
     write_radiographs(folder / "synthetic", pairs, plain_images())
     write_parts(folder / "patches", pairs, PATCHES)
 
 
 def make_pair(number: int) -> Pair:
-    """An image of one or two fractures, and the same without any."""
+    """Return an image with one or two fractures, and the same without any."""
     plan = plan_radiograph((TRAIN_SEED, number), findings=1 + number % 2)
     broken, intact = (_drawn(plan, number, intact=intact) for intact in (False, True))
     return broken, intact
 
 
 def make_pairs(count: int) -> list[Pair]:
-    """The first `count` pairs, in several processes."""
-    # Spawned, because a fork takes over locks that other threads hold.
+    """Return the first `count` pairs, drawn by several processes."""
+    # Spawned, because a forked process inherits locks that other threads hold, and never gets them.
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         return [_unpacked(pair) for pair in pool.map(_make_packed, range(count), chunksize=8)]
 
@@ -87,14 +88,17 @@ PLAIN = {"val": (VALID_SEED, VALID_IMAGES), "test": (TEST_SEED, TEST_IMAGES)}
 
 
 def plain_images(splits: Mapping[str, tuple[int, int]] = PLAIN) -> Iterator[Sample]:
-    """Demo images to validate on and to test: the seed and the number of each split's."""
+    """Yield demo images to validate and test on; `splits` gives each split's seed and count."""
     for split, (seed, count) in splits.items():
         for number in range(count):
             yield shrunk(demo_sample(seed, number), f"{split}-{number}", split)
 
 
 def write_radiographs(folder: Path, pairs: Iterable[Pair], plain: Iterable[Sample]) -> None:
-    """Every second intact image is left out: it is the fractures that are to be learnt."""
+    """Write pairs, to train on, and plain images as a YOLO folder with outlines.
+
+    Every second intact image is left out: fractures are what is to be learnt.
+    """
 
     def images() -> Iterator[Sample]:
         for number, (broken, intact) in enumerate(pairs):
@@ -107,7 +111,10 @@ def write_radiographs(folder: Path, pairs: Iterable[Pair], plain: Iterable[Sampl
 
 
 def write_parts(folder: Path, pairs: Iterable[Pair], cutting: Cutting) -> None:
-    """The last pairs are kept to validate on."""
+    """Write the patches of pairs as a YOLO folder with outlines.
+
+    Those of the last pairs are the validation split.
+    """
 
     def parts() -> Iterator[Sample]:
         for number, pair in enumerate(pairs):
@@ -119,7 +126,7 @@ def write_parts(folder: Path, pairs: Iterable[Pair], cutting: Cutting) -> None:
 
 
 def shrunk(sample: Sample, sample_id: str, split: str) -> Sample:
-    """The image as shown, `HEIGHT_PX` on its longer side, 8 bits; masks move along."""
+    """Return the image as shown, 8 bits, `HEIGHT_PX` on its longer side; masks are resized, too."""
     size = fitted((sample.height, sample.width), HEIGHT_PX)
     ground_truth = sample.ground_truth or Detections.empty()
     small = [_shrunk_mask(code, size) for code in ground_truth.masks]
@@ -153,7 +160,7 @@ def _parts(pair: Pair, split: str, cutting: Cutting, rng: np.random.Generator) -
 
 
 def _cut(sample: Sample, left: int, top: int, side: int, sample_id: str, split: str) -> Sample:
-    """A square that lies in the image wherever it can; what it cuts off of findings is gone."""
+    """A square, moved so that it lies within the image; findings are cut at its border."""
     left = max(0, min(left, sample.width - side))
     top = max(0, min(top, sample.height - side))
     window = slice(top, top + side), slice(left, left + side)
@@ -172,7 +179,7 @@ def held(
     *,
     windows: tuple[Window, ...] = (),
 ) -> Sample:
-    """A sample of pixels that are in memory."""
+    """Return a sample whose pixels (H, W) are in memory."""
     height, width = pixels.shape
     return Sample(
         sample_id=sample_id,
@@ -187,5 +194,5 @@ def held(
 
 
 def _group_of(sample_id: str) -> str:
-    """A pair and its parts belong together; a plain image stands by itself."""
+    """The group of a sample: a pair and its parts are one, a plain image is one by itself."""
     return "-".join(sample_id.split("-")[:2])

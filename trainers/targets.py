@@ -1,6 +1,7 @@
-"""The set loss as a config asks for it.
+"""What losses take: DETR's set loss (Carion et al. 2020) as a config asks for it, and the targets.
 
-The ground truth of a batch in the forms that losses want.
+The ground truth of a batch comes in two forms: for all images at once (`set_targets`), and image by
+image (`gt_of_an_image`).
 """
 
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from trainers.training_module import NOTHING, Batch, Losses
 
 
 def build_criterion(weights: SetLossWeights, class_count: int) -> SetCriterion:
-    """The weights of the loss are those of the assignment's costs, too, as in DETR."""
+    """Build the set loss; its weights are also the costs of the assignment, as in DETR."""
     matcher = HungarianMatcher(
         class_cost=weights.class_weight, l1_cost=weights.l1_weight, giou_cost=weights.giou_weight
     )
@@ -29,7 +30,7 @@ def build_criterion(weights: SetLossWeights, class_count: int) -> SetCriterion:
 
 
 def set_losses(loss: SetLoss) -> Losses:
-    """The weighted total of all layers, and the last layer's parts unweighted."""
+    """Return the weighted total of all layers as "loss", and the last layer's parts unweighted."""
     return {
         "loss": loss.total,
         "class": loss.of_class[-1].detach(),
@@ -39,24 +40,24 @@ def set_losses(loss: SetLoss) -> Losses:
 
 
 class Target(NamedTuple):
-    """One image of a batch with its n objects."""
+    """The n objects of one image of a batch, and the image's size in pixels."""
 
     labels: Tensor
     """(n,) int64 classes from 0."""
     boxes_xyxy: Tensor
-    """(n, 4) pixels, each with an area."""
+    """(n, 4) float32 in pixels, each with an area above 0."""
     height: int
     width: int
 
 
 def is_object(batch: Batch) -> Tensor:
-    """(B, M) bool: whether there is an object whose box has an area."""
+    """Return (B, M) bool, True where there is an object whose box has an area."""
     has_area = (batch.boxes_xyxy[..., 2:] > batch.boxes_xyxy[..., :2]).all(dim=-1)
     return has_area & (batch.labels != NOTHING)
 
 
 def set_targets(batch: Batch) -> Targets:
-    """For set losses: boxes as shares of their images."""
+    """Return the targets of the set loss: labels, and boxes cxcywh as shares of their images."""
     low, high = batch.boxes_xyxy[..., :2], batch.boxes_xyxy[..., 2:]
     width_height = batch.sizes.flip(1)[:, None].float()
     cxcywh = torch.cat([(low + high) / 2 / width_height, (high - low) / width_height], dim=-1)
@@ -64,7 +65,7 @@ def set_targets(batch: Batch) -> Targets:
 
 
 def gt_of_an_image(batch: Batch) -> list[Target]:
-    """For losses that take images one by one; the device is waited for once."""
+    """Return the objects of each image of a batch; the device is waited for once."""
     present = is_object(batch)
     order = present.int().argsort(dim=1, descending=True, stable=True)
     labels = batch.labels.gather(1, order)

@@ -1,8 +1,8 @@
-"""What the loop hands to a network: a batch of images on the device, with their ground truth.
+"""The interface between the loop and the families: the batch, the training module, random numbers.
 
-A network that is being trained, with its loss: what each family's file builds.
-
-Random numbers that follow from where a training stands, so that resuming needs no state.
+The loop hands a `Batch` to a `TrainingModule`, which each family's file builds and which returns
+losses. Random numbers follow from the seed and the place where a training stands, so that resuming
+needs no generator's state.
 """
 
 from abc import ABC, abstractmethod
@@ -16,12 +16,14 @@ from torch import Tensor, nn
 from fracture_core.models.base import Model
 from fracture_core.models.cards import ModelCard
 
+# ---- batches ------------------------------------------------------------------------------------
+
 NOTHING = -1
-"""Fills up labels where an image has fewer objects, and stands for an unknown class."""
+"""The label that stands for no object, where an image has fewer than others, or no known class."""
 
 
 class Batch(NamedTuple):
-    """B images with up to M objects each, M at least 1; all on one device."""
+    """B images with up to M objects each, M at least 1; all tensors are on one device."""
 
     pixels: Tensor
     """(B, 1, H, W) float32 grey in [0, 255], 0 darkest; images at the top left, 0 beside them."""
@@ -40,52 +42,58 @@ class Batch(NamedTuple):
         return len(self.rows)
 
     def to(self, device: torch.device) -> "Batch":
+        """Return the batch on a device."""
         return Batch(*(tensor.to(device, non_blocking=True) for tensor in self))
 
     def part(self, start: int, stop: int) -> "Batch":
+        """Return the batch of the images from `start` to before `stop`."""
         return Batch(*(tensor[start:stop] for tensor in self))
 
 
 Losses = dict[str, Tensor]
-"""Scalars by name; "loss" is the one to call backward on."""
+"""Losses by name, each a tensor without dimensions; "loss" is the one to call backward on."""
+
+# ---- the training module ------------------------------------------------------------------------
 
 
 class TrainingModule(nn.Module, ABC):
-    """`network` has the parameters that are trained, under the names that the family's adapter
-    reads. The loss is computed in `forward`, so that wrappers for several GPUs see it.
+    """A network that is being trained, with its loss.
+
+    `network` has the parameters that are trained, under the names that the family's adapter reads.
+    The loss is computed in `forward`, so that wrappers for several GPUs take part in it.
     """
 
     network: nn.Module
     notes: tuple[str, ...] = ()
-    """What was decided when it was built and a person may want to know, a sentence each."""
+    """What was decided when the module was built and a person may want to know, as sentences."""
 
     @property
     @abstractmethod
     def card(self) -> ModelCard:
-        """Family, task, classes, architecture and input size; no weights yet."""
+        """The card: family, task, classes, architecture and input size; it names no weights yet."""
 
     @abstractmethod
     def size_of(self, height: int, width: int) -> tuple[int, int]:
-        """The input's height and width for an image, as the family's adapter scales it."""
+        """Return the input's height and width for an image's, as the family's adapter scales it."""
 
     @abstractmethod
     def forward(self, batch: Batch) -> Losses:
-        """The losses of a batch; in eval mode those of validation."""
+        """Return the losses of a batch; in eval mode they are those of validation."""
 
     @abstractmethod
     def wrap(self, network: nn.Module) -> Model:
-        """The adapter around a copy of `network`, which it may freeze."""
+        """Return the family's adapter around `network`, often a copy, which it may freeze."""
 
     @abstractmethod
     def stages(self) -> Sequence[nn.Module]:
-        """The backbone from stem to last stage, at most five parts; none = it has no backbone."""
+        """Return the backbone from stem to last stage, at most five parts; empty = it has none."""
 
     def compile_network(self) -> None:
-        """Compile what is worth it; parameters keep their names."""
+        """Compile what gains from it, in place; parameters keep their names."""
         self.network.compile()
 
     def freeze(self, stages: int) -> None:
-        """Train everything but the first `stages` of the backbone, norms included."""
+        """Freeze the first `stages` of the backbone, norms included, and train everything else."""
         for number, stage in enumerate(self.stages()):
             stage.requires_grad_(number >= stages)
         self._frozen = tuple(self.stages()[:stages])
@@ -97,21 +105,30 @@ class TrainingModule(nn.Module, ABC):
         return self
 
 
+# ---- random numbers -----------------------------------------------------------------------------
+
+
 def generator_at(seed: int, *place: int) -> torch.Generator:
-    """A generator on the CPU of its own for a place, such as (phase, epoch, step)."""
+    """Return a generator on the CPU for a place, such as (phase, epoch, step).
+
+    Example:
+        >>> first, again = (torch.rand(2, generator=generator_at(7, 0, 1)) for _ in range(2))
+        >>> bool((first == again).all())
+        True
+    """
     return torch.Generator().manual_seed(_mix(seed, *place))
 
 
 def seed_everything(seed: int, *place: int) -> None:
-    """The global generators of torch, for dropout and for libraries that draw from them."""
+    """Seed torch's global generators for a place; dropout and some libraries draw from them."""
     torch.manual_seed(_mix(seed, *place))
 
 
 def shuffled(count: int, seed: int, *place: int) -> Tensor:
-    """(count,) int64, a permutation."""
+    """Return a permutation of 0 … count − 1 for a place, (count,) int64."""
     return torch.randperm(count, generator=generator_at(seed, *place))
 
 
 def _mix(*numbers: int) -> int:
-    """Places that differ give numbers that have nothing to do with each other."""
+    """A seed of 63 bits for a place; those of different places are unrelated."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))

@@ -1,6 +1,6 @@
-"""Validation after every epoch: the loss, and the project's own metrics on the same images.
+"""Validation: the loss and the project's own metrics after every epoch, on the packed images.
 
-What a run that still goes has learnt so far.
+A page can also look at what a run has learnt while it still trains (`best_so_far`).
 """
 
 import copy
@@ -26,14 +26,16 @@ from trainers.packed import Packed
 from trainers.sources import Source
 from trainers.training_module import TrainingModule, generator_at, seed_everything
 
+# A place of its own for validation's random numbers, which no step of a training has.
 _PLACE = 1_000_003
 _AT_A_TIME = 64
 
 
 class Validator:
-    """Metrics of a network on packed images, which are what its adapter would make of them.
+    """Computes the metrics of a network on packed images.
 
-    Boxes are compared in packed pixels: scaling both sides alike changes no IoU.
+    These are what its adapter would make of the originals. Boxes are matched in packed pixels:
+    scaling predictions and ground truth alike changes no IoU.
     """
 
     def __init__(self, config: TrainConfig, packed: Packed, device: torch.device) -> None:
@@ -42,7 +44,10 @@ class Validator:
         self._packed = packed
 
     def metrics(self, module: TrainingModule) -> Metrics:
-        """Those that are numbers, by name; the network is left in the mode it was in."""
+        """Return the loss and the metrics by name, without those that are undefined.
+
+        The module is left in the mode, training or eval, that it was in.
+        """
         was_training = module.training
         module.eval()
         found = defined({"loss": self._loss(module)}) | self._judge(module)
@@ -51,7 +56,7 @@ class Validator:
 
     @torch.no_grad()
     def _loss(self, module: TrainingModule) -> float:
-        """Mean over the images; what is drawn at random is drawn the same each time."""
+        """The mean loss over the images; random numbers in it are the same each time."""
         seed, count, size = self._config.seed, len(self._packed), self._config.batch
         rows = [range(start, min(start + size, count)) for start in range(0, count, size)]
         steps = ((each, generator_at(seed, _PLACE)) for each in rows)
@@ -82,7 +87,7 @@ class Validator:
 
 
 def predict_all(model: Model, samples: Sequence[Sample]) -> list[Prediction]:
-    """Raw answers to all samples, some at a time, so that not all images are in memory."""
+    """Return raw predictions for all samples, made in parts, so that few images are in memory."""
     found: list[Prediction] = []
     for start in range(0, len(samples), _AT_A_TIME):
         found += model.predict(samples[start : start + _AT_A_TIME])
@@ -92,19 +97,19 @@ def predict_all(model: Model, samples: Sequence[Sample]) -> list[Prediction]:
 def candidates(
     predictions: Sequence[Prediction], card: ModelCard, nms_iou: float
 ) -> list[Detections]:
-    """All of them, after NMS where the network's boxes need it."""
+    """Return the detections of each prediction, after NMS where the network's boxes need it."""
     raw = [prediction.detections for prediction in predictions]
     return [each.nms(nms_iou) for each in raw] if card.needs_nms else raw
 
 
 def called(predictions: Sequence[Prediction]) -> Int64s:
-    """(N,) the class of the highest score, of a classifier's answers to N images."""
+    """Return the class of the highest score of each of a classifier's predictions, (N,) int64."""
     scores = [each.class_scores for each in predictions if each.class_scores is not None]
     return np.array([each.argmax() for each in scores], dtype=np.int64)
 
 
 def best_so_far(run: RunFolder) -> Model:
-    """The model of the best checkpoint; raises ConfigError where there is none yet."""
+    """Return the model of a run's best checkpoint; raise ConfigError where there is none yet."""
     config = read_config(run.config)
     state, _ = load_state(run.checkpoints / BEST)
     if isinstance(config, YoloConfig):
@@ -119,7 +124,7 @@ def best_so_far(run: RunFolder) -> Model:
 
 
 def validation_samples(run: RunFolder, count: int) -> tuple[Sample, ...]:
-    """The first `count` images of the validation split that have a finding."""
+    """Return the first `count` images with a finding of the validation split that a run uses."""
     config = read_config(run.config)
     dataset = open_dataset(config.data)
     labelling = label_map(dataset, config)

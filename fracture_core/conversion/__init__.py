@@ -1,4 +1,4 @@
-"""Data sets from one format to another, and from the raw RSNA 2022 download."""
+"""Data sets, and the raw RSNA 2022 download, written in another format."""
 
 from fracture_core.conversion.converter import Converted, convert
 from fracture_core.conversion.options import DROPS, Options

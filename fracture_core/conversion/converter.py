@@ -1,12 +1,8 @@
-"""Any data set, or the raw RSNA download, as items to convert.
-
-A data set, or the raw RSNA 2022 download, written in another format.
+"""The conversion itself: any data set, or the raw RSNA 2022 download, written in another format.
 
 Boxes, polygons, masks, classes, splits, groups and the difference between unknown and empty ground
-truth go along as far as the target can hold them; what it cannot is told before anything is
+truth are kept as far as the target can hold them; what it cannot is told before anything is
 written.
-
-`python -m fracture_core convert`: a conversion with its sentences and its bar.
 """
 
 import hashlib
@@ -45,14 +41,18 @@ from fracture_core.datasets.writing import (
 from fracture_core.errors import ConfigError, DatasetError, StorageError
 from fracture_core.files import storing
 
+# ---- the source ----------------------------------------------------------------------------------
+
+
 _PLAIN = frozenset({".png", ".jpg", ".jpeg"})
 
 
 def read_source(path: Path, options: Options, groups: Mapping[str, str] | None = None) -> Source:
-    """`groups` names the group of each sample id anew, for a data set; HDF5 keeps its studies, as
-    their slices are a stack, and takes the groups for the splits alone.
+    """Returns what is to be converted, for a data set or the raw download.
 
-    Raises DatasetError as `open_dataset` does, ConfigError for an option that does not apply.
+    `groups` renames the group of each sample id of a data set. HDF5 keeps its studies, whose slices
+    are a stack, and uses `groups` for the splits alone. Raises DatasetError as `open_dataset` does,
+    ConfigError for an option that does not apply.
     """
     if rsna_challenge.is_download(path):
         return rsna_challenge.read_download(path, options)
@@ -86,8 +86,10 @@ def read_source(path: Path, options: Options, groups: Mapping[str, str] | None =
 
 
 def fingerprint(items: Iterable[Item]) -> str:
-    """Changes with anything of the items: their ground truths, splits and names, their files'
-    dates.
+    """Returns a digest that changes with anything of the items.
+
+    It covers their ground truths, attributes, groups, splits and names, and the size and date of
+    their files.
     """
     digest = hashlib.blake2b(digest_size=16)
     seen: dict[Path, tuple[int, int]] = {}
@@ -154,6 +156,9 @@ def _cut_anew(
     return [replace(item, split=splits[groups[item.sample_id]]) for item in items]
 
 
+# ---- converting ----------------------------------------------------------------------------------
+
+
 _GO_ON = "Put it right and run the same command again: what is done is kept."
 Tell = Callable[[str], None]
 Progress = Callable[[int, int], None]
@@ -161,7 +166,9 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Converted:
-    """`images` written · `left_out` those that could not be, also listed in `card`."""
+    """What was written. `images` counts them · `left_out` are those that could not be read, which
+    are also listed in `card`.
+    """
 
     destination: Path
     card: Path
@@ -179,12 +186,12 @@ def convert(
     tell: Tell = lambda sentence: None,
     progress: Progress = lambda done, total: None,
 ) -> Converted:
-    """Convert, or go on with a conversion that was stopped: the result is the same to the bit.
+    """Converts, or continues a conversion that was stopped; the result is the same to the bit.
 
-    `destination` is a new or empty folder; for HDF5 it may be a new file named .h5 or .hdf5, and
-    the card lies beside it. `groups` names the group of each sample id anew. `tell` gets sentences
-    before anything is written, `progress` images done and in all. Raises DatasetError or
-    ConfigError; an image that cannot be read is left out and listed.
+    `destination` is a new or empty folder; for HDF5 it may be a new file named .h5 or .hdf5, with
+    the card beside it. `groups` renames the group of each sample id. `tell` gets sentences before
+    anything is written, `progress` the number of images done and of all. Raises DatasetError,
+    ConfigError or StorageError; an image that cannot be read is left out and listed.
     """
     write = writer_of(options.to)
     is_file = destination.suffix.lower() in write.file_suffixes
@@ -227,7 +234,7 @@ def _make_plan(source: Source, writer: Writer, options: Options, tell: Tell) -> 
 
 
 def name_items(items: Iterable[Item], writer: Writer) -> Iterator[Item]:
-    """The items with the names they get in a target; a group gets another where it has to."""
+    """Yields the items with their names in the target; one whose name is taken gets another."""
     taken: set[tuple[str, str]] = set()
     for item in items:
         named = writer.named(item)
@@ -338,7 +345,7 @@ def _free_bytes(place: Path) -> int:
 
 @contextmanager
 def _clear_errors(destination: Path) -> Iterator[None]:
-    """What the disk refuses, in a sentence that says how to go on."""
+    """Turns what the disk refuses into a sentence that says how to continue."""
     try:
         with storing(destination):
             yield
@@ -355,11 +362,17 @@ def _clear_errors(destination: Path) -> Iterator[None]:
         ) from error
 
 
+# ---- the command ---------------------------------------------------------------------------------
+
+
 _SHOWN = 10
 
 
 def run(source: Path, destination: Path, options: Options, *, workers: int) -> int:
-    """Convert and say what was done; 1 where an image had to be left out, 130 if interrupted."""
+    """Converts and prints what was done, as `python -m fracture_core convert` does.
+
+    Returns 0, or 1 where an image had to be left out, or 130 if interrupted.
+    """
     with tqdm(total=0, unit="image", disable=None, file=sys.stderr) as bar:
 
         def show(done: int, total: int) -> None:

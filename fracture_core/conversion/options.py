@@ -1,7 +1,4 @@
-"""What is asked of a conversion.
-
-Images made smaller or larger, with boxes, polygons and masks moved along.
-"""
+"""What is asked of a conversion, and images made smaller or larger with their annotations."""
 
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -17,20 +14,23 @@ from fracture_core.datasets.layout import Shares
 from fracture_core.datasets.writing import scaled
 from fracture_core.errors import ConfigError
 
+# ---- options -------------------------------------------------------------------------------------
+
+
 DROPS = ("masks", "classes", "boxes", "unknown")
 SIDES_PX = (16, 8192)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """Raises ConfigError for a value that cannot be.
+    """What is asked of a conversion; raises ConfigError for an invalid value.
 
-    `to` a format that can be written · `size_px` of the longer side, None is the format's usual
-    one, for HDF5 256 and else that of each image · `drop` what may be left out where the target
-    cannot hold it, see `DROPS` · `shares` of groups in train, val and test; None keeps the splits,
-    for the raw download it is 70, 15, 15 · `negatives` slices without a box for each with one, raw
-    download only · `any_negatives` draws them from fractured studies without a box as well ·
-    `seed` of splits and negatives.
+    `to` is a format that can be written · `size_px` is the longer side in pixels; None is the
+    format's usual one: 256 for HDF5, else that of each image · `drop` names what may be left out
+    where the target cannot hold it, see `DROPS` · `shares` are those of groups in train, val and
+    test; None keeps the splits, and means 70, 15, 15 for the raw download · `negatives` is how many
+    slices without a box to take for each with one, for the raw download only · `any_negatives`
+    draws them from fractured studies without a box as well · `seed` decides splits and negatives.
     """
 
     to: str
@@ -52,10 +52,11 @@ class Options:
 
     @property
     def side_px(self) -> int | None:
-        """The longer side as written; None leaves every image its size."""
+        """Returns the longer side as written, in pixels; None leaves every image its size."""
         return self.size_px or writer_of(self.to).usual_side_px
 
     def as_json(self) -> dict[str, object]:
+        """Returns the options as JSON can hold them."""
         return {**asdict(self), "drop": sorted(self.drop), "side_px": self.side_px}
 
 
@@ -63,12 +64,20 @@ def _refuse(name: str, expected: str, found: str) -> None:
     raise ConfigError(name, expected=expected, found=found)
 
 
+# ---- resizing ------------------------------------------------------------------------------------
+
+
 Array = npt.NDArray[Any]
 Size = tuple[int, int]
 
 
 def fitted(size: Size, side_px: int | None) -> Size:
-    """(height, width) whose longer side is `side_px`, the proportions kept to the pixel."""
+    """Returns (height, width) with a longer side of `side_px`, the proportions kept to the pixel.
+
+    Example:
+        >>> fitted((200, 100), 50), fitted((200, 100), None)
+        ((50, 25), (200, 100))
+    """
     if side_px is None:
         return size
     factor = side_px / max(size)
@@ -76,8 +85,10 @@ def fitted(size: Size, side_px: int | None) -> Size:
 
 
 def resize_pixels(pixels: Array, size: Size) -> Array:
-    """(H, W) uint8, uint16 or float32 → the same type: means of areas, or straight between pixels
-    where it grows.
+    """Returns pixels (H, W) of uint8, uint16 or float32 at another size (height, width).
+
+    The type stays. Where the image shrinks, means of areas are taken; where it grows, values
+    between pixels are interpolated linearly.
     """
     if pixels.shape == size:
         return pixels
@@ -92,7 +103,7 @@ def resize_pixels(pixels: Array, size: Size) -> Array:
 
 
 def resize_finding(finding: Finding, old: Size, new: Size) -> Finding:
-    """A finding in pixels of an image of size `old` → in pixels of `new`."""
+    """Returns a finding in pixels of an image of size `old` as one in pixels of size `new`."""
     if old == new:
         return finding
     moved = scaled(finding, new[1] / old[1], new[0] / old[0])

@@ -1,12 +1,10 @@
-"""The two tables of the RSNA 2022 download, read and checked line by line.
-
-The raw RSNA 2022 cervical spine download: which slices are taken, and what is known of each.
+"""The raw RSNA 2022 cervical spine download: which slices are taken, and what is known of each.
 
 `train_images/<StudyInstanceUID>/<slice>.dcm` · `train_bounding_boxes.csv` with x, y, width and
-height in pixels of the slice · `train.csv` with `patient_overall`. Every slice with a box is taken
-and a number of slices without for each, split by split. Only some fractured studies were given
-boxes; in the others a slice without a box proves nothing, so that negatives come from studies that
-are healthy or have boxes, unless any are asked for, as in the published subset.
+height in pixels of the slice · `train.csv` with `patient_overall`. Every slice with a box is taken,
+and for each, split by split, a number of slices without. Only some fractured studies were given
+boxes; in the others a slice without a box proves nothing. So negatives come from studies that are
+healthy or have boxes, unless any are asked for, as in the published subset.
 """
 
 import csv
@@ -28,6 +26,9 @@ from fracture_core.datasets.writing import Findings, Item, LeftOut, Source
 from fracture_core.errors import DatasetError
 from fracture_core.types import Sample
 
+# ---- the two tables ------------------------------------------------------------------------------
+
+
 BOXES, STUDIES = "train_bounding_boxes.csv", "train.csv"
 _MAX_BYTES = 2**28
 _SIDES = ("x", "y", "width", "height")
@@ -36,7 +37,7 @@ Boxes = Mapping[str, Mapping[int, list[Finding]]]
 
 
 def read_boxes(path: Path) -> Boxes:
-    """Study → slice number → findings in pixels of the slice; raises DatasetError."""
+    """Returns findings in pixels of the slice by study and slice number; raises DatasetError."""
     found: dict[str, dict[int, list[Finding]]] = {}
     for place, row in _rows(path, ("StudyInstanceUID", *_SIDES, "slice_number")):
         xywh = np.array([[_number(row, side, place) for side in _SIDES]])
@@ -52,7 +53,7 @@ def read_boxes(path: Path) -> Boxes:
 
 
 def read_studies(path: Path) -> Mapping[str, bool]:
-    """Study → whether the patient has a fracture; raises DatasetError."""
+    """Returns whether the patient has a fracture, by study; raises DatasetError."""
     fractured = {}
     for place, row in _rows(path, ("StudyInstanceUID", "patient_overall")):
         value = _number(row, "patient_overall", place)
@@ -94,6 +95,9 @@ def _number(row: Mapping[str, str], name: str, place: str) -> float:
     return value
 
 
+# ---- slices --------------------------------------------------------------------------------------
+
+
 IMAGES = "train_images"
 DEFAULT_NEGATIVES = 3.0
 _Slices = Mapping[str, Sequence[int]]
@@ -101,12 +105,15 @@ _Slices = Mapping[str, Sequence[int]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DicomSlice:
-    """One file, decoded once when it is asked for."""
+    """One DICOM file, decoded once each time its sample is asked for."""
 
     path: Path
     name: str
 
     def sample(self) -> Sample:
+        """Returns the slice with the attributes of the challenge; raises ImageError, and
+        DatasetError for a stack.
+        """
         (sample,) = open_still(self.path, self.name).samples()
         return replace(sample, attributes={**sample.attributes, **ATTRIBUTES})
 
@@ -128,12 +135,12 @@ class _Download:
 
 
 def is_download(path: Path) -> bool:
-    """Whether a folder is the raw download, or a part of it."""
+    """Tells whether a folder is the raw download, or a part of it."""
     return (path / IMAGES).is_dir()
 
 
 def read_download(folder: Path, options: Options) -> Source:
-    """Choose slices and splits; raises DatasetError where the tables cannot be used."""
+    """Returns the chosen slices with their splits; raises DatasetError for tables of no use."""
     download = _read(folder, options.any_negatives)
     kinds = {s: (s in download.boxes, download.fractured.get(s)) for s in download.slices}
     splits = assign_splits(kinds, options.shares or DEFAULT_SHARES, options.seed)
@@ -187,7 +194,7 @@ def _read(folder: Path, any_negatives: bool) -> _Download:
 
 
 def _list_slices(images: Path) -> tuple[_Slices, int]:
-    """Slices by study, and how many other files lie among them."""
+    """Returns slices by study, and how many other files lie among them."""
     slices, others = {}, 0
     for study in sorted(each.name for each in images.iterdir()):
         if study.startswith(".") or not study.isprintable() or not (images / study).is_dir():
@@ -210,7 +217,7 @@ def _numbers(names: Iterable[str]) -> Iterator[int]:
 
 
 def _candidates(download: _Download, any_negatives: bool) -> _Slices:
-    """Slices without a box that may stand for "nothing there"."""
+    """Returns the slices without a box that may count as "nothing there", by study."""
     candidates = {}
     for study, numbers in download.slices.items():
         is_sure = study in download.boxes or download.fractured.get(study) is False

@@ -1,12 +1,9 @@
-"""The folder beside the destination where a conversion is made, and from which it is resumed.
+"""How a conversion is made: in a folder beside the destination, in chunks, by several processes.
 
-`plan.json` says what is being made, `chunks/` holds a record of each finished chunk, `result/`
-becomes the destination. A record is written after its images, and renamed into its place, so
-that a conversion killed at any moment goes on where it was.
-
-A few images converted at a time, in any process: the unit of work and of resuming.
-
-Chunks worked through by several processes, a bounded number of them under way at once.
+`plan.json` says what is being made, `chunks/` holds a record of each finished chunk, and `result/`
+becomes the destination. A chunk is a few images, the unit of work and of resuming. Its record is
+written after its images and renamed into place, so that a conversion killed at any moment continues
+where it was.
 """
 
 import json
@@ -39,40 +36,51 @@ from fracture_core.datasets.writing import (
 from fracture_core.errors import BadInput, ConfigError, DatasetError
 from fracture_core.files import make_folder, remove_folder, write_text
 
+# ---- the folder ----------------------------------------------------------------------------------
+
+
 CARD = "conversion.json"
 _AGAIN = "Run the same command again to continue it, or remove that folder to begin anew."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workspace:
-    """`destination` is a new or empty folder, or where `is_file` a new file, its card beside it."""
+    """The folder of one conversion. `destination` is a new or empty folder, or, where `is_file`, a
+    new file with its card beside it.
+    """
 
     destination: Path
     is_file: bool = False
 
     @property
     def folder(self) -> Path:
+        """Returns the hidden folder that all work is done in, on the destination's file system."""
         # Beside the destination: a rename does not cross file systems.
         return self.destination.parent / f".{self.destination.name}.converting"
 
     @property
     def result(self) -> Path:
+        """Returns the folder that becomes the destination, or holds the file that does."""
         return self.folder / "result"
 
     @property
     def spare(self) -> Path:
+        """Returns the folder for what a writer needs only until it finishes."""
         return self.folder / "spare"
 
     @property
     def card(self) -> Path:
-        """Where the card lies in the end."""
+        """Returns where the card lies in the end."""
         if self.is_file:
             return self.destination.with_name(f"{self.destination.name}.{CARD}")
         return self.destination / CARD
 
     @contextmanager
     def begin(self, plan: Mapping[str, object]) -> Iterator[None]:
-        """Hold the folder; raises DatasetError where another run has it, or another plan."""
+        """Holds the folder while the conversion runs.
+
+        Raises DatasetError where another run holds it, or where it was begun with another plan.
+        """
         with importing.LOCK:
             from filelock import FileLock, Timeout
 
@@ -91,7 +99,7 @@ class Workspace:
             ) from error
 
     def check_destination(self) -> None:
-        """Raises DatasetError unless the destination is new, or an empty folder."""
+        """Raises DatasetError unless the destination is new or an empty folder."""
         there = self.destination
         if not there.exists() or (there.is_dir() and not any(there.iterdir())):
             return
@@ -103,17 +111,19 @@ class Workspace:
         )
 
     def has_chunk(self, number: int) -> bool:
+        """Tells whether a chunk is finished."""
         return self._chunk(number).is_file()
 
     def keep_chunk(self, number: int, record: Mapping[str, object]) -> None:
-        """Write the record that makes a chunk finished."""
+        """Writes the record that makes a chunk finished."""
         write_json(self._chunk(number), record)
 
     def read_chunk(self, number: int) -> Any:
+        """Returns the record of a finished chunk."""
         return json.loads(self._chunk(number).read_text(encoding="utf-8"))
 
     def finish(self, card: Mapping[str, object]) -> None:
-        """Put the result in its place, the card last, and remove what is left."""
+        """Moves the result and the card to the destination, and removes what is left."""
         self.check_destination()
         if self.is_file:
             (self.result / self.destination.name).rename(self.destination)
@@ -151,8 +161,11 @@ class Workspace:
 
 
 def write_json(path: Path, content: Mapping[str, object]) -> None:
-    """There whole, or not at all; raises StorageError."""
+    """Writes a JSON file as a whole or not at all; raises StorageError."""
     write_text(path, json.dumps(content, ensure_ascii=False, indent=1))
+
+
+# ---- chunks --------------------------------------------------------------------------------------
 
 
 IMAGES = 16
@@ -160,7 +173,7 @@ IMAGES = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Chunk:
-    """Images number `number` × 16 and on; everything a process needs for them."""
+    """Up to 16 images, from number 16 × `number` on, and all that a process needs for them."""
 
     number: int
     items: Sequence[Item]
@@ -169,7 +182,10 @@ class Chunk:
     workspace: Workspace
 
     def run(self) -> int:
-        """Write the images, then the record of the chunk; returns how many images."""
+        """Writes the images, then the record of the chunk; returns the number of images.
+
+        An image that cannot be read is left out and listed in the record.
+        """
         rows: list[Row] = []
         left_out: list[LeftOut] = []
         issue_log = IssueLog()
@@ -190,7 +206,7 @@ class Chunk:
 def split_into_chunks(
     items: Sequence[Item], writer: Writer, side_px: int | None, workspace: Workspace
 ) -> list[Chunk]:
-    """All items, in order."""
+    """Returns all items in chunks, in order."""
     return [
         Chunk(
             number=number,
@@ -210,7 +226,7 @@ def _convert(item: Item, chunk: Chunk, issue_log: IssueLog) -> Row:
     pixels = resize_pixels(chunk.writer.pixels(sample), new)
     findings = _findings(item, old, new, issue_log)
     places = Destinations(result=chunk.workspace.result, spare=chunk.workspace.spare)
-    # The file's own header tells of the image as well.
+    # The image was read by now, so that its attributes hold what its file's header tells as well.
     told = replace(item, attributes=sample.attributes)
     return chunk.writer.write(told, pixels, findings, places)
 
@@ -231,11 +247,17 @@ def _findings(item: Item, old: Size, new: Size, issue_log: IssueLog) -> Findings
     return tuple(resize_finding(each, old, new) for each in usable)
 
 
+# ---- processes -----------------------------------------------------------------------------------
+
+
 _AHEAD = 2
 
 
 def work_through(chunks: Sequence[Chunk], workers: int) -> Iterator[int]:
-    """Runs every chunk and yields the images of each as it is done, in any order."""
+    """Runs every chunk and yields the number of images of each as it is done, in any order.
+
+    Raises ConfigError where one of several processes was killed.
+    """
     workers = min(workers, len(chunks))
     if workers <= 1:
         yield from (chunk.run() for chunk in chunks)
@@ -267,7 +289,7 @@ def _run_all(pool: ProcessPoolExecutor, chunks: Iterator[Chunk], most: int) -> I
 
 
 def _end_with_parent() -> None:
-    """A pool's process waits for ever where its parent was killed; this one ends as well."""
+    """Ends this process with its parent: a pool's process would wait for ever for a dead one."""
     threading.Thread(target=_watch_parent, daemon=True).start()
 
 

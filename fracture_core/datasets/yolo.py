@@ -301,12 +301,7 @@ def image_folder(split: str) -> str:
 
 
 def label_folder(split: str) -> str:
-    """Returns the folder of a split's label files, below the data set's.
-
-    Example:
-        >>> label_folder("val"), label_folder("")
-        ('valid/labels', 'labels')
-    """
+    """Returns the folder of a split's label files, below the data set's."""
     return image_folder(split).removesuffix("images") + "labels"
 
 

@@ -1,6 +1,6 @@
 """Synthetic radiographs and CT studies with their ground truth: for the quick start and for tests.
 
-The names are imported on first use: the generator brings SciPy, and the demo case does not need it.
+The names are imported on first use, as the generator needs SciPy and the demo case does not.
 """
 
 from typing import TYPE_CHECKING

@@ -1,8 +1,8 @@
-"""What a model that comes along answers to the demo case, kept as a file.
+"""What a bundled model predicts for the demo case, kept as a file.
 
-The first page opens on it: to ask the model would hold it up for as long as torch takes to import.
-`python -m fracture_core.demo.answer` asks and writes the file again. An answer counts for the very
-weights that gave it alone.
+The first page opens with it, as asking the model would take as long as the import of torch. `python
+-m fracture_core.demo.answer` asks the model and writes the file anew. The prediction holds only for
+the very weights that gave it.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ FILE = Path(__file__).with_name("answer.npz")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredPrediction:
-    """A raw answer to the demo case, and the hash of the weights that gave it."""
+    """A raw prediction for the demo case, and the SHA-256 of the weights that gave it."""
 
     prediction: Prediction
     weights_sha256: str
@@ -32,19 +32,19 @@ class StoredPrediction:
 
 @cache
 def stored_prediction() -> StoredPrediction:
-    """The file that comes with the package."""
+    """Returns the prediction in the file that comes with the package, read once."""
     return read_stored_prediction(FILE)
 
 
 def ask_model() -> StoredPrediction:
-    """The model's answer, now."""
+    """Returns what the model predicts now."""
     model = open_model(MODEL)
     (prediction,) = model.predict([demo_case()])
     return StoredPrediction(prediction=prediction, weights_sha256=model.card.weights_sha256)
 
 
 def write_stored_prediction(answer: StoredPrediction, file: Path) -> None:
-    """Boxes, scores, labels and masks as arrays without pickles."""
+    """Writes boxes, scores, labels and masks as arrays without pickles."""
     found = answer.prediction.detections
     arrays: dict[str, npt.NDArray[Any]] = {
         "weights_sha256": np.asarray(answer.weights_sha256),
@@ -59,7 +59,7 @@ def write_stored_prediction(answer: StoredPrediction, file: Path) -> None:
 
 
 def read_stored_prediction(file: Path) -> StoredPrediction:
-    """What `write_stored_prediction` wrote."""
+    """Returns what `write_stored_prediction` wrote."""
     with np.load(file, allow_pickle=False) as stored:
         kept: dict[str, npt.NDArray[Any]] = dict(stored)
     case = demo_case()

@@ -145,7 +145,7 @@ _GIRTHS = (1.0, 0.99, 0.86, 0.74)
 
 
 def draw_arm(view: str, size: float, girth: float, rng: np.random.Generator) -> BodyPart:
-    """`view` is "hand", "finger", "wrist" or "forearm"; `size` 1 is a grown-up."""
+    """Returns an arm; `view` is "hand", "finger", "wrist" or "forearm", `size` 1 is a grown-up."""
     cortex = rng.uniform(0.75, 1.15)
     forearm = tuple(_forearm(size, girth, cortex, rng))
     carpals = tuple(_carpals(size, rng))
@@ -315,7 +315,7 @@ def _flesh(
 
 
 def _finger(digit: int, chain: list[Placed], size: float, girth: float) -> Iterator[Placed]:
-    """One tube a segment; they overlap at the joints, and the thickest one counts."""
+    """Yields a tube for each segment; they overlap at the joints, where the thickest one counts."""
     half = 12.0 if digit == 1 else 9.6 if digit < 5 else 8.4
     for order, placed in enumerate(chain):
         length = placed.body.length_mm / size

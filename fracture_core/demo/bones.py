@@ -1,9 +1,9 @@
-"""Bodies that X-rays cross: tubes with a rim and a core, and lumps of the same build.
+"""Bodies that X-rays cross, and body parts in which they are placed.
 
-A body is drawn in its own frame, s mm along its axis (down) and u mm across (right), as the
-length of the ray in its rim (cortex, or fat) and in its core (cancellous bone, or muscle).
-
-A body part laid out in a plane: bones and flesh placed in mm, x right and y down.
+A body is a tube or a lump with a rim (cortex, or fat) and a core (cancellous bone, or muscle). It
+is drawn in its own frame, s mm along its axis (down) and u mm across (right), as the length of the
+ray in its rim and in its core. A body part has its bones and flesh placed in a plane in mm, x right
+and y down.
 """
 
 from dataclasses import dataclass, field, replace
@@ -14,6 +14,9 @@ import numpy.typing as npt
 from scipy import interpolate, ndimage
 
 from fracture_core.demo.geometry import Field, Matrix, line, scale, shift, turn
+
+# ---- bodies --------------------------------------------------------------------------------------
+
 
 Table = tuple[tuple[float, ...], ...]
 Shape = tuple[tuple[float, float], ...]
@@ -32,15 +35,17 @@ class Grid:
 
     @property
     def s(self) -> Field:
+        """Returns the place of each row along the axis, (rows, 1) in mm."""
         return (self.start_mm + np.arange(self.rows, dtype=np.float32) * self.spacing_mm)[:, None]
 
     @property
     def u(self) -> Field:
+        """Returns the place of each column across the axis, (1, columns) in mm."""
         return ((np.arange(self.columns, dtype=np.float32) - self.axis_px) * self.spacing_mm)[None]
 
     @property
     def to_mm(self) -> Matrix:
-        """From grid pixels (column, row) to (u, s) in mm."""
+        """Returns the matrix from grid pixels (column, row) to (u, s) in mm."""
         return shift(-self.axis_px * self.spacing_mm, self.start_mm) @ scale(
             self.spacing_mm, self.spacing_mm
         )
@@ -48,7 +53,7 @@ class Grid:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Rays:
-    """Path lengths in mm, (H, W) each, and how cancellous the core is, (H, 1) in [0, 1]."""
+    """Lengths of the rays in mm, (H, W) each, and how cancellous the core is, (H, 1) in [0, 1]."""
 
     rim: Field
     core: Field
@@ -56,16 +61,20 @@ class Rays:
 
     @property
     def inside(self) -> npt.NDArray[np.bool_]:
+        """Tells of each pixel (H, W) whether its ray meets the body."""
         return (self.rim + self.core) > 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Tube:
-    """A long body. `profile` rows: s, left, right, half depth, rim thickness, spongy share.
+    """A long body.
 
-    `head` and `foot` shape the end faces: (u, mm further out). `round_mm` is how fast the ends
-    close, `bow_mm` how far the axis leaves the straight line in the middle, `swell` a local bulge
-    (s, left mm, right mm, length mm), `kink` an angle in the axis (s, radians).
+    The rows of `profile` are s, left, right, half depth, rim thickness, all in mm, and the spongy
+    share · `head` and `foot` shape the end faces: (u, mm further out) · `round_mm` is how fast the
+    ends close · `bow_mm` is how far the axis leaves the straight line in the middle · `blocky` is
+    the power of the cross-section: 2 is an ellipse, more a rounded block · `plate_mm` is the rim's
+    thickness at the end faces · `waviness` is how uneven the outline is, by the seed · `swells` are
+    local bulges (s, left mm, right mm, length mm) · `kinks` are angles in the axis (s, radians).
     """
 
     name: str
@@ -83,10 +92,11 @@ class Tube:
 
     @property
     def length_mm(self) -> float:
+        """Returns the length along the axis, in mm."""
         return self.profile[-1][0]
 
     def grown(self, size: float, girth: float = 1.0) -> Self:
-        """The same body, longer and thicker."""
+        """Returns the same body, `size` times as long and `size` × `girth` times as thick."""
         rows = tuple(
             (s * size, *(w * size * girth for w in widths), spongy)
             for s, *widths, spongy in self.profile
@@ -101,7 +111,7 @@ class Tube:
         )
 
     def grid(self, spacing_mm: float, seen_mm: tuple[float, float]) -> Grid | None:
-        """The pixels for the part between two values of s, or None if there is none."""
+        """Returns the pixels for the part between two values of s in mm, or None if it is empty."""
         reach = max(*(abs(ds) for _, ds in self.head + self.foot), 0.0) + 2.0
         low, high = max(-reach, seen_mm[0]), min(self.length_mm + reach, seen_mm[1])
         if high - low < 2 * spacing_mm:
@@ -118,7 +128,7 @@ class Tube:
         )
 
     def centre(self, s: Field) -> Field:
-        """How far the axis lies to the right of the straight line at s."""
+        """Returns how far the axis lies to the right of the straight line at s, in mm."""
         share = np.clip(s / self.length_mm, 0, 1)
         centre = 4 * self.bow_mm * share * (1 - share)
         for at, angle in self.kinks:
@@ -126,14 +136,16 @@ class Tube:
         return np.asarray(centre, dtype=np.float32)
 
     def half_width(self, s: float) -> tuple[float, float]:
+        """Returns the widths left and right of the axis at s, in mm."""
         left, right, *_ = self._widths(np.array([[s]], dtype=np.float32))
         return float(left[0, 0]), float(right[0, 0])
 
     def spongy_at(self, s: float) -> float:
-        """The cancellous share at s, in [0, 1]."""
+        """Returns the cancellous share at s, in [0, 1]."""
         return float(self._widths(np.array([[s]], dtype=np.float32))[-1][0, 0])
 
     def rays(self, grid: Grid) -> Rays:
+        """Returns the lengths of the rays on a grid."""
         s, u = grid.s, grid.u
         u = u - self.centre(s)
         left, right, depth, rim, spongy = self._widths(s)
@@ -163,7 +175,7 @@ class Tube:
         return left, right
 
     def _noise(self, grid: Grid, salt: int, grain_px: float) -> Field:
-        """(rows, 1) noise that belongs to the body, whichever part of it is drawn."""
+        """Returns noise (rows, 1) that belongs to the body, whichever part of it is drawn."""
         total = int((self.length_mm + 60.0) / grid.spacing_mm) + 2
         whole = line(total, grain_px, np.random.default_rng([self.seed, salt]))
         first = round((grid.start_mm + 30.0) / grid.spacing_mm)
@@ -183,7 +195,7 @@ class Tube:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Lump:
-    """A short body with outline `radii_mm` at even angles, half depth and rim thickness in mm."""
+    """A short body: `radii_mm` of its outline at even angles, and its half depth `depth_mm`."""
 
     name: str
     radii_mm: tuple[float, ...]
@@ -198,9 +210,9 @@ class Lump:
     def outlined(
         cls, name: str, outline: Shape, *, depth_mm: float, rim_mm: float, seed: int
     ) -> tuple[Self, tuple[float, float]]:
-        """A lump from its outline in (u, s) mm, star-shaped about its middle, and that middle.
+        """Returns a lump with a star-shaped outline in (u, s) mm, and the outline's middle.
 
-        Corners are rounded and the outline is made a little uneven by the seed.
+        Corners are rounded, and the seed makes the outline a little uneven.
         """
         points = np.array(outline)
         middle = (points.min(axis=0) + points.max(axis=0)) / 2
@@ -225,9 +237,11 @@ class Lump:
 
     @property
     def length_mm(self) -> float:
+        """Returns 0, as a lump has no axis."""
         return 0.0
 
     def grid(self, spacing_mm: float, seen_mm: tuple[float, float]) -> Grid | None:
+        """Returns the pixels of the whole lump, or None if none of it is seen."""
         half = max(self.radii_mm) * 1.15 + 1.0
         if seen_mm[0] > half or seen_mm[1] < -half:
             return None
@@ -242,6 +256,7 @@ class Lump:
         )
 
     def rays(self, grid: Grid) -> Rays:
+        """Returns the lengths of the rays on a grid."""
         s, u = np.broadcast_arrays(grid.s, grid.u)
         knots = np.linspace(0, 2 * np.pi, len(self.radii_mm) + 1)
         closed = np.append(self.radii_mm, self.radii_mm[0])
@@ -261,7 +276,7 @@ Body = Tube | Lump
 
 
 def _walk(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """(N, 2) corners of a closed outline → (20 N, 2) points along its sides."""
+    """Returns points (20 N, 2) along the sides of a closed outline with corners (N, 2)."""
     share = np.linspace(0, 1, 20, endpoint=False)[None, :, None]
     following = np.roll(points, -1, axis=0)
     walked = points[:, None] * (1 - share) + following[:, None] * share
@@ -269,14 +284,14 @@ def _walk(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _chord(u: Field, half: Field, depth: Field, power: float) -> Field:
-    """Length of the ray at u in a rounded block of half width and half depth."""
+    """Returns the length of the ray at u in a rounded block of half width and half depth."""
     share = np.abs(u) / np.maximum(half, 1e-3)
     room = np.clip(1 - share**power, 0, None) ** (1 / power)
     return np.where(half > 1e-3, 2 * depth * room, 0).astype(np.float32)
 
 
 def _cap(inside_mm: Field, round_mm: float) -> Field:
-    """1 in the body, falling round to 0 at its end."""
+    """Returns 1 in the body, falling to 0 in a curve at its end."""
     share = np.clip(inside_mm / round_mm, 0, 1)
     return np.asarray(np.sqrt(1 - (1 - share) ** 2), dtype=np.float32)
 
@@ -290,12 +305,14 @@ def _reach(shape: Shape, u: Field) -> Field:
     return np.asarray(np.interp(u, fine, table), dtype=np.float32)
 
 
+# ---- body parts ----------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Placed:
     """A body whose s axis starts at `origin_mm` and runs `heading` radians clockwise from up.
 
-    `follows` names the bone at whose far end it hangs. `blur_mm` is for what lies far from the
-    detector.
+    `follows` names the bone that it hangs on, and moves with · `flipped` mirrors it left to right.
     """
 
     body: Body
@@ -306,7 +323,7 @@ class Placed:
 
     @property
     def to_plane(self) -> Matrix:
-        """From (u, s) mm to (x, y) mm; heading 0 has s up and u to the right."""
+        """Returns the matrix from (u, s) mm to (x, y) mm; heading 0 has s up and u to the right."""
         upright = np.diag([-1.0 if self.flipped else 1.0, -1.0, 1.0])
         return shift(*self.origin_mm) @ turn(self.heading) @ upright
 
@@ -322,7 +339,9 @@ class Site:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BodyPart:
-    """Everything in one exposure. `centre_mm` and `height_mm` are what the image shows."""
+    """Everything in one exposure. `centre_mm` and `height_mm` are what the image shows · `upright`
+    is a turn of the whole, in radians.
+    """
 
     name: str
     bones: tuple[Placed, ...]
@@ -333,9 +352,11 @@ class BodyPart:
     upright: float = 0.0
 
     def bone(self, name: str) -> Placed:
+        """Returns the placed bone of a name; raises StopIteration where there is none."""
         return next(placed for placed in self.bones if placed.body.name == name)
 
     def tube(self, name: str) -> Tube:
+        """Returns the tube of a name; raises TypeError where the bone is a lump."""
         body = self.bone(name).body
         if not isinstance(body, Tube):
             raise TypeError(f"{name}: expected a tube, got a {type(body).__name__}")

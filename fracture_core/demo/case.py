@@ -1,6 +1,6 @@
-"""The case the workbench opens on, kept as a file: rendering it would hold up the first page.
+"""The case that the workbench opens with, kept as a file: rendering it would delay the first page.
 
-`python -m fracture_core.demo.case` renders it and writes the file again.
+`python -m fracture_core.demo.case` renders it and writes the file anew.
 """
 
 from functools import cache, partial
@@ -20,17 +20,20 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 @cache
 def demo_case() -> Sample:
-    """A radiograph with two findings, as the generator rendered it."""
+    """Returns a radiograph of a wrist with two findings, as it was rendered; it is read once."""
     return read_case(FILE)
 
 
 def write_case(sample: Sample, file: Path) -> None:
-    """A sample with windows, spacing and a ground truth with masks as arrays without pickles."""
+    """Writes a sample with windows, spacing and masks as arrays without pickles.
+
+    Raises ValueError for a sample without findings.
+    """
     np.savez_compressed(file, allow_pickle=False, **_as_arrays(sample))
 
 
 def read_case(file: Path) -> Sample:
-    """What `write_case` wrote."""
+    """Returns the sample that `write_case` wrote."""
     with np.load(file, allow_pickle=False) as stored:
         kept: Arrays = dict(stored)
     pixels: Pixels = kept["pixels"]
@@ -42,7 +45,7 @@ def read_case(file: Path) -> Sample:
         kept["labels"],
         tuple(Rle(height=height, width=width, counts=one) for one in counts),
     )
-    across, down = kept["spacing_mm"].tolist()
+    down, across = kept["spacing_mm"].tolist()
     return Sample(
         sample_id="demo-case",
         group_id="demo-case",
@@ -50,7 +53,7 @@ def read_case(file: Path) -> Sample:
         width=width,
         read=partial(_held, pixels),
         windows=_windows(kept),
-        spacing_mm=(across, down),
+        spacing_mm=(down, across),
         ground_truth=ground_truth,
         image_class=int(ground_truth.labels[0]),
         attributes=radiograph_attributes("wrist"),

@@ -1,8 +1,7 @@
-"""Cervical vertebrae as signed distances in mm: x to the right of the image, y back, z down.
+"""One synthetic CT study of a neck from one seed.
 
-The soft parts of a neck in Hounsfield units, slice by slice.
-
-One synthetic CT study of a neck from one number.
+Vertebrae are signed distances in mm: x to the right of the image, y back, z down. Soft parts are
+painted in Hounsfield units (HU), slice by slice. Cracks are rough planes through one vertebra.
 """
 
 from collections.abc import Sequence
@@ -15,6 +14,9 @@ from scipy import ndimage
 from fracture_core.demo.geometry import Field, clouds, streaks
 from fracture_core.types import Pixels
 
+# ---- vertebrae -----------------------------------------------------------------------------------
+
+
 PERIOD_MM = 17.0
 """From one vertebra to the next; a disc is what the body leaves of it."""
 _ROUND_MM = 1.6
@@ -22,7 +24,7 @@ _ROUND_MM = 1.6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
-    """How a spine differs from another: sizes as factors, tilts in radians."""
+    """How one spine differs from another: sizes as factors, `lean` as a shear of x by y."""
 
     size: float
     canal: float
@@ -33,9 +35,10 @@ class Build:
 
 
 def vertebra(x: Field, y: Field, z_mm: float, build: Build) -> tuple[Field, float]:
-    """(H, W) distance to the bone at this height, below 0 inside it, and the disc's share there.
+    """Returns the distance to the bone (H, W) in mm, below 0 inside it, and the disc's share.
 
-    `z_mm` counts from the middle of a vertebra and may reach into its neighbours.
+    Both are of the height `z_mm`, which counts from the middle of a vertebra and may reach into its
+    neighbours.
     """
     level = (z_mm + build.phase_mm) / PERIOD_MM
     z = (level - round(level)) * PERIOD_MM
@@ -58,7 +61,7 @@ def vertebra(x: Field, y: Field, z_mm: float, build: Build) -> tuple[Field, floa
 
 
 def body_outline(x: Field, y: Field, build: Build) -> Field:
-    """(H, W) distance to the side of the vertebral body and the disc."""
+    """Returns the distance to the side of the vertebral body and the disc, (H, W) in mm."""
     x = (np.abs(x + build.lean * y) / build.size).astype(np.float32)
     outline = _body(x, (y / build.size).astype(np.float32), 6.0)
     return np.asarray(outline * build.size, dtype=np.float32)
@@ -116,6 +119,9 @@ def _join(one: Field, other: Field) -> Field:
     return np.asarray(other * (1 - blend) + one * blend - 1.4 * blend * (1 - blend), np.float32)
 
 
+# ---- soft parts ----------------------------------------------------------------------------------
+
+
 AIR, FAT, MUSCLE, CORD, FLUID, DISC = -1000.0, -95.0, 58.0, 40.0, 14.0, 85.0
 # Muscles: x, y of the middle, half axes in mm, turn in radians; each side alike.
 _MUSCLES = (
@@ -134,7 +140,7 @@ _MUSCLES = (
 
 
 def soft_parts(x: Field, y: Field, z_mm: float, build: Build, contrast: float) -> Field:
-    """(H, W) HU of everything but bone; `contrast` is what the vessels have over muscle."""
+    """Returns HU (H, W) of everything but bone; `contrast` is what vessels have over muscle."""
     width = 59.0 * build.size * (1 + 0.012 * np.sin(z_mm / 14))
     skin = _oval(x, y, 0.0, 2.0, width, 52.0 * build.size + 0.03 * z_mm)
     hu = AIR + (FAT - AIR) * _fill(skin)
@@ -178,7 +184,7 @@ def _throat(hu: Field, x: Field, y: Field, z_mm: float) -> Field:
 def _oval(
     x: Field, y: Field, at_x: float, at_y: float, a: float, b: float, turn: float = 0.0
 ) -> Field:
-    """(H, W) rough distance in mm to an ellipse, below 0 inside it."""
+    """Returns a rough distance (H, W) in mm to an ellipse, below 0 inside it."""
     cos, sin = float(np.cos(turn)), float(np.sin(turn))
     u, v = (x - at_x) * cos + (y - at_y) * sin, (y - at_y) * cos - (x - at_x) * sin
     return np.asarray((np.hypot(u / float(a), v / float(b)) - 1) * float(min(a, b)), np.float32)
@@ -191,6 +197,9 @@ def _fill(distance: Field, soft_mm: float = 0.45) -> Field:
 def _paint(hu: Field, value: float, distance: Field, soft_mm: float = 0.45) -> Field:
     share = _fill(distance, soft_mm)
     return np.asarray(hu + share * (float(value) - hu), dtype=np.float32)
+
+
+# ---- studies -------------------------------------------------------------------------------------
 
 
 HU_OFFSET = -1024
@@ -212,8 +221,9 @@ _SITES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crack:
-    """A crack through one vertebra: a plane at `at_mm` across `normal`, no further than `reach_mm`;
-    `step_mm` is how far its far side has slipped.
+    """A crack through one vertebra: a plane at `at_mm` across `normal`, no further than `reach_mm`.
+
+    `gap_mm` is its width · `step_mm` is how far its far side has slipped.
     """
 
     at_mm: tuple[float, float, float]
@@ -225,7 +235,9 @@ class Crack:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Study:
-    """`pixels` (N, H, W) uint16, HU + 1024; `ground_truths` (N, H, W) bool, one array a crack."""
+    """One study. `pixels` (N, H, W) are uint16, HU + 1024 · `ground_truths` are masks (N, H, W)
+    bool, one for each crack.
+    """
 
     pixels: Pixels
     ground_truths: tuple[npt.NDArray[np.bool_], ...]
@@ -245,7 +257,7 @@ class StudyPlan:
 
 
 def plan_study(seed: Sequence[int], slices: int, *, fractured: bool | None = None) -> StudyPlan:
-    """Draw a plan; `fractured` None leaves it to the seed."""
+    """Returns a plan; `fractured` None leaves it to the seed."""
     rng = np.random.default_rng([*seed, 77])
     build = Build(
         size=float(rng.uniform(0.92, 1.1)),
@@ -269,7 +281,7 @@ def plan_study(seed: Sequence[int], slices: int, *, fractured: bool | None = Non
 
 
 def render_study(plan: StudyPlan, slices: int, size: int) -> Study:
-    """Slices of `size` × `size` pixels, 1.5 mm apart, from head to foot."""
+    """Returns slices of `size` × `size` pixels, 1.5 mm apart, from head to foot."""
     spacing = FIELD_MM / size
     x, y = _coordinates(size, spacing, plan)
     uneven = _unevenness(size, spacing, plan)
@@ -297,7 +309,7 @@ def _coordinates(size: int, spacing: float, plan: StudyPlan) -> tuple[Field, Fie
 
 
 def _unevenness(size: int, spacing: float, plan: StudyPlan) -> Field:
-    """(3, H, W) slow noise: no two sides of a neck are alike."""
+    """Returns slow noise (3, H, W): no two sides of a neck are alike."""
     rng = np.random.default_rng([plan.grain, 2])
     shape = (size, size)
     bends = [clouds(shape, 16.0 / spacing, rng) for _ in range(2)]
@@ -335,7 +347,7 @@ def _slice(
 
 
 def _past(crack: Crack, x: Field, y: Field, z: float) -> Field:
-    """(H, W) mm beyond the crack's rough plane."""
+    """Returns mm (H, W) beyond the crack's rough plane."""
     u, v, w = x - crack.at_mm[0], y - crack.at_mm[1], z - crack.at_mm[2]
     flat = u * crack.normal[0] + v * crack.normal[1] + w * crack.normal[2]
     across = u * crack.normal[1] - v * crack.normal[0]
@@ -344,7 +356,7 @@ def _past(crack: Crack, x: Field, y: Field, z: float) -> Field:
 
 
 def _near(crack: Crack, x: Field, y: Field, z: float) -> Field:
-    """(H, W) in [0, 1], 1 within the crack's reach; it ends at the next vertebra."""
+    """Returns (H, W) in [0, 1], 1 within the crack's reach; it ends at the next vertebra."""
     away = np.sqrt(
         (x - crack.at_mm[0]) ** 2 + (y - crack.at_mm[1]) ** 2 + (1.4 * (z - crack.at_mm[2])) ** 2
     )
@@ -368,7 +380,7 @@ def _scanned(hu: Field, z: float, plan: StudyPlan, rng: np.random.Generator) -> 
 def _draw_crack(
     site: tuple[float, float, float], slices: int, build: Build, rng: np.random.Generator
 ) -> Crack:
-    """A crack in a vertebra near the middle of the stack."""
+    """Returns a crack in a vertebra near the middle of the stack."""
     x, y, across = site
     levels = np.arange(-6, 7) * PERIOD_MM - build.phase_mm
     room = (slices / 2 - 3) * SLICE_MM

@@ -1,6 +1,6 @@
-"""What looks like a fracture and is none: growth plates and vessel canals.
+"""From attenuation to a digital radiograph: scatter, quanta, blur, processing, shutters, marker.
 
-From attenuation to a digital radiograph: scatter, quanta, blur, processing, shutters, marker.
+This file also holds what looks like a fracture and is none: growth plates and vessel canals.
 """
 
 import math
@@ -15,10 +15,14 @@ from fracture_core.demo.bones import Body, Grid, Tube
 from fracture_core.demo.geometry import Field, apply, clouds, enlarge, line, streaks, turn
 from fracture_core.types import Pixels
 
+# ---- marks on bones ------------------------------------------------------------------------------
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """`kind` is "growth plate" (across the bone) or "vessel canal" (oblique, through one wall)."""
+    """Something that looks like a fracture; `kind` is "growth plate" (across the bone) or "vessel
+    canal" (oblique, through one wall).
+    """
 
     kind: str
     bone: str
@@ -29,7 +33,7 @@ class Mark:
 
 
 def weigh_marks(marks: Sequence[Mark], body: Body, grid: Grid) -> Field:
-    """(H, W) factors on the attenuation of this bone."""
+    """Returns factors (H, W) on the attenuation of this bone."""
     weights = np.ones((grid.rows, grid.columns), dtype=np.float32)
     if not isinstance(body, Tube):
         return weights
@@ -63,16 +67,22 @@ def _vessel_canal(mark: Mark, body: Tube, grid: Grid) -> Field:
     return np.asarray(1 - (gap - dense) * wall, dtype=np.float32)
 
 
+# ---- exposure ------------------------------------------------------------------------------------
+
+
 TOP = 4095
 """The largest pixel value: 12 bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Technique:
-    """One exposure. `quanta` a pixel in air, `scatter` to primary ratio, `blur_mm` of focus and
-    detector; `contrast` and `black` of the display curve; shutters as distances in shares of the
-    image from its edges (left, top, right, bottom), turned by `shutter_turn`; the marker's
-    letter, place in shares, and turn.
+    """One exposure.
+
+    `quanta` are those of a pixel in air · `scatter` is the ratio to the primary rays · `blur_mm` is
+    that of focus and detector · `contrast`, `black` and `white` shape the display curve ·
+    `shutters` are distances from the image's edges (left, top, right, bottom) in shares of its
+    sides, turned by `shutter_turn` radians · `marker` is the letter, with its place in shares, its
+    turn and its height · `grain` seeds the noise.
     """
 
     quanta: float
@@ -91,12 +101,15 @@ class Technique:
 
 
 def expose(attenuation: Field, opening: Field, spacing_mm: float, technique: Technique) -> Pixels:
-    """(H, W) uint16 in 0…4095, bone bright; `opening` is what `shutter` leaves of the rays."""
+    """Returns pixels (H, W), uint16 in 0…4095, bone bright.
+
+    `opening` is what `shutter` leaves of the rays.
+    """
     rng = np.random.default_rng([technique.grain, 1])
     height, width = attenuation.shape
     total = attenuation + 2.4 * _marker(height, width, spacing_mm, technique)
     quanta = np.exp(-total)
-    # A heel effect and plate shading that no calibration removes wholly.
+    # Heel effect and plate shading, which no calibration removes wholly.
     quanta *= 1 + 0.015 * clouds((height, width), max(attenuation.shape) / 3, rng)
     blur_px = max(technique.blur_mm / spacing_mm, 0.35)
     quanta = ndimage.gaussian_filter(quanta, blur_px, truncate=3.0)
@@ -110,7 +123,7 @@ def expose(attenuation: Field, opening: Field, spacing_mm: float, technique: Tec
 
 
 def shutter(height: int, width: int, technique: Technique) -> Field:
-    """(H, W) in [0, 1], 1 where the shutters are open; their edge is softened by the focus."""
+    """Returns (H, W) in [0, 1], 1 where the shutters are open; the focus softens their edge."""
     y, x = np.ogrid[:height, :width]
     inside = distance_to_shutter(
         x.astype(np.float32), y.astype(np.float32), height, width, technique
@@ -120,7 +133,7 @@ def shutter(height: int, width: int, technique: Technique) -> Field:
 
 
 def distance_to_shutter(x: Field, y: Field, height: int, width: int, technique: Technique) -> Field:
-    """How many pixels inside the exposed part (x, y) lies; below 0 outside it."""
+    """Returns how many pixels inside the exposed part (x, y) lies; below 0 outside it."""
     left, top, right, bottom = technique.shutters
     (a, b, c), (d, e, f) = turn(-technique.shutter_turn, width / 2, height / 2)[:2].tolist()
     across, down = a * x + b * y + c, d * x + e * y + f
@@ -136,7 +149,7 @@ def _far_blur(values: Field, sigma_px: float) -> Field:
 
 
 def _processed(signal: Field, spacing_mm: float) -> Field:
-    """Fine detail lifted and the slow range pressed together, as every vendor does."""
+    """Returns the signal with fine detail lifted and its slow range compressed, as vendors do."""
     fine = ndimage.gaussian_filter(signal, 0.9 / spacing_mm, truncate=2.5)
     slow = _far_blur(signal, 11.0 / spacing_mm)
     return np.asarray(signal + 0.55 * (signal - fine) - 0.32 * slow, dtype=np.float32)
@@ -145,7 +158,7 @@ def _processed(signal: Field, spacing_mm: float) -> Field:
 def _finish(
     signal: Field, opening: Field, technique: Technique, rng: np.random.Generator
 ) -> Pixels:
-    """The display curve, set from the exposed part alone, and the shutters' black."""
+    """Returns pixels after the display curve, set by the exposed part alone, and the shutters."""
     seen = signal[::4, ::4][opening[::4, ::4] > 0.9]
     air, dense = np.percentile(seen, [1.0, 99.3]).tolist()
     span = max(dense - air, 0.2)
@@ -179,7 +192,7 @@ _STROKES = {
 
 
 def _marker(height: int, width: int, spacing_mm: float, technique: Technique) -> Field:
-    """(H, W) in [0, 1], a lead letter."""
+    """Returns a lead letter, (H, W) in [0, 1]."""
     fine = 3
     tall = technique.marker_mm / spacing_mm
     side = int(2.2 * tall)

@@ -1,4 +1,8 @@
-"""Fractures of tubular bones, made in the frame of the bone: u mm across, s mm along."""
+"""Fractures of tubular bones, made in the frame of the bone: u mm across, s mm along.
+
+A fracture breaks a bone into pieces; each has a weight on the bone's attenuation, a movement, and a
+part of the ground truth along the break.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -15,7 +19,8 @@ _SLOPES = {"transverse": 0.12, "oblique": 0.85, "spiral": 1.9, "comminuted": 0.7
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fracture:
     """One fracture. `slope` is ds/du of its line, `gap_mm` its width, `depth` in [0, 1] how much of
-    the bone the line takes away; `shift_mm` (u, s) and `angle` move what lies beyond it.
+    the bone the line takes away · `shift_mm` (u, s) and `angle` in radians move what lies beyond
+    it.
     """
 
     kind: str
@@ -31,13 +36,14 @@ class Fracture:
 
     @property
     def displaced(self) -> bool:
+        """Tells whether what lies beyond the fracture has moved."""
         return self.shift_mm != (0.0, 0.0) or self.angle != 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Piece:
-    """A part of the bone: `weight` (H, W) in [0, 1], where it went, and its ground truth (H, W)
-    bool.
+    """A part of the bone: `weight` in [0, 1], how it was `moved`, its `ground_truth`; (H, W) each
+    but the matrix.
     """
 
     weight: Field
@@ -46,7 +52,7 @@ class Piece:
 
 
 def draw_fracture(kind: str, bone: Tube, at_mm: float, rng: np.random.Generator) -> Fracture:
-    """A fracture of this kind at s = `at_mm`, anything from a hairline to well displaced."""
+    """Returns a fracture of this kind at s = `at_mm`, from a hairline to well displaced."""
     side = int(rng.choice([-1, 1]))
     left, right = bone.half_width(at_mm)
     width = left + right
@@ -74,7 +80,7 @@ def draw_fracture(kind: str, bone: Tube, at_mm: float, rng: np.random.Generator)
 
 
 def deform(bone: Tube, fracture: Fracture) -> Tube:
-    """The bone bent and bulged as a greenstick fracture does; other kinds leave its shape alone."""
+    """Returns the bone bent and bulged by a greenstick fracture; other kinds do not deform it."""
     if fracture.kind != "greenstick":
         return bone
     left, right = bone.half_width(fracture.at_mm)
@@ -89,14 +95,14 @@ def deform(bone: Tube, fracture: Fracture) -> Tube:
 
 
 def beyond(fracture: Fracture) -> Matrix:
-    """Where the fracture carries what lies beyond it, in (u, s) mm."""
+    """Returns how the fracture moves what lies beyond it, in (u, s) mm."""
     if not fracture.displaced:
         return IDENTITY
     return shift(*fracture.shift_mm) @ turn(fracture.angle, 0.0, fracture.at_mm)
 
 
 def break_bone(fracture: Fracture, bone: Tube, grid: Grid, rays: Rays) -> tuple[Piece, ...]:
-    """The pieces of the bone; where nothing is displaced they are one piece with lines in it."""
+    """Returns the pieces of the bone: one piece with lines in it where nothing is displaced."""
     if fracture.kind == "spiral":
         return _spiral(fracture, bone, grid, rays)
     if fracture.kind == "comminuted":
@@ -190,9 +196,7 @@ def _two_pieces(
 def _piece(
     fracture: Fracture, grid: Grid, rays: Rays, past: Field, moved: Matrix, lines: Field
 ) -> Piece:
-    """The part of the bone where `past` mm is above 0, its ground truth the margin along the
-    break.
-    """
+    """Returns the bone where `past` mm is above 0; its ground truth is along the break."""
     weight = np.clip(past / grid.spacing_mm + 0.5, 0, 1)
     if not fracture.displaced:
         weight = weight * lines
@@ -213,7 +217,7 @@ def _past(
     winding: float = 0.0,
     pivot: float = 0.0,
 ) -> Field:
-    """(H, W) mm beyond a ragged fracture line, at right angles to it; below 0 before it."""
+    """Returns mm (H, W) beyond a ragged fracture line, at right angles to it; below 0 before it."""
     u = grid.u - bone.centre(np.full((1, 1), fracture.at_mm, dtype=np.float32))
     left, right = bone.half_width(fracture.at_mm)
     half = (left + right) / 2
@@ -224,7 +228,7 @@ def _past(
 
 
 def _ragged(grid: Grid, seed: int) -> Field:
-    """(1, W) teeth of several sizes."""
+    """Returns teeth of several sizes, (1, W)."""
     rng = np.random.default_rng([seed, 3])
     wander = line(grid.columns, 4.5 / grid.spacing_mm, rng)
     coarse = line(grid.columns, 1.6 / grid.spacing_mm, rng)
@@ -233,7 +237,7 @@ def _ragged(grid: Grid, seed: int) -> Field:
 
 
 def _line(fracture: Fracture, grid: Grid, past: Field, slope: float, salt: int) -> Field:
-    """(H, W) what the line leaves of the bone, in [0, 1]; it opens and closes along its way."""
+    """Returns what the line leaves of the bone, (H, W) in [0, 1]; its depth varies."""
     rng = np.random.default_rng([fracture.seed, 5, salt])
     # No line is thinner than what the detector resolves.
     gap = max(fracture.gap_mm, 1.3 * grid.spacing_mm)

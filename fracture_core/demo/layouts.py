@@ -1,21 +1,15 @@
-"""12-bit pixels at the depth of a file of 16 bits.
+"""Demo data sets on disk, in four formats that can be read back.
 
-COCO: `train/ val/ test/` of 16-bit PNG files and a JSON file a split in `annotations/`.
+COCO: `train/ val/ test/` of 16-bit PNG files and a JSON file for each split in `annotations/`.
 
-YOLO: `{train,valid,test}/{images,labels}` of 8-bit PNG files and a `data.yaml`.
+YOLO: `{train,valid,test}/{images,labels}` of 8-bit PNG files and a `data.yaml`. An image is named
+`<group>.rf.<hash>.png`, the only way the format has to tell which images belong together. An image
+without a finding has an empty label file.
 
-An image is named `<group>.rf.<hash>.png`, the only way the layout has to tell images that belong
-together. An image without a finding has an empty label file.
+HDF5: CT slices in the RSNA layout, see `datasets.hdf5`.
 
-CT slices in the RSNA layout; see `conversion.rsna_file`.
-
-DICOM: radiographs as Digital X-Ray images (PS3.3 A.26), CT slices as one series (A.3).
-
-Every file says that it is synthetic: in the patient's name, the comments and the image type.
-
-Demo data sets on disk, in each format that can be read back.
-
-`python -m fracture_core demo`: a demo data set from the command line.
+DICOM: radiographs as Digital X-Ray images (PS3.3 A.26), CT slices as one series (A.3). Every file
+says that it is synthetic: in the patient's name, the comments and the manufacturer.
 """
 
 import hashlib
@@ -51,15 +45,22 @@ from fracture_core.errors import ConfigError, DatasetError
 from fracture_core.files import making_folder
 from fracture_core.types import Detections, Pixels, Sample
 
+# ---- PNG and HDF5 --------------------------------------------------------------------------------
+
 
 def spread(pixels: Pixels) -> npt.NDArray[np.uint16]:
-    """(H, W) 12 bits over the whole range of 16, so that 4095 is white everywhere."""
+    """Returns 12-bit pixels (H, W) spread over the range of 16 bits, so that 4095 becomes 65,535.
+
+    Example:
+        >>> spread(np.array([[0, 4095]], dtype=np.uint16)).tolist()
+        [[0, 65535]]
+    """
     wide = pixels.astype(np.uint16)
     return np.asarray((wide << 4) | (wide >> 8), dtype=np.uint16)
 
 
 def write_coco(samples: Iterable[Sample], classes: Sequence[str], folder: Path) -> None:
-    """Masks as run-length codes; `patient_id` of an image is its group."""
+    """Writes a COCO data set with masks as run-length codes; `patient_id` is an image's group."""
     files = {split: empty_file(classes) for split in NAMES}
     for split in NAMES:
         (folder / split).mkdir(parents=True)
@@ -85,7 +86,7 @@ def write_coco(samples: Iterable[Sample], classes: Sequence[str], folder: Path) 
 def write_yolo_folder(
     samples: Iterable[Sample], classes: Sequence[str], folder: Path, *, outlines: bool
 ) -> None:
-    """One line a finding: a polygon where `outlines`, else a box; normalised."""
+    """Writes a YOLO data set; a finding is a polygon where `outlines`, else a box."""
     for name in FOLDERS.values():
         (folder / name / "images").mkdir(parents=True)
         (folder / name / "labels").mkdir()
@@ -102,13 +103,13 @@ def write_yolo_folder(
 
 
 def image_stem(sample: Sample) -> str:
-    """The stem of a sample's files."""
+    """Returns the stem of a sample's files, which begins with its group."""
     digest = hashlib.blake2b(sample.sample_id.encode(), digest_size=8).hexdigest()
     return f"{sample.group_id}.rf.{digest}"
 
 
 def write_hdf5(samples: Iterable[Sample], path: Path, *, corners: bool) -> None:
-    """Boxes as xywh padded with −1, or where `corners` as xyxy padded with 0."""
+    """Writes an HDF5 file in the RSNA layout; for `corners` see `write_rsna`."""
     write_rsna(map(_as_slice, samples), path, attributes=CT_ATTRIBUTES, corners=corners)
 
 
@@ -124,12 +125,15 @@ def _as_slice(sample: Sample) -> Slice:
     )
 
 
+# ---- DICOM ---------------------------------------------------------------------------------------
+
+
 _DATE, _TIME = "20000101", "120000"
 _COMMENT = "Synthetic image, no patient. Research use only."
 
 
 def write_dicom(samples: Iterable[Sample], folder: Path) -> None:
-    """`radiographs/<id>.dcm` and `ct/<slice>.dcm`, the slices of one study."""
+    """Writes `radiographs/<id>.dcm`, and `ct/<slice>.dcm` for the slices of one study."""
     for sample in samples:
         is_ct = sample.scale == CT_SCALE
         path = folder / "radiographs" / f"{sample.sample_id}.dcm"
@@ -234,7 +238,7 @@ def _spacing(sample: Sample) -> list[str]:
 
 
 def _add_windows(dataset: Any, sample: Sample, *, offset: int) -> None:
-    """DICOM's LINEAR_EXACT is the function of the sample's own windows."""
+    """Adds the sample's windows, whose function is DICOM's LINEAR_EXACT."""
     dataset.WindowCenter = [f"{window.center + offset:g}" for window in sample.windows]
     dataset.WindowWidth = [f"{window.width:g}" for window in sample.windows]
     dataset.WindowCenterWidthExplanation = [window.name for window in sample.windows]
@@ -258,6 +262,9 @@ def _code(dataset: Any, value: str, scheme: str, meaning: str) -> Any:
     return dataset
 
 
+# ---- whole data sets -----------------------------------------------------------------------------
+
+
 Format = Literal["coco", "yolo", "hdf5", "dicom"]
 FORMATS: tuple[str, ...] = get_args(Format)
 MAX_COUNT = 100_000
@@ -275,12 +282,12 @@ def write_demo(
     outlines: bool = True,
     corners: bool = False,
 ) -> Path:
-    """Write `count` radiographs, or CT studies for "hdf5"; "dicom" adds one CT series to them.
+    """Writes `count` radiographs, or CT studies for "hdf5"; "dicom" adds one CT series to them.
 
-    `size` (height, width) in pixels of the radiographs · `outlines` writes YOLO polygons in place
-    of boxes · `corners` writes HDF5 boxes as xyxy padded with 0 in place of xywh padded with −1.
-    The folder appears when it is complete. Raises DatasetError if there is something in it
-    already, ConfigError for an unknown format or a count out of range.
+    `size` is (height, width) of the radiographs in pixels · `outlines` writes YOLO polygons in
+    place of boxes · `corners` writes HDF5 boxes as xyxy padded with 0 in place of xywh padded with
+    −1. The folder appears when it is complete. Raises DatasetError if there is something in it
+    already, ConfigError for an unknown format or a count or size out of range.
     """
     writer = _writer(format, outlines=outlines, corners=corners)
     if not 1 <= count <= MAX_COUNT:
@@ -341,7 +348,7 @@ def _write_whole(folder: Path, write: Callable[[Path], None]) -> Path:
 
 
 def run(folder: Path, *, count: int, seed: int, format: str, size: str, boxes: bool) -> str:  # noqa: A002
-    """Write the set and say in one sentence what was written.
+    """Writes the set for `python -m fracture_core demo`; returns a sentence on what was written.
 
     `size` is "" or WIDTHxHEIGHT in pixels; raises ConfigError where it is neither.
     """
@@ -353,7 +360,7 @@ def run(folder: Path, *, count: int, seed: int, format: str, size: str, boxes: b
 
 
 def _parse_size(text: str) -> tuple[int, int] | None:
-    """(height, width), None for none."""
+    """Returns (height, width), or None for an empty text."""
     if not text:
         return None
     width, _, height = text.lower().partition("x")

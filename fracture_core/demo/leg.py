@@ -52,7 +52,7 @@ _VIEWS: dict[str, tuple[tuple[float, float], float, tuple[tuple[str, float, floa
 
 
 def draw_leg(view: str, size: float, girth: float, rng: np.random.Generator) -> BodyPart:
-    """`view` is "ankle" or "leg"; `size` 1 is a grown-up."""
+    """Returns a lower leg; `view` is "ankle" or "leg", `size` 1 is a grown-up."""
     cortex = rng.uniform(0.75, 1.12)
     middle, height, sites = _VIEWS[view]
     jitter = rng.uniform(-6, 6, 2)
@@ -86,14 +86,14 @@ def _shanks(size: float, girth: float, cortex: float, rng: np.random.Generator) 
         waviness=0.02,
         seed=int(rng.integers(2**31)),
     ).grown(size, girth)
-    # Down is s here, and left is still left.
+    # Heading π lets s run down; the flip keeps left on the left.
     yield Placed(body=tibia, origin_mm=(0.0, 0.0), heading=np.pi, flipped=True)
     start = (35.0 * size * (0.4 + 0.6 * girth), 8.0 * size)
     yield Placed(body=fibula, origin_mm=start, heading=np.pi + 0.019, flipped=True)
 
 
 def _foot(size: float, rng: np.random.Generator) -> Iterator[Placed]:
-    """Talus in the mortise; heel and midfoot behind one another below it."""
+    """Yields the talus in the mortise, and heel and midfoot behind one another below it."""
     for name, (depth, rim, outline) in _TARSALS.items():
         body, (x, down) = Lump.outlined(
             name,

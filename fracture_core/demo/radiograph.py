@@ -1,6 +1,6 @@
-"""A body part projected: attenuation of the rays at every pixel, and where the fractures are.
+"""One synthetic radiograph from one seed: a body part is planned, projected and exposed.
 
-One synthetic radiograph from one number.
+The projection is the attenuation of the rays at every pixel, and where the fractures are.
 """
 
 from collections.abc import Sequence
@@ -39,6 +39,9 @@ from fracture_core.demo.geometry import (
 from fracture_core.demo.leg import draw_leg
 from fracture_core.types import Pixels
 
+# ---- projection ----------------------------------------------------------------------------------
+
+
 # Linear attenuation in 1/mm at about 50 keV (NIST), bone as excess over the tissue it displaces.
 _CORTEX, _SPONGY, _MARROW = 0.046, 0.0185, 0.0008
 _FAT, _MUSCLE = 0.0186, 0.0228
@@ -47,7 +50,9 @@ _CROWD = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Projection:
-    """`attenuation` (H, W) is the line integral; `ground_truths` (H, W) bool, one a fracture."""
+    """What the rays meet: `attenuation` (H, W) is the line integral · `ground_truths` are masks (H,
+    W) bool, one for each fracture.
+    """
 
     attenuation: Field
     ground_truths: tuple[npt.NDArray[np.bool_], ...]
@@ -63,7 +68,7 @@ class Frame:
     to_pixels: Matrix
 
     def seen(self, placed: Placed, moved: Matrix) -> tuple[float, float]:
-        """From which to which s, in mm, a body can be in the image."""
+        """Returns between which values of s, in mm, a body can be in the image."""
         back = inverse(self.to_pixels @ moved @ placed.to_plane)
         along = apply(back, corners(self.height, self.width))[:, 1]
         return float(along.min()) - 5.0, float(along.max()) + 5.0
@@ -72,7 +77,7 @@ class Frame:
 def project(
     part: BodyPart, fractures: Sequence[Fracture], marks: Sequence[Mark], frame: Frame
 ) -> Projection:
-    """Bones and flesh added up along the rays; each fracture carries what hangs beyond it."""
+    """Returns bones and flesh added up along the rays; each fracture moves what hangs beyond it."""
     empty = np.zeros((frame.height, frame.width), dtype=np.float32)
     bones, ground_truths = empty.copy(), [empty.copy() for _ in fractures]
     moves: dict[str, Matrix] = {}
@@ -97,7 +102,7 @@ def _draw_bone(
     bones: Field,
     ground_truths: list[Field],
 ) -> Matrix:
-    """Add one bone; returns how the bones beyond it move. At most one fracture a bone."""
+    """Adds one bone, which has at most one fracture; returns how the bones beyond it move."""
     body = placed.body
     to_plane = placed.to_plane
     fracture = here[0][1] if here else None
@@ -149,7 +154,7 @@ def _bone_attenuation(rays: Rays, grid: Grid, seed: int) -> Field:
 
 
 def _flared(struts: Field, rays: Rays) -> Field:
-    """Lines along the bone that spread where it widens."""
+    """Returns lines along the bone that spread where it widens."""
     widths = rays.inside.sum(axis=1).astype(np.float32)
     if not widths.any():
         return struts
@@ -166,7 +171,7 @@ def _flared(struts: Field, rays: Rays) -> Field:
 def _flesh(
     part: BodyPart, frame: Frame, moves: dict[str, Matrix], rng: np.random.Generator
 ) -> Field:
-    """Fat under the skin and muscle inside it; where parts overlap the thicker one counts."""
+    """Returns fat under the skin and muscle inside it; where parts overlap, the thicker counts."""
     # Half the resolution is plenty, but the skin line must stay sharp.
     rim = np.zeros((frame.height, frame.width), dtype=np.float32)
     core = np.zeros_like(rim)
@@ -182,6 +187,9 @@ def _flesh(
     whole, muscle = rim ** (1 / _CROWD), core ** (1 / _CROWD)
     muscle *= 1 + 0.035 * clouds((frame.height, frame.width), 9.0 / frame.spacing_mm, rng)
     return np.asarray(_FAT * (whole - muscle) + _MUSCLE * muscle, dtype=np.float32)
+
+
+# ---- plan and exposure ---------------------------------------------------------------------------
 
 
 ARM_VIEWS = ("hand", "finger", "wrist", "forearm")
@@ -203,8 +211,8 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Radiograph:
-    """`pixels` (H, W) uint16 in 0…4095; one (H, W) bool mask and one class for each fracture;
-    `body_part` is one of `VIEWS`.
+    """`pixels` (H, W) are uint16 in 0…4095 · each fracture has a mask (H, W) bool and a class in
+    `kinds` · `body_part` is one of `VIEWS`.
     """
 
     pixels: Pixels
@@ -221,7 +229,7 @@ def plan_radiograph(
     view: str | None = None,
     findings: int | None = None,
 ) -> Plan:
-    """Draw a plan; `size` is (height, width) in pixels, everything else is drawn if not given."""
+    """Returns a plan; `size` is (height, width) in pixels, and everything not given is drawn."""
     rng = np.random.default_rng(list(seed))
     view = view or str(rng.choice(VIEWS, p=(0.18, 0.16, 0.22, 0.14, 0.18, 0.12)))
     young = bool(rng.random() < 0.18)
@@ -239,7 +247,7 @@ def plan_radiograph(
 
 
 def render(plan: Plan, *, intact: bool = False) -> Radiograph:
-    """Expose a plan; `intact` leaves the fractures away and everything else as it is."""
+    """Returns the radiograph of a plan; `intact` leaves out the fractures and nothing else."""
     fractures = () if intact else plan.fractures
     projection = project(plan.part, fractures, plan.marks, plan.frame)
     opening = shutter(plan.frame.height, plan.frame.width, plan.technique)
@@ -300,7 +308,7 @@ def _draw_technique(part: BodyPart, frame: Frame, rng: np.random.Generator) -> T
 def _place(
     part: BodyPart, frame: Frame, technique: Technique, count: int, rng: np.random.Generator
 ) -> tuple[Fracture, ...]:
-    """Fractures at sites of different bones that the image shows wholly."""
+    """Returns fractures of different bones, at sites that the image shows wholly."""
     found: list[Fracture] = []
     for _ in range(count * _TRIES):
         if len(found) == count:

@@ -1,6 +1,6 @@
-"""Masks of fractures as a ground truth: run-length codes and the tight boxes around them.
+"""Synthetic radiographs and CT studies as samples, with their ground truth.
 
-Synthetic radiographs and CT studies as samples.
+Everything is decided by a seed: sample or study k of a set is the same however many are made.
 """
 
 import hashlib
@@ -18,14 +18,19 @@ from fracture_core.demo.detector import TOP
 from fracture_core.demo.radiograph import Radiograph, plan_radiograph, render
 from fracture_core.types import Detections, Pixels, Sample, ValueScale, Window
 
+# ---- masks as a ground truth ---------------------------------------------------------------------
+
+
 LEAST_SIDE_PX = 12
 _LEAST_PIXELS = 12
 Masks = Sequence[npt.NDArray[np.bool_]]
 
 
 def gt_of(found: Masks, labels: Sequence[int], least_side_px: int = LEAST_SIDE_PX) -> Detections:
-    """(H, W) masks → ground truth. A mask that covers next to nothing is left out; one smaller than
-    `least_side_px` grows until its box has a sensible size.
+    """Returns a ground truth from masks (H, W), with run-length codes and tight boxes.
+
+    A mask that covers next to nothing is left out; one smaller than `least_side_px` grows until its
+    box has a sensible size.
     """
     kept = [
         (_grown(mask, least_side_px), label)
@@ -39,7 +44,7 @@ def gt_of(found: Masks, labels: Sequence[int], least_side_px: int = LEAST_SIDE_P
 
 
 def box_of(mask: npt.NDArray[np.bool_]) -> tuple[int, int, int, int]:
-    """xyxy in pixels around a mask that is not empty, right and bottom exclusive."""
+    """Returns xyxy in pixels around a mask that is not empty, right and bottom exclusive."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
@@ -50,6 +55,9 @@ def _grown(mask: npt.NDArray[np.bool_], least_side_px: int) -> npt.NDArray[np.bo
     if short <= 0:
         return mask
     return np.asarray(ndimage.binary_dilation(mask, iterations=(short + 1) // 2))
+
+
+# ---- samples -------------------------------------------------------------------------------------
 
 
 RADIOGRAPH_WINDOWS = (
@@ -71,19 +79,19 @@ CT_SCALE = ValueScale(slope=1.0, offset=float(HU_OFFSET), unit="HU")
 SLICES = 24
 IMAGES_A_PATIENT = 2
 _LEAST_SIDE_CT_PX = 6
-# Of twenty patients fourteen train, three validate and three test, whatever their number.
+# Of each twenty patients or studies, in turn, fourteen are in train, three in val, three in test.
 _SPLITS = {2: "val", 10: "val", 16: "val", 3: "test", 13: "test", 18: "test"}
-# How many findings the images of a set have, and which studies are fractured, in turn.
+# In turn: how many findings the images of a set have, and which studies are fractured.
 _FINDINGS = (1, 0, 2, 0, 1, 0, 0, 1, 0, 1)
 _FRACTURED = (1, 0, 1, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 0, 1, 0, 1, 0, 1, 0)
 _CASE_SEED = (2013,)
 
 
 def make_radiograph(seed: int, *, size: tuple[int, int] | None = None) -> Sample:
-    """One radiograph, 12 bits in uint16; `size` is (height, width) in pixels.
+    """Returns one radiograph, 12 bits in uint16; `size` is (height, width) in pixels.
 
-    The same seed gives the same pixels. Ground truth: `CLASSES`, about half of the images have
-    none.
+    The same seed gives the same pixels. The ground truth has labels of `CLASSES`; about half of the
+    images have no finding.
     """
     image = render(plan_radiograph((seed,), size=size))
     return _as_sample(image, f"radiograph-{seed:06d}", f"radiograph-{seed:06d}")
@@ -92,15 +100,15 @@ def make_radiograph(seed: int, *, size: tuple[int, int] | None = None) -> Sample
 def demo_samples(
     count: int, seed: int = 0, *, size: tuple[int, int] | None = None
 ) -> tuple[Sample, ...]:
-    """`count` radiographs, two of each patient, with splits cut by patient.
+    """Returns `count` radiographs, two of each patient, with splits cut by patient.
 
-    Sample k is the same whatever `count` is. Pixels are held in memory, about 1 MB each.
+    Sample k is the same whatever `count` is. Pixels are held in memory, about 1 MB for each.
     """
     return tuple(demo_sample(seed, number, size=size) for number in range(count))
 
 
 def demo_sample(seed: int, number: int, *, size: tuple[int, int] | None = None) -> Sample:
-    """Sample `number` of the set that `demo_samples` makes of this seed."""
+    """Returns sample `number` of the set that `demo_samples` makes of this seed."""
     patient, image = divmod(number, IMAGES_A_PATIENT)
     findings = _FINDINGS[number % len(_FINDINGS)]
     drawn = render(plan_radiograph((seed, number), size=size, findings=findings))
@@ -109,16 +117,16 @@ def demo_sample(seed: int, number: int, *, size: tuple[int, int] | None = None) 
 
 
 def split_of(group: int) -> str:
-    """ "train", "val" or "test" of a group by its number: 70, 15 and 15 of 100."""
+    """Returns the split of a group by its number: 70 % train, 15 % val and 15 % test."""
     return _SPLITS.get(group % 20, "train")
 
 
 def make_study(
     seed: int, *, slices: int = SLICES, size: int = 256, fractured: bool | None = None
 ) -> tuple[Sample, ...]:
-    """One CT study from head to foot, of one class; `fractured` None leaves it to the seed.
+    """Returns one CT study from head to foot, of one class; `fractured` None leaves it to the seed.
 
-    Samples are named study/slice, their group is the study, a UID (PS3.5 B.2) made of the seed.
+    Samples are named study/slice; their group is the study, a UID (PS3.5 B.2) made from the seed.
     """
     return _study((seed,), slices, size, fractured, "")
 
@@ -126,14 +134,14 @@ def make_study(
 def demo_studies(
     count: int, seed: int = 0, *, slices: int = SLICES, size: int = 256
 ) -> tuple[tuple[Sample, ...], ...]:
-    """`count` CT studies with splits; half of them are fractured."""
+    """Returns `count` CT studies with splits; about half of them are fractured."""
     return tuple(demo_study(seed, number, slices=slices, size=size) for number in range(count))
 
 
 def demo_study(
     seed: int, number: int, *, slices: int = SLICES, size: int = 256
 ) -> tuple[Sample, ...]:
-    """Study `number` of the set that `demo_studies` makes of this seed."""
+    """Returns study `number` of the set that `demo_studies` makes of this seed."""
     fractured = bool(_FRACTURED[number % len(_FRACTURED)])
     return _study((seed, number), slices, size, fractured, split_of(number))
 
@@ -148,7 +156,7 @@ def _study(
 
 
 def synthetic_uid(*parts: object) -> str:
-    """A UID under 2.25 (PS3.5 B.2) that is always the same for the same parts."""
+    """Returns a UID under 2.25 (PS3.5 B.2), always the same for the same parts."""
     digest = hashlib.blake2b(repr(parts).encode(), digest_size=15).digest()
     return f"2.25.{int.from_bytes(digest, 'big')}"
 
@@ -174,7 +182,7 @@ def _slice_sample(drawn: Study, number: int, uid: str, split: str) -> Sample:
 
 
 def render_demo_case() -> Sample:
-    """The case the workbench opens on, drawn anew: what `demo_case` reads from its file."""
+    """Renders the case that the workbench opens with, which `demo_case` reads from its file."""
     plan = plan_radiograph(_CASE_SEED, size=(768, 640), view="wrist", findings=2)
     return _as_sample(render(plan), "demo-case", "demo-case")
 

@@ -1,6 +1,4 @@
-"""Evaluations: a model predicts a data set once, every raw prediction is kept, and every metric is
-a function of them.
-"""
+"""Evaluations: raw predictions of a data set, made once and kept, and every metric from them."""
 
 from fracture_core.evaluations.evaluation import About, Evaluation
 from fracture_core.evaluations.folders import (

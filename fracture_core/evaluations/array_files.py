@@ -28,8 +28,7 @@ _BYTES_AT_ONCE = 1 << 20
 
 
 def are_sound(codes: Codes, lengths: Int64s, pixels: Int64s) -> bool:
-    """Whether the runs of each of (M,) codes, one after the other in `codes`, fill its `pixels`
-    (M,).
+    """Whether the runs of each of (M,) codes, one after the other, fill its `pixels` (M,).
 
     `lengths` (M,) are the codes' bytes and add up to all of `codes`. A code is COCO's string: base
     32, low digits first, each run from the fourth on as its difference from the run before the
@@ -70,9 +69,7 @@ def _are_sound(digits: Int64s, lengths: Int64s, pixels: Int64s) -> bool:
 
 
 def _runs(steps: Int64s, mask: Int64s) -> Int64s:
-    """(R,) the runs from their differences, in two chains a mask: the runs of even and of odd
-    place, but for the first run.
-    """
+    """(R,) runs from their differences; behind the first run, even and odd ones add up apart."""
     begins = np.flatnonzero(np.diff(mask, prepend=-1))
     rank = np.arange(len(mask)) - np.repeat(begins, np.diff(np.append(begins, len(mask))))
     chain = 3 * mask + np.where(rank == 0, 0, 1 + rank % 2)
@@ -91,7 +88,7 @@ _HEADER_BYTES = 4_096
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Array]) -> None:
-    """Writes the arrays to a new file and renames it into place; raises StorageError."""
+    """Write the arrays to a file, which is renamed into place; raises StorageError."""
     with replacing(path) as part, part.open("wb") as file:
         np.savez(file, allow_pickle=False, **dict(arrays))
 
@@ -101,7 +98,7 @@ def read_arrays(
     kinds: Mapping[str, tuple[str, int]],
     optional: Mapping[str, tuple[str, int]] | None = None,
 ) -> dict[str, Array]:
-    """Returns the arrays named in `kinds`, read-only.
+    """Return the arrays named in `kinds`, read-only.
 
     `kinds` gives each the dtype, such as "<f4", and the number of dimensions that it must have.
     Those of `optional` are all there or all missing. Raises ConfigError for a file that is missing,
@@ -120,7 +117,7 @@ def read_arrays(
 
 
 def texts_to_arrays(texts: Sequence[str]) -> tuple[Array, Array]:
-    """Returns the texts as one run of bytes in UTF-8, and the length of each in bytes.
+    """Return the texts as one run of bytes in UTF-8, and the length of each in bytes.
 
     Example:
         >>> texts_to_arrays(["arm", "leg bone"])[1].tolist()
@@ -132,7 +129,7 @@ def texts_to_arrays(texts: Sequence[str]) -> tuple[Array, Array]:
 
 
 def texts_of(path: Path, lengths: Array, data: Array) -> tuple[str, ...]:
-    """Returns the texts of such a run of bytes; raises ConfigError where the lengths do not add up
+    """Return the texts of such a run of bytes; raises ConfigError where the lengths do not add up
     to it or it is not UTF-8.
     """
     ends = np.cumsum(lengths, dtype=np.int64)

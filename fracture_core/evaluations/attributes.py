@@ -1,5 +1,4 @@
-"""What is known of the images of an evaluation in words, and whether the model was made for such
-images.
+"""What is known of an evaluation's images in words, and whether the model was made for them.
 
 Attributes are columns, one entry an image or lesion, and subgroups are made of them. Where an image
 shows several body parts or views, "hand, shoulder", the group is "mixed"; what nobody told is the
@@ -49,7 +48,7 @@ class ScopeCounts(BaseModel):
 
 
 def count_scope(scope: Scope | None, told: Iterable[Mapping[str, str]]) -> ScopeCounts:
-    """Counts images, one mapping of attributes each, by how they stand to the model's scope."""
+    """Count images, one mapping of attributes each, by how they stand to the model's scope."""
     checks = [check_scope(scope, attributes) for attributes in told]
     standings = Counter(check.standing for check in checks)
     sentences = Counter(check.sentence for check in checks if check.sentence)
@@ -62,7 +61,7 @@ def count_scope(scope: Scope | None, told: Iterable[Mapping[str, str]]) -> Scope
 
 
 def banner_of(counts: ScopeCounts | None) -> str:
-    """Returns the warning that stands above every metric, "" where all images lie inside the scope.
+    """Return the warning that stands above every metric, "" where all images lie inside the scope.
 
     None stands for an evaluation from before scopes were recorded.
 
@@ -115,7 +114,7 @@ class Attribute:
 
     @classmethod
     def from_texts(cls, name: str, texts: Sequence[str]) -> Self:
-        """Makes an attribute of one text each, "" = not told; its values are sorted.
+        """Make an attribute of one text each, "" = not told; its values are sorted.
 
         Example:
             >>> Attribute.from_texts("view", ["lateral", "", "frontal"]).codes.tolist()
@@ -133,7 +132,7 @@ class Attribute:
         return len(self.codes)
 
     def only(self, kept: Bools) -> Self:
-        """Returns the attribute of the marked (N,) images or lesions."""
+        """Return the attribute of the marked (N,) images or lesions."""
         return replace(self, codes=self.codes[kept])
 
     @property
@@ -143,18 +142,14 @@ class Attribute:
         return (*held, *([NOT_TOLD] if (self.codes < 0).any() else []))
 
     def of_group(self, group: str) -> Bools:
-        """(N,) whether each image or lesion is in the group; False throughout for a name that is
-        none of `groups`.
-        """
+        """(N,) whether each is in one of `groups`; False throughout for another name."""
         code = -1 if group == NOT_TOLD else _position(self.values, group)
         marks: Bools = self.codes == code
         return marks
 
 
 def detection_table_of(told: Sequence[Mapping[str, str]]) -> tuple[Attribute, ...]:
-    """Returns the attributes of images, from one mapping of names to texts each, in the order in
-    which names first occur.
-    """
+    """Return the attributes of images from one mapping each, in order of first occurrence."""
     names = dict.fromkeys(name for each in told for name in each)
     return tuple(
         Attribute.from_texts(name, [each.get(name, "") for each in told]) for name in names
@@ -162,8 +157,7 @@ def detection_table_of(told: Sequence[Mapping[str, str]]) -> tuple[Attribute, ..
 
 
 def grouping(attributes: Sequence[Attribute]) -> tuple[tuple[Attribute, ...], tuple[str, ...]]:
-    """Returns the attributes that subgroups can be made of, and a sentence about each that has too
-    many values.
+    """Return the attributes that make subgroups, and a sentence about each with too many values.
 
     Several body parts or views in one image become "mixed". An attribute that is the same
     everywhere makes no subgroups and is left out.
@@ -184,7 +178,7 @@ def grouping(attributes: Sequence[Attribute]) -> tuple[tuple[Attribute, ...], tu
 def lesion_sizes(
     ground_truths: DetectionTable, sizes_px: Int64s | None, spacing_mm: Float64s | None
 ) -> tuple[Attribute, ...]:
-    """Returns bands of the size of each of (M,) ground truths: in mm, and as a share of the image.
+    """Return bands of the size of each of (M,) ground truths: in mm, and as a share of the image.
 
     `sizes_px` and `spacing_mm` (I, 2) are of the images, as in `Evaluation`; a size that needs what
     is None or nan everywhere is left out.
@@ -203,9 +197,7 @@ def lesion_sizes(
 
 
 def to_arrays(attributes: Sequence[Attribute], count: int) -> dict[str, Array]:
-    """Returns the arrays that the attributes of `count` images are stored as, by the names in
-    `ARRAYS`.
-    """
+    """Return the arrays that the attributes of `count` images are stored as, by name."""
     names, name_lengths = texts_to_arrays([each.name for each in attributes])
     values, value_lengths = texts_to_arrays([value for each in attributes for value in each.values])
     codes = [each.codes for each in attributes]
@@ -220,9 +212,7 @@ def to_arrays(attributes: Sequence[Attribute], count: int) -> dict[str, Array]:
 
 
 def from_arrays(path: Path, arrays: Mapping[str, Array], count: int) -> tuple[Attribute, ...]:
-    """Returns the attributes from stored arrays; raises ConfigError where they are not of `count`
-    images.
-    """
+    """Return the attributes from stored arrays; raises ConfigError if not of `count` images."""
     names = texts_of(path, arrays["attribute_name_lengths"], arrays["attribute_names"])
     values = texts_of(path, arrays["attribute_value_lengths"], arrays["attribute_values"])
     counts, codes = arrays["attribute_value_counts"].astype(np.int64), arrays["attribute_codes"]

@@ -37,11 +37,10 @@ _Draw = Callable[["Axes"], None]
 
 
 def write_charts(evaluation: Evaluation, report: Report, folder: Path) -> list[Path]:
-    """Draws the charts that make sense for the model's task, in every format; returns the files
-    written.
+    """Draw the charts for the model's task, in every format, and return their paths.
 
     A curve of nothing, without a ground truth or without a negative, is left out. Raises
-    StorageError.
+    StorageError where a file cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     matched = evaluation.matched()
@@ -196,7 +195,7 @@ def _confusion(table: Table) -> _Draw:
 def _mark_points(
     axes: "Axes", report: Report, unit: Unit, of_x: str, of_y: str, *, falling: bool = False
 ) -> None:
-    """Draws the operating points with both intervals; `falling`: the axis shows 1 − x."""
+    """Draw the operating points with both intervals; `falling`: the axis shows 1 − x."""
     met = [point for point in report.points if point.confidence is not None]
     for point, (colour, shape) in zip(met, _MARKS, strict=False):
         x = report.metric(POINTS, of_x, unit, point.rule)

@@ -48,7 +48,7 @@ class Wishes:
 
 
 def start(asked: Mapping[str, object], out: Path | None, wishes: Wishes) -> int:
-    """Evaluates in a new folder and returns the exit code, 1 where images were left out.
+    """Evaluate in a new folder and return the exit code, 1 where images were left out.
 
     None in `asked` means not asked for. Raises ConfigError without a model or data, and as
     `check_evaluation`.
@@ -67,8 +67,7 @@ def start(asked: Mapping[str, object], out: Path | None, wishes: Wishes) -> int:
 def resume(
     folder: Path, asked: Mapping[str, object], matched: Mapping[str, object], wishes: Wishes
 ) -> int:
-    """Goes on in a folder that is there, or reports a complete one again, and returns the exit
-    code.
+    """Go on in a folder that is there, or report a complete one again, and return the exit code.
 
     `matched` are the settings of the report, which may differ from those it began with. Raises
     ConfigError where anything else is `asked`.
@@ -111,8 +110,7 @@ def write_report(
     measured: Measurements | None,
     pairs: Sequence[tuple[str, str]],
 ) -> Report:
-    """Writes report.json, report.csv and the charts in figures/ of an evaluation, and returns the
-    report.
+    """Write report.json, report.csv and the charts in figures/, and return the report.
 
     NMS IoU and match IoU are those of `measured`, else of the folder's config. Raises ConfigError
     and StorageError.
@@ -134,9 +132,7 @@ def write_report(
 
 
 def _measure(evaluation: Evaluation, config: EvaluateConfig, wishes: Wishes) -> Measurements | None:
-    """Operating points chosen here, or the model's own applied here; None = the report chooses its
-    own.
-    """
+    """Operating points chosen here, or the model's own applied here; None = the report's own."""
     if wishes.choose_points:
         chosen = measure_points(evaluation, nms_iou=config.nms_iou, match_iou=config.match_iou)
         store_points(chosen)
@@ -159,9 +155,7 @@ def _measure(evaluation: Evaluation, config: EvaluateConfig, wishes: Wishes) -> 
 
 
 def _pairs(evaluation: Evaluation, wishes: Wishes) -> tuple[tuple[str, str], ...]:
-    """The critical pairs asked for, else those of `fracture10` where the model has all of their
-    classes.
-    """
+    """The critical pairs asked for, else those of `fracture10` if the model has their classes."""
     classes = evaluation.about.classes
     if not wishes.critical:
         named = {name for pair in FRACTURE10_PAIRS for name in pair}

@@ -24,12 +24,11 @@ from fracture_core.metrics.studies import study_positive, study_scores
 from fracture_core.metrics.weighted import Auc, FrocSensitivity
 from fracture_core.types import Int64s, Unit
 
-
 # ---- what can be compared ------------------------------------------------------------------------
 
 
 def refusal_of(first: About, other: About) -> str:
-    """Returns why two evaluations cannot be compared, by what they are of, or "" where they can."""
+    """Return why two evaluations cannot be compared, by what they are of, or "" where they can."""
     if first.data_stamp != other.data_stamp or first.data != other.data:
         same = first.data == other.data
         found = "an other state of the data" if same else f"other data, {other.data_name}"
@@ -49,8 +48,7 @@ def refusal_of(first: About, other: About) -> str:
 
 
 def refusal(first: Evaluation, other: Evaluation) -> str:
-    """Returns why two loaded evaluations cannot be compared, or "", also by their images and ground
-    truths.
+    """As `refusal_of`, but of loaded evaluations, also by their images and ground truths.
 
     Both hold only images whose ground truth is known.
     """
@@ -135,9 +133,7 @@ class Drawn:
 
 
 def draw_at_dial(one: MatchedModel, confidence: float | None) -> Drawn:
-    """Returns the metrics that depend on the confidence, in the order of `_AT_DIAL`; all nan where
-    it is None.
-    """
+    """Return the metrics of `_AT_DIAL`, which depend on the confidence; all nan if it is None."""
     if confidence is None:
         nothing = np.full(len(_AT_DIAL), nan)
         return Drawn(values=nothing, replicates=np.full((0, len(_AT_DIAL)), nan), patients=0)
@@ -155,7 +151,7 @@ def draw_at_dial(one: MatchedModel, confidence: float | None) -> Drawn:
 
 
 def draw_of_all(one: MatchedModel) -> Drawn:
-    """Returns the metrics that all candidates count in, in the order of `_OF_ALL`."""
+    """Return the metrics of `_OF_ALL`, in which all candidates count."""
     evaluation, config = one.evaluation, one.config
     groups, positive = evaluation.group_ids, evaluation.positive
     by_image = Auc.of(one.image_scores, positive)
@@ -183,7 +179,7 @@ def lines(
     of_all: Sequence[Drawn],
     reference: int,
 ) -> tuple[Line, ...]:
-    """Returns every metric of the models, those at the dial first.
+    """Return every metric of the models, those at the dial first.
 
     Metrics of studies are left out where each study is one image. `reference` is the position of
     the model that the others are held against.
@@ -216,8 +212,7 @@ def lines(
 def image_tests(
     models: Sequence[MatchedModel], thresholds: Sequence[Threshold], reference: int
 ) -> tuple[McNemar | None, ...]:
-    """Tests for each model whether it calls more images right than the reference does, by McNemar's
-    test.
+    """Test for each model, by McNemar, whether it calls more images right than the reference does.
 
     None stands for the reference itself and where one of the two has no confidence.
     """
@@ -230,7 +225,7 @@ def image_tests(
 
 
 def test_count(made: Sequence[Line], images: Sequence[McNemar | None]) -> int:
-    """Returns how many p values there are, of all lines and image tests."""
+    """Return how many p values there are, of all lines and image tests."""
     paired = sum(
         each is not None and not np.isnan(each.p_value)
         for line in made
@@ -240,7 +235,7 @@ def test_count(made: Sequence[Line], images: Sequence[McNemar | None]) -> int:
 
 
 def median_ms(evaluation: Evaluation) -> float:
-    """Returns the median time an image took in milliseconds, nan where there is no image."""
+    """Return the median time an image took in milliseconds, nan where there is no image."""
     return float(np.median(evaluation.seconds)) * 1000 if len(evaluation) else nan
 
 
@@ -363,9 +358,7 @@ class Overlay:
 
 
 def pr_overlay(one: MatchedModel, unit: Unit) -> Overlay:
-    """Returns precision over sensitivity, of lesions or images; no point where there is nothing to
-    find.
-    """
+    """Return precision over sensitivity, of lesions or images; empty with nothing to find."""
     curve = one.curve(unit)
     if curve is None or not curve.positives:
         return Overlay(x=np.empty(0), y=np.empty(0))
@@ -374,7 +367,7 @@ def pr_overlay(one: MatchedModel, unit: Unit) -> Overlay:
 
 
 def froc_overlay(one: MatchedModel) -> Overlay:
-    """Returns sensitivity per lesion over false positives per image, up to `MOST_FP` of these."""
+    """Return sensitivity per lesion over false positives per image, up to `MOST_FP` of these."""
     curve = one.lesions
     if curve is None or not (curve.positives and curve.images):
         return Overlay(x=np.empty(0), y=np.empty(0))
@@ -389,9 +382,7 @@ def froc_overlay(one: MatchedModel) -> Overlay:
 
 
 def roc_overlay(one: MatchedModel) -> Overlay:
-    """Returns sensitivity per image over the share of images without a ground truth that show
-    something.
-    """
+    """Return sensitivity per image over the share of negative images that show something."""
     curve = one.images
     if not (curve.positives and curve.negatives):
         return Overlay(x=np.empty(0), y=np.empty(0))

@@ -47,7 +47,7 @@ class Disputes:
         return len(self.images)
 
     def only(self, kept: Bools) -> "Disputes":
-        """Returns the disputes on the marked (I,) images."""
+        """Return the disputes on the marked (I,) images."""
         places = np.flatnonzero(kept[self.images])
         return replace(
             self,
@@ -60,7 +60,7 @@ class Disputes:
 def disputes(
     first: MatchedModel, second: MatchedModel, confidences: tuple[float, float], unit: Unit
 ) -> dict[DisputeKind, Disputes]:
-    """Returns the disputes of each kind in `DISPUTES`, of lesions or of whole images.
+    """Return the disputes of each kind in `DISPUTES`, of lesions or of whole images.
 
     `confidences` are those of the first model, A, and the second, B.
     """
@@ -97,9 +97,7 @@ def _of_lesions(
 def _false_positives_alone(
     one: MatchedModel, other: MatchedModel, ours: float, theirs: float, kind: DisputeKind
 ) -> Disputes:
-    """The false positives of one model that no box shown by the other overlaps as much as a
-    match.
-    """
+    """False positives of one model that no box shown by the other overlaps like a match."""
     shown = one.found.scores.astype(np.float64) >= ours
     rows = np.flatnonzero(shown & ~one.right)
     beside = other.found.rows(other.found.scores.astype(np.float64) >= theirs)
@@ -120,9 +118,7 @@ def _of_images(
     hits: bool,
     kind: DisputeKind,
 ) -> Disputes:
-    """Images that only one model calls: those with something to find where `hits`, else those with
-    nothing.
-    """
+    """Images that one model alone calls: with something to find if `hits`, else without."""
     ours, theirs = confidences
     called: Bools = (one.image_scores >= ours) & (other.image_scores < theirs)
     disputed = called & (one.evaluation.positive == hits)
@@ -152,7 +148,7 @@ def _below(scores: Float64s, confidence: float) -> Float64s:
 
 
 def _gathered(kind: DisputeKind, image: Int64s, amounts: Float64s, rows: Int64s) -> Disputes:
-    """Sums the amounts by image; `image` (N,) rises, as the rows do."""
+    """Sum the amounts by image; `image` (N,) rises, as the rows do."""
     images, first = np.unique(image, return_index=True)
     sums = np.add.reduceat(amounts, first) if len(first) else np.empty(0)
     ends = np.append(first[1:], len(image))

@@ -40,8 +40,7 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Costs:
-    """The cost of one error of each kind, in any unit, and the factors for whole images and
-    critical pairs.
+    """The costs of one error of each kind, in any unit, and the factors of whole images and pairs.
 
     Raises ConfigError for one that is below 0 or not finite.
     """
@@ -109,11 +108,11 @@ class CaseErrors:
         return len(self.kind)
 
     def take(self, places: Int64s) -> "CaseErrors":
-        """Returns the errors at some places, in that order."""
+        """Return the errors at some places, in that order."""
         return replace(self, **{name: getattr(self, name)[places] for name in _ARRAYS})
 
     def counts(self) -> dict[str, int]:
-        """Returns how many errors are of each of `KINDS`."""
+        """Return how many errors are of each of `KINDS`."""
         numbers = np.bincount(self.kind, minlength=len(KINDS)).tolist()
         return dict(zip(KINDS, numbers, strict=True))
 
@@ -139,8 +138,7 @@ def case_errors(
     costs: Costs | None = None,
     critical: Sequence[Pair] = (),
 ) -> CaseErrors:
-    """Returns all errors of an evaluation all of whose ground truths are known, such as `matched()`
-    gives.
+    """Return all errors of an evaluation whose ground truths are known, as `matched()` gives it.
 
     A ground truth that a finding of the wrong class or place points at is not missed as well: it
     comes with that finding. `critical` pairs name the true class and what it was taken for. Raises
@@ -163,9 +161,7 @@ def only(
     whole_image: bool = False,
     images: Bools | None = None,
 ) -> CaseErrors:
-    """Returns the errors of some kinds, of one class, found or true, of whole images, in marked
-    (I,) images.
-    """
+    """Return the errors of some kinds, of a class, of whole images, and in marked (I,) images."""
     kept = np.isin(errors.kind, [KINDS.index(kind) for kind in kinds])
     if label is not None:
         kept &= (errors.label == label) | (errors.true_label == label)
@@ -177,12 +173,12 @@ def only(
 
 
 def by_score(errors: CaseErrors) -> CaseErrors:
-    """Returns the errors with the highest score first and those without a score last."""
+    """Return the errors with the highest score first and those without a score last."""
     return errors.take(np.argsort(-np.nan_to_num(errors.score, nan=-1.0), kind="stable"))
 
 
 def by_name(errors: CaseErrors) -> CaseErrors:
-    """Returns the errors in the order of the names of their images, the costliest of each first."""
+    """Return the errors in the order of the names of their images, the costliest of each first."""
     names = np.argsort(np.argsort(np.array(errors.evaluation.sample_ids, dtype=object)))
     return errors.take(np.argsort(names[errors.image], kind="stable"))
 
@@ -209,9 +205,7 @@ HEADINGS = (
 
 
 def error_rows(errors: CaseErrors) -> Iterator[tuple[str, ...]]:
-    """Yields a row of text for each error, under `HEADINGS`; a cell is empty where there is nothing
-    to say.
-    """
+    """Yield a row of text for each error, under `HEADINGS`; a cell can be empty."""
     evaluation, names = errors.evaluation, (*errors.evaluation.about.classes, "")
     found = evaluation.found(errors.config.nms_iou)
     setting = tuple(
@@ -397,9 +391,7 @@ def _costs(errors: CaseErrors, costs: Costs) -> Float64s:
 
 
 def _critical_factor(errors: CaseErrors, pairs: Sequence[Pair], factor: float) -> Float64s:
-    """(E,) the factor where a ground truth was taken for the other class of a critical pair, else
-    1.
-    """
+    """(E,) the factor where one class of a critical pair was taken for the other, else 1."""
     found = critical_errors(errors.true_label, errors.label, errors.evaluation.about.classes, pairs)
     factors = np.ones(len(errors))
     for each in found:

@@ -1,5 +1,4 @@
-"""One model's raw predictions on one split, beside the ground truth: what every metric is computed
-from.
+"""One model's raw predictions on a split, beside the ground truth: the source of every metric.
 
 The raw predictions keep every candidate; `merge` applies NMS to all images at once, and
 `match_image` tells what one image shows at a confidence.
@@ -28,7 +27,7 @@ ROWS_AT_ONCE = 1 << 15
 
 
 def merge(raw: DetectionTable, nms_iou: float) -> DetectionTable:
-    """Returns what class-wise NMS keeps of each image, as `Detections.nms` does.
+    """Return what class-wise NMS keeps of each image, as `Detections.nms` does.
 
     Within one image the kept boxes must be found one after the other, but images and classes do not
     affect each other: the best box of every group is kept in one step, what it overlaps is dropped
@@ -69,9 +68,7 @@ def _survivors(xyxy: Float64s, group: Int64s, nms_iou: float) -> Bools:
 def _overlap(
     corners: Float64s, areas: Float64s, first: Int64s, second: Int64s, nms_iou: float
 ) -> Bools:
-    """(P,) whether the IoU of two rows is above `nms_iou`; the arithmetic is that of `boxes.iou`,
-    to the last bit.
-    """
+    """(P,) whether the IoU of two rows is above `nms_iou`, to the last bit as by `boxes.iou`."""
     x1, y1, x2, y2 = corners
     wide = np.minimum(x2[first], x2[second]) - np.maximum(x1[first], x1[second])
     high = np.minimum(y2[first], y2[second]) - np.maximum(y1[first], y1[second])
@@ -125,9 +122,7 @@ class About(BaseModel):
 
     @property
     def tells_findings(self) -> bool:
-        """Whether the model tells findings from none: a classifier needs a healthy class for
-        that.
-        """
+        """Whether the model tells findings from none; a classifier needs a healthy class."""
         return self.task != "classify" or self.healthy in self.classes
 
 
@@ -181,9 +176,7 @@ class Evaluation:
         return len(self.sample_ids)
 
     def found(self, nms_iou: float = 0.5) -> DetectionTable:
-        """Returns all candidates, after NMS where the model needs it; the latest few results are
-        kept.
-        """
+        """Return all candidates, after NMS where the model needs it; a few results are kept."""
         if not self.about.needs_nms:
             return self.raw
         found = self._merged.get(nms_iou)
@@ -196,9 +189,7 @@ class Evaluation:
         return found
 
     def scores(self, nms_iou: float) -> Float64s:
-        """(I,) float64 scores of images: a classifier's own, else the best candidate's, 0 = no
-        candidate.
-        """
+        """(I,) float64: a classifier's own scores, else each best candidate's, 0 = none."""
         if self.about.task == "classify":
             return self.image_scores.astype(np.float64)
         return self.found(nms_iou).best_scores(0.0)
@@ -219,20 +210,18 @@ class Evaluation:
 
     @property
     def called(self) -> Int64s:
-        """(I,) int64: the class with the highest score; raises ValueError for a model without class
-        scores.
-        """
+        """(I,) int64: the class with the highest score; ValueError without class scores."""
         if self.class_scores is None:
             raise ValueError("class_scores: expected those of a classifier, got none")
         best: Int64s = np.argmax(self.class_scores, axis=1).astype(np.int64)
         return best
 
     def matched(self) -> Self:
-        """Returns the evaluation of only the images whose ground truth is known."""
+        """Return the evaluation of only the images whose ground truth is known."""
         return self if self.known.all() else self.images(self.known)
 
     def images(self, kept: Bools) -> Self:
-        """Returns the evaluation of only the marked (I,) images, in the same order."""
+        """Return the evaluation of only the marked (I,) images, in the same order."""
         where = np.flatnonzero(kept)
         kinds = self.gt_kinds
         return replace(
@@ -263,8 +252,7 @@ BoxKind = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatchedBox:
-    """A box of one image as a reader sees it: a ground truth, a finding, or a candidate below the
-    confidence.
+    """A box of one image as a reader sees it: a ground truth, a finding, or a hidden candidate.
 
     `xyxy` are pixels of the image. `row` is in the ground truths, or in what was found, of the
     evaluation. `iou` is a finding's with its ground truth, else the best with any it may match, and
@@ -288,7 +276,7 @@ class MatchedBox:
 def match_image(
     evaluation: Evaluation, sample_id: str, config: MatchConfig, confidence: float
 ) -> tuple[MatchedBox, ...]:
-    """Returns the ground truths of one image, then its shown findings, the best first.
+    """Return the ground truths of one image, then its shown findings, the best first.
 
     For each missed ground truth that has one, the best candidate below the confidence comes last.
     Raises ValueError for an unknown image.
@@ -341,9 +329,7 @@ def _best_below(
     config: MatchConfig,
     confidence: float,
 ) -> list[int]:
-    """For each missed ground truth the best scored candidate that would match it but is not
-    shown.
-    """
+    """For each missed ground truth the best candidate that would match it but is not shown."""
     hidden = np.flatnonzero(found.scores.astype(np.float64) < confidence)
     if not (len(hidden) and missed):
         return []

@@ -1,19 +1,17 @@
-"""What a training wrote into evaluation.json before it ended with stored evaluations.
+"""The folders of evaluations: made, listed, read and removed.
 
-Metrics alone: the predictions were not kept, so that nothing of it can be shown on Metrics.
+    config.json         what is asked
+    started.json        which model predicts which images, written with truths.npz before the first
+                        prediction
+    parts/              predictions so far
+    metrics.jsonl       how far it is, a line of JSON at a time
+    truths.npz          the ground truths
+    answers.npz         the raw predictions
+    evaluation.json     written last and renamed into place: the evaluation is complete
+    report.json, report.csv, figures/
 
-How far an evaluation is: lines in metrics.jsonl, and whatever a caller shows.
-
-The folders of evaluations: made, listed, read and removed.
-
-config.json         what is asked
-started.json        who answers and to what, written with truths.npz before the first answer
-parts/              answers so far
-truths.npz answers.npz
-evaluation.json     written last, by rename: the evaluation is complete
-report.json, report.csv, metrics/
-
-They lie under the home folder, or in the run folder of the training that ended with them.
+They lie under the home folder, or in the run folder of the training that ended with them. A
+training from before that has an evaluation.json of its own, with metrics but no predictions.
 """
 
 import json
@@ -40,10 +38,14 @@ from fracture_core.files import append_line, remove_folder
 from fracture_core.runs import EVALUATION, RunFolder, beginning
 from fracture_core.settings import settings
 
+# ---- earlier trainings ---------------------------------------------------------------------------
+
 
 class EarlierEvaluation(BaseModel):
-    """`metrics` by their names, on the images of the split `evaluated_on` · `operating_points`
-    were chosen on the split `chosen_on`; points.json holds them too.
+    """What a training wrote into evaluation.json before trainings ended with stored evaluations.
+
+    `metrics` are by their names, on the images of the split `evaluated_on`. `operating_points` were
+    chosen on the split `chosen_on`; points.json holds them too. Predictions were not kept.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,7 +58,7 @@ class EarlierEvaluation(BaseModel):
 
 
 def read_earlier(run: RunFolder) -> EarlierEvaluation | None:
-    """Of a training's folder, None = there is none; raises ConfigError for other text."""
+    """Return what a training's folder holds, None = nothing; raises ConfigError for other text."""
     try:
         return EarlierEvaluation.model_validate_json(run.evaluation.read_bytes())
     except FileNotFoundError:
@@ -67,7 +69,7 @@ def read_earlier(run: RunFolder) -> EarlierEvaluation | None:
 
 
 def sentence_of_earlier(found: EarlierEvaluation) -> str:
-    """What it came to, and how more can be had."""
+    """Return a sentence that says what such an evaluation came to, and how more can be had."""
     words = ", ".join(f"{name} {value:.3f}" for name, value in found.metrics.items())
     return (
         f"On {found.images:,} images of {found.evaluated_on}: {words}. Its predictions were "
@@ -75,11 +77,17 @@ def sentence_of_earlier(found: EarlierEvaluation) -> str:
     )
 
 
+# ---- progress ------------------------------------------------------------------------------------
+
 _SECONDS = 1.0
 
 
 class ProgressLines:
-    """Writes {"kind": "progress", "done", "of", "time"}, at most once a second and at the end."""
+    """Tells how far an evaluation is: to a caller, and in lines of metrics.jsonl.
+
+    A line is {"kind": "progress", "done", "of", "time"}, with the time in seconds since 1970, at
+    most once a second and at the end.
+    """
 
     def __init__(
         self, run: RunFolder, tell: Callable[[int, int], object], done: int, of: int
@@ -90,7 +98,7 @@ class ProgressLines:
         self._written = 0.0
 
     def __enter__(self) -> Self:
-        """What was written before says nothing of the pace from here on."""
+        """Note that it was resumed: lines from before say nothing of the pace now."""
         if self._done:
             self._write({"kind": "note", "text": f"resumed after {self._done} images"})
         self.say(self._done)
@@ -100,7 +108,7 @@ class ProgressLines:
         self._line()
 
     def say(self, done: int) -> None:
-        """So many images are behind."""
+        """Tell that so many images are done."""
         self._done = done
         self._tell(done, self._of)
         if time.monotonic() - self._written >= _SECONDS:
@@ -115,12 +123,14 @@ class ProgressLines:
         append_line(self._run.metrics, text)
 
 
+# ---- folders -------------------------------------------------------------------------------------
+
 VERSION = 1
 STARTED, GROUND_TRUTHS, PREDICTIONS, PARTS = "started.json", "truths.npz", "answers.npz", "parts"
 
 
 class Unreadable(BaseModel):
-    """An image that there is no answer to, and why."""
+    """An image that could not be read and so was not predicted, and a sentence that says why."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -129,13 +139,13 @@ class Unreadable(BaseModel):
 
 
 class Completed(BaseModel):
-    """evaluation.json."""
+    """The contents of evaluation.json: counts of what the other files must hold."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: int = VERSION
     about: About
-    # Evaluations made before 2026-12 have the older name.
+    # Evaluations made before 2026-12 say pictures.
     images: int = Field(ge=0, validation_alias=AliasChoices("images", "pictures"))
     boxes: int = Field(ge=0)
     ground_truths: int = Field(ge=0)
@@ -146,9 +156,10 @@ class Completed(BaseModel):
 class Listed:
     """An evaluation as it lies in a folder.
 
-    `name` is the folder's, with the run's before it where a training made it · `config` None =
-    unreadable · `about` None = not begun · `images` answered, 0 while it runs · `unreadable` how
-    many images could not be read · `problem` why it cannot be used, or "".
+    `name` is the folder's, with the run's before it where a training made it. `config` is None
+    where it cannot be read, `about` None where nothing has begun. `images` counts those predicted,
+    0 while it runs, and `unreadable` those that could not be read. `problem` says why it cannot be
+    used, or is "".
     """
 
     folder: Path
@@ -162,16 +173,17 @@ class Listed:
 
     @property
     def file_stem(self) -> str:
-        """How files of it are called."""
+        """The name that downloaded files of it begin with."""
         return self.name.replace("/", "-")
 
 
 def new_evaluation(
     config: EvaluateConfig, name: str = "", *, folder: Path | None = None
 ) -> RunFolder:
-    """A folder that is ready to run, under the home folder, or `folder`; raises ConfigError.
+    """Make a folder that is ready to run, at `folder` or in the home folder.
 
     Without a name it is called after model, data set and split, with a number where that is taken.
+    Raises ConfigError.
     """
     if folder is None:
         free = name or next(each for each in _names(config) if not _is_taken(each))
@@ -182,9 +194,9 @@ def new_evaluation(
 
 
 def list_evaluations() -> list[Listed]:
-    """All under the home folder, those of trainings too, the latest first; never raises.
+    """Return all evaluations, those of trainings too, the latest first; never raises.
 
-    One that a training has not ended yet is the training's own affair.
+    Those of trainings are listed once they are complete.
     """
     folders = {each: each.name for each in _folders_in(settings().evaluations)}
     for run in _folders_in(settings().runs):
@@ -193,7 +205,7 @@ def list_evaluations() -> list[Listed]:
 
 
 def evaluations_of(run: RunFolder) -> list[Listed]:
-    """The complete evaluations that a training ended with, in order; never raises."""
+    """Return the complete evaluations that a training ended with, in order; never raises."""
     return [look_at(folder, name) for folder, name in _made_by(run).items()]
 
 
@@ -211,7 +223,10 @@ def _folders_in(place: Path) -> list[Path]:
 
 
 def look_at(folder: Path, name: str = "") -> Listed:
-    """One evaluation, called after its folder or by `name`, without its answers; never raises."""
+    """Return what one evaluation is, without reading its predictions; never raises.
+
+    It is called after its folder, or by `name`.
+    """
     run = RunFolder(path=folder)
     config, done, problem = None, None, ""
     try:
@@ -234,8 +249,9 @@ def look_at(folder: Path, name: str = "") -> Listed:
 
 
 def load_evaluation(folder: Path) -> Evaluation:
-    """All raw answers beside the ground truth; raises ConfigError, also for one that is half-
-    written.
+    """Return all raw predictions beside the ground truth.
+
+    Raises ConfigError where the evaluation is not complete or its files do not fit each other.
     """
     run = RunFolder(path=folder)
     if not run.evaluation.is_file():
@@ -278,7 +294,7 @@ def load_evaluation(folder: Path) -> Evaluation:
 def delete_evaluation(folder: Path) -> None:
     """Remove a folder that is an evaluation and that nobody works on; raises ConfigError.
 
-    One that was submitted as a job is deleted as a job.
+    An evaluation that was submitted as a job is deleted as a job.
     """
     run = RunFolder(path=folder)
     if run.kind != EVALUATION:
@@ -288,7 +304,7 @@ def delete_evaluation(folder: Path) -> None:
 
 
 def read_completed(run: RunFolder) -> Completed:
-    """evaluation.json; raises ConfigError."""
+    """Return the contents of evaluation.json; raises ConfigError for other text or no file."""
     try:
         done = Completed.model_validate_json(run.evaluation.read_bytes())
     except OSError as error:
@@ -332,7 +348,7 @@ def _names(config: EvaluateConfig) -> Iterator[str]:
 
 
 def _is_taken(name: str) -> bool:
-    """Jobs are listed beside trainings, so both need names of their own."""
+    """Jobs are listed beside trainings, so their names must differ from those of trainings too."""
     return any((place / name).exists() for place in (settings().evaluations, settings().runs))
 
 

@@ -1,4 +1,8 @@
-"""What a data set's annotations mean in the classes of a model."""
+"""What a data set's annotations mean in the classes of a model.
+
+Classes meet by their names, or by what `is_a` says of them, or all count as one. A classifier of
+images is held against the images' own classes, or against whether there is any finding.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -14,16 +18,18 @@ from fracture_core.models.cards import ModelCard
 from fracture_core.types import Detections, Int64s, Sample
 
 FINDING = "finding"
-"""What the one class is called where the model tells several apart."""
+"""The name of the one class where the model tells several apart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Labelling:
-    """`classes` are the model's, then those only the ground truth knows · `moved` says which of
-    them each of the data set's is, `answered` which each of the model's is, −1 = no finding ·
-    `healthy` "nothing here", "" = there is none · `image_class` the class of an image, −1 =
-    unknown, which counts only where the model `classifies` images · `kinds` the data set's own
-    classes where several of them count as one, else none.
+    """How the classes of a model and of a data set are brought together.
+
+    `classes` are the model's, then those only the ground truth knows. `moved` tells which of them
+    each class of the data set is, `answered` which each of the model's is, −1 = no finding.
+    `healthy` means "nothing here", "" = there is no such class. `image_class` gives the class of an
+    image, −1 = unknown; it counts only where the model `classifies` images. `kinds` are the data
+    set's own classes where several of them count as one, else none.
     """
 
     classes: tuple[str, ...]
@@ -36,25 +42,26 @@ class Labelling:
     kinds: tuple[str, ...] = ()
 
     def knows(self, sample: Sample) -> bool:
-        """Whether enough is known of an image to learn from it, or to match an answer by."""
+        """Whether enough is known of an image to learn from it, or to match predictions."""
         if self.classifies:
             return self.image_class(sample) != UNKNOWN_CLASS
         return sample.ground_truth is not None
 
     def labels(self, sample: Sample) -> Int64s:
-        """(n,) which of these classes each of its boxes is, −1 = no finding; none where its ground
-        truth is unknown.
+        """(n,) int64: which of these classes each box of an image is, −1 = no finding.
+
+        It is (0,) where the ground truth is unknown.
         """
         given = (sample.ground_truth or Detections.empty()).labels
         found: Int64s = np.asarray(self.moved, dtype=np.int64)[given]
         return found
 
     def ground_truth(self, sample: Sample) -> Detections:
-        """Its boxes in these classes; none where it is unknown."""
+        """Return an image's boxes in these classes; none where nothing is known."""
         return class_names.relabel(sample.ground_truth or Detections.empty(), self.moved)
 
     def gt_kinds(self, sample: Sample) -> Int64s:
-        """(n,) which of `kinds` each box of `ground_truth` is."""
+        """(n,) int64: which of `kinds` each box of `ground_truth` is."""
         kept: Int64s = (sample.ground_truth or Detections.empty()).labels[
             self.labels(sample) != NO_CLASS
         ]
@@ -64,8 +71,9 @@ class Labelling:
 def label(
     card: ModelCard, dataset: Dataset, *, one_class: bool, is_a: IsA | None = None
 ) -> Labelling:
-    """How to hold a model against a data set; raises ConfigError where they have nothing in
-    common.
+    """Return how to hold a model against a data set.
+
+    Raises ConfigError where they have no class in common, unless all count as one.
     """
     found = _label(card, dataset, one_class=one_class, is_a=is_a or {})
     several = len(set(found.moved)) < len(found.moved)
@@ -97,7 +105,7 @@ def _of_classifier(card: ModelCard, dataset: Dataset, *, one_class: bool, is_a: 
     healthy = str(card.architecture.get("healthy", ""))
     healthy = healthy if healthy in card.classes else ""
     others = [name for name in card.classes if name != healthy]
-    # Its own class for nothing stays one; what else is no finding is of that class.
+    # Its class for nothing stays a class; what counts as no finding is of it.
     table = {name: parent for name, parent in is_a.items() if name != healthy}
     if not one_class and bring_together(others, dataset.classes, is_a=table).share:
 
@@ -151,12 +159,16 @@ def _by_findings(
 
 
 def by_any_finding(sample: Sample) -> int:
-    """1 where its ground truth holds anything, 0 where nothing, −1 where it is unknown."""
+    """Return 1 where the ground truth holds anything, 0 where nothing, −1 where it is unknown."""
     return UNKNOWN_CLASS if sample.ground_truth is None else int(len(sample.ground_truth) > 0)
 
 
 def by_named_class(moved: Sequence[int], nothing: int) -> Callable[[Sample], int]:
-    """By the image's own class, or its ground truth; `nothing` is the class of an image without."""
+    """Return a function for the class of an image: its own, or that of its first ground truth.
+
+    `nothing` is the class of an image without a ground truth box; −1 stands for one whose ground
+    truth is unknown.
+    """
 
     def find(sample: Sample) -> int:
         if sample.image_class is not None:

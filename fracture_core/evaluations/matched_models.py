@@ -1,7 +1,4 @@
-"""What is asked of an evaluation: config.json in its folder.
-
-One model of a comparison: its predictions matched once, and its threshold at a dial.
-"""
+"""What is asked of an evaluation, and one model's predictions matched once for all thresholds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,14 +24,17 @@ from fracture_core.operating_points import (
 from fracture_core.runs import EVALUATION
 from fracture_core.types import Unit
 
+# ---- what is asked -------------------------------------------------------------------------------
+
 
 class EvaluateConfig(BaseModel):
-    """A model to ask, by library id or name, and a split of a data set to ask it about.
+    """What is asked of an evaluation: config.json in its folder.
 
-    `data` is an absolute path · `split` "all" is every image · `one_class`: every class of model
-    and ground truth counts as one · `is_a` tells which classes count as another, as
-    `class_names.bring_together` reads it · `limit` takes so many images, evenly spread, None =
-    all · `nms_iou` and `match_iou` are those of the printed report: what is stored is raw.
+    `model` is a library id or a name, `data` an absolute path, `split` one of the data set's, or
+    "all" for every image. `one_class` counts every class of model and ground truth as one; `is_a`
+    tells which classes count as another, as `class_names.bring_together` reads it. `limit` takes so
+    many images, evenly spread, None = all. `nms_iou` and `match_iou` are those of the printed
+    report: what is stored is raw.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,7 +52,7 @@ class EvaluateConfig(BaseModel):
 
     @classmethod
     def of(cls, **asked: object) -> Self:
-        """As the constructor, with a ConfigError for a value that makes no sense."""
+        """Return the config; raises ConfigError for a value that makes no sense."""
         try:
             return cls.model_validate(asked)
         except ValidationError as error:
@@ -63,7 +63,7 @@ class EvaluateConfig(BaseModel):
 
 
 def read_config(path: Path) -> EvaluateConfig:
-    """Raises ConfigError for a file that cannot be read or makes no sense."""
+    """Return the config in a file; raises ConfigError for one that makes no sense."""
     expected = "what is asked of an evaluation"
     try:
         return EvaluateConfig.model_validate_json(path.read_bytes())
@@ -75,9 +75,11 @@ def read_config(path: Path) -> EvaluateConfig:
 
 
 def write_config(config: EvaluateConfig, path: Path) -> None:
-    """By rename."""
+    """Write a config into a file, which is renamed into place; raises StorageError."""
     write_text(path, config.model_dump_json(indent=2) + "\n")
 
+
+# ---- a matched model -----------------------------------------------------------------------------
 
 DialKind = Literal["sensitivity", "FP per image", "own confidence"]
 FEWEST, MOST = 2, 4
@@ -87,9 +89,10 @@ FEWEST, MOST = 2, 4
 class MatchedModel:
     """One model's predictions, matched once for every confidence.
 
-    `evaluation` holds only images whose ground truth is known · `found` its candidates, merged, and
-    which of them, `right` (N,), are matched · `hit_scores` (M,) of each ground truth the score of
-    the finding matched with it, −1 = none · `image_scores` (I,) · `lesions` None for a classifier.
+    `evaluation` holds only images whose ground truth is known. `found` are its N candidates, after
+    NMS, and `right` (N,) marks those that match. `hit_scores` (M,) hold the score of the finding
+    that each ground truth is matched with, −1 = none. `image_scores` are (I,). `lesions` is None
+    for a classifier.
     """
 
     evaluation: Evaluation
@@ -103,10 +106,11 @@ class MatchedModel:
 
     @property
     def title(self) -> str:
+        """The model's title."""
         return self.evaluation.about.title
 
     def curve(self, unit: Unit) -> Curve | None:
-        """Of lesions, or of whole images."""
+        """Return the curve of lesions, None for a classifier, or that of whole images."""
         return self.lesions if unit == "lesion" else self.images
 
 
@@ -119,7 +123,7 @@ class Threshold:
 
 
 def match_model(evaluation: Evaluation, config: MatchConfig) -> MatchedModel:
-    """Of an evaluation such as `matched()` gives."""
+    """Match the predictions of an evaluation such as `matched()` gives."""
     positive = evaluation.positive
     if evaluation.about.task == "classify":
         scores = evaluation.scores(config.nms_iou)
@@ -153,13 +157,15 @@ def match_model(evaluation: Evaluation, config: MatchConfig) -> MatchedModel:
 
 
 def common_unit(models: Sequence[MatchedModel]) -> Unit:
-    """Lesions where all find boxes, else whole images."""
+    """Return "lesion" where all models find boxes, else "image"."""
     return "lesion" if all(each.lesions is not None for each in models) else "image"
 
 
 def threshold_at(one: MatchedModel, unit: Unit, kind: DialKind, level: float) -> Threshold:
-    """The highest confidence that reaches the sensitivity, or the lowest with few enough false
-    positives an image; `level` itself is the confidence where the kind is that.
+    """Return the confidence at which a model is where the dial stands.
+
+    It is the highest one that reaches a sensitivity of `level`, or the lowest with at most `level`
+    false positives per image, or `level` itself where the kind is "own confidence".
     """
     if kind == "own confidence":
         return Threshold(confidence=level)

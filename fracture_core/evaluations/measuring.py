@@ -1,4 +1,4 @@
-"""Operating points and what scores are worth, measured on one evaluation and tried on another."""
+"""Operating points and what scores are worth, measured on one evaluation and applied to another."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,8 +33,10 @@ _OF_HITS, _OF_WRONG, _OF_ALARMS = 150, 80, 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scored:
-    """`curve` of findings, or of images for a classifier · `scores` (N,) of them, and whether
-    each was `right` (N,): matched with a ground truth, or an image with something to find.
+    """The scores of an evaluation's findings, or of a classifier's images, and which are right.
+
+    `scores` are (N,) float64. `right` (N,) marks findings matched with a ground truth, or images
+    with something to find.
     """
 
     curve: Curve
@@ -75,9 +77,10 @@ def measure_points(
 
 
 def apply_points(measured: Measurements, evaluation: Evaluation) -> Measurements:
-    """The same points, each with what it reaches on another evaluation of the same model.
+    """Return the same points, each with what it reaches on another evaluation of the same model.
 
-    Raises ConfigError for another model, and for the images they were chosen on.
+    Raises ConfigError for another model, other classes, or the images that the points were chosen
+    on.
     """
     about = evaluation.about
     _refuse_others(measured, evaluation)
@@ -95,7 +98,7 @@ def apply_points(measured: Measurements, evaluation: Evaluation) -> Measurements
 
 
 def score_all(evaluation: Evaluation, nms_iou: float, match_iou: float) -> Scored:
-    """Of the images whose ground truth is known; raises ConfigError as `measure_points`."""
+    """Score the images whose ground truth is known; raises ConfigError as `measure_points`."""
     matched = evaluation.matched()
     about = evaluation.about
     if about.task == "classify":
@@ -133,7 +136,7 @@ def _refuse_others(measured: Measurements, evaluation: Evaluation) -> None:
             expected=f"an evaluation with {words[measured.one_class]}, as they were chosen",
             found=words[about.one_class],
         )
-    # Trainings of before knew no stamp, only the name of their data.
+    # Earlier trainings recorded no stamp, only the name of their data.
     stamped = measured.data_stamp or measured.data
     if stamped in (about.data_stamp, about.data_name) and about.split == measured.split:
         raise ConfigError(
@@ -196,8 +199,10 @@ def _knots(curve: Curve, chosen: Sequence[float]) -> Knots:
 
 
 def _places(curve: Curve, chosen: Sequence[float]) -> Int64s:
-    """All there are, or those where each count has changed by about as much as from one to the
-    next: hits and alarms alike, false positives by a share of what they are.
+    """At most about `MOST_KNOTS` places, between which each count changes by about as much.
+
+    Hits and alarms change by equal steps, false positives by equal ratios; the chosen confidences
+    are among them.
     """
     count = len(curve.sweep)
     if count <= MOST_KNOTS:
@@ -216,5 +221,5 @@ def _places(curve: Curve, chosen: Sequence[float]) -> Int64s:
 
 
 def _steps(counts: Int64s, levels: Float64s) -> Int64s:
-    """The first places at which rising counts reach each level."""
+    """The first place at which rising counts reach each level."""
     return np.searchsorted(counts, levels, side="left").astype(np.int64)

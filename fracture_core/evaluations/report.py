@@ -1,8 +1,8 @@
-"""Every figure of an evaluation, each with its unit, its number, its interval and its rule.
+"""Every metric of an evaluation, each with its unit, its number, its interval and its rule.
 
-What `metrics.weighted` does not hold: metrics of weighted images that a report alone needs.
-
-Metrics, and what the parts of a report write them into, with intervals drawn at once.
+The parts of a report (`report_boxes`, `report_images`) write `Metric`s into a `Draft`, which
+measures them and draws all intervals at once. Between the two stand the metrics of weighted images
+that only a report needs; others are in `metrics.weighted`.
 """
 
 from collections.abc import Callable
@@ -24,20 +24,23 @@ from fracture_core.types import Int64s, Unit
 
 Key = tuple[str, str, Unit, str]
 RANKING = "Ranking"
-"""The section of areas under curves."""
+"""The name of the section of areas under curves."""
 UNDEFINED = "undefined"
-"""What stands in place of a number that there is nothing to measure on."""
+"""The text of a number that there is nothing to measure on."""
 FEWEST = 10
-"""Cases of a subgroup, below which nothing is held against it."""
+"""A subgroup with fewer cases is not called weaker than the whole."""
+
+
+# ---- what a report holds -------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricValue:
     """One measured number; nan, undefined, where there is nothing to measure it on.
 
-    `section` groups metrics · `of` a class, or the rule of an operating point, "" = all · `unit` is
-    what was counted, `n` how many of it · `low` and `high` 95 %, nan = no interval · `rule` says
-    how it was measured.
+    `section` groups metrics. `of` names a class or the rule of an operating point, "" = all. `unit`
+    is what was counted and `n` how many of it. `low` and `high` are the ends of the 95 % interval,
+    nan = no interval. `rule` says how it was measured.
     """
 
     section: str
@@ -52,6 +55,7 @@ class MetricValue:
 
     @property
     def is_defined(self) -> bool:
+        """Whether there was anything to measure it on."""
         return not isnan(self.value)
 
     @property
@@ -61,7 +65,12 @@ class MetricValue:
 
 
 def measured_text(value: float, low: float = nan, high: float = nan, places: int = 2) -> str:
-    """A number with its interval, or alone and then to three places."""
+    """Return a number with its interval, or alone and then to three places.
+
+    Example:
+        >>> measured_text(0.81, 0.75, 0.86), measured_text(0.8125)
+        ('0.81 (0.75–0.86)', '0.812')
+    """
     if isnan(value):
         return UNDEFINED
     return (
@@ -70,13 +79,13 @@ def measured_text(value: float, low: float = nan, high: float = nan, places: int
 
 
 def interval_text(low: float, high: float, places: int = 2) -> str:
-    """Both ends in brackets, "" where there is no interval."""
+    """Return both ends in brackets, or "" where there is no interval."""
     return "" if isnan(low) else f"({low:.{places}f}–{high:.{places}f})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """Counts; of a confusion matrix rows are true and columns predicted."""
+    """A table of counts; in a confusion matrix rows are true and columns predicted."""
 
     title: str
     unit: Unit
@@ -88,7 +97,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PointOfReport:
-    """An operating point: `confidence` None = its rule is not met, and `reason` says why."""
+    """An operating point; `confidence` is None where its rule is not met, and `reason` says why."""
 
     rule: str
     confidence: float | None
@@ -97,15 +106,16 @@ class PointOfReport:
 
 
 def key_of(metric: MetricValue) -> Key:
-    """What tells a figure from the others of its group."""
+    """Return what tells a metric from the others of its subgroup."""
     return metric.section, metric.name, metric.unit, metric.of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subgroup:
-    """One group, or all: how many `images`, `studies`, `positives` (images with anything to find)
-    and `lesions` are in it, and its `metrics`, named as in the report. Of a group of lesions,
-    images are those with such a lesion.
+    """One subgroup, or all, with its `metrics`, named as in the report.
+
+    `positives` are the `images` with anything to find. In a subgroup of lesions, images are those
+    with such a lesion.
     """
 
     name: str
@@ -116,11 +126,11 @@ class Subgroup:
     metrics: tuple[MetricValue, ...]
 
     def metric(self, key: Key) -> MetricValue | None:
-        """By section, name, unit and what it is of."""
+        """Return the metric with a key as `key_of` makes it, None where there is none."""
         return next((each for each in self.metrics if key_of(each) == key), None)
 
     def is_few(self, metric: MetricValue) -> bool:
-        """Whether it counts fewer than `FEWEST` cases: of an area under a curve, of each kind."""
+        """Whether a metric counts fewer than `FEWEST` cases; an area needs so many of each kind."""
         if metric.section == RANKING:
             return min(self.positives, self.images - self.positives) < FEWEST
         return metric.n < FEWEST
@@ -128,7 +138,7 @@ class Subgroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Breakdown:
-    """By one attribute: `whole` are all images, or all lesions, and `groups` its parts."""
+    """The metrics by one attribute: `whole` is of all images or lesions, `groups` are its parts."""
 
     attribute: str
     whole: Subgroup
@@ -137,9 +147,11 @@ class Breakdown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """`images` whose ground truth is known, of `asked` · `positives` and `negatives` of them with
-    and without anything to find · `notes` say in a sentence what is missing and why · `breakdowns`
-    every figure by subgroup, and `weakest` what is shown of them, in sentences.
+    """Everything that was measured in one evaluation.
+
+    `asked` counts the images predicted, `images` those of them whose ground truth is known, and
+    `positives` those with anything to find. `notes` say in sentences what is missing and why.
+    `breakdowns` hold every metric by subgroup, and `weakest` says in sentences what they show.
     """
 
     about: About
@@ -161,35 +173,41 @@ class Report:
 
     @property
     def banner(self) -> str:
-        """Where the model was not made for these images, or nothing tells; else ""."""
+        """A warning where images lie outside the model's scope or nothing tells; else ""."""
         return banner_of(self.about.scope)
 
     @property
     def sections(self) -> tuple[str, ...]:
-        """In order, each once."""
+        """The sections in order, each once."""
         return tuple(dict.fromkeys(metric.section for metric in self.metrics))
 
     def of_section(self, section: str) -> tuple[MetricValue, ...]:
-        """In order."""
+        """Return the metrics of a section, in order."""
         return tuple(metric for metric in self.metrics if metric.section == section)
 
     def metric(self, section: str, name: str, unit: Unit, of: str = "") -> MetricValue:
-        """KeyError where there is none."""
+        """Return one metric; raises KeyError where there is none."""
         for each in self.metrics:
             if (each.section, each.name, each.unit, each.of) == (section, name, unit, of):
                 return each
         raise KeyError((section, name, unit, of))
 
 
+# ---- metrics of weighted images ------------------------------------------------------------------
+
 Statistic = Callable[[Float64s], npt.ArrayLike]
-"""(I,) weights of the images → one figure or several."""
+"""(I,) weights of the images → one metric or several."""
 
 
 def pr_auc(scores: npt.ArrayLike, positive: npt.ArrayLike) -> Callable[[Float64s], float]:
-    """Of (I,) scores and (I,) bool: with weights of 1 `rates.precision_recall`'s."""
+    """Return the area under the PR curve of (I,) scores and (I,) bool as a function of weights.
+
+    With weights of 1 it is the average precision of `rates.precision_recall`; it is nan without a
+    positive.
+    """
     values, marks = np.asarray(scores, dtype=np.float64), np.asarray(positive, dtype=np.float64)
     order = np.argsort(-values, kind="stable")
-    # Equal scores are called together.
+    # Images of equal scores are called together.
     ends = np.flatnonzero(np.diff(values[order], append=-np.inf))
 
     def metric(weights: Float64s) -> float:
@@ -206,10 +224,13 @@ def pr_auc(scores: npt.ArrayLike, positive: npt.ArrayLike) -> Callable[[Float64s
 def calibration_error(
     scores: Float64s, right: Bools, image: Int64s, image_count: int, bins: int = 10
 ) -> Callable[[Float64s], float]:
-    """The ECE of (N,) scores, each of an image: with weights of 1 `calibration.reliability`'s."""
+    """Return the ECE of (N,) scores, each of an image, as a function of the weights of the images.
+
+    With weights of 1 it is that of `calibration.reliability`.
+    """
     place = np.minimum((np.searchsorted(np.arange(bins + 1) / bins, scores, "right") - 1), bins - 1)
     cell = image * bins + place
-    # Hits less what the scores promise, and how many there are, by image and bin.
+    # Hits less the sum of scores by image and bin, and how many scores there are by image.
     gaps = np.bincount(cell, right - scores, image_count * bins).reshape(image_count, bins)
     totals = np.bincount(cell, minlength=image_count * bins).reshape(image_count, bins).sum(axis=1)
 
@@ -221,8 +242,10 @@ def calibration_error(
 
 
 def class_metrics(ground_truth: Int64s, called: Int64s, count: int) -> Statistic:
-    """Of (I,) and (I,) classes, with weights of 1 `classification.report`'s: the balanced accuracy,
-    macro and weighted averages of precision, recall and F1, and the F1 of each class.
+    """Return the metrics of (I,) true and (I,) predicted classes as a function of weights.
+
+    They are the balanced accuracy, the macro and then the weighted averages of precision, recall
+    and F1, and the F1 of each class. With weights of 1 they are those of `classification.report`.
     """
 
     def metrics(weights: Float64s) -> Float64s:
@@ -245,7 +268,7 @@ def class_metrics(ground_truth: Int64s, called: Int64s, count: int) -> Statistic
 def of_studies(
     statistic: Callable[[Float64s], float], groups: tuple[str, ...]
 ) -> Callable[[Float64s], float]:
-    """A figure of studies, in the order of their names, from the weights of their (I,) images."""
+    """Return a metric of studies, sorted by name, as a function of the weights of (I,) images."""
     _, first = np.unique(np.asarray(groups), return_index=True)
     return lambda weights: statistic(weights[first])
 
@@ -253,7 +276,7 @@ def of_studies(
 def any_hits(
     found: DetectionTable, ground_truths: DetectionTable, confidence: float, match_iou: float
 ) -> ImageCounts:
-    """Images that any shown box hits, as `any_hit.count` counts them."""
+    """Return counts of images that any shown box hits, as `any_hit.count` counts them."""
     count = found.image_count
     shown = found.scores.astype(np.float64) >= confidence
     pairs = box_pairs(found, ground_truths, match_iou, class_aware=False)
@@ -278,14 +301,19 @@ def _mean(shares: Float64s, weights: Float64s) -> float:
     return float(shares[used] @ weights[used] / whole) if whole else nan
 
 
-# Where no operating point can be chosen, as the pages begin.
+# ---- drafts --------------------------------------------------------------------------------------
+
+# The confidence where no operating point can be chosen; the pages begin with it too.
 _OTHERWISE = 0.5
 Pair = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """The number at place `at` of a `statistic` that gives several, computed once for all."""
+    """One number of a `statistic` that gives several, which is computed once for all its parts.
+
+    `at` is the number's place.
+    """
 
     statistic: Statistic
     at: int
@@ -296,11 +324,11 @@ Measure = Proportion | Statistic | Part | float
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Metric:
-    """A figure that is to be measured, with all that a report tells of it, see `MetricValue`.
+    """A metric that is to be measured, with all that a report tells of it, see `MetricValue`.
 
-    `measure` is where number and interval come from: a `Proportion` is counted and has Wilson's
-    interval; a statistic, or a part of one, takes the weights of the images, 1 each for the
-    number, and its interval is that of patients drawn anew; a bare number has none. `n` is the
+    `measure` is where number and interval come from. A `Proportion` is counted and has Wilson's
+    interval. A statistic, or a part of one, takes the weights of the images, 1 each for the number,
+    and its interval is that of the bootstrap over patients. A bare number has none. `n` is the
     total of a proportion where it is not given.
     """
 
@@ -315,7 +343,7 @@ class Metric:
 
 @dataclass(slots=True, kw_only=True)
 class Draft:
-    """What the parts of a report are written into; of matched images alone."""
+    """What the parts of a report are written into; every ground truth of it is known."""
 
     evaluation: Evaluation
     config: MatchConfig
@@ -327,11 +355,12 @@ class Draft:
     tables: list[Table] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     _drawn: list[tuple[int, Part]] = field(default_factory=list)
-    # By identity: statistics hold arrays, which are no keys.
+    # Keyed by identity: statistics hold arrays and cannot be hashed.
     _whole: dict[int, tuple[Statistic, list[float]]] = field(default_factory=dict)
 
     @property
     def box_rule(self) -> str:
+        """How boxes are matched, in words: match IoU, classes, and NMS IoU where it is used."""
         about = self.evaluation.about
         classes = "one class" if about.one_class else "by class"
         merged = f", merged above IoU {self.config.nms_iou:g}" if about.needs_nms else ""
@@ -339,17 +368,20 @@ class Draft:
 
     @property
     def met_points(self) -> list[tuple[str, float]]:
-        """Rule and confidence of the operating points there are."""
+        """Rule and confidence of each operating point whose rule is met."""
         return [(each.rule, each.confidence) for each in self.points if each.confidence is not None]
 
     @property
     def main_point(self) -> tuple[str, float]:
-        """The one at which findings are sorted into tables."""
+        """The operating point at which tables are counted: the first one met, else 0.5."""
         points = self.met_points
         return points[0] if points else ("none chosen", _OTHERWISE)
 
     def add(self, metric: Metric) -> None:
-        """Measure it, and have its interval drawn with those of all others."""
+        """Measure a metric; its interval is drawn later with those of all others.
+
+        Raises ValueError for a metric without `n` that is no proportion.
+        """
         measure, n = metric.measure, metric.n
         low = high = nan
         if isinstance(measure, Proportion):
@@ -380,14 +412,14 @@ class Draft:
         )
 
     def _of_all(self, statistic: Statistic) -> list[float]:
-        """The numbers of all images as they are; kept, as a statistic may have several."""
+        """The numbers with weights of 1; kept, as a statistic may have several parts."""
         if id(statistic) not in self._whole:
             values = np.atleast_1d(statistic(np.ones(len(self.evaluation))))
             self._whole[id(statistic)] = statistic, [float(value) for value in values]
         return self._whole[id(statistic)][1]
 
     def draw_intervals(self) -> None:
-        """All at once: each set of patients is drawn for all metrics."""
+        """Draw all bootstrap intervals, each resample of the patients once for all."""
         if not (self.intervals and self._drawn):
             return
         first, width = {}, 0

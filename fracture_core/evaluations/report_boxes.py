@@ -1,4 +1,4 @@
-"""The part of a report that counts lesions: of models that answer with boxes."""
+"""The part of a report that counts lesions, for models that predict boxes."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -27,7 +27,7 @@ BOXES, MASKS = "COCO, boxes", "COCO, masks"
 POINTS, FROC, MISS_RATE = "Operating points", "FROC", "Miss rate"
 CALIBRATION, CRITICAL = "Calibration", "Critical errors"
 AVERAGES = ("AP", "AP50", "AP75")
-"""Those of COCO's metrics that have intervals."""
+"""The metrics of COCO that have intervals here."""
 MISSED, FALSE_POSITIVE = "missed", "false positive"
 _COCO_RULE = "all candidates, IoU .50:.95, at most 100 a class and image"
 COCO_NAMES = {
@@ -47,7 +47,7 @@ COCO_NAMES = {
 
 
 def report_boxes(draft: Draft, scored: Scored | None) -> None:
-    """COCO's metrics, operating points per lesion, FROC, calibration, errors."""
+    """Add COCO's metrics, operating points per lesion, FROC, calibration and errors."""
     found, ground_truths = draft.found, draft.evaluation.ground_truths
     count = len(draft.evaluation.about.classes)
     report_average(draft)
@@ -68,7 +68,7 @@ def report_boxes(draft: Draft, scored: Scored | None) -> None:
 
 
 def report_average(draft: Draft) -> None:
-    """AP, AP50 and AP75 of boxes with intervals, and none of COCO's other metrics."""
+    """Add AP, AP50 and AP75 of boxes with intervals, and none of COCO's other metrics."""
     found, ground_truths = draft.found, draft.evaluation.ground_truths
     by_iou = AveragePrecision.of(found, ground_truths)
 
@@ -118,12 +118,12 @@ def _report_coco(
 
 
 def _defined(value: float) -> float:
-    """COCO writes −1 where there is no ground truth."""
+    """nan for the −1 that COCO writes where there is no ground truth."""
     return nan if value == coco.UNDEFINED else value
 
 
 def report_point(draft: Draft, scored: Scored, rule: str, confidence: float) -> None:
-    """Lesions, and what an image is called by any box."""
+    """Add the metrics of one operating point: per lesion, and of images that any box decides."""
     at, found, ground_truths = (
         measure(scored.curve, confidence),
         draft.found,
@@ -163,7 +163,7 @@ def report_point(draft: Draft, scored: Scored, rule: str, confidence: float) -> 
 
 
 def report_froc(draft: Draft) -> None:
-    """Sensitivity at each of `RATES` false positives per image, the mean of these, and LAMR."""
+    """Add the sensitivity at each of `RATES` false positives per image, their mean, and LAMR."""
     found, ground_truths, iou = draft.found, draft.evaluation.ground_truths, draft.config.match_iou
     add_froc(draft, FrocSensitivity.of(found, ground_truths, match_iou=iou), len(ground_truths))
     draft.add(
@@ -179,7 +179,7 @@ def report_froc(draft: Draft) -> None:
 
 
 def add_froc(draft: Draft, sensitivity: FrocSensitivity, lesions: int) -> None:
-    """The sensitivities and their mean, of `lesions` counted."""
+    """Add the sensitivities at `RATES` and their mean; `lesions` is how many they are of."""
 
     def and_mean(weights: Float64s) -> Float64s:
         values = sensitivity(weights)
@@ -200,7 +200,12 @@ def add_froc(draft: Draft, sensitivity: FrocSensitivity, lesions: int) -> None:
 
 
 def rate_name(rate: float) -> str:
-    """Such as "at 1/8 FP per image"."""
+    """Return a rate of false positives in words.
+
+    Example:
+        >>> rate_name(1 / 8)
+        'at 1/8 FP per image'
+    """
     return f"at {f'{rate:g}' if rate >= 1 else f'1/{1 / rate:g}'} FP per image"
 
 
@@ -272,7 +277,11 @@ def _read_as(cells: Cells, confidence: float, missed: int) -> Int64s:
 def report_critical(
     draft: Draft, ground_truth: Int64s, read: Int64s, names: Sequence[str], how: str
 ) -> None:
-    """Those of the pairs asked for, as shares of the true class."""
+    """Add the critical errors asked for, as shares of the true class.
+
+    `read` holds the position in `names` of what each case was found as. Raises ConfigError for a
+    pair that names no class.
+    """
     unit: Unit = "image" if draft.evaluation.about.task == "classify" else "lesion"
     for error in critical_errors(ground_truth, read, names, draft.critical_pairs):
         name = f"{error.pair[0]} read as {error.pair[1]}"
@@ -280,5 +289,5 @@ def report_critical(
 
 
 def as_rows(counts: Int64s) -> tuple[tuple[int, ...], ...]:
-    """As a table holds them."""
+    """Return a matrix of counts as a `Table` holds them."""
     return tuple(tuple(row) for row in counts.tolist())

@@ -23,7 +23,7 @@ MACRO, WEIGHTED = "macro average", "weighted average"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Wholes:
-    """Images or studies, (W,) each."""
+    """W images or studies, with (W,) scores and whether there is anything to find in each."""
 
     unit: Unit
     scores: Float64s
@@ -32,21 +32,24 @@ class _Wholes:
 
 
 def report_images(draft: Draft, scored: Scored | None) -> None:
-    """Sensitivity to NPV at the operating points, the areas under ROC and PR."""
+    """Add the metrics of images and studies at the operating points, and areas under ROC and PR.
+
+    Nothing is added where the model tells no findings from none, and `scored` is None.
+    """
     if scored is not None:
         report_calls(draft)
         report_areas(draft)
 
 
 def report_calls(draft: Draft) -> None:
-    """Whether images and studies are called right at the operating points."""
+    """Add how often images and studies are called right at the operating points."""
     for whole in _wholes(draft):
         for rule, confidence in draft.met_points:
             _report_point(draft, whole, rule, confidence)
 
 
 def report_areas(draft: Draft) -> None:
-    """The areas under ROC and PR, of images and studies."""
+    """Add the areas under ROC and PR, of images and studies."""
     for whole in _wholes(draft):
         areas: tuple[tuple[str, Callable[[Float64s], float]], ...] = (
             ("ROC AUC", Auc.of(whole.scores, whole.positive)),
@@ -68,7 +71,7 @@ def report_areas(draft: Draft) -> None:
 def _of_wholes(
     metric: Callable[[Float64s], float], whole: _Wholes, draft: Draft
 ) -> Callable[[Float64s], float]:
-    """The figure from the weights of images, whatever is counted."""
+    """The metric as a function of the weights of images, whether it is of images or of studies."""
     if whole.unit != "study":
         return metric
     return report.of_studies(metric, draft.evaluation.group_ids)
@@ -128,7 +131,7 @@ def _report_point(draft: Draft, whole: _Wholes, rule: str, confidence: float) ->
 
 
 def report_classes(draft: Draft) -> None:
-    """The usual report of a classifier, its confusion and calibration."""
+    """Add a classifier's usual report, its confusion matrix, critical errors and calibration."""
     evaluation = draft.evaluation
     about, ground_truth, called = evaluation.about, evaluation.image_classes, evaluation.called
     found = classification_report(ground_truth, called, len(about.classes))
@@ -175,7 +178,7 @@ def _report_calibration(draft: Draft, right: Bools) -> None:
 
 
 def _report_averages(draft: Draft, found: Report, how: str) -> None:
-    """Everything that is no share of images, in the order of `resampling.class_metrics`."""
+    """Add what is no share of images, in the order of `report.class_metrics`."""
     evaluation = draft.evaluation
     names, images = evaluation.about.classes, len(evaluation)
     averages = [

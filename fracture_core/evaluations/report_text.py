@@ -1,8 +1,7 @@
-"""A report as text for a terminal, under 100 columns wide.
+"""A report as text, as JSON and as CSV, and what was measured of a model in one sentence.
 
-A report as JSON and CSV; a figure that is undefined is null, or an empty cell.
-
-What was measured of a model, said in one sentence, and nothing beyond it.
+Text is under 100 columns wide. A metric that is undefined is null in JSON and an empty cell in CSV.
+A sentence says what was measured, and nothing beyond it.
 """
 
 import json
@@ -29,13 +28,15 @@ from fracture_core.metrics.intervals import Proportion
 from fracture_core.models.points import Counted, Measurements, evidence_for, sensitivity_at
 from fracture_core.types import Unit
 
+# ---- text ----------------------------------------------------------------------------------------
+
 WIDTH = 98
 _MOST_COLUMNS = 12
 _OVERALL = "all"
 
 
 def as_text(report: Report) -> str:
-    """Everything: what was asked, metrics by section, counts, and what is missing."""
+    """Return the whole report as text, from what was asked to what is missing."""
     parts = [_head(report), *_banner(report), *_points(report)]
     parts += [_section(report, name) for name in report.sections]
     parts += [_table(table) for table in report.tables]
@@ -81,7 +82,7 @@ def _points(report: Report) -> Iterator[str]:
 
 
 def _section(report: Report, name: str) -> str:
-    """Figures by class or operating point, or one below the other."""
+    """Metrics by class or operating point, or one below the other."""
     metrics = report.of_section(name)
     head = _head_of_section(name, metrics)
     columns = tuple(dict.fromkeys(metric.of for metric in metrics))
@@ -94,7 +95,7 @@ def _section(report: Report, name: str) -> str:
 
 
 def _head_of_section(name: str, metrics: Sequence[MetricValue]) -> list[str]:
-    """The name with the rule of all metrics, or else a line for each rule and what goes by it."""
+    """The section's name with the rule of all its metrics, or a line for each rule."""
     rules: dict[str, list[MetricValue]] = {}
     for metric in metrics:
         rules.setdefault(metric.rule, []).append(metric)
@@ -112,7 +113,7 @@ def _named(metrics: Sequence[MetricValue], columns: Collection[str]) -> str:
 
 
 def _by_name(metrics: Sequence[MetricValue], columns: Sequence[str]) -> list[str]:
-    """A row for each figure, below its unit, and a column for each class or operating point."""
+    """A row for each metric, below its unit, and a column for each class or operating point."""
     rows: list[tuple[str, ...]] = [("", *(of or _OVERALL for of in columns))]
     for unit, name in sorted(dict.fromkeys((each.unit, each.name) for each in metrics), key=_unit):
         if not any(row[0] == f"per {unit}" for row in rows):
@@ -133,7 +134,7 @@ def _by_column(metrics: Sequence[MetricValue], columns: Sequence[str]) -> list[s
     rows: list[tuple[str, ...]] = [(f"per {metrics[0].unit}", "n", *names)]
     for of in columns:
         held = {each.name: each for each in metrics if each.of == of}
-        # The last is of the ground truths of the class: recall, F1, average precision.
+        # The last metric is of the ground truths of the class: recall, F1 or average precision.
         count = [each.n for each in held.values()][-1]
         cells = (held[name].text if name in held else "" for name in names)
         rows.append((of or _OVERALL, f"{count:,}", *cells))
@@ -157,7 +158,7 @@ def _table(table: Table) -> str:
 
 
 def _breakdown(breakdown: Breakdown, report: Report) -> str:
-    """A row for each group with what it is held against the whole by; the rest is in the files."""
+    """A row for each subgroup with the metrics it is compared by; the rest is in the files."""
     keys = [key for key in headlines_of(report) if breakdown.whole.metric(key) is not None]
     counts = ("images", "positive", *(() if report.about.task == "classify" else ("lesions",)))
     rows: list[tuple[str, ...]] = [("", *counts, *(f"{name}/{unit}" for _, name, unit, _ in keys))]
@@ -204,17 +205,19 @@ def _wrapped(note: str) -> str:
     return textwrap.fill(note, WIDTH, initial_indent="  ", subsequent_indent="  ")
 
 
+# ---- JSON and CSV --------------------------------------------------------------------------------
+
 RESEARCH_USE = "Research use only. Not a medical device."
 COLUMNS = (
     *(each.name for each in fields(MetricValue)),
     *("attribute", "group", "images", "positives", "lesions", "few"),
 )
-"""Of a figure, and of the subgroup that it is of, empty for all images."""
+"""The columns of a metric and of its subgroup; the latter are empty for all images."""
 Row = tuple[object, ...]
 
 
 def write_json(report: Report, path: Path) -> None:
-    """Everything, by rename."""
+    """Write everything to a file, which is renamed into place; raises StorageError."""
     found = {each.name: getattr(report, each.name) for each in fields(report)}
     found["about"] = report.about.model_dump(mode="json")
     for name in ("points", "metrics", "tables", "breakdowns"):
@@ -224,12 +227,12 @@ def write_json(report: Report, path: Path) -> None:
 
 
 def write_csv(report: Report, path: Path) -> None:
-    """One line a figure, by rename."""
+    """Write a line for each metric to a file, which is renamed into place; raises StorageError."""
     write_text(path, csv_text(COLUMNS, report_rows(report)))
 
 
 def report_rows(report: Report) -> Iterator[Row]:
-    """A row of `COLUMNS` for each figure, of all images and then of every subgroup."""
+    """Yield a row of `COLUMNS` for each metric, of all images and then of every subgroup."""
     for metric in report.metrics:
         yield (*_cells(metric), "", "", "", "", "", "")
     for breakdown in report.breakdowns:
@@ -237,7 +240,7 @@ def report_rows(report: Report) -> Iterator[Row]:
 
 
 def group_rows(attribute: str, groups: Iterable[Subgroup]) -> Iterator[Row]:
-    """The same of subgroups by one attribute."""
+    """Yield a row of `COLUMNS` for each metric of subgroups by one attribute."""
     for group in groups:
         counts = (group.images, group.positives, group.lesions)
         for metric in group.metrics:
@@ -250,7 +253,7 @@ def _cells(metric: MetricValue) -> Row:
 
 
 def _plain(value: object) -> object:
-    """Without numbers that JSON cannot write."""
+    """None for numbers that JSON cannot write, nan and infinity, at any depth."""
     if isinstance(value, dict):
         return {name: _plain(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
@@ -258,8 +261,15 @@ def _plain(value: object) -> object:
     return None if isinstance(value, float) and not isfinite(value) else value
 
 
+# ---- sentences -----------------------------------------------------------------------------------
+
+
 def sentence_of_negative(measured: Measurements, confidence: float) -> str:
-    """What it is worth that nothing is found above a confidence; on test, where it was applied."""
+    """Say what it is worth that nothing is found above a confidence.
+
+    The sensitivity is that of the split the operating point was applied to, if it was, else of the
+    one it was chosen on.
+    """
     share, where = _sensitivity(measured, confidence)
     at_point = any(point.confidence == confidence for point in measured.points)
     beginning = f"No finding above this {'operating point' if at_point else 'confidence'}"
@@ -270,7 +280,7 @@ def sentence_of_negative(measured: Measurements, confidence: float) -> str:
 
 
 def sentence_of_score(measured: Measurements, score: float) -> str:
-    """How often findings, or images of a classifier, scored like this one were right."""
+    """Say how often findings, or a classifier's images, scored like this one were right."""
     found = evidence_for(measured, score)
     if found is None:
         return f"What a score of {score:.2f} is worth was not measured."

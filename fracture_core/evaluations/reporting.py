@@ -1,7 +1,7 @@
-"""The part of a report that tells kinds apart: ground truths of several classes that counted as
-one.
+"""A report made of an evaluation: which metrics there are, and by which rule.
 
-A report made of an evaluation: which metrics there are, and by which rule.
+Where several classes of the data set count as one, the report also has the sensitivity of each of
+these kinds.
 """
 
 from collections.abc import Sequence
@@ -27,8 +27,9 @@ KINDS = "By kind of the ground truth"
 
 
 def report_kinds(draft: Draft) -> None:
-    """Sensitivity of each kind at every operating point: of lesions, or of the images of a
-    classifier that hold one.
+    """Add the sensitivity of each kind at every operating point.
+
+    It is of lesions, or of the images of a classifier that hold one of that kind.
     """
     evaluation, kinds = draft.evaluation, draft.evaluation.gt_kinds
     if kinds is None or not len(kinds):
@@ -61,7 +62,7 @@ def report_kinds(draft: Draft) -> None:
 
 
 def _matched(draft: Draft, confidence: float) -> Bools:
-    """(T,) whether each ground truth is matched by what is shown."""
+    """(T,) whether each ground truth is matched by a box shown at the confidence."""
     taken = greedy.assign_all(draft.found, draft.evaluation.ground_truths, draft.config.match_iou)
     shown = taken[(taken >= 0) & (draft.found.scores >= confidence)]
     marks = np.zeros(len(draft.evaluation.ground_truths), dtype=np.bool_)
@@ -85,13 +86,13 @@ def report_of(
     intervals: bool = True,
     measured: Measurements | None = None,
 ) -> Report:
-    """All metrics of the images whose ground truth is known.
+    """Return all metrics of the images whose ground truth is known.
 
-    Operating points are those of `measured`, where they are of this model, else chosen here, which
-    flatters them. AP, FROC and the areas under curves use all candidates. Raises ConfigError for a
-    study rule or a critical pair that is none.
+    Operating points are those of `measured`, which must be of this model, else they are chosen
+    here, which flatters them. AP, FROC and the areas under curves use all candidates. Raises
+    ConfigError for an unknown study rule or a critical pair that names no class.
     """
-    # On first use: the first page starts without them.
+    # Imported on first use: the first page starts without them.
     with importing.LOCK:
         from fracture_core.evaluations.report_boxes import report_boxes
         from fracture_core.evaluations.report_images import report_classes, report_images
@@ -120,7 +121,7 @@ def report_of(
 
 
 def _scored(draft: Draft) -> Scored | None:
-    """None for a classifier none of whose classes means that nothing is there."""
+    """None, with a note, for a classifier none of whose classes means that nothing is there."""
     try:
         return score_all(draft.evaluation, draft.config.nms_iou, draft.config.match_iou)
     except ConfigError as error:

@@ -1,4 +1,8 @@
-"""A data set predicted once, in batches; what was answered survives a stop, a crash and a kill."""
+"""A data set predicted once, in batches; what was predicted survives a stop, a crash and a kill.
+
+Predictions are written in parts, each a whole number of batches; a run that goes on begins after
+the last whole part.
+"""
 
 import hashlib
 import shutil
@@ -61,10 +65,10 @@ def run_evaluation(
     progress: Progress = lambda done, of: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Evaluation | None:
-    """Predict what is not answered yet; None = it was asked to stop and what it has is kept.
+    """Predict what is not predicted yet; None = it was asked to stop, and what it has is kept.
 
-    `progress` is told images done and asked for. An evaluation that is complete is read. One that
-    was stopped, however, and gone on with is equal to one that never was, but for `seconds`. Raises
+    `progress` is given the numbers of images done and asked for. An evaluation that is complete is
+    only read. One that was stopped and resumed equals one that never was, but for `seconds`. Raises
     ConfigError, DatasetError and WeightsError.
     """
     run = open_evaluation(folder)
@@ -85,9 +89,9 @@ def run_evaluation(
 def evaluate_opened(
     run: RunFolder, dataset: Dataset, model: Model, card: ModelCard, ids: Sequence[str]
 ) -> Evaluation:
-    """The evaluation of a new folder, by a model and on a data set that are open already.
+    """Evaluate in a new folder, with a model and a data set that are open already.
 
-    `card` is the one that the model is going to have, `ids` the images to ask about. Raises as
+    `card` is the one that the model is going to have, `ids` are the images to predict. Raises as
     `run_evaluation`.
     """
     with run.claim():
@@ -104,7 +108,7 @@ def _answer(
     progress: Progress = lambda done, of: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> bool:
-    """To the end; False = asked to stop before."""
+    """Predict to the end; False = asked to stop before."""
     config = read_config(run.config)
     labelling = label(card, dataset, one_class=config.one_class, is_a=config.is_a)
     about, ground_truths, unreadable = _begin(run, config, dataset, card, labelling, ids)
@@ -116,7 +120,7 @@ def _answer(
 
 
 def open_evaluation(folder: Path) -> RunFolder:
-    """The folder of an evaluation that is there; raises ConfigError."""
+    """Return the folder of an evaluation that is there; raises ConfigError."""
     run = RunFolder(path=folder.absolute())
     if run.kind != EVALUATION:
         found = "something else in it" if run.path.is_dir() else "no such folder"
@@ -126,7 +130,7 @@ def open_evaluation(folder: Path) -> RunFolder:
 
 
 def check_evaluation(config: EvaluateConfig) -> None:
-    """Whether it can be run at all, by annotations and card alone; raises as `run_evaluation`."""
+    """Check by annotations and card that it can be run; raises as `run_evaluation`."""
     dataset = open_dataset(Path(config.data))
     ids = ids_of(dataset, config)
     known = {card.model_id: card for card in list_cards()}
@@ -138,7 +142,10 @@ def check_evaluation(config: EvaluateConfig) -> None:
 
 
 def with_kept_classes(config: EvaluateConfig) -> EvaluateConfig:
-    """With what was confirmed of the model's and the data set's classes, unless it tells some."""
+    """Return the config with the classes that were confirmed to be the same, kept from before.
+
+    A config that counts all as one class, or says which class counts as another, stays as it is.
+    """
     if config.is_a or config.one_class:
         return config
     known = {card.model_id: card for card in list_cards()}
@@ -149,7 +156,10 @@ def with_kept_classes(config: EvaluateConfig) -> EvaluateConfig:
 
 
 def ids_of(dataset: Dataset, config: EvaluateConfig) -> tuple[str, ...]:
-    """The images of the split asked for; raises ConfigError where there is none of that name."""
+    """Return the images of the split asked for, evenly spread where there is a limit.
+
+    Raises ConfigError where there is no split of that name.
+    """
     splits = dataset.splits
     name = split_name(config.split)
     ids = dataset.ids if name == ALL else splits.get(name, ())
@@ -163,12 +173,17 @@ def ids_of(dataset: Dataset, config: EvaluateConfig) -> tuple[str, ...]:
         )
     if config.limit is None or config.limit >= len(ids):
         return tuple(ids)
-    # Evenly spread: neighbours are often of one patient.
+    # Evenly spread, as neighbours are often of one patient.
     return tuple(ids[k * len(ids) // config.limit] for k in range(config.limit))
 
 
 def split_name(asked: str) -> str:
-    """Validation has several names."""
+    """Return the name of a split; validation has several.
+
+    Example:
+        >>> split_name("valid")
+        'val'
+    """
     plain = asked.strip()
     return "val" if plain.casefold() in _VALIDATION else plain
 
@@ -243,7 +258,7 @@ def _unchanged(path: Path, now: About) -> About:
         before = About.model_validate_json(path.read_bytes())
     except ValidationError as error:
         raise ConfigError(path, expected="what it was started with", found="other text") from error
-    # What was begun before scopes were recorded, or kinds kept, goes on without them.
+    # One that began before scopes or kinds were recorded goes on without them.
     moments = {"created_utc": "", "code_version": "", "kinds": before.kinds}
     if before.scope is None:
         now = now.model_copy(update={"scope": None})
@@ -264,9 +279,10 @@ def _collect(
     ids: Sequence[str],
     told: list[Mapping[str, str]],
 ) -> tuple[GroundTruths, tuple[Unreadable, ...], str]:
-    """What is known of every image, and a stamp of it in the data set's own classes.
+    """The ground truth of every image, those that cannot be read, and a stamp of all that is known.
 
-    `told` gets the attributes of each. No pixels are read, though a size can need the file.
+    The stamp is in the data set's own classes. `told` gets the attributes of each image. No pixels
+    are read, though a size can need the file.
     """
     ground_truths, unreadable = GroundTruthBuilder(), []
     stamp = hashlib.sha256(repr(dataset.classes).encode())
@@ -303,7 +319,9 @@ def _facts(sample: Sample) -> Iterator[bytes]:
 
 
 class _Work:
-    """Batches begin at multiples of `BATCH` whatever happened before, so that a model's answers,
+    """Predicts the images of one run, part by part.
+
+    Batches begin at multiples of `BATCH` whatever happened before, so that a model's predictions,
     which can depend on what else is in a batch, are the same.
     """
 
@@ -324,7 +342,7 @@ class _Work:
         self._parts.mkdir(exist_ok=True)
 
     def go_on(self, progress: Progress, stop: Callable[[], bool]) -> bool:
-        """To the end; False = asked to stop before."""
+        """Predict to the end; False = asked to stop before."""
         start, count = _answered(self._parts), len(self._ground_truths)
         with ProgressLines(self._run, progress, start, count) as lines:
             while start < count:
@@ -335,12 +353,12 @@ class _Work:
         return True
 
     def unreadable(self) -> tuple[Unreadable, ...]:
-        """Of all parts."""
+        """Return the images of all parts that could not be read."""
         files = sorted(self._parts.glob("*.json"))
         return tuple(each for file in files for each in _NOTICES.validate_json(file.read_bytes()))
 
     def _answer_part(self, start: int, lines: ProgressLines, stop: Callable[[], bool]) -> int:
-        """Whole batches, until there are enough or it takes too long; where it ended."""
+        """Predict whole batches until it is enough or takes too long; return where it ended."""
         positions: list[int] = []
         predictions: list[Prediction] = []
         notices: list[Unreadable] = []
@@ -359,7 +377,7 @@ class _Work:
         return end
 
     def _read(self, position: int, notices: list[Unreadable]) -> tuple[int, Sample] | None:
-        """With its pixels, so that an unreadable image is reported by itself."""
+        """The sample with its pixels read; None for one that cannot be read, which is noted."""
         sample_id = self._ground_truths.sample_ids[position]
         try:
             sample = self._dataset[sample_id]
@@ -370,7 +388,7 @@ class _Work:
         return position, replace(sample, read=lambda: pixels)
 
     def _relabelled(self, found: Prediction) -> Prediction:
-        """In the classes of the evaluation."""
+        """The prediction in the classes of the evaluation."""
         moved = self._labelling.answered
         if moved == tuple(range(len(moved))):
             return found
@@ -386,14 +404,14 @@ class _Work:
     def _write_part(
         self, start: int, end: int, predictions: Predictions, notices: Sequence[Unreadable]
     ) -> None:
-        """Unreadable images first: a part with answers is whole."""
+        """Unreadable images first: a part is whole once its predictions are there."""
         name = f"{start:09}-{end:09}"
         write_text(self._parts / f"{name}.json", _NOTICES.dump_json(tuple(notices)).decode())
         write_predictions(predictions, self._parts / f"{name}.npz")
 
 
 def _answered(parts: Path) -> int:
-    """Where the answers end that follow each other from the first; what is beyond is removed."""
+    """Where the parts end that follow each other from the first image; other files are removed."""
     end = 0
     for path in sorted(parts.iterdir()):
         start, _, stop = path.stem.partition("-")
@@ -408,7 +426,7 @@ def _answered(parts: Path) -> int:
 def _complete(
     run: RunFolder, about: About, ground_truths: GroundTruths, unreadable: tuple[Unreadable, ...]
 ) -> None:
-    """One file of all answers, then the one that says it is whole."""
+    """Write one file of all predictions, then the one that says that it is complete."""
     parts = sorted((run.path / PARTS).glob("*.npz"))
     predictions = Predictions.joined(
         [read_predictions(part, ground_truths.sizes_px) for part in parts]

@@ -1,13 +1,12 @@
-"""Ground truths and answers in columns, as they lie in the folder of an evaluation.
+"""Ground truths and predictions in columns, as they lie in the folder of an evaluation.
 
     truths.npz      ids, groups, sizes, ground truths and attributes of all images asked for,
-    before the
-                    first answer
-    parts/          answers to some images after another, while it runs
+                    written before the first prediction
+    parts/          predictions of some images after another, while it runs
     answers.npz     all of them
 
-Of a box 22 bytes are kept: corners and score as float32, the class as int16; the image is told by
-counts. Masks are one run of bytes with the length of each.
+A box takes 22 bytes: corners and score as float32, the class as int16; its image is told by the
+number of boxes of each image. Masks are one run of bytes with the length of each.
 """
 
 from collections.abc import Mapping, Sequence
@@ -49,7 +48,7 @@ _GROUND_TRUTHS = {
     "known": ("|b1", 1),
     "image_classes": ("<i2", 1),
 }
-# Evaluations from before these were stored have none.
+# Evaluations from before these were stored do not have them.
 _KNOWN = {"spacing_mm": ("<f4", 2), **attributes.ARRAYS}
 _KINDS = {"kinds": ("<i2", 1)}
 _PREDICTIONS = {
@@ -63,8 +62,9 @@ _PREDICTIONS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroundTruths:
-    """Of all images asked for, as in `Evaluation`; `spacing_mm` is nan where nobody said, and
-    `kinds` (T,) are its `gt_kinds`.
+    """The ground truths of all images asked for, as in `Evaluation`.
+
+    `spacing_mm` is nan where nobody said. `kinds` (T,) int64 are the evaluation's `gt_kinds`.
     """
 
     sample_ids: tuple[str, ...]
@@ -83,9 +83,10 @@ class GroundTruths:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Predictions:
-    """To the images at `positions` (A,), rising, of the ground truths; else as in `Evaluation`.
+    """The predictions of A images, else as in `Evaluation`.
 
-    `class_scores` (A, K), K = 0 for detectors.
+    `positions` (A,) int64, rising, are the images' places among the ground truths. `class_scores`
+    are (A, K), with K = 0 for detectors.
     """
 
     positions: Int64s
@@ -99,7 +100,10 @@ class Predictions:
 
     @classmethod
     def of(cls, positions: Sequence[int], predictions: Sequence[Prediction]) -> "Predictions":
-        """Answers to some images; of classifiers all have scores of as many classes."""
+        """Gather the predictions of some images; all of a classifier have class scores.
+
+        Raises ValueError where some have class scores and others have none.
+        """
         given = [each.class_scores for each in predictions if each.class_scores is not None]
         if given and len(given) != len(predictions):
             raise ValueError(f"class_scores: expected {len(predictions)}, got {len(given)}")
@@ -114,7 +118,7 @@ class Predictions:
 
     @classmethod
     def joined(cls, parts: Sequence["Predictions"]) -> "Predictions":
-        """One after another; at least one."""
+        """Join parts, one after another; there must be at least one."""
         raws = [part.raw for part in parts]
         counts = np.cumsum([0, *(raw.image_count for raw in raws)])
         starts = counts[:-1]
@@ -138,7 +142,7 @@ class Predictions:
 
 @dataclass(slots=True, kw_only=True)
 class GroundTruthBuilder:
-    """Collects one image after another."""
+    """Collects the ground truths of one image after another, in lists of one entry an image."""
 
     sample_ids: list[str] = field(default_factory=list)
     group_ids: list[str] = field(default_factory=list)
@@ -151,7 +155,8 @@ class GroundTruthBuilder:
     kinds: list[Int64s] = field(default_factory=list)
 
     def build(self) -> GroundTruths:
-        # Masks of all ground truths, or none: one data set can outline some images and others not.
+        # A table has masks of all its boxes or none, but a data set may outline only some images.
+        """Return the collected ground truths in columns."""
         outlined = all(len(one.masks) == len(one) for one in self.boxes)
         boxes = self.boxes if outlined else [replace(one, masks=()) for one in self.boxes]
         return GroundTruths(
@@ -168,7 +173,7 @@ class GroundTruthBuilder:
 
 
 def write_ground_truths(ground_truths: GroundTruths, path: Path) -> None:
-    """By rename."""
+    """Write a file, which is renamed into place; raises StorageError."""
     ids, id_lengths = texts_to_arrays(ground_truths.sample_ids)
     groups, group_lengths = texts_to_arrays(ground_truths.group_ids)
     write_arrays(
@@ -190,7 +195,10 @@ def write_ground_truths(ground_truths: GroundTruths, path: Path) -> None:
 
 
 def read_ground_truths(path: Path, *, kinds: int = 0) -> GroundTruths:
-    """Ground truths that are each one of so many `kinds`, 0 = no kinds; raises ConfigError."""
+    """Read ground truths, each of which is one of so many `kinds`, 0 = kinds are not kept.
+
+    Raises ConfigError for a file that is missing, damaged or not consistent.
+    """
     arrays = read_arrays(path, _GROUND_TRUTHS | _KINDS if kinds else _GROUND_TRUTHS, _KNOWN)
     count = len(arrays["id_lengths"])
     _require(path, arrays, count, ("counts", "group_lengths", "known", "image_classes"))
@@ -232,7 +240,7 @@ def _as_kinds(path: Path, arrays: dict[str, Array], count: int) -> Int64s:
 
 
 def write_predictions(predictions: Predictions, path: Path) -> None:
-    """By rename."""
+    """Write a file, which is renamed into place; raises StorageError."""
     write_arrays(
         path,
         {
@@ -246,7 +254,10 @@ def write_predictions(predictions: Predictions, path: Path) -> None:
 
 
 def read_predictions(path: Path, sizes_px: Int64s) -> Predictions:
-    """`sizes_px` (I, 2) of all images asked for; raises ConfigError."""
+    """Read predictions; `sizes_px` (I, 2) are height and width of all images asked for.
+
+    Raises ConfigError for a file that is missing, damaged or not consistent.
+    """
     arrays = read_arrays(path, _PREDICTIONS)
     count = len(arrays["positions"])
     _require(path, arrays, count, ("counts", "image_scores", "class_scores", "seconds"))
@@ -256,7 +267,7 @@ def read_predictions(path: Path, sizes_px: Int64s) -> Predictions:
         expected = f"rising positions below {len(sizes_px)}"
         raise ConfigError(path, expected=expected, found="others")
     for name in ("image_scores", "class_scores"):
-        # Also false for what is no number.
+        # The comparison is false also for nan.
         if not ((arrays[name] >= 0) & (arrays[name] <= 1)).all():
             raise ConfigError(path, expected=f"{name} from 0 to 1", found="others")
     return Predictions(
@@ -269,7 +280,7 @@ def read_predictions(path: Path, sizes_px: Int64s) -> Predictions:
 
 
 def pick_ground_truths(ground_truths: GroundTruths, positions: Int64s) -> GroundTruths:
-    """Those of the images at (A,) rising positions."""
+    """Return the ground truths of the images at (A,) rising positions."""
     if len(positions) == len(ground_truths):
         return ground_truths
     kept = np.zeros(len(ground_truths), dtype=np.bool_)

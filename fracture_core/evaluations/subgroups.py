@@ -1,11 +1,11 @@
 """Every metric by subgroup: of images by what is known of them, of lesions by their size.
 
-Groups of images are matched as if each were a data set of its own, at confidences chosen on all of
-them; their counts add up to the whole's. A false positive has no size of a lesion, so lesions have
-a sensitivity alone, against the false positives of all images.
+Subgroups of images are matched as if each were a data set of its own, at confidences chosen on all
+of them; their counts add up to the whole's. A false positive has no size of a lesion, so subgroups
+of lesions have a sensitivity alone, against the false positives of all images.
 
-A group is called weaker than the whole only where its whole interval lies below the whole's. With
-many groups some lie low by chance; those with fewer than `FEWEST` cases are not held against it.
+A subgroup is called weaker than the whole only where its whole interval lies below the whole's.
+With many subgroups some lie low by chance; those with fewer than `FEWEST` cases are not compared.
 """
 
 from collections.abc import Iterator, Sequence
@@ -50,7 +50,11 @@ ALL = "all"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measuring:
-    """How groups are measured: at which `points`, and `of_all`: metrics of all candidates too."""
+    """How subgroups are measured.
+
+    `points` are the operating points; `of_all` asks for the metrics of all candidates too,
+    `intervals` for intervals.
+    """
 
     config: MatchConfig
     points: tuple[PointOfReport, ...]
@@ -59,7 +63,7 @@ class Measuring:
 
 
 def offered(evaluation: Evaluation) -> tuple[tuple[Attribute, ...], tuple[str, ...]]:
-    """Attributes that groups can be made by, and a sentence about each that has too many values.
+    """Return the attributes for subgroups, and a sentence about each that has too many values.
 
     `evaluation` holds only images whose ground truth is known, as `matched()` gives.
     """
@@ -77,7 +81,7 @@ def offered(evaluation: Evaluation) -> tuple[tuple[Attribute, ...], tuple[str, .
 
 
 def break_down(evaluation: Evaluation, attribute: Attribute, how: Measuring) -> Breakdown:
-    """Every figure of all and of each group of an attribute that is `offered`."""
+    """Return every metric of the whole and of each subgroup by an attribute that is `offered`."""
     make = _of_lesions if attribute.of == "lesion" else _of_images
     everything = np.ones(len(attribute), dtype=np.bool_)
     return Breakdown(
@@ -90,8 +94,9 @@ def break_down(evaluation: Evaluation, attribute: Attribute, how: Measuring) -> 
 
 
 def with_subgroups(report: Report, evaluation: Evaluation, *, intervals: bool = True) -> Report:
-    """A report with every figure by each attribute as well, at its own operating points; for each
-    attribute that takes about as long as the report.
+    """Return a report with every metric by each attribute as well, at its own operating points.
+
+    An attribute takes about as long as the report did.
     """
     matched = evaluation.matched()
     how = Measuring(
@@ -112,7 +117,7 @@ def with_subgroups(report: Report, evaluation: Evaluation, *, intervals: bool = 
 
 
 def joined(first: Breakdown, second: Breakdown) -> Breakdown:
-    """The metrics of both, of the same groups."""
+    """Return a breakdown with the metrics of two, which are of the same subgroups."""
 
     def both(one: Subgroup, other: Subgroup) -> Subgroup:
         return replace(one, metrics=one.metrics + other.metrics)
@@ -129,7 +134,7 @@ def joined(first: Breakdown, second: Breakdown) -> Breakdown:
 
 
 def headlines(task: str, rule: str) -> tuple[Key, ...]:
-    """The metrics that groups are held against the whole by; `rule` of the operating point."""
+    """Return the metrics by which subgroups are compared; `rule` is of the operating point."""
     specificity: Key = (POINTS, "specificity", "image", rule)
     area: Key = (RANKING, "ROC AUC", "image", "")
     if task == "classify":
@@ -138,14 +143,16 @@ def headlines(task: str, rule: str) -> tuple[Key, ...]:
 
 
 def headlines_of(report: Report) -> tuple[Key, ...]:
-    """At the report's first operating point that there is."""
+    """Return those metrics at the report's first operating point whose rule is met."""
     rule = next((each.rule for each in report.points if each.confidence is not None), "")
     return headlines(report.about.task, rule)
 
 
 def weakest(breakdowns: Sequence[Breakdown], keys: Sequence[Key]) -> tuple[str, ...]:
-    """A sentence a figure: the group that is shown to be weaker than the whole, or that none is;
-    then how many groups were compared, and how many were too small.
+    """Return sentences that say which subgroups are weaker than the whole.
+
+    There is one for each metric: which subgroup is shown to be weaker, or that none is. The last
+    says how many subgroups were compared and how many were too small.
     """
     sentences, most, left_out = [], 0, 0
     for key in keys:
@@ -165,7 +172,7 @@ def weakest(breakdowns: Sequence[Breakdown], keys: Sequence[Key]) -> tuple[str, 
 def _compared(
     breakdowns: Sequence[Breakdown], key: Key
 ) -> Iterator[tuple[str, MetricValue, MetricValue, bool]]:
-    """The name of each group, the figure of the whole and its own, and whether it is too small."""
+    """The name of each subgroup, the whole's metric and its own, and whether it is too small."""
     for each in breakdowns:
         whole = each.whole.metric(key)
         for group in each.groups:
@@ -222,7 +229,7 @@ def _of_images(evaluation: Evaluation, name: str, kept: Bools, how: Measuring) -
 
 
 def _report_all(draft: Draft, *, finds_boxes: bool) -> None:
-    """What no confidence matters to."""
+    """Add what does not depend on a confidence."""
     if finds_boxes:
         report_average(draft)
         report_froc(draft)
@@ -236,7 +243,7 @@ def _report_all(draft: Draft, *, finds_boxes: bool) -> None:
 
 
 def _of_lesions(evaluation: Evaluation, name: str, kept: Bools, how: Measuring) -> Subgroup:
-    """The marked (M,) ground truths of all images."""
+    """The subgroup of the marked (M,) ground truths of all images."""
     found, ground_truths = evaluation.found(how.config.nms_iou), evaluation.ground_truths
     gt_row = greedy.assign_all(found, ground_truths, how.config.match_iou)
     draft = Draft(evaluation=evaluation, config=how.config, found=found, intervals=how.intervals)
@@ -273,7 +280,7 @@ def _of_lesions(evaluation: Evaluation, name: str, kept: Bools, how: Measuring) 
 def _report_froc_of(
     draft: Draft, found: DetectionTable, gt_row: Int64s, image: Int64s, hits: Int64s
 ) -> None:
-    """FROC of some lesions, which lie in (m,) images, against all false positives."""
+    """Add the FROC of some lesions, which lie in (m,) images, against all false positives."""
     hits = hits[np.argsort(-found.scores[hits], kind="stable")]
     wrong = np.flatnonzero(gt_row < 0)
     wrong = wrong[np.argsort(-found.scores[wrong], kind="stable")]

@@ -1,7 +1,8 @@
 """Everything a page shows of an evaluation while one confidence moves: counts at about 1,000 knots.
 
-Between the knots nothing is estimated: at each the counts are exact, and one can only stop at a
-knot. They lie densely where sensitivity, false positives per image or the confidence itself change.
+Between the knots nothing is estimated: at each the counts are exact, and the confidence can only
+stop at a knot. They lie densely where sensitivity, false positives per image or the confidence
+itself change.
 """
 
 from collections.abc import Iterator, Sequence
@@ -32,7 +33,10 @@ SHOWN, NOT_SHOWN = "finding shown", "none shown"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reached:
-    """At one knot; shares of nothing are nan, undefined. Of lesions there are no `negatives`."""
+    """What is reached at one knot; shares of nothing are nan, undefined.
+
+    Of lesions there are no `negatives`: None.
+    """
 
     unit: Unit
     true_positives: int
@@ -43,43 +47,51 @@ class Reached:
 
     @property
     def missed(self) -> int:
+        """The number of positives that are missed."""
         return self.positives - self.true_positives
 
     @property
     def sensitivity(self) -> Proportion:
+        """The share of positives that are found, TP / (TP + FN)."""
         return Proportion(count=self.true_positives, total=self.positives)
 
     @property
     def precision(self) -> Proportion:
-        """The positive predictive value."""
+        """The positive predictive value, TP / (TP + FP)."""
         shown = self.true_positives + self.false_positives
         return Proportion(count=self.true_positives, total=shown)
 
     @property
     def specificity(self) -> Proportion:
+        """The share of negatives that show nothing; of 0 for lesions."""
         negatives = self.negatives or 0
         silent = negatives - self.false_positives if negatives else 0
         return Proportion(count=silent, total=negatives)
 
     @property
     def negative_value(self) -> Proportion:
-        """The negative predictive value."""
+        """The negative predictive value, TN / (TN + FN); of 0 for lesions."""
         silent = self.specificity.count
         return Proportion(count=silent, total=silent + (self.missed if self.negatives else 0))
 
     @property
     def f1(self) -> float:
+        """2 TP / (2 TP + FP + FN)."""
         whole = self.positives + self.true_positives + self.false_positives
         return 2 * self.true_positives / whole if whole else nan
 
     @property
     def fp_per_image(self) -> float:
+        """The false positives divided by the number of images."""
         return self.false_positives / self.images if self.images else nan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssueLog:
-    """Counts, each (C,) int64, of one unit, of all classes or of the one called `name`."""
+    """The tally of one unit at every knot, of all classes or of the one called `name`.
+
+    `true_positives` and `false_positives` are (C,) int64. `negatives` is None for lesions.
+    """
 
     unit: Unit
     name: str = ""
@@ -90,6 +102,7 @@ class IssueLog:
     images: int
 
     def __getitem__(self, place: int) -> Reached:
+        """Return what is reached at one knot."""
         return Reached(
             unit=self.unit,
             true_positives=int(self.true_positives[place]),
@@ -102,9 +115,10 @@ class IssueLog:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sheet:
-    """A confusion matrix at every knot, rows true: `cells` (n,) int64, rising, are the places
-    (row × columns + column) that are ever more than 0, `counts` (C, n) int64 what is in them, or
-    (1, n) where the confidence does not matter.
+    """A confusion matrix at every knot, rows true.
+
+    `cells` (n,) int64, rising, are the places (row × columns + column) that are ever more than 0,
+    and `counts` (C, n) int64 what is in them, or (1, n) where the confidence does not matter.
     """
 
     name: Literal["findings", "images", "classes"]
@@ -115,7 +129,7 @@ class Sheet:
     counts: Int64s
 
     def matrix(self, place: int) -> Int64s:
-        """(rows, columns) at one knot."""
+        """(rows, columns) int64 counts at one knot."""
         whole = np.zeros(len(self.rows) * len(self.columns), dtype=np.int64)
         whole[self.cells] = self.counts[min(place, len(self.counts) - 1)]
         return whole.reshape(len(self.rows), len(self.columns))
@@ -123,12 +137,12 @@ class Sheet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DialTable:
-    """At each of (C,) `confidences`, falling: counts of what is scored at least that much.
+    """At each of (C,) `confidences`, falling, the counts of what is scored at least that much.
 
-    `tallies` in the order lesions, images, studies; those that make no sense are left out: lesions
-    of a classifier, images where no class means nothing to find, studies of one image each ·
-    `by_class` lesions of each class where classes count · `reliability` of the findings, or of the
-    images of a classifier.
+    `tallies` are in the order lesions, images, studies; those that make no sense are left out:
+    lesions of a classifier, images where no class means nothing to find, studies of one image each.
+    `by_class` are lesions of each class where classes count. `reliability` is of the findings, or
+    of the images of a classifier.
     """
 
     confidences: Float64s
@@ -138,18 +152,21 @@ class DialTable:
     reliability: Reliability | None
 
     def place(self, confidence: float) -> int:
-        """The knot nearest to a confidence."""
+        """Return the knot nearest to a confidence."""
         return int(np.argmin(np.abs(self.confidences - confidence)))
 
     def issue_log(self, unit: Unit) -> IssueLog | None:
-        """That of one unit, None where there is none."""
+        """Return the tally of one unit, None where there is none."""
         return next((each for each in self.tallies if each.unit == unit), None)
 
 
 def dial_table(
     evaluation: Evaluation, config: MatchConfig, also: Sequence[float] = ()
 ) -> DialTable:
-    """Of the images whose ground truth is known; at the confidences `also` there is a knot, too."""
+    """Return the counts of the images whose ground truth is known.
+
+    At the confidences `also` there is a knot, too.
+    """
     judge = _of_classifier if evaluation.about.task == "classify" else _of_detector
     return judge(evaluation.matched(), config, also)
 
@@ -157,7 +174,7 @@ def dial_table(
 def cell_images(
     evaluation: Evaluation, config: MatchConfig, sheet: Sheet, cell: tuple[int, int], at: float
 ) -> tuple[str, ...]:
-    """The samples of one cell of a sheet, (row, column), at a confidence."""
+    """Return the samples counted in one cell of a sheet, (row, column), at a confidence."""
     row, column = cell
     matched = evaluation.matched()
     if sheet.name == "findings":
@@ -212,7 +229,7 @@ def _lesions(evaluation: Evaluation, first: Int64s, right: Bools, knots: int) ->
 def _by_class(
     evaluation: Evaluation, found: DetectionTable, first: Int64s, right: Bools, knots: int
 ) -> tuple[IssueLog, ...]:
-    """The classes that occur in ground truth or findings, where there is more than one."""
+    """A tally of each class in ground truth or findings, where there is more than one class."""
     names = evaluation.about.classes
     support = np.bincount(evaluation.ground_truths.labels, minlength=len(names))
     calls = np.bincount(found.labels, minlength=len(names))
@@ -237,8 +254,9 @@ def _by_class(
 def _findings_sheet(
     evaluation: Evaluation, found: DetectionTable, cells: Cells, first: Int64s, knots: int
 ) -> Sheet:
-    """Ground truth by found class, the last row what is false positive and the last column what is
-    missed.
+    """Ground truths by the class they are found as.
+
+    The last row holds the false positives and the last column the missed ground truths.
     """
     names = evaluation.about.classes
     side = len(names) + 1
@@ -307,7 +325,7 @@ def _classes_sheet(evaluation: Evaluation) -> Sheet:
 
 
 def _studies(evaluation: Evaluation, config: MatchConfig) -> tuple[Float64s, Bools] | None:
-    """Scores and ground truths of studies; None where each is of one image, or of unknown name."""
+    """Scores and ground truths of studies; None where each study is one image."""
     groups = evaluation.group_ids
     if len(set(groups)) == len(groups):
         return None
@@ -361,8 +379,9 @@ def _knots(
 ) -> Float64s:
     """At most about 1,000 confidences, falling.
 
-    Steps of equal sensitivity, of equal ratios of false positives, which FROC is read in, some for
-    images and studies, and round numbers. All scores where there are few.
+    They are at steps of equal sensitivity, at equal ratios of false positives, which FROC is read
+    in, at some scores of images and studies, and at round numbers; at all scores where there are
+    few.
     """
     parts = [np.arange(1, GRID + 1) / GRID, np.asarray(also, dtype=np.float64)]
     parts.append(_spread(hits, _OF_HITS, even=True))

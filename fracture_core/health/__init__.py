@@ -1,6 +1,4 @@
-"""The health check: what may be wrong with a data set before a model learns or is measured on
-it.
-"""
+"""The health check: what may be wrong with a data set before a model learns from it."""
 
 from fracture_core.health.checking import check_health
 from fracture_core.health.report import Fault, HealthReport, Limits, Place, Severity

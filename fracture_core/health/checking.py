@@ -107,8 +107,7 @@ def check_sources(context: CheckContext) -> Iterator[Fault]:
 
 
 def _shared(context: CheckContext, sets: Mapping[str, Sequence[str]]) -> tuple[Place, ...]:
-    """Returns a place for each image of a set in two splits, paired with one of the set's home
-    split.
+    """Returns a place for each image outside its set's home split, paired with one inside it.
 
     The home split is train where the set has images in it, else the split with most of them.
     """

@@ -73,7 +73,7 @@ def check_classes(context: CheckContext) -> Iterator[Fault]:
             check="class-healthy",
             severity=Severity.WARNING,
             title="A class that marks healthy images with a box",
-            meaning="A detector learns to find healthy bone: its boxes count as findings, and a "
+            meaning="A detector learns to find healthy bone: its boxes count as findings, and an "
             "image without a fracture is not empty.",
             advice="Leave the class out for detection; keep it for a classifier of whole images.",
             places=context.places(found),
@@ -172,7 +172,7 @@ def check_other_format(context: CheckContext) -> Iterator[Fault]:
             title=f"Emptied, but {other.format.upper()} has boxes",
             meaning="They say that nothing is there while the same image has boxes in another "
             "format of this folder: a model learns to miss them, and right findings count as "
-            "spurious.",
+            "false positives.",
             advice=f"Restore their boxes, or open {other.path.name} in place of this format.",
             places=emptied,
         )
@@ -351,8 +351,9 @@ _SPOKEN_OF = frozenset(value for name, value in vars(issues).items() if name.isu
 
 
 def check_reading(context: CheckContext) -> Iterator[Fault]:
-    """Yields a warning, in the reader's words, for each kind of issue that no other check
-    covers.
+    """Yields a warning for each kind of issue that no other check covers.
+
+    It is in the reader's own words.
     """
     kinds = dict.fromkeys(issue.kind for issue in context.dataset.issues)
     for number, kind in enumerate(each for each in kinds if each not in _SPOKEN_OF):

@@ -21,8 +21,7 @@ _SHOWN = 5
 def run(
     path: Path, limits: Limits, *, json: Path | None, csv: Path | None, repair: Repair | None
 ) -> int:
-    """Prints what was found and writes what was asked for; returns 1 where there is an error, else
-    0.
+    """Prints what was found and writes what was asked for; returns 1 where there is an error.
 
     Raises DatasetError for a data set that cannot be opened, ConfigError for a file that cannot be
     written.

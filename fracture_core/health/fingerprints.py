@@ -69,9 +69,7 @@ class Candidate:
 
 
 def band_passed(thumb: Grey) -> Floats:
-    """Returns the central square of a thumbnail, (48, 48) float32, without slow shading and
-    noise.
-    """
+    """Returns the central square of a thumbnail, (48, 48) float32, without shading and noise."""
     height, width = thumb.shape
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -169,8 +167,7 @@ def _disc(pose: Pose) -> Iterator[tuple[Int64s, Floats]]:
 
 
 def pose_matrix(pose: Pose) -> npt.NDArray[np.float64]:
-    """Returns (2, 2) float64 from a place in one image to its place in the other, which is in a
-    pose.
+    """Returns (2, 2) float64 from a place in one image to its place in the other, in its pose.
 
     Places are (x, y) from the centre.
 

@@ -127,11 +127,11 @@ def find_alike(
         )
         if not is_needed or one.digest == other.digest:
             continue
-        near_duplicates = _compared(candidate, ids, thumbnails)
-        if near_duplicates.aligned_similarity >= LEAST_ALIGNED_SIMILARITY:
-            found.append(near_duplicates)
-            paired.add(near_duplicates.one)
-            groups.join(near_duplicates.one, near_duplicates.other)
+        pair = _compared(candidate, ids, thumbnails)
+        if pair.aligned_similarity >= LEAST_ALIGNED_SIMILARITY:
+            found.append(pair)
+            paired.add(pair.one)
+            groups.join(pair.one, pair.other)
     return found
 
 
@@ -165,8 +165,10 @@ _RECUT = "Cut the splits anew by group, so that all copies of an image are in on
 def check_duplicates(
     context: CheckContext, equal: Sequence[NearDuplicate], alike: Sequence[NearDuplicate]
 ) -> Iterator[Fault]:
-    """Yields faults of copies: errors across splits, warnings for equal and notes for altered ones
-    within.
+    """Yields faults of copies.
+
+    Those across splits are errors; within a split, equal images are a warning and altered ones a
+    note.
     """
     across = [each for each in equal if _is_across(context, each)]
     within = [each for each in equal if not _is_across(context, each)]
@@ -219,8 +221,8 @@ def _alike(context: CheckContext, alike: Sequence[NearDuplicate]) -> Iterator[Fa
         )
 
 
-def _is_across(context: CheckContext, near_duplicates: NearDuplicate) -> bool:
-    return context.split_of(near_duplicates.one) != context.split_of(near_duplicates.other)
+def _is_across(context: CheckContext, pair: NearDuplicate) -> bool:
+    return context.split_of(pair.one) != context.split_of(pair.other)
 
 
 def _fault(
@@ -242,9 +244,9 @@ def _fault(
     )
 
 
-def _place(context: CheckContext, near_duplicates: NearDuplicate) -> Place:
+def _place(context: CheckContext, pair: NearDuplicate) -> Place:
     """Returns a place with the image of validation or test before the one of train."""
-    ids = (near_duplicates.one, near_duplicates.other)
+    ids = (pair.one, pair.other)
     is_train_first = context.split_of(ids[0]) == "train" != context.split_of(ids[1])
     one, other = ids[::-1] if is_train_first else ids
-    return context.place(one, f"similarity {near_duplicates.aligned_similarity:.2f}", other)
+    return context.place(one, f"similarity {pair.aligned_similarity:.2f}", other)

@@ -53,8 +53,8 @@ class Thumbnail:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thumbnails:
-    """All images of a data set: `seen` by sample id, in its order, and the reason for each of the
-    `unreadable`.
+    """All images of a data set by sample id: `seen` holds their thumbnails, in its order, and
+    `unreadable` the reasons of the others.
     """
 
     seen: dict[str, Thumbnail]

@@ -1,1 +1,1 @@
-"""Readers of images and DICOM files."""
+"""Readers of image and DICOM files; `opening.open_image` is the way in."""

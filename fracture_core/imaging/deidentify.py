@@ -1,12 +1,12 @@
-"""What of a DICOM file is kept: pixels, what is needed to show and measure them, and no identity.
+"""De-identification: what is kept of a DICOM file, and a clean copy of it.
 
-An allow list, stricter than the Basic Application Level Confidentiality Profile (PS3.15 Annex E):
-what is not listed is gone, so dates, names, free text, private elements, overlays and icons are.
-Kept are numbers and code strings only; a code string that holds free text is dropped. Not kept
-although the profile would allow it: manufacturer and model, as nothing here needs them, except
-that of this package's own synthetic files.
-Of the explanations of windows only those made of usual words stay. The file's own name is not part
-of the header and is left as it is.
+It goes by an allow list, stricter than the Basic Application Level Confidentiality Profile (PS3.15
+Annex E): kept are the pixels and what is needed to show and measure them, as numbers and code
+strings only. What is not listed is left out, and so are dates, names, free text, private elements,
+overlays, icons, and code strings that hold free text. Manufacturer and model, which the profile
+allows, are left out too, as nothing here needs them, except in this package's own synthetic files.
+Explanations of windows stay where they are made of usual words alone. UIDs are replaced. The name
+of the file is not part of the header and is left as it is.
 """
 
 import copy
@@ -101,6 +101,7 @@ SEQUENCES = (
 )
 UIDS = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
 
+# Words that may stand in the explanation of a window; any other might be a name.
 _USUAL = """
     ABDOMEN AIR ALGO ANGIO ANKLE ARM AUTO BASE BONE BONES BRAIN C CARDIAC CERVICAL CHEST
     CONTRAST CUSTOM DEFAULT DEFAULTS DETAIL EAR ELBOW EXTREMITY FACE FEMUR FINE FINGER FOOT
@@ -116,16 +117,17 @@ _KEY_BYTES = 32
 
 
 def remap(uid: str) -> str:
-    """Another UID for this one: always the same within one installation, and no way back.
+    """Replace a UID by another, always the same in one installation; there is no way back.
 
-    A keyed hash (HMAC-SHA-256) in the form of a UUID-derived UID, `2.25.…` (PS3.5 B.2).
+    It is a keyed hash (HMAC-SHA-256) in the form of a UUID-derived UID, `2.25.…` (PS3.5 B.2).
+    Raises ConfigError where the key cannot be read.
     """
     digest = hmac.new(_key(), uid.strip("\0 ").encode(), hashlib.sha256).digest()
     return f"2.25.{uuid.UUID(bytes=digest[:16], version=4).int}"
 
 
 def kept_tags(header: Header) -> dict[str, str]:
-    """Keyword → value of what is kept of the header's top level, apart from tables and UIDs."""
+    """Return what is kept of the top level of a header by keyword, apart from tables and UIDs."""
     kept = {name: header.code(name) for name in CODES}
     kept |= {name: "\\".join(f"{n:.10g}" for n in header.numbers(name)) for name in NUMBERS}
     kept |= {name: unit(header, name) for name in UNIT_NAMES}
@@ -134,19 +136,19 @@ def kept_tags(header: Header) -> dict[str, str]:
 
 
 def unit(header: Header, keyword: str) -> str:
-    """The modality's unit, where it is one of DICOM's defined terms, else ""."""
+    """Return the unit of the modality where it is one of DICOM's defined terms, else ""."""
     term = header.text(keyword).upper()
     return term if term in UNITS else ""
 
 
 def window_name(text: str) -> str:
-    """An explanation of a window if only usual words and numbers are in it, else ""."""
+    """Return the explanation of a window if it holds usual words and numbers alone, else ""."""
     words = re.findall(r"[^\W\d_]+", text.upper())
     return text if len(text) <= 64 and all(word in WINDOW_WORDS for word in words) else ""
 
 
 def burned_in_warning(header: Header) -> str:
-    """A sentence where the file does not rule out text in the pixels, else ""."""
+    """Return a sentence where the file does not rule out text in the pixels, else ""."""
     flag = header.code("BurnedInAnnotation")
     if flag == "NO":
         return ""
@@ -157,10 +159,12 @@ def burned_in_warning(header: Header) -> str:
 
 
 def deidentify(dataset: Dataset, *, pixels_are_clean: bool = False) -> Dataset:
-    """A small clean dataset, uncompressed (a codestream can carry comments), ready to be saved.
+    """Return a clean copy, ready to be saved.
 
+    It is uncompressed, as a codestream can hold comments.
     `pixels_are_clean` says that someone looked and found no identity in the pixels; only then the
-    Clean Pixel Data Option (113101) is claimed beside the Basic Profile (113100).
+    Clean Pixel Data Option (113101) is claimed beside the Basic Profile (113100). Raises ImageError
+    for pixel data that cannot be written uncompressed, and ConfigError as `remap` does.
     """
     with strictly():
         plain = _uncompressed(dataset)
@@ -223,7 +227,7 @@ def _copy_pixels(plain: Dataset, clean: Dataset) -> None:
 
 
 def _blank_unused_bits(clean: Dataset) -> None:
-    """Overlays once lived in the bits above BitsStored."""
+    """Clears the bits above BitsStored, where older files keep overlays."""
     allocated, stored = int(clean.get("BitsAllocated", 0)), int(clean.get("BitsStored", 0))
     if allocated != 16 or not 0 < stored < 16 or clean.get("PixelRepresentation"):
         return
@@ -255,7 +259,7 @@ def _key() -> bytes:
     except StorageError:
         if path.exists():
             raise
-        # An image is not refused because there is no key yet and no room for one.
+        # There is no key yet and no room for one: an image is not refused for that.
         return _new_key(path)
     except OSError as error:
         raise ConfigError(
@@ -275,7 +279,7 @@ def _key() -> bytes:
 
 
 def passing_key_warning() -> str:
-    """What a reader is told where the secret could not be kept; "" where it was."""
+    """Return a sentence where the key of `remap` could not be kept on the disk, else ""."""
     _key()
     path = settings().home / "uid.key"
     if path.exists():
@@ -288,13 +292,13 @@ def passing_key_warning() -> str:
 
 @cache
 def _new_key(path: Path) -> bytes:
-    """Used until it can be written, and written then, so that the UIDs of a session agree."""
+    """A new key, the same until it can be written, so that the UIDs of one session agree."""
     return secrets.token_bytes(_KEY_BYTES)
 
 
 def _create_key(path: Path) -> None:
     make_folder(path.parent)
-    # Whoever comes second finds a whole key, and it is the first one's.
+    # Where two processes come at once, both go on with the key of the first.
     write_once(path, _new_key(path))
-    # Kept now: whoever deletes the file asks for another secret.
+    # The key is on the disk now; where its file is deleted later, a new one is wanted.
     _new_key.cache_clear()

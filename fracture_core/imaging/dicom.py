@@ -1,6 +1,7 @@
-"""Single slices of one DICOM series put together to a stack.
+"""DICOM files to images, and single slices of one series to a stack.
 
-A DICOM file to an image: pixels, where they lie, their spacing, and what a reader is told.
+A file is parsed and decoded in `dicom_file`, becomes grey pixels in `grey`, and is put together
+here with its place in the patient, its spacing and what the reader is told.
 """
 
 from collections.abc import Sequence
@@ -22,12 +23,17 @@ from fracture_core.imaging.image import MedicalImage
 from fracture_core.imaging.places import Slice
 from fracture_core.types import ValueScale, Window
 
-# Several images of one series are slices in these, but different views in radiography.
+# ---- slices to stacks ---------------------------------------------------------------------------
+
+# Several images of one series are slices in these modalities; in radiography they are other views.
 SLICED = ("CT", "MR", "PT")
 
 
 def merge_slices(images: Sequence[MedicalImage]) -> list[MedicalImage]:
-    """Slices of one series, size and orientation → one stack, ordered by position; others as is."""
+    """Put slices of one series, size and orientation together to a stack, ordered by position.
+
+    Other images are returned as they are. A slice that comes twice is kept once.
+    """
     groups: list[list[MedicalImage]] = []
     for image in images:
         for group in groups:
@@ -110,13 +116,15 @@ def _common_windows(
     return tuple(grey.in_pixels(window, scale) for window in in_values[0])
 
 
+# ---- one file -----------------------------------------------------------------------------------
+
 DETECTOR_SPACING = (
     "Spacing is measured at the detector (ImagerPixelSpacing): lengths in the patient are smaller."
 )
 
 
 def is_dicom(data: bytes) -> bool:
-    """By the preamble, or without one by a first element of group 2 or 8 that makes sense."""
+    """Whether a file is DICOM, by its preamble or by a plausible first element of group 2 or 8."""
     if data[128:132] == b"DICM":
         return True
     if data[:2] in (b"\x02\x00", b"\x08\x00"):
@@ -126,7 +134,11 @@ def is_dicom(data: bytes) -> bool:
 
 
 def read_dicom(data: bytes, name: str) -> MedicalImage:
-    """One file → one image, its frames ordered by position where they have one."""
+    """Read one file to one image, its frames ordered by position where they have one.
+
+    `name` stands in messages. Raises ImageError, and ConfigError where the key that UIDs are
+    replaced with cannot be read.
+    """
     with strictly() as heard:
         notes: list[str] = []
         header = Header(parse(data, name), notes)
@@ -215,7 +227,7 @@ def _lossy(tags: dict[str, str]) -> str:
 
 
 def _about_pixels(heard: Sequence[str]) -> tuple[str, ...]:
-    # pydicom's other warnings are about the wording of headers, and repeat their values.
+    # pydicom's other warnings are about the wording of headers, and quote values of theirs.
     kinds = {
         "The file ends early: what follows the image is missing.": "End of file",
         "The pixel data hold more than the image: the rest was left out.": "excess padding",

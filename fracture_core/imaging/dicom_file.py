@@ -1,4 +1,4 @@
-"""Bytes to a DICOM dataset, and its pixel data to numbers: the border to pydicom."""
+"""The border to pydicom: bytes to a DICOM dataset, and its pixel data to numbers."""
 
 import io
 import logging
@@ -35,7 +35,10 @@ NOT_IMAGES = ("Segmentation", "Parametric Map", "Surface", "Waveform")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """The numbers of the pixel data: grey (F, H, W) as stored, or colour already made grey."""
+    """The numbers of the pixel data, grey (F, H, W) as stored or made of colour, and their form.
+
+    `bits` are those stored for each number · `photometric` is DICOM's PhotometricInterpretation.
+    """
 
     numbers: Numbers
     bits: int
@@ -44,7 +47,7 @@ class Stored:
 
 
 def parse(data: bytes, name: str) -> Dataset:
-    """The dataset of a file, with or without a preamble."""
+    """Parse a file with or without a preamble; raises ImageError."""
     plain = _inflated(data, name)
     try:
         dataset = dcmread(io.BytesIO(plain), force=True)
@@ -62,8 +65,10 @@ def parse(data: bytes, name: str) -> Dataset:
 
 
 def _convert_unguarded(dataset: Dataset) -> None:
-    """Convert what is read later outside of `Header`: pydicom converts on first access, and raises
-    NotImplementedError for a damaged value representation.
+    """Converts what is read later outside of `Header`, so that a damaged element fails here.
+
+    pydicom converts on first access, and raises NotImplementedError for a damaged value
+    representation.
     """
     for keyword in PIXEL_DATA:
         dataset.get(keyword)
@@ -71,7 +76,7 @@ def _convert_unguarded(dataset: Dataset) -> None:
 
 
 def _name_syntax(dataset: Dataset) -> None:
-    """A file without meta information is plain, and pydicom has found out in which way."""
+    """Names the transfer syntax of a file without meta information, as pydicom has guessed it."""
     if "TransferSyntaxUID" in dataset.file_meta:
         return
     implicit, little = dataset.original_encoding
@@ -80,7 +85,10 @@ def _name_syntax(dataset: Dataset) -> None:
 
 
 def decode(header: Header, name: str) -> Stored:
-    """The pixel data of a dataset; its declared size is checked before anything is allocated."""
+    """Decode the pixel data of a dataset; raises ImageError.
+
+    Kind, size and bits that the header declares are checked before anything is allocated.
+    """
     photometric = header.text("PhotometricInterpretation").upper()
     _check_kind(header, name)
     shape = _shape(header, name)
@@ -101,7 +109,7 @@ def decode(header: Header, name: str) -> Stored:
 
 
 def _inflated(data: bytes, name: str) -> bytes:
-    """Undoes the deflated transfer syntax here, in bounds: pydicom would inflate without any."""
+    """Inflates a deflated file up to a limit, which pydicom does not have."""
     deflated = DeflatedExplicitVRLittleEndian.encode()
     if deflated not in data:
         return data
@@ -136,7 +144,7 @@ def _check_kind(header: Header, name: str) -> None:
 
 
 def _sop_class(uid: str) -> str:
-    """Words for a message, which must not repeat whatever a damaged header holds."""
+    """The SOP class in words for a message, which must not quote what a damaged header holds."""
     if not uid:
         return "a header without SOP class"
     return UID(uid).name if UID(uid).is_valid else "a header whose SOP class is no UID"
@@ -174,7 +182,7 @@ def _decoded(dataset: Dataset, photometric: str, bits: int, name: str) -> tuple[
     if photometric not in COLOUR:
         return decoded(dataset, name), False
     if photometric.startswith("YBR_FULL") and bits > 8:
-        # pydicom converts 8 bits only. Luma is what is wanted, and it is the first sample.
+        # pydicom converts 8 bits only. The first sample is the luma, all that is needed for grey.
         luma_first = decoded(dataset, name, raw=True)
         middle = 2 ** (bits - 1)
         return luma_first[..., 0], bool((luma_first[..., 1:] != middle).any())

@@ -1,11 +1,9 @@
-"""What a compressed frame declares of itself, read before any decoder allocates or trusts it.
+"""The frames of a DICOM file's pixel data: checked before they are decoded, then decoded.
 
-What an RLE frame tells of itself before it is decoded (DICOM PS3.5 annex G).
-
-The frames of a DICOM file's pixel data: checked before they are decoded, then decoded.
-
-Neither plain pixel data nor JPEG, JPEG 2000 or RLE carry a checksum. Noticed are frames that are
-lost, cut short or of wrong length; a changed value within a frame cannot be.
+Decoders trust and allocate what a compressed frame declares of itself, so that is read first.
+Neither plain pixel data nor JPEG, JPEG 2000 or RLE have a checksum: frames that are lost, cut short
+or of wrong length are noticed, but a changed value within a frame cannot be. RLE is that of DICOM
+PS3.5 annex G.
 """
 
 import struct
@@ -24,14 +22,16 @@ from fracture_core.imaging.header import Header
 from fracture_core.imaging.jpeg import Size
 from fracture_core.imaging.modality import Numbers
 
+# ---- one compressed frame -----------------------------------------------------------------------
+
 
 def declared_size(code: bytes) -> Size | None:
-    """(rows, columns, components) of a JPEG, JPEG-LS or JPEG 2000 stream, None if there is none."""
+    """Return (rows, columns, components) of a JPEG, JPEG-LS or JPEG 2000 stream, or None."""
     return jpeg.size(code) if code.startswith(jpeg.SOI) else jpeg_2000.size(code)
 
 
 def codestream_fault(code: bytes) -> str:
-    """What shows that such a stream is damaged, as words, or "" where nothing does."""
+    """Return in words what shows that such a stream is damaged, "" where nothing does."""
     if code.startswith(jpeg.SOI):
         return jpeg.fault(code)
     return jpeg_2000.fault(code) if jpeg_2000.start(code) >= 0 else ""
@@ -41,7 +41,7 @@ _RLE_HEADER = 64
 
 
 def rle_fault(code: bytes, segments: int) -> str:
-    """What shows that a frame of that many segments is damaged, as words, or ""."""
+    """Return in words what shows that an RLE frame of so many segments is damaged, or ""."""
     if len(code) < _RLE_HEADER:
         return "an RLE header that is cut short"
     count, *offsets = struct.unpack("<16L", code[:_RLE_HEADER])
@@ -53,6 +53,8 @@ def rle_fault(code: bytes, segments: int) -> str:
         return "RLE segments whose offsets make no sense"
     return ""
 
+
+# ---- the pixel data of a file -------------------------------------------------------------------
 
 ANEW = "Export or copy the file anew."
 
@@ -66,12 +68,12 @@ Shape = tuple[int, int, int]
 
 
 def refuse(name: str, expected: str, found: str, advice: str = "") -> NoReturn:
-    """Raise the error about a file by this name."""
+    """Raise ImageError about the file of this name."""
     raise ImageError(name, expected=expected, found=found, advice=advice)
 
 
 def damaged(name: str, error: Exception) -> ImageError:
-    """What to raise where pydicom fell over a damaged file."""
+    """Return the ImageError to raise where pydicom failed on a damaged file."""
     return ImageError(
         name,
         expected="a whole DICOM file",
@@ -81,7 +83,7 @@ def damaged(name: str, error: Exception) -> ImageError:
 
 
 def check_frames(header: Header, name: str, shape: Shape) -> None:
-    """Raises ImageError unless the pixel data can hold (frames, rows, columns) of the header."""
+    """Raise ImageError unless the pixel data hold the (frames, rows, columns) of the header."""
     dataset = header.dataset
     if "PixelData" not in dataset:
         return
@@ -103,7 +105,7 @@ def check_frames(header: Header, name: str, shape: Shape) -> None:
 
 
 def decoded(dataset: Dataset, name: str, *, raw: bool = False) -> Numbers:
-    """The numbers of all frames, colour as RGB unless `raw`; raises ImageError."""
+    """Decode all frames to numbers, colour to RGB unless `raw`; raises ImageError."""
     syntax = UID(str(dataset.file_meta.TransferSyntaxUID))
     try:
         make_decodable(dataset)
@@ -121,7 +123,10 @@ def decoded(dataset: Dataset, name: str, *, raw: bool = False) -> Numbers:
 
 
 def make_decodable(dataset: Dataset) -> None:
-    """Change a dataset so that pydicom hands its JPEG frames to a decoder that reads them."""
+    """Change a dataset in place so that pydicom has its JPEG frames decoded.
+
+    Retired syntaxes are named JPEG Extended, and wrong spectral selections are put right.
+    """
     syntax = str(dataset.file_meta.TransferSyntaxUID)
     if syntax in _RETIRED:
         dataset.file_meta.TransferSyntaxUID = JPEGExtended12Bit
@@ -136,12 +141,12 @@ def make_decodable(dataset: Dataset) -> None:
 def is_encapsulated(dataset: Dataset) -> bool:
     """Whether the pixel data lie in fragments, as all compressed ones do."""
     syntax = UID(str(dataset.file_meta.TransferSyntaxUID))
-    # Syntaxes pydicom does not know are newer or private, and all of those are compressed.
+    # Syntaxes that pydicom does not know are newer or private ones, which all are compressed.
     return not syntax.is_transfer_syntax or syntax.is_encapsulated
 
 
 def _check_sizes(frames: Sequence[bytes], header: Header, name: str, shape: Shape) -> None:
-    """The frames' sizes are declared in their own headers, and decoders trust those."""
+    """Raises ImageError where a frame declares another size than the header: decoders trust it."""
     expected = (*shape[1:], header.whole("SamplesPerPixel") or 1)
     for size in map(declared_size, frames):
         if size is not None and size != expected:

@@ -1,13 +1,12 @@
-"""Windows: from the modality's values to pixels and back, and what to show where none is given.
+"""Stored numbers of a DICOM file to grey pixels and windows.
+
+They come in the order of PS3.3 C.11: modality, VOI, polarity. Pixels stay as they are stored as far
+as possible, and `scale` carries the modality transform; look-up tables are applied to the pixels,
+as no scale can carry them.
 
 A window in values of the modality (PS3.3 C.11.2) and one in pixels show the same image. Where
-`ValueScale.slope` is negative (MONOCHROME1 turned so that 0 is darkest) the window turns with it.
+`ValueScale.slope` is negative (MONOCHROME1, turned so that 0 is darkest) the window turns with it.
 LINEAR spreads from center − 0.5 over width − 1, hence the halves and ones.
-
-Stored numbers to grey pixels and windows, in the order of PS3.3 C.11: modality, VOI, polarity.
-
-Pixels stay as they are stored as far as possible, and `scale` carries the modality transform;
-look-up tables are applied to the pixels, as no scale can carry them.
 """
 
 from dataclasses import dataclass, replace
@@ -21,6 +20,8 @@ from fracture_core.imaging.header import Header
 from fracture_core.imaging.modality import Table
 from fracture_core.types import Pixels, ValueScale, Window
 
+# ---- windows ------------------------------------------------------------------------------------
+
 DATA_RANGE = "range of the data"
 AS_STORED = "as stored"
 
@@ -32,7 +33,14 @@ HU_PRESETS = (
 
 
 def in_pixels(window: Window, scale: ValueScale) -> Window:
-    """A window in the modality's values → the same in pixels."""
+    """Turn a window in the modality's values into the same one in pixels.
+
+    Example:
+        >>> window = Window(center=40, width=400)
+        >>> shown = in_pixels(window, ValueScale(slope=1, offset=-1000, unit="HU"))
+        >>> shown.center, shown.width
+        (1040.0, 400.0)
+    """
     if window.function == "LINEAR":
         center = (window.center - 0.5 - scale.offset) / scale.slope + 0.5
         width = (window.width - 1) / abs(scale.slope) + 1
@@ -43,7 +51,7 @@ def in_pixels(window: Window, scale: ValueScale) -> Window:
 
 
 def in_values(window: Window, scale: ValueScale) -> Window:
-    """A window in pixels → the same in the modality's values."""
+    """Turn a window in pixels into the same one in the modality's values."""
     if window.function == "LINEAR":
         center = (window.center - 0.5) * scale.slope + scale.offset + 0.5
         width = (window.width - 1) * abs(scale.slope) + 1
@@ -54,13 +62,16 @@ def in_values(window: Window, scale: ValueScale) -> Window:
 
 
 def of_bits(bits: int) -> Window:
-    """The window of everything that `bits` can hold."""
+    """Return the window from 0 to the greatest value that `bits` can hold."""
     top = float(2**bits - 1)
     return Window(center=top / 2, width=top, name=AS_STORED)
 
 
 def of_data(pixels: Pixels, padding: int | None = None) -> Window:
-    """From the least to the greatest pixel, apart from `padding`; flat data get a width of 1."""
+    """Return the window from the least to the greatest pixel, those of value `padding` left out.
+
+    Where all pixels are equal its width is 1.
+    """
     low, high = _extremes(pixels, padding)
     width = max(high - low, 1)
     return Window(center=low + width / 2, width=width, name=DATA_RANGE)
@@ -74,12 +85,18 @@ def _extremes(pixels: Pixels, padding: int | None) -> tuple[int, int]:
     return int(pixels.min()), int(pixels.max())
 
 
+# ---- pixels -------------------------------------------------------------------------------------
+
 FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grey:
-    """Pixels (F, H, W), how many bits they use, their scale, windows in pixels, and padding."""
+    """Grey frames and what belongs to them.
+
+    `pixels` (F, H, W) · `bits` that they use · `scale` to the modality's values · `windows` in
+    units of the pixels · `padding` the pixel value that stands for no image, None = none.
+    """
 
     pixels: Pixels
     bits: int
@@ -89,7 +106,10 @@ class Grey:
 
 
 def to_grey(header: Header, stored: Stored, notes: list[str]) -> Grey:
-    """Everything a file says about how its numbers are to be shown; notes are for the reader."""
+    """Make grey pixels and windows of stored numbers, by everything the header says about them.
+
+    `notes` gets sentences for the reader. 0 is darkest in the result.
+    """
     if stored.photometric in COLOUR:
         return _of_colour(stored, notes)
     grey = _with_modality(header, stored, notes)
@@ -139,7 +159,7 @@ def _with_modality(header: Header, stored: Stored, notes: list[str]) -> Grey:
 
 
 def _own_frames(header: Header, frames: int) -> list[int]:
-    """The frames that may have settings of their own."""
+    """The indices of frames that may have settings of their own."""
     return list(range(frames)) if "PerFrameFunctionalGroupsSequence" in header.dataset else []
 
 
@@ -161,12 +181,12 @@ def _rescale(header: Header, frame: int, base: ValueScale, notes: list[str]) -> 
 
 
 def _shown_unit(term: str) -> str:
-    # US stands for "unspecified".
+    # DICOM's term US stands for "unspecified".
     return "" if term == "US" else term
 
 
 def _through(table: Table, grey: Grey) -> Grey:
-    """VOI LUT: pixels become its outputs and have no unit any more."""
+    """Applies a VOI look-up table: pixels become its outputs, which have no unit any more."""
     levels = np.arange(np.iinfo(grey.pixels.dtype).max + 1, dtype=np.float64)
     values = np.rint(levels * grey.scale.slope + grey.scale.offset).astype(np.int64)
     pixels = modality.narrow(table.apply(values)[grey.pixels], table.bits)
@@ -176,7 +196,7 @@ def _through(table: Table, grey: Grey) -> Grey:
 
 
 def _turned(grey: Grey, stored: Stored, given: tuple[Window, ...]) -> Grey:
-    """0 is darkest in the end: MONOCHROME1 is turned, and so are falling values."""
+    """Turns dark and bright where 0 is brightest: MONOCHROME1 or falling values, but not both."""
     windows = grey.windows + tuple(in_pixels(window, grey.scale) for window in given)
     if not windows:
         eight = grey.pixels.dtype == np.uint8
@@ -190,7 +210,7 @@ def _turned(grey: Grey, stored: Stored, given: tuple[Window, ...]) -> Grey:
 
 
 def _windows(header: Header, frame: int, notes: list[str]) -> tuple[Window, ...]:
-    """The windows of a frame in values, those that make sense."""
+    """The windows of a frame in the modality's values, without those that make no sense."""
     group = header.macro("FrameVOILUTSequence", frame)
     centers, widths = group.numbers("WindowCenter"), group.numbers("WindowWidth")
     names = group.texts("WindowCenterWidthExplanation")
@@ -212,7 +232,7 @@ def _windows(header: Header, frame: int, notes: list[str]) -> tuple[Window, ...]
 
 
 def _table(header: Header, keyword: str, notes: list[str]) -> Table | None:
-    """The first look-up table of a sequence, None if there is none that can be read."""
+    """The first look-up table of a sequence, None where there is none that can be read."""
     for item in header.items(keyword)[:1]:
         descriptor = item.numbers("LUTDescriptor")
         outputs = _outputs(item, header)

@@ -1,4 +1,4 @@
-"""What a file becomes once it is read: grey pixels with everything needed to show and measure."""
+"""The image that every reader returns: grey pixels with what is needed to show and measure them."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -21,12 +21,14 @@ _TOLD = {"Modality": "modality", "BodyPartExamined": "body part", "ViewPosition"
 class MedicalImage:
     """One radiograph or one stack of slices.
 
-    `pixels` (F, H, W) uint8 or uint16, 0 darkest, at full depth, read-only · `bits` stored in the
-    file · `photometric` DICOM's term, for other files Pillow's mode · `windows` in units of the
-    pixels, at least one, the first by default · `scale` gives the modality's values ·
-    `spacing_mm` (row, column) and the DICOM attribute it is from · `slices` one a frame, or none ·
-    `tags` what is kept of a DICOM header · `warnings` sentences for the reader · `group_id` the
-    study · `series_id` · `sha256` of the pixels as shown by default, all frames, with the shape.
+    `name` of the file · `pixels` (F, H, W) uint8 or uint16, 0 darkest, at full depth, read-only ·
+    `bits` stored in the file · `photometric` DICOM's term, for other files Pillow's mode ·
+    `windows` in units of the pixels, at least one, the first by default · `scale` gives the
+    modality's values · `spacing_mm` (row, column) and `spacing_source`, the DICOM attribute it is
+    from · `slices` one for each frame, or none · `tags` what is kept of a DICOM header ·
+    `warnings` sentences for the reader · `group_id` and `series_id` of study and series, replaced
+    UIDs · `sha256` of the shape and the pixels as shown by default, all frames. Raises ValueError
+    for pixels of another form, no window, or a number of slices that does not fit.
     """
 
     name: str
@@ -57,19 +59,22 @@ class MedicalImage:
 
     @property
     def frames(self) -> int:
+        """The number of frames."""
         return len(self.pixels)
 
     @property
     def height(self) -> int:
+        """The height in pixels."""
         return int(self.pixels.shape[1])
 
     @property
     def width(self) -> int:
+        """The width in pixels."""
         return int(self.pixels.shape[2])
 
     @property
     def positions_mm(self) -> tuple[float, ...] | None:
-        """Where each frame lies along the normal, or None where that is unknown."""
+        """Where each frame lies along the common normal in mm, None where that is unknown."""
         return places.positions_mm(self.slices)
 
     @property
@@ -79,18 +84,18 @@ class MedicalImage:
 
     @property
     def attributes(self) -> dict[str, str]:
-        """What the header tells of the image, in words; the age is not kept, so no age group."""
+        """What the header tells, as `Sample.attributes`; no age group, as the age is not kept."""
         told = {_TOLD[name]: value for name, value in self.tags.items() if name in _TOLD}
         if self.tags.get("Manufacturer") == SYNTHETIC_MAKER:
             told["origin"] = "synthetic"
         return in_words(told)
 
     def shown(self, frame: int = 0) -> Shown:
-        """(H, W) uint8, one frame through the default window."""
+        """Return (H, W) uint8, one frame through the default window."""
         return self.windows[0].apply(self.pixels[frame])
 
     def samples(self) -> tuple[Sample, ...]:
-        """One a frame; a frame of a stack is named `<image_id>#<frame>`, counted from 1."""
+        """Return a sample for each frame; in a stack its id is `<image_id>#<frame>`, from 1."""
         return tuple(self._sample(frame) for frame in range(self.frames))
 
     def _sample(self, frame: int) -> Sample:

@@ -21,8 +21,8 @@ _DCT = (0xC0, 0xC1, 0xC2, 0xC9, 0xCA)
 _JPEG_LS = 0xF7
 _SOS, _EOI, _DRI, _TEM = 0xDA, 0xD9, 0xDD, 0x01
 _RESTARTS = range(0xD0, 0xD8)
-# In coded data a byte FF is followed by a stuffed 0, in those of JPEG-LS by a stuffed bit 0.
-# Begun with one literal byte, both are searched for at the speed of memory.
+# In coded data a byte FF is followed by a stuffed 0, in those of JPEG-LS by a stuffed bit 0. Since
+# both patterns begin with one literal byte, the search runs at the speed of memory.
 _IN_SCAN = re.compile(rb"\xff[\x01-\xfe]", re.DOTALL)
 _IN_SCAN_LS = re.compile(rb"\xff[\x80-\xfe]", re.DOTALL)
 # Any number of fill bytes FF may come before a marker.
@@ -30,11 +30,11 @@ _MARKER = re.compile(rb"\xff+[\x01-\xfe]", re.DOTALL)
 
 
 class _DamagedError(Exception):
-    """Carries what is wrong, as words for a message."""
+    """Raised with what is wrong, in words for a message."""
 
 
 class Segment(NamedTuple):
-    """A marker and where its parameters lie in the stream."""
+    """A marker, and where its parameters begin and end in the stream."""
 
     marker: int
     start: int
@@ -56,7 +56,7 @@ class _Frame:
 
 
 def size(code: bytes) -> Size | None:
-    """(rows, columns, components) of a stream, None where no frame header is found."""
+    """Return (rows, columns, components) of a stream, None where no frame header is found."""
     try:
         for segment in _segments(code):
             if segment.marker in _SOF:
@@ -68,7 +68,7 @@ def size(code: bytes) -> Size | None:
 
 
 def precision(code: bytes) -> int:
-    """Bits a sample, 0 where no frame header is found."""
+    """Return the bits of each sample, 0 where no frame header is found."""
     try:
         found = (code[each.start] for each in _segments(code) if each.marker in _SOF)
         return next(found, 0)
@@ -77,7 +77,7 @@ def precision(code: bytes) -> int:
 
 
 def fault(code: bytes) -> str:
-    """What shows that a stream is damaged, as words, or "" where nothing does."""
+    """Return in words what shows that a stream is damaged, "" where nothing does."""
     try:
         _check(code)
     except _DamagedError as damaged:
@@ -86,7 +86,7 @@ def fault(code: bytes) -> str:
 
 
 def with_spectrum(code: bytes) -> bytes:
-    """The stream with the spectral selection that sequential scans must have, 0 to 63.
+    """Return the stream with the spectral selection that sequential scans must have, 0 to 63.
 
     Some encoders of 12 bit radiographs write 0 to 0, which strict decoders refuse.
     """
@@ -117,7 +117,7 @@ def _segments(code: bytes) -> Iterator[Segment]:
                 return
             continue
         end = at + int.from_bytes(code[at : at + 2])
-        # Given out even where it is cut: the size that a frame header declares must be heard of.
+        # Yielded even where it is cut, so that the size in a frame header is known in any case.
         yield Segment(marker, at + 2, end)
         if end > len(code) or end < at + 2:
             raise _DamagedError(f"a segment FF{marker:02X} of wrong length at {at:,}")
@@ -126,7 +126,7 @@ def _segments(code: bytes) -> Iterator[Segment]:
 
 
 def _after_scan(code: bytes, at: int, kind: int) -> int:
-    """Where the coded data end, restart markers passed over."""
+    """The place where the coded data end; restart markers are part of them."""
     for found in _in_scan(code, at, kind):
         if code[found.end() - 1] not in _RESTARTS:
             return found.start()
@@ -159,7 +159,10 @@ def _check(code: bytes) -> None:
 
 
 def _check_restarts(code: bytes, scan: Segment, frame: _Frame, interval: int) -> None:
-    """Their order is cyclic, and their number follows from the size."""
+    """Raises _DamagedError where restart markers are out of their cyclic order or too many or few.
+
+    How many are due follows from the size.
+    """
     count = 0
     for found in _in_scan(code, scan.end, frame.kind):
         marker = code[found.end() - 1]
@@ -178,7 +181,7 @@ def _check_restarts(code: bytes, scan: Segment, frame: _Frame, interval: int) ->
 
 
 def _units(scan: bytes, frame: _Frame) -> int | None:
-    """Minimum coded units of a scan (T.81 A.2), None where the height follows only after it."""
+    """The number of minimum coded units of a scan (T.81 A.2), None where it cannot be told."""
     names = set(scan[1 : 1 + 2 * scan[0] : 2]) if scan else set()
     parts = [each for each in frame.components if each.name in names]
     if not (frame.height and frame.width and parts) or len(parts) != scan[0]:

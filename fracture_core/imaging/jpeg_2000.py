@@ -1,6 +1,7 @@
 """What a JPEG 2000 codestream tells of itself before it is decoded (ITU-T T.800 annex A).
 
-It has no checksum either: noticed are tile-parts that are lost, or of wrong length.
+JPEG 2000 has no checksum: tile-parts that are lost or of wrong length are noticed, but a changed
+value within one cannot be.
 """
 
 import struct
@@ -14,16 +15,16 @@ _SOT, _EOC = b"\xff\x90", b"\xff\xd9"
 
 
 def start(code: bytes) -> int:
-    """Where the codestream begins, bare or in a JP2 file; −1 = there is none."""
-    # Elsewhere these bytes are pixels of another compression.
+    """Return where the codestream begins, bare or in a JP2 file; −1 = there is none."""
+    # In any other file these bytes may be pixels of another compression.
     return 0 if code.startswith(BARE) else code.find(BARE) if code.startswith(BOXED) else -1
 
 
 def size(code: bytes) -> Size | None:
-    """(rows, columns, components), None where the header is cut."""
+    """Return (rows, columns, components), None where there is no whole header."""
     at = start(code)
     part = code[at : at + 42]
-    # A.5.1: SIZ holds the grid's extent, its origin, the tiles', and the components.
+    # A.5.1: SIZ holds the extent and the origin of the image and of its tiles, then the components.
     if at < 0 or len(part) < 42:
         return None
     width, height, left, top = struct.unpack(">4I", part[8:24])
@@ -31,7 +32,7 @@ def size(code: bytes) -> Size | None:
 
 
 def fault(code: bytes) -> str:
-    """What shows that a codestream is damaged, as words, or "" where nothing does."""
+    """Return in words what shows that a codestream is damaged, "" where nothing does."""
     at = _first_tile(code, start(code) + 2)
     if at < 0:
         return "a main header that is damaged"
@@ -64,7 +65,7 @@ def _first_tile(code: bytes, at: int) -> int:
 
 
 def _tiles_fault(code: bytes, seen: set[int]) -> str:
-    """Every tile of the grid must be there, and no other."""
+    """Words where the tiles that were seen are not exactly those of the grid, else ""."""
     part = code[start(code) :]
     width, height, _, _, across, down, left, top = struct.unpack(">8I", part[8:40])
     if not (across and down):

@@ -1,4 +1,4 @@
-"""Stored numbers to pixels: look-up tables, turning, and one scale for several frames."""
+"""Stored numbers to pixels: look-up tables, turning dark and bright, one scale for many frames."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -13,33 +13,37 @@ from fracture_core.types import Pixels, ValueScale
 Numbers = npt.NDArray[Any]
 
 TOP = 65_535
+"""The greatest value of a pixel."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A look-up table (PS3.3 C.11.1.1): the output for `first`, `first` + 1, …; ends extend."""
+    """A look-up table (PS3.3 C.11.1.1) with outputs of `bits` for `first`, `first` + 1, …
+
+    Values below and above have the first and the last output.
+    """
 
     first: int
     outputs: npt.NDArray[np.uint16] = field(repr=False)
     bits: int
 
     def apply(self, values: npt.NDArray[np.integer]) -> npt.NDArray[np.uint16]:
-        """Integers of any shape → outputs of the same shape."""
+        """Return the outputs for integers of any shape, in the same shape."""
         index = values.astype(np.int64) - self.first
         within = np.clip(index, 0, len(self.outputs) - 1)
         return np.asarray(self.outputs[within])
 
     @property
     def top(self) -> int:
-        """The greatest output: what the bits hold, or more where the table breaks its word."""
+        """The greatest output that the bits hold, or more where the table has a greater one."""
         return int(max(2**self.bits - 1, self.outputs.max()))
 
 
 def to_pixels(stored: Numbers, bits: int, scale: ValueScale) -> tuple[Pixels, ValueScale, bool]:
-    """Numbers (…) as stored, and their scale → pixels from 0, their scale, and whether exact.
+    """Turn numbers (…) as stored, and their scale, into pixels from 0, theirs, and whether exactly.
 
-    Signed numbers start at the least their bits can hold, so that equal values are equal pixels in
-    every file. More than 65,536 steps or fractions are rounded to 65,536 steps.
+    Of signed numbers pixel 0 is the least that `bits` can hold, so that equal values are equal
+    pixels in every file. Fractions, and more than 65,536 steps, are rounded to 65,536 steps.
     """
     if stored.dtype.kind == "u" and stored.dtype.itemsize <= 2:
         return narrow(stored), scale, True
@@ -56,21 +60,21 @@ def to_pixels(stored: Numbers, bits: int, scale: ValueScale) -> tuple[Pixels, Va
 
 
 def narrow(pixels: Numbers, bits: int = 16) -> Pixels:
-    """The same as uint8 or uint16."""
+    """Return the same pixels as uint8 where `bits` and values fit in it, else as uint16."""
     if pixels.dtype == np.uint8 or (bits <= 8 and int(pixels.max()) <= 255):
         return pixels.astype(np.uint8, copy=False)
     return pixels.astype(np.uint16, copy=False)
 
 
 def turn(pixels: Pixels, bits: int, scale: ValueScale) -> tuple[Pixels, ValueScale]:
-    """Dark and bright exchanged; the scale turns too, so that every value stays what it was."""
+    """Exchange dark and bright; the scale turns too, so that every value stays what it was."""
     top = max(2 ** min(bits, 16) - 1, int(pixels.max()))
     turned = np.subtract(top, pixels, dtype=pixels.dtype)
     return turned, replace(scale, slope=-scale.slope, offset=scale.offset + scale.slope * top)
 
 
 def align(parts: Sequence[Pixels], scales: Sequence[ValueScale]) -> tuple[Pixels, ValueScale, bool]:
-    """Parts (F, H, W), each with its scale → all frames on one scale, and whether exactly."""
+    """Join parts (F, H, W) with a scale each; return all frames, one scale, and whether exactly."""
     if all(scale == scales[0] for scale in scales):
         return narrow(np.concatenate(parts)), scales[0], True
     slope = scales[0].slope
@@ -97,7 +101,7 @@ def _requantised(
         for part, scale in zip(parts, scales, strict=True)
         for end in (int(part.min()), int(part.max()))
     ]
-    # A negative slope means a turned image, and it stays one.
+    # A negative slope is that of a turned image, and its sign is kept.
     step = max(max(ends) - min(ends), 1e-12) / TOP * float(np.sign(scales[0].slope))
     offset = min(ends) if step > 0 else max(ends)
     stack = np.concatenate(

@@ -1,4 +1,4 @@
-"""The one way in: any file to an image, matched by its content and never by its name."""
+"""The one way in: any file to an image, told by its content and never by its name."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -28,14 +28,17 @@ _OTHERS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """What became of several files: images and stacks, and an error for each unreadable file."""
+    """What several files hold: images and stacks, and an error for each unreadable file."""
 
     images: tuple[MedicalImage, ...]
     errors: tuple[ImageError, ...]
 
 
 def open_image(source: Source, name: str = "") -> MedicalImage:
-    """One file → one image; raises ImageError. `name` is the path's own by default."""
+    """Read one file to one image; raises ImageError.
+
+    `name` stands in messages and in the id of the image; by default it is that of the path.
+    """
     name = name or (source.name if isinstance(source, Path) else "image")
     data = _contents(source, name)
     # Imported on first use: the first page must not wait for pydicom.
@@ -54,7 +57,7 @@ def open_image(source: Source, name: str = "") -> MedicalImage:
 def open_images(
     files: Iterable[tuple[str, Source]], progress: Callable[[int], None] | None = None
 ) -> Opened:
-    """Many files, named; slices of one series become one stack.
+    """Read many files, each a name and its content; slices of one series become one stack.
 
     A file that cannot be read does not stop the others. `progress` gets the number of files done.
     """
@@ -75,7 +78,7 @@ def open_images(
 def _contents(source: Source, name: str) -> bytes:
     if not isinstance(source, Path):
         return source if isinstance(source, bytes) else bytes(source)
-    # Colour at 16 bits takes 6 bytes a pixel; headers hardly count.
+    # Colour of 16 bits takes 6 bytes a pixel, and 1 MiB is left for headers.
     limit = 6 * settings().max_pixels + 2**20
     try:
         size = source.stat().st_size

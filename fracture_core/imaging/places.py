@@ -1,11 +1,13 @@
-"""Where slices lie in the patient, and in which order that puts them (PS3.3 C.7.6.2.1.1)."""
+"""Where slices lie in the patient, and the order that follows (DICOM PS3.3 C.7.6.2.1.1)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+# In mm: slices that are nearer lie in one place.
 _NEAR = 1e-3
+# How far each component of two directions of unit length may differ.
 _SAME_DIRECTION = 1e-2
 
 
@@ -13,8 +15,9 @@ _SAME_DIRECTION = 1e-2
 class Slice:
     """Where one frame of a DICOM image lies; None = not told.
 
-    `instance_id` is the remapped SOP Instance UID · `position_mm` is ImagePositionPatient, x y z ·
-    `orientation` is ImageOrientationPatient, the direction of a row, then of a column.
+    `instance_id` is the replaced SOP Instance UID · `number` InstanceNumber or the number of the
+    frame · `position_mm` ImagePositionPatient, x y z · `orientation` ImageOrientationPatient, the
+    direction of a row, then of a column.
     """
 
     instance_id: str = ""
@@ -24,7 +27,7 @@ class Slice:
 
     @property
     def along_normal_mm(self) -> float | None:
-        """Position along the normal of the slice."""
+        """The position along the normal of the slice in mm, None = not told."""
         if self.position_mm is None or self.orientation is None:
             return None
         normal = np.cross(self.orientation[:3], self.orientation[3:])
@@ -32,7 +35,10 @@ class Slice:
 
 
 def positions_mm(slices: Sequence[Slice]) -> tuple[float, ...] | None:
-    """Each slice's place along the common normal; None if any has none or they are askew."""
+    """Return each slice's position along the common normal in mm.
+
+    None where one of them tells no position or they are not parallel.
+    """
     places = [place.along_normal_mm for place in slices]
     known = tuple(place for place in places if place is not None)
     if (
@@ -45,7 +51,10 @@ def positions_mm(slices: Sequence[Slice]) -> tuple[float, ...] | None:
 
 
 def order(slices: Sequence[Slice]) -> tuple[list[int], tuple[str, ...]]:
-    """Indices from the first slice to the last, and what a reader must know about the order."""
+    """Order slices by position, else by number, else as given.
+
+    Returns their indices, from the first slice to the last, and sentences for the reader.
+    """
     if len(slices) < 2:
         return list(range(len(slices))), ()
     places = positions_mm(slices)
@@ -75,7 +84,7 @@ def _notes(places: Sequence[float]) -> tuple[str, ...]:
 
 
 def are_parallel(one: Slice, other: Slice) -> bool:
-    """Whether two slices have the same orientation, or neither tells any."""
+    """Whether two slices have the same orientation, or neither of them tells one."""
     if one.orientation is None or other.orientation is None:
         return one.orientation is other.orientation
     return bool(np.allclose(one.orientation, other.orientation, atol=_SAME_DIRECTION))

@@ -1,4 +1,4 @@
-"""The chunks of a PNG file and their checksums (ISO/IEC 15948), which Pillow does not verify."""
+"""The chunks of a PNG file and their checksums (ISO/IEC 15948), checked before it is decoded."""
 
 import zlib
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ _CRC_BYTES = 4
 
 
 class Chunk(NamedTuple):
-    """A chunk's name and data, and whether its CRC-32 is that of both."""
+    """The name and the data of a chunk; `is_whole`: its CRC-32 is right for both."""
 
     name: str
     data: memoryview
@@ -21,18 +21,18 @@ class Chunk(NamedTuple):
 
 
 class Examined(NamedTuple):
-    """`fault` what shows damage, as words, or "" · `notes` sentences for the reader."""
+    """What was found: `fault` says in words what is damaged, or ""; `notes` are for the reader."""
 
     fault: str
     notes: tuple[str, ...] = ()
 
 
 def examine(data: bytes) -> Examined:
-    """Judge a PNG file before it is decoded.
+    """Examine a PNG file for damage.
 
-    A chunk of any kind with a wrong checksum is damage. Bytes after IEND are none: some programs
-    keep data of their own there. A missing IEND is none where the pixels are whole, by the
-    checksum of their compressed stream.
+    A chunk of any kind with a wrong checksum is damage. Bytes after IEND are not: some programs
+    keep data of their own there. A missing IEND is not either, where the checksum of the compressed
+    stream tells that the pixels are whole.
     """
     at, has_pixels = len(SIGNATURE), False
     for chunk in _chunks(memoryview(data)):
@@ -49,7 +49,7 @@ def examine(data: bytes) -> Examined:
 
 
 def _chunks(data: memoryview) -> Iterator[Chunk]:
-    """Every chunk that is complete."""
+    """Every chunk up to the first that is cut short."""
     at = len(SIGNATURE)
     while at + 3 * _CRC_BYTES <= len(data):
         length = int.from_bytes(data[at : at + 4])
@@ -63,13 +63,13 @@ def _chunks(data: memoryview) -> Iterator[Chunk]:
 
 
 def _pixels_are_whole(data: bytes) -> bool:
-    """Whether the stream in the chunks IDAT comes to its end, which its Adler-32 must fit."""
+    """Whether the stream in the IDAT chunks comes to its end and its Adler-32 is right."""
     inflater = zlib.decompressobj()
     try:
         for chunk in _chunks(memoryview(data)):
             part = bytes(chunk.data) if chunk.name == "IDAT" else b""
             while part and not inflater.eof:
-                # In pieces, so that a bomb is never held.
+                # In pieces of 1 MiB, so that a decompression bomb never fills the memory.
                 inflater.decompress(part, 2**20)
                 part = inflater.unconsumed_tail
     except zlib.error:

@@ -1,4 +1,4 @@
-"""PNG, JPEG and TIFF files, read with Pillow."""
+"""The reader of PNG, JPEG and TIFF files, which decodes with Pillow."""
 
 import io
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ _SIXTEEN = ("I;16", "I;16L", "I;16B", "I;16N")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """One image of a file: (H, W) numbers as decoded, upright."""
+    """One image of a file: (H, W) numbers as decoded, turned upright, and Pillow's mode."""
 
     numbers: Numbers
     mode: str
@@ -42,12 +42,15 @@ class Page:
 
 
 def is_raster(data: bytes) -> bool:
-    """By the signature of PNG, JPEG, TIFF or BigTIFF."""
+    """Whether a file begins with the signature of PNG, JPEG, TIFF or BigTIFF."""
     return data.startswith(SIGNATURES)
 
 
 def read_raster(data: bytes, name: str) -> MedicalImage:
-    """One file → one image; the pages of a TIFF are its frames. 16 bits stay 16 bits."""
+    """Read one file to one image, whose frames are the pages of a TIFF; raises ImageError.
+
+    Grey of 16 bits stays at 16 bits. `name` stands in messages.
+    """
     said = _examined(data, name)
     with strictly():
         pages, notes = _pages(data, name)
@@ -76,7 +79,7 @@ def read_raster(data: bytes, name: str) -> MedicalImage:
 
 
 def _examined(data: bytes, name: str) -> tuple[str, ...]:
-    """Notes about a file whose own checksums and structure hold; raises ImageError."""
+    """Notes about a file; raises ImageError where its checksums or its structure show damage."""
     if data.startswith(png.SIGNATURE):
         examined = png.examine(data)
     else:
@@ -93,7 +96,7 @@ def _pages(data: bytes, name: str) -> tuple[list[Page], list[str]]:
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
-        # Pillow's own limit, about 179 million pixels, comes before any decoding too.
+        # Pillow refuses more than about 179 million pixels, also before it decodes anything.
         _refuse(name, "an image of a size that can be handled", str(error).partition(",")[0])
     # Pillow's plug-ins raise nearly anything on damaged files; nothing of ours runs in there.
     except Exception as error:
@@ -142,7 +145,7 @@ def _page(image: Image.Image, name: str) -> Page:
         return Page(numbers=_grey(numbers), mode=mode, notes=())
     if mode in _SIXTEEN:
         numbers = np.array(upright).astype(np.uint16)
-        # Pillow turns bright and dark of 1 and 8 bit images itself, but not of 16.
+        # Tag value 0 means that white is 0. Pillow turns images of 1 and 8 bits itself, not of 16.
         if getattr(image, "tag_v2", {}).get(_PHOTOMETRIC_TAG) == 0:
             numbers = np.uint16(65_535) - numbers
         return Page(numbers=numbers, mode="I;16", notes=())

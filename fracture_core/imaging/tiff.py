@@ -1,8 +1,8 @@
 """The strips and tiles of a TIFF page, checked against its header before they are decoded.
 
 TIFF has no checksum of its own. Noticed are strips that are cut short, lie outside of the file or
-over each other, and in deflated ones whatever their Adler-32 shows, which libtiff does not verify.
-Changed values in plain strips, and mostly those in LZW and PackBits, give another image unnoticed.
+over each other, and damage in deflated ones, by their Adler-32, which libtiff does not verify. A
+changed value in a plain strip, and mostly one in LZW or PackBits, is not noticed.
 """
 
 import zlib
@@ -25,7 +25,7 @@ Tags = Mapping[int, Any]
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A strip or tile: where it lies, and how many bytes it holds once decoded, None = unknown."""
+    """A strip or tile: its `word`, its place, and its bytes once `decoded`, None = unknown."""
 
     word: str
     offset: int
@@ -34,7 +34,7 @@ class _Part:
 
 
 def fault(data: bytes, tags: Tags) -> str:
-    """What shows that a page with these tags is damaged, as words, or "" where nothing does."""
+    """Return in words what shows that a page with these tags is damaged, "" where nothing does."""
     try:
         parts = _parts(tags)
     except (TypeError, ValueError, ZeroDivisionError):
@@ -58,7 +58,7 @@ def _parts(tags: Tags) -> list[_Part] | str:
     lengths = _numbers(tags, _TILE_LENGTHS if tiled else _STRIP_LENGTHS)
     sizes = _tile_sizes(tags) if tiled else _strip_sizes(tags)
     if not lengths and tags.get(_COMPRESSION, _PLAIN) == _PLAIN:
-        # Old writers leave out what follows from the size.
+        # Old programs leave the lengths out, as they follow from the size.
         lengths = [size or 0 for size in sizes]
     if len(offsets) != len(sizes) or len(lengths) != len(sizes):
         return f"{len(offsets)} {word}s where {len(sizes)} are due"
@@ -85,7 +85,7 @@ def _row_bytes(tags: Tags, width: int) -> int | None:
     bits = _numbers(tags, _BITS) or [1]
     samples = int(tags.get(_SAMPLES, 1))
     if tags.get(_PHOTOMETRIC) == _YCBCR or len(set(bits)) != 1:
-        # Colour may be held at a lower resolution.
+        # Colour may be stored at a lower resolution than luma, or bits differ: it cannot be told.
         return None
     return -(-width * bits[0] * (1 if _planes(tags) > 1 else samples) // 8)
 
@@ -116,7 +116,7 @@ def _deflated_fault(content: memoryview, part: _Part) -> str:
     rest: bytes | memoryview = content
     try:
         while rest and not inflater.eof:
-            # In pieces, so that a bomb is never held.
+            # In pieces of 1 MiB, so that a decompression bomb never fills the memory.
             count += len(inflater.decompress(rest, 2**20))
             rest = inflater.unconsumed_tail
             if part.decoded is not None and count > part.decoded:

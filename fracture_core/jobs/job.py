@@ -78,16 +78,12 @@ def read_record(path: Path) -> Record:
 
 
 def write_record(record: Record, path: Path) -> None:
-    """Writes a record as a whole or not at all; raises ConfigError where it cannot, and keeps the
-    old.
-    """
+    """Writes a record as a whole or not at all; raises ConfigError where that is impossible."""
     write_text(path, record.model_dump_json(indent=1) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text as a whole or not at all; raises ConfigError where it cannot, and keeps the
-    old.
-    """
+    """Writes a text as a whole or not at all; raises ConfigError where that is impossible."""
     try:
         files.write_text(path, text)
     except OSError as error:
@@ -158,7 +154,7 @@ class Job:
 
     @property
     def kind(self) -> Kind:
-        """Returns "training" or the kind of an evaluation, by the file a success leaves."""
+        """Returns "training" or "evaluation", by the file that a success leaves."""
         return "training" if self.result == CARD else EVALUATION
 
 

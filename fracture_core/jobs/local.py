@@ -64,9 +64,7 @@ def logs(run: RunFolder, _record: Record, limit: int) -> str:
 
 
 def stop(run: RunFolder, _record: Record) -> None:
-    """Writes a file that the wrapper sees; it does the rest, or `tend` where there is no
-    wrapper.
-    """
+    """Asks the wrapper to stop the job, by a file; without a wrapper, `tend` stops it."""
     write_text(run.stopping, "")
 
 

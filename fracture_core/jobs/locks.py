@@ -22,9 +22,7 @@ _QUEUE_PATIENCE_SECONDS = 30.0
 
 
 def take_lock(path: Path) -> int | None:
-    """Returns a descriptor that holds the lock until all its copies are closed; None if another has
-    it.
-    """
+    """Returns a descriptor that holds the lock until all its copies are closed; None if taken."""
     import fcntl
 
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

@@ -36,9 +36,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageProgress:
-    """How many images of an evaluation are `done`, `of` those asked for; the rest is as in
-    `Progress`.
-    """
+    """Where an evaluation stands: `done` images `of` those asked for; the rest as in `Progress`."""
 
     done: int
     of: int
@@ -130,9 +128,7 @@ def _epochs_done(line: _Line) -> float:
 
 
 def _seconds_an_epoch(lines: list[_Line]) -> float | None:
-    """Returns seconds by this phase's last whole epoch with its validation, or by the steps so
-    far.
-    """
+    """Returns seconds by this phase's last whole epoch with validation, or by the steps so far."""
     last = lines[-1]
     same = [line for line in lines if line.get("phase") == last.get("phase")]
     whole = [line for line in same if line.get("kind") == "epoch" and _number(line, "seconds", 0)]

@@ -84,9 +84,7 @@ def logs(_run: RunFolder, record: Record, limit: int) -> str:
 
 
 def stop(run: RunFolder, record: Record) -> None:
-    """Lets the cluster send SIGTERM, and SIGKILL after the grace time the job was submitted
-    with.
-    """
+    """Lets the cluster send SIGTERM, and SIGKILL after the grace time given at submission."""
     client = _connect()
     with _spoken_plainly():
         client.stop_job(record.ray_id)
@@ -136,9 +134,7 @@ def _settle(job: Job, listing: _Listing) -> None:
 
 
 def _write_down(run: RunFolder, record: Record, details: "JobDetails") -> str:
-    """Keeps the job's log, and the wish to stop where it came by Ray's own pages; returns the exit
-    code.
-    """
+    """Keeps a job's log, and a wish to stop by Ray's own pages; returns the exit code."""
     said = logs(run, record, limit=_LOG_BYTES)
     if details.status == "FAILED" and details.driver_exit_code is None:
         said = f"{said}{details.message}\n"

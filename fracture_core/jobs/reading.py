@@ -1,5 +1,4 @@
-"""The state of a job, read from its folder and its locks; nothing else is remembered that could be
-wrong.
+"""The state of a job, read from its folder and its locks, so that nothing remembered can be wrong.
 
 Runners start jobs. Their functions are called as those of Ray Jobs: submit, status, logs, stop, and
 so on.
@@ -54,14 +53,10 @@ class Runner(Protocol):
         """Asks a running job to write a checkpoint and stop; it does not wait."""
 
     def kill(self, run: RunFolder, record: Record | None) -> None:
-        """Ends every process of a job now and waits for that; `record` is None if it cannot be
-        read.
-        """
+        """Ends every process of a job now and waits for that; `record` is None if unreadable."""
 
     def tend(self) -> None:
-        """Does what is due: clears up after jobs that ended and starts the next; it takes the lock
-        itself.
-        """
+        """Clears up after jobs that ended and starts the next; it takes the queue's lock itself."""
 
 
 def find_runner(name: str) -> Runner:
@@ -125,9 +120,7 @@ def read_job(run: RunFolder) -> Job | None:
 
 
 def _read_steady(run: RunFolder) -> Job:
-    """Returns the job, read again where a file changed meanwhile: two files might not belong
-    together.
-    """
+    """Returns the job, read again where a file changed meanwhile: files must belong together."""
     folder = str(run.path)
     before, job = _known.get(run.path, (None, None))
     if job is not None and before == _finger_print(folder, job):
@@ -160,9 +153,7 @@ def _place(job: Job) -> tuple[int, float]:
 
 
 def _finger_print(folder: str, job: Job | None = None) -> _Print:
-    """Returns a value that changes with every file the state of a job without processes depends
-    on.
-    """
+    """Returns what changes with every file that the state of a job without processes depends on."""
     # Where the result is there, the job has succeeded, whatever the other files say.
     names = _FILES
     if job is not None and job.state is State.SUCCEEDED:
@@ -226,9 +217,7 @@ def _build(
 
 
 def _read_exit_code(run: RunFolder) -> tuple[int | None, float] | None:
-    """Returns the code (None for unknown) and when it was written; None if the job has not
-    ended.
-    """
+    """Returns the code (None for unknown) and when it was written; None if there is none yet."""
     try:
         text = run.exit_code.read_text(encoding="utf-8").strip()
         when = run.exit_code.stat().st_mtime
@@ -241,9 +230,7 @@ def _read_exit_code(run: RunFolder) -> tuple[int | None, float] | None:
 
 
 def _how_it_ended(run: RunFolder, record: Record, code: int | None) -> tuple[State, str]:
-    """Returns the final state; the files of a complete success or a wanted stop count before the
-    code.
-    """
+    """Returns the final state; the files of a full success or a wanted stop precede the code."""
     if (run.path / record.result).exists():
         return State.SUCCEEDED, ""
     if run.stopped.exists():

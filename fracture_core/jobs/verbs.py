@@ -76,11 +76,11 @@ Where = Literal["first", "up", "down", "last"]
 
 
 def submit(path: Path, *, command: Sequence[str] | None = None) -> Job:
-    """Queues a training or an evaluation and starts it if there is room; a second call changes
-    nothing.
+    """Queues a training or an evaluation, and starts it if there is room.
 
-    A run that lies elsewhere is linked into `settings().runs`. Raises ConfigError for a folder that
-    is no run, and for a job that has ended, which can be resumed instead.
+    A second call changes nothing. A run that lies elsewhere is linked into `settings().runs`.
+    Raises ConfigError for a folder that is no run, and for a job that has ended, which can be
+    resumed instead.
     """
     with queue_lock():
         run = _enlist(open_run(path))
@@ -170,8 +170,7 @@ def logs(path: Path, limit: int = TAIL_BYTES) -> str:
 
 
 def tend() -> None:
-    """Does what is due: clears up after jobs that ended, restarts crashed ones, and starts the
-    next.
+    """Clears up after jobs that ended, restarts crashed ones, and starts those that are next.
 
     It is cheap, and anybody may call it at any time; raises ConfigError where it cannot be done.
     """
@@ -194,8 +193,9 @@ def find_job(path: Path) -> Job:
 
 
 def wait_for_end(path: Path, *, timeout_seconds: float) -> Job:
-    """Tends the queue and returns the job once it is over or the time is up; for commands and
-    tests.
+    """Tends the queue and returns the job once it is over or the time is up.
+
+    It is meant for commands and tests.
     """
     until = time.monotonic() + timeout_seconds
     while True:
@@ -267,9 +267,7 @@ def _new_record(run: RunFolder, command: tuple[str, ...]) -> Record:
 
 
 def _withdraw(run: RunFolder) -> None:
-    """Takes a job out of the queue; the record comes last, as the job waits until it says
-    otherwise.
-    """
+    """Takes a job out of the queue; the record comes last, as until then the job waits."""
     run.stopped.touch()
     write_text(run.exit_code, "0")
     record = read_record(run.job)

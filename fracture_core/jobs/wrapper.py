@@ -24,8 +24,7 @@ _NOT_STARTED = 127
 
 
 def watch(run: RunFolder, job_lock: int, wrapper_lock: int) -> None:
-    """Sees a job through, from the trainer's start until none of its processes is left; then tends
-    the queue.
+    """Sees a job through until none of its processes is left, and then tends the queue.
 
     The locks are descriptors that the process which started the wrapper has handed over.
     """

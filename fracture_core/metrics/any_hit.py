@@ -34,7 +34,7 @@ class DualMetrics:
 def dual_metrics(
     found: Images, ground_truths: Images, confidence: float = 0.1, match_iou: float = 0.5
 ) -> DualMetrics:
-    """Returns both kinds of metrics of what is scored at least `confidence`.
+    """Return both kinds of metrics of what is scored at least `confidence`.
 
     Raises ValueError where the two sides are not of the same number of images.
     """
@@ -55,8 +55,7 @@ def sweep(
     *,
     match_iou: float = 0.5,
 ) -> Sweep:
-    """Returns the counts of images at each of (C,) `confidences`, falling distinct scores by
-    default.
+    """Return the counts of images at (C,) `confidences`, by default at every distinct score.
 
     A fracture image is a true positive where any shown box hits any ground truth. Where boxes are
     shown and all of them miss, it is a false negative *and* a false positive. A healthy image with
@@ -79,7 +78,7 @@ def sweep(
 def count(
     found: Images, ground_truths: Images, confidence: float = 0.1, match_iou: float = 0.5
 ) -> Counts:
-    """Returns the counts of images at one confidence, as `sweep` defines them."""
+    """Return the counts of images at one confidence, as `sweep` defines them."""
     return sweep(found, ground_truths, [confidence], match_iou=match_iou)[0]
 
 

@@ -41,7 +41,7 @@ class AveragePrecision:
 
     @classmethod
     def of(cls, found: DetectionTable, ground_truths: DetectionTable) -> Self:
-        """Matches all candidates; the best 100 of each class and image count, as in COCO."""
+        """Match all candidates; the best 100 of each class and image count, as in COCO."""
         group, _ = group_keys(found, ground_truths, class_aware=True)
         counted = found.rows(rank_within(group) < MOST_FOUND[-1])
         pairs = box_pairs(counted, ground_truths, MATCH_IOUS[0])
@@ -53,9 +53,7 @@ class AveragePrecision:
         return cls(classes=tuple(_ranking(counted, ground_truths, held, label) for label in labels))
 
     def __call__(self, weights: Float64s) -> Float64s:
-        """(I,) weights of the images → (T,) the mean over the classes with a ground truth, nan
-        without any.
-        """
+        """(I,) weights of the images → (T,) the mean over classes with a ground truth, or nan."""
         of_classes = [_of_class(each, weights) for each in self.classes]
         defined = [values for values in of_classes if values is not None]
         if not defined:

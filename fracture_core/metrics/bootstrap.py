@@ -47,7 +47,7 @@ def bootstrap(
     seed: int = 0,
     level: float = 0.95,
 ) -> Interval:
-    """Returns the interval of a metric by `count` resamples of whole `groups` (I,), the patients.
+    """Return the interval of a metric by `count` resamples of whole `groups` (I,), the patients.
 
     The same seed gives the same interval. Resamples in which the metric is undefined are left out.
     With a single patient there is no interval: its ends are nan.
@@ -63,7 +63,7 @@ def bootstrap_all(
     seed: int = 0,
     level: float = 0.95,
 ) -> tuple[Interval, ...]:
-    """Returns the intervals of S metrics that are computed together, as `bootstrap` does of one."""
+    """Return the intervals of S metrics that are computed together, as `bootstrap` does of one."""
     values = np.atleast_1d(np.asarray(statistics(np.ones(len(groups))), dtype=np.float64))
     drawn = replicates(groups, statistics, count=count, seed=seed)
     patients = len(set(groups))
@@ -83,7 +83,7 @@ def replicates(
 
 
 def resamples(groups: Sequence[str], count: int, seed: int) -> Iterator[Float64s]:
-    """Yields `count` times (I,) weights: how often the group of each image was drawn.
+    """Yield `count` times (I,) weights: how often the group of each image was drawn.
 
     Yields nothing where there are fewer than two groups.
     """
@@ -99,7 +99,7 @@ def resamples(groups: Sequence[str], count: int, seed: int) -> Iterator[Float64s
 def interval_of(
     value: float, drawn: Float64s, level: float = 0.95, *, patients: int | None = None
 ) -> Interval:
-    """Returns the interval of a metric from its (B,) replicates, those that are nan left out.
+    """Return the interval of a metric from its (B,) replicates, those that are nan left out.
 
     `patients` is how many they were drawn from; None means very many, and so plain quantiles.
     """
@@ -112,7 +112,7 @@ def interval_of(
 
 
 def tail_beyond(level: float, patients: int | None = None) -> float:
-    """Returns the share of replicates that lies beyond each end of an interval.
+    """Return the share of replicates that lies beyond each end of an interval.
 
     Example:
         >>> round(tail_beyond(0.95), 4)

@@ -75,8 +75,7 @@ def detection_ece(
     bins: int = 5,
     least: int = 8,
 ) -> float:
-    """Returns the D-ECE: the calibration error of boxes, also by where they lie and how large they
-    are.
+    """Return the D-ECE: the calibration error of boxes, also by where they lie and their size.
 
     A cell is one of `bins` equal parts of the score and, where `sizes_px` (I, 2), the heights and
     widths of the images, is given, also of the box's centre, width and height as shares of the

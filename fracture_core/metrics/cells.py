@@ -17,8 +17,7 @@ BACKGROUND = -1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cells:
-    """Which ground truth each found box takes; the confusion matrix at any confidence follows from
-    it.
+    """Which ground truth each found box takes; confusion matrices are counted from it.
 
     `gt_row` (N,) int64 is the ground truth that each found box takes, −1 = background. `image`,
     `scores` and `labels` (N,) are of the found boxes, `gt_image` and `gt_labels` (M,) of the ground
@@ -48,7 +47,7 @@ class Cells:
         return np.bincount(places, minlength=side**2).reshape(side, side).astype(np.int64)
 
     def images(self, confidence: float, true: int, predicted: int, class_count: int) -> Int64s:
-        """Returns the positions, rising, of the images that are counted in one cell of `matrix`."""
+        """Return the positions, rising, of the images that are counted in one cell of `matrix`."""
         shown = self.scores >= confidence
         if predicted == class_count:
             here = self._missed(shown) & (self.gt_labels == true)
@@ -73,7 +72,7 @@ class Cells:
 
 
 def assign_cells(found: Images, ground_truths: Images, match_iou: float = 0.5) -> Cells:
-    """Matches all candidates with IoU ≥ `match_iou`, whatever their class.
+    """Match all candidates with IoU ≥ `match_iou`, whatever their class.
 
     Raises ValueError where the two sides are not of the same number of images.
     """

@@ -65,9 +65,7 @@ def confusion_matrix(ground_truth: Int64s, predicted: Int64s, class_count: int) 
 
 
 def report(ground_truth: Int64s, predicted: Int64s, class_count: int) -> Report:
-    """(N,) and (N,) classes → every metric of the usual report; raises ValueError as
-    `confusion_matrix`.
-    """
+    """(N,) and (N,) classes → the usual report; raises ValueError as `confusion_matrix`."""
     confusion = confusion_matrix(ground_truth, predicted, class_count)
     hits, support, calls = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
     precision, recall = _shares(hits, calls), _shares(hits, support)
@@ -87,10 +85,9 @@ def report(ground_truth: Int64s, predicted: Int64s, class_count: int) -> Report:
 
 
 def roc_auc(scores: npt.ArrayLike, positive: npt.ArrayLike) -> float:
-    """(N,) scores and (N,) bool → the chance that a positive outscores a negative, ties counting
-    half.
+    """(N,) scores and (N,) bool → the chance that a positive outscores a negative.
 
-    Returns nan where there is no positive or no negative.
+    A tie counts half. Returns nan where there is no positive or no negative.
 
     Example:
         >>> roc_auc([0.9, 0.2, 0.6], [True, True, False])

@@ -85,8 +85,7 @@ UNDEFINED = -1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CocoMetrics:
-    """COCO's metrics: shares in [0, 1], or −1, as COCO writes it, where there is no ground truth to
-    find.
+    """COCO's metrics: shares in [0, 1], or −1, as COCO has it, where there is nothing to find.
 
     `ap` is the mean over IoU .50:.05:.95, `ap50` and `ap75` are at one IoU. `ar1`, `ar10` and
     `ar100` are with at most that many candidates of a class and image, everything else with 100.
@@ -112,7 +111,7 @@ class CocoMetrics:
 
 
 def evaluate_boxes(found: Images, ground_truths: Images, class_count: int) -> CocoMetrics:
-    """Returns the twelve metrics by the overlap of boxes; both sides have one entry an image.
+    """Return the twelve metrics by the overlap of boxes; both sides have one entry an image.
 
     `found` are all candidates, not only the shown ones. A ground truth with a mask has the size of
     its mask, as COCO's annotations do. Raises ValueError for a label that is not below
@@ -126,7 +125,7 @@ def evaluate_boxes(found: Images, ground_truths: Images, class_count: int) -> Co
 
 
 def evaluate_masks(found: Images, ground_truths: Images, class_count: int) -> CocoMetrics:
-    """Returns the twelve metrics by the overlap of masks, as `evaluate_boxes` does of boxes.
+    """Return the twelve metrics by the overlap of masks, as `evaluate_boxes` does of boxes.
 
     Raises ValueError also where a box on either side has no mask.
     """
@@ -138,9 +137,7 @@ def evaluate_masks(found: Images, ground_truths: Images, class_count: int) -> Co
 def _checked(
     found: Images, ground_truths: Images, class_count: int
 ) -> tuple[DetectionTable, DetectionTable]:
-    """Both sides as columns, without the candidates beyond the 100th of a class and image, which
-    never count.
-    """
+    """Both sides as columns; candidates beyond the 100th of a class and image never count."""
     prediction_columns, gt_columns = pair_up(found, ground_truths, crowds=True)
     for name, columns in (("found", prediction_columns), ("ground_truths", gt_columns)):
         if columns.labels.max(initial=-1) >= class_count:

@@ -17,8 +17,7 @@ Float64s = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetectionTable:
-    """The boxes of `image_count` images, one row a box, image by image, the best scored of an image
-    first.
+    """The boxes of `image_count` images: one row a box, image by image, the best scored first.
 
     `image` (N,) int64, rising, is the position of each box's image; images without a box have no
     row. `xyxy` (N, 4) float32 are in pixels of the original image. `scores` (N,) float32 fall
@@ -53,7 +52,7 @@ class DetectionTable:
 
     @classmethod
     def of(cls, images: Sequence[Detections], crowd: Sequence[Bools] | None = None) -> Self:
-        """Makes the table of one `Detections` an image; `crowd`, one array an image, marks crowds.
+        """Make the table of one `Detections` an image; `crowd`, one array an image, marks crowds.
 
         Example:
             >>> one = Detections.ground_truth([[0, 0, 2, 3]], [0])
@@ -75,7 +74,7 @@ class DetectionTable:
         )
 
     def rows(self, kept: Bools) -> Self:
-        """Returns only the marked (N,) rows; the images stay the same."""
+        """Return only the marked (N,) rows; the images stay the same."""
         return type(self)(
             image_count=self.image_count,
             image=self.image[kept],
@@ -87,7 +86,7 @@ class DetectionTable:
         )
 
     def images(self, kept: Bools) -> Self:
-        """Returns only the rows of the marked (I,) images, which are numbered anew."""
+        """Return only the rows of the marked (I,) images, which are numbered anew."""
         place, rows = np.cumsum(kept) - 1, self.rows(kept[self.image])
         return replace(rows, image_count=int(kept.sum()), image=place[rows.image])
 
@@ -109,9 +108,7 @@ class DetectionTable:
         return best
 
     def areas(self) -> Float64s:
-        """(N,) float64 in square pixels: of the masks where there are any, as in COCO, else of the
-        boxes.
-        """
+        """(N,) float64 in square pixels: of the masks if any, as in COCO, else of the boxes."""
         if self.masks:
             return np.array([masks.pixels(mask) for mask in self.masks], dtype=np.float64)
         return boxes.area(self.xyxy)
@@ -124,7 +121,7 @@ Images = DetectionTable | Sequence[Detections]
 def pair_up(
     found: Images, ground_truths: Images, *, crowds: bool = False
 ) -> tuple[DetectionTable, DetectionTable]:
-    """Returns both sides as tables.
+    """Return both sides as tables.
 
     Raises ValueError where they are not of the same number of images, and where a ground truth is a
     crowd unless `crowds` are expected.

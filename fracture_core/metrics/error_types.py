@@ -35,9 +35,7 @@ class ErrorTypes:
     missed: Bools
 
     def counts(self) -> dict[str, int]:
-        """Returns how many findings are of each of `TYPES`, and how many ground truths are
-        missed.
-        """
+        """Return the number of findings of each of `TYPES`, and that of missed ground truths."""
         numbers = np.bincount(self.kind, minlength=len(TYPES)).tolist()
         return dict(zip(TYPES, numbers, strict=True)) | {MISSED: int(self.missed.sum())}
 
@@ -50,8 +48,7 @@ def error_types(
     match_iou: float = 0.5,
     near_iou: float = 0.1,
 ) -> ErrorTypes:
-    """Sorts every finding scored at least `confidence` by its IoU with ground truths of its class
-    and of others.
+    """Sort every finding scored at least `confidence` into types by its IoU with ground truths.
 
     A finding that matches, greedily within its class, is right. Of the others, in this order:
     *location*, from `near_iou` to below `match_iou` with a ground truth of its class, where it

@@ -34,8 +34,7 @@ class Froc:
     lesions: int
 
     def sensitivity_at(self, rates: Sequence[float] = RATES) -> Float64s:
-        """(R,) the highest sensitivity of a confidence with at most so many false positives an
-        image.
+        """(R,) the highest sensitivity with at most so many false positives an image.
 
         Nothing is interpolated: each value is reached at a confidence there is, or is 0, by showing
         nothing. All are nan without a lesion or an image.
@@ -54,7 +53,7 @@ class Froc:
 def froc(
     found: Images, ground_truths: Images, *, match_iou: float = 0.5, class_aware: bool = True
 ) -> Froc:
-    """Returns the FROC curve of findings matched greedily with IoU ≥ `match_iou`.
+    """Return the FROC curve of findings matched greedily with IoU ≥ `match_iou`.
 
     A model that needs NMS must have had it before. Raises ValueError where the two sides are not of
     the same number of images.

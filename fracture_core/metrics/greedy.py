@@ -1,5 +1,4 @@
-"""Greedy one-to-one matching by score, and precision and recall of single boxes, over all images at
-once.
+"""Greedy one-to-one matching by score over all images at once, and precision and recall of boxes.
 
 The result is that of `fracture_core.matching.match` image by image, or of COCO's evaluation. Within
 one image the boxes must choose one after the other, but images do not affect each other: so the
@@ -65,7 +64,7 @@ class Assigner:
     def assign(
         self, match_ious: npt.ArrayLike, gt_count: int, ignored: Bools, crowd: Bools
     ) -> Assignment:
-        """Matches at each of (T,) thresholds, IoU ≥ threshold.
+        """Match at each of (T,) thresholds, IoU ≥ threshold.
 
         An `ignored` (M,) ground truth is taken only where no other is free; a `crowd` (M,) may be
         matched any number of times.
@@ -112,8 +111,7 @@ def _first_of_each(values: Int64s, dense: Int64s, count: int) -> Int64s:
 def assign_all(
     found: Images, ground_truths: Images, match_iou: float = 0.5, *, class_aware: bool = True
 ) -> Int64s:
-    """(N,) int64: the row of the ground truth that each found box takes, −1 = none, as by
-    `matching.match`.
+    """(N,) int64: the row of the ground truth each found box takes, −1 = none, as `matching.match`.
 
     Raises ValueError where the two sides are not of the same number of images.
     """
@@ -145,9 +143,7 @@ def sweep(
     match_iou: float = 0.5,
     class_aware: bool = True,
 ) -> Sweep:
-    """Returns the counts of boxes at each of (C,) `confidences`, falling distinct scores by
-    default.
-    """
+    """Return the counts of boxes at (C,) `confidences`, by default at every distinct score."""
     found, ground_truths = pair_up(found, ground_truths)
     rows, _ = _matches(found, ground_truths, match_iou, class_aware)
     at = distinct_falling(found.scores) if confidences is None else np.asarray(confidences, float)
@@ -168,7 +164,7 @@ def count(
     match_iou: float = 0.5,
     class_aware: bool = True,
 ) -> Counts:
-    """Returns the counts of boxes over all images at one confidence."""
+    """Return the counts of boxes over all images at one confidence."""
     return sweep(found, ground_truths, [confidence], match_iou=match_iou, class_aware=class_aware)[
         0
     ]

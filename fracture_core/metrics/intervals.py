@@ -35,7 +35,7 @@ class Proportion:
 
 
 def wilson(count: int, total: int, level: float = 0.95) -> tuple[float, float]:
-    """Returns the ends of the score interval of `count` out of `total`, nan where `total` is 0.
+    """Return the ends of the score interval of `count` out of `total`, nan where `total` is 0.
 
     It holds the shares that a normal test would not reject: E. B. Wilson, Probable Inference, the
     Law of Succession, and Statistical Inference, J. Am. Stat. Assoc. 22 (1927).

@@ -38,7 +38,7 @@ class LogAverageMissRate:
         match_iou: float = 0.5,
         class_aware: bool = True,
     ) -> Self:
-        """Matches all candidates greedily; a model that needs NMS must have had it before.
+        """Match all candidates greedily; a model that needs NMS must have had it before.
 
         Raises ValueError where the two sides are not of the same number of images.
         """

@@ -26,8 +26,7 @@ class McNemar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """A difference, first less second, the ends of its interval, and the two-sided `p_value` of no
-    difference.
+    """A difference, first less second, its interval, and the two-sided `p_value` of no difference.
 
     Each is nan where it is undefined.
     """
@@ -39,7 +38,7 @@ class Difference:
 
 
 def mcnemar(first_right: npt.ArrayLike, second_right: npt.ArrayLike) -> McNemar:
-    """Tests (N,) and (N,) bool, whether each model has each case right; exact, by the binomial.
+    """Test (N,) and (N,) bool, whether each model has each case right; exact, by the binomial.
 
     Q. McNemar, Psychometrika 12 (1947). Cases must be independent: use one a patient, or else
     `paired_bootstrap`. Raises ValueError where the lengths differ.
@@ -65,8 +64,7 @@ def paired_bootstrap(
     seed: int = 0,
     level: float = 0.95,
 ) -> Difference:
-    """Returns the difference of a metric between two models, both on the same resamples of `groups`
-    (I,).
+    """Return the difference of a metric between two models on the same resamples of `groups` (I,).
 
     The p value is 1 − the level of the widest interval that leaves out 0, with the observed sample
     counted as one more resample: twice the share of resamples on the lesser side of 0, or more for
@@ -84,9 +82,7 @@ def paired_bootstrap(
 def difference_of(
     value: float, drawn: Float64s, level: float = 0.95, *, patients: int | None = None
 ) -> Difference:
-    """Returns the interval and p value of a difference from its (B,) replicates, as
-    `paired_bootstrap` draws them.
-    """
+    """Return interval and p value of a difference from (B,) replicates of `paired_bootstrap`."""
     ends = interval_of(value, drawn, level, patients=patients)
     p_value = nan if np.isnan(ends.low) else _p_of(drawn[~np.isnan(drawn)], patients)
     return Difference(value=value, low=ends.low, high=ends.high, p_value=p_value)
@@ -112,9 +108,7 @@ def _p_of(drawn: Float64s, patients: int | None) -> float:
 
 
 def _binomial_p(fewer: int, total: int) -> float:
-    """Twice the chance of at most `fewer` heads of `total` fair coins, in whole numbers; at
-    most 1.
-    """
+    """Twice the chance of at most `fewer` heads of `total` fair coins, at most 1."""
     term = tail = 1
     for k in range(fewer):
         term = term * (total - k) // (k + 1)

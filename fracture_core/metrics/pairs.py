@@ -35,9 +35,7 @@ class Pairs:
 def group_keys(
     found: DetectionTable, ground_truths: DetectionTable, class_aware: bool
 ) -> tuple[Int64s, Int64s]:
-    """(N,) and (M,) int64: numbers that are equal where a found box and a ground truth may match at
-    all.
-    """
+    """(N,) and (M,) int64: equal numbers where a found box and a ground truth may match at all."""
     if not class_aware:
         return found.image, ground_truths.image
     highest = max(columns.labels.max(initial=-1) for columns in (found, ground_truths))
@@ -75,7 +73,7 @@ def box_pairs(
     *,
     class_aware: bool = True,
 ) -> Pairs:
-    """Returns all pairs in one image, and of one class if asked, with IoU ≥ `least_iou` and > 0.
+    """Return all pairs in one image, and of one class if asked, with IoU ≥ `least_iou` and > 0.
 
     Against a crowd the overlap is the share of the found box that lies in it, as in COCO.
     """
@@ -94,8 +92,7 @@ def box_pairs(
 
 
 def mask_pairs(found: DetectionTable, ground_truths: DetectionTable, least_iou: float) -> Pairs:
-    """Returns the pairs of one image and class by the overlap of masks, as `box_pairs` does by
-    boxes.
+    """Return the pairs of one image and class by the overlap of masks, as `box_pairs` by boxes.
 
     Raises ValueError where a box on either side has no mask.
     """
@@ -120,9 +117,7 @@ def mask_pairs(found: DetectionTable, ground_truths: DetectionTable, least_iou: 
 def _candidates(
     found: DetectionTable, ground_truths: DetectionTable
 ) -> Iterator[tuple[Int64s, Int64s]]:
-    """Yields rows of found boxes and of ground truths in the same image, ground truths rising, some
-    at a time.
-    """
+    """Yield rows of found boxes and of ground truths in one image, some of them at a time."""
     bounds = found.bounds()
     start = bounds[ground_truths.image]
     counts = bounds[ground_truths.image + 1] - start

@@ -1,5 +1,4 @@
-"""ROC and precision-recall curves of yes-or-no decisions over all confidences, equal to
-scikit-learn's.
+"""ROC and precision-recall curves of yes-or-no decisions, equal to scikit-learn's.
 
 A case is called positive where it is scored at least the confidence.
 """
@@ -47,7 +46,7 @@ class PrecisionRecall:
 
 
 def roc(scores: npt.ArrayLike, positive: npt.ArrayLike) -> Roc:
-    """Returns the ROC curve of (N,) scores and (N,) bool.
+    """Return the ROC curve of (N,) scores and (N,) bool.
 
     Raises ValueError where they are not of one length or a score is not finite.
 
@@ -66,9 +65,7 @@ def roc(scores: npt.ArrayLike, positive: npt.ArrayLike) -> Roc:
 
 
 def precision_recall(scores: npt.ArrayLike, positive: npt.ArrayLike) -> PrecisionRecall:
-    """Returns the precision-recall curve of (N,) scores and (N,) bool; raises ValueError as
-    `roc`.
-    """
+    """Return the precision-recall curve of (N,) scores and (N,) bool; raises as `roc`."""
     values, marks = _checked(scores, positive)
     at = distinct_falling(values)
     hits, calls = count_above(values[marks], at), count_above(values, at)

@@ -21,7 +21,7 @@ def detector_metrics(
     match_iou: float,
     masks: bool,
 ) -> Metrics:
-    """Returns the metrics of a detector from all its candidates, after NMS.
+    """Return the metrics of a detector from all its candidates, after NMS.
 
     COCO's AP and AR use all candidates. Precision, recall and F1 of boxes, the metrics of images by
     any hit and the share of ground truths hit use those scored at least `confidence`. `masks` asks
@@ -64,7 +64,7 @@ def classifier_metrics(classes: Int64s, called: Int64s, class_count: int) -> Met
 
 
 def defined(metrics: Metrics) -> Metrics:
-    """Returns only the finite metrics.
+    """Return only the finite metrics.
 
     Example:
         >>> defined({"ap": 0.5, "precision": math.nan})

@@ -84,7 +84,7 @@ class Sweep:
 
 
 def distinct_falling(scores: npt.ArrayLike) -> Float64s:
-    """Returns every score once, the highest first: all confidences that make a difference.
+    """Return every score once, the highest first: all confidences that make a difference.
 
     Example:
         >>> distinct_falling([0.5, 0.75, 0.5]).tolist()
@@ -113,9 +113,7 @@ def count_above(scores: npt.ArrayLike, confidences: npt.ArrayLike) -> Int64s:
 
 
 def _count_each(values: npt.NDArray[np.floating], at: npt.NDArray[np.floating]) -> Int64s:
-    """(C,) counted for some values at a time, which stay in the processor's cache for all
-    confidences.
-    """
+    """(C,) counted for some values at a time, which stay in the processor's cache."""
     counts = np.zeros(len(at), dtype=np.int64)
     for start in range(0, len(values), AT_ONCE):
         some = values[start : start + AT_ONCE]
@@ -124,9 +122,7 @@ def _count_each(values: npt.NDArray[np.floating], at: npt.NDArray[np.floating]) 
 
 
 def _least_float32(at: npt.NDArray[np.floating]) -> Float32s:
-    """(C,) the least float32 that is at least each confidence: a float32 score reaches both or
-    neither.
-    """
+    """(C,) the least float32 that is at least each: a float32 score reaches both or neither."""
     nearest = at.astype(np.float32)
     above = np.nextafter(nearest, np.float32(np.inf))
     return np.where(nearest.astype(np.float64) < at, above, nearest)

@@ -33,9 +33,7 @@ class Auc:
 
     @classmethod
     def of(cls, scores: npt.ArrayLike, positive: npt.ArrayLike) -> Self:
-        """Prepares the area from (I,) scores of images and (I,) bool, whether there is anything to
-        find.
-        """
+        """Prepare the area from (I,) scores and (I,) bool, whether there is anything to find."""
         values, marks = np.asarray(scores, dtype=np.float64), np.asarray(positive, dtype=np.bool_)
         negatives = np.flatnonzero(~marks)
         negatives = negatives[np.argsort(values[negatives], kind="stable")]
@@ -87,7 +85,7 @@ class ImageCounts:
         match_iou: float = 0.5,
         class_aware: bool = True,
     ) -> Self:
-        """Counts lesions by greedy matching; a model that needs NMS must have had it before.
+        """Count lesions by greedy matching; a model that needs NMS must have had it before.
 
         Raises ValueError where the two sides are not of the same number of images.
         """
@@ -105,9 +103,7 @@ class ImageCounts:
 
     @classmethod
     def of_images(cls, scores: npt.ArrayLike, positive: npt.ArrayLike, confidence: float) -> Self:
-        """Counts whole images, called where their (I,) scores are at least `confidence`; `positive`
-        is (I,) bool.
-        """
+        """Count whole images: (I,) scores, called from `confidence` on, and (I,) bool."""
         marks = np.asarray(positive, dtype=np.bool_)
         called = np.asarray(scores, dtype=np.float64) >= confidence
         alarms = (called & ~marks).astype(np.float64)
@@ -146,8 +142,7 @@ class ImageCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrocSensitivity:
-    """Sensitivity at R rates of false positives an image, as `Froc.sensitivity_at`, as a function
-    of the weights of the images.
+    """`Froc.sensitivity_at`, at R rates of false positives an image, as a function of weights.
 
     `hit_image` (H,) are the images of the hits, the best scored first, and `wrong_image` (F,) those
     of the false positives. `before` (H,) int64, rising, tells how many false positives are scored
@@ -170,7 +165,7 @@ class FrocSensitivity:
         class_aware: bool = True,
         rates: tuple[float, ...] = RATES,
     ) -> Self:
-        """Matches all candidates greedily; a model that needs NMS must have had it before.
+        """Match all candidates greedily; a model that needs NMS must have had it before.
 
         Raises ValueError where the two sides are not of the same number of images.
         """
@@ -187,9 +182,7 @@ class FrocSensitivity:
         )
 
     def __call__(self, weights: Float64s) -> Float64s:
-        """(I,) weights of the images → (R,) sensitivities, nan where no ground truth has any
-        weight.
-        """
+        """(I,) weights of the images → (R,) sensitivities, nan without a ground truth."""
         images, lesions = weights.sum(), weights @ self.ground_truths
         if not (images and lesions):
             return np.full(len(self.rates), nan)

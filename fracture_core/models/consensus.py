@@ -19,6 +19,7 @@ import numpy as np
 from fracture_core import boxes, masks
 from fracture_core.boxes import Float64s, Int64s
 from fracture_core.errors import ConfigError, WeightsError
+from fracture_core.files import make_folder
 from fracture_core.fusion import Candidates, fuse
 from fracture_core.models.base import Family, Model
 from fracture_core.models.cards import ModelCard, write_card
@@ -209,7 +210,7 @@ class ConsensusModel:
 
     def save(self, folder: Path) -> ModelCard:
         """Writes the card alone, as the weights are the members' own; returns the card."""
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         write_card(self._card, folder)
         return self._card
 

@@ -180,7 +180,8 @@ def check_members(card: ModelCard, known: Mapping[str, ModelCard]) -> tuple[Mode
     """Returns the cards of a consensus's members, each as it was when the consensus was made.
 
     `known` are the usable models of the library, by id. Raises WeightsError where a member is gone,
-    has other weights or cannot be a member, and where the consensus's own card was changed by hand.
+    has other weights or cannot be a member, where none finds boxes, and where the consensus's own
+    card was changed by hand.
     """
     architecture = ConsensusArchitecture.of(card)
     if architecture.sha256 != card.weights_sha256:

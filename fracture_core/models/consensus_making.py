@@ -80,9 +80,10 @@ def add_consensus(
     model_id: str | None = None,
     title: str | None = None,
 ) -> ModelCard:
-    """Keeps a consensus of models in the library; raises ConfigError and WeightsError.
+    """Keeps a consensus of models in the library and returns its card.
 
-        add_consensus([Voice(model_id="demo-detr"), Voice(model_id="demo-detr", flipped=True)])
+    Two voices with one `model_id`, one of them flipped, make a model read each image twice. Raises
+    ConfigError and WeightsError.
     """
     card = consensus_card(voices, rule, model_id=FAMILY, title=title)
     return keep_card(card, model_id=model_id)

@@ -15,6 +15,7 @@ import numpy as np
 from fracture_core import boxes, masks
 from fracture_core.boxes import Float64s
 from fracture_core.errors import ConfigError, WeightsError
+from fracture_core.files import make_folder
 from fracture_core.models.base import Family
 from fracture_core.models.cards import ModelCard, write_card
 from fracture_core.scope import SYNTHETIC
@@ -44,7 +45,7 @@ _MOST_CANDIDATES = 200
 _CANDIDATES_A_LESION = 9
 _NEAR_MISSES_A_LESION = 3
 _CHANCE_OF_A_HARD_LESION = 0.25
-_FALSE_POSITIVE = 70
+_FALSE_POSITIVES = 70
 _EDGE_GRID = 192
 
 
@@ -84,7 +85,8 @@ class FakeModel:
     def explain(self, sample: Sample, index: int | None) -> Heatmap:
         """Returns a blob in the middle of a finding's box.
 
-        None: one for every finding, by its score. Raises IndexError where there is no such finding.
+        None adds one for every finding, by its score. Raises IndexError where there is no such
+        finding.
         """
         found = self._predict_one(sample).detections
         if index is not None and not 0 <= index < len(found):
@@ -101,7 +103,7 @@ class FakeModel:
 
     def save(self, folder: Path) -> ModelCard:
         """Writes the card alone, as there are no weights; returns the card."""
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         write_card(self._card, folder)
         return self._card
 
@@ -142,7 +144,7 @@ _Part = tuple[Float64s, Float64s, boxes.Int64s]
 def _around(ground_truth: Detections, rng: np.random.Generator) -> list[_Part]:
     """Invents overlapping hits and near misses.
 
-    Of some ground truths, the hard ones, only weak hits.
+    The hits of some lesions, the hard ones, are weak.
     """
     parts: list[_Part] = []
     for xyxy, label in zip(ground_truth.xyxy.astype(np.float64), ground_truth.labels, strict=True):
@@ -175,16 +177,16 @@ def _jittered(xyxy: Float64s, spread: Float64s, rng: np.random.Generator) -> Flo
 def _false_positives(shown: Pixels, classes: int, rng: np.random.Generator) -> _Part:
     """Many weak candidates, and a few that are not so weak, at edges of the image."""
     height, width = shown.shape
-    centre = _edge_points(shown, _FALSE_POSITIVE, rng)
+    centre = _edge_points(shown, _FALSE_POSITIVES, rng)
     longest = max(height, width)
     size = (
         longest
-        * rng.uniform(0.03, 0.14, (_FALSE_POSITIVE, 1))
-        * rng.uniform(0.6, 1, (_FALSE_POSITIVE, 2))
+        * rng.uniform(0.03, 0.14, (_FALSE_POSITIVES, 1))
+        * rng.uniform(0.6, 1, (_FALSE_POSITIVES, 2))
     )
-    scores = 0.01 + 0.75 * rng.beta(0.7, 3.5, _FALSE_POSITIVE)
+    scores = 0.01 + 0.75 * rng.beta(0.7, 3.5, _FALSE_POSITIVES)
     # The first class is the usual one: most data sets have few.
-    labels = np.minimum(rng.geometric(0.85, _FALSE_POSITIVE) - 1, classes - 1)
+    labels = np.minimum(rng.geometric(0.85, _FALSE_POSITIVES) - 1, classes - 1)
     xyxy = boxes.cxcywh_to_xyxy(np.concatenate([centre, size], axis=1))
     return np.asarray(xyxy), scores, labels.astype(np.int64)
 

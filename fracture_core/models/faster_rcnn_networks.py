@@ -52,7 +52,7 @@ _POOLED_CELLS = 7
 _MOST_PROPOSALS = 300
 # In training alone: proposals before NMS, and those that the second stage learns from. With
 # torchvision's 2,000 and 512 they would be most of the work of a network as small as this.
-_MOST_ANCHORS_MATCHED = 1_000
+_MOST_PROPOSALS_BEFORE_NMS = 1_000
 _PROPOSALS_LEARNT_FROM = 128
 _TORCHVISION_PYRAMID_WIDTH = 256
 
@@ -75,7 +75,7 @@ def build_light(shape: LightShape, *, class_count: int, min_size: int, max_size:
         min_size=min_size,
         max_size=max_size,
         rpn_anchor_generator=AnchorGenerator(sizes, (ASPECT_RATIOS,) * len(sizes)),
-        rpn_pre_nms_top_n_train=_MOST_ANCHORS_MATCHED,
+        rpn_pre_nms_top_n_train=_MOST_PROPOSALS_BEFORE_NMS,
         rpn_post_nms_top_n_train=_MOST_PROPOSALS,
         rpn_post_nms_top_n_test=_MOST_PROPOSALS,
         box_batch_size_per_image=_PROPOSALS_LEARNT_FROM,

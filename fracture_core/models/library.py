@@ -228,9 +228,9 @@ def can_delete(model_id: str) -> bool:
 
 
 def weights_bytes(card: ModelCard) -> int:
-    """Returns the bytes of a model's weights on disk, of a consensus those of its members.
+    """Returns the bytes of a model's weights on disk, 0 where it has none.
 
-    0 = none.
+    Those of a consensus are the weights of its members.
     """
     if card.family == FAMILY:
         members = ConsensusArchitecture.of(card).model_ids

@@ -65,8 +65,8 @@ class PyramidShape(BaseModel):
 class Pyramid(nn.Module):
     """A backbone with its feature pyramid, as torchvision's detectors take one.
 
-    (B, 3, H, W) pixels become one map (B, out_channels, h, w) for each level, by its name "0", "1",
-    ….
+    (B, 3, H, W) pixels become a map (B, out_channels, h, w) for each level, by the names "0", "1"
+    and so on, the finest first.
     """
 
     def __init__(self, shape: PyramidShape) -> None:

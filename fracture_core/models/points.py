@@ -83,7 +83,8 @@ class Knots(_Strict):
     """What the model reaches at falling confidences, a few hundred of them, exact at each.
 
     All lists are as long as `confidences`; counts are of what is scored at least that much.
-    `false_alarms` counts images without a ground truth in which anything is found.
+    `false_alarms` counts the `negatives`, images in which nothing is to be found, that show
+    anything.
     """
 
     confidences: tuple[float, ...]
@@ -140,9 +141,9 @@ def card_points(points: Iterable[Point]) -> dict[str, float]:
 def tiers(measured: Measurements) -> tuple[float | None, float | None]:
     """Returns the confidences above which a finding is drawn dashed, and solid.
 
-    None = not measured. Findings are dashed above the point of the highest sensitivity asked for,
-    and solid above that of the highest specificity or, where there is none, of the fewest false
-    positives.
+    A confidence is None where it was not measured. Findings are dashed above the point of the
+    highest sensitivity asked for, and solid above that of the highest specificity or, where there
+    is none, of the fewest false positives.
     """
     sensitive = _confidences(measured, "sensitivity ≥")
     specific = _confidences(measured, "specificity ≥")
@@ -242,7 +243,7 @@ def sensitivity_at(measured: Measurements, confidence: float) -> Proportion:
 
 
 def specificity_at(measured: Measurements, confidence: float) -> Proportion:
-    """Returns the share of the images without a ground truth in which nothing is found."""
+    """Returns the share of the negative images that show nothing at this confidence."""
     knots = measured.knots
     alarms = _at_or_below(knots.confidences, knots.false_alarms, confidence)
     return Proportion(count=knots.negatives - alarms, total=knots.negatives)
@@ -274,10 +275,7 @@ def confidence_at(measured: Measurements, unit: LevelUnit, level: float) -> Sett
 
 
 def evidence_for(measured: Measurements, score: float) -> Evidence | None:
-    """Returns what became of the findings scored like this one.
-
-    None outside of all that was measured.
-    """
+    """Returns what became of the findings scored like this one, None where none was measured."""
     bins = measured.evidence
     held = (each for each in bins if each.low <= score < each.high or score == each.high == 1)
     return next(held, None)

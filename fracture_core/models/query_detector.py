@@ -70,7 +70,7 @@ class DetrInput:
         return grey
 
     def normalise(self, grey: Tensor) -> Tensor:
-        """Turns (B, 1, h, w) uint8 into (B, 3, h, w) float32, with one grey in all three channels."""
+        """Turns (B, 1, h, w) uint8 into (B, 3, h, w) float32, one grey in all three channels."""
         if not self.normalises:
             return (grey.float() * (1 / 255)).expand(-1, 3, -1, -1).contiguous()
         mean = grey.new_tensor(IMAGENET_MEAN, dtype=torch.float32).view(1, 3, 1, 1)

@@ -75,8 +75,9 @@ class ResNetModel(Classifier):
     def describe(
         cls, weights: Path, *, model_id: str, title: str, classes: tuple[str, ...] | None
     ) -> ModelCard:
-        """Returns the card of a state dict with torchvision's names, whose tensors tell depth and
-        width.
+        """Returns the card of a state dict with torchvision's names.
+
+        Its tensors tell depth and width.
         """
         state = _read(weights)
         count = shape_of(state, "fc.weight", 2, weights)[0]
@@ -142,8 +143,8 @@ def build_network(
 def _build(architecture: ResNetArchitecture, *, class_count: int) -> ResNet | MobileClassifier:
     if architecture.name in MOBILES:
         return MobileClassifier(architecture.name, class_count=class_count)
-    # With its last norm at 0 each block would begin as its shortcut alone, and a network with random
-    # weights would do far less than one that has learned.
+    # With its last norm at 0 each block would begin as its shortcut alone, so that random weights
+    # would have little effect on what the network computes.
     return ResNet(
         block=cast(BlockName, architecture.block),
         depths=cast(Depths, architecture.depths),

@@ -85,11 +85,10 @@ class RetinaNetModel(TorchvisionDetector[Features, Candidates]):
         return [self._picked(logits, deltas, features) for logits, deltas in pairs]
 
     def _picked(self, logits: Tensor, deltas: Tensor, features: Features) -> Candidates:
-        """Picks from (A, columns) logits and (A, 4) deltas those with an area that can be among the
-        best.
+        """Picks from (A, columns) logits and (A, 4) deltas those that can be among the best.
 
-        Of equal scores at the limit all are kept, so that `Detections.raw` decides and not the
-        sorting.
+        They have an area, too. Of equal scores at the limit all are kept, so that `Detections.raw`
+        decides and not the sorting.
         """
         decoded = self._network.box_coder.decode_single(deltas, features.anchors)
         xyxy = clip_boxes_to_image(decoded, features.size)

@@ -89,8 +89,7 @@ class ScratchDetrModel(QueryDetector):
 
     @classmethod
     def from_name(cls, name: str) -> Self:
-        """Returns a network with random weights, always the same ones: "scratch:random" or
-        "scratch:tiny".
+        """Returns "scratch:random" or "scratch:tiny", whose random weights are always the same.
 
         Raises ConfigError for other names.
         """

@@ -136,8 +136,7 @@ def fit(
 
 
 def _of_other_kind(given: State, own: Mapping[str, list[Tensor]]) -> list[str]:
-    """Lists where a copy would round weights to whole numbers, or take whole numbers for weights.
-    """
+    """Lists where copying would round weights, or take whole numbers for weights."""
     return [
         f"{name} of {_kind(given[name])} instead of {_kind(tensors[0])}"
         for name, tensors in own.items()

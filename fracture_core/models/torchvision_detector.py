@@ -205,8 +205,7 @@ class TorchvisionDetector(Detector[Scaled, list[C]], Generic[F, C]):
         return self.load(self._card.model_copy(update=facts), Path())
 
     def explain(self, sample: Sample, index: int | None) -> Heatmap:
-        """Returns the HiResCAM of a finding's class score, before it is squashed, at the pyramid's
-        levels.
+        """Returns the HiResCAM of a finding's class logit at the levels of the pyramid.
 
         None explains the image: its best findings, each by its score. Raises IndexError where there
         is no such finding.
@@ -265,16 +264,13 @@ def scaled_size(height: int, width: int, min_size: int, max_size: int) -> tuple[
 
 
 def scaled_pixels(network: Any, batch: Sequence[Scaled]) -> Tensor:
-    """Returns (B, 3, h, w) pixels, padded to whole cells of the deepest level as torchvision pads.
-    """
+    """Returns (B, 3, h, w) pixels, padded as torchvision pads, to cells of the deepest level."""
     padded: Tensor = network.transform.batch_images([_scaled(network, one) for one in batch])
     return padded
 
 
 def _scaled(network: Any, one: Scaled) -> Tensor:
-    """Scales (H, W) grey to (3, h, w), in the library's order of steps, so that the numbers are its
-    own.
-    """
+    """Scales (H, W) grey to (3, h, w), in torchvision's order of steps and so with its numbers."""
     device = next(network.parameters()).device
     grey = torch.from_numpy(one.shown).to(device).float() / 255
     pixels = network.transform.normalize(grey.expand(3, -1, -1))
@@ -309,8 +305,7 @@ def published_classes(name: str, weights: str) -> tuple[str, ...]:
 
 
 def guess_norm_eps(state: State) -> tuple[float, str]:
-    """Returns the `norm_eps` of a first ResNet-50-FPN, which tensors do not tell, and a note on it.
-    """
+    """Returns the `norm_eps` of a first ResNet-50-FPN, which no tensor tells, and a note on it."""
     if "backbone.body.bn1.num_batches_tracked" in state:
         return NORM_EPS, ""
     note = (

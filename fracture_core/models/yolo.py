@@ -1,14 +1,13 @@
-"""Where a YOLO network looked for its candidates: HiResCAM on what its head is given.
+"""The YOLO family: detectors and segmenters of Ultralytics, raw and explained.
 
-A candidate is the answer of one cell of one of the head's levels. The gradient of exactly that
-cell's class logit, times the activation, summed over channels, is the share of each cell of the
-level in the logit (HiResCAM, Draelos & Carin 2020): the few cells that the head sees from there,
-so that every finding has a map of its own. Grad-CAM, which averages gradients over the level,
-marks everything of a class at once. Of small networks trained on simple shapes, this one had most
-energy in the box (0.69 of it, Grad-CAM 0.29) and least in common with random weights; maps
-further back in the backbone had more (rank correlation 0.26 against 0.05).
-
-The YOLO family: detectors and segmenters of Ultralytics, raw.
+A finding is explained by HiResCAM (Draelos & Carin 2020) on the features that the head is given. A
+candidate comes from one cell of one of the head's levels. The gradient of exactly that cell's class
+logit, times the activation, summed over channels, is the share of each cell of the level in the
+logit: of the few cells that the head sees from there, so that every finding has a map of its own.
+Grad-CAM, which averages gradients over the level, marks everything of a class at once. With small
+networks trained on simple shapes, HiResCAM had the most energy in the box (0.69 of it, Grad-CAM
+0.29), and its maps resembled those with random weights least (rank correlation 0.05; 0.26 for maps
+further back in the backbone).
 """
 
 import threading
@@ -44,13 +43,17 @@ from fracture_core.models.yolo_networks import (
 )
 from fracture_core.types import SCORE_FLOOR, Detections, Heatmap, Sample
 
+# ---- explanation ---------------------------------------------------------------------------------
+
 METHOD = "HiResCAM"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidates:
-    """What to explain: `anchors` (n,), cells of the head counted through its levels, the `labels`
-    (n,) they were given, and `weights` (n,).
+    """What to explain: n candidates.
+
+    `anchors` (n,) are their cells in the head, counted through its levels, `labels` (n,) the
+    classes they were given, and `weights` (n,) what each counts.
     """
 
     anchors: Tensor
@@ -59,9 +62,9 @@ class Candidates:
 
 
 def evidence(head: Any, levels: Sequence[Tensor], candidates: Candidates) -> list[Tensor]:
-    """For each level (1, C, h, w) of the head's input a map (h, w) ≥ 0, in the unit of a logit.
+    """Returns for each level (1, C, h, w) of the head's input a (h, w) map ≥ 0, in logits.
 
-    Only the head's class branch runs, which has no memory, and no gradient is left behind.
+    Only the head's class branch runs, which keeps no state, and no gradient is left behind.
     """
     branches = (head.one2one if head.end2end else head.one2many)["cls_head"]
     maps: list[Tensor] = []
@@ -87,11 +90,17 @@ def _shares(
 
 
 def over_image(maps: Sequence[Tensor], box: Letterbox) -> npt.NDArray[np.float32]:
-    """Sum of (h, w) maps that each tile the input → (height, width) of the image in it."""
+    """Adds (h, w) maps that each tile the input, and spreads the sum over the image in it.
+
+    The result is (height, width) float32.
+    """
     spread = gradcam.over_input(maps, box.input_height, box.input_width)
     rows = slice(box.top, box.top + box.scaled_height)
     placed = spread[rows, box.left : box.left + box.scaled_width]
     return gradcam.over_image(placed, box.height, box.width)
+
+
+# ---- model ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,9 +118,11 @@ class _Prepared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Raw:
-    """One sample's candidates from the floor up: `xyxy` (A, 4) in pixels of the input, the best
-    class's `scores` (A,) and `labels` (A,), and `anchors` (A,), the cells of the head that gave
-    them; for segmenters also `coefficients` (A, M) and `prototypes` (M, h, w).
+    """One sample's candidates, scored `SCORE_FLOOR` or more.
+
+    They are `xyxy` (A, 4) in pixels of the input, the best class's `scores` (A,) and `labels` (A,),
+    and `anchors` (A,), the cells of the head that gave them; for segmenters also `coefficients` (A,
+    M) and `prototypes` (M, h, w).
     """
 
     xyxy: torch.Tensor
@@ -123,19 +134,23 @@ class _Raw:
 
 
 class YoloModel(Detector[_Prepared, list[_Raw]]):
-    """A YOLO network with its card. The forward pass is one at a time, for all threads."""
+    """A YOLO network with its card; all threads share one forward pass at a time."""
 
     _pixels_a_pass: ClassVar = {"cpu": 4 * 640 * 640, "cuda": 32 * 640 * 640}
 
     def __init__(self, card: ModelCard, network: Any) -> None:
-        # Fused as Ultralytics does before it predicts.
+        # Batch norms are folded into convolutions, as Ultralytics does before it predicts.
         super().__init__(card, network.fuse(verbose=False))
         self._stride = max(32, int(self._network.stride.max()))
-        # The head keeps the grid of the last input in itself.
+        # The head remembers the grid of its last input, so two passes would disturb each other.
         self._lock = threading.Lock()
 
     @classmethod
     def load(cls, card: ModelCard, folder: Path) -> Self:
+        """See `Family.load`.
+
+        The weights are a `.pt` of Ultralytics, safetensors, or random without a file.
+        """
         weights, size = folder / card.weights_file, card.input_size
         if card.weights_file and weights.suffix.lower() != ".safetensors":
             return cls(card, build_network(read_yolo_weights(weights))[0])
@@ -149,6 +164,10 @@ class YoloModel(Detector[_Prepared, list[_Raw]]):
     def describe(
         cls, weights: Path, *, model_id: str, title: str, classes: tuple[str, ...] | None
     ) -> ModelCard:
+        """See `Family.describe`.
+
+        Raises WeightsError where `classes` are not as many as the file's.
+        """
         read = read_yolo_weights(weights)
         network, task = build_network(read)
         if classes is not None and len(classes) != len(read.classes):
@@ -167,6 +186,10 @@ class YoloModel(Detector[_Prepared, list[_Raw]]):
 
     @classmethod
     def from_name(cls, name: str) -> Self:
+        """Returns an architecture of Ultralytics by its yaml's name, with random weights.
+
+        Raises ConfigError for an unknown name.
+        """
         architecture = check_architecture(read_architecture(name), Path(name))
         network = random_network(architecture, Path(name), input_size=DEFAULT_INPUT_SIZE, seed=0)
         card = ModelCard(
@@ -185,7 +208,7 @@ class YoloModel(Detector[_Prepared, list[_Raw]]):
         return cls(card, network)
 
     def with_random_weights(self, seed: int) -> Self:
-        """The same architecture with weights drawn anew, every class at even odds everywhere.
+        """Returns the same architecture with weights drawn anew, every class at even odds.
 
         Ultralytics begins with odds so low that a network which learned nothing finds nothing.
         """
@@ -198,17 +221,21 @@ class YoloModel(Detector[_Prepared, list[_Raw]]):
         return type(self)(card, network)
 
     def save(self, folder: Path) -> ModelCard:
-        """Write safetensors and, last, the card with the architecture; returns that card."""
+        """Writes safetensors and, last, the card with the architecture; returns that card."""
         card = self._card.model_copy(update={"architecture": self._recipe()})
         return save_model(card, self._network, folder)
 
     def _recipe(self) -> dict[str, object]:
-        """What it takes to build this network, and its size."""
+        """Returns what it takes to build this network, and its size."""
         source = Path(self._card.model_id)
         return {"yaml": check_architecture(self._network.yaml, source), **_account(self._network)}
 
     def explain(self, sample: Sample, index: int | None) -> Heatmap:
-        """See `yolo_explanations`; None: the best findings together, each weighted by its score."""
+        """Returns the HiResCAM of a finding (see the top of this module).
+
+        None explains the best findings together, each weighted by its score. Raises IndexError
+        where there is no such finding.
+        """
         prepared = self._prepare(sample)
         output, predictions = self._run(self._pixels([prepared]))
         raw = self._read(output, predictions)[0]
@@ -234,7 +261,7 @@ class YoloModel(Detector[_Prepared, list[_Raw]]):
         return -(-self._card.input_size // self._stride) * self._stride
 
     def _pixels(self, batch: Sequence[_Prepared]) -> torch.Tensor:
-        """(B, C, h, w) in [0, 1]."""
+        """Returns (B, C, h, w) pixels in [0, 1]."""
         grey = torch.from_numpy(np.stack([one.placed for one in batch])).to(self._device)
         channels = self._network.yaml["channels"]
         return (grey.float() / 255)[:, None].expand(-1, channels, -1, -1).contiguous()
@@ -244,7 +271,7 @@ class YoloModel(Detector[_Prepared, list[_Raw]]):
 
     @torch.no_grad()
     def _run(self, pixels: torch.Tensor) -> tuple[Any, dict[str, Any]]:
-        """The network's decoded output, and what its head made of which features."""
+        """Returns the network's decoded output, and what its head made of which features."""
         with self._lock:
             output, predictions = self._network(pixels)
         return output, predictions.get("one2one", predictions)
@@ -272,8 +299,10 @@ class YoloModel(Detector[_Prepared, list[_Raw]]):
         chosen: torch.Tensor | None,
         prototypes: torch.Tensor | None,
     ) -> _Raw:
-        """(4 + K + M, A), boxes as centre and size; of the `chosen` anchors (A, 6 + M), boxes as
-        corners, score and class.
+        """Reads one image's output (4 + K + M, A): boxes as centre and size, scores, coefficients.
+
+        With the `chosen` anchors of an end-to-end head it is (A, 6 + M): boxes as corners, score
+        and class, coefficients.
         """
         if chosen is not None:
             xyxy, coefficients = output[:, :4], output[:, 6:]
@@ -305,7 +334,7 @@ class YoloModel(Detector[_Prepared, list[_Raw]]):
     def _outlined(
         self, found: Detections, kept: Int64s, raw: _Raw, letterbox: Letterbox
     ) -> tuple[Detections, Int64s]:
-        """The findings with their masks, where the network has any."""
+        """Adds the findings' masks, where the network has any."""
         if raw.prototypes is None:
             return found, kept
         coefficients = raw.coefficients[torch.from_numpy(kept).to(raw.coefficients.device)]
@@ -314,7 +343,7 @@ class YoloModel(Detector[_Prepared, list[_Raw]]):
         ), kept
 
     def _ordered(self, raw: _Raw, letterbox: Letterbox) -> tuple[Detections, Int64s]:
-        """Findings without masks, and the candidate that gave each."""
+        """Returns findings without masks, and the candidate that gave each."""
         return Detections.raw(
             letterbox.to_image(raw.xyxy.cpu().numpy()),
             raw.scores.cpu().numpy(),
@@ -325,7 +354,7 @@ class YoloModel(Detector[_Prepared, list[_Raw]]):
 
 
 def _chosen_anchors(head: Any, logits: torch.Tensor) -> torch.Tensor:
-    """(B, A) anchors that an end-to-end head answers with, from all its (B, K, cells) logits."""
+    """Returns (B, A) anchors that an end-to-end head keeps, from all its (B, K, cells) logits."""
     chosen: torch.Tensor = head.get_topk_index(logits.sigmoid().permute(0, 2, 1), head.max_det)[2]
     return chosen
 

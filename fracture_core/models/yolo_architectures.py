@@ -1,9 +1,9 @@
-"""What a YOLO checkpoint says of its network, read in a process of its own.
+"""What a YOLO checkpoint says of its network, and architectures of YOLO networks, checked.
 
-Architectures of YOLO networks, as dicts that somebody else wrote, and by name.
-
-Ultralytics looks layer names up among everything it has imported and evaluates strings, so an
-architecture is held against a list of what YOLO detectors are made of before it is built.
+A checkpoint is read in a process of its own. Its architecture is a dict that somebody else wrote,
+or comes with Ultralytics by name. Ultralytics looks layer names up among everything it has imported
+and evaluates strings, so an architecture is held against a list of what YOLO detectors are made of
+before it is built.
 """
 
 import copy
@@ -24,13 +24,15 @@ from fracture_core.models.checkpoints.limits import TensorPlace
 from fracture_core.models.checkpoints.process import read_contents
 from fracture_core.models.state_dicts import read_tensors
 
+# ---- checkpoints ---------------------------------------------------------------------------------
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class YoloWeights:
-    """A checkpoint before its network is built: nothing here is trusted yet.
+    """A checkpoint before its network is built; nothing in it is trusted yet.
 
-    `architecture` is the yaml as a dict, `places` tells by their state dict names where the tensors
-    lie in the file.
+    `architecture` is the yaml as a dict; `places` tells by state dict names where the tensors lie
+    in the file.
     """
 
     path: Path
@@ -40,11 +42,12 @@ class YoloWeights:
     places: dict[str, TensorPlace]
 
     def read_tensors(self) -> dict[str, Tensor]:
+        """Returns the tensors by name; raises WeightsError where the file ends before one does."""
         return read_tensors(self.path, self.places)
 
 
 def read_yolo_weights(path: Path) -> YoloWeights:
-    """Open a `.pt` of Ultralytics, the averaged weights (EMA) before the last ones.
+    """Opens a `.pt` of Ultralytics; averaged weights (EMA) come before the last ones.
 
     Raises WeightsError; nothing in the file runs.
     """
@@ -57,6 +60,8 @@ def read_yolo_weights(path: Path) -> YoloWeights:
         places=read.places,
     )
 
+
+# ---- architectures -------------------------------------------------------------------------------
 
 TASKS: dict[str, Task] = {
     "Detect": "detect",
@@ -127,12 +132,20 @@ _MOST_CLASSES = 10_000
 
 
 def task_of(architecture: dict[str, Any]) -> Task:
-    """What a checked architecture is for, by its head."""
+    """Returns what a checked architecture is for, by its head.
+
+    Example:
+        >>> task_of({"head": [[[15, 18, 21], 1, "Detect", ["nc"]]]})
+        'detect'
+    """
     return TASKS[architecture["head"][-1][2]]
 
 
 def check_architecture(given: dict[str, Any], path: Path) -> dict[str, Any]:
-    """A copy with the known keys only; raises WeightsError where anything is out of bounds."""
+    """Returns a copy with the known keys only.
+
+    Raises WeightsError where anything is out of bounds.
+    """
     layers = [given.get("backbone"), given.get("head")]
     if not all(isinstance(part, list) and part for part in layers):
         raise refused(path, "no backbone or no head")
@@ -153,7 +166,7 @@ def check_architecture(given: dict[str, Any], path: Path) -> dict[str, Any]:
 
 
 def _check_row(row: Any, position: int, *, last: bool, path: Path) -> None:
-    """One layer: [from, repeats, module, args]."""
+    """Checks one layer: [from, repeats, module, args]."""
     if not (isinstance(row, list | tuple) and len(row) == 4 and isinstance(row[2], str)):
         raise refused(path, f"layer {position}: {str(row)[:80]}")
     source, repeats, module, arguments = row
@@ -218,7 +231,10 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
 
 
 def read_architecture(name: str) -> dict[str, Any]:
-    """One that comes with Ultralytics, not checked; raises ConfigError for an unknown name."""
+    """Returns one that comes with Ultralytics, unchecked.
+
+    Raises ConfigError for an unknown name.
+    """
     match = re.fullmatch(r"(yolo[\w\-]*)\.ya?ml", name, re.ASCII | re.IGNORECASE)
     folder = Path(quiet_ultralytics.part("ultralytics.cfg").__file__ or "").parent / "models"
     for stem, scale in _spellings(match[1]) if match else ():
@@ -231,12 +247,15 @@ def read_architecture(name: str) -> dict[str, Any]:
 
 
 def _spellings(stem: str) -> list[tuple[str, str]]:
-    """yolo11n-seg is the file yolo11-seg at scale n; yolov9c and yolov10n are files themselves."""
+    """Returns the files and scales that a name may stand for.
+
+    yolo11n-seg is the file yolo11-seg at scale n; yolov9c and yolov10n are files themselves.
+    """
     match = re.fullmatch(r"(yolov?\d+)([nsmlx])(-.+)?", stem)
     scaled = [(f"{match[1]}{match[3] or ''}", match[2])] if match else []
     return [*scaled, (stem, match[2] if match else "")]
 
 
 def refused(path: Path, found: str) -> WeightsError:
-    """The error for an architecture that is not built."""
+    """Returns the error for an architecture that is not built."""
     return WeightsError(path, expected="an architecture made of YOLO layers", found=found)

@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from fracture_core.errors import WeightsError
 from fracture_core.models import quiet_ultralytics
+from fracture_core.models.adapter import drawn_from
 from fracture_core.models.cards import Task
 from fracture_core.models.state_dicts import fit, read_state
 from fracture_core.models.yolo_architectures import (
@@ -28,7 +29,7 @@ from fracture_core.models.yolo_architectures import (
 from fracture_core.types import MAX_CANDIDATES
 
 Shapes = dict[str, tuple[int, ...]]
-# Twice what the largest has that Ultralytics publishes, and more.
+# The limits are more than twice what the largest network has that Ultralytics publishes.
 _MOST_MODULES = 5_000
 _MOST_PARAMETERS = 1_000_000_000
 _LARGEST_TENSOR = 2**29
@@ -36,7 +37,7 @@ _SHOWN_MISMATCHES = 5
 
 
 def build_network(weights: YoloWeights) -> tuple[Any, Task]:
-    """The network in eval mode on the CPU, with its weights in float32.
+    """Returns the network in eval mode on the CPU, with its weights in float32, and its task.
 
     Raises WeightsError for an architecture that is not a YOLO detector or segmenter, and for
     weights that do not fit it, listed by name and shape.
@@ -53,7 +54,7 @@ def build_network(weights: YoloWeights) -> tuple[Any, Task]:
 
 
 def load_network(architecture: dict[str, Any], weights: Path, *, input_size: int) -> Any:
-    """The network of a checked architecture with the weights in a state dict of our own.
+    """Returns the network of a checked architecture with the weights of a state dict of our own.
 
     Raises WeightsError for weights that do not fit, listed by name and shape.
     """
@@ -67,14 +68,17 @@ def load_network(architecture: dict[str, Any], weights: Path, *, input_size: int
 def random_network(
     architecture: dict[str, Any], source: Path, *, input_size: int, seed: int
 ) -> Any:
-    """A checked architecture with random weights, the same each time for a seed."""
+    """Returns a checked architecture's network with random weights, the same each time for a seed.
+
+    Raises WeightsError where it cannot be built or is too large.
+    """
     _dry_run(architecture, None, input_size, source)
     return _ready(_build(architecture, source, seed=seed))
 
 
 @torch.no_grad()
 def set_even_odds(network: Any) -> None:
-    """Let a network that is not fused begin with a score of 1/2 for every class everywhere."""
+    """Lets a network that is not fused begin with a score of 1/2 for every class everywhere."""
     head = network.model[-1]
     for name in ("cv3", "one2one_cv3"):
         for branch in getattr(head, name, None) or ():
@@ -82,14 +86,14 @@ def set_even_odds(network: Any) -> None:
 
 
 def _network_for(architecture: dict[str, Any], shapes: Shapes, input_size: int, path: Path) -> Any:
-    """A network that tensors of these shapes fit, fused where they are."""
+    """Returns a network that tensors of these shapes fit, fused where they are."""
     _dry_run(architecture, shapes, input_size, path)
     network = _ready(_build(architecture, path, seed=0))
     return network.fuse(verbose=False) if _is_fused(shapes) else network
 
 
 def _ready(network: Any) -> Any:
-    """In eval mode, and on the head that needs no NMS where there is one (YOLOv10, YOLO26)."""
+    """Sets eval mode, and the head that needs no NMS where there is one (YOLOv10, YOLO26)."""
     network.model[-1].max_det = MAX_CANDIDATES
     _choose_head(network.model[-1])
     return network.eval()
@@ -100,14 +104,14 @@ def _choose_head(head: Any) -> None:
 
 
 def _is_fused(names: Collection[str]) -> bool:
-    """Whether batch norms were already folded into their convolutions."""
+    """Tells whether batch norms were already folded into their convolutions."""
     return not any(".bn." in name for name in names)
 
 
 def _dry_run(
     architecture: dict[str, Any], shapes: Shapes | None, input_size: int, path: Path
 ) -> None:
-    """Build and run without memory; raises where the weights differ or it would take too much."""
+    """Builds and runs without memory; raises where weights differ or it would take too much."""
     tasks = quiet_ultralytics.part("ultralytics.nn.tasks")
     with quiet_ultralytics.LOCK, torch.device("meta"), _module_budget():
         try:
@@ -115,7 +119,7 @@ def _dry_run(
                 copy.deepcopy(architecture), ch=architecture["channels"], verbose=False
             )
         except Exception as error:
-            # Whatever a stranger's architecture trips over, inside a library, is its own fault.
+            # Whatever a stranger's architecture makes the library raise, the file is refused for.
             raise refused(path, f"one that cannot be built ({_brief(error)})") from error
     if shapes is None:
         _check_count(layers, path)
@@ -129,7 +133,7 @@ def _dry_run(
 
 
 def _fused(layers: Any) -> Any:
-    """A copy as it is once fused, still without memory."""
+    """Returns a copy as it is once fused, still without memory."""
     model = quiet_ultralytics.part("ultralytics.nn.tasks").BaseModel()
     model.model = copy.deepcopy(layers).eval()
     _choose_head(model.model[-1])
@@ -181,8 +185,7 @@ def _build(architecture: dict[str, Any], path: Path, *, seed: int) -> Any:
     tasks = quiet_ultralytics.part("ultralytics.nn.tasks")
     kinds = {"detect": tasks.DetectionModel, "segment": tasks.SegmentationModel}
     kind = kinds[task_of(architecture)]
-    with quiet_ultralytics.LOCK, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with quiet_ultralytics.LOCK, drawn_from(seed):
         try:
             return kind(copy.deepcopy(architecture), ch=architecture["channels"], verbose=False)
         except Exception as error:
@@ -206,7 +209,7 @@ def _module_budget() -> Iterator[None]:
 
     def count_one(*_: object) -> None:
         nonlocal count
-        # The hook is everybody's: another thread may be building as well.
+        # The hook is called for all threads, and another one may be building as well.
         count += threading.get_ident() == building
         if count > _MOST_MODULES:
             raise ValueError(f"more than {_MOST_MODULES} modules")

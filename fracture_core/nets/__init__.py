@@ -1,1 +1,1 @@
-"""Networks of our own, written to be read: one file a concept."""
+"""This project's own networks, written to be read: one concept in each file."""

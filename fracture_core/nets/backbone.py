@@ -1,4 +1,4 @@
-"""A ResNet or a small network as the eyes of a detector: pixels in, the last feature map out."""
+"""Backbones of detectors, a ResNet or a mobile network: pixels in, the last feature map out."""
 
 from collections.abc import Sequence
 from typing import Self
@@ -17,13 +17,14 @@ FULL_WIDTH = 64
 
 
 class Backbone(nn.Module):
-    """The first `depth` of four stages, without pool and classes.
+    """The stem and the first `depth` of four layers of a network, without pool and classes.
 
-    Behind the stem, `layers` have strides of 4, 8, 16 and 32 to the image; `channels` are theirs.
+    The `layers` have strides of 4, 8, 16 and 32 to the image and end in these `channels`.
 
     The first `frozen_stages` of stem, layer1 … layer4 are not trained: their weights get no
     gradient and their norms keep their statistics. Padding is not masked inside: near the edge
-    of an image the features depend on how far the batch is padded.
+    of an image the features depend on how far the batch is padded. Raises ConfigError for a number
+    of stages that there is not.
     """
 
     def __init__(
@@ -49,19 +50,20 @@ class Backbone(nn.Module):
             stage.requires_grad_(False)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """(B, in_channels, H, W) → (B, channels, ⌈H/stride⌉, ⌈W/stride⌉)."""
+        """Turn pixels (B, in_channels, H, W) into (B, channels, ⌈H/stride⌉, ⌈W/stride⌉)."""
         for stage in self.stages():
             pixels = stage(pixels)
         return pixels
 
     def train(self, mode: bool = True) -> Self:
+        """Switch to training, or back; frozen stages stay in evaluation mode."""
         super().train(mode)
         for stage in self.stages()[: self.frozen_stages]:
             stage.train(False)
         return self
 
     def stages(self) -> list[nn.Module]:
-        """The stem and the stages, in the order of the pass."""
+        """Return the stem and the layers, in the order of the forward pass."""
         names = (f"layer{stage}" for stage in range(1, self.depth + 1))
         return [self.stem, *(self.get_submodule(name) for name in names)]
 
@@ -76,11 +78,11 @@ def resnet_backbone(
     frozen_stages: int = 0,
     depth: int = 4,
 ) -> Backbone:
-    """A backbone by its ResNet's name, new or with torchvision's `weights` ("IMAGENET1K_V2").
+    """Build a ResNet backbone by name, with random weights or torchvision's ("IMAGENET1K_V2").
 
     With `frozen_norm` batch norm is a fixed scale and shift, as DETR has it for batches of few
-    images; it only makes sense with weights, here or loaded later. Raises ConfigError and
-    WeightsError.
+    images; that only makes sense with weights, given here or loaded later. Raises ConfigError for
+    what cannot be built, WeightsError for weights that are not at hand.
     """
     trunk = resnet(
         name,
@@ -102,7 +104,7 @@ def resnet_backbone(
 def mobile_backbone(
     name: str, *, frozen_norm: bool = False, frozen_stages: int = 0, depth: int = 4
 ) -> Backbone:
-    """A backbone of a network of `fracture_core.nets.mobile`, new; as `resnet_backbone`."""
+    """Build one of `fracture_core.nets.mobile` with random weights; see `resnet_backbone`."""
     norm = FrozenBatchNorm2d if frozen_norm else nn.BatchNorm2d
     stem, *layers = MobileTrunk(name, norm=norm, with_head=False).parts()
     channels = layer_channels(name)

@@ -1,13 +1,10 @@
-"""Queries taken from the image instead of learnt: the two stages of Deformable DETR.
+"""DETR: an image in, a set of boxes out (Carion et al. 2020).
 
-Zhu et al. 2021, "Deformable DETR", section 4.2: every encoded cell tells how likely an object is
-there and where it lies; the likeliest cells become the queries, their boxes are refined.
+pixels → backbone → 1×1 convolution → encoder → decoder with queries → class and box heads
 
-DETR: an image in, a set of boxes out (Carion et al. 2020).
-
-pixels → backbone → 1×1 convolution → encoder → decoder with learnt queries → class and box heads
-
-With two stages (Zhu et al. 2021) the queries are the likeliest cells of the encoder.
+The queries are learnt or, with two stages, taken from the image (Zhu et al. 2021, "Deformable
+DETR", section 4.2): every encoded cell tells how likely an object is there and where it lies, the
+likeliest cells become the queries, and their boxes are refined.
 """
 
 from dataclasses import dataclass
@@ -27,12 +24,14 @@ from fracture_core.nets.limits import check_name, check_whole
 from fracture_core.nets.mobile import MOBILES
 from fracture_core.nets.transformer import SinePositions, Transformer, cell_centres
 
+# ---- queries taken from the image ---------------------------------------------------------------
+
 _FIRST_SIDE = 0.12
-"""The side of every cell's box before anything is learnt, a share of the image."""
+"""The side of every cell's box before anything is learnt, as a share of the image."""
 
 
 class Proposed(NamedTuple):
-    """What L cells tell of B images, and what Q queries begin from."""
+    """What L cells propose for B images, and what Q queries begin with."""
 
     logits: Tensor
     """(B, L, K+1), the last class is "no object"."""
@@ -47,7 +46,7 @@ class Proposed(NamedTuple):
 
 
 class CellProposals(nn.Module):
-    """The `query_count` likeliest cells of each image, or all where there are fewer."""
+    """Proposes the `query_count` likeliest cells of each image, or all where there are fewer."""
 
     def __init__(self, *, width: int, class_count: int, query_count: int) -> None:
         super().__init__()
@@ -57,13 +56,13 @@ class CellProposals(nn.Module):
         self.place = nn.Linear(width, width)
 
     def forward(self, cells: Tensor, positions: Tensor, valid: Tensor) -> Proposed:
-        """(B, L, C) encoded cells, (B or 1, L, C) positions, (B or 1, h, w) bool with h·w = L.
+        """Propose from encoded `cells` (B, L, C) at `positions` (B or 1, L, C).
 
-        A cell in the padding is no object for sure, and chosen only where there are fewer valid
-        cells than queries.
+        `valid` (B or 1, h, w) bool, h · w = L, is True inside the image. A cell in the padding has
+        the class "no object", and is chosen only where there are fewer valid cells than queries.
         """
         valid = valid.expand(len(cells), -1, -1)
-        # Heads read in float32 under autocast too, as those of the decoder do.
+        # The heads compute in float32 even under autocast, as those of the decoder do.
         with torch.autocast(cells.device.type, enabled=False):
             content = cells.to(self.place.weight.dtype)
             logits = _no_object_outside(self.class_head(content), valid.flatten(1))
@@ -82,7 +81,7 @@ class CellProposals(nn.Module):
 
 
 def zero_linear(width: int, out: int) -> nn.Linear:
-    """A layer that answers zero until it has learnt: boxes begin as what they refine."""
+    """Make a layer that gives zero until it is trained: boxes begin as what they refine."""
     layer = nn.Linear(width, out)
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
@@ -107,8 +106,11 @@ def _taken(cells: Tensor, index: Tensor) -> Tensor:
     return cells.gather(dim=1, index=index.expand(-1, -1, cells.shape[-1]))
 
 
+# ---- the network --------------------------------------------------------------------------------
+
+
 class DetrOutput(NamedTuple):
-    """Raw answers of Q queries to B images, nothing thresholded."""
+    """What Q queries say of B images, raw: no threshold is applied."""
 
     logits: Tensor
     """(B, Q, K+1), the last class is "no object"."""
@@ -122,23 +124,24 @@ class DetrOutput(NamedTuple):
     """(B, Q, h, w) on request: where each query looked in the last decoder layer, mean of the
     heads, sums to 1 over the valid cells."""
     proposals: "DetrOutput | None" = None
-    """What the cells proposed in the first of two stages, as answers of h · w queries."""
+    """What the cells proposed in the first of two stages, as the output of h · w queries."""
 
     def every_layers_logits(self) -> Tensor:
-        """(layers, B, Q, K+1), the answer itself last."""
+        """Return the logits of all layers, (layers, B, Q, K+1), those of the output itself last."""
         return torch.cat([self.auxiliary_logits, self.logits[None]])
 
     def every_layers_boxes_cxcywh(self) -> Tensor:
-        """(layers, B, Q, 4), the answer itself last."""
+        """Return the boxes of all layers, (layers, B, Q, 4), those of the output itself last."""
         return torch.cat([self.auxiliary_boxes_cxcywh, self.boxes_cxcywh[None]])
 
 
 class Detr(nn.Module):
-    """A set of `query_count` boxes with classes for an image, no suppression needed.
+    """Gives a set of `query_count` boxes with classes for an image, which needs no suppression.
 
-    What lies in the padding never matters, how much there is only through the backbone: the
+    What lies in the padding never matters, and how much there is only through the backbone: the
     transformer sees valid cells alone. With `auxiliary` the heads read every decoder layer; with
-    `two_stage` queries are not learnt but cells of the image.
+    `two_stage` queries are not learnt but cells of the image. Raises ConfigError for counts that
+    cannot be.
     """
 
     def __init__(
@@ -167,7 +170,7 @@ class Detr(nn.Module):
         self.proposals: CellProposals | None = None
         self.cell_norm: nn.Module = nn.Identity()
         if two_stage:
-            # Cell by cell: Deformable DETR's group norm would see the padding.
+            # It works on each cell alone: Deformable DETR's group norm would see the padding.
             self.cell_norm = nn.LayerNorm(width)
             self.proposals = CellProposals(
                 width=width, class_count=class_count, query_count=query_count
@@ -179,10 +182,10 @@ class Detr(nn.Module):
     def forward(
         self, pixels: Tensor, valid: Tensor | None = None, *, with_attention: bool = False
     ) -> DetrOutput:
-        """(B, channels, H, W) normalised pixels; (B, H, W) bool, True inside the image.
+        """Detect in normalised `pixels` (B, channels, H, W), where H and W are free.
 
-        Images lie at the top left, padding right and below; `valid` None means no padding. H
-        and W are free. Raises ValueError for a `valid` of another shape or type.
+        `valid` (B, H, W) bool is True inside the image, which lies at the top left with padding
+        right and below; None means no padding. Raises ValueError for another shape or type of it.
         """
         if valid is not None:
             _check_valid(valid, pixels)
@@ -219,7 +222,8 @@ class Detr(nn.Module):
         self, states: Tensor, attention: Tensor | None, proposed: Proposed | None
     ) -> DetrOutput:
         """(layers, B, Q, C) states → what the heads read in them."""
-        # Heads read in float32 under autocast too: a box in bfloat16 is off by a pixel or two.
+        # The heads compute in float32 even under autocast: a box in bfloat16 is off by a pixel or
+        # two.
         with torch.autocast(states.device.type, enabled=False):
             logits, places = self.class_head(states), self.box_head(states)
             if proposed is not None:
@@ -234,6 +238,9 @@ class Detr(nn.Module):
             attention,
             None if proposed is None else _as_output(proposed),
         )
+
+
+# ---- building one -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,9 +276,9 @@ def build_detr(
     backbone_weights: str | None = None,
     frozen_stages: int = 0,
 ) -> Detr:
-    """A `Detr` with new weights but for the backbone's, which may be torchvision's by name.
+    """Build a `Detr` with random weights; those of the backbone may be torchvision's, by name.
 
-    Raises ConfigError for a shape that cannot be, WeightsError for weights not at hand.
+    Raises ConfigError for a shape that cannot be, WeightsError for weights that are not at hand.
     """
     backbone = _backbone(architecture, backbone_weights, frozen_stages)
     transformer = Transformer(

@@ -1,7 +1,4 @@
-"""A spatial gate: a map in (0, 1) that scales every cell of a feature map.
-
-EfficientNet with an attention gate before its pool, a classifier that shows where it looked.
-"""
+"""EfficientNet with an attention gate before its pool, a classifier that shows where it looked."""
 
 from typing import NamedTuple
 
@@ -15,7 +12,11 @@ from fracture_core.nets.pretrained import load_imagenet
 
 
 class AttentionGate(nn.Module):
-    """features · sigmoid(conv1×1(relu(conv1×1(features)))), the inner width C / `reduction`."""
+    """A spatial gate, which scales every cell of a feature map by a number in (0, 1).
+
+    It computes features · sigmoid(conv1×1(relu(conv1×1(features)))) with an inner width of
+    C / `reduction`.
+    """
 
     def __init__(self, channels: int, *, reduction: int = 8) -> None:
         super().__init__()
@@ -26,7 +27,7 @@ class AttentionGate(nn.Module):
         self.score = nn.Conv2d(channels // reduction, 1, 1)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, C, h, w) → the gated features (B, C, h, w) and the gate's map (B, h, w)."""
+        """Return the gated features (B, C, h, w) and the gate's map (B, h, w)."""
         gate: Tensor = self.score(self.relu(self.squeeze(features))).sigmoid()
         return features * gate, gate[:, 0]
 
@@ -36,23 +37,23 @@ GATED = (*EFFICIENTNETS, *MOBILES)
 
 
 class GatedLogits(NamedTuple):
-    """Answer of an `EfficientNetGate`."""
+    """The output of an `EfficientNetGate` for B images and K classes."""
 
     logits: Tensor
     """(B, K)"""
     gate: Tensor
-    """(B, h, w) in (0, 1): how much of each cell passed."""
+    """(B, h, w) in (0, 1): how much of each cell has passed."""
 
 
 class EfficientNetGate(nn.Module):
     """EfficientNet's features (Tan and Le 2019) → gate → average pool → hidden layer → classes.
 
-    They may be those of a `MobileTrunk` instead. Takes three channels of any size, normalised as
-    ImageNet is. `weights` are torchvision's by name; None starts anew. In training `dropout` is
-    the share of pooled features left out, `stochastic_depth` how often the last block is skipped,
-    earlier ones less (Huang et al. 2016).
-    Training needs batches of at least two images, for the batch norm of the hidden layer.
-    Raises ConfigError and WeightsError.
+    The features may be those of a `MobileTrunk` instead. Images have three channels and any size,
+    normalised as ImageNet is. `weights` are torchvision's by name; None means random ones. In
+    training `dropout` is the share of pooled features left out and `stochastic_depth` how often the
+    last block is skipped, earlier ones less (Huang et al. 2016), and batches need two images at
+    least, for the batch norm of the hidden layer. Raises ConfigError for what cannot be built,
+    WeightsError for weights that are not at hand.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class EfficientNetGate(nn.Module):
         self.gate = AttentionGate(self.feature_channels, reduction=reduction)
         self.head = nn.Sequential(
             nn.Dropout(dropout),
-            # No bias: the norm would take it away again.
+            # No bias: the norm that follows would subtract it again.
             nn.Linear(self.feature_channels, hidden_width, bias=False),
             nn.BatchNorm1d(hidden_width),
             nn.ReLU(inplace=True),
@@ -84,23 +85,23 @@ class EfficientNetGate(nn.Module):
         )
 
     def forward(self, pixels: Tensor) -> GatedLogits:
-        """(B, 3, H, W) → logits (B, K) and the gate's map (B, ⌈H/32⌉, ⌈W/32⌉)."""
+        """Turn pixels (B, 3, H, W) into logits (B, K) and the gate's map (B, ⌈H/32⌉, ⌈W/32⌉)."""
         return self.classify(self.features(pixels))
 
     def features(self, pixels: Tensor) -> Tensor:
-        """(B, 3, H, W) → the last feature map, before the gate, (B, feature_channels, h, w)."""
+        """Turn pixels (B, 3, H, W) into the map before the gate, (B, feature_channels, h, w)."""
         last: Tensor = self.extractor(pixels)
         return last
 
     def classify(self, features: Tensor) -> GatedLogits:
-        """(B, feature_channels, h, w) → logits and the gate's map."""
+        """Turn the features (B, feature_channels, h, w) into logits and the gate's map."""
         gated, gate = self.gate(features)
         logits: Tensor = self.head(gated.mean(dim=(2, 3)))
         return GatedLogits(logits, gate)
 
 
 def _extractor(name: str, weights: str | None, stochastic_depth: float) -> tuple[nn.Module, int]:
-    """The layers that make features, and their channels."""
+    """The layers that make the features, and the number of their channels."""
     if name in MOBILES:
         if weights is not None:
             raise ConfigError(f"weights of {name}", expected="none", found=repr(weights))

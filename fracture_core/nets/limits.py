@@ -1,4 +1,4 @@
-"""Bounds on what a network may be asked to be, checked before memory is taken."""
+"""Checks of a network's parameters, made before memory is taken for it."""
 
 from collections.abc import Collection
 

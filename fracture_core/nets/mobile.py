@@ -2,8 +2,8 @@
 
 MobileNetV2 is that of Sandler et al. (2018); EfficientNet-Lite0 is EfficientNet-B0 (Tan and Le
 2019) without squeeze-and-excitation and with ReLU6 in place of SiLU. Lite0's published weights were
-trained with TensorFlow's padding, right and below before a stride; as all else here it is padded
-evenly, which its classifier does not mind.
+trained with TensorFlow's padding, right and below before a stride; here it is padded evenly, as all
+other networks are, and its classifier works as well.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ Norm = Callable[..., nn.Module]
 
 @dataclass(frozen=True, slots=True)
 class _Stage:
-    """`depth` blocks; the first has the stride. `expansion` is that of the hidden channels."""
+    """`depth` blocks, the first with the stride; inside they have `expansion` × the channels."""
 
     expansion: int
     kernel: int
@@ -30,7 +30,7 @@ class _Stage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Plan:
-    """Seven stages, and the `eps` of the norms."""
+    """The seven stages of a network, and the `eps` of its norms."""
 
     stages: tuple[_Stage, ...]
     eps: float
@@ -65,12 +65,15 @@ _PLANS = {
     ),
 }
 MOBILES = tuple(_PLANS)
-# Which stages make a part of one stride: 2, 4, 8, 16 and 32.
+# The stages that share one stride to the image: 2, 4, 8, 16 and 32.
 _PARTS = (slice(0, 1), slice(1, 2), slice(2, 3), slice(3, 5), slice(5, 7))
 
 
 class InvertedResidual(nn.Module):
-    """Widen (1×1), look (depthwise), narrow (1×1); beside a shortcut where shapes agree."""
+    """Widens (1×1), looks around (depthwise) and narrows (1×1), with a shortcut where shapes agree.
+
+    See Sandler et al. (2018).
+    """
 
     def __init__(
         self, in_channels: int, stage: _Stage, *, stride: int, skipped: float, layer: "_Layers"
@@ -85,13 +88,13 @@ class InvertedResidual(nn.Module):
         self.skip = StochasticDepth(skipped, "row")
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, in_channels, H, W) → (B, channels, ⌈H/stride⌉, ⌈W/stride⌉)."""
+        """Turn (B, in_channels, H, W) into (B, channels, ⌈H/stride⌉, ⌈W/stride⌉)."""
         narrow: Tensor = self.project(self.depthwise(self.expand(x)))
         return x + self.skip(narrow) if self.has_shortcut else narrow
 
 
 def _stages(plan: _Plan, layer: "_Layers", skipped: float) -> list[list[nn.Module]]:
-    """The blocks of every stage; of them the last is skipped almost as often as `skipped`."""
+    """The blocks of every stage; the last of all is skipped almost as often as `skipped`."""
     count = sum(stage.depth for stage in plan.stages)
     stages: list[list[nn.Module]] = []
     channels, done = _STEM_CHANNELS, 0
@@ -107,10 +110,11 @@ def _stages(plan: _Plan, layer: "_Layers", skipped: float) -> list[list[nn.Modul
 
 
 class MobileTrunk(nn.Module):
-    """Pixels in, feature maps out: `stem`, `layer1` … `layer4` of strides 2, 4, 8, 16, 32, `head`.
+    """The feature extractor: `stem`, `layer1` … `layer4` of strides 2, 4, 8, 16, 32, then `head`.
 
     `stochastic_depth` is how often, in training, the last block is skipped, earlier ones less.
-    Without `with_head` the last map has 320 channels instead of 1,280.
+    Without `with_head` the last map has 320 channels instead of 1,280. Raises ConfigError for an
+    unknown name or a share that cannot be.
     """
 
     def __init__(
@@ -136,24 +140,24 @@ class MobileTrunk(nn.Module):
         self.out_channels = LAST_CHANNELS if with_head else channels
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """(B, 3, H, W) → (B, out_channels, ⌈H/32⌉, ⌈W/32⌉)."""
+        """Turn pixels (B, 3, H, W) into the last feature map (B, out_channels, ⌈H/32⌉, ⌈W/32⌉)."""
         for part in self.parts():
             pixels = part(pixels)
         last: Tensor = self.head(pixels)
         return last
 
     def parts(self) -> list[nn.Module]:
-        """The stem and the four layers, each of which halves the image."""
+        """Return the stem and the four layers, each of which halves the image."""
         return [self.stem, *(self.get_submodule(f"layer{number}") for number in range(1, 5))]
 
     def stages(self) -> list[nn.Module]:
-        """The same; the head belongs to the last of them."""
+        """Return the same five modules, the last of them together with the head."""
         *first, last = self.parts()
         return [*first, nn.ModuleList([last, self.head])]
 
 
 class MobileClassifier(nn.Module):
-    """A `MobileTrunk`, average pool, dropout and classes; channels and sizes as there."""
+    """A `MobileTrunk`, average pool, dropout and classes; it takes the same images."""
 
     def __init__(self, name: str, *, class_count: int, dropout: float = 0.2) -> None:
         super().__init__()
@@ -165,29 +169,29 @@ class MobileClassifier(nn.Module):
         self.fc = nn.Linear(LAST_CHANNELS, class_count)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """(B, 3, H, W) of any size → (B, class_count) logits."""
+        """Turn pixels (B, 3, H, W) of any size into logits (B, class_count)."""
         return self.classify(self.features(pixels))
 
     def features(self, pixels: Tensor) -> Tensor:
-        """(B, 3, H, W) → the last feature map (B, feature_channels, ⌈H/32⌉, ⌈W/32⌉)."""
+        """Turn pixels into the last feature map (B, feature_channels, ⌈H/32⌉, ⌈W/32⌉)."""
         last: Tensor = self.extractor(pixels)
         return last
 
     def classify(self, features: Tensor) -> Tensor:
-        """(B, feature_channels, h, w) → (B, class_count) logits."""
+        """Turn the feature map (B, feature_channels, h, w) into logits (B, class_count)."""
         logits: Tensor = self.fc(self.dropout(features.mean(dim=(2, 3))))
         return logits
 
 
 def layer_channels(name: str) -> tuple[int, int, int, int]:
-    """Channels of `layer1` … `layer4`."""
+    """Return the channels of `layer1` … `layer4`; raises ConfigError for an unknown name."""
     check_name("network", name, MOBILES)
     first, second, third, fourth = (_PLANS[name].stages[part][-1].channels for part in _PARTS[1:])
     return first, second, third, fourth
 
 
 def mobile_name(state: Mapping[str, Tensor], prefix: str) -> str | None:
-    """The network whose trunk's tensors stand under `prefix` in a state dict, None = no such."""
+    """Return which network's trunk lies under `prefix` in a state dict, None = none of these."""
     last = state.get(f"{prefix}layer2.0.project.0.weight")
     if f"{prefix}stem.0.0.weight" not in state or last is None:
         return None
@@ -196,7 +200,7 @@ def mobile_name(state: Mapping[str, Tensor], prefix: str) -> str | None:
 
 
 class _Layers:
-    """Makes the layers of a plan: convolution, norm and, where it `acts`, ReLU6."""
+    """Makes layers of a plan: a convolution, a norm and, with `acts`, a ReLU6."""
 
     def __init__(self, plan: _Plan, norm: Norm) -> None:
         self._plan = plan

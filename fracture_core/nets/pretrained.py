@@ -1,4 +1,4 @@
-"""ImageNet weights by torchvision's names."""
+"""ImageNet weights, by torchvision's names of networks and weights."""
 
 import pickle
 import urllib.error
@@ -14,7 +14,11 @@ from fracture_core.nets.limits import check_name
 
 
 def load_imagenet(network: nn.Module, model: str, weights: str) -> None:
-    """Load torchvision's `weights` of its `model` into a network with the same parameters."""
+    """Load torchvision's `weights` of its `model` into a network with the same parameters.
+
+    Raises WeightsError where they are not at hand or are those of another network, and ConfigError
+    for an unknown name.
+    """
     state = imagenet_state(model, weights)
     try:
         network.load_state_dict(state)
@@ -25,10 +29,11 @@ def load_imagenet(network: nn.Module, model: str, weights: str) -> None:
 
 
 def imagenet_state(model: str, weights: str) -> dict[str, Tensor]:
-    """The state dict of torchvision's `model` under a name such as "IMAGENET1K_V2" or "DEFAULT".
+    """Return the state dict of torchvision's `model`; `weights` is a name such as "IMAGENET1K_V2".
 
-    Read from torch's cache, or fetched into it when there is a network; without either raises
-    WeightsError, which says what to fetch and where to put it. Nothing pickled is executed.
+    It is read from torch's cache, or downloaded into it where the internet can be reached. Without
+    either, WeightsError says which file to fetch and where to put it. Nothing pickled is executed.
+    Raises ConfigError for an unknown name.
     """
     known = get_model_weights(model).__members__
     check_name(f"weights of {model}", weights, known)

@@ -1,6 +1,6 @@
-"""Residual networks from scratch (He et al. 2016, "Deep Residual Learning for Image Recognition").
+"""Residual networks (He et al. 2016, "Deep Residual Learning for Image Recognition").
 
-Bottlenecks stride in their 3×3 convolution, and parameters are named as in torchvision, so its
+Bottlenecks stride in their 3×3 convolution, and parameters are named as in torchvision, so that its
 state dicts load unchanged.
 """
 
@@ -26,7 +26,7 @@ RESNETS: dict[str, tuple[BlockName, Depths]] = {
 
 
 class BasicBlock(nn.Module):
-    """Two 3×3 convolutions beside a shortcut: (B, in_channels, H, W) → (B, width, H/s, W/s)."""
+    """Two 3×3 convolutions beside a shortcut."""
 
     expansion = 1
 
@@ -40,6 +40,7 @@ class BasicBlock(nn.Module):
         self.downsample = _shortcut(in_channels, width, stride, norm)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Turn (B, in_channels, H, W) into (B, width, ⌈H/s⌉, ⌈W/s⌉), s the stride."""
         residual = self.relu(self.bn1(self.conv1(x)))
         residual = self.bn2(self.conv2(residual))
         summed: Tensor = self.relu(residual + self.downsample(x))
@@ -47,11 +48,12 @@ class BasicBlock(nn.Module):
 
     @property
     def last_norm(self) -> nn.Module:
+        """The norm before the shortcut is added."""
         return self.bn2
 
 
 class Bottleneck(nn.Module):
-    """1×1, 3×3, 1×1 beside a shortcut: (B, in_channels, H, W) → (B, 4 · width, H/s, W/s)."""
+    """A 1×1, a 3×3 and a 1×1 convolution beside a shortcut."""
 
     expansion = 4
 
@@ -68,6 +70,7 @@ class Bottleneck(nn.Module):
         self.downsample = _shortcut(in_channels, out_channels, stride, norm)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Turn (B, in_channels, H, W) into (B, 4 · width, ⌈H/s⌉, ⌈W/s⌉), s the stride."""
         residual = self.relu(self.bn1(self.conv1(x)))
         residual = self.relu(self.bn2(self.conv2(residual)))
         residual = self.bn3(self.conv3(residual))
@@ -76,6 +79,7 @@ class Bottleneck(nn.Module):
 
     @property
     def last_norm(self) -> nn.Module:
+        """The norm before the shortcut is added."""
         return self.bn3
 
 
@@ -83,10 +87,12 @@ BLOCKS: dict[str, type[BasicBlock | Bottleneck]] = {"basic": BasicBlock, "bottle
 
 
 class ResNet(nn.Module):
-    """A stem and four stages of blocks, each halving the image; then average pool and classes.
+    """A stem and four stages of blocks, then average pool and classes.
 
-    `depths` are blocks a stage; `width` the channels of the first, doubled in each one after.
-    With `zero_init_last_norm` every block starts as its shortcut (Goyal et al. 2017).
+    The image is 1/4 as large behind the stem and is halved by each stage after the first. `depths`
+    are the numbers of blocks; `width` is that of the first stage and doubles with each one. With
+    `zero_init_last_norm` every block starts as its shortcut (Goyal et al. 2017). Raises ConfigError
+    for a shape that cannot be.
     """
 
     def __init__(
@@ -117,18 +123,18 @@ class ResNet(nn.Module):
         self._initialise(zero_init_last_norm)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """(B, in_channels, H, W) of any size → (B, class_count) logits."""
+        """Turn pixels (B, in_channels, H, W) of any size into logits (B, class_count)."""
         return self.classify(self.features(pixels))
 
     def features(self, pixels: Tensor) -> Tensor:
-        """(B, in_channels, H, W) → the last feature map (B, feature_channels, ⌈H/32⌉, ⌈W/32⌉)."""
+        """Turn pixels into the last feature map (B, feature_channels, ⌈H/32⌉, ⌈W/32⌉)."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(pixels))))
         x = self.layer2(self.layer1(x))
         last: Tensor = self.layer4(self.layer3(x))
         return last
 
     def classify(self, features: Tensor) -> Tensor:
-        """(B, feature_channels, h, w) → (B, class_count) logits."""
+        """Turn the feature map (B, feature_channels, h, w) into logits (B, class_count)."""
         logits: Tensor = self.fc(features.mean(dim=(2, 3)))
         return logits
 
@@ -149,7 +155,7 @@ def resnet(
     zero_init_last_norm: bool = True,
     norm: Norm = nn.BatchNorm2d,
 ) -> ResNet:
-    """A ResNet by the name of its depth, with new weights; ConfigError for an unknown name."""
+    """Build a ResNet by name, with random weights; raises ConfigError for an unknown name."""
     check_name("resnet", name, RESNETS)
     block, depths = RESNETS[name]
     return ResNet(

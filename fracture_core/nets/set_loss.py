@@ -1,10 +1,8 @@
-"""The ground truth of a batch in the form set losses want: padded to one shape.
+"""The loss of a detector that answers with a set (Carion et al. 2020, section 3.1).
 
-Boxes as tensors: normalised centre and size, and their generalised overlap.
-
-Which query stands for which object: the cheapest assignment one to one.
-
-The loss of a detector that answers with a set (Carion et al. 2020, section 3.1).
+The ground truth of a batch is padded to one shape; each query is assigned to one object at the
+least total cost, by class, distance and generalised IoU; then the assigned pairs and the queries
+without an object are compared with the ground truth. Boxes are normalised centres and sizes.
 """
 
 from collections.abc import Sequence
@@ -21,12 +19,14 @@ from torch.nn import functional
 from fracture_core.nets.detr import DetrOutput
 from fracture_core.nets.limits import check_weights, check_whole
 
+# ---- the ground truth of a batch ----------------------------------------------------------------
+
 NO_OBJECT = -1
 _PLACEHOLDER_CXCYWH = 0.5
 
 
 class Targets(NamedTuple):
-    """B images with up to M objects each, M at least 1."""
+    """The ground truth of B images with up to M objects each, M at least 1."""
 
     labels: Tensor
     """(B, M) int64 classes 0 … K−1; −1 fills up and means no object."""
@@ -34,6 +34,7 @@ class Targets(NamedTuple):
     """(B, M, 4) float32 centre and size as shares of the unpadded image."""
 
     def to(self, device: torch.device) -> "Targets":
+        """Return the same targets on a device."""
         return Targets(
             self.labels.to(device, non_blocking=True),
             self.boxes_cxcywh.to(device, non_blocking=True),
@@ -43,7 +44,7 @@ class Targets(NamedTuple):
 def pad_targets(
     labels: Sequence[Tensor], boxes_cxcywh: Sequence[Tensor], *, class_count: int
 ) -> Targets:
-    """Pad one (n,) tensor of labels and one (n, 4) of boxes an image, n from 0, to a batch.
+    """Pad labels (n,) and boxes (n, 4) of each image, n from 0, to a batch.
 
     Raises ValueError where shapes disagree, a label is not a class or a box has no area.
     """
@@ -75,21 +76,23 @@ def _check(image: int, labels: Tensor, boxes_cxcywh: Tensor, class_count: int) -
         raise ValueError(f"image {image}: expected finite boxes with an area, found others")
 
 
-# Below any box an image can hold; keeps two boxes without area from dividing zero by zero.
+# ---- boxes as tensors ---------------------------------------------------------------------------
+
+# Smaller than any box that an image can hold; it keeps boxes without area from dividing by zero.
 _SMALLEST_AREA = 1e-12
 
 
 def cxcywh_to_xyxy(cxcywh: Tensor) -> Tensor:
-    """(…, 4) centre and size → (…, 4) corners."""
+    """Turn (…, 4) centres and sizes into (…, 4) corners."""
     centre, half = cxcywh[..., :2], cxcywh[..., 2:] / 2
     return torch.cat([centre - half, centre + half], dim=-1)
 
 
 def generalised_iou(first_xyxy: Tensor, second_xyxy: Tensor) -> Tensor:
-    """(…, 4) against (…, 4), broadcast → (…) in [−1, 1].
+    """Return the generalised IoU in [−1, 1] of (…, 4) and (…, 4) boxes, broadcast to (…).
 
-    IoU less the share of the enclosing box that neither covers (Rezatofighi et al. 2019). A
-    pairwise table comes from (N, 1, 4) against (1, M, 4).
+    It is the IoU less the share of the enclosing box that neither covers (Rezatofighi et al. 2019).
+    Boxes (N, 1, 4) and (1, M, 4) give a table of all pairs.
     """
     shared = _area(
         torch.maximum(first_xyxy[..., :2], second_xyxy[..., :2]),
@@ -112,12 +115,16 @@ def _area(low: Tensor, high: Tensor) -> Tensor:
     return sides[..., 0] * sides[..., 1]
 
 
+# ---- which query stands for which object --------------------------------------------------------
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HungarianMatcher:
-    """Assigns queries to objects at the least total cost (Carion et al. 2020).
+    """Assigns queries to objects one to one at the least total cost (Carion et al. 2020).
 
     A pair costs −`class_cost` · probability of the object's class + `l1_cost` · L1 distance of
-    the normalised boxes − `giou_cost` · generalised IoU.
+    the normalised boxes − `giou_cost` · generalised IoU. Raises ConfigError for negative weights,
+    or where all are 0.
     """
 
     class_cost: float = 1.0
@@ -128,7 +135,10 @@ class HungarianMatcher:
         check_weights(class_cost=self.class_cost, l1_cost=self.l1_cost, giou_cost=self.giou_cost)
 
     def costs(self, logits: Tensor, boxes_cxcywh: Tensor, targets: Targets) -> Tensor:
-        """(layers, B, Q, K+1) logits and (layers, B, Q, 4) boxes → (layers, B, Q, M) float32."""
+        """Return the costs of all pairs, (layers, B, Q, M) float32.
+
+        They come from logits (layers, B, Q, K+1) and boxes (layers, B, Q, 4).
+        """
         layers, _, queries, _ = logits.shape
         labels = targets.labels.clamp(min=0)[None, :, None, :].expand(layers, -1, queries, -1)
         probability = logits.float().softmax(dim=-1).gather(dim=-1, index=labels)
@@ -141,10 +151,10 @@ class HungarianMatcher:
 
     @torch.no_grad()
     def assign(self, logits: Tensor, boxes_cxcywh: Tensor, targets: Targets) -> Tensor:
-        """(layers, B, Q) int64: the object each query stands for in each layer, or −1.
+        """Return (layers, B, Q) int64, the object that each query stands for in each layer, or −1.
 
-        With more objects than queries the dearest objects go without. A pair whose cost is not
-        finite is taken last. Costs of all layers leave the device in one transfer.
+        Where there are more objects than queries, the most costly ones are left without. A pair
+        whose cost is NaN is taken last. Costs of all layers leave the device in one transfer.
         """
         costs = self.costs(logits, boxes_cxcywh, targets)
         finite = torch.nan_to_num(costs, nan=torch.finfo(costs.dtype).max)
@@ -165,26 +175,29 @@ def _assign_each(
     return target_of
 
 
+# ---- the loss -----------------------------------------------------------------------------------
+
+
 class SetLoss(NamedTuple):
     """The weighted total and its parts for each decoder layer, unweighted, the last layer last."""
 
     total: Tensor
-    """() to call backward on"""
+    """() the sum over all layers, to call backward on"""
     of_class: Tensor
-    """(layers,)"""
+    """(layers,) the cross-entropy of the classes"""
     l1: Tensor
-    """(layers,)"""
+    """(layers,) the L1 distance of the assigned boxes"""
     giou: Tensor
-    """(layers,)"""
+    """(layers,) 1 − the generalised IoU of the assigned boxes"""
 
 
 class SetCriterion(nn.Module):
     """Cross-entropy over all queries; L1 and generalised IoU over the assigned ones.
 
-    Every layer is assigned and matched on its own. A query without an object belongs to the class
+    The queries of every layer are assigned anew. A query without an object belongs to the class
     "no object", which counts `no_object_weight` in the weighted mean of the cross-entropy. The
-    box terms are divided by the number of objects in the batch, the mean over all processes where
-    several train together.
+    box terms are divided by the number of objects in the batch, or where several processes train
+    together by its mean over them. Raises ConfigError for counts or weights that cannot be.
     """
 
     class_weights: Tensor
@@ -212,9 +225,9 @@ class SetCriterion(nn.Module):
         self.register_buffer("class_weights", class_weights, persistent=False)
 
     def forward(self, output: DetrOutput, targets: Targets) -> SetLoss:
-        """Judge every layer of `output` against the ground truth; targets on the output's device.
+        """Compare every layer of `output` with the ground truth, on the device of the output.
 
-        What its cells propose is matched alike, in the total alone.
+        What its cells propose is compared alike, and adds to the total alone.
         """
         logits = output.every_layers_logits().float()
         boxes_cxcywh = output.every_layers_boxes_cxcywh().float()
@@ -241,12 +254,12 @@ class SetCriterion(nn.Module):
 def _box_terms(boxes_cxcywh: Tensor, targets: Targets, target_of: Tensor) -> tuple[Tensor, Tensor]:
     """(layers, B, Q, 4) boxes → L1 and GIoU terms, (layers,) each.
 
-    Shapes never depend on how many objects there are, so a GPU is not waited for.
+    Shapes do not depend on how many objects there are, so the GPU never has to be waited for.
     """
     assigned = target_of != NO_OBJECT
     ground_truth = targets.boxes_cxcywh.float().expand(len(boxes_cxcywh), -1, -1, -1)
     index = target_of.clamp(min=0)[..., None].expand(-1, -1, -1, 4)
-    # Unassigned queries are held against themselves: nothing lost and nothing learnt.
+    # Queries without an object are compared with themselves: no loss and no gradient.
     wanted = torch.where(assigned[..., None], ground_truth.gather(dim=2, index=index), boxes_cxcywh)
     distance = (boxes_cxcywh - wanted).abs().sum(dim=-1)
     apart = 1 - generalised_iou(cxcywh_to_xyxy(boxes_cxcywh), cxcywh_to_xyxy(wanted))
@@ -257,7 +270,7 @@ def _box_terms(boxes_cxcywh: Tensor, targets: Targets, target_of: Tensor) -> tup
 
 
 def _object_count(targets: Targets) -> Tensor:
-    """() float32: objects in this process's batch, or the mean over all processes; at least 1."""
+    """() float32, the objects in this process's batch or their mean over processes, 1 at least."""
     count = (targets.labels != NO_OBJECT).sum().float()
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.all_reduce(count)

@@ -1,11 +1,8 @@
-"""Where a cell of a feature map lies, as sines and cosines.
-
-Multi-head attention, with its weights on request.
-
-The transformer of DETR: an encoder over image cells, a decoder over object queries.
+"""The transformer of DETR: an encoder over image cells, a decoder over object queries.
 
 Carion et al. 2020, "End-to-End Object Detection with Transformers". Unlike in the transformer for
-text, positions are added to the queries and keys of every attention, never to the values.
+text, positions are added to the queries and keys of every attention, never to the values. The
+positions of cells are sines and cosines; attention gives its weights on request.
 """
 
 import math
@@ -18,6 +15,8 @@ from torch.nn import functional
 from fracture_core.errors import ConfigError
 from fracture_core.nets.limits import check_share, check_whole
 
+# ---- positions ----------------------------------------------------------------------------------
+
 
 class SinePositions(nn.Module):
     """Fixed 2-D positions, the first half of the channels for the row, the second for the column.
@@ -25,7 +24,8 @@ class SinePositions(nn.Module):
     A cell's row and column are counted over valid cells only, from 1, and divided by the number
     of valid ones, so that the last valid cell lies at 2π however much padding follows. Channels
     go sine, cosine, sine, … with wavelengths from 2π to `temperature` · 2π. After Vaswani et al.
-    2017, in the two dimensions of Carion et al. 2020 (DETR).
+    2017, in the two dimensions of Carion et al. 2020 (DETR). Raises ConfigError for a width that is
+    no multiple of 4.
     """
 
     def __init__(self, width: int, *, temperature: float = 10_000.0) -> None:
@@ -36,7 +36,10 @@ class SinePositions(nn.Module):
         self.temperature = temperature
 
     def forward(self, valid: Tensor) -> Tensor:
-        """(B, h, w) bool, True inside the image → (B, width, h, w) float32 in [−1, 1]."""
+        """Return positions (B, width, h, w) float32 in [−1, 1] of cells.
+
+        `valid` (B, h, w) bool is True inside the image.
+        """
         count = valid.to(torch.float32)
         rows = self._waves(_share_of_way(count, dim=1))
         columns = self._waves(_share_of_way(count, dim=2))
@@ -50,21 +53,27 @@ class SinePositions(nn.Module):
 
 
 def cell_centres(valid: Tensor) -> Tensor:
-    """(B, h, w) bool → (B, h, w, 2) x and y of each cell's middle, shares of the valid part."""
+    """Return (B, h, w, 2) x and y of each cell's middle as shares of the valid part (B, h, w)."""
     count = valid.to(torch.float32)
     across = [_share_of_way(count, dim=dim, before=0.5) for dim in (2, 1)]
     return torch.stack(across, dim=-1)
 
 
 def _share_of_way(count: Tensor, dim: int, *, before: float = 0.0) -> Tensor:
-    """To the end of each cell, or to `before` of a cell's length before it."""
+    """The share of the valid length up to `before` cells before the end of each cell."""
     passed = count.cumsum(dim)
     # A row or column without a valid cell has a share, not NaN.
     return (passed - before) / passed.amax(dim, keepdim=True).clamp(min=1)
 
 
+# ---- attention ----------------------------------------------------------------------------------
+
+
 class Attention(nn.Module):
-    """Scaled dot-product attention over several heads (Vaswani et al. 2017)."""
+    """Scaled dot-product attention over several heads (Vaswani et al. 2017).
+
+    Raises ConfigError where the number of heads does not divide the width.
+    """
 
     def __init__(self, *, width: int, head_count: int, dropout: float) -> None:
         super().__init__()
@@ -92,8 +101,8 @@ class Attention(nn.Module):
 
         `key_valid` (B, L) bool tells which keys may be looked at, None means all; an image needs
         one at least. Returns (B, Q, C) and, on request, the weights before dropout
-        (B, heads, Q, L). The fused kernel never holds the weights, so asking for them takes the
-        slower, written-out way to the same answer.
+        (B, heads, Q, L). The fused kernel never holds the weights, so that asking for them takes
+        the slower, written-out way to the same result.
         """
         q = self._heads(self.query(queries))
         k = self._heads(self.key(keys))
@@ -122,6 +131,9 @@ def _weights(q: Tensor, k: Tensor, mask: Tensor | None) -> Tensor:
     if mask is not None:
         scores = scores.masked_fill(~mask, -math.inf)
     return torch.softmax(scores, dim=-1)
+
+
+# ---- encoder and decoder ------------------------------------------------------------------------
 
 
 class Memory(NamedTuple):
@@ -156,7 +168,7 @@ class EncoderLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, cells: Tensor, positions: Tensor, valid: Tensor | None) -> Tensor:
-        """(B, L, C) cells and their positions, (B, L) validity → (B, L, C)."""
+        """Return the cells (B, L, C) after the layer, from cells, positions and validity (B, L)."""
         if self.norm_first:
             cells = cells + self._attend(self.attention_norm(cells), positions, valid)
             return cells + self._feed(self.feedforward_norm(cells))
@@ -204,9 +216,10 @@ class DecoderLayer(nn.Module):
         *,
         with_weights: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        """(B, Q, C) states of the queries so far and the learnt queries, their positions.
+        """Return the new states of the queries, (B, Q, C), from the `states` so far.
 
-        Returns the new states and, on request, the cross-attention (B, heads, Q, L).
+        The `queries` (B, Q, C) serve as positions. On request the cross-attention (B, heads, Q, L)
+        is returned too.
         """
         if self.norm_first:
             states = states + self._self_attend(self.self_norm(states), queries)
@@ -243,7 +256,8 @@ class Transformer(nn.Module):
 
     Layers are normalised after each sub-layer, or before it with `norm_first` (Xiong et al. 2020),
     which trains without warm-up; then the memory is normalised too. The norm on the decoder's
-    states is shared by all layers, so one set of heads reads them all.
+    states is shared by all layers, so that one set of heads reads them all. Raises ConfigError for
+    a shape that cannot be.
     """
 
     def __init__(
@@ -308,9 +322,9 @@ class Transformer(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """Let the queries (Q, C) or (B, Q, C) read the memory, layer by layer.
 
-        Returns the states after each (layers, B, Q, C) and, on request, the last layer's
-        cross-attention, mean of the heads, (B, Q, L). Without `states` (B, Q, C) to start from
-        they are zero, so the first self-attention only adds a constant, as in the paper.
+        Returns the states after each layer, (layers, B, Q, C), and, on request, the cross-attention
+        of the last one, the mean of its heads, (B, Q, L). Without `states` (B, Q, C) to start from
+        they are zero, so that the first self-attention only adds a constant, as in the paper.
         """
         queries = queries.expand(len(memory.values), -1, -1)
         if states is None:
@@ -326,7 +340,7 @@ class Transformer(nn.Module):
         return torch.stack(after_each), attention
 
     def _spread_evenly(self) -> None:
-        """Start every matrix at Glorot and Bengio's uniform scale, as DETR does."""
+        """Draws every matrix at Glorot and Bengio's uniform scale, as DETR does."""
         for parameter in self.parameters():
             if parameter.dim() > 1:
                 nn.init.xavier_uniform_(parameter)

@@ -1,6 +1,7 @@
-"""The families that the loop trains; YOLO goes through Ultralytics' own trainer.
+"""The families that the loop trains, one file for each; YOLO has Ultralytics' own trainer.
 
-Each is named by the `trainer` of its `ModelFamily`, a module with `build`.
+The `trainer` of a `ModelFamily` names the module that trains it. That has a function `build`, and,
+where the family comes from an extension, the class of its config as `CONFIG`.
 """
 
 from collections.abc import Callable
@@ -12,14 +13,16 @@ from trainers.config import TrainConfig
 from trainers.family_configs import trained_families
 from trainers.training_module import TrainingModule
 
-# The first is the config of the family.
+# Takes the config of the family, the classes and the model's id.
 Builder = Callable[[Any, tuple[str, ...], str], TrainingModule]
 
 
 def build_module(config: TrainConfig, classes: tuple[str, ...], model_id: str) -> TrainingModule:
-    """The network to be trained, on the CPU; raises ConfigError and WeightsError.
+    """Build the training module of a config's family, on the CPU.
 
-    Each family's module has `build` with these arguments.
+    This calls `build` of the family's module with the same arguments. Raises ConfigError for a
+    family that the loop does not train and for settings that do not fit, and WeightsError for a
+    start that cannot be taken over.
     """
     modules = trained_families()
     if config.family not in modules:

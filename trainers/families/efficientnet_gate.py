@@ -1,4 +1,4 @@
-"""EfficientNet with an attention gate."""
+"""EfficientNet with an attention gate in training, as in R4."""
 
 from collections.abc import Sequence
 
@@ -29,7 +29,7 @@ from trainers.starts import (
 
 
 class EfficientNetGateModule(ClassifierModule):
-    """An `EfficientNetGate`; its stages are the parts of its features that halve the image."""
+    """Trains an `EfficientNetGate`; a stage begins wherever its features halve the image."""
 
     network: EfficientNetGate
 
@@ -49,9 +49,12 @@ class EfficientNetGateModule(ClassifierModule):
 def build(
     config: EfficientNetGateConfig, classes: tuple[str, ...], model_id: str
 ) -> EfficientNetGateModule:
-    """`start`: "" = random; torchvision's weights by their name for the features, or packaged
-    ones ("efficientnet_lite0:IMAGENET1K"); a model of the library or a file, of the ResNet family
-    the features of one with the same small network.
+    """Build the training module.
+
+    `config.start` is empty (random weights); the name of torchvision's weights for the features, or
+    of packaged ones ("efficientnet_lite0:IMAGENET1K"); or a model of the library or a file. One of
+    the ResNet family gives its features, if they are those of a small network. Raises ConfigError
+    and WeightsError.
     """
     given = config.network.given()
     start_name = packaged_name(config.start, given, "name")

@@ -1,4 +1,4 @@
-"""torchvision's Faster R-CNN with its own losses (Ren et al. 2015)."""
+"""torchvision's Faster R-CNN in training, with its own losses (Ren et al., NeurIPS 2015)."""
 
 from typing import Any, Self
 
@@ -45,9 +45,10 @@ _PARTS = {
 
 
 class FasterRcnnModule(TorchvisionModule):
-    """Both stages, each matched on samples that torchvision draws from the global generator.
+    """Trains both stages; their losses are of samples that torchvision draws at random.
 
-    With a start the backbone's norms are fixed, but for the variant v2, as torchvision has it.
+    It draws them from torch's global generator. With a start the backbone's norms are fixed, as in
+    torchvision, except in the variant v2 and in the light network.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class FasterRcnnModule(TorchvisionModule):
     ) -> None:
         architecture = FasterRcnnArchitecture.of(card)
         super().__init__(card, architecture, network, notes, fixed_norms=fixed_norms)
-        # Boxes are not decoded in a half precision: that is off by pixels.
+        # Boxes are decoded in float32: in half precision they would be off by pixels.
         network.rpn.head.register_forward_hook(_in_float32)
         network.roi_heads.box_predictor.register_forward_hook(_in_float32)
 
@@ -76,19 +77,20 @@ class FasterRcnnModule(TorchvisionModule):
 
     def train(self, mode: bool = True) -> Self:
         super().train(mode)
-        # torchvision gives losses in training only; norms lie deeper and follow the mode.
+        # torchvision computes losses in training mode only. This sets the two modules alone: the
+        # norms below them follow `mode`.
         self.network.rpn.training = True
         self.network.roi_heads.training = True
         return self
 
 
 def build(config: FasterRcnnConfig, classes: tuple[str, ...], model_id: str) -> FasterRcnnModule:
-    """`start`: "" = random; torchvision's weights by their name, such as COCO_V1; a model of the
-    library or a file. The light network's backbone begins from a ResNet, or from a small network
-    of a classifier or of a package ("mobilenet_v2:IMAGENET1K").
+    """Build the training module.
 
-    `network.levels` are those of the light network's pyramid, the last of stride 32, and
-    `network.anchor_px` is the size of the finest level's anchors, doubled from level to level.
+    `config.start` is empty (random weights); the name of torchvision's weights, such as COCO_V1; or
+    a model of the library or a file. The backbone of the light network also begins from a ResNet,
+    or from a small network: a classifier's or a packaged one ("mobilenet_v2:IMAGENET1K"). Raises
+    ConfigError and WeightsError.
     """
     given = config.network.given()
     name = str(given.get("name", config.network.usual("name")))
@@ -161,7 +163,7 @@ def _anchor_sizes(network: FasterRcnnNetwork) -> tuple[int, ...]:
 
 
 def _known(name: str, start: Start | None) -> dict[str, Any]:
-    """What the start settles of the architecture."""
+    """The part of the architecture that the start decides."""
     if start is None:
         return {"name": name}
     facts = start.card.architecture
@@ -175,7 +177,7 @@ def _known(name: str, start: Start | None) -> dict[str, Any]:
 
 
 def _in_float32(_module: nn.Module, _given: object, predictions: Any) -> Any:
-    """Two tensors, or two lists of them."""
+    """A hook that turns a head's output, two tensors or two lists of tensors, into float32."""
     return tuple(
         answer.float() if isinstance(answer, Tensor) else [one.float() for one in answer]
         for answer in predictions

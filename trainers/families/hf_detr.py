@@ -1,14 +1,12 @@
-"""A forward pass through transformers' DETR with all that training wants of it.
+"""The DETR family of transformers in training.
 
-The library's own pass reads back from the device in every encoder layer, which a GPU waits for,
-and with auxiliary losses it norms what goes from one decoder layer to the next, so that the
-network would be trained as another one than predicts. Here no layer but the last is changed by
-being looked at, as in the paper.
+DETR (Carion et al. 2020) and YOLOS (Fang et al. 2021) are trained with our set loss, which takes
+all layers and images at once; the other architectures with the loss that transformers has for them.
 
-The DETR family of transformers.
-
-DETR and YOLOS are trained with our set loss, which takes all layers and images at once; the
-other architectures with the loss that transformers has for them.
+DETR also has a forward pass of ours. The library's own reads back from the device in every encoder
+layer, for which a GPU waits. With auxiliary losses it also normalises what one decoder layer hands
+to the next, so that another network would be trained than the one that predicts. Here each layer's
+output is normalised for the heads only, as in the paper.
 """
 
 import re
@@ -42,11 +40,17 @@ from trainers.starts import Start, begin_packaged, open_start, take_over, taken_
 from trainers.targets import build_criterion, gt_of_an_image, set_losses, set_targets
 from trainers.training_module import Batch, Losses, TrainingModule
 
+# ---- forward passes -----------------------------------------------------------------------------
+
 
 def detr_output(
     network: Any, pixels: Tensor, valid: Tensor | None, *, auxiliary: bool
 ) -> DetrOutput:
-    """`pixels` (B, 3, H, W) normalised; `valid` (B, H, W) bool, None = nothing is padded."""
+    """Pass normalised (B, 3, H, W) pixels through DETR; return logits and boxes cxcywh in shares.
+
+    `valid` is (B, H, W) bool and False in the padding, None = nothing is padded. With `auxiliary`
+    the output has those of every decoder layer.
+    """
     core = network.model
     maps = core.backbone.model(pixels).feature_maps[-1]
     cells_valid = None if valid is None else _cells(valid, maps)
@@ -63,13 +67,13 @@ def detr_output(
 
 
 def yolos_output(network: Any, pixels: Tensor, valid: Tensor | None) -> DetrOutput:
-    """As `detr_output`; the patches have no mask, so `valid` is not looked at."""
+    """Pass pixels through YOLOS; `valid` is ignored, as YOLOS has no mask for its patches."""
     states = network.vit(pixels).last_hidden_state
     return _answer(network, states[None, :, -network.config.num_detection_tokens :])
 
 
 def _cells(valid: Tensor, maps: Tensor) -> Tensor:
-    """(B, H, W) → (B, h, w), the nearest pixel of each cell."""
+    """The (B, H, W) mask at the (B, h, w) cells of the maps, by the nearest pixel."""
     shrunk = functional.interpolate(valid[None].float(), size=maps.shape[-2:])
     return shrunk[0].bool()
 
@@ -89,7 +93,7 @@ def _encode(encoder: Any, tokens: Tensor, positions: Tensor, mask: Tensor | None
 def _decode(
     decoder: Any, queries: Tensor, memory: Tensor, positions: Tensor, mask: Tensor | None
 ) -> list[Tensor]:
-    """(B, Q, C) of every layer, normed."""
+    """The (B, Q, C) states after every decoder layer, normalised for the heads."""
     states, seen = torch.zeros_like(queries), list[Tensor]()
     for layer in decoder.layers:
         states = layer(
@@ -105,15 +109,18 @@ def _decode(
 
 
 def _answer(network: Any, states: Tensor) -> DetrOutput:
-    """(layers, B, Q, C) states → what the heads read in them, in float32 under autocast, too."""
+    """What the heads make of (layers, B, Q, C) states, in float32 also under autocast."""
     with torch.autocast(states.device.type, enabled=False):
         logits = network.class_labels_classifier(states.float())
         boxes_cxcywh = network.bbox_predictor(states.float()).sigmoid()
     return DetrOutput(logits[-1], boxes_cxcywh[-1], logits[:-1], boxes_cxcywh[:-1], None)
 
 
+# ---- the training module ------------------------------------------------------------------------
+
 _OWN_SETTINGS = ("name", "longest_edge", "auxiliary_loss")
-# What the loss weighs is set by the config's section.
+# Parameters of the library's config that weigh the loss. Where the set loss is used, the config's
+# section `set_loss` has them instead.
 _OF_THE_LOSS = re.compile(r".*_(cost|coefficient)|auxiliary_loss")
 _CLASS_HEADS = (
     "class_labels_classifier.",
@@ -127,9 +134,9 @@ Pass = Callable[[Any, Tensor, Tensor | None], DetrOutput]
 
 
 class HfDetrModule(TrainingModule):
-    """A detector of transformers; norms are fixed where the library has them fixed, in backbones.
+    """Trains a detector of transformers; norms that the library freezes, in backbones, stay fixed.
 
-    Images that are smaller than their batch are masked, but for YOLOS, which has no mask.
+    Images that are smaller than their batch are masked, except for YOLOS, which has no mask.
     """
 
     def __init__(
@@ -169,7 +176,7 @@ class HfDetrModule(TrainingModule):
         return HfDetrModel(self._card, network)
 
     def stages(self) -> Sequence[nn.Module]:
-        """None for YOLOS, which looks at patches of the image."""
+        """Return the backbone's stages; YOLOS has none, as it reads patches of the image."""
         for module in self.network.modules():
             if type(module).__name__.endswith("Backbone"):
                 backbone: Any = module
@@ -190,17 +197,18 @@ class HfDetrModule(TrainingModule):
         if valid is None:
             valid = pixels.new_ones(pixels[:, 0].shape, dtype=torch.bool)
         answer = self.network(pixels, pixel_mask=valid.long(), labels=labels)
-        # One a layer: the last layer's have no number.
+        # The library gives the parts of every layer; those of the last have no number in the name.
         plain = {k: v.detach() for k, v in answer.loss_dict.items() if _is_of_last_layer(k)}
         return {"loss": answer.loss.float(), **plain}
 
 
 def build(config: HfDetrConfig, classes: tuple[str, ...], model_id: str) -> HfDetrModule:
-    """`start`: "" = random, of the size that `network.name` says, such as "detr:random" or
-    "rt_detr:small"; packaged weights ("mobilenet_v2:IMAGENET1K") for the backbone of a small one;
-    a hub id; a model of the library, a folder of `save_pretrained` or a file.
+    """Build the training module.
 
-    `network.auxiliary_loss` says whether every decoder layer is matched (true) or the last alone.
+    `config.start` is empty (random weights, and `network.name`, such as "detr:random" or
+    "rt_detr:small", says of what); packaged weights for the backbone of a small one
+    ("mobilenet_v2:IMAGENET1K"); a hub id; or a model of the library, a folder of `save_pretrained`
+    or a file. Raises ConfigError and WeightsError.
     """
     start = _start(config)
     architecture, facts, input_size = _begun(config, start)
@@ -243,7 +251,7 @@ def _start(config: HfDetrConfig) -> Start | None:
 
 
 def _trunk(network: nn.Module, start: str) -> MobileTrunk:
-    """The small network in the backbone; ConfigError where it is another than the weights'."""
+    """The small network in the backbone; raises ConfigError where the weights are of another."""
     wanted = "mobilenet_v2"
     for module in network.modules():
         if isinstance(module, MobileTrunk) and start.startswith(f"{wanted}:"):
@@ -253,7 +261,7 @@ def _trunk(network: nn.Module, start: str) -> MobileTrunk:
 
 
 def _begun(config: HfDetrConfig, start: Start | None) -> tuple[Architecture, Config, int]:
-    """The architecture, what a card says of it, and the usual size of its input."""
+    """The architecture, its facts as on a card, and the usual size of its input in pixels."""
     if start is None:
         name = config.network.name or config.network.usual("name")
         architecture, found, size = named_config(name)
@@ -273,7 +281,7 @@ def _network(architecture: Architecture, found: Config, seed: int, count: int) -
 
 
 def _check_heads(built: Any) -> None:
-    """The library finds out in the first pass only."""
+    """Raise ConfigError where heads do not divide the width, which the library notices late."""
     for name in ("num_attention_heads", "encoder_attention_heads", "decoder_attention_heads"):
         heads = getattr(built, name, 1)
         if built.hidden_size % heads:
@@ -282,7 +290,7 @@ def _check_heads(built: Any) -> None:
 
 
 def _parameters(architecture: Architecture) -> list[str]:
-    """Plain fields of the library's config that shape the network."""
+    """The names of the plain fields of the library's config that can be set in training."""
     kind = attribute(architecture.config_class)
     plain = {
         name: getattr(kind, name, None)
@@ -333,7 +341,7 @@ def _is_of_loss(name: str) -> bool:
 
 
 def _pass_of(architecture: Architecture, *, auxiliary: bool) -> Pass | None:
-    """None where the library's own loss is taken."""
+    """The forward pass for the set loss; None where the library's own loss is taken."""
     if not _has_set_loss(architecture):
         return None
     if architecture.model_type == "yolos":

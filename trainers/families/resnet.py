@@ -1,4 +1,4 @@
-"""The ResNet classifier."""
+"""The ResNet classifier and the small networks of its family in training."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ from trainers.starts import Start, open_start, packaged_name, take_over, taken_f
 
 
 class ResNetModule(ClassifierModule):
-    """A `ResNet` or a `MobileClassifier` in three channels."""
+    """Trains a `ResNet` or a `MobileClassifier` on three equal channels."""
 
     network: ResNet | MobileClassifier
 
@@ -37,8 +37,11 @@ class ResNetModule(ClassifierModule):
 
 
 def build(config: ResNetConfig, classes: tuple[str, ...], model_id: str) -> ResNetModule:
-    """`start`: "" = random; torchvision's weights by their name, or packaged ones
-    ("mobilenet_v2:IMAGENET1K"); a ResNet of the library or a file.
+    """Build the training module.
+
+    `config.start` is empty (random weights); the name of torchvision's weights or of packaged ones
+    ("mobilenet_v2:IMAGENET1K"); or a model of this family, from the library or a file. Raises
+    ConfigError and WeightsError.
     """
     given = config.network.given()
     ref = packaged_name(config.start, given, "name")

@@ -1,4 +1,4 @@
-"""torchvision's RetinaNet with its own focal loss (Lin et al., ICCV 2017)."""
+"""torchvision's RetinaNet in training, with its own focal loss (Lin et al., ICCV 2017)."""
 
 from typing import Any
 
@@ -28,10 +28,10 @@ _ANCHORS = ("levels", "anchor_px")
 
 
 class RetinaNetModule(TorchvisionModule):
-    """Every anchor is matched: its classes by the focal loss, its box by L1 or, in v2 and the light
-    network, by GIoU.
+    """Trains on every anchor: its classes by the focal loss, and its box by L1 or by GIoU.
 
-    With a start the norms of the first variant are fixed, as torchvision has it.
+    The box loss is GIoU in the variant v2 and in the light network. With a start the norms of the
+    first variant are fixed, as in torchvision.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class RetinaNetModule(TorchvisionModule):
         ground_truths = gt_of_an_image(batch)
         images = self._images(batch, ground_truths)
         levels = list(self.network.backbone(images.tensors).values())
-        # In a half precision anchors and boxes are off by pixels.
+        # In half precision anchors and boxes would be off by pixels.
         predictions = {name: answer.float() for name, answer in self.network.head(levels).items()}
         anchors = self.network.anchor_generator(images, [level.float() for level in levels])
         targets = targets_of(ground_truths, self._first_class)
@@ -58,11 +58,10 @@ class RetinaNetModule(TorchvisionModule):
 
 
 def build(config: RetinaNetConfig, classes: tuple[str, ...], model_id: str) -> RetinaNetModule:
-    """`start`: "" = random; torchvision's weights by their name, such as COCO_V1; a model of the
-    library or a file.
+    """Build the training module.
 
-    `network.levels` are those of the light network's pyramid, the last of stride 32, and
-    `network.anchor_px` is the size of the finest level's anchors, doubled from level to level.
+    `config.start` is empty (random weights); the name of torchvision's weights, such as COCO_V1; or
+    a RetinaNet of the library or a file. Raises ConfigError and WeightsError.
     """
     given = config.network.given()
     name = str(given.get("name", config.network.usual("name")))

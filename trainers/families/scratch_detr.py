@@ -1,4 +1,4 @@
-"""DETR from scratch, with the set loss of its paper."""
+"""Our own DETR in training, with the set loss of its paper (Carion et al. 2020)."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ _BEGUN_FROM = ("scratch_detr", "resnet", "faster_rcnn", "efficientnet_gate")
 
 
 class ScratchDetrModule(TrainingModule):
-    """A `Detr`. Images that are smaller than their batch are masked."""
+    """Trains a `Detr`; images that are smaller than their batch are masked."""
 
     network: Detr
 
@@ -70,11 +70,13 @@ class ScratchDetrModule(TrainingModule):
 
 
 def build(config: ScratchDetrConfig, classes: tuple[str, ...], model_id: str) -> ScratchDetrModule:
-    """`start`: "" = random; torchvision's weights for the ResNet by their name, or packaged ones
-    ("efficientnet_lite0:IMAGENET1K"); a DETR, a ResNet, a light Faster R-CNN or a classifier that
-    is a small network, of the library or a file; these others begin the backbone alone.
+    """Build the training module.
 
-    With a start the backbone's norms are fixed unless `network.frozen_norm` is false.
+    `config.start` is empty (random weights); the name of torchvision's weights for the ResNet or of
+    packaged ones ("efficientnet_lite0:IMAGENET1K"); or a DETR of this family, from the library or a
+    file. A ResNet, a light Faster R-CNN or a classifier on a small network gives the backbone only.
+    With a start the backbone's norms are fixed, unless the config or a DETR that it starts from
+    says otherwise. Raises ConfigError and WeightsError.
     """
     given = config.network.given()
     packaged = config.start if config.start in PACKAGED else ""
@@ -88,7 +90,7 @@ def build(config: ScratchDetrConfig, classes: tuple[str, ...], model_id: str) ->
     facts |= {"class_count": len(classes), "in_channels": 3}
     architecture = checked(DetrArchitecture, facts)
     if imagenet:
-        # Fetched before others have to wait for the generator of random numbers.
+        # Downloaded here, because other threads wait while `drawn_from` holds the generator.
         imagenet_state(architecture.backbone, imagenet)
     with drawn_from(config.seed):
         network = build_detr(architecture, backbone_weights=imagenet or None)
@@ -110,7 +112,7 @@ def build(config: ScratchDetrConfig, classes: tuple[str, ...], model_id: str) ->
 
 
 def _imagenet_name(start: str, backbone: str) -> str:
-    """The start if it names torchvision's weights, else nothing."""
+    """The start if it names torchvision's weights, else an empty name."""
     return start if backbone in RESNETS and start in known_weights(backbone) else ""
 
 
@@ -146,7 +148,7 @@ def _begin(network: Detr, start: Start | None, classes: tuple[str, ...]) -> tupl
 
 
 def _in_backbone(name: str) -> str:
-    """A tensor of a classifier or of a Faster R-CNN's backbone by its name in a `Backbone`."""
+    """The name in a `Backbone` of a tensor of a classifier or of a Faster R-CNN's backbone."""
     name = name.removeprefix("backbone.body.").removeprefix("extractor.")
     for own, theirs in (("conv1.", "stem.0."), ("bn1.", "stem.1.")):
         if name.startswith(own):

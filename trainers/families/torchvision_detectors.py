@@ -17,9 +17,10 @@ from trainers.training_module import Batch, TrainingModule
 
 
 class TorchvisionModule(TrainingModule):
-    """A detector with a `backbone` of a `body` and a pyramid `fpn`.
+    """The part that training modules of torchvision's detectors share.
 
-    `fixed_norms` says whether the backbone's norms are left alone.
+    The network has a `backbone` with a `body` and a pyramid `fpn`; with `fixed_norms` the
+    backbone's batch norms are not trained.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class TorchvisionModule(TrainingModule):
         return scaled_size(height, width, self._card.input_size, self._max_size)
 
     def stages(self) -> Sequence[nn.Module]:
-        """The pyramid belongs to the last stage."""
+        """Return the stages of the backbone; the pyramid belongs to the last one."""
         body, pyramid = self.network.backbone.body, self.network.backbone.fpn
         if "stem" in body:
             parts = list(body.children())
@@ -61,11 +62,11 @@ class TorchvisionModule(TrainingModule):
         return [*parts[:-1], nn.ModuleList([parts[-1], pyramid])]
 
     def compile_network(self) -> None:
-        """The backbone alone: what follows has other shapes with every batch."""
+        """Compile the backbone only: the shapes of what follows change with every batch."""
         self.network.backbone.compile()
 
     def _images(self, batch: Batch, ground_truths: Sequence[Target]) -> ImageList:
-        """Normalised, and padded to whole cells of the deepest level, as torchvision does."""
+        """The images, normalised, and padded to whole cells of the deepest level."""
         pixels = self._normalise(batch.pixels, valid_pixels(batch))
         height, width = pixels.shape[-2:]
         padded = functional.pad(pixels, (0, -width % self._stride, 0, -height % self._stride))
@@ -75,7 +76,10 @@ class TorchvisionModule(TrainingModule):
 
 
 def targets_of(ground_truths: Sequence[Target], first_class: int) -> list[dict[str, Tensor]]:
-    """As torchvision's losses want them, which count a background: `first_class` 1."""
+    """Return the targets of torchvision's losses, one dict for each image.
+
+    `first_class` is 1 where the network counts the background as class 0, else 0.
+    """
     return [
         {"boxes": ground_truth.boxes_xyxy, "labels": ground_truth.labels + first_class}
         for ground_truth in ground_truths

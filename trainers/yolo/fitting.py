@@ -1,4 +1,8 @@
-"""One YOLO training, from the data set to the model of its best weights."""
+"""A YOLO training from the data set to the model of its best weights.
+
+Ultralytics' trainer does the steps; this gives it the network, the folder of images and the
+options, resumes it from the run's checkpoints, and halves its parts when memory runs out.
+"""
 
 import gc
 from collections.abc import Callable
@@ -26,7 +30,7 @@ from trainers.yolo.plan import Plan, Stopped, told_of_parts
 from trainers.yolo.trainer import DetectTrainer, SegmentTrainer
 
 Outcome = Literal["end", "stop", "memory"]
-# As CUDA and as PyTorch on a CPU put it.
+# Parts of the error messages of CUDA and of PyTorch on a CPU.
 _MEMORY_RAN_OUT = ("out of memory", "can't allocate memory", "not enough memory")
 
 
@@ -37,11 +41,11 @@ def fit(
     log: MetricsLog,
     stop: Callable[[], bool],
 ) -> Model | None:
-    """Train to the end, from the run's last checkpoint if there is one; the model of the best
-    weights. None = `stop` was true, which is asked after every batch: what was trained since the
-    last whole epoch is then trained again.
+    """Train to the end, from the run's last checkpoint if there is one; return the best model.
 
-    Raises ConfigError, DatasetError, WeightsError and TrainingError.
+    Returns None where `stop`, which is asked after every batch, was true. Batches since the last
+    complete epoch are then trained again when the run goes on. Raises ConfigError, DatasetError,
+    WeightsError and TrainingError.
     """
     check_machine(config)
     classes = class_names(dataset, config)
@@ -72,7 +76,11 @@ def fit(
 
 
 def build_checked(config: YoloConfig, classes: tuple[str, ...]) -> Start:
-    """The network, once the config asks for nothing that YOLO cannot do; ConfigError."""
+    """Return the network to begin with, on the CPU.
+
+    Raises ConfigError where the config asks for something that YOLO cannot do, and as `build_start`
+    does.
+    """
     check_config(config)
     start = build_start(config, classes)
     check_monitor(config, start.task)
@@ -84,7 +92,7 @@ def _in_parts(config: YoloConfig, parts: int) -> YoloConfig:
 
 
 def _halved(plan: Plan, classes: tuple[str, ...]) -> Plan:
-    """The plan to go on from the last checkpoint with half as many images at once."""
+    """The plan to go on from the last checkpoint with half as many images in each part."""
     config = plan.config
     parts = 2 * config.accumulate
     if parts > config.batch:
@@ -103,7 +111,7 @@ def _halved(plan: Plan, classes: tuple[str, ...]) -> Plan:
 
 
 def _position(run: RunFolder, log: MetricsLog) -> Position | None:
-    """Where the run stands; what was told after its last checkpoint is forgotten."""
+    """Where the run stands, None at its start; the log is cut back to the last checkpoint."""
     last = run.checkpoints / LAST
     position = load_state(last)[1] if last.is_file() else None
     done = position or Position()
@@ -112,12 +120,13 @@ def _position(run: RunFolder, log: MetricsLog) -> Position | None:
 
 
 def _train(plan: Plan, task: Task, run: RunFolder) -> Outcome:
-    """How it ended: as planned, by request, or because memory ran out."""
+    """Train, and tell how it ended: as planned, by request, or because memory ran out."""
     config, network = plan.config, plan.network
     device = _device(config)
     options = {
         **trainer_options(config, task, on_gpu=device.type == "cuda"),
-        # Named, so that nothing is fetched; the network is handed over.
+        # Ultralytics wants a name and would download weights of another one; it is not used, as the
+        # trainer is given the network.
         "model": "yolo11n.yaml",
         "data": str(plan.folder.path),
         "save_dir": str(run.path / "ultralytics"),
@@ -148,7 +157,7 @@ def _device(config: YoloConfig) -> torch.device:
 
 
 def best_model(config: YoloConfig, start: Start, classes: tuple[str, ...], run: RunFolder) -> Model:
-    """The model of the best checkpoint so far."""
+    """Return the model of a run's best checkpoint so far; raise ConfigError where there is none."""
     network = empty_network(start.architecture, config.input_size)
     network.load_state_dict(load_state(run.checkpoints / BEST)[0]["ema"])
     card = ModelCard(

@@ -1,13 +1,12 @@
-"""Any data set as a folder that Ultralytics reads, kept in the cache and never in the data set.
+"""A data set as a folder that Ultralytics reads, kept in the cache and never in the data set.
 
     FINGERPRINT/{train,val}/images/000000.png    grey, as shown
     FINGERPRINT/{train,val}/labels/000000.txt    class and box, or class and polygon, in shares
-    FINGERPRINT/index.json                       which image is which
+    FINGERPRINT/index.json                       the ids of the images, in the order of the files
 
-Images are at most as large as the input, those to train on larger where parts of them are to fill
-the input. They are scaled as the model's adapter scales them, which is not how those of other
-families are packed. A folder's name follows from the images chosen, their ground truths and their
-files.
+Images are at most as large as the input; training images are larger where crops of them are to fill
+the input. They are scaled as the model's adapter scales them, unlike the packs of other families.
+The fingerprint follows from the settings, the images chosen, their ground truth and their files.
 """
 
 import hashlib
@@ -49,7 +48,10 @@ _INDEX = "index.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class YoloFolder:
-    """`ids` of the images of each split, in the order of their files."""
+    """A written folder: its path, its classes, and notes for the metrics log.
+
+    `ids` are those of the images of each split, in the order of their files.
+    """
 
     path: Path
     classes: tuple[str, ...]
@@ -57,19 +59,20 @@ class YoloFolder:
     notes: tuple[str, ...]
 
     def images(self, split: str) -> Path:
+        """Return the folder of a split's images."""
         return self.path / split / "images"
 
     def name_of(self, file: str) -> str:
-        """The id of the image in one of the files."""
+        """Return the id of the image in one of the folder's files."""
         path = Path(file)
         return self.ids[path.parent.parent.name][int(path.stem)]
 
 
 def write_folder(config: YoloConfig, dataset: Dataset, task: Task) -> YoloFolder:
-    """The folder for a data set, written unless it is there.
+    """Return the folder for a data set; write it unless it is in the cache.
 
-    Raises ConfigError for a split that is not there, and DatasetError for images that cannot be
-    read, and for a split without a box or, to segment, without an outline.
+    Raises ConfigError for a split that does not exist, and DatasetError for images that cannot be
+    read and for a split without a box or, to segment, without an outline.
     """
     names = {TRAIN: config.train_split, VALID: config.valid_split}
     splits = {place: chosen_samples(dataset, config, name) for place, name in names.items()}
@@ -99,13 +102,13 @@ def write_folder(config: YoloConfig, dataset: Dataset, task: Task) -> YoloFolder
 
 
 def _train_side_px(config: YoloConfig) -> int:
-    """Large enough that the smallest crop fills the input."""
+    """The side at which the smallest crop still fills the input."""
     augment = config.augment
     return math.ceil(config.input_size / (augment.crop_least if augment.crop else 1))
 
 
 def _write(writer: "_Writer", splits: Splits, path: Path) -> None:
-    """All of it or nothing."""
+    """Write the complete folder, or nothing."""
     with making_folder(path) as part:
         for place, samples in splits.items():
             side_px = writer.train_side_px if place == TRAIN else writer.side_px
@@ -118,7 +121,7 @@ def _write(writer: "_Writer", splits: Splits, path: Path) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Writer:
-    """How images and their ground truths are written."""
+    """How images and their ground truth are written."""
 
     labelling: Labelling
     task: Task
@@ -127,7 +130,7 @@ class _Writer:
     reader: Reader
 
     def fingerprint(self, splits: Splits) -> str:
-        """Changes with everything that decides what is written."""
+        """Return a hash of everything that decides what is written."""
         digest = hashlib.blake2b(digest_size=16)
         classes = (self.labelling.classes, self.labelling.moved)
         digest.update(repr((_LAYOUT, self.task, self.side_px, classes)).encode())
@@ -140,7 +143,7 @@ class _Writer:
         return digest.hexdigest()
 
     def write(self, samples: Sequence[Sample], folder: Path, side_px: int) -> None:
-        """Raises DatasetError that names images which cannot be read."""
+        """Write the images and labels of a split; raise DatasetError for images that cannot be read."""
         for name in ("images", "labels"):
             (folder / name).mkdir(parents=True)
 
@@ -201,7 +204,7 @@ def _file_of(sample: Sample, dataset: Dataset) -> Path:
 
 
 def _shrunk(shown: Shown, side_px: int) -> Shown:
-    """At most the training size, scaled as the model's adapter scales images."""
+    """The image, scaled down to a longer side of at most `side_px` as the model's adapter does."""
     height, width = shown.shape
     if max(height, width) <= side_px:
         return shown

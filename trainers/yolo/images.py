@@ -1,8 +1,7 @@
-"""A part of an image in place of the whole, with the boxes and outlines that lie in it.
+"""The images of a folder as Ultralytics' trainer takes them, and random crops of them.
 
-The folder as Ultralytics' trainer takes its images from it, without caches.
-
-What it gives depends on the index and on the random numbers drawn, never on what was read before.
+What an index gives depends on it and on the random numbers drawn, never on what was read before:
+there are no caches, so that a resumed training sees the same images.
 """
 
 import math
@@ -26,10 +25,13 @@ _instance = quiet_ultralytics.part("ultralytics.utils.instance")
 Array = npt.NDArray[Any]
 
 
-def cut(found: dict[str, Any], image: Array, augment: Augment, side_px: int) -> dict[str, Any]:
-    """Ultralytics' record of an image, replaced by that of a random part of it.
+# ---- crops --------------------------------------------------------------------------------------
 
-    `image` is (H, W) or (H, W, C) at the size it is stored at; the part's longer side becomes
+
+def cut(found: dict[str, Any], image: Array, augment: Augment, side_px: int) -> dict[str, Any]:
+    """Return Ultralytics' record of a random crop in place of that of the image, `found`.
+
+    `image` is (H, W) or (H, W, C) at its stored size; the crop is scaled to a longer side of
     `side_px`. Objects of which less than LEAST_SHARE_LEFT of the area is left are dropped.
     """
     height, width = image.shape[:2]
@@ -51,7 +53,7 @@ def cut(found: dict[str, Any], image: Array, augment: Augment, side_px: int) -> 
 def _place(
     boxes_xyxy: Array, height: int, width: int, augment: Augment
 ) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom of the part, in pixels."""
+    """Left, top, right and bottom of a random crop, in pixels."""
     shares = [augment.crop_least + (1 - augment.crop_least) * random.random() for _ in range(2)]
     wide, high = max(1, round(width * shares[0])), max(1, round(height * shares[1]))
     around = len(boxes_xyxy) > 0 and random.random() < augment.around
@@ -62,9 +64,10 @@ def _place(
 
 
 def _start(low: float, high: float, length: int, side: int) -> int:
-    """Where a part of `length` begins that holds [low, high], or its middle where it is longer.
+    """Where a crop of `length` begins on a side so that it contains [low, high].
 
-    low beyond high asks for nothing to be held.
+    Where that interval is longer than the crop, the crop is centred on it. With low beyond high,
+    as for a crop anywhere, nothing has to be contained.
     """
     least, most = max(0.0, high - length), min(low, side - length)
     start = random.uniform(least, most) if least <= most else (low + high - length) / 2
@@ -72,7 +75,7 @@ def _start(low: float, high: float, length: int, side: int) -> int:
 
 
 def _moved(instances: Any, part: tuple[int, int, int, int]) -> tuple[Array, Array, Array]:
-    """Boxes and outlines in pixels of the part, and which objects are left."""
+    """Boxes and outlines in pixels of the crop, and which objects are kept."""
     low, high = np.array(part[:2]), np.array(part[2:])
     corners = instances.bboxes.reshape(-1, 2, 2)
     areas = (corners[:, 1] - corners[:, 0]).prod(axis=1)
@@ -95,20 +98,25 @@ def _resized(part: Array, side_px: int) -> Array:
     return resized[..., None] if resized.ndim == 2 else resized
 
 
+# ---- images of a split --------------------------------------------------------------------------
+
 _dataset = quiet_ultralytics.part("ultralytics.data.dataset")
 
 
 class Images(_dataset.YOLODataset):  # type: ignore[misc,name-defined]
-    """One split; see `trainers.yolo.folder`. With `draw` an epoch goes through a part of it.
+    """One split of a `trainers.yolo.folder`; after `draw` an epoch goes through a part of it.
 
-    `crops` says how often a part of an image is given in place of the whole.
+    `crops` says how often a crop is given in place of the whole image.
     """
 
     crops: Augment = UNCHANGED
     _rows: list[int] | None = None
 
     def draw(self, normals: float, generator: torch.Generator) -> None:
-        """Of the images without an object take `normals` for each image with one, at random."""
+        """Choose the images of an epoch: all with an object, and `normals` without for each of them.
+
+        Those without are drawn by `generator`.
+        """
         found = torch.tensor([len(label["cls"]) > 0 for label in self.labels])
         self._rows = rows_of_epoch(found, normals, generator).tolist()
 
@@ -118,7 +126,7 @@ class Images(_dataset.YOLODataset):  # type: ignore[misc,name-defined]
     def get_image_and_label(self, index: int) -> dict[str, Any]:
         row = index if self._rows is None else self._rows[index]
         found: dict[str, Any] = super().get_image_and_label(row)
-        # No number is drawn where there are no crops: trainings go on as they went before.
+        # Without crops no number is drawn, so that such trainings stay as they were before crops.
         if not self.crops.crop or random.random() >= self.crops.crop:
             return found
         return cut(found, self._read(row), self.crops, self.imgsz)
@@ -132,7 +140,10 @@ class Images(_dataset.YOLODataset):  # type: ignore[misc,name-defined]
     def load_image(
         self, i: int, rect_mode: bool = True, resize_short: bool = False
     ) -> tuple[Array, tuple[int, int], tuple[int, int]]:
-        """The image with its longer side as long as the input's; its size before and after."""
+        """Return an image with its longer side as long as the input's, (H, W, C) uint8.
+
+        Its (height, width) before and after follow.
+        """
         image = self._read(i)
         height, width = image.shape[:2]
         ratio = self.imgsz / max(height, width)
@@ -144,18 +155,18 @@ class Images(_dataset.YOLODataset):  # type: ignore[misc,name-defined]
         return image, (height, width), (image.shape[0], image.shape[1])
 
     def _read(self, row: int) -> Array:
-        """(H, W) or (H, W, C) as stored."""
+        """The image as stored, (H, W) or (H, W, C)."""
         image: Array | None = cv2.imread(self.im_files[row], self.cv2_flag)
         if image is None:
             raise DatasetError(Path(self.im_files[row]), expected="an image", found="a broken file")
         return image
 
     def build_transforms(self, hyp: Any) -> Any:
-        # Mosaics then draw from all images, not from those read last: a resumed training has
-        # read others.
+        # With "ram" mosaics draw from all images, otherwise from those read last, which are others
+        # in a resumed training. Nothing is cached, as `load_image` is ours.
         self.cache = "ram"
         composed = super().build_transforms(hyp)
-        # Applied, where that library happens to be installed, without being asked for.
+        # Ultralytics applies Albumentations wherever that library happens to be installed.
         composed.transforms = [
             each for each in composed.transforms if type(each).__name__ != "Albumentations"
         ]
@@ -185,6 +196,6 @@ def _read_label(image: Path, *, outlines: bool) -> dict[str, Any]:
 
 
 def _around(ring: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """(P, 2) → centre and size of the box around it."""
+    """The box around the (P, 2) points of an outline: centre x and y, width, height."""
     low, high = ring.min(axis=0), ring.max(axis=0)
     return np.concatenate([(low + high) / 2, high - low])

@@ -1,4 +1,8 @@
-"""The network that a training begins with: an architecture, and weights from elsewhere or none."""
+"""The YOLO network that a training begins with: an architecture, and weights taken over or random.
+
+Weights come from a model of the library, a run, a file of Ultralytics (.pt) or of tensors
+(.safetensors). No code in such a file is run.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +31,10 @@ _LEAST_SIDE = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """`architecture` is checked and has the classes of the data set."""
+    """What a training begins with: the network on the CPU, its task, and notes for the log.
+
+    `architecture` is checked and has as many classes as the run.
+    """
 
     architecture: dict[str, Any]
     network: Any
@@ -37,7 +44,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Weights:
-    """Weights to begin from; nothing in the file has run."""
+    """Weights to begin from; no code in their file was run."""
 
     path: Path
     architecture: dict[str, Any]
@@ -46,10 +53,10 @@ class _Weights:
 
 
 def build_start(config: YoloConfig, classes: tuple[str, ...]) -> Start:
-    """The network on the CPU; raises ConfigError and WeightsError.
+    """Build the network on the CPU, with the weights of `config.start` or random ones.
 
-    Weights are taken over by name and shape; those of the scores only where the classes are the
-    same, in the same order.
+    Weights are taken over by name and shape; those that give the scores only where the classes are
+    the same, in the same order. Raises ConfigError and WeightsError.
     """
     given = _read_weights(config) if config.start else None
     architecture = _architecture(config, given, len(classes))
@@ -64,13 +71,15 @@ def build_start(config: YoloConfig, classes: tuple[str, ...]) -> Start:
 
 
 def empty_network(architecture: dict[str, Any], input_size: int) -> Any:
-    """The same network with other weights."""
+    """Return a network of an architecture with random weights, to load others into."""
     return random_network(architecture, Path("checkpoint"), input_size=input_size, seed=0)
 
 
 def layers_of(network: Any, stages: int) -> int:
-    """How many layers the first `stages` stages have: each halves the image, the last one also
-    has what follows it in the backbone.
+    """Return how many layers the first `stages` stages of the backbone have.
+
+    A stage begins with a layer that halves the image; the last one has everything that follows it
+    in the backbone.
     """
     heights: list[int] = []
     hooks = [
@@ -169,7 +178,7 @@ def _read_file(path: Path) -> _Weights:
 
 
 def _read_tensors(path: Path, config: YoloConfig) -> _Weights:
-    """A file of tensors alone: the architecture is the one that the config names."""
+    """The weights in a file of tensors only, whose architecture the config has to name."""
     name = config.network.name
     if name is None:
         found = f"only tensors ({path.name}), which do not say of which network"
@@ -199,7 +208,7 @@ def _take_over(network: Any, given: _Weights, classes: tuple[str, ...]) -> str:
 
 
 def _check_kinds(given: _Weights, state: dict[str, torch.Tensor]) -> None:
-    """Raises WeightsError for whole numbers where weights are, and the other way round."""
+    """Raise WeightsError where a tensor is of whole numbers and should not be, or the reverse."""
     for name, tensor in given.tensors.items():
         if name in state and tensor.is_floating_point() != state[name].is_floating_point():
             expected = f"{name} of {state[name].dtype}"

@@ -1,6 +1,6 @@
-"""What Ultralytics' validation finds, by our names, and which epoch is the best by it.
+"""Between our training config and Ultralytics: its metrics by our names, its options from ours.
 
-A training config in the words of Ultralytics; what it cannot do is refused, not passed over.
+What Ultralytics' trainer cannot do is refused, and not passed over.
 """
 
 import math
@@ -14,6 +14,8 @@ from fracture_core.models.cards import Task
 from trainers.config import Augment
 from trainers.family_configs import YoloConfig
 
+# ---- metrics ------------------------------------------------------------------------------------
+
 _BOXES = ("loss", "ap", "ap50")
 _MASKS = ("mask_ap", "mask_ap50")
 _METRICS = {
@@ -25,7 +27,7 @@ _METRICS = {
 
 
 def check_monitor(config: YoloConfig, task: Task) -> None:
-    """Raises ConfigError for a figure that Ultralytics' validation does not give."""
+    """Raise ConfigError for a watched metric that Ultralytics' validation does not compute."""
     known = _BOXES + (_MASKS if task == "segment" else ())
     if config.monitor not in known:
         expected = f"one of {', '.join(known)} to {task} with YOLO"
@@ -33,25 +35,32 @@ def check_monitor(config: YoloConfig, task: Task) -> None:
 
 
 def read_metrics(metrics: Mapping[str, float]) -> dict[str, float]:
-    """The metrics that can be watched, by our names; the loss is that of validation.
+    """Return the metrics that can be watched, by our names; "loss" is that of validation.
 
-    What is no number is left out: norms that have seen few batches can drive the loss beyond all.
+    Values that are not finite are left out: with norms that have seen few batches the loss can
+    overflow.
+
+    Example:
+        >>> read_metrics({"metrics/mAP50(B)": 0.5, "val/box_loss": 1.0, "val/cls_loss": 2.0})
+        {'ap50': 0.5, 'loss': 3.0}
     """
     found = {name: float(metrics[key]) for name, key in _METRICS.items() if key in metrics}
     loss = float(sum(value for key, value in metrics.items() if key.startswith("val/")))
     return defined({**found, "loss": loss})
 
 
+# ---- options ------------------------------------------------------------------------------------
+
 STRIDE = 32
-# Networks come out of these, see `trainers.yolo.networks`; the other ones of a YoloNetwork are
-# settings of Ultralytics.
+# The parameters of a YoloNetwork that `trainers.yolo.networks` builds the network from; the others
+# are settings of Ultralytics' trainer.
 _ARCHITECTURE = {"name", "width", "depth"}
 _OPTIMISERS = {"adamw": "AdamW", "adam": "Adam", "sgd": "SGD"}
 _AMP: dict[str, bool | str] = {"float32": False, "float16": True, "bfloat16": "bf16"}
 
 
 def check_config(config: YoloConfig) -> None:
-    """Raises ConfigError for what Ultralytics' trainer cannot do."""
+    """Raise ConfigError where the config asks for something that Ultralytics' trainer cannot do."""
     if config.input_size < 2 * STRIDE:
         raise ConfigError(
             "input_size", expected=f"at least {2 * STRIDE} pixels", found=f"{config.input_size}"
@@ -61,7 +70,7 @@ def check_config(config: YoloConfig) -> None:
 
 
 def trainer_options(config: YoloConfig, task: str, *, on_gpu: bool) -> dict[str, Any]:
-    """The settings of a training for Ultralytics; raises ConfigError for a value it refuses."""
+    """Return Ultralytics' settings for a training; raise ConfigError for a value that it refuses."""
     options: dict[str, Any] = {
         "task": task,
         "mode": "train",
@@ -89,7 +98,7 @@ def trainer_options(config: YoloConfig, task: str, *, on_gpu: bool) -> dict[str,
 
 
 def rate_at(config: YoloConfig, epoch: int) -> float:
-    """The share of the learning rate in an epoch (from 0), as the schedule has it."""
+    """Return the factor of the learning rate in an epoch (from 0), by the config's schedule."""
     if config.schedule == "step":
         return float(config.schedule_factor ** (epoch // config.schedule_every))
     last = config.network.lrf
@@ -101,7 +110,12 @@ def rate_at(config: YoloConfig, epoch: int) -> float:
 
 
 def whole_strides(side_px: int) -> int:
-    """Rounded up to what the network's stages divide."""
+    """Round a side up to a multiple of the network's stride, 32 pixels.
+
+    Example:
+        >>> whole_strides(321)
+        352
+    """
     return -(-side_px // STRIDE) * STRIDE
 
 

@@ -1,4 +1,4 @@
-"""What a YOLO training is given."""
+"""The plan of a YOLO training: what its trainer is given, and how it is stopped."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,12 +11,16 @@ from trainers.yolo.folder import YoloFolder
 
 
 class Stopped(Exception):
-    """The training was asked to stop, after a batch."""
+    """Raised within Ultralytics' trainer when the training was asked to stop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a training needs; `halves`: the network computes in bfloat16 on a CPU."""
+    """What a training needs.
+
+    `network` is the network to train, `checkpoints` their folder; `stop` is asked after every batch;
+    with `halves` the network computes in bfloat16 on a CPU.
+    """
 
     config: YoloConfig
     folder: YoloFolder
@@ -28,5 +32,5 @@ class Plan:
 
 
 def told_of_parts(batch: int, parts: int) -> str:
-    """What to say where memory ran out."""
+    """Return the note for the metrics log when memory ran out."""
     return f"memory ran out: a batch of {batch} is put through in {parts} parts from here on"

@@ -1,9 +1,9 @@
-"""bfloat16 on a CPU, which Ultralytics' own autocast knows on CUDA alone.
+"""Ultralytics' trainers with our images, learning rates, checkpoints, progress and stops.
 
-Ultralytics' trainer with our images, learning rates, checkpoints, progress and stops.
-
-Every random number of an epoch follows from the seed and the epoch, and a checkpoint holds all
-that training changes, in full precision: on a CPU a resumed training goes the same way bit for bit.
+Every random number of an epoch follows from the seed and the epoch, and a checkpoint holds
+everything that training changes, in full precision: on a CPU a resumed training goes the same way
+bit for bit. On a CPU a network can also compute in bfloat16, for which Ultralytics' own autocast
+knows CUDA only.
 """
 
 import random
@@ -26,12 +26,15 @@ from trainers.yolo.images import Images
 from trainers.yolo.options import rate_at, read_metrics
 from trainers.yolo.plan import Plan, Stopped, told_of_parts
 
+# ---- bfloat16 on a CPU --------------------------------------------------------------------------
+
 
 def compute_in_bfloat16(network: Any) -> None:
-    """Let a network of Ultralytics compute its layers in bfloat16 and answer in float32.
+    """Make a network of Ultralytics compute its layers in bfloat16 and return float32, in place.
 
-    Losses and boxes are then computed in float32: a coordinate of hundreds of pixels has no room in
-    the 8 bits of a bfloat16. The convolutions take the layout that a CPU computes fastest.
+    Losses and boxes are then computed in float32, because the 8 significant bits of a bfloat16 are
+    too few for coordinates of hundreds of pixels. Convolutions get the memory layout in which a CPU
+    is fastest, where that is safe.
     """
     if takes_channels_last(network, torch.device("cpu")):
         network.to(memory_format=torch.channels_last)
@@ -54,6 +57,8 @@ def _in_float32(predictions: Any) -> Any:
     return predictions
 
 
+# ---- the trainers -------------------------------------------------------------------------------
+
 _engine = quiet_ultralytics.part("ultralytics.engine.trainer")
 _detect = quiet_ultralytics.part("ultralytics.models.yolo.detect")
 _segment = quiet_ultralytics.part("ultralytics.models.yolo.segment")
@@ -61,7 +66,7 @@ _SHOWN_NAMES = 8
 
 
 class _Ours(_engine.BaseTrainer):  # type: ignore[misc,name-defined]
-    """What is different from Ultralytics' trainers, whatever the task."""
+    """What our trainers of both tasks change in those of Ultralytics."""
 
     def __init__(self, plan: Plan, options: dict[str, Any]) -> None:
         self._plan = plan
@@ -102,7 +107,7 @@ class _Ours(_engine.BaseTrainer):  # type: ignore[misc,name-defined]
         return images
 
     def _draw_from(self, images: Images, epoch: int) -> None:
-        """Which images without an object are gone through in an epoch."""
+        """Choose which images without an object an epoch goes through."""
         config = self._plan.config
         if config.normals is not None:
             images.draw(config.normals, generator_at(config.seed, epoch))
@@ -125,8 +130,8 @@ class _Ours(_engine.BaseTrainer):  # type: ignore[misc,name-defined]
         parts = max(1, round(self._plan.config.batch / self.batch_size))
         if parts != self._position.parts:
             self._plan.log.note(told_of_parts(self._plan.config.batch, parts))
-        # Ultralytics carries gradients from one epoch into the next, where a checkpoint would
-        # lose them: parts are counted in `optimizer_step`.
+        # With `accumulate` Ultralytics carries gradients from one epoch into the next, and a
+        # checkpoint between them would lose them. So parts are counted in `optimizer_step`.
         self._position.parts, self.accumulate = parts, 1
 
     def _setup_scheduler(self) -> None:
@@ -138,7 +143,7 @@ class _Ours(_engine.BaseTrainer):  # type: ignore[misc,name-defined]
         return self._plan.config.warmup_steps * self._position.parts
 
     def optimizer_step(self) -> None:
-        """A step once all parts of a batch have gone through, and with what there is at the end."""
+        """Take a step once all parts of a batch have gone through, or the epoch has no more."""
         self._check_loss()
         self._pending += 1
         is_last = self._batch + 1 == len(self.train_loader)
@@ -157,7 +162,7 @@ class _Ours(_engine.BaseTrainer):  # type: ignore[misc,name-defined]
         metrics: dict[str, float] = self.validator(self)
         metrics.pop("fitness", None)
         self._metrics = read_metrics(metrics)
-        # Ultralytics' own idea of the best one decides nothing here.
+        # The second value is Ultralytics' "fitness", by which nothing is decided here.
         return metrics, self._metrics.get(self._plan.config.monitor, 0.0)
 
     def save_model(self) -> bool:
@@ -167,14 +172,15 @@ class _Ours(_engine.BaseTrainer):  # type: ignore[misc,name-defined]
         is_out_of_patience = 0 < config.patience <= position.waited
         self.stop = is_out_of_patience or position.epoch >= config.epochs
         position.phase = int(self.stop)
-        # The best first: killed in between, the epoch is done again and this with it.
+        # BEST first: a run that is killed in between does the epoch and this again.
         for name in (BEST, LAST) if position.keeps_last else (LAST,):
             save_state(self._state(), position, self._plan.checkpoints / name)
         return True
 
     def resume_training(self, ckpt: Any) -> None:
         self.stopper = _NeverStops()
-        # Here, because the averaged copy of the network that validates has been made by now.
+        # Here and not earlier: Ultralytics has copied the network for its moving average by now, so
+        # that the copy, which validates, stays in float32.
         if self._plan.halves:
             compute_in_bfloat16(self._plan.network)
         if decay := self._plan.config.ema:
@@ -184,7 +190,7 @@ class _Ours(_engine.BaseTrainer):  # type: ignore[misc,name-defined]
             return
         parts = self._position.parts
         state, self._position = load_state(last)
-        # Memory may have run out since.
+        # Not the parts of the checkpoint: there are more where memory ran out after it.
         self._position.parts = parts
         self._plan.network.load_state_dict(state["network"])
         self.ema.ema.load_state_dict(state["ema"])
@@ -205,16 +211,16 @@ class _Ours(_engine.BaseTrainer):  # type: ignore[misc,name-defined]
                 loader.close()
 
     def save_metrics(self, metrics: dict[str, float]) -> None:
-        """They go to metrics.jsonl."""
+        """Do nothing, as our metrics log has the metrics."""
 
     def final_eval(self) -> None:
-        """The finished model is evaluated as those of all families are."""
+        """Do nothing, as the finished model is evaluated like those of all families."""
 
     def _handle_nan_recovery(self, epoch: int) -> bool:
         return False
 
     def _restore_criterion(self) -> None:
-        """The losses of end-to-end heads are weighed by the epoch."""
+        """Restore the weights of end-to-end heads' losses, which depend on the epoch."""
         network = self._plan.network
         network.criterion = network.init_criterion()
         if hasattr(network.criterion, "update"):
@@ -285,15 +291,15 @@ class _Ours(_engine.BaseTrainer):  # type: ignore[misc,name-defined]
 
 
 class DetectTrainer(_Ours, _detect.DetectionTrainer):  # type: ignore[misc,name-defined]
-    """Boxes."""
+    """Trains detectors, which give boxes."""
 
 
 class SegmentTrainer(_Ours, _segment.SegmentationTrainer):  # type: ignore[misc,name-defined]
-    """Boxes and masks."""
+    """Trains segmenters, which give boxes and masks."""
 
 
 class _NeverStops:
-    """In the place of Ultralytics' early stopping, which knows its own figure only."""
+    """Replaces Ultralytics' early stopping, which watches its own metric only."""
 
     possible_stop = False
 

@@ -1,14 +1,10 @@
-"""The layout of `torch.save` before PyTorch 1.6: five pickles, then the blocks of numbers.
-
-The pickles are a magic number, the version, the machine, the content and the list of the blocks'
-keys. Behind them lies every block in the order of the keys: eight bytes that count its elements,
-then these.
-
-PyTorch `.pt` files opened as what they are: an archive with one pickle and blocks of numbers.
+"""PyTorch `.pt` files opened as what they are: one pickle and blocks of numbers.
 
 The pickle is read without running it (`pickles`), and of the blocks only where they lie is told.
-The layout is that of `torch.save` since PyTorch 1.6: `NAME/data.pkl` and `NAME/data/KEY` in an
-uncompressed zip, or the one before (`old_archive`).
+`torch.save` has had two layouts. Since PyTorch 1.6 it is an uncompressed zip with `NAME/data.pkl`
+and `NAME/data/KEY`. Before, it was five pickles (a magic number, the version, the machine, the
+content, and the list of the blocks' keys), and behind them every block in the order of the keys:
+eight bytes that count its elements, then these.
 """
 
 import io
@@ -37,9 +33,11 @@ from fracture_core.models.checkpoints.pickles import (
     read_pickle,
 )
 
+# ---- before PyTorch 1.6 --------------------------------------------------------------------------
+
 MAGIC = b"\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
 _COUNT_BYTES = 8
-# Opcodes of what stands before the content, and of the keys behind it.
+# The most opcodes of a pickle before the content, and of the list of keys behind it.
 _FEW, _MANY = 100, 100_000
 
 
@@ -54,10 +52,10 @@ class Place:
 def read_old(
     path: Path, sizes: Mapping[str, int], *, most_bytes: int
 ) -> tuple[Any, dict[str, Place]]:
-    """What the file's pickle describes, and where its blocks lie, by key; nothing in it runs.
+    """Returns what the file's pickle describes, and where its blocks lie, by key.
 
-    `sizes` are the bytes of an element by the kind of block, `most_bytes` those of all pickles.
-    Raises ForbiddenName and MalformedPickle.
+    Nothing in it runs. `sizes` are the bytes of an element by the kind of block, `most_bytes` those
+    of all pickles. Raises ForbiddenName and MalformedPickle.
     """
     with path.open("rb") as file:
         stream = io.BytesIO(file.read(most_bytes))
@@ -91,6 +89,8 @@ def _old_place(head: bytes, offset: int, storage: Storage, sizes: Mapping[str, i
     return Place(offset, storage.numel * size)
 
 
+# ---- both layouts --------------------------------------------------------------------------------
+
 _EXPECTED = "a PyTorch checkpoint (.pt)"
 _DO_NOT_USE = "A checkpoint has no use for that: do not use this file, whoever made it."
 _SAVE_TENSORS = (
@@ -113,9 +113,10 @@ _DTYPES = {
     "ByteStorage": "uint8",
     "BoolStorage": "bool",
 }
-# Known in order to say what they are.
+# These are refused too, but by what they are.
 _COMPLEX_BYTES = {"ComplexFloatStorage": 8, "ComplexDoubleStorage": 16}
-# What honest files ask for though it cannot be used here: what that is, and what to do.
+# Names for which honest files ask though they cannot be used here: the name, what it means in
+# words, and what to do.
 _HONEST = (
     (
         re.compile(
@@ -150,9 +151,10 @@ _HONEST = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """An opened file: `content` is what its pickle describes; see `read_pickle`.
+    """An opened file; `content` is what its pickle describes, as `read_pickle` returns it.
 
-    `prefix` is the folder in the archive · `old_blocks` where blocks lie in a file of old, by key.
+    `prefix` is the folder in the zip; `old_blocks` tells by key where blocks lie in a file of
+    before PyTorch 1.6.
     """
 
     path: Path
@@ -161,7 +163,10 @@ class Checkpoint:
     old_blocks: Mapping[str, Place] | None = None
 
     def places(self, refs: Mapping[str, TensorRef]) -> dict[str, TensorPlace]:
-        """Where tensors lie, their check sums compared where there are any; raises Refusal."""
+        """Returns where tensors lie.
+
+        Raises Refusal, also where a checksum in the zip does not hold.
+        """
         blocks = {ref.storage: name for name, ref in refs.items()}
         for storage, name in blocks.items():
             _check_kind(storage, name)
@@ -192,7 +197,7 @@ class Checkpoint:
 
 
 def open_checkpoint(path: Path) -> Checkpoint:
-    """Read the structure of a `.pt` file; raises Refusal, and runs nothing that is in it."""
+    """Reads the structure of a `.pt` file; raises Refusal, and runs nothing that is in it."""
     try:
         if _is_old(path):
             return _open_old(path)
@@ -220,7 +225,7 @@ def _open_old(path: Path) -> Checkpoint:
 
 
 def _check_archive(archive: zipfile.ZipFile, path: Path) -> str:
-    """The folder in the archive that holds the checkpoint."""
+    """Returns the folder in the archive that holds the checkpoint; raises Refusal."""
     entries = archive.infolist()
     if any(entry.filename.endswith("/constants.pkl") for entry in entries):
         found = "a TorchScript program, which is code"

@@ -1,6 +1,6 @@
-"""What is refused: the one place that says how much of anything a weights file may hold.
+"""How much of anything a weights file may hold, and where a tensor lies in it.
 
-Where a tensor lies in a file.
+The limits that the readers of weights files share stand here; what passes one is refused.
 """
 
 import math
@@ -24,22 +24,26 @@ MAX_EMPTY_SIDE = 65_536
 
 
 class Refusal(Exception):
-    """Why a file is not taken, before it is known under which name a person knows it."""
+    """Why a file is not taken, raised where the name that a person gave it is not known."""
 
     def __init__(self, *, expected: str, found: str, advice: str = "") -> None:
         super().__init__(found)
         self.expected, self.found, self.advice = expected, found, advice
 
     def error(self, name: object) -> WeightsError:
-        """As the error of a file."""
+        """Returns it as the error of a file of this name."""
         return WeightsError(str(name), expected=self.expected, found=self.found, advice=self.advice)
 
 
 def printable(text: object, most: int = 40) -> str:
-    """A text or number out of a file, cut, with escapes for what would not print; else its type.
+    """Returns a text or number out of a file, printable and cut, and of anything else its type.
 
     Nothing that holds other things is ever formatted: a small file can describe a list whose text
     would fill the memory.
+
+    Example:
+        >>> printable("conv1.weight", 5), printable([1, 2])
+        ('conv1', 'a list')
     """
     if text is None or isinstance(text, bool | int | float):
         return str(text)[:most]
@@ -49,7 +53,7 @@ def printable(text: object, most: int = 40) -> str:
 
 
 def is_plain_name(text: object) -> bool:
-    """Whether it can be the name of a tensor or a class: short and printable."""
+    """Tells whether it can be the name of a tensor or a class: short and printable text."""
     return isinstance(text, str) and len(text) <= MAX_NAME and text.isprintable()
 
 
@@ -58,6 +62,8 @@ def _shown(character: str) -> str:
         return character
     return character.encode("unicode_escape").decode("ascii")
 
+
+# ---- places --------------------------------------------------------------------------------------
 
 ITEM_BYTES = {
     "float64": 8,
@@ -78,8 +84,8 @@ ITEM_BYTES = {
 class TensorPlace:
     """A block of `length` numbers `start` bytes into the file, and a tensor in it.
 
-    `offset` and `stride` count numbers. Raises ValueError, which reads as what was found, where
-    the tensor is not inside of the block or repeats its numbers.
+    `offset` and `stride` count numbers. Raises ValueError, which reads as what was found, where the
+    tensor is not inside of the block or repeats its numbers.
     """
 
     dtype: str
@@ -105,15 +111,20 @@ class TensorPlace:
 
     @property
     def number_count(self) -> int:
-        """Of the tensor."""
+        """How many numbers the tensor has."""
         return math.prod(self.size)
 
     @property
     def byte_count(self) -> int:
-        """Of the whole block."""
+        """How many bytes the whole block has."""
         return self.length * ITEM_BYTES[self.dtype]
 
 
 def contiguous(size: tuple[int, ...]) -> tuple[int, ...]:
-    """The strides of a tensor that lies row by row."""
+    """Returns the strides, in numbers, of a tensor that lies row by row.
+
+    Example:
+        >>> contiguous((2, 3, 4))
+        (12, 4, 1)
+    """
     return tuple(math.prod(size[axis + 1 :]) for axis in range(len(size)))

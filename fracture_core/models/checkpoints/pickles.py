@@ -3,12 +3,12 @@
 A pickle is a program: its opcodes may call any function by name. This reader steps through the
 opcodes (`pickletools`) with a machine that can build plain values and *records*, descriptions of
 objects that keep only the name of the class and the state. Nothing is imported, nothing is called;
-tensors come out as references into the file. A name that a YOLO checkpoint has no use for is
+tensors come out as references into the file. A name for which a YOLO checkpoint has no use is
 refused.
 
 What a pickle describes can be far larger than itself: a list that holds another one twice, and so
-on forty times, is 200 bytes. So values are counted as often as they are copied, no number is longer
-than `MAX_BITS`, and nothing is formatted, hashed or compared before its type is known.
+on forty times, takes 200 bytes. So values are counted as often as they are copied, no number is
+longer than `MAX_BITS`, and nothing is formatted, hashed or compared before its type is known.
 """
 
 import pickletools
@@ -32,7 +32,7 @@ from fracture_core.models.checkpoints.limits import (
 _RECORD_CLASSES = re.compile(
     r"(torch\.nn\.modules|ultralytics(\.yolo)?\.(nn|utils))(\.\w+)*\.([A-Z]|v10)\w*", re.ASCII
 )
-# Called by harmless checkpoints; here they become records.
+# Harmless checkpoints call these; here the call makes a record.
 _INERT_CALLS = re.compile(
     r"numpy\.(core|_core)\.multiarray\.(scalar|_reconstruct)|numpy\.(dtype|ndarray)"
     r"|_codecs\.encode|types\.SimpleNamespace|torch\.(Size|device)"
@@ -67,7 +67,7 @@ class MalformedPickle(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A class or function that the pickle names; never imported."""
+    """A class or function that the pickle names; it is never imported."""
 
     path: str
 
@@ -82,7 +82,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """A block of numbers in the file: `kind` such as "HalfStorage", how many, and where."""
+    """A block of numbers in the file: its `kind` such as "HalfStorage", its key and its length."""
 
     kind: str
     key: str
@@ -100,7 +100,7 @@ class TensorRef:
 
 
 def read_pickle(data: bytes) -> Any:
-    """What the pickle describes, in dicts, lists, plain values, `Record` and `TensorRef`.
+    """Returns what the pickle describes, in dicts, lists, plain values, `Record` and `TensorRef`.
 
     Sets come back as lists. Raises ForbiddenName and MalformedPickle.
     """
@@ -111,9 +111,10 @@ def read_pickle(data: bytes) -> Any:
 def read_next_pickle(
     data: bytes | BinaryIO, *, most: int = MAX_OPCODES
 ) -> tuple[Any, dict[str, Storage]]:
-    """As `read_pickle`, and the blocks of numbers that it speaks of, by key; `most` opcodes.
+    """Returns what `read_pickle` does, and the blocks of numbers of which it speaks, by key.
 
-    A stream stands behind the pickle afterwards.
+    More than `most` opcodes are refused. A stream stands behind the pickle afterwards. Raises
+    ForbiddenName and MalformedPickle.
     """
     machine = _Machine()
     try:
@@ -153,7 +154,7 @@ class _Machine:
         return taken
 
     def copy(self, items: Any) -> list[Any]:
-        """The items of a list or tuple: the one way in which a few bytes could make many values."""
+        """Copies a list or tuple, counting: only here could a few bytes make many values."""
         if type(items) not in (list, tuple):
             raise TypeError(f"items out of a {type(items).__name__}")
         self.copied += len(items)
@@ -248,7 +249,7 @@ def _pairs(items: Sequence[Any]) -> dict[Any, Any]:
         # Hashing a deeply nested tuple would end the process.
         if not isinstance(key, str | int | float | bool | bytes | None):
             raise TypeError(f"a {type(key).__name__} as a key")
-        # Up to here numbers are their own hashes, so that none are made to collide.
+        # Below MAX_KEY a number is its own hash, so that a file cannot make keys collide.
         if type(key) is int and not -MAX_KEY < key < MAX_KEY:
             raise ValueError(f"a whole number of {key.bit_length()} bits as a key")
     return dict(zip(items[::2], items[1::2], strict=True))
@@ -303,7 +304,7 @@ def _result(machine: _Machine, path: str, arguments: tuple[Any, ...]) -> Any:
 
 
 def _attribute(owner: Any, name: Any) -> Record:
-    """Older checkpoints name a head's `forward` this way; nothing else is needed."""
+    """Returns a record for a head's `forward`, which older checkpoints name this way."""
     if not isinstance(owner, Name) or not isinstance(name, str):
         raise ForbiddenName(f"an attribute, {printable(name)}, of a {type(owner).__name__}")
     if name not in {"forward", "forward_fuse"}:
@@ -349,7 +350,7 @@ def _persistent(machine: _Machine, _: Any) -> None:
     identity = machine.stack.pop()
     if type(identity) is not tuple:
         raise TypeError("a block of numbers that is described wrongly")
-    # Before PyTorch 1.6 a sixth part told of views of blocks, which no state dict has.
+    # Before PyTorch 1.6 a sixth part described views of blocks, which no state dict has.
     tag, kind, key, _location, numel, *view = identity
     valid = tag == "storage" and isinstance(kind, Name) and kind.path.endswith("Storage")
     named = isinstance(key, str) and key.isascii() and key.isdigit() and len(key) <= _MOST_DIGITS

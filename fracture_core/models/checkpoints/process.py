@@ -1,8 +1,8 @@
 """Starts the process that reads a weights file, and takes its answer.
 
 A file from elsewhere can be made to keep its reader busy or to fill its memory in ways that nobody
-thought of. So that happens in a process of its own, which has little memory, little time, nothing
-to write to and nothing but Python's own library to import; all that comes back is a bounded list of
+thought of. So it is read in a process of its own, which has little memory, little time, nothing to
+write to and nothing but Python's own library to import; all that comes back is a bounded list of
 where the tensors lie.
 """
 
@@ -24,7 +24,8 @@ Kind = Literal["state dict", "yolo"]
 MEMORY_BYTES = 512 << 20
 SECONDS = 2
 _BYTES_A_SECOND = 50 << 20
-# Others may want the processor too; what counts is the reader's own time.
+# The reader's own time on the processor is limited. As others may want the processor too, it is
+# given this many times as long by the clock.
 _PATIENCE = 15
 _ROOT = Path(__file__).parents[3]
 # Isolated (-I, -S): neither the environment nor installed packages have a say.
@@ -39,8 +40,10 @@ _HOSTILE = "The file is damaged or hostile: do not use it."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """Where a file's tensors lie, and what else its reader found: of YOLO its `architecture`,
-    `classes` and `input_size`, of a state dict nothing.
+    """Where a file's tensors lie, and what else its reader found.
+
+    Of a YOLO checkpoint `facts` holds `architecture`, `classes` and `input_size`, of a state dict
+    nothing.
     """
 
     places: dict[str, TensorPlace]
@@ -48,7 +51,10 @@ class Contents:
 
 
 def read_contents(path: Path, kind: Kind) -> Contents:
-    """What a weights file says of itself; raises WeightsError, and runs nothing that is in it."""
+    """Returns what a weights file says of itself.
+
+    Raises WeightsError, and runs nothing in the file.
+    """
     if not path.is_file():
         raise WeightsError(path, expected="a weights file", found="no such file")
     answer: dict[str, Any] = json.loads(_ask(path, kind))

@@ -1,9 +1,8 @@
-"""What the header of a safetensors file says: a length, JSON, then the numbers.
+"""The program of the process that reads a weights file; see `process` for how it is started.
 
-The program of the reading process; see `process` for how it is started.
-
-Writes one JSON object: `{"refused": …}`, or the tensors' places and what else the file says. It
-takes its limits upon itself before it looks at the file.
+It writes one JSON object: `{"refused": …}`, or the tensors' places and what else the file says. It
+takes its limits upon itself before it looks at the file. A safetensors file is read here: it is the
+length of its header, the header in JSON, then the numbers.
 """
 
 import json
@@ -27,6 +26,8 @@ from fracture_core.models.checkpoints.limits import (
     printable,
 )
 
+# ---- safetensors ---------------------------------------------------------------------------------
+
 _EXPECTED = "a safetensors file"
 _DAMAGED = "The file is damaged; fetch or save it again."
 _LENGTH = struct.Struct("<Q")
@@ -46,7 +47,7 @@ _DTYPES = {
 
 
 def read_places(path: Path) -> dict[str, TensorPlace]:
-    """Where the tensors lie, by name; raises Refusal."""
+    """Returns where the tensors of a safetensors file lie, by name; raises Refusal."""
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(_LENGTH.size)
@@ -105,14 +106,14 @@ def _place(name: str, said: Any, first: int) -> TensorPlace:
 
 
 def _whole_numbers(said: Any) -> tuple[int, ...] | None:
-    """Those of a short list, None where it is none."""
+    """Returns the numbers of a short list, None where it is not one of whole numbers."""
     if not isinstance(said, list) or len(said) > MAX_DIMENSIONS:
         return None
     return tuple(said) if all(type(number) is int for number in said) else None
 
 
 def _check_whole(places: dict[str, TensorPlace], first: int, size: int) -> None:
-    """The tensors follow each other to the end of the file, none over another."""
+    """Raises Refusal unless the tensors fill the file up to its end, without gap or overlap."""
     at = first
     for place in sorted(places.values(), key=lambda place: (place.start, place.byte_count)):
         if place.start != at:
@@ -138,13 +139,15 @@ def _damaged(reason: str) -> Refusal:
     return Refusal(expected=_EXPECTED, found=f"one that cannot be read ({reason})", advice=_DAMAGED)
 
 
+# ---- the program ---------------------------------------------------------------------------------
+
 _TOO_LARGE = "more than its reader may have in memory"
 _TOO_DEEP = "things nested in one another beyond measure"
 _NOT_TAKEN = "The file is damaged or hostile: do not use it."
 
 
 def main(kind: str, path: str, seconds: str, memory_bytes: str) -> None:
-    """Read one file; `kind` is "state dict" or "yolo"."""
+    """Reads one file and writes what it says; `kind` is "state dict" or "yolo"."""
     _limit(int(seconds), int(memory_bytes))
     json.dump(_answer(kind, Path(path)), sys.stdout)
 
@@ -178,7 +181,7 @@ def _limit(seconds: int, memory_bytes: int) -> None:
     try:
         with importing.LOCK:
             import resource
-    except ImportError:  # Windows has none; the time limit of `process` holds there as well
+    except ImportError:  # Windows has no such limits; the one on time in `process` holds there too
         return
     for what, most in (
         (resource.RLIMIT_CPU, seconds),

@@ -13,14 +13,14 @@ from fracture_core.models.checkpoints.limits import (
 )
 from fracture_core.models.checkpoints.pickles import TensorRef
 
-# Averaged weights before the last ones.
+# Where a checkpoint may keep its state dict, averaged weights (EMA) before the last ones.
 _NESTS = ("ema", "ema_state_dict", "model_ema", "model", "state_dict", "model_state_dict", "module")
 _MOST_NESTED = 4
 _MOST_KEYS_SHOWN = 8
 
 
 def read_places(path: Path) -> dict[str, TensorPlace]:
-    """Where the tensors lie, by name; raises Refusal."""
+    """Returns where the tensors lie, by name; raises Refusal."""
     checkpoint = open_checkpoint(path)
     refs = _tensor_refs(checkpoint.content, _MOST_NESTED)
     if not refs:
@@ -31,7 +31,7 @@ def read_places(path: Path) -> dict[str, TensorPlace]:
 
 
 def check_names(refs: dict[str, TensorRef]) -> None:
-    """Raises Refusal for more tensors than a network has, or names that none has."""
+    """Raises Refusal for more tensors than a network has, or for names that none has."""
     if len(refs) > MAX_TENSORS:
         found = f"more than {MAX_TENSORS} tensors"
         raise Refusal(expected=f"at most {MAX_TENSORS} tensors", found=found)
@@ -42,7 +42,12 @@ def check_names(refs: dict[str, TensorRef]) -> None:
 
 
 def described(content: Any) -> str:
-    """What a checkpoint's content looks like, in a few words."""
+    """Says in a few words what a checkpoint's content looks like.
+
+    Example:
+        >>> described({"epoch": 3, "model": None})
+        'keys: epoch, model'
+    """
     if not isinstance(content, dict):
         return printable(content)
     keys = (printable(key) for key, _ in zip(content, range(_MOST_KEYS_SHOWN), strict=False))
@@ -50,7 +55,7 @@ def described(content: Any) -> str:
 
 
 def _tensor_refs(content: Any, depth: int) -> dict[str, TensorRef]:
-    """The state dict in a checkpoint's content, {} where there is none."""
+    """Returns the state dict in a checkpoint's content, {} where there is none."""
     if not isinstance(content, dict) or depth == 0:
         return {}
     for nest in _NESTS:

@@ -40,12 +40,12 @@ ARCHITECTURE_KEYS = (
     "channels",
     "ch",
 )
-"""What of an architecture is taken along; the rest is Ultralytics' bookkeeping."""
+"""The keys of an architecture that are taken along; the rest is Ultralytics' bookkeeping."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
-    """`architecture` holds plain values, of which none is trusted yet."""
+    """What a checkpoint says; `architecture` holds plain values, of which none is trusted yet."""
 
     architecture: dict[str, Any]
     classes: tuple[str, ...]
@@ -54,7 +54,7 @@ class Description:
 
 
 def describe(path: Path) -> Description:
-    """Open a `.pt` of Ultralytics, the averaged weights (EMA) before the last ones.
+    """Opens a `.pt` of Ultralytics; averaged weights (EMA) come before the last ones.
 
     Raises Refusal; nothing in the file runs.
     """
@@ -108,7 +108,7 @@ def _class_names(names: Any) -> tuple[str, ...]:
 
 
 def _input_size(training: Any) -> int:
-    """The size it was trained at; the longer side where that was no square."""
+    """Returns the size in pixels at which it was trained, of a rectangle the longer side."""
     if isinstance(training, Record):
         training = training.state
     size = training.get("imgsz") if isinstance(training, dict) else None
@@ -120,12 +120,12 @@ def _input_size(training: Any) -> int:
 
 @dataclass(slots=True)
 class _Walk:
-    """Names as `torch.nn.Module.state_dict` gives them; what modules share is visited once."""
+    """Names tensors as `torch.nn.Module.state_dict` does; what modules share is visited once."""
 
     seen: dict[int, dict[str, TensorRef]] = field(default_factory=dict)
 
     def tensors(self, module: Record, depth: int) -> dict[str, TensorRef]:
-        """By their names in this module."""
+        """Returns the tensors by their names in this module."""
         if id(module) not in self.seen:
             self.seen[id(module)] = self._tensors(module, depth)
         return self.seen[id(module)]
@@ -148,7 +148,7 @@ class _Walk:
 
 
 def _parts(module: Record, depth: int) -> tuple[dict[Any, Any], dict[Any, Any], dict[Any, Any]]:
-    """A module's parameters, those of its buffers that are saved, and its children."""
+    """Returns a module's parameters, those of its buffers that are saved, and its children."""
     state = module.state if isinstance(module.state, dict) else {}
     parts = [state.get(part) or {} for part in ("_parameters", "_buffers", "_modules")]
     fleeting = state.get("_non_persistent_buffers_set") or []
