@@ -1,6 +1,6 @@
-"""Run the quick benchmarks, or those named, and print one table: python -m benchmarks [NAME …].
+"""Run the quick benchmarks, or those named, and print their tables: python -m benchmarks [NAME …].
 
-A name may be followed by what to take of a benchmark, such as training:R1:small.
+A name may be followed by arguments of the benchmark after colons, such as training:R1:small.
 """
 
 import importlib
@@ -31,7 +31,10 @@ def _print(rows: list[Row]) -> None:
 
 
 def main() -> None:
-    """Print the machine and the rows of each benchmark as they come."""
+    """Print the machine, and the rows of each benchmark when it is done.
+
+    Exits with a message for an unknown benchmark and, at the end, where goals were missed.
+    """
     chosen = sys.argv[1:] or BENCHMARKS
     known = (*BENCHMARKS, *ON_REQUEST)
     if unknown := {each.partition(":")[0] for each in chosen} - set(known):

@@ -1,8 +1,8 @@
-"""What the shipped models find on real radiographs: python -m benchmarks accuracy:FRACATLAS.
+"""Accuracy of the shipped models on real radiographs: python -m benchmarks accuracy:FRACATLAS.
 
-FRACATLAS is the data set as COCO JSON with a split "val". Every shipped model is asked once about
-all of its images; what it said is kept below the home folder, so that a second run only computes.
-Writes the tables of docs/results.md.
+FRACATLAS is the data set as COCO JSON with a split "val". Every shipped model predicts all of its
+images once; the predictions are kept in the home folder, so that a second run only computes
+metrics. The tables in docs/results.md are written anew.
 """
 
 import re
@@ -44,7 +44,7 @@ _FAKE = "fake"
 
 
 def main(*parts: str) -> list[Row]:
-    """Writes the tables and returns the best figure of each kind beside its goal."""
+    """Write the tables and return the best value of each metric beside its goal."""
     if not parts:
         sys.exit("accuracy: expected the folder of FracAtlas, as in accuracy:data/fracatlas")
     data = Path(":".join(parts)).expanduser().absolute()
@@ -98,7 +98,7 @@ def _overview(
 
 
 def _own_auc(evaluation: Evaluation) -> str:
-    """By the score that the model gives the image, which for most is that of its best box."""
+    """The AUC of the score that the model itself gives an image, for most that of its best box."""
     return f"{roc_auc(evaluation.image_scores, evaluation.positive):.3f}"
 
 
@@ -129,7 +129,7 @@ def _by_body_part(cards: Sequence[ModelCard], evaluations: dict[str, Evaluation]
 
 
 def _broken_down(evaluation: Evaluation) -> Breakdown | None:
-    """By body part, where the data set tells it."""
+    """The metrics by body part, None where the data set does not tell it."""
     matched = evaluation.matched()
     how = Measuring(config=MatchConfig(), points=())
     for attribute in offered(matched)[0]:
@@ -169,7 +169,7 @@ def _figure(report: Report, section: str, name: str, unit: str, of: str = "") ->
 
 
 def _parameters(card: ModelCard) -> str:
-    """Of the weights file, norms' statistics included; a consensus has none of its own."""
+    """The numbers in the weights file, norms' statistics included; a consensus has none."""
     if not card.weights_file:
         return "—"
     state = read_state(SHIPPED / card.model_id / card.weights_file)

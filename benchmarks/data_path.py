@@ -1,11 +1,11 @@
-"""Batches for training: the data path of the trainers against a plain loader with R1's habits.
+"""Speed of batches for training: the data path of the trainers against a plain loader as in R1.
 
-The plain one is what a training script of an afternoon has: a DataLoader with two workers, the
-HDF5 file opened for every slice, float32, three equal channels, and torchvision's ColorJitter and
-GaussianBlur an image. Ours gives the same changes of the same slices in the same batches, packed
-beforehand, in one channel as the trainers' networks take them, and once more spread to three and
-scaled to [0, 1]. They take turns in one run, an epoch each; the median of the ratios counts. What
-packing costs, once a data set, is a row of its own.
+The plain loader is what a simple training script has: a DataLoader with two workers, the HDF5 file
+opened for every slice, float32, three equal channels, and torchvision's ColorJitter and
+GaussianBlur image by image. Ours makes the same changes to the same slices in batches of the same
+size, packed beforehand, in one channel as the trainers' networks take them, and once more spread to
+three and scaled to [0, 1]. They take turns in one process, an epoch each; the median of the ratios
+counts. The cost of packing, once for each data set, is a row of its own.
 """
 
 import os
@@ -41,7 +41,7 @@ AUGMENT = Augment(brightness=0.3, contrast=0.3, blur=1.0, blur_sigma=(0.1, 2.0))
 
 
 class PlainSlices(Dataset[tuple[Tensor, Tensor]]):
-    """Slices as a script reads them: (3, H, W) float32 in [0, 1] and (M, 4) boxes."""
+    """Slices as a plain script reads them: (3, H, W) float32 in [0, 1] and (M, 4) boxes."""
 
     def __init__(self, path: Path, rows: list[int]) -> None:
         self.path = path
@@ -62,7 +62,7 @@ class PlainSlices(Dataset[tuple[Tensor, Tensor]]):
 
 
 def main() -> list[Row]:
-    """Images a second of both, their ratio, and of packing."""
+    """Return the images per second of both loaders and of packing, and the ratios."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ["FRACTURE_HOME"] = folder
         settings.cache_clear()
@@ -115,7 +115,7 @@ def _batches(source: Source) -> Iterator[Tensor]:
 def _speeds(
     paths: dict[str, Callable[[], Iterator[Tensor]]], packed: Packed
 ) -> dict[str, list[float]]:
-    """Images a second of each round; the first one, which starts workers, is not counted."""
+    """The images per second in each round but the first, which starts the workers."""
     speeds: dict[str, list[float]] = {name: [] for name in paths}
     for _ in range(ROUNDS + 1):
         for name, path in paths.items():

@@ -1,7 +1,7 @@
-"""The dial over 28,812 images × 100 candidates: the browser's answer to a movement, and Python's.
+"""Speed of the threshold dial over 28,812 images × 100 candidates, in the browser and in Python.
 
-A movement counts from the input event until every mark, count and matrix stands and is laid out,
-in a headless Chromium without a GPU.
+In the browser a movement counts from the input event until every mark, count and matrix is updated
+and laid out, in a headless Chromium without a GPU.
 """
 
 import json
@@ -58,12 +58,12 @@ print(json.dumps([built, looked, peak_bytes() / 1e9]))
 
 
 def main() -> list[Row]:
-    """One class, and ten with their confusion matrix."""
+    """Return the rows for one class, and for ten with their confusion matrix."""
     return [*_in_python(1), *_in_python(10), *_in_browser()]
 
 
 def _in_python(classes: int) -> list[Row]:
-    """In a process of its own, for its memory."""
+    """The rows of Python, measured in a process of its own so that the memory is its own."""
     script = PYTHON.replace("CLASSES", str(classes))
     told = subprocess.check_output([sys.executable, "-c", script], cwd=ROOT, text=True)
     built, looked, gigabytes = json.loads(told)

@@ -1,7 +1,8 @@
-"""Stored evaluations: a million boxes read from disk, and 28,812 images × 100 boxes merged.
+"""Speed and memory of stored evaluations: a million boxes read, 28,812 images × 100 boxes merged.
 
-Boxes are drawn at random, six in ten around three places of their image, as a detector's are.
-Each row runs in a process of its own, so that memory is its own, and the best of three counts.
+Boxes are drawn at random, six in ten around three places of their image, as a detector's are. Each
+task runs in a process of its own, so that the memory is its own. The best of three counts; all
+metrics with intervals are computed once.
 """
 
 import json
@@ -33,7 +34,7 @@ SIDE_PX = 256
 
 
 def main() -> list[Row]:
-    """Seconds, and the most memory of the process."""
+    """Return the seconds of each task and the peak memory of its process."""
     with tempfile.TemporaryDirectory() as folder:
         _store(Path(folder))
         rows = []
@@ -82,7 +83,7 @@ def _store(folder: Path) -> None:
 
 
 def _draw(images: int) -> Evaluation:
-    """Half the images with one or two ground truths; four images a patient."""
+    """A random evaluation; half the images have one or two objects, a patient has four images."""
     rng = np.random.default_rng(0)
     image = np.repeat(np.arange(images), BOXES)
     places = rng.uniform(30, SIDE_PX - 30, (images, 3, 2))
@@ -152,7 +153,7 @@ def _about() -> About:
 
 
 def _run(task: str, folder: Path) -> None:
-    """Print seconds and memory of one task, which this process does alone."""
+    """Print the seconds and bytes of one task; this process does nothing else."""
     work: Callable[[], object]
     if task == "load":
         rounds, work = ROUNDS, lambda: load_evaluation(folder)
@@ -166,7 +167,6 @@ def _run(task: str, folder: Path) -> None:
         start = time.perf_counter()
         work()
         seconds.append(time.perf_counter() - start)
-    # Kilobytes on Linux.
     most = peak_bytes()
     print(json.dumps({"seconds": min(seconds), "bytes": most}))
 

@@ -1,10 +1,10 @@
-"""Figures of a whole evaluation, against plain loops and against pycocotools.
+"""Speed of the metrics of a whole evaluation, against plain loops and against pycocotools.
 
-As many images as the published CT subset has, 28,812, with 100 candidates each; a quarter of the
-images has a fracture, as there. The sweeps are at R1's 25 confidences. The loops go image by
-image and box by box over what a notebook holds, an array of boxes and one of scores an image;
-a second kind goes over lists of numbers, which is as fast as plain Python can be. COCO's twelve
-metrics begin with what each side keeps: ours with columns in an .npz file, pycocotools with the
+There are as many images as in the published CT subset, 28,812, with 100 candidates each; a quarter
+of the images has a fracture, as there. The sweeps are at R1's 25 confidences. The loops go image by
+image and box by box over an array of boxes and one of scores for each image, as in a notebook; a
+second kind goes over lists of numbers, which is as fast as plain Python can be. COCO's twelve
+metrics begin with what each side stores: ours with columns in an .npz file, pycocotools with the
 dictionaries that its `loadRes` takes. Both sides take turns; the median of the ratios counts.
 """
 
@@ -41,14 +41,14 @@ SWEEP_AT_LEAST, COCO_AT_LEAST = 100, 5
 MEMORY_AT_MOST_GB, INTERVALS_AT_MOST_S = 2, 60
 
 Counts = tuple[int, int, int]
-# Boxes and scores of one image, the best first, and boxes that are true; arrays or lists.
+# Boxes and scores of one image, the best first, and its ground-truth boxes; arrays or lists.
 MedicalImage = tuple[Any, Any, Any]
-# Confidence and image: hits, false positive, missed.
+# Takes a confidence and an image; returns true positives, false positives and false negatives.
 Loop = Callable[[float, MedicalImage], Counts]
 
 
 def main() -> list[Row]:
-    """Sweeps, COCO's metrics, FROC and intervals, and the memory that all of them take."""
+    """Return the rows of sweeps, COCO's metrics and intervals, and the peak memory of all."""
     found, ground_truths = make_columns(IMAGES)
     rows = [*_sweeps(found, ground_truths), *_coco(), *_intervals(found, ground_truths)]
     with multiprocessing.get_context("spawn").Pool(1) as pool:
@@ -58,7 +58,10 @@ def main() -> list[Row]:
 
 
 def make_columns(images: int, seed: int = 0) -> tuple[DetectionTable, DetectionTable]:
-    """Some candidates near each ground truth and many anywhere, few scored high and most low."""
+    """Draw candidates and ground truth for a number of images, as two detection tables.
+
+    Some candidates lie near each ground-truth box and many anywhere; few score high and most low.
+    """
     rng = np.random.default_rng(seed)
     lesions = np.where(rng.random(images) < 0.25, rng.integers(1, 3, images), 0)
     owner = np.repeat(np.arange(images), lesions)
@@ -147,7 +150,7 @@ def _sweeps(found: DetectionTable, ground_truths: DetectionTable) -> list[Row]:
 def _images(
     found: DetectionTable, ground_truths: DetectionTable
 ) -> tuple[list[MedicalImage], list[MedicalImage]]:
-    """As arrays, and as lists of numbers."""
+    """All images with arrays, and all images with lists of numbers."""
     boxes = found.xyxy.reshape(-1, CANDIDATES, 4)
     scores = found.scores.reshape(-1, CANDIDATES)
     there = np.split(ground_truths.xyxy, ground_truths.bounds()[1:-1])
@@ -156,7 +159,7 @@ def _images(
 
 
 def _loop(judge: Loop, images: list[MedicalImage]) -> list[Counts]:
-    """Sums over the images at each confidence."""
+    """The counts of a loop, summed over the images, at each confidence."""
     sums = []
     for confidence in CONFIDENCES.tolist():
         hits = false_positives = missed = 0
@@ -168,7 +171,10 @@ def _loop(judge: Loop, images: list[MedicalImage]) -> list[Counts]:
 
 
 def greedy_on_lists(confidence: float, image: MedicalImage) -> Counts:
-    """Each shown box takes the free ground truth that it overlaps most."""
+    """Match greedily, as R2 does, over lists.
+
+    Each shown box takes the ground-truth box that it overlaps most, of those still free.
+    """
     boxes, scores, ground_truths = image
     return _greedy(
         [b for b, s in zip(boxes, scores, strict=True) if s >= confidence], ground_truths
@@ -176,13 +182,17 @@ def greedy_on_lists(confidence: float, image: MedicalImage) -> Counts:
 
 
 def greedy_on_arrays(confidence: float, image: MedicalImage) -> Counts:
-    """The same, boxes and scores being arrays."""
+    """Match greedily, with boxes and scores as arrays."""
     boxes, scores, ground_truths = image
     return _greedy(boxes[scores.astype(np.float64) >= confidence], ground_truths)
 
 
 def any_hit_on_lists(confidence: float, image: MedicalImage) -> Counts:
-    """An image is hit by any shown box on any ground truth; where all miss it is wrong twice."""
+    """Match by any hit, as R1 does, over lists.
+
+    An image is a true positive if any shown box hits any ground-truth box. Where all miss, it
+    counts as a false positive and as a false negative.
+    """
     boxes, scores, ground_truths = image
     return _any_hit(
         [b for b, s in zip(boxes, scores, strict=True) if s >= confidence], ground_truths
@@ -190,7 +200,7 @@ def any_hit_on_lists(confidence: float, image: MedicalImage) -> Counts:
 
 
 def any_hit_on_arrays(confidence: float, image: MedicalImage) -> Counts:
-    """The same, boxes and scores being arrays."""
+    """Match by any hit, with boxes and scores as arrays."""
     boxes, scores, ground_truths = image
     return _any_hit(boxes[scores.astype(np.float64) >= confidence], ground_truths)
 
@@ -282,7 +292,7 @@ def _result_rows(found: DetectionTable) -> list[dict[str, Any]]:
 
 
 def _truth_file(ground_truths: DetectionTable) -> Any:
-    """A file of ground truths as pycocotools holds it once it is read; reading is not timed."""
+    """The ground truth as pycocotools holds it once a file is read; reading is not timed."""
     from pycocotools.coco import COCO
 
     rows = [
@@ -356,7 +366,7 @@ def _statistics(
 
 
 def _peak_gb() -> float:
-    """Of a process that does nothing else; making the candidates is a part of it."""
+    """The peak memory in GiB of this process, which draws the candidates and does everything once."""
     found, ground_truths = make_columns(IMAGES)
     greedy.sweep(found, ground_truths)
     froc(found, ground_truths)

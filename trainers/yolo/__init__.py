@@ -1,4 +1,4 @@
-"""YOLO detectors and segmenters, trained by Ultralytics' own trainer on any data set we can open."""
+"""YOLO detectors and segmenters, trained by Ultralytics' own trainer on any data set of ours."""
 
 from trainers.yolo.fitting import build_checked, fit
 

@@ -143,7 +143,7 @@ class _Writer:
         return digest.hexdigest()
 
     def write(self, samples: Sequence[Sample], folder: Path, side_px: int) -> None:
-        """Write the images and labels of a split; raise DatasetError for images that cannot be read."""
+        """Write a split's images and labels; raise DatasetError for images that cannot be read."""
         for name in ("images", "labels"):
             (folder / name).mkdir(parents=True)
 

@@ -113,9 +113,9 @@ class Images(_dataset.YOLODataset):  # type: ignore[misc,name-defined]
     _rows: list[int] | None = None
 
     def draw(self, normals: float, generator: torch.Generator) -> None:
-        """Choose the images of an epoch: all with an object, and `normals` without for each of them.
+        """Choose the images of an epoch: all with an object, and `normals` others for each of them.
 
-        Those without are drawn by `generator`.
+        The others are drawn by `generator`.
         """
         found = torch.tensor([len(label["cls"]) > 0 for label in self.labels])
         self._rows = rows_of_epoch(found, normals, generator).tolist()

@@ -70,7 +70,7 @@ def check_config(config: YoloConfig) -> None:
 
 
 def trainer_options(config: YoloConfig, task: str, *, on_gpu: bool) -> dict[str, Any]:
-    """Return Ultralytics' settings for a training; raise ConfigError for a value that it refuses."""
+    """Return Ultralytics' settings of a training; raise ConfigError for a value that it refuses."""
     options: dict[str, Any] = {
         "task": task,
         "mode": "train",

@@ -18,7 +18,7 @@ class Stopped(Exception):
 class Plan:
     """What a training needs.
 
-    `network` is the network to train, `checkpoints` their folder; `stop` is asked after every batch;
+    `network` is trained in place; `checkpoints` is their folder; `stop` is asked after every batch;
     with `halves` the network computes in bfloat16 on a CPU.
     """
 
