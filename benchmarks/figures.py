@@ -366,7 +366,7 @@ def _statistics(
 
 
 def _peak_gb() -> float:
-    """The peak memory in GiB of this process, which draws the candidates and does everything once."""
+    """The peak memory in GiB of this process: it draws the candidates and does all once."""
     found, ground_truths = make_columns(IMAGES)
     greedy.sweep(found, ground_truths)
     froc(found, ground_truths)

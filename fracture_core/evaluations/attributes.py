@@ -148,7 +148,7 @@ class Attribute:
         return marks
 
 
-def detection_table_of(told: Sequence[Mapping[str, str]]) -> tuple[Attribute, ...]:
+def attributes_of(told: Sequence[Mapping[str, str]]) -> tuple[Attribute, ...]:
     """Return the attributes of images from one mapping each, in order of first occurrence."""
     names = dict.fromkeys(name for each in told for name in each)
     return tuple(

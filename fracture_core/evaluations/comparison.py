@@ -31,7 +31,7 @@ def refusal_of(first: About, other: About) -> str:
     """Return why two evaluations cannot be compared, by what they are of, or "" where they can."""
     if first.data_stamp != other.data_stamp or first.data != other.data:
         same = first.data == other.data
-        found = "an other state of the data" if same else f"other data, {other.data_name}"
+        found = "another state of the data" if same else f"other data, {other.data_name}"
         return f"{other.title} answered to {found}; the first to {first.data_name}."
     if first.split != other.split:
         return f"{other.title} answered to split {other.split}; the first to {first.split}."

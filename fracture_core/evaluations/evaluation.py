@@ -170,7 +170,7 @@ class Evaluation:
                 raise ValueError(f"{each.name}: expected {count} images, got {len(each)}")
         kinds = self.gt_kinds
         if kinds is not None and len(kinds) != len(self.ground_truths):
-            raise ValueError(f"truth_kinds: expected {len(self.ground_truths)}, got {len(kinds)}")
+            raise ValueError(f"gt_kinds: expected {len(self.ground_truths)}, got {len(kinds)}")
 
     def __len__(self) -> int:
         return len(self.sample_ids)

@@ -25,7 +25,7 @@ from fracture_core.evaluations.array_files import (
     texts_to_arrays,
     write_arrays,
 )
-from fracture_core.evaluations.attributes import Attribute, detection_table_of
+from fracture_core.evaluations.attributes import Attribute, attributes_of
 from fracture_core.masks import Rle
 from fracture_core.metrics.detection_table import Bools, DetectionTable, Float64s
 from fracture_core.types import Detections, Float32s, Int64s, Prediction
@@ -167,7 +167,7 @@ class GroundTruthBuilder:
             image_classes=np.array(self.image_classes, dtype=np.int64),
             boxes=DetectionTable.of(boxes),
             spacing_mm=np.array(self.spacing_mm, dtype=np.float64).reshape(-1, 2),
-            attributes=detection_table_of(self.attributes),
+            attributes=attributes_of(self.attributes),
             kinds=np.concatenate(self.kinds) if self.kinds else None,
         )
 

@@ -87,7 +87,7 @@ class Reached:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IssueLog:
+class UnitCounts:
     """The tally of one unit at every knot, of all classes or of the one called `name`.
 
     `true_positives` and `false_positives` are (C,) int64. `negatives` is None for lesions.
@@ -146,8 +146,8 @@ class DialTable:
     """
 
     confidences: Float64s
-    tallies: tuple[IssueLog, ...]
-    by_class: tuple[IssueLog, ...]
+    tallies: tuple[UnitCounts, ...]
+    by_class: tuple[UnitCounts, ...]
     sheets: tuple[Sheet, ...]
     reliability: Reliability | None
 
@@ -155,7 +155,7 @@ class DialTable:
         """Return the knot nearest to a confidence."""
         return int(np.argmin(np.abs(self.confidences - confidence)))
 
-    def issue_log(self, unit: Unit) -> IssueLog | None:
+    def counts_of(self, unit: Unit) -> UnitCounts | None:
         """Return the tally of one unit, None where there is none."""
         return next((each for each in self.tallies if each.unit == unit), None)
 
@@ -215,8 +215,8 @@ def _of_detector(evaluation: Evaluation, config: MatchConfig, also: Sequence[flo
     )
 
 
-def _lesions(evaluation: Evaluation, first: Int64s, right: Bools, knots: int) -> IssueLog:
-    return IssueLog(
+def _lesions(evaluation: Evaluation, first: Int64s, right: Bools, knots: int) -> UnitCounts:
+    return UnitCounts(
         unit="lesion",
         true_positives=_risen(first[right], knots),
         false_positives=_risen(first[~right], knots),
@@ -228,7 +228,7 @@ def _lesions(evaluation: Evaluation, first: Int64s, right: Bools, knots: int) ->
 
 def _by_class(
     evaluation: Evaluation, found: DetectionTable, first: Int64s, right: Bools, knots: int
-) -> tuple[IssueLog, ...]:
+) -> tuple[UnitCounts, ...]:
     """A tally of each class in ground truth or findings, where there is more than one class."""
     names = evaluation.about.classes
     support = np.bincount(evaluation.ground_truths.labels, minlength=len(names))
@@ -237,7 +237,7 @@ def _by_class(
     if len(names) < 2:
         return ()
     return tuple(
-        IssueLog(
+        UnitCounts(
             unit="lesion",
             name=names[label],
             true_positives=_risen(first[right & own], knots),
@@ -338,13 +338,13 @@ def _whole_images(
     scores: Float64s,
     studies: tuple[Float64s, Bools] | None,
     knots: Float64s,
-) -> Iterator[IssueLog]:
+) -> Iterator[UnitCounts]:
     units: list[tuple[Unit, Float64s, Bools]] = [("image", scores, evaluation.positive)]
     if studies:
         units.append(("study", *studies))
     for unit, values, positive in units:
         first = _first_shown(values, knots)
-        yield IssueLog(
+        yield UnitCounts(
             unit=unit,
             true_positives=_risen(first[positive], len(knots)),
             false_positives=_risen(first[~positive], len(knots)),

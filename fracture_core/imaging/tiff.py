@@ -18,7 +18,7 @@ _PLANAR, _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_LENGTHS = 284, 322, 323
 
 _PLAIN, _JPEG, _DEFLATE = 1, 7, (8, 32_946)
 _YCBCR = 6
-_TILED_TWICE = 2
+_SEPARATE_PLANES = 2
 
 Tags = Mapping[int, Any]
 
@@ -91,7 +91,7 @@ def _row_bytes(tags: Tags, width: int) -> int | None:
 
 
 def _planes(tags: Tags) -> int:
-    return int(tags.get(_SAMPLES, 1)) if tags.get(_PLANAR) == _TILED_TWICE else 1
+    return int(tags.get(_SAMPLES, 1)) if tags.get(_PLANAR) == _SEPARATE_PLANES else 1
 
 
 def _numbers(tags: Tags, tag: int) -> Sequence[int]:

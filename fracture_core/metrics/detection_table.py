@@ -129,9 +129,9 @@ def pair_up(
     both = _columns(found), _columns(ground_truths)
     if both[0].image_count != both[1].image_count:
         counts = f"{both[0].image_count} and {both[1].image_count}"
-        raise ValueError(f"found and truths: expected as many images, got {counts}")
+        raise ValueError(f"found and ground_truths: expected as many images, got {counts}")
     if both[1].crowd.any() and not crowds:
-        raise ValueError(f"truths: expected no crowds, got {both[1].crowd.sum()}")
+        raise ValueError(f"ground_truths: expected no crowds, got {both[1].crowd.sum()}")
     return both
 
 

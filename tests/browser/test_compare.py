@@ -119,7 +119,7 @@ def test_each_model_can_have_thresholds_of_its_own(show: Opener) -> None:
     viewer.root.get_by_text("own thresholds").click()
     viewer.root.get_by_role("tab", name="C Third").click()
     viewer.type_number("confidence", "0.3")
-    assert viewer.issue_log == "C: 2 shown, 0 hidden below confidence 0.30"
+    assert viewer.summary == "C: 2 shown, 0 hidden below confidence 0.30"
     assert [row[0] for row in viewer.rows] == ["1", "2", "3", "4"]
     viewer.told("own", [[0.5, 0.5], [0.5, 0.5], [0.3, 0.5]])
     viewer.root.get_by_role("tab", name="A First").click()
@@ -172,7 +172,7 @@ def test_classifiers_and_failures_stand_beside_and_do_not_count(show: Opener) ->
     expect(viewer.pane(3).locator(".pane-note")).to_have_text("w.pt: expected weights, found none.")
     assert len(viewer.rows[0]) == 7
     viewer.root.get_by_role("tab", name="D Failed").click()
-    assert viewer.issue_log == "D: no prediction"
+    assert viewer.summary == "D: no prediction"
 
 
 def test_one_pane_left_of_two_says_there_is_nothing_to_compare(show: Opener) -> None:

@@ -133,7 +133,7 @@ def test_numbers_are_those_of_python(opened, scene: str) -> None:
     for place, one in zip(places, shown, strict=True):
         assert one["confidence"] == table.confidences[place]
         metrics = [_metrics(table, n, place) for n in range(len(table.tallies + table.by_class))]
-        got = [[np.nan if x is None else x for x in issue_log] for issue_log in one["tallies"]]
+        got = [[np.nan if x is None else x for x in counts] for counts in one["tallies"]]
         np.testing.assert_allclose(got, metrics, atol=1e-12)
         for sheet, cells in zip(table.sheets, one["matrices"], strict=True):
             assert cells == sheet.matrix(place).tolist()

@@ -107,7 +107,7 @@ def test_findings_kinds_counts_and_account(show: Opener) -> None:
         ["4", "fracture", "0.55", "0.77", "dup"],
         ["GT2", "fracture", "–", "–", "missed"],
     ]
-    assert viewer.issue_log == "4 shown, 2 hidden below confidence 0.50"
+    assert viewer.summary == "4 shown, 2 hidden below confidence 0.50"
     assert viewer.account == (
         "4 findings at or above confidence 0.50: 1 matches the ground truth, 2 do not, "
         "1 repeats a ground-truth box already matched; 1 ground-truth box missed."
@@ -132,7 +132,7 @@ def test_findings_kinds_counts_and_account(show: Opener) -> None:
     )
     viewer.type_number("confidence", "0.5")
     viewer.type_number("nms_iou", "0.5")
-    assert viewer.issue_log == "3 shown, 2 hidden below confidence 0.50, 1 merged"
+    assert viewer.summary == "3 shown, 2 hidden below confidence 0.50, 1 merged"
 
 
 def test_a_negative_is_never_no_fracture(show: Opener) -> None:
@@ -172,7 +172,7 @@ def test_line_style_tells_certainty_and_no_nms_for_models_without(show: Opener) 
     assert list(lines.values()) == ["solid", "dashed", "dashed"]
     viewer = show("detr")
     assert viewer.slider("nms_iou").is_disabled()
-    assert viewer.issue_log == "4 shown, 2 hidden below confidence 0.50"
+    assert viewer.summary == "4 shown, 2 hidden below confidence 0.50"
     assert "proposes each finding once" in viewer.root.inner_text()
 
 
@@ -344,7 +344,7 @@ def test_rows_and_boxes_point_at_each_other(show: Opener) -> None:
 
 def test_a_thousand_candidates_cost_few_rows(show: Opener) -> None:
     viewer = show("many", confidence=0, nms=1)
-    assert viewer.issue_log == "1000 shown, 0 hidden below confidence 0.00"
+    assert viewer.summary == "1000 shown, 0 hidden below confidence 0.00"
     assert viewer.root.locator(".rows .row").count() < 60
 
 

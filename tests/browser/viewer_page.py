@@ -89,7 +89,7 @@ class ViewerPage:
         return self.root.locator(".account").inner_text()
 
     @property
-    def issue_log(self) -> str:
+    def summary(self) -> str:
         self.drawn()
         return self.root.locator(".tally").inner_text()
 

@@ -78,10 +78,10 @@ def test_classes_may_not_count() -> None:
 
 def test_lesions_by_class() -> None:
     table = dial_table(detector(3, FOUND, GROUND_TRUTHS), MATCH)
-    assert [issue_log.name for issue_log in table.by_class] == ["a", "b", "c"]
+    assert [counts.name for counts in table.by_class] == ["a", "b", "c"]
     counts = [
         (one.true_positives, one.false_positives, one.positives)
-        for one in (issue_log[at(table, 0.3)] for issue_log in table.by_class)
+        for one in (counts[at(table, 0.3)] for counts in table.by_class)
     ]
     assert counts == [(2, 2, 2), (0, 1, 1), (0, 1, 0)]
 
@@ -105,7 +105,7 @@ def test_images_of_unknown_truth_do_not_count() -> None:
     known = [True, True, False]
     evaluation = detector(3, FOUND, GROUND_TRUTHS, known=known)
     table = dial_table(evaluation, MATCH)
-    assert [issue_log.images for issue_log in table.tallies] == [2, 2]
+    assert [counts.images for counts in table.tallies] == [2, 2]
     assert table.tallies[0][at(table, 0.6)].false_positives == 1
     assert cell_images(evaluation, MATCH, table.sheets[0], (3, 0), 0.3) == ("s0", "s1")
 
@@ -113,16 +113,16 @@ def test_images_of_unknown_truth_do_not_count() -> None:
 def test_a_study_is_judged_by_its_rule() -> None:
     groups = ["p", "p", "q"]
     best = dial_table(detector(3, FOUND, GROUND_TRUTHS, groups=groups), MATCH)
-    studies = best.issue_log("study")
+    studies = best.counts_of("study")
     here = studies[at(best, 0.65)]
     assert (here.true_positives, here.false_positives) == (1, 1)
     assert (here.positives, here.negatives, here.images) == (1, 1, 2)
     config = MatchConfig(study_rule="top-3 mean")
     mean = dial_table(detector(3, FOUND, GROUND_TRUTHS, groups=groups), config)
     # The mean of 0.9 and 0.6.
-    assert mean.issue_log("study")[at(mean, 0.75)].true_positives == 1
-    assert mean.issue_log("study")[mean.place(0.76)].true_positives == 0
-    assert dial_table(detector(3, FOUND, GROUND_TRUTHS), MATCH).issue_log("study") is None
+    assert mean.counts_of("study")[at(mean, 0.75)].true_positives == 1
+    assert mean.counts_of("study")[mean.place(0.76)].true_positives == 0
+    assert dial_table(detector(3, FOUND, GROUND_TRUTHS), MATCH).counts_of("study") is None
 
 
 def test_a_classifier_by_hand() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from fracture_core.errors import WorkbenchError
-from fracture_core.evaluations.attributes import Attribute, detection_table_of, grouping
+from fracture_core.evaluations.attributes import Attribute, attributes_of, grouping
 from fracture_core.ui.widgets.choices import choose_images
 from fracture_core.ui.widgets.ground_truth_images import gt_image
 from fracture_core.ui.widgets.text import literal
@@ -77,7 +77,7 @@ def _columns(dataset: "Dataset") -> tuple[Attribute, ...]:
 def _told(_dataset: "Dataset", path: str, found: str) -> tuple[Attribute, ...]:
     # A table that has changed is told in other words, or of another number of images.
     told = _dataset.attributes
-    return detection_table_of([told[each] for each in _dataset.ids])
+    return attributes_of([told[each] for each in _dataset.ids])
 
 
 def show_gallery(dataset: "Dataset", path: str) -> None:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import streamlit as st
 
 from fracture_core.errors import ConfigError
-from fracture_core.evaluations.threshold_sweep import DialTable, IssueLog, Sheet
+from fracture_core.evaluations.threshold_sweep import DialTable, Sheet, UnitCounts
 from fracture_core.metrics.calibration import Reliability
 from fracture_core.ui.routes import Json, module_path, plotly_path
 from fracture_core.ui.widgets.component import Handshake, component, nothing
@@ -120,22 +120,22 @@ def packed(table: DialTable, study_rule: str) -> Json:
     return {
         "confidences": _base64(table.confidences, "<f8"),
         "study_rule": study_rule,
-        "tallies": [_pack_tally(each) for each in table.tallies],
-        "by_class": [_pack_tally(each) for each in table.by_class],
+        "tallies": [_pack_counts(each) for each in table.tallies],
+        "by_class": [_pack_counts(each) for each in table.by_class],
         "sheets": [_pack_sheet(each) for each in table.sheets],
         "reliability": _pack_reliability(table.reliability) if table.reliability else None,
     }
 
 
-def _pack_tally(issue_log: IssueLog) -> Json:
+def _pack_counts(counts: UnitCounts) -> Json:
     return {
-        "unit": issue_log.unit,
-        "name": issue_log.name,
-        "hits": _base64(issue_log.true_positives, "<i4"),
-        "wrong": _base64(issue_log.false_positives, "<i4"),
-        "positives": issue_log.positives,
-        "negatives": issue_log.negatives,
-        "images": issue_log.images,
+        "unit": counts.unit,
+        "name": counts.name,
+        "hits": _base64(counts.true_positives, "<i4"),
+        "wrong": _base64(counts.false_positives, "<i4"),
+        "positives": counts.positives,
+        "negatives": counts.negatives,
+        "images": counts.images,
     }
 
 
