@@ -190,8 +190,8 @@ def greedy_on_arrays(confidence: float, image: MedicalImage) -> Counts:
 def any_hit_on_lists(confidence: float, image: MedicalImage) -> Counts:
     """Match by any hit, as R1 does, over lists.
 
-    An image is a true positive if any shown box hits any ground-truth box. Where all miss, it
-    counts as a false positive and as a false negative.
+    An image is a true positive if any shown box hits any ground-truth box. Otherwise it is a false
+    positive if a box is shown and a false negative if there is an object, which may be both.
     """
     boxes, scores, ground_truths = image
     return _any_hit(

@@ -1,8 +1,8 @@
-"""How the members of a consensus are joined best: python -m benchmarks fusion:FOLDER:FOLDER…
+"""Accuracy of a consensus under every rule of fusion: python -m benchmarks fusion:FOLDER:FOLDER…
 
-Each folder is a complete evaluation of a model of the library, all of the same images. Nothing is
-predicted: what the models said is read again and fused under every rule, and held against the
-ground truth. AP50 and AP50-95 are of boxes, AUC of images by their best box.
+Each folder is a complete evaluation of a model of the library, all of the same images. No model
+runs: stored predictions are read, fused under every rule, and matched with the ground truth. AP50
+and AP50-95 are of boxes, AUC is of images by the score of their best box.
 """
 
 import sys
@@ -30,12 +30,13 @@ GATES = (0.0, 0.5, 1.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replayed:
-    """A model that says again what it said when it was evaluated."""
+    """A model that returns the predictions of its stored evaluation instead of running."""
 
     card: ModelCard
     evaluation: Evaluation
 
     def predict(self, samples: Sequence[Sample]) -> list[Prediction]:
+        """Return the stored predictions for the samples, by their ids."""
         raw, said = self.evaluation.raw, self.evaluation
         bounds = np.searchsorted(raw.image, np.arange(len(said) + 1))
         places = [said.sample_ids.index(sample.sample_id) for sample in samples]
@@ -54,17 +55,20 @@ class Replayed:
         ]
 
     def explain(self, sample: Sample, index: int | None) -> Heatmap:
+        """Raise NotImplementedError, as there is no network."""
         raise NotImplementedError
 
     def with_random_weights(self, seed: int) -> "Replayed":
+        """Raise NotImplementedError, as there is no network."""
         raise NotImplementedError
 
     def save(self, folder: Path) -> ModelCard:
+        """Raise NotImplementedError, as there is no network."""
         raise NotImplementedError
 
 
 def main(*folders: str) -> list[Row]:
-    """Of each member alone, and of their consensus under every rule."""
+    """Return the metrics of each member alone, and of their consensus under every rule."""
     if len(folders) < 2:
         sys.exit("fusion: expected evaluations of two models or more, as in fusion:FOLDER:FOLDER")
     evaluations = [load_evaluation(Path(folder).expanduser()) for folder in folders]
@@ -113,7 +117,7 @@ def _rows(name: str, found: Sequence[Detections], of: Evaluation) -> Iterator[Ro
 
 
 def _samples(of: Evaluation) -> list[Sample]:
-    """The images without their pixels, which nobody asks for."""
+    """The images without their pixels, which fusion does not need."""
     if of.sizes_px is None:
         sys.exit("fusion: expected an evaluation that knows the sizes of its images")
 

@@ -1,10 +1,10 @@
-"""How well and how fast near-duplicates are found: python -m benchmarks health:demo:FOLDER …
+"""Accuracy and speed of the search for near-duplicates: python -m benchmarks health:demo:FOLDER…
 
-Of each data set up to 200 images of different groups get a copy, mirrored or not, upside down or
-not, turned by up to 15° on black, with gamma 0.7 to 1.4, contrast and brightness 0.7 to 1.3, saved
-as JPEG of quality 85. The copies make a validation split; found is a copy that is paired with its
-original. On demo data every pair of different images is false, on others it may be a copy that
-was there before.
+From each data set up to 200 images of different groups get an altered copy: mirrored or not, upside
+down or not, turned by up to 15° on black, with gamma 0.7 to 1.4, contrast and brightness 0.7 to
+1.3, saved as JPEG of quality 85. The copies are put into a validation split. A copy counts as found
+where it is paired with its original. On demo data every other pair is a false positive; on real
+data it may be a near-duplicate that was there before.
 """
 
 import tempfile
@@ -26,7 +26,7 @@ _DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
 def main(*names: str) -> list[Row]:
-    """ "demo", or folders of the real data beside the repository."""
+    """Return the rows of "demo", or of folders with real data beside the repository."""
     return [row for name in names or ("demo",) for row in _measure(name)]
 
 
@@ -71,7 +71,7 @@ def _rows(name: str, samples: list[Sample]) -> list[Row]:
 
 
 def _samples(folder: Path) -> list[Sample]:
-    """One image a group, evenly over the data set."""
+    """One image of each group, at most `_IMAGES`, evenly over the data set."""
     dataset = open_dataset(folder)
     groups = {dataset[each].group_id: each for each in dataset.ids}
     ids = list(groups.values())
@@ -80,7 +80,7 @@ def _samples(folder: Path) -> list[Sample]:
 
 
 def altered(grey: Grey, rng: np.random.Generator) -> Grey:
-    """A copy as augmentations before a split make it."""
+    """Return a copy as it comes about when a data set is augmented before it is split."""
     height, width = grey.shape
     flipped = grey[:, ::-1] if rng.random() < 0.5 else grey
     flipped = flipped[::-1] if rng.random() < 0.5 else flipped

@@ -1,8 +1,8 @@
-"""The page of jobs with a thousand finished runs against the same page with ten.
+"""Speed of the page of jobs with a thousand finished runs against the same page with ten.
 
-The first run of each, which imports and reads everything, does not count. The script of the page
-runs as Streamlit's own test runner runs it, without a browser; the table shows twenty runs a page
-either way. Both take turns, and the median of the ratios counts.
+The first time of each, which imports and reads everything, does not count. The page's script runs
+in Streamlit's own test runner, without a browser; either way the table shows twenty runs. Both take
+turns, and the median of the ratios counts.
 """
 
 import json
@@ -23,10 +23,10 @@ PAGE = Path(__file__).parents[1] / "pages" / "train" / "jobs.py"
 
 
 def main() -> list[Row]:
-    """The ratio, and both times in milliseconds."""
+    """Return both times in milliseconds, and their ratio."""
     with tempfile.TemporaryDirectory() as folder:
         homes = {count: _home(Path(folder) / str(count), count) for count in (FEW, MANY)}
-        # A process each, as an app has one home: what it knows of its runs it keeps.
+        # A process for each, as an app has one home and keeps what it has read of its runs.
         spawn = multiprocessing.get_context("spawn")
         with (
             ProcessPoolExecutor(1, mp_context=spawn) as few,
@@ -67,7 +67,7 @@ def _seconds(home: Path) -> float:
 
 
 def _home(home: Path, count: int) -> Path:
-    """Runs that succeeded, as a training leaves them, with thirty epochs each."""
+    """A home folder with runs that succeeded, of thirty epochs each, as trainings leave them."""
     from fracture_core.jobs.job import Record, write_record
 
     epochs = [

@@ -1,10 +1,9 @@
-"""Same work, same learning: the loss on validation images that our loop and the published ones,
-rebuilt, come to.
+"""Validation loss of our loop against that of the published ones, rebuilt, after the same training.
 
 For each of three seeds both train a small network from the same weights, with the same settings and
-for as many epochs. Order, augmentation and dropout are drawn by each in its own way: that is the
-noise. Both networks are validated by the project's own validator. `python -m benchmarks
-learning:R1` compares one system.
+for as many epochs. Each draws order, augmentation and dropout in its own way, which is the noise
+that the difference of the means is compared with. Both networks are validated by the project's own
+validator. `python -m benchmarks learning:R1` compares one system.
 """
 
 import statistics
@@ -20,11 +19,11 @@ from trainers.metrics_log import MetricsLog
 from trainers.validation import Validator
 
 SEEDS = (0, 1, 2)
-# A t test of three against three at 5 % would let 2.27 pass.
+# In standard deviations; a t test of three against three at 5 % would let 2.27 pass.
 MOST_DEVIATIONS = 2.0
 EPOCHS = {"R1": 5, "R2": 5, "R4": 20}
-# Learning rates other than the published ones, on both sides: small networks from random weights
-# and few images.
+# Learning rates differ from the published ones on both sides, because the networks are small, begin
+# with random weights, and see few images.
 SIZES = {
     "R1": Size(
         drawn=60,
@@ -76,7 +75,7 @@ SIZES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """Losses on the validation images: before training, after ours, after the reference."""
+    """The validation loss before training, after our loop, and after the reference."""
 
     before: float
     ours: float
@@ -84,7 +83,7 @@ class Outcome:
 
 
 def main(*asked: str) -> list[Row]:
-    """`asked`: systems; none = all."""
+    """Return the rows of the systems in `asked`, none = all; exits for an unknown one."""
     if unknown := set(asked) - set(SYSTEMS):
         raise SystemExit(f"learning: expected of {SYSTEMS}, found {sorted(unknown)}")
     systems = asked or SYSTEMS

@@ -1,4 +1,4 @@
-"""The most memory that this process has held."""
+"""Peak memory of a process."""
 
 import resource
 import sys
@@ -8,10 +8,10 @@ _STATUS = Path("/proc/self/status")
 
 
 def peak_bytes() -> int:
-    """Of this program alone.
+    """Return the most memory in bytes that this process has held.
 
-    Linux hands the peak of `getrusage` on to a started program, so that a benchmark would be
-    charged with what its parent held; the one in /proc begins anew with every program.
+    On Linux a started program inherits the peak of `getrusage` from its parent; the peak in
+    /proc/self/status begins anew with every program, and is used where it exists.
     """
     if _STATUS.exists():
         lines = _STATUS.read_text().splitlines()

@@ -1,9 +1,9 @@
-"""What a family's adapter costs: `predict` against the bare forward pass of the same network.
+"""Overhead of each family's adapter: `predict` against the bare forward pass of the same network.
 
-Both see the same eight images, which are as large as the network's input; `predict` begins with
-the samples and ends with detections, the bare pass begins with the tensor. They take turns, and
-the median of the ratios counts. Memory is the peak of a process that does one or the other, above
-what it held before the network was built.
+Both see the same eight images, which are as large as the network's input; `predict` begins with the
+samples and ends with detections, the bare pass begins with the tensor. They take turns, and the
+median of the ratios counts. Memory is the peak of a process that does one or the other, on a CPU
+above what it held before.
 """
 
 import math
@@ -26,7 +26,7 @@ CANDIDATES = 100
 ROUNDS = 9
 SLOWER_AT_MOST = 1.10
 LARGER_AT_MOST = 1.2
-# Large enough to be used, small enough for a machine without a GPU.
+# Networks that are used in practice, yet small enough for a machine without a GPU.
 NETWORKS = {
     "faster_rcnn": ("fasterrcnn_mobilenet_v3_large_320_fpn", 320),
     "yolo": ("yolov8n.yaml", 640),
@@ -40,7 +40,7 @@ NETWORKS = {
 
 
 def main() -> list[Row]:
-    """Time and memory of each family, as multiples of the bare forward pass."""
+    """Return time and memory of each family, as multiples of the bare forward pass."""
     return [row for case in NETWORKS for row in (_time(case), _memory(case))]
 
 
@@ -58,7 +58,7 @@ def _time(case: str) -> Row:
 
 
 def _memory(case: str) -> Row:
-    """Not a number where neither CUDA nor Linux counts the peak."""
+    """The row of memory; its value is NaN where neither CUDA nor Linux counts the peak."""
     peaks = [_peak_elsewhere(case, which) for which in (0, 1)]
     name = f"{case}, {NETWORKS[case][0]}: memory of predict"
     if None in peaks:
@@ -117,16 +117,16 @@ def _model(family_name: str, name: str, size: int) -> Model:
 
 
 def _spread_yolo(made: Any, name: str) -> Model:
-    """One whose scores spread, so that it finds about CANDIDATES an image.
+    """A YOLO with spread scores and shifted biases, so that it finds about CANDIDATES in an image.
 
-    With weights as they are first drawn a YOLO finds nothing.
+    With random weights alone it finds nothing.
     """
     import torch
 
     threads = torch.get_num_threads()
     from tests.support.yolo_files import CLASSES, yolo_network
 
-    # The tests' tiny networks want one thread.
+    # Importing the tests' helper sets one thread, for their tiny networks.
     torch.set_num_threads(threads)
     network = yolo_network(name)
     network.end2end = not made.card.needs_nms
@@ -157,7 +157,7 @@ def _peak_elsewhere(case: str, which: int) -> int | None:
 
 
 def _peak_bytes(case: str, which: int) -> int | None:
-    """The most memory that one of the pair takes, in bytes, the network's weights included."""
+    """The peak memory of `predict` (0) or the bare pass (1) in bytes; None = it is not counted."""
     import torch
 
     if torch.cuda.is_available():

@@ -1,11 +1,17 @@
-"""One line of a benchmark's table."""
+"""The rows of a benchmark's table."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A figure with its unit and, where there is one, the most or the least it should be."""
+    """A measured value with its unit and, where there is a goal, its upper limit or its least value.
+
+    Example:
+        >>> row = Row(name="server start", value=2.5, unit="s", limit=3)
+        >>> row.goal, row.verdict
+        ('≤ 3 s', 'ok')
+    """
 
     name: str
     value: float
@@ -15,12 +21,14 @@ class Row:
 
     @property
     def goal(self) -> str:
+        """The goal as text, empty where there is none."""
         if self.least is not None:
             return f"≥ {self.least:g} {self.unit}"
         return "" if self.limit is None else f"≤ {self.limit:g} {self.unit}"
 
     @property
     def verdict(self) -> str:
+        """Either "ok" or "MISSED", empty where there is no goal."""
         if not self.goal:
             return ""
         too_little = self.least is not None and self.value < self.least

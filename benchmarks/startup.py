@@ -1,4 +1,4 @@
-"""From starting the server to a page one can use, with an empty home."""
+"""Speed of starting: from the start of the server to a usable page, with an empty home folder."""
 
 import os
 import socket
@@ -23,7 +23,7 @@ BROWSER_FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networki
 
 @contextmanager
 def served(home: str) -> Iterator[int]:
-    """The app on a free port, which it gives as soon as the process runs."""
+    """Run the app on a free port, which is yielded as soon as the process has started."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -70,7 +70,7 @@ def _one_start() -> float:
 
 
 def main() -> list[Row]:
-    """Median of five starts, the demo case with its findings on the page."""
+    """Return the median time of five starts until the demo case shows its findings."""
     seconds = [_one_start() for _ in range(RUNS)]
     name = f"server start → usable page, median of {RUNS}"
     return [Row(name=name, value=statistics.median(seconds), unit="s", limit=3)]

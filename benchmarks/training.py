@@ -1,10 +1,10 @@
-"""Our loop beside the published ones, rebuilt: images a second from the file to the step.
+"""Speed of our training loop beside the published ones, rebuilt: images per second, file to step.
 
 Both train the same network from the same weights on the same demo data, an epoch each in turn, in
-one process; the first epoch of each is not counted. Figures are medians of the rest, the ratio
-that of the ratios of each turn. Packing is timed apart. With a GPU everything is as published,
-without one small networks show that it runs. `python -m benchmarks training:R1:small` measures one
-system, or at the other size.
+one process; the first epoch of each is not counted. Speeds are medians over the other epochs, and
+the ratio is the median of the ratios of each turn. Packing is timed by itself. On a GPU everything
+has the published size; without one small networks show that it runs. `python -m benchmarks
+training:R1:small` measures one system at one of the two sizes.
 """
 
 import statistics
@@ -67,13 +67,16 @@ SIZES = {
         ),
     },
 }
-# What ours may do on a GPU where the reference does not; the rest of the flags is on by default.
+# What our loop can do on a GPU beside what it does by default; the reference has none of it.
 FAST: Changes = {"precision": "bfloat16", "compile": True}
 AT_LEAST = {"R1": 10.0, "R2": 5.0, "R4": 4.0}
 
 
 def main(*asked: str) -> list[Row]:
-    """`asked`: systems and one of the two sizes; none = all, as large as the machine allows."""
+    """Return the rows of the systems in `asked`, at the size in it; exits for an unknown word.
+
+    Without systems all are measured; without a size, the published one on a GPU, else the small.
+    """
     if unknown := set(asked) - set(SYSTEMS) - set(SIZES):
         raise SystemExit(f"training: expected of {(*SYSTEMS, *SIZES)}, found {sorted(unknown)}")
     usual = "published" if torch.cuda.is_available() else "small"
@@ -102,10 +105,10 @@ def _compare(system: str, scale: str, folder: Path) -> list[Row]:
         if number == 0:
             name = f"{system}: packing {len(pair.train):,} images, once"
             rows.append(Row(name=name, value=pair.packing_seconds, unit="s"))
-        # The goal is for ours as fast as it goes.
+        # The goal is set for our loop with its fastest settings.
         goal = AT_LEAST[system] if scale == "published" and changes else None
         rows += _rows(system, pair, goal)
-        # Two would not have to fit.
+        # Freed before the next one is built, so that two need not fit into memory.
         del pair
     return rows
 
@@ -122,7 +125,7 @@ def _rows(system: str, pair: Pair, goal: float | None) -> list[Row]:
 
 
 def _take_turns(pair: Pair) -> tuple[list[float], list[float]]:
-    """Images a second of the reference and of ours in each epoch after the first."""
+    """Images per second of the reference and of our loop, in each epoch after the first."""
     theirs: list[float] = []
 
     def train_reference() -> None:
@@ -146,7 +149,7 @@ class _Turns(MetricsLog):
         self.speeds: list[float] = []
 
     def epoch(self, line: Line) -> None:
-        # Written, but not told: only the table is.
+        # Written to the file, but not printed: only the table is.
         self.write({"kind": "epoch", **line})
         self.speeds.append(float(str(line["pictures_per_second"])))
         self._other()

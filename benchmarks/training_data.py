@@ -1,7 +1,7 @@
-"""Demo data in the layouts of R1, R2 and R4, of a size that makes an epoch worth timing.
+"""Demo data in the layouts of R1, R2 and R4, large enough for an epoch to be worth timing.
 
-The training split repeats the images that were drawn, under other names, until it is as long as
-asked for: what reading and learning cost does not depend on what is on them.
+The splits repeat the images that were drawn, under other names, until they are as long as asked
+for: the cost of reading and learning does not depend on what the images show.
 """
 
 import os
@@ -28,7 +28,7 @@ _JPEG_QUALITY = 90
 
 @contextmanager
 def own_home() -> Iterator[Path]:
-    """A temporary folder; what the project keeps goes there, too, and with it."""
+    """Yield a temporary folder; the project's home is in it meanwhile, and is removed with it."""
     before = os.environ.get("FRACTURE_HOME")
     with tempfile.TemporaryDirectory(prefix="bench-train-") as folder:
         os.environ["FRACTURE_HOME"] = str(Path(folder) / "home")
@@ -44,7 +44,11 @@ def own_home() -> Iterator[Path]:
 
 
 def write_slices(folder: Path, *, drawn: int, train: int, valid: int, side: int) -> Path:
-    """An HDF5 file of the RSNA layout, from `drawn` CT studies; 0 = all that were drawn."""
+    """Write an HDF5 file of the RSNA layout and return its path.
+
+    `drawn` CT studies are rendered, with slices of `side` pixels; `train` and `valid` are the
+    numbers of slices in the splits, 0 = as many as were drawn.
+    """
     folder.mkdir()
     samples = (
         sample
@@ -59,9 +63,10 @@ def write_slices(folder: Path, *, drawn: int, train: int, valid: int, side: int)
 
 
 def write_images(folder: Path, *, drawn: int, train: int, valid: int, side: int) -> Path:
-    """A YOLO folder of square JPEG files, each of the class that its view is.
+    """Write a YOLO folder of JPEG files of `side` × `side` pixels, whose classes are their views.
 
-    Every fifth radiograph that is drawn is for validation; 0 = all of them.
+    Every fifth of the `drawn` radiographs is for validation; `train` and `valid` are the numbers of
+    images in the splits, 0 = as many as were drawn.
     """
     numbers = {"train": [n for n in range(drawn) if n % 5], "val": list(range(0, drawn, 5))}
     for (split, there), count in zip(numbers.items(), (train, valid), strict=True):
@@ -76,7 +81,7 @@ def write_images(folder: Path, *, drawn: int, train: int, valid: int, side: int)
 
 
 def _repeat(source: h5py.File, target: h5py.File, *, train: int, valid: int) -> None:
-    """Rows of both splits, each as often as it takes; every round is another study."""
+    """Copy the rows of both splits as often as needed; every round gets new names of studies."""
     split = source["split"][:]
     rows, rounds = [], []
     for number, count in ((_TRAIN, train), (_VALID, valid)):
@@ -86,7 +91,7 @@ def _repeat(source: h5py.File, target: h5py.File, *, train: int, valid: int) -> 
         rounds.append(wanted // len(there))
     chosen, copies = np.concatenate(rows), np.concatenate(rounds)
     shape = source["images"].shape[1:]
-    # As the published subset is chunked.
+    # The chunks are like those of the published subset.
     chunks = (min(len(chosen), 32), *shape)
     images = target.create_dataset("images", (len(chosen), *shape), "float32", chunks=chunks)
     for place, row in enumerate(chosen):
@@ -101,7 +106,7 @@ def _repeat(source: h5py.File, target: h5py.File, *, train: int, valid: int) -> 
 
 
 def _draw(number: int, path: Path, labels: Path, side: int) -> None:
-    """A radiograph and its label, a box around everything."""
+    """Write a radiograph and its label, a box around the whole image."""
     view = int(np.random.default_rng(number).integers(len(VIEWS)))
     drawn = render(plan_radiograph((number,), size=(side, side), view=VIEWS[view]))
     top = drawn.pixels.max()
@@ -111,7 +116,7 @@ def _draw(number: int, path: Path, labels: Path, side: int) -> None:
 
 
 def _copy(images: Path, labels: Path, count: int) -> None:
-    """Images under other names until there are `count`."""
+    """Copy images and labels under other names until there are `count`."""
     there = sorted(images.iterdir())
     for number in range(len(there), count):
         source = there[number % len(there)]

@@ -1,4 +1,4 @@
-"""R1, R2 and R4 as they are compared: recipe, reference loop, data, and at which size."""
+"""The systems R1, R2 and R4 as they are compared: recipe, reference loop, data and size."""
 
 import copy
 import time
@@ -53,10 +53,10 @@ SYSTEMS = tuple(_RECIPES)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """How large a system is run: data, and what departs from the recipe on both sides.
+    """The size of a comparison: the data, and `changes` of the recipe on both sides.
 
-    `drawn` studies or radiographs are rendered, of which `train` and `valid` images are written,
-    0 = all there are, of `side` pixels.
+    `drawn` studies or radiographs of `side` pixels are rendered; from them `train` and `valid`
+    images are written, 0 = as many as were rendered.
     """
 
     drawn: int
@@ -66,7 +66,7 @@ class Size:
     changes: Changes = field(default_factory=dict)
 
     def write(self, system: str, folder: Path) -> Path:
-        """The data set, in a folder that is not there yet."""
+        """Write the data set of a system into a new folder and return its path."""
         return _WRITERS[system](
             folder, drawn=self.drawn, train=self.train, valid=self.valid, side=self.side
         )
@@ -74,9 +74,10 @@ class Size:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Pair:
-    """Our loop and the reference on the same data, with the same first weights.
+    """Our loop and the reference on the same data, with the same initial weights.
 
-    `judge` is a second training module of the same kind, for validating the reference's network.
+    `judge` is a second training module of the same kind, in which the reference's network is
+    validated.
     """
 
     config: TrainConfig
@@ -90,7 +91,11 @@ class Pair:
 
 
 def build_pair(system: str, size: Size, data: Path, run: Path, changes: Changes) -> Pair:
-    """`changes` are for our side alone, so they must not be ones that the reference shares."""
+    """Build our loop and the reference of a system, on data that was written before.
+
+    `changes` of the recipe are for our loop alone; the reference takes batch, learning rates and
+    sizes from the same config.
+    """
     asked = {**_ALWAYS[system], "monitor": "loss", "patience": 0, **size.changes, **changes}
     folder = make_run(run, _RECIPES[system], str(data), asked)
     config = read_config(folder.config)
@@ -122,7 +127,7 @@ def build_pair(system: str, size: Size, data: Path, run: Path, changes: Changes)
 def _reference(
     system: str, network: Any, data: Path, device: torch.device, config: TrainConfig
 ) -> ReferenceLoop:
-    """What a size may change is taken from the config, everything else is the reference's own."""
+    """The reference loop; what a size may change comes from the config, the rest is its own."""
     shared = {"batch": config.batch, "lr": config.lr}
     if system == "R1":
         return R1Loop(network, data, device, backbone_lr=config.backbone_lr or 0.0, **shared)

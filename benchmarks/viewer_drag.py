@@ -1,7 +1,7 @@
-"""What the reader feels: settings that move, and a large image zoomed, moved and windowed.
+"""Speed of the viewer: sliders that are dragged, and a large image zoomed, moved and windowed.
 
-Each figure is the time from an input event until everything that follows is matched, laid out and
-rasterised, in a headless Chromium without a GPU.
+Each value is the time from an input event until everything that follows from it is matched, laid
+out and rasterised, in a headless Chromium without a GPU.
 """
 
 import statistics
@@ -78,8 +78,11 @@ def _rows(page: Page, name: str, prepare: str, act: str) -> list[Row]:
 
 
 def main() -> list[Row]:
-    """Drags over 1,000 candidates and 20 ground truths, movements of 12 megapixels at 16 bit, then
-    drags over four models of 300 candidates each, in raw confidence and at equal sensitivity.
+    """Return the rows of all scenes.
+
+    They are drags over 1,000 candidates and 20 ground-truth boxes, movements of an image of 12
+    megapixels at 16 bits, and drags over four models of 300 candidates each, by raw confidence and
+    at equal sensitivity.
     """
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as home, sync_playwright() as playwright:

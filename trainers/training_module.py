@@ -99,6 +99,7 @@ class TrainingModule(nn.Module, ABC):
         self._frozen = tuple(self.stages()[:stages])
 
     def train(self, mode: bool = True) -> "TrainingModule":
+        """Set training or eval mode; frozen stages stay in eval mode."""
         super().train(mode)
         for stage in getattr(self, "_frozen", ()):
             stage.train(False)

@@ -1,1 +1,1 @@
-"""The published training loops, rebuilt plainly from their settings: what ours are timed beside."""
+"""The published training loops, rebuilt plainly from their settings, to compare ours with."""

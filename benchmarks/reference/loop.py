@@ -1,4 +1,4 @@
-"""What the published loops have in common: a loader, a step a batch, and a loss read every step."""
+"""What the published loops share: a loader, a step for each batch, and a loss read every step."""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 
 
 class ReferenceLoop(ABC):
-    """Trains `network` in place on `device`; `losses` has that of every step."""
+    """Trains `network` in place on `device`; `losses` has the loss of every step so far."""
 
     def __init__(
         self,
@@ -25,7 +25,7 @@ class ReferenceLoop(ABC):
         self._device = device
 
     def epoch(self) -> None:
-        """Once through the training split."""
+        """Train once through the training split."""
         self._start_training()
         for batch in self._loader:
             self.losses.append(self._step(batch))
@@ -35,4 +35,4 @@ class ReferenceLoop(ABC):
 
     @abstractmethod
     def _step(self, batch: Any) -> float:
-        """One step of the optimiser; its loss."""
+        """Take one step of the optimiser and return its loss."""

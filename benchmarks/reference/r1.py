@@ -19,9 +19,9 @@ _STD = (0.229, 0.224, 0.225)
 
 
 class R1Loop(ReferenceLoop):
-    """Two workers, float16 with a gradient scaler on a GPU, the library's own loss.
+    """Trains R1: two workers, float16 with a gradient scaler on a GPU, transformers' own loss.
 
-    ImageNet's mean and deviation are taken off on the device, batch by batch, which costs least.
+    Images are normalised on the device, batch by batch, which costs least.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class R1Loop(ReferenceLoop):
 
 
 def _freeze(network: Any) -> None:
-    """The stem and the first stages."""
+    """Freeze the stem and the first stages."""
     backbone = network.model.backbone.model
     for part in (backbone.embedder, *backbone.encoder.stages[:_FROZEN_STAGES]):
         part.requires_grad_(False)

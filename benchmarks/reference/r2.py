@@ -13,12 +13,12 @@ from benchmarks.reference.slices import Item, SliceDataset
 _WEIGHT_DECAY = 1e-4
 _EPOCHS_A_REDUCTION = 3
 _REDUCTION = 0.1
-# torchvision trains these of the backbone where it begins from COCO's weights.
+# The stages of the backbone that torchvision trains where it begins from COCO's weights.
 _TRAINED = ("layer2", "layer3", "layer4")
 
 
 class R2Loop(ReferenceLoop):
-    """No workers, float32; the network normalises and enlarges its images itself."""
+    """Trains R2: no workers, float32; the network normalises and enlarges its images itself."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class R2Loop(ReferenceLoop):
 
     def _start_training(self) -> None:
         super()._start_training()
-        # Norms that begin from COCO's weights never follow the batch.
+        # With COCO's weights torchvision's norms are frozen: they never use the batch's statistics.
         for part in self._frozen:
             part.eval()
 

@@ -1,4 +1,4 @@
-"""R4: EfficientNet with an attention gate on image files, the class of the first label line."""
+"""R4: EfficientNet with an attention gate on image files, each of the class in its first label."""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ _STD = (0.229, 0.224, 0.225)
 
 
 class ImageDataset(Dataset[tuple[Tensor, int]]):
-    """The training split of a YOLO folder: (3, S, S) normalised, and its class.
+    """The training split of a YOLO folder: (3, S, S) float32 images, normalised, and their classes.
 
     Images without a label are left out; R4 took them for the first class.
     """
@@ -55,7 +55,7 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
 
 
 class R4Loop(ReferenceLoop):
-    """Two workers, float32, the loss as published, its focal term that of the batch's mean."""
+    """Trains R4: two workers, float32, and the loss as published, with a focal term of the mean."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Slices of the RSNA layout one by one, as R1 and R2 read them."""
+"""Slices of the RSNA layout, read one by one as in R1 and R2."""
 
 from collections.abc import Callable
 from pathlib import Path

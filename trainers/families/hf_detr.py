@@ -187,6 +187,7 @@ class HfDetrModule(TrainingModule):
         return []
 
     def compile_network(self) -> None:
+        """Compile our forward pass, or the network where the library's own pass is used."""
         if self._pass is None:
             super().compile_network()
         else:

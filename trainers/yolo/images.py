@@ -124,6 +124,7 @@ class Images(_dataset.YOLODataset):  # type: ignore[misc,name-defined]
         return len(self.labels) if self._rows is None else len(self._rows)
 
     def get_image_and_label(self, index: int) -> dict[str, Any]:
+        """Return Ultralytics' record of the image at an index of the epoch, or of a crop of it."""
         row = index if self._rows is None else self._rows[index]
         found: dict[str, Any] = super().get_image_and_label(row)
         # Without crops no number is drawn, so that such trainings stay as they were before crops.
@@ -132,9 +133,11 @@ class Images(_dataset.YOLODataset):  # type: ignore[misc,name-defined]
         return cut(found, self._read(row), self.crops, self.imgsz)
 
     def get_img_files(self, img_path: str) -> list[str]:
+        """Return the paths of the split's images in the order of their names."""
         return sorted(str(path) for path in Path(img_path).glob("*.png"))
 
     def get_labels(self) -> list[dict[str, Any]]:
+        """Return Ultralytics' label of each image, read without its cache file."""
         return [_read_label(Path(file), outlines=self.use_segments) for file in self.im_files]
 
     def load_image(
@@ -162,6 +165,7 @@ class Images(_dataset.YOLODataset):  # type: ignore[misc,name-defined]
         return image
 
     def build_transforms(self, hyp: Any) -> Any:
+        """Return Ultralytics' augmentation, without Albumentations."""
         # With "ram" mosaics draw from all images, otherwise from those read last, which are others
         # in a resumed training. Nothing is cached, as `load_image` is ours.
         self.cache = "ram"
