@@ -177,7 +177,7 @@ def _parameters(card: ModelCard) -> str:
 
 
 def _write_between(name: str, lines: Iterator[str]) -> None:
-    """Put lines between the marks of a table in docs/results.md."""
+    """Replace the lines between the marks of a table in docs/results.md."""
     text = RESULTS.read_text(encoding="utf-8")
     marks = f"<!-- table: {name} -->", f"<!-- end: {name} -->"
     pattern = re.compile(f"{re.escape(marks[0])}.*?{re.escape(marks[1])}", re.DOTALL)

@@ -251,7 +251,7 @@ def _coco() -> list[Row]:
         np.savez(path, **_stored("found", found), **_stored("truths", ground_truths))
         truth_file, rows = _truth_file(ground_truths), _result_rows(found)
         for _ in range(ROUNDS):
-            # `loadRes` writes into what it is given.
+            # Copied, because `loadRes` writes into what it is given.
             given = [dict(row) for row in rows]
             theirs, took = _timed(lambda: _pycocotools(truth_file, given))  # noqa: B023
             seconds["pycocotools"].append(took)

@@ -87,7 +87,7 @@ def main(*asked: str) -> list[Row]:
     if unknown := set(asked) - set(SYSTEMS):
         raise SystemExit(f"learning: expected of {SYSTEMS}, found {sorted(unknown)}")
     systems = asked or SYSTEMS
-    # Small networks: more threads are slower.
+    # With networks this small more threads would be slower.
     torch.set_num_threads(1)
     print(f"\nlearning, seeds {SEEDS}, one thread of torch", flush=True)
     with own_home() as folder:

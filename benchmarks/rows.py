@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A measured value with its unit and, where there is a goal, its upper limit or its least value.
+    """A measured value with its unit and, where there is a goal, its upper or its lower limit.
 
     Example:
         >>> row = Row(name="server start", value=2.5, unit="s", limit=3)

@@ -83,7 +83,7 @@ def main(*asked: str) -> list[Row]:
     scale = next((each for each in asked if each in SIZES), usual)
     systems = [each for each in SYSTEMS if each in asked] or SYSTEMS
     if scale == "small":
-        # Small networks: more threads are slower.
+        # With networks this small more threads would be slower.
         torch.set_num_threads(1)
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     print(f"\ntraining, {scale} size, {device}, {torch.get_num_threads()} threads of torch")

@@ -30,9 +30,9 @@ from trainers.training_module import TrainingModule
 
 Changes = Mapping[str, object]
 
-# Weights are drawn at random, alike on both sides: nothing is fetched. R4's class multipliers name
-# classes that the demo data does not have. DETR's loss is that of the last decoder layer, which is
-# transformers' default and so what R1 was trained with; the recipe matches every layer.
+# Weights are random, the same on both sides, so that nothing is downloaded. R4's class multipliers
+# name classes that the demo data does not have. DETR's loss takes in the last decoder layer only,
+# which is transformers' default, so what R1 was trained with and what the reference computes.
 _ALWAYS: Mapping[str, Changes] = {
     "R1": {"start": "", "network.auxiliary_loss": False},
     "R2": {"start": "", "second_phase": None},
@@ -110,7 +110,7 @@ def build_pair(system: str, size: Size, data: Path, run: Path, changes: Changes)
         _count_classes(each, train)
     device = torch.device("cuda" if torch.cuda.is_available() and config.device != "cpu" else "cpu")
     judge.network.load_state_dict(module.network.state_dict())
-    # Copied before the loop moves, lays out or compiles anything.
+    # Copied before the loop moves the network, changes its memory layout or compiles it.
     reference = _reference(system, copy.deepcopy(module.network), data, device, config)
     return Pair(
         config=config,

@@ -17,7 +17,7 @@ from tests.install_browser import find_browser
 APPS = Path(__file__).parents[1] / "tests" / "browser"
 STEPS = 100
 
-# Reading one pixel back makes the browser carry out all drawing that is still queued.
+# Reading back one pixel forces the browser to finish all drawing that is still queued.
 MEASURE = """
 async (root, {steps, act, prepare}) => {
     const viewer = root.caseViewer

@@ -42,7 +42,10 @@ def predict(
     model: Annotated[str, typer.Option(help="A library id, a .pt file or an architecture.")],
     out: Annotated[Path, typer.Option(help="The COCO JSON file to write.")],
     confidence: Annotated[float | None, typer.Option(help="Leave out lower scores.")] = None,
-    nms: Annotated[float | None, typer.Option(help="Merge boxes that overlap more (IoU).")] = None,
+    nms: Annotated[
+        float | None,
+        typer.Option(help="NMS IoU: boxes that overlap a better one more are suppressed."),
+    ] = None,
 ) -> None:
     """Write a model's findings as COCO results, raw unless a filter is given."""
     from tqdm import tqdm
@@ -98,9 +101,7 @@ def evaluate(  # noqa: PLR0913, PLR0917
     match_iou: Annotated[
         float | None, typer.Option(help="A box is right from this IoU on; 0.5.")
     ] = None,
-    nms_iou: Annotated[
-        float | None, typer.Option(help="Merge boxes that overlap more (IoU); 0.5.")
-    ] = None,
+    nms_iou: Annotated[float | None, typer.Option(help="NMS IoU; 0.5.")] = None,
     study_rule: Annotated[
         str | None, typer.Option(help="max (the default), noisy-or or top-3 mean.")
     ] = None,
@@ -130,16 +131,10 @@ def evaluate(  # noqa: PLR0913, PLR0917
         "is_a": parse_table(is_a) if is_a else None,
         "limit": limit,
     }
-    matched: dict[str, object] = {
-        "nms_iou": nms_iou,
-        "match_iou": match_iou,
-        "study_rule": study_rule,
-    }
+    how: dict[str, object] = {"nms_iou": nms_iou, "match_iou": match_iou, "study_rule": study_rule}
     if resume is not None:
-        code = command.resume(resume, asked | {"out": out}, matched, wishes)
-    else:
-        code = command.start(asked | matched, out, wishes)
-    raise typer.Exit(code)
+        raise typer.Exit(command.resume(resume, asked | {"out": out}, how, wishes))
+    raise typer.Exit(command.start(asked | how, out, wishes))
 
 
 @app.command()
@@ -183,7 +178,7 @@ def consensus(
     model_id: Annotated[str, typer.Option("--id", help="By default consensus.")] = "",
     title: Annotated[str, typer.Option(help="What the pages call it.")] = "",
     fusion_iou: Annotated[float, typer.Option(help="Boxes that overlap more are one.")] = 0.55,
-    nms_iou: Annotated[float, typer.Option(help="Of each member's own merging.")] = 0.5,
+    nms_iou: Annotated[float, typer.Option(help="NMS IoU of each member.")] = 0.5,
     scores: Annotated[
         str, typer.Option(help="ppv, raw, or measured: ppv where all members were measured.")
     ] = "measured",

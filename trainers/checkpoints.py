@@ -81,7 +81,8 @@ def save_state(state: State, position: Position, path: Path) -> None:
         try:
             torch.save({**state, "position": asdict(position)}, file)
         except RuntimeError as error:
-            # torch reports a write that failed as an error of its own.
+            # torch turns a failed write (full disk) into a RuntimeError that has the OSError as
+            # its context.
             if isinstance(error.__context__, OSError):
                 raise error.__context__ from error
             raise

@@ -70,7 +70,7 @@ def hold(folder: Path) -> None:
     """
     with suppress(OSError):
         (folder / _USED).touch()
-        # Never closed: the system lets the lock go with the process, however that ends.
+        # Never closed: the system releases the lock when the process ends, in whatever way.
         descriptor = os.open(folder / _USED, os.O_RDONLY | os.O_CLOEXEC)
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
@@ -100,7 +100,7 @@ def _entries() -> Iterator[_Entry]:
     for kind in KINDS:
         place = settings().cache / kind
         for folder in place.iterdir() if place.is_dir() else ():
-            # Another process may remove it meanwhile.
+            # Another process may remove the folder while this one looks at it.
             with suppress(OSError):
                 if folder.is_dir():
                     yield _entry(folder)

@@ -54,7 +54,7 @@ def fix_norms(network: nn.Module, *, frozen_alone: bool = False) -> None:
 
 
 def _is_batch_norm(module: nn.Module) -> bool:
-    # transformers has frozen norms of its own, a class for each architecture.
+    # transformers has a class of frozen norms for each architecture, told by its name only.
     return isinstance(module, nn.BatchNorm2d) or type(module).__name__.endswith("FrozenBatchNorm2d")
 
 

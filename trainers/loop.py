@@ -270,7 +270,7 @@ class Loop:
         rows = rows_of_epoch(self._found, config.normals, drawn)
         rows = rows[shuffled(len(rows), config.seed, *place)]
         order = list(torch.split(rows, config.batch))
-        # Batch norm cannot learn from one image.
+        # A last batch of one image is left out: batch norm cannot learn from it.
         return order[:-1] if len(order) > 1 and len(order[-1]) == 1 else order
 
     def _batches(self, order: list[Tensor]) -> Iterator[tuple[Tensor, Batch]]:

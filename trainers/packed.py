@@ -116,7 +116,7 @@ class GroundTruth:
     @classmethod
     def load(cls, path: Path) -> "GroundTruth":
         """Read what `save` wrote; a damaged file raises one of several errors of NumPy and zip."""
-        # Opened here: NumPy leaves a file open that turns out to be damaged.
+        # Opened here, because NumPy does not close a file that turns out to be damaged.
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in _ARRAYS}
             masks = _unflatten(file["mask_counts"], file["mask_ends"], arrays)

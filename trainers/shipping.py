@@ -90,7 +90,7 @@ GOALS: Mapping[Task, tuple[str, float]] = {
     "segment": ("AP50", 0.8),
     "classify": ("balanced accuracy", 0.8),
 }
-"""What a model must reach on synthetic images of another seed to be shipped, by its task."""
+"""The metric, and its least value on synthetic test images, for a model to be shipped, by task."""
 
 _METRICS: Mapping[Task, tuple[tuple[str, str, str], ...]] = {
     "detect": (("COCO, boxes", "AP50", "lesion"), ("COCO, boxes", "AP", "lesion")),
@@ -256,7 +256,7 @@ def _measure(card: ModelCard, folder: Path, workshop: Workshop) -> str:
 
 
 def _on_synthetic(card: ModelCard, folder: Path, workshop: Workshop) -> ModelCard:
-    """Choose points on "val", apply them to "test"; raises TrainingError below the goal."""
+    """Measure on synthetic data: operating points are chosen on "val" and applied to "test"."""
     data = workshop.data("synthetic")
     valid, test = (
         _called(SYNTHETIC_DATA, evaluate_shipped(card, data, split, workshop.work))
@@ -268,7 +268,7 @@ def _on_synthetic(card: ModelCard, folder: Path, workshop: Workshop) -> ModelCar
 
 
 def _on_real(card: ModelCard, folder: Path, workshop: Workshop) -> ModelCard:
-    """Choose points on FracAtlas's "val"; raises TrainingError below the goal."""
+    """Measure on real data: operating points are chosen on FracAtlas's "val"."""
     real = evaluate_shipped(card, workshop.radiographs, "val", workshop.work)
     synthetic = evaluate_shipped(card, workshop.data("radiographs"), "test", workshop.work)
     metrics = {

@@ -48,7 +48,7 @@ class R2Loop(ReferenceLoop):
 
     def _start_training(self) -> None:
         super()._start_training()
-        # With COCO's weights torchvision's norms are frozen: they never use the batch's statistics.
+        # Norms of frozen stages do not use the batch's statistics, as in our loop.
         for part in self._frozen:
             part.eval()
 

@@ -40,6 +40,17 @@ def split_of_folder(name: str) -> str:
     return SPLIT_NAMES.get(name.lower().rstrip("0123456789"), "")
 
 
+def split_name(asked: str) -> str:
+    """Return the name that a data set has for a split that somebody typed; validation has several.
+
+    Example:
+        >>> split_name(" valid "), split_name("fold 3")
+        ('val', 'fold 3')
+    """
+    plain = asked.strip()
+    return SPLIT_NAMES.get(plain.casefold(), plain)
+
+
 def split_of_file(name: str) -> str:
     """Returns the split that a word of a file name tells, or "" if none does.
 

@@ -1,7 +1,5 @@
-"""A data set predicted once, in batches; what was predicted survives a stop, a crash and a kill.
-
-Predictions are written in parts, each a whole number of batches; a run that goes on begins after
-the last whole part.
+"""A data set predicted once, in parts that survive a stop, a crash and a kill; a run that goes on
+begins after the last whole part.
 """
 
 import hashlib
@@ -19,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from fracture_core import class_names
 from fracture_core.class_names import NO_CLASS, relabel
 from fracture_core.datasets import Dataset, open_dataset
+from fracture_core.datasets.layout import split_name
 from fracture_core.errors import BadInput, ConfigError
 from fracture_core.evaluations.attributes import count_scope
 from fracture_core.evaluations.evaluation import About, Evaluation
@@ -55,7 +54,6 @@ BATCH = 16
 PART_IMAGES = 512
 PART_SECONDS = 20.0
 ALL = "all"
-_VALIDATION = ("val", "valid", "validation")
 _NOTICES = TypeAdapter(tuple[Unreadable, ...])
 Progress = Callable[[int, int], object]
 
@@ -108,7 +106,6 @@ def _answer(
     progress: Progress = lambda done, of: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> bool:
-    """Predict to the end; False = asked to stop before."""
     config = read_config(run.config)
     labelling = label(card, dataset, one_class=config.one_class, is_a=config.is_a)
     about, ground_truths, unreadable = _begin(run, config, dataset, card, labelling, ids)
@@ -175,17 +172,6 @@ def ids_of(dataset: Dataset, config: EvaluateConfig) -> tuple[str, ...]:
         return tuple(ids)
     # Evenly spread, as neighbours are often of one patient.
     return tuple(ids[k * len(ids) // config.limit] for k in range(config.limit))
-
-
-def split_name(asked: str) -> str:
-    """Return the name of a split; validation has several.
-
-    Example:
-        >>> split_name("valid")
-        'val'
-    """
-    plain = asked.strip()
-    return "val" if plain.casefold() in _VALIDATION else plain
 
 
 def _open(ref: str, dataset: Dataset) -> Model:

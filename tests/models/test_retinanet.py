@@ -41,7 +41,7 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.fixture(scope="module", params=[FIRST, V2])
+@pytest.fixture(scope="module", params=[FIRST, pytest.param(V2, marks=pytest.mark.slow)])
 def model(request: pytest.FixtureRequest) -> RetinaNetModel:
     made: RetinaNetModel = retinanet(request.param)
     return made
@@ -96,7 +96,13 @@ def run_natively(native: Any, one: Sample, confidence: float, nms_iou: float) ->
 
 
 class TestRaw:
-    @pytest.mark.parametrize(("confidence", "nms_iou"), SETTINGS)
+    @pytest.mark.parametrize(
+        ("confidence", "nms_iou"),
+        [
+            pytest.param(*each, marks=() if at in {1, 4} else pytest.mark.slow)
+            for at, each in enumerate(SETTINGS)
+        ],
+    )
     def test_filtering_afterwards_is_running_the_library_at_those_thresholds(
         self, model: RetinaNetModel, native: Any, confidence: float, nms_iou: float
     ) -> None:

@@ -185,6 +185,7 @@ def test_evaluate_reproduces_the_metrics_of_its_card(
     assert reached == pytest.approx({name: card.metrics[name] for name in reached}, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_one_after_another_in_different_precisions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,6 +215,7 @@ def test_one_after_another_in_different_precisions(
     assert {"FracAtlas valid ROC AUC", "synthetic balanced accuracy"} <= set(card.metrics)
 
 
+@pytest.mark.slow
 def test_one_of_synthetic_images_alone_says_so_and_is_tested_on_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -235,6 +237,7 @@ def test_one_of_synthetic_images_alone_says_so_and_is_tested_on_others(
     assert {point.applied_to for point in met} == {"synthetic radiographs, split test"}
 
 
+@pytest.mark.slow
 def test_a_model_that_misses_its_goal_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

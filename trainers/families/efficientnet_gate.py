@@ -82,7 +82,10 @@ def build(
 
 
 def _known(start: Start) -> dict[str, object]:
-    """What the start settles of the architecture; ConfigError for features of another network."""
+    """The part of the architecture that the start decides.
+
+    Raises ConfigError for a start of the ResNet family that is no small network.
+    """
     if start.card.family == "efficientnet_gate":
         return dict(start.card.architecture)
     name = mobile_in(start)
