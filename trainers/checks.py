@@ -44,7 +44,7 @@ def check_data(config: TrainConfig, dataset: Dataset) -> None:
         _check_split(dataset, counts, name)
     if isinstance(config, ClassifierConfig):
         return
-    for name, use in ((config.train_split, "learns from"), (config.valid_split, "is judged by")):
+    for name, use in ((config.train_split, "learns from"), (config.valid_split, "is validated on")):
         if sum(counts[name].boxes.values()) == 0:
             raise DatasetError(
                 dataset.path,

@@ -111,7 +111,7 @@ def _about_data(config: TrainConfig, dataset: Dataset) -> list[Finding]:
             left_out = f"{name}: {split.unknown:,} images of unknown ground truth will be left out."
             findings.append(Finding(level="warning", text=left_out))
         if not isinstance(config, ClassifierConfig) and not split.empty:
-            text = f"{name}: every image has a finding; false alarms cannot be measured on it."
+            text = f"{name}: every image has a finding: specificity cannot be measured on it."
             findings.append(Finding(level="warning", text=text))
     if not counts.get(config.test_split):
         text = f"No split {config.test_split!r}: the final metrics will be those of validation."

@@ -1,7 +1,7 @@
 """What losses take: DETR's set loss (Carion et al. 2020) as a config asks for it, and the targets.
 
 The ground truth of a batch comes in two forms: for all images at once (`set_targets`), and image by
-image (`gt_of_an_image`).
+image (`targets_by_image`).
 """
 
 from typing import NamedTuple
@@ -64,7 +64,7 @@ def set_targets(batch: Batch) -> Targets:
     return Targets(torch.where(is_object(batch), batch.labels, NO_OBJECT), cxcywh)
 
 
-def gt_of_an_image(batch: Batch) -> list[Target]:
+def targets_by_image(batch: Batch) -> list[Target]:
     """Return the objects of each image of a batch; the device is waited for once."""
     present = is_object(batch)
     order = present.int().argsort(dim=1, descending=True, stable=True)

@@ -30,7 +30,7 @@ from trainers.starts import (
     take_over,
     taken_from,
 )
-from trainers.targets import gt_of_an_image
+from trainers.targets import targets_by_image
 from trainers.training_module import Batch, Losses
 
 _NORMS_TRAINED = "fasterrcnn_resnet50_fpn_v2"
@@ -61,7 +61,7 @@ class FasterRcnnModule(TorchvisionModule):
         network.roi_heads.box_predictor.register_forward_hook(_in_float32)
 
     def forward(self, batch: Batch) -> Losses:
-        ground_truths = gt_of_an_image(batch)
+        ground_truths = targets_by_image(batch)
         targets = targets_of(ground_truths, first_class=1)
         images = self._images(batch, ground_truths)
         levels = self.network.backbone(images.tensors)

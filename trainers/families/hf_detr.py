@@ -37,7 +37,7 @@ from trainers.family_configs import HfDetrConfig, SetLossWeights
 from trainers.frozen_batch_norm import fix_norms
 from trainers.packed import Normalise, valid_where_padded
 from trainers.starts import Start, begin_packaged, open_start, take_over, taken_from
-from trainers.targets import build_criterion, gt_of_an_image, set_losses, set_targets
+from trainers.targets import build_criterion, set_losses, set_targets, targets_by_image
 from trainers.training_module import Batch, Losses, TrainingModule
 
 # ---- forward passes -----------------------------------------------------------------------------
@@ -194,7 +194,7 @@ class HfDetrModule(TrainingModule):
             self._pass = torch.compile(self._pass)
 
     def _library_losses(self, pixels: Tensor, valid: Tensor | None, batch: Batch) -> Losses:
-        labels = [_label(*ground_truth) for ground_truth in gt_of_an_image(batch)]
+        labels = [_label(*ground_truth) for ground_truth in targets_by_image(batch)]
         if valid is None:
             valid = pixels.new_ones(pixels[:, 0].shape, dtype=torch.bool)
         answer = self.network(pixels, pixel_mask=valid.long(), labels=labels)

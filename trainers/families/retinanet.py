@@ -19,7 +19,7 @@ from trainers.families.torchvision_detectors import TorchvisionModule, targets_o
 from trainers.family_configs import RetinaNetConfig
 from trainers.networks import RetinaNetNetwork, Scalar, checked
 from trainers.starts import Start, open_start, take_over, taken_from
-from trainers.targets import gt_of_an_image
+from trainers.targets import targets_by_image
 from trainers.training_module import Batch, Losses
 
 _FIXED_NORMS = "retinanet_resnet50_fpn"
@@ -42,7 +42,7 @@ class RetinaNetModule(TorchvisionModule):
         self._first_class = int(architecture.background)
 
     def forward(self, batch: Batch) -> Losses:
-        ground_truths = gt_of_an_image(batch)
+        ground_truths = targets_by_image(batch)
         images = self._images(batch, ground_truths)
         levels = list(self.network.backbone(images.tensors).values())
         # In half precision anchors and boxes would be off by pixels.
