@@ -118,7 +118,7 @@ def _of_classifier(card: ModelCard, dataset: Dataset, *, one_class: bool, is_a: 
         return _by_findings(card, dataset, healthy, others)
     advice = "Its classes can be told from any finding only where one of them means healthy."
     if healthy:
-        advice = "With one class (--one-class) images are matched by healthy or not."
+        advice = "With one class (--one-class) an image counts as healthy or not."
     raise _nothing_in_common(card, dataset, advice)
 
 
