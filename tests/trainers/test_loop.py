@@ -323,7 +323,7 @@ def without_values(monkeypatch, *epochs: int) -> None:
         found = whole(self, module)
         return {**found, "loss": math.nan} if next(counted) in epochs else found
 
-    monkeypatch.setattr(Validator, "figures", lambda *given: defined(metrics(*given)))
+    monkeypatch.setattr(Validator, "metrics", lambda *given: defined(metrics(*given)))
 
 
 def notes(run: RunFolder) -> list[str]:
