@@ -32,7 +32,7 @@ export function factsOf(answer, weight) {
   facts.push(
     ["Deletion", `${checks.deletion.toFixed(2)}, at random ${checks.random_deletion.toFixed(2)}`, "Mean score while what the map marks is blurred away first. A true map lowers the score faster than random order: smaller is better"],
     ["Insertion", `${checks.insertion.toFixed(2)}, at random ${checks.random_insertion.toFixed(2)}`, "Mean score while what the map marks is put back first. A true map raises the score faster than random order: larger is better"],
-    ["Random weights", `correlation ${checks.randomised.toFixed(2)}`, "How much the map resembles that of the same network with random weights. A map that tells what was learned does not: near 0 is better"],
+    ["Random weights", `correlation ${checks.with_random_weights.toFixed(2)}`, "How much the map resembles that of the same network with random weights. A map that tells what was learned does not: near 0 is better"],
   )
   return facts
 }
