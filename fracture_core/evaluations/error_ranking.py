@@ -26,7 +26,14 @@ from fracture_core.metrics.error_types import TYPES, ErrorTypes, error_types
 from fracture_core.metrics.pairs import box_pairs
 from fracture_core.types import Int64s
 
-KINDS = ("missed", "spurious", "wrong class", "wrong place", "wrong class and place", "duplicate")
+KINDS = (
+    "missed",
+    "false positive",
+    "wrong class",
+    "wrong place",
+    "wrong class and place",
+    "duplicate",
+)
 MISSED, FALSE_POSITIVE, WRONG_CLASS = 0, 1, 2
 _OF_TYPE = {
     "background": FALSE_POSITIVE,
@@ -46,7 +53,7 @@ class Costs:
     """
 
     missed: float = 10.0
-    false_positives: float = 3.0
+    false_positive: float = 3.0
     wrong_class: float = 4.0
     wrong_place: float = 3.0
     wrong_class_and_place: float = 4.0
@@ -64,7 +71,7 @@ class Costs:
         """The costs in the order of `KINDS`."""
         return (
             self.missed,
-            self.false_positives,
+            self.false_positive,
             self.wrong_class,
             self.wrong_place,
             self.wrong_class_and_place,

@@ -56,7 +56,7 @@ def test_a_image_with_nothing_shown_costs_most_then_how_far_the_best_candidate_i
     assert found.whole_image.tolist() == [True, True, False, False]
 
 
-def test_spurious_findings_come_by_score_those_in_healthy_images_first() -> None:
+def test_false_positives_come_by_score_those_in_healthy_images_first() -> None:
     evaluation = detector(
         3,
         [(0, 0, 0.9, 0), (0, 50, 0.8, 0), (1, 0, 0.6, 0), (2, 0, 0.7, 0), (2, 90, 0.4, 0)],
@@ -64,9 +64,9 @@ def test_spurious_findings_come_by_score_those_in_healthy_images_first() -> None
         classes=("a",),
     )
     assert told(case_errors(evaluation, MATCH, 0.5)) == [
-        ("spurious", "s2", 10.2),  # 3 × 1.7 × 2
-        ("spurious", "s1", 9.6),
-        ("spurious", "s0", 5.4),  # the image has a ground truth, and shows something
+        ("false positive", "s2", 10.2),  # 3 × 1.7 × 2
+        ("false positive", "s1", 9.6),
+        ("false positive", "s0", 5.4),  # the image has a ground truth, and shows something
     ]
 
 
@@ -111,10 +111,10 @@ def test_costs_are_the_readers_to_choose() -> None:
     evaluation = detector(2, [(1, 0, 0.9, 0)], [(0, 0, 0)], classes=("a",))
     assert [kind for kind, _, _ in told(case_errors(evaluation, MATCH, 0.5))] == [
         "missed",
-        "spurious",
+        "false positive",
     ]
     free = Costs(missed=0.0)
-    assert told(case_errors(evaluation, MATCH, 0.5, free))[0][0] == "spurious"
+    assert told(case_errors(evaluation, MATCH, 0.5, free))[0][0] == "false positive"
     with pytest.raises(ConfigError, match="missed"):
         Costs(missed=-1)
     with pytest.raises(ConfigError, match="critical"):
@@ -126,8 +126,10 @@ def test_filters_and_orders() -> None:
         3, [(0, 0, 0.6, 1), (1, 0, 0.9, 2), (2, 0, 0.7, 0)], [(0, 90, 0), (2, 0, 0), (2, 40, 2)]
     )
     found = case_errors(evaluation, MATCH, 0.5)
-    assert found.counts() == dict.fromkeys(KINDS, 0) | {"missed": 2, "spurious": 2}
-    assert {kind for kind, _, _ in told(only(found, kinds=["spurious"]))} == {"spurious"}
+    assert found.counts() == dict.fromkeys(KINDS, 0) | {"missed": 2, "false positive": 2}
+    assert {kind for kind, _, _ in told(only(found, kinds=["false positive"]))} == {
+        "false positive"
+    }
     assert [case for _, case, _ in told(only(found, label=2))] == ["s2", "s1"]
     assert [case for _, case, _ in told(only(found, whole_image=True))] == ["s1"]
     first = np.array([True, False, False])
@@ -187,7 +189,7 @@ def test_a_classifier_is_wrong_by_image_the_surest_first() -> None:
     found = case_errors(evaluation, MATCH, 0.5)
     assert told(found) == [
         ("missed", "s1", 38.0),  # 10 × 1.9 × 2
-        ("spurious", "s0", 10.8),  # 3 × 1.8 × 2
+        ("false positive", "s0", 10.8),  # 3 × 1.8 × 2
         ("wrong class", "s2", 6.8),  # 4 × 1.7
     ]
     assert found.row.tolist() == [-1, -1, -1]

@@ -111,10 +111,10 @@ def test_filters_have_counts_and_the_setting_moves_the_list() -> None:
     kinds = app.get("button_group")[0]
     assert [option.content for option in kinds.proto.options] == [
         "missed 2",
-        "spurious 1",
+        "false positive 1",
         "wrong class 1",
     ]
-    app.session_state["kinds"] = ["spurious"]
+    app.session_state["kinds"] = ["false positive"]
     assert titles(checked(app.run())) == ["False positive: c"]
     app.session_state["kinds"] = []
     app.toggle(key="whole").set_value(True)

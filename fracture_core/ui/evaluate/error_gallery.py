@@ -42,7 +42,7 @@ CONFIDENCE = "confidence"
 ALL_CLASSES = "all classes"
 COST_WORDS = {
     "missed": "Missed finding",
-    "spurious": "False positive",
+    "false_positive": "False positive",
     "wrong_class": "Wrong class",
     "wrong_place": "Wrong place",
     "wrong_class_and_place": "Wrong class and place",
@@ -50,6 +50,8 @@ COST_WORDS = {
     "whole_image": "Whole image wrong: factor",
     "critical": "Critical pair: factor",
 }
+# Addresses of before name it so.
+_OLD_KINDS = {"spurious": "false positive"}
 _TITLES = (
     "Missed finding",
     "False positive",
@@ -208,7 +210,8 @@ def choose_errors(errors: CaseErrors, dataset: "Dataset | None") -> CaseErrors:
     """By kind, class, image and split, each with its count; in the order the reader asks for."""
     counts = errors.counts()
     kinds = [kind for kind in KINDS if counts[kind]]
-    held = st.session_state.get("kinds", st.query_params.get_all("kinds"))
+    asked = [_OLD_KINDS.get(kind, kind) for kind in st.query_params.get_all("kinds")]
+    held = st.session_state.get("kinds", asked)
     # Set only where it must change: what is set anew forgets a click that is on its way.
     if "kinds" not in st.session_state or not set(held) <= set(kinds):
         st.session_state.kinds = [kind for kind in held if kind in kinds]
