@@ -198,7 +198,7 @@ def test_an_interrupted_set_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
     def fail(*args: object, **kwargs: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(layouts, "write", fail)
+    monkeypatch.setattr(layouts, "write_coco", fail)
     with pytest.raises(OSError, match="disk full"):
         write_demo(tmp_path / "demo", count=1)
     assert list(tmp_path.iterdir()) == []

@@ -116,7 +116,8 @@ def card(task: str) -> ModelCard:
 def test_each_model_of_the_table_has_settings_that_its_recipe_takes(name: str) -> None:
     model = SHIPPED_MODELS[name]
     config = find_recipe(model.recipe).config("data", {**model.settings, "start": "x"})
-    assert model.is_synthetic or config.precision == "bfloat16"
+    # The gate alone learns too little for lower precision to save time.
+    assert model.is_synthetic or config.frozen_stages or config.precision == "bfloat16"
     before = list(SHIPPED_MODELS)[: list(SHIPPED_MODELS).index(name)]
     assert model.begins_from in ("", *before)
     assert not (model.begins_from and model.pretrained)
