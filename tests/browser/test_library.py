@@ -25,7 +25,7 @@ def library(page: Page, address: str) -> Page:
 
 def test_a_link_to_the_page_works_and_the_first_action_counts(library: Page) -> None:
     library.get_by_role("button", name="Measure speed on this machine").first.click()
-    expect(library.get_by_text("ms an image")).to_be_visible(timeout=20_000)
+    expect(library.get_by_text("ms an image")).to_be_visible(timeout=60_000)
     assert library.get_by_text("Page not found").count() == 0
 
 
