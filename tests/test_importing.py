@@ -54,6 +54,7 @@ def cold_start(home: Path, *names: str) -> str:
     return ended.stdout + (ended.stderr if ended.returncode else "")
 
 
+@pytest.mark.slow
 def test_twenty_sessions_open_four_families_in_a_cold_start(home: Path) -> None:
     assert cold_start(home, *FAMILIES) == ""
 
