@@ -74,7 +74,7 @@ def test_a_model_that_was_not_measured_starts_at_a_half_and_says_so(show: Opener
     assert dials(viewer) == ["starts at confidence 0.50 (not measured)"]
     kind, words = answer(viewer)
     assert (kind, words.partition(":")[2]) == ("unknown", " this model's points are not measured")
-    assert viewer.summary.endswith("2 hidden below confidence 0.50, 1 merged")
+    assert viewer.summary.endswith("2 hidden below confidence 0.50, 1 suppressed")
 
 
 def test_a_classifier_is_answered_alike(show: Opener) -> None:

@@ -167,14 +167,14 @@ def test_one_model_can_be_set_by_sensitivity_too(show: Opener) -> None:
     viewer.root.get_by_label("Unit of the dial").select_option("sensitivity")
     viewer.told("unit", "sensitivity")
     viewer.told("level", 0.8)
-    assert viewer.summary == "4 shown, 1 hidden below confidence 0.30, 1 merged"
+    assert viewer.summary == "4 shown, 1 hidden below confidence 0.30, 1 suppressed"
     viewer.type_number("confidence", "0.85")
     assert viewer.summary.startswith("5 shown, 0 hidden below confidence 0.10")
 
 
 def test_small_false_positive_rates_have_room_on_the_slider(show: Opener) -> None:
     viewer = show("measured", dial="fp_per_image", level=0.24)
-    assert viewer.summary.endswith("below confidence 0.50, 1 merged")
+    assert viewer.summary.endswith("below confidence 0.50, 1 suppressed")
     drag_slider(viewer, "confidence", 0.99)
     viewer.until(lambda: viewer.state["level"] > 7)
     viewer.page.mouse.up()

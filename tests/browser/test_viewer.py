@@ -132,7 +132,7 @@ def test_findings_kinds_counts_and_account(show: Opener) -> None:
     )
     viewer.type_number("confidence", "0.5")
     viewer.type_number("nms_iou", "0.5")
-    assert viewer.summary == "3 shown, 2 hidden below confidence 0.50, 1 merged"
+    assert viewer.summary == "3 shown, 2 hidden below confidence 0.50, 1 suppressed"
 
 
 def test_a_negative_is_never_no_fracture(show: Opener) -> None:

@@ -95,7 +95,7 @@ def _ellipse(height: int, width: int):
 
 
 # Of two ground truths the first is found twice (0.90 and 0.60), the second missed; 0.80 is false
-# positive, 0.55 overlaps 0.90 with an IoU of 0.81 and is merged at 0.5; the rest is weak.
+# positive, 0.55 overlaps 0.90 with an IoU of 0.81 and is suppressed at 0.5; the rest is weak.
 GROUND_TRUTHS = ((100, 100, 200, 220), (300, 260, 380, 330))
 ROWS = (
     (104, 98, 204, 224, 0.90, 0),

@@ -104,6 +104,6 @@ export function account(pane, findings, state) {
 export function tally(findings, state) {
   const parts = [`${findings.rows.length} shown`]
   parts.push(`${findings.below} hidden below confidence ${fixed(state.confidence)}`)
-  if (findings.merged) parts.push(`${findings.merged} merged`)
+  if (findings.merged) parts.push(`${findings.merged} suppressed`)
   return parts.join(", ")
 }

@@ -269,7 +269,7 @@ export class Stage {
     const parts = [`${width} × ${height}`, `${Math.round(view.scale * 100)} %`]
     if (window) {
       const center = window.center * scale.slope + scale.offset
-      parts.push(`C ${Math.round(center)}  W ${Math.round(window.width * Math.abs(scale.slope))}`)
+      parts.push(`WL ${Math.round(center)}  WW ${Math.round(window.width * Math.abs(scale.slope))}`)
     }
     return parts.join("   ")
   }
