@@ -70,9 +70,13 @@ def hold(folder: Path) -> None:
     """
     with suppress(OSError):
         (folder / _USED).touch()
-        # Never closed: the system releases the lock when the process ends, in whatever way.
+        # Not closed once locked: the system releases it when the process ends, in whatever way.
         descriptor = os.open(folder / _USED, os.O_RDONLY | os.O_CLOEXEC)
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            raise
 
 
 def make_room(needed_bytes: int = 0) -> None:
