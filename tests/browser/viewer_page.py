@@ -35,7 +35,7 @@ class ViewerPage:
             f"(root, argument) => ({script})(root.caseViewer, argument)", argument
         )
 
-    def until(self, holds: Callable[[], object], seconds: float = 10) -> None:
+    def until(self, holds: Callable[[], object], seconds: float = 30) -> None:
         """Wait for something to hold; an assertion error where it never does."""
         deadline = time.monotonic() + seconds
         while not holds():

@@ -232,7 +232,14 @@ def _begin(cards: dict[str, ModelCard]) -> None:
             st.session_state[KEY] = named[:MOST_MODELS]
     else:
         own = [card for card in cards.values() if card.family != "fake"]
-        # Boxes are what panes side by side are for.
-        own.sort(key=lambda card: card.task == "classify")
+        own.sort(key=_comes_late)
         first = [card.model_id for card in own] if len(own) >= FEWEST else list(cards)
         st.session_state[KEY] = first[:FEWEST]
+
+
+def _comes_late(card: ModelCard) -> tuple[bool, bool, bool]:
+    """The less a model is wanted at first: boxes are what panes side by side are for, real images
+    what readers have, and a consensus asks several models.
+    """
+    is_synthetic = card.scope is not None and "real" not in card.scope.origins
+    return card.task == "classify", is_synthetic, card.family == "consensus"
