@@ -14,12 +14,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from fracture_core.attributes import PART_OF, body_part
-from fracture_core.errors import ConfigError, first_fault
-from fracture_core.files import make_folder, write_text
-from fracture_core.settings import settings
+from fracture_core.errors import ConfigError
+from fracture_core.home_files import HomeFile
 from fracture_core.types import Detections
 
 NOTHING = ""
@@ -32,8 +31,6 @@ NEGATIVE_NAMES = frozenset(
 """Classes that stand for no finding, as `is_negative` compares them."""
 SYNTHETIC_KINDS = ("transverse", "oblique", "spiral", "comminuted", "greenstick")
 """The kinds of fracture in this package's synthetic radiographs, in the order of their labels."""
-KEPT_FILE = "class_names.json"
-VERSION = 1
 IsA = Mapping[str, str]
 
 _FRACTURE = frozenset(["fracture", "fractures", "fractured", "fx"])
@@ -229,8 +226,11 @@ class _Kept(_Strict):
     is_a: dict[str, str]
 
 
-class _File(_Strict):
-    version: int = VERSION
+class _File(HomeFile):
+    NAME = "class_names.json"
+    HOLDS = "classes that mean the same"
+    ADVICE = "Confirm them again, or delete the file."
+
     tables: tuple[_Kept, ...] = ()
 
 
@@ -247,7 +247,7 @@ def kept(first: Sequence[str], second: Sequence[str]) -> dict[str, str] | None:
     names mean the same. Raises ConfigError where the file cannot be used.
     """
     wanted = _pair(first, second)
-    known = (*_read().tables, *_OF_THE_PACKAGE)
+    known = (*_File.read().tables, *_OF_THE_PACKAGE)
     tables = (each for each in known if _pair(each.first, each.second) == wanted)
     return next((dict(each.is_a) for each in tables), None)
 
@@ -272,42 +272,20 @@ def keep(first: Sequence[str], second: Sequence[str], is_a: IsA) -> None:
     """
     bring_together(first, second, is_a=is_a)
     others = _others(first, second)
-    _write((*others, _Kept(first=tuple(first), second=tuple(second), is_a=dict(is_a))))
+    _File(
+        tables=(*others, _Kept(first=tuple(first), second=tuple(second), is_a=dict(is_a)))
+    ).write()
 
 
 def forget(first: Sequence[str], second: Sequence[str]) -> None:
     """Remove the table of two lists, so that it is asked for again; raises as `keep` does."""
-    _write(_others(first, second))
+    _File(tables=_others(first, second)).write()
 
 
 def _others(first: Sequence[str], second: Sequence[str]) -> tuple[_Kept, ...]:
     wanted = _pair(first, second)
-    return tuple(each for each in _read().tables if _pair(each.first, each.second) != wanted)
+    return tuple(each for each in _File.read().tables if _pair(each.first, each.second) != wanted)
 
 
 def _pair(first: Sequence[str], second: Sequence[str]) -> frozenset[frozenset[str]]:
     return frozenset(frozenset(map(_bare, names)) for names in (first, second))
-
-
-def _read() -> _File:
-    path = settings().home / KEPT_FILE
-    if not path.is_file():
-        return _File()
-    try:
-        found = _File.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise ConfigError(
-            path,
-            expected="classes that mean the same",
-            found=first_fault(error),
-            advice="Confirm them again, or delete the file.",
-        ) from error
-    if found.version != VERSION:
-        raise ConfigError(path, expected=f"version {VERSION}", found=str(found.version))
-    return found
-
-
-def _write(tables: tuple[_Kept, ...]) -> None:
-    """Replaces the file by rename; raises StorageError."""
-    make_folder(settings().home)
-    write_text(settings().home / KEPT_FILE, _File(tables=tables).model_dump_json(indent=1) + "\n")

@@ -9,40 +9,36 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field
 
-from fracture_core import files
 from fracture_core.attributes import in_words
 from fracture_core.datasets.attributes import join_tables
 from fracture_core.datasets.formats import DatasetFormat, installed
 from fracture_core.datasets.records import Dataset, RecordedDataset
-from fracture_core.errors import ConfigError, DatasetError, first_fault
-from fracture_core.settings import settings
+from fracture_core.errors import DatasetError
+from fracture_core.home_files import HomeFile
 
 # ---- what a person told --------------------------------------------------------------------------
 
 
-TOLD_FILE = "data_sets.json"
-VERSION = 1
+class _File(HomeFile):
+    NAME = "data_sets.json"
+    HOLDS = "what was told of data sets"
+    ADVICE = "Tell it again, or delete the file."
 
-
-class _File(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    version: int = VERSION
-    told: dict[str, dict[str, str]] = {}
+    told: dict[str, dict[str, str]] = Field(default_factory=dict)
 
 
 def told_file() -> Path:
     """Returns where the attributes that people told are kept."""
-    return settings().home / TOLD_FILE
+    return _File.path()
 
 
 def told_of(path: Path) -> dict[str, str]:
     """Returns the attributes told of the data set at this path; raises ConfigError if the file is
     invalid.
     """
-    return dict(_read().told.get(str(path.absolute()), {}))
+    return dict(_File.read().told.get(str(path.absolute()), {}))
 
 
 def tell(path: Path, attributes: Mapping[str, str]) -> None:
@@ -50,11 +46,12 @@ def tell(path: Path, attributes: Mapping[str, str]) -> None:
 
     Raises ConfigError if the file is invalid, StorageError if it cannot be written.
     """
-    kept = {name: words for name, words in _read().told.items() if name != str(path.absolute())}
+    kept = {
+        name: words for name, words in _File.read().told.items() if name != str(path.absolute())
+    }
     if attributes:
         kept[str(path.absolute())] = dict(in_words(attributes))
-    told_file().parent.mkdir(parents=True, exist_ok=True)
-    files.write_text(told_file(), _File(told=kept).model_dump_json(indent=1) + "\n")
+    _File(told=kept).write()
 
 
 def join_told(dataset: RecordedDataset) -> RecordedDataset:
@@ -68,24 +65,6 @@ def join_told(dataset: RecordedDataset) -> RecordedDataset:
     }
     words = ", ".join(f"{name} {value}" for name, value in told.items())
     return replace(dataset, records=records, found=f"{dataset.found} You told of it: {words}.")
-
-
-def _read() -> _File:
-    path = told_file()
-    if not path.is_file():
-        return _File()
-    try:
-        found = _File.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise ConfigError(
-            path,
-            expected="what was told of data sets",
-            found=first_fault(error),
-            advice="Tell it again, or delete the file.",
-        ) from error
-    if found.version != VERSION:
-        raise ConfigError(path, expected=f"version {VERSION}", found=str(found.version))
-    return found
 
 
 # ---- recognising and opening ---------------------------------------------------------------------
