@@ -19,7 +19,7 @@ from fracture_core.models.base import Model
 from fracture_core.models.fake import CARD, FakeModel
 from fracture_core.models.yolo import YoloModel
 from fracture_core.types import Detections, Heatmap, Prediction, Sample
-from tests.models.test_classifiers import sees_white
+from tests.models.test_classifier import sees_white
 from tests.models.test_hf_detr import hand_set
 from tests.support import detr_networks
 from tests.support.torchvision_files import bright_square, faster_rcnn, let_brightness_through

@@ -16,6 +16,8 @@ from fracture_core.files import make_folder, replacing
 from trainers.config import Phase
 
 LAST, BEST = "last.pt", "best.pt"
+# Of the training module's weights; checkpoints of before open with it.
+MODULE = "trainee"
 State = dict[str, Any]
 
 

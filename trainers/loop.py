@@ -22,7 +22,7 @@ from fracture_core.errors import TrainingError
 from fracture_core.models.base import Model
 from fracture_core.runs import RunFolder
 from trainers.channels_last import takes_channels_last
-from trainers.checkpoints import BEST, LAST, Position, State, load_state, save_state
+from trainers.checkpoints import BEST, LAST, MODULE, Position, State, load_state, save_state
 from trainers.config import Phase, TrainConfig
 from trainers.metrics_log import MetricsLog
 from trainers.optimisers import LearningRate, MovingAverage, build_optimiser
@@ -179,7 +179,7 @@ class Loop:
     def best(self) -> Model:
         """Return the model of the best checkpoint."""
         state, _ = load_state(self._run.checkpoints / BEST)
-        self._module.load_state_dict(state["trainee"])
+        self._module.load_state_dict(state[MODULE])
         return self._module.wrap(copy.deepcopy(self._module.network))
 
     def _prepare(self, module: TrainingModule) -> TrainingModule:
@@ -225,7 +225,7 @@ class Loop:
 
     def _next_phase(self, log: MetricsLog) -> None:
         state, best = load_state(self._run.checkpoints / BEST)
-        self._module.load_state_dict(state["trainee"])
+        self._module.load_state_dict(state[MODULE])
         if self._average is not None:
             self._average.restart()
         self._position = replace(
@@ -388,7 +388,7 @@ class Loop:
         if average is not None and name == BEST:
             module = average.averages()
         state = {
-            "trainee": module,
+            MODULE: module,
             "average": {} if average is None else average.state_dict(),
             "optimiser": self._optimiser.state_dict(),
             "schedule": self._rate.state_dict(),
@@ -397,7 +397,7 @@ class Loop:
         save_state(state, self._position, self._run.checkpoints / name)
 
     def _load(self, state: State) -> None:
-        self._module.load_state_dict(state["trainee"])
+        self._module.load_state_dict(state[MODULE])
         self._optimiser.load_state_dict(state["optimiser"])
         self._rate.load_state_dict(state["schedule"])
         if self._average is not None:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from fracture_core.class_names import negative_among
 from fracture_core.errors import ConfigError
 from fracture_core.masks import Rle
-from fracture_core.models.query_detector import IMAGENET_MEAN, IMAGENET_STD
+from fracture_core.nets.pretrained import IMAGENET_MEAN, IMAGENET_STD
 from fracture_core.types import Detections, Float32s, Int64s, Pixels, Sample
 from trainers.training_module import NOTHING, Batch
 

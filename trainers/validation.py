@@ -16,7 +16,7 @@ from fracture_core.models.base import Model
 from fracture_core.models.cards import ModelCard
 from fracture_core.runs import RunFolder
 from fracture_core.types import Detections, Int64s, Prediction, Sample
-from trainers.checkpoints import BEST, load_state
+from trainers.checkpoints import BEST, MODULE, load_state
 from trainers.config import TrainConfig
 from trainers.data_set_cache import chosen_samples
 from trainers.families import build_module
@@ -50,7 +50,7 @@ class Validator:
         """
         was_training = module.training
         module.eval()
-        found = defined({"loss": self._loss(module)}) | self._judge(module)
+        found = defined({"loss": self._loss(module)}) | self._measure(module)
         module.train(was_training)
         return found
 
@@ -66,7 +66,7 @@ class Validator:
             total += float(module(batch)["loss"]) * len(batch)
         return total / count
 
-    def _judge(self, module: TrainingModule) -> Metrics:
+    def _measure(self, module: TrainingModule) -> Metrics:
         model = module.wrap(copy.deepcopy(module.network))
         samples = self._packed.samples()
         predictions = predict_all(model, samples)
@@ -119,7 +119,7 @@ def best_so_far(run: RunFolder) -> Model:
 
         return best_model(config, build_start(config, config.classes), config.classes, run)
     module = build_module(config, config.classes, run.name)
-    module.load_state_dict(state["trainee"])
+    module.load_state_dict(state[MODULE])
     return module.wrap(module.network)
 
 

@@ -20,7 +20,7 @@ from fracture_core.conversion.options import Options
 from fracture_core.datasets.findings import Finding
 from fracture_core.datasets.images import open_still
 from fracture_core.datasets.issues import counted, quoted
-from fracture_core.datasets.layout import DEFAULT_SHARES, NAMES, assign_splits, ranked_by
+from fracture_core.datasets.layout import DEFAULT_SHARES, SPLITS, assign_splits, ranked_by
 from fracture_core.datasets.rsna import ATTRIBUTES, CLASSES
 from fracture_core.datasets.writing import Findings, Item, LeftOut, Source
 from fracture_core.errors import DatasetError
@@ -148,7 +148,7 @@ def read_download(folder: Path, options: Options) -> Source:
     ratio = DEFAULT_NEGATIVES if options.negatives is None else options.negatives
     items: list[Item] = []
     notes = [*_issues(download, options.any_negatives)]
-    for split in NAMES:
+    for split in SPLITS:
         studies = [study for study in download.slices if splits[study] == split]
         positives = [
             f"{study}/{number}"

@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from fracture_core import boxes, importing
 from fracture_core.boxes import Floats
-from fracture_core.datasets.layout import NAMES
+from fracture_core.datasets.layout import SPLITS
 from fracture_core.errors import DatasetError
 from fracture_core.types import Pixels
 
@@ -261,7 +261,7 @@ def write_rsna(
         columns = {
             "bboxes": np.stack([_box_rows(row.xyxy, corners) for row in rows]),
             "labels": np.array([row.fractured for row in rows], dtype=np.int8),
-            "split": np.array([NAMES.index(row.split) for row in rows], dtype=np.int8),
+            "split": np.array([SPLITS.index(row.split) for row in rows], dtype=np.int8),
             "StudyInstanceUID": _texts([row.study for row in rows]),
             "SliceNumber": _texts([row.number for row in rows]),
         }

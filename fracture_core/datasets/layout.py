@@ -14,6 +14,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from fracture_core.datasets.issues import quoted
 from fracture_core.errors import ConfigError, DatasetError
 
+SPLITS = ("train", "val", "test")
+"""In the order that people list them; HDF5 files store the position."""
 SPLIT_NAMES = {
     "train": "train",
     "training": "train",
@@ -166,7 +168,6 @@ class Folders:
             )
 
 
-NAMES = ("train", "val", "test")
 Shares = tuple[float, float, float]
 DEFAULT_SHARES: Shares = (0.70, 0.15, 0.15)
 
@@ -205,7 +206,7 @@ def assign_splits(strata: Mapping[str, object], shares: Shares, seed: int) -> di
         ranked = ranked_by(members, seed)
         ends = [round(shares[0] * len(ranked)), round((shares[0] + shares[1]) * len(ranked))]
         for place, group in enumerate(ranked):
-            splits[group] = NAMES[sum(place >= end for end in ends)]
+            splits[group] = SPLITS[sum(place >= end for end in ends)]
     return splits
 
 

@@ -14,6 +14,7 @@ from fracture_core.class_names import is_negative
 from fracture_core.datasets import issues
 from fracture_core.datasets.findings import Finding
 from fracture_core.datasets.issues import Issue, IssueLog, quoted
+from fracture_core.datasets.layout import SPLITS
 from fracture_core.errors import DatasetError
 from fracture_core.types import Sample
 
@@ -80,9 +81,6 @@ class Dataset(Protocol):
         ...
 
 
-_SPLIT_ORDER = ("train", "val", "test")
-
-
 class Record(Protocol):
     """What is known of one sample before its pixels are read; `findings` None = unknown."""
 
@@ -134,7 +132,7 @@ class RecordedDataset:
         """Returns the ids of each split, train, val and test first; a split without images is
         absent.
         """
-        splits: dict[str, list[str]] = {split: [] for split in _SPLIT_ORDER}
+        splits: dict[str, list[str]] = {split: [] for split in SPLITS}
         for record in self.records.values():
             splits.setdefault(record.split, []).append(record.sample_id)
         return {split: tuple(ids) for split, ids in splits.items() if ids}

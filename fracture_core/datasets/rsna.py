@@ -33,6 +33,7 @@ from fracture_core.datasets.hdf5 import (
     read_texts,
 )
 from fracture_core.datasets.issues import IssueLog, counted
+from fracture_core.datasets.layout import SPLITS
 from fracture_core.datasets.records import RecordedDataset, warn_of_issues
 from fracture_core.errors import DatasetError
 from fracture_core.settings import settings
@@ -122,7 +123,6 @@ ATTRIBUTES: Mapping[str, str] = {"modality": "CT", "body part": "cervical spine"
 """What is known of every slice of the challenge."""
 SUFFIXES = frozenset({".h5", ".hdf5"})
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
-SPLITS = ("train", "val", "test")
 MAX_ROWS = 10_000_000
 NO_CHECKSUMS = " It holds no checksums for its values: one that was changed cannot be noticed."
 # The chunks of the published files hold as many rows.

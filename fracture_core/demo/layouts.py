@@ -28,7 +28,7 @@ from fracture_core import importing
 from fracture_core.attributes import SYNTHETIC_MAKER
 from fracture_core.datasets.coco import add_image, as_objects, empty_file
 from fracture_core.datasets.hdf5 import Slice, normed, write_rsna
-from fracture_core.datasets.layout import NAMES
+from fracture_core.datasets.layout import SPLITS
 from fracture_core.datasets.writing import findings_of, write_png
 from fracture_core.datasets.yolo import FOLDERS, label_text, write_data_file
 from fracture_core.demo.classes import CLASSES
@@ -61,8 +61,8 @@ def spread(pixels: Pixels) -> npt.NDArray[np.uint16]:
 
 def write_coco(samples: Iterable[Sample], classes: Sequence[str], folder: Path) -> None:
     """Writes a COCO data set with masks as run-length codes; `patient_id` is an image's group."""
-    files = {split: empty_file(classes) for split in NAMES}
-    for split in NAMES:
+    files = {split: empty_file(classes) for split in SPLITS}
+    for split in SPLITS:
         (folder / split).mkdir(parents=True)
     for number, sample in enumerate(samples, start=1):
         name = f"{sample.sample_id.replace('/', '-')}.png"

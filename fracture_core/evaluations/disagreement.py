@@ -64,14 +64,14 @@ def disputes(
 
     `confidences` are those of the first model, A, and the second, B.
     """
-    judge = _of_lesions if unit == "lesion" else _of_images
+    cases_of = _of_lesions if unit == "lesion" else _of_images
     return {
-        "only A hits": judge(first, second, confidences, hits=True, kind="only A hits"),
-        "only B hits": judge(second, first, confidences[::-1], hits=True, kind="only B hits"),
-        "only A has a false positive": judge(
+        "only A hits": cases_of(first, second, confidences, hits=True, kind="only A hits"),
+        "only B hits": cases_of(second, first, confidences[::-1], hits=True, kind="only B hits"),
+        "only A has a false positive": cases_of(
             first, second, confidences, hits=False, kind="only A has a false positive"
         ),
-        "only B has a false positive": judge(
+        "only B has a false positive": cases_of(
             second, first, confidences[::-1], hits=False, kind="only B has a false positive"
         ),
     }

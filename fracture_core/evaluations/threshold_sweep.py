@@ -167,8 +167,8 @@ def dial_table(
 
     At the confidences `also` there is a knot, too.
     """
-    judge = _of_classifier if evaluation.about.task == "classify" else _of_detector
-    return judge(evaluation.matched(), config, also)
+    sweep_of = _of_classifier if evaluation.about.task == "classify" else _of_detector
+    return sweep_of(evaluation.matched(), config, also)
 
 
 def cell_images(

@@ -20,11 +20,10 @@ from fracture_core.models import gradcam
 from fracture_core.models.adapter import RANDOM_FACTS, Adapter, Answer
 from fracture_core.models.architectures import Architecture
 from fracture_core.models.cards import ModelCard
+from fracture_core.nets.pretrained import IMAGENET_MEAN, IMAGENET_STD
 from fracture_core.types import Detections, Heatmap, Sample
 
 DEFAULT_INPUT_SIZE = 224
-_IMAGENET_MEAN = (0.485, 0.456, 0.406)
-_IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class ClassifierArchitecture(Architecture):
@@ -56,8 +55,8 @@ class Classifier(Adapter[_Prepared, Tensor]):
 
     def __init__(self, card: ModelCard, network: Any) -> None:
         super().__init__(card, network)
-        mean = torch.tensor(_IMAGENET_MEAN, device=self._device).view(3, 1, 1)
-        std = torch.tensor(_IMAGENET_STD, device=self._device).view(3, 1, 1)
+        mean = torch.tensor(IMAGENET_MEAN, device=self._device).view(3, 1, 1)
+        std = torch.tensor(IMAGENET_STD, device=self._device).view(3, 1, 1)
         # (grey / 255 − mean) / std in one pass.
         self._scale, self._shift = 1 / (255 * std), -mean / std
         self._healthy = _healthy_label(card, self._architecture.healthy)

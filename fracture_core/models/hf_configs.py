@@ -13,8 +13,8 @@ from torch import nn
 from fracture_core import importing
 from fracture_core.errors import WeightsError
 from fracture_core.models.hf_architectures import ARCHITECTURES, MOBILE, Architecture, Config
-from fracture_core.models.query_detector import IMAGENET_MEAN, IMAGENET_STD
 from fracture_core.models.quiet_transformers import attribute
+from fracture_core.nets.pretrained import IMAGENET_MEAN, IMAGENET_STD
 
 CONFIG_FILE = "config.json"
 PROCESSOR_FILE = "preprocessor_config.json"

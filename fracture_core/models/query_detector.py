@@ -20,12 +20,11 @@ from fracture_core.boxes import Int64s
 from fracture_core.models.adapter import Detector
 from fracture_core.models.attention_maps import over_image
 from fracture_core.models.cards import ModelCard
+from fracture_core.nets.pretrained import IMAGENET_MEAN, IMAGENET_STD
 from fracture_core.types import Detections, Heatmap, Sample
 
 # ---- input ---------------------------------------------------------------------------------------
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 # A very long and narrow image would shrink to less than this, the stride of the deepest cells.
 LEAST_SIDE_PX = 32
 

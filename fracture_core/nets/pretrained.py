@@ -1,4 +1,4 @@
-"""ImageNet weights, by torchvision's names of networks and weights."""
+"""ImageNet weights, by torchvision's names of networks and weights, and ImageNet's colours."""
 
 import pickle
 import urllib.error
@@ -11,6 +11,10 @@ from torchvision.models import get_model_weights
 
 from fracture_core.errors import WeightsError
 from fracture_core.nets.limits import check_name
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+"""Of red, green and blue in [0, 1], by which such networks' input is standardised."""
 
 
 def load_imagenet(network: nn.Module, model: str, weights: str) -> None:

@@ -297,7 +297,7 @@ def test_a_wrong_class_is_marked_and_truth_can_be_hidden(show: Opener) -> None:
     assert viewer.account.endswith("Ground truth hidden.")
 
 
-def test_a_class_that_the_model_does_not_know_is_not_judged(show: Opener) -> None:
+def test_a_class_that_the_model_does_not_know_is_not_matched(show: Opener) -> None:
     viewer = show("foreign")
     assert viewer.root.locator(".known").is_hidden()
     assert viewer.account.endswith("Known class: transverse, which this model does not know.")

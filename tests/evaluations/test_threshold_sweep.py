@@ -142,7 +142,7 @@ def test_a_classifier_by_hand() -> None:
     assert cell_images(evaluation, MATCH, shown, (1, 0), 0.5) == ("s2",)
 
 
-def test_without_a_class_for_nothing_only_classes_are_judged() -> None:
+def test_without_a_class_for_nothing_only_classes_are_counted() -> None:
     table = dial_table(classifier([[0.9, 0.06, 0.04]], [1], healthy=""), MATCH)
     assert table.tallies == ()
     assert table.reliability is None

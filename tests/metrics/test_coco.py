@@ -71,12 +71,12 @@ def reference(found, there, crowd=(), kind="bbox", tool="pycocotools"):
         rows = [row | {"area": row["bbox"][2] * row["bbox"][3]} for row in rows]
     guess = coco_of(coco, rows, len(there))
     with contextlib.redirect_stdout(io.StringIO()):
-        judge = evaluator(ground_truth, guess, kind)
-        judge.evaluate()
-        judge.accumulate()
-        judge.summarize()
-    per_class = judge.eval["precision"][:, :, :, 0, 2]
-    return np.array(judge.stats[:12], dtype=np.float64), per_class
+        theirs = evaluator(ground_truth, guess, kind)
+        theirs.evaluate()
+        theirs.accumulate()
+        theirs.summarize()
+    per_class = theirs.eval["precision"][:, :, :, 0, 2]
+    return np.array(theirs.stats[:12], dtype=np.float64), per_class
 
 
 def twelve(metrics: CocoMetrics) -> np.ndarray:
@@ -247,10 +247,10 @@ def test_real_fractures_equal_pycocotools(shared_data) -> None:
         [guess(sample, rng) for sample in samples],
         [moved(sample, rng) for sample in samples],
     ):
-        for judge, kind in ((evaluate_boxes, "bbox"), (evaluate_masks, "segm")):
+        for evaluate, kind in ((evaluate_boxes, "bbox"), (evaluate_masks, "segm")):
             theirs, _ = reference(found, true, crowd, kind)
             assert theirs[0] > 0.05
-            ours = judge(found, DetectionTable.of(true, crowd), CLASSES)
+            ours = evaluate(found, DetectionTable.of(true, crowd), CLASSES)
             np.testing.assert_allclose(twelve(ours), theirs, atol=1e-6)
 
 

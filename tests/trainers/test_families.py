@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from fracture_core.models.families import family
-from tests.support.trainee_networks import (
+from tests.support.training_modules import (
     CLASSES,
     DETECTORS,
     TINY,
     build,
     make_batch,
     one_sample,
-    without_truth,
+    without_ground_truth,
 )
 
 
@@ -94,7 +94,7 @@ def test_saved_and_loaded_it_predicts_as_it_did(name: str, tmp_path: Path) -> No
 @pytest.mark.parametrize("training", [True, False])
 def test_empty_truth_gives_a_finite_loss(name: str, training: bool) -> None:
     module = build(name).train(training)
-    loss = module(without_truth(make_batch()))["loss"]
+    loss = module(without_ground_truth(make_batch()))["loss"]
     assert loss.isfinite()
     loss.backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in module.parameters())

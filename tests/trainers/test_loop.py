@@ -24,7 +24,7 @@ from fracture_core.operating_points import RULES
 from fracture_core.runs import RunFolder, open_run
 from fracture_core.scope import SYNTHETIC
 from trainers import checkpoints, running
-from trainers.checkpoints import BEST, LAST, load_state
+from trainers.checkpoints import BEST, LAST, MODULE, load_state
 from trainers.data_set_cache import pack_split
 from trainers.families import build_module
 from trainers.family_configs import write_config
@@ -255,7 +255,7 @@ def test_the_second_phase_goes_on_from_the_best(demo, tmp_path):
     assert fit(broken)
     assert told(broken) == told(straight)
     assert_same_state(straight.checkpoints / LAST, broken.checkpoints / LAST)
-    backbone = [name for name in first["trainee"] if name.startswith("network.backbone.layer4")]
+    backbone = [name for name in first[MODULE] if name.startswith("network.backbone.layer4")]
     assert backbone
 
 
@@ -269,10 +269,10 @@ def test_the_average_is_validated_and_kept_as_best(demo, tmp_path, monkeypatch):
     with MetricsLog(run) as log:
         assert loop.run(log)
     (best, _), (last, _) = (load_state(run.checkpoints / name) for name in (BEST, LAST))
-    after = last["trainee"][f"network.{name}"]
+    after = last[MODULE][f"network.{name}"]
     # After the one step that there was.
-    torch.testing.assert_close(best["trainee"][f"network.{name}"], (2 * before + 9 * after) / 11)
-    assert_equal(best["trainee"], last["average"]["averages"])
+    torch.testing.assert_close(best[MODULE][f"network.{name}"], (2 * before + 9 * after) / 11)
+    assert_equal(best[MODULE], last["average"]["averages"])
     metric = told(run)[0]["val_loss"]
     assert loop._validator.metrics(loop._module)["loss"] != metric
     loop.best()

@@ -10,7 +10,13 @@ from torch import Tensor
 
 from fracture_core.errors import ConfigError
 from fracture_core.models.hf_architectures import ARCHITECTURES
-from tests.support.trainee_networks import CLASSES, DETECTORS, build, make_batch, without_truth
+from tests.support.training_modules import (
+    CLASSES,
+    DETECTORS,
+    build,
+    make_batch,
+    without_ground_truth,
+)
 from trainers.classification import ClassifierModule, HybridLoss
 from trainers.families import build_module
 from trainers.family_configs import make_config
@@ -146,7 +152,7 @@ def test_other_detrs_learn_by_the_loss_of_transformers(model_type: str, half: bo
     without = [name for name, p in module.named_parameters() if p.grad is None]
     assert without == []
     assert len(module.stages()) == 5
-    assert module.eval()(without_truth(batch))["loss"].isfinite()
+    assert module.eval()(without_ground_truth(batch))["loss"].isfinite()
 
 
 def test_a_loss_of_its_own_is_not_weighed_by_ours() -> None:
@@ -229,7 +235,7 @@ def test_the_focal_loss_of_a_retinanet_that_sees_nothing() -> None:
     module = build("retinanet")
     with torch.no_grad():
         module.network.get_submodule("head.classification_head.cls_logits").weight.zero_()
-    losses = module(without_truth(make_batch()))
+    losses = module(without_ground_truth(make_batch()))
     anchors = 9 * (8 * 8 + 4 * 4 + 2 * 2)
     each = 0.75 * 0.01**2 * -math.log(0.99)
     assert losses["class"].item() == pytest.approx(anchors * (len(CLASSES) + 1) * each, rel=1e-4)

@@ -16,7 +16,7 @@ from fracture_core.models.hf_detr import HfDetrModel
 from fracture_core.models.state_dicts import save_state
 from fracture_core.settings import settings
 from tests.support.packaged_weights import install
-from tests.support.trainee_networks import CLASSES, TINY, build, make_batch
+from tests.support.training_modules import CLASSES, TINY, build, make_batch
 from trainers.families.faster_rcnn import build as build_faster_rcnn
 from trainers.families.resnet import build as build_resnet
 from trainers.family_configs import FasterRcnnConfig, ResNetConfig

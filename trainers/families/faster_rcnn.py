@@ -17,9 +17,14 @@ from fracture_core.models.faster_rcnn_networks import (
 from fracture_core.models.faster_rcnn_networks import NAME as LIGHT
 from fracture_core.models.packaged import PACKAGED
 from fracture_core.nets.limits import check_name
-from trainers.families.torchvision_detectors import TorchvisionModule, targets_of
+from trainers.families.torchvision_detectors import (
+    Kind,
+    TorchvisionModule,
+    architecture_of,
+    targets_of,
+)
 from trainers.family_configs import FasterRcnnConfig
-from trainers.networks import FasterRcnnNetwork, Scalar, checked
+from trainers.networks import checked
 from trainers.starts import (
     Start,
     begin_packaged,
@@ -34,8 +39,7 @@ from trainers.targets import targets_by_image
 from trainers.training_module import Batch, Losses
 
 _NORMS_TRAINED = "fasterrcnn_resnet50_fpn_v2"
-_LIGHT_SHAPE = ("backbone", "backbone_width", "pyramid_width", "head_width")
-_ANCHORS = ("levels", "anchor_px")
+_KIND = Kind(FasterRcnnArchitecture, LightShape, INPUT_SIZES)
 _PARTS = {
     "loss_objectness": "objectness",
     "loss_rpn_box_reg": "proposal_box",
@@ -99,7 +103,7 @@ def build(config: FasterRcnnConfig, classes: tuple[str, ...], model_id: str) -> 
         check_name("network.name", name, (LIGHT,))
         packaged_name(packaged, given, "backbone")
     start = None if packaged else _start(config.start, name)
-    architecture = _architecture(config, start, name, given)
+    architecture = architecture_of(_KIND, _known(name, start), given, config)
     count, size = len(classes), config.input_size
     network = build_network(architecture, class_count=count, min_size=size).requires_grad_(True)
     if packaged:
@@ -139,33 +143,10 @@ def _begin(network: Any, start: Start | None, classes: tuple[str, ...]) -> tuple
     return begin_trunk(network.backbone.body, start, classes, prefix)
 
 
-def _architecture(
-    config: FasterRcnnConfig, start: Start | None, name: str, given: dict[str, Scalar]
-) -> FasterRcnnArchitecture:
-    known = _known(name, start)
-    shape: dict[str, object]
-    shape = {key: value for key, value in given.items() if key in _LIGHT_SHAPE}
-    plain = {key: value for key, value in given.items() if key not in (*_LIGHT_SHAPE, *_ANCHORS)}
-    if any(key in given for key in _ANCHORS):
-        shape["anchor_sizes_px"] = _anchor_sizes(config.network)
-    if shape or (name == LIGHT and "light" not in known):
-        known["light"] = checked(LightShape, {**(known.get("light") or {}), **shape})
-    usual, longest = INPUT_SIZES[known["name"]]
-    known["max_size"] = config.input_size * longest // usual
-    facts = {"weights": "", "seed": config.seed}
-    return checked(FasterRcnnArchitecture, {**known, **plain, **facts})
-
-
-def _anchor_sizes(network: FasterRcnnNetwork) -> tuple[int, ...]:
-    levels = network.levels or network.usual("levels")
-    finest = network.anchor_px or network.usual("anchor_px")
-    return tuple(finest * 2**level for level in range(levels))
-
-
 def _known(name: str, start: Start | None) -> dict[str, Any]:
     """The part of the architecture that the start decides."""
     if start is None:
-        return {"name": name}
+        return {"name": name, "light": {}} if name == LIGHT else {"name": name}
     facts = start.card.architecture
     if start.card.family == "faster_rcnn":
         return dict(facts)

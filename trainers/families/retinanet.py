@@ -15,16 +15,19 @@ from fracture_core.models.retinanet_networks import (
     RetinaNetShape,
     build_network,
 )
-from trainers.families.torchvision_detectors import TorchvisionModule, targets_of
+from trainers.families.torchvision_detectors import (
+    Kind,
+    TorchvisionModule,
+    architecture_of,
+    targets_of,
+)
 from trainers.family_configs import RetinaNetConfig
-from trainers.networks import RetinaNetNetwork, Scalar, checked
 from trainers.starts import Start, open_start, take_over, taken_from
 from trainers.targets import targets_by_image
 from trainers.training_module import Batch, Losses
 
 _FIXED_NORMS = "retinanet_resnet50_fpn"
-_SHAPE = ("backbone", "backbone_width", "pyramid_width")
-_ANCHORS = ("levels", "anchor_px")
+_KIND = Kind(RetinaNetArchitecture, RetinaNetShape, INPUT_SIZES)
 
 
 class RetinaNetModule(TorchvisionModule):
@@ -63,10 +66,12 @@ def build(config: RetinaNetConfig, classes: tuple[str, ...], model_id: str) -> R
     `config.start` is empty (random weights); the name of torchvision's weights, such as COCO_V1; or
     a RetinaNet of the library or a file. Raises ConfigError and WeightsError.
     """
-    given = config.network.given()
-    name = str(given.get("name", config.network.usual("name")))
+    name = str(config.network.name or config.network.usual("name"))
     start = _start(config.start, name)
-    architecture = _architecture(config, start, name, given)
+    known: dict[str, Any] = {"name": name} if start is None else dict(start.card.architecture)
+    if name == LIGHT:
+        known.setdefault("light", {})
+    architecture = architecture_of(_KIND, known, config.network.given(), config)
     network = build_network(architecture, class_count=len(classes), min_size=config.input_size)
     network.requires_grad_(True)
     notes = () if start is None else take_over(network, start, classes, heads=(CLASS_HEAD,))
@@ -90,25 +95,3 @@ def _start(ref: str, name: str) -> Start | None:
     if name != LIGHT and ref in get_model_weights(name).__members__:
         return taken_from(RetinaNetModel.from_name(f"{name}:{ref}"))
     return open_start(ref, ("retinanet",), names="COCO_V1")
-
-
-def _architecture(
-    config: RetinaNetConfig, start: Start | None, name: str, given: dict[str, Scalar]
-) -> RetinaNetArchitecture:
-    known: dict[str, Any] = {"name": name} if start is None else dict(start.card.architecture)
-    shape: dict[str, object] = {key: value for key, value in given.items() if key in _SHAPE}
-    plain = {key: value for key, value in given.items() if key not in (*_SHAPE, *_ANCHORS)}
-    if any(key in given for key in _ANCHORS):
-        shape["anchor_sizes_px"] = _anchor_sizes(config.network)
-    if shape or (name == LIGHT and "light" not in known):
-        known["light"] = checked(RetinaNetShape, {**(known.get("light") or {}), **shape})
-    usual, longest = INPUT_SIZES[known["name"]]
-    known["max_size"] = config.input_size * longest // usual
-    facts = {"weights": "", "seed": config.seed}
-    return checked(RetinaNetArchitecture, {**known, **plain, **facts})
-
-
-def _anchor_sizes(network: RetinaNetNetwork) -> tuple[int, ...]:
-    levels = network.levels or network.usual("levels")
-    finest = network.anchor_px or network.usual("anchor_px")
-    return tuple(finest * 2**level for level in range(levels))

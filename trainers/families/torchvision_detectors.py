@@ -1,19 +1,25 @@
 """What torchvision's detectors share in training: inputs, targets, stages of the backbone."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models.detection.image_list import ImageList
 
 from fracture_core.models.cards import ModelCard
+from fracture_core.models.light_pyramid import PyramidShape
 from fracture_core.models.torchvision_detector import TorchvisionArchitecture, scaled_size
 from trainers.classification import stages_by_stride
+from trainers.family_configs import FasterRcnnConfig, RetinaNetConfig
 from trainers.frozen_batch_norm import fix_norms
+from trainers.networks import Scalar, checked
 from trainers.packed import Normalise, valid_pixels
 from trainers.targets import Target
 from trainers.training_module import Batch, TrainingModule
+
+_ANCHORS = ("levels", "anchor_px")
+A = TypeVar("A", bound=TorchvisionArchitecture)
 
 
 class TorchvisionModule(TrainingModule):
@@ -84,3 +90,39 @@ def targets_of(ground_truths: Sequence[Target], first_class: int) -> list[dict[s
         {"boxes": ground_truth.boxes_xyxy, "labels": ground_truth.labels + first_class}
         for ground_truth in ground_truths
     ]
+
+
+class Kind(NamedTuple, Generic[A]):
+    """A family's `architecture`, the shape of its `light` network, and by name of the network the
+    usual input size and longer side in pixels.
+    """
+
+    architecture: type[A]
+    light: type[PyramidShape]
+    input_sizes: Mapping[str, tuple[int, int]]
+
+
+def architecture_of(
+    kind: Kind[A],
+    known: dict[str, Any],
+    given: Mapping[str, Scalar],
+    config: FasterRcnnConfig | RetinaNetConfig,
+) -> A:
+    """Return what is `known` of an architecture by start or name, with the parameters `given`.
+
+    `known["light"]` is the shape of a light network, as far as it is known, and None or absent for
+    another. Raises ConfigError.
+    """
+    shape: dict[str, object]
+    shape = {name: value for name, value in given.items() if name in kind.light.model_fields}
+    plain = {name: value for name, value in given.items() if name not in {*shape, *_ANCHORS}}
+    if any(name in given for name in _ANCHORS):
+        network = config.network
+        levels = network.levels or network.usual("levels")
+        finest = network.anchor_px or network.usual("anchor_px")
+        shape["anchor_sizes_px"] = tuple(finest * 2**level for level in range(levels))
+    if shape or known.get("light") is not None:
+        known["light"] = checked(kind.light, {**(known.get("light") or {}), **shape})
+    usual, longest = kind.input_sizes[known["name"]]
+    known["max_size"] = config.input_size * longest // usual
+    return checked(kind.architecture, {**known, **plain, "weights": "", "seed": config.seed})

@@ -18,7 +18,7 @@ from fracture_core.conversion.options import fitted, resize_finding, resize_pixe
 from fracture_core.datasets import Dataset, open_dataset
 from fracture_core.datasets.findings import Finding
 from fracture_core.datasets.formats import writable
-from fracture_core.datasets.layout import NAMES, assign_splits, group_of, parse_shares
+from fracture_core.datasets.layout import SPLITS, assign_splits, group_of, parse_shares
 from fracture_core.datasets.writing import Item, safe_path, stem_of
 from fracture_core.demo import CT_CLASSES, layouts
 from fracture_core.demo.samples import demo_studies
@@ -508,7 +508,7 @@ def test_splits_keep_the_shares_and_do_not_depend_on_order(
     assert splits == again
     for kind in (True, False):
         members = [splits[group] for group, each in strata.items() if each == kind]
-        counts = [members.count(name) for name in NAMES]
+        counts = [members.count(name) for name in SPLITS]
         assert np.abs(np.array(counts) - len(members) * np.array([0.5, 0.25, 0.25])).max() <= 1
 
 

@@ -25,7 +25,7 @@ from fracture_core.models.points import read_points
 from fracture_core.runs import RunFolder, new_run
 from fracture_core.settings import settings
 from fracture_core.types import Detections, Prediction, Sample
-from tests.support.trainee_networks import build
+from tests.support.training_modules import build
 from trainers.config import TrainConfig
 from trainers.data_set_cache import chosen_samples
 from trainers.family_configs import make_config

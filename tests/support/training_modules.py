@@ -79,7 +79,7 @@ def make_batch(side: int = 64, count: int = 4) -> Batch:
     )
 
 
-def without_truth(batch: Batch) -> Batch:
+def without_ground_truth(batch: Batch) -> Batch:
     return Batch(
         pixels=batch.pixels,
         sizes=batch.sizes,
