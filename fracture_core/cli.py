@@ -277,13 +277,18 @@ def health(  # noqa: PLR0913, PLR0917
     raise typer.Exit(command.run(path, limits, json=json, csv=csv, repair=repaired))
 
 
-def main() -> None:
+def run_app(commands: typer.Typer) -> None:
     """Run a command; an error that the user can put right is a sentence on stderr, exit code 2."""
     try:
-        app()
+        commands()
     except (WorkbenchError, OSError) as error:
         told = error if isinstance(error, WorkbenchError) else storage_error(error)
         if told is None:
             raise
         print(told, file=sys.stderr)
         sys.exit(2)
+
+
+def main() -> None:
+    """Run a command of the core."""
+    run_app(app)

@@ -13,7 +13,6 @@ from fracture_core.attributes import body_part, is_part_of, kind_of, modality, s
 
 Origin = Literal["real", "synthetic"]
 Standing = Literal["inside", "outside", "unknown"]
-NOT_MEASURED = "not measured on images like this"
 # The kinds of image that a model without a stated scope reads; others wait until the reader agrees.
 _READ = frozenset({"radiograph", "CT"})
 

@@ -14,15 +14,14 @@ from fracture_core.metrics.intervals import Proportion
 from fracture_core.models.points import (
     confidence_at,
     evidence_for,
-    fp_per_image_at,
     sensitivity_at,
-    specificity_at,
 )
 from fracture_core.predictions import answer_of
 from fracture_core.types import Detections, Window
 from fracture_core.ui.widgets.case_viewer import ViewerState
 from tests.support.agreement import agree
 from tests.support.measurements import measured
+from tests.support.threshold_lookup import fp_per_image_at, specificity_at
 
 FOLDER = Path(__file__).parent / "golden"
 

@@ -5,15 +5,14 @@ docstring of each is its help text. Heavy modules are imported within the comman
 help appears at once.
 """
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 import yaml
 
-from fracture_core.errors import ConfigError, WorkbenchError
-from fracture_core.files import storage_error
+from fracture_core.cli import run_app
+from fracture_core.errors import ConfigError
 
 if TYPE_CHECKING:
     from fracture_core.jobs import Job
@@ -188,18 +187,8 @@ def _parse(text: str) -> tuple[str, object]:
 
 
 def main() -> None:
-    """Run a command.
-
-    An error that a person can put right is printed to stderr as one sentence, with exit code 2.
-    """
-    try:
-        app()
-    except (WorkbenchError, OSError) as error:
-        told = error if isinstance(error, WorkbenchError) else storage_error(error)
-        if told is None:
-            raise
-        print(told, file=sys.stderr)
-        sys.exit(2)
+    """Run a command of the trainers."""
+    run_app(app)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ from fracture_core.evaluations.storing import (
 )
 from fracture_core.files import write_text
 from fracture_core.models.base import Model
-from fracture_core.models.cards import ModelCard
+from fracture_core.models.cards import ModelCard, in_classes
 from fracture_core.models.fake import FakeModel
 from fracture_core.models.library import list_cards, open_model
 from fracture_core.runs import EVALUATION, RunFolder
@@ -132,7 +132,7 @@ def check_evaluation(config: EvaluateConfig) -> None:
     ids = ids_of(dataset, config)
     known = {card.model_id: card for card in list_cards()}
     card = known.get(config.model) or open_model(config.model).card
-    card = _in_classes_of(card, dataset)
+    card = in_classes(card, dataset.classes)
     labelling = label(card, dataset, one_class=config.one_class, is_a=config.is_a)
     if not any(_is_matched(dataset, each, labelling) for each in ids):
         raise _no_ground_truth(dataset, config)
@@ -148,7 +148,7 @@ def with_kept_classes(config: EvaluateConfig) -> EvaluateConfig:
     known = {card.model_id: card for card in list_cards()}
     card = known.get(config.model) or open_model(config.model).card
     dataset = open_dataset(Path(config.data))
-    is_a = class_names.kept(_in_classes_of(card, dataset).classes, dataset.classes)
+    is_a = class_names.kept(in_classes(card, dataset.classes).classes, dataset.classes)
     return config.model_copy(update={"is_a": is_a or {}})
 
 
@@ -176,15 +176,8 @@ def ids_of(dataset: Dataset, config: EvaluateConfig) -> tuple[str, ...]:
 
 def _open(ref: str, dataset: Dataset) -> Model:
     model = open_model(ref)
-    card = _in_classes_of(model.card, dataset)
+    card = in_classes(model.card, dataset.classes)
     return model if card == model.card else FakeModel(card)
-
-
-def _in_classes_of(card: ModelCard, dataset: Dataset) -> ModelCard:
-    """The card as it is; the fake model invents findings near the ground truth, in its classes."""
-    if card.family == "fake" and dataset.classes:
-        return card.model_copy(update={"classes": dataset.classes})
-    return card
 
 
 def _is_matched(dataset: Dataset, sample_id: str, labelling: Labelling) -> bool:

@@ -13,7 +13,6 @@ are those of the next higher knot, false positives and false alarms those of the
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import nan
 from pathlib import Path
 from typing import Literal
 
@@ -242,20 +241,6 @@ def sensitivity_at(measured: Measurements, confidence: float) -> Proportion:
     return Proportion(count=hits, total=knots.positives)
 
 
-def specificity_at(measured: Measurements, confidence: float) -> Proportion:
-    """Returns the share of the negative images that show nothing at this confidence."""
-    knots = measured.knots
-    alarms = _at_or_below(knots.confidences, knots.false_alarms, confidence)
-    return Proportion(count=knots.negatives - alarms, total=knots.negatives)
-
-
-def fp_per_image_at(measured: Measurements, confidence: float) -> float:
-    """Returns the false positives an image; nan, undefined, where no image was measured."""
-    knots = measured.knots
-    wrong = _at_or_below(knots.confidences, knots.false_positives, confidence)
-    return wrong / knots.images if knots.images else nan
-
-
 def confidence_at(measured: Measurements, unit: LevelUnit, level: float) -> Setting | None:
     """Returns the confidence that reaches a level, None where the level is undefined for a model.
 
@@ -283,12 +268,6 @@ def evidence_for(measured: Measurements, score: float) -> Evidence | None:
 
 def _falling(confidence: float) -> float:
     return -confidence
-
-
-def _at_or_below(confidences: tuple[float, ...], counts: tuple[int, ...], confidence: float) -> int:
-    """Returns the count at the highest knot that is not above `confidence`, else at the lowest."""
-    at = bisect_left(confidences, -confidence, key=_falling)
-    return counts[min(at, len(counts) - 1)] if counts else 0
 
 
 # ---- the opening point ---------------------------------------------------------------------------

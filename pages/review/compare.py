@@ -6,7 +6,7 @@ from functools import partial
 
 import streamlit as st
 
-from fracture_core.models.cards import ModelCard
+from fracture_core.models.cards import ModelCard, in_classes
 from fracture_core.ui.compare.comparing import (
     FEWEST,
     Comparison,
@@ -18,7 +18,7 @@ from fracture_core.ui.compare.comparing import (
     show_notes,
 )
 from fracture_core.ui.compare.set_cases import compare_over_set
-from fracture_core.ui.read.predicting import card_for, state_in_force, write_address
+from fracture_core.ui.read.predicting import state_in_force, write_address
 from fracture_core.ui.read.scoping import read_anyway
 from fracture_core.ui.read.sources import choose_case, show_warnings, step
 from fracture_core.ui.session import CASE_LIST, STEPPED, Slot
@@ -56,7 +56,7 @@ def _follow_models(state: ViewerState, comparison: Comparison) -> ViewerState:
 def _compare(comparison: Comparison) -> None:
     if STEPPED.take():
         st.rerun()
-    state = state_in_force(STATE, comparable=comparison.comparable, default=DEFAULT)
+    state = state_in_force(STATE, DEFAULT)
     case = comparison.case
     state = case_viewer(
         case.samples,
@@ -87,7 +87,7 @@ def _one_case() -> None:
         with case_part:
             chosen = choose_case(messages)
         with model_part:
-            cards = [card_for(card, chosen) for card in choose_models()]
+            cards = [in_classes(card, chosen.classes) for card in choose_models()]
             st.button(
                 "DETR from scratch beside fine-tuned",
                 on_click=_show_scratch_beside_tuned,

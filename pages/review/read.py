@@ -4,14 +4,14 @@ from functools import partial
 
 import streamlit as st
 
-from fracture_core.class_names import IsA, bring_together
+from fracture_core.class_names import IsA
 from fracture_core.errors import ConfigError, WorkbenchError
+from fracture_core.models.cards import in_classes
 from fracture_core.models.library import points_of
 from fracture_core.models.points import Measurements
 from fracture_core.types import Prediction
 from fracture_core.ui.read.explaining import ask, known, offers_gate
 from fracture_core.ui.read.predicting import (
-    card_for,
     known_answer,
     predict,
     state_in_force,
@@ -60,12 +60,11 @@ def _measured() -> Measurements | None:
 def _read(case: Case, pane: Pane, is_a: IsA) -> None:
     if STEPPED.take():
         st.rerun()
-    comparable = bring_together(pane.card.classes, case.classes, is_a=is_a).share
     state = case_viewer(
         case.samples,
         [pane],
         case.classes,
-        state_in_force(STATE, comparable=comparable, default=DEFAULT),
+        state_in_force(STATE, DEFAULT),
         key="reading",
         title=case.heading,
         on_step=step if len(CASE_LIST.get()[1]) > 1 else None,
@@ -89,7 +88,7 @@ with st.sidebar:
     with case_part:
         chosen = choose_case(messages)
     with model_part:
-        card = card_for(choose_model(), chosen)
+        card = in_classes(choose_model(), chosen.classes)
         is_a = choose_is_a(card.classes, chosen.classes)
     show_warnings(chosen.warnings, messages)
 

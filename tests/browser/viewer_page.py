@@ -18,7 +18,7 @@ class ViewerPage:
         page.on("request", lambda request: self.fetched.append(request.url))
         page.goto(address)
         self.root = page.locator(".viewer")
-        self.root.wait_for()
+        self.root.wait_for(timeout=90_000)
         self.until(lambda: self.see("viewer => viewer.frame >= 0 && !viewer.drawing"))
         page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
         self.quiet()

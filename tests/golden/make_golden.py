@@ -21,13 +21,12 @@ from fracture_core.models.points import (
     Measurements,
     confidence_at,
     evidence_for,
-    fp_per_image_at,
     sensitivity_at,
-    specificity_at,
 )
 from fracture_core.predictions import answer_of
 from fracture_core.types import Detections, Window
 from fracture_core.ui.widgets.case_viewer import ViewerState
+from tests.support.threshold_lookup import fp_per_image_at, specificity_at
 
 sys.path.append(str(Path(__file__).parents[2]))
 

@@ -1,6 +1,5 @@
 """The classifiers: what they see, how they score, weights from elsewhere, and explanations."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -30,13 +29,7 @@ def model(request: pytest.FixtureRequest) -> Any:
     return getattr(files, request.param)()
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tiny networks are slower on several threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class TestScores:
@@ -178,14 +171,8 @@ class TestWeights:
             assert len(network.extractor[1]) == blocks
 
 
+@pytest.mark.usefixtures("cache")
 class TestNames:
-    @pytest.fixture(autouse=True)
-    def cache(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-        monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-        folder = tmp_path / "hub" / "checkpoints"
-        folder.mkdir(parents=True)
-        return folder
-
     @pytest.mark.parametrize(
         ("kind", "name"), [(ResNetModel, "resnet18"), (EfficientNetGateModel, "efficientnet_b0")]
     )

@@ -1,6 +1,5 @@
 """Faster R-CNN: raw once, weights from elsewhere, and explanations that point at the cause."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -58,13 +57,7 @@ def sees_white() -> FasterRcnnModel:
     return made
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tiny networks are slower on several threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -253,14 +246,8 @@ class TestWeights:
                 FasterRcnnModel.load(card, tmp_path)
 
 
+@pytest.mark.usefixtures("cache")
 class TestNames:
-    @pytest.fixture(autouse=True)
-    def cache(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-        monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-        folder = tmp_path / "hub" / "checkpoints"
-        folder.mkdir(parents=True)
-        return folder
-
     def test_random_weights_say_so_and_are_always_the_same(self) -> None:
         first, second = (FasterRcnnModel.from_name(NAME) for _ in range(2))
         assert "Random weights" in first.card.note

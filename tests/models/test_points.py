@@ -12,12 +12,11 @@ from fracture_core.models.points import (
     Setting,
     confidence_at,
     evidence_for,
-    fp_per_image_at,
     sensitivity_at,
-    specificity_at,
     tiers,
 )
 from tests.support.measurements import measured, point
+from tests.support.threshold_lookup import fp_per_image_at, specificity_at
 
 EMPTY = Knots(
     confidences=(),

@@ -1,6 +1,5 @@
 """RetinaNet: raw once, weights from elsewhere, and explanations that point at the cause."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +31,7 @@ SETTINGS = [
 SQUARE = 48
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tiny networks are slower on several threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module", params=[FIRST, pytest.param(V2, marks=pytest.mark.slow)])
@@ -230,14 +223,8 @@ class TestWeights:
             describe(tmp_path / "a.pt", ("fracture",))
 
 
+@pytest.mark.usefixtures("cache")
 class TestNames:
-    @pytest.fixture(autouse=True)
-    def cache(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-        monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-        folder = tmp_path / "hub" / "checkpoints"
-        folder.mkdir(parents=True)
-        return folder
-
     def test_random_weights_say_so(self) -> None:
         card = RetinaNetModel.from_name(LIGHT).card
         assert "Random weights" in card.note

@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,17 +11,11 @@ from fracture_core.errors import ConfigError
 from fracture_core.nets.backbone import Backbone, resnet_backbone
 from fracture_core.nets.detr import Detr, DetrArchitecture, DetrOutput, build_detr
 from fracture_core.nets.resnet import ResNet, resnet
-from fracture_core.nets.set_loss import HungarianMatcher, SetCriterion, pad_targets
+from fracture_core.nets.set_loss import HungarianMatcher, SetCriterion
 from fracture_core.nets.transformer import Transformer
+from tests.support.padded_targets import pad_targets
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small are slower on several threads, far slower on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 TINY: dict[str, Any] = {

@@ -24,10 +24,7 @@ from fracture_core.nets.mobile import (
 from tests.support.packaged_weights import install
 from tests.support.yolo_files import image, sample
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_mobilenet_is_torchvisions() -> None:

@@ -21,8 +21,8 @@ from fracture_core.nets.set_loss import (
     Targets,
     cxcywh_to_xyxy,
     generalised_iou,
-    pad_targets,
 )
+from tests.support.padded_targets import pad_targets
 
 CLASSES = 3
 
@@ -240,7 +240,6 @@ import sys, torch
 from fracture_core.nets.set_loss import SetCriterion
 from fracture_core.nets.detr import DetrOutput
 from fracture_core.nets.set_loss import HungarianMatcher
-from fracture_core.nets.set_loss import pad_targets
 
 def boxes(n):
     return torch.tensor([[0.5, 0.5, 0.2, 0.2]]).repeat(n, 1)

@@ -1,7 +1,6 @@
 """The losses of training against their sources, and against numbers worked out by hand."""
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -22,14 +21,7 @@ from trainers.families import build_module
 from trainers.family_configs import make_config
 from trainers.training_module import NOTHING, Batch, TrainingModule
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def padded_batch(sides: list[tuple[int, int]]) -> Batch:

@@ -101,8 +101,7 @@ def test_four_models_show_what_they_are(shown: list) -> None:
     assert panes[3].predictions[0].class_scores is not None
     assert all(", first run" in pane.facts[1] for pane in panes)
     assert "no class in common with model B and model C" in panes[0].warnings
-    assert not shown[-1].comparable
-    assert not app.session_state["comparing"].class_aware
+    assert app.session_state["comparing"].class_aware
 
 
 def test_no_model_is_no_error() -> None:
@@ -185,19 +184,17 @@ def test_each_model_keeps_its_classes_and_equal_names_count_as_one() -> None:
     first, second = (pane["groups"] for pane in packed["panes"])
     assert second == tuple(reversed(first))
     assert packed["groups"] == first[:5]
-    assert found.comparable
+    assert [pane["comparable"] for pane in packed["panes"]] == [True, True]
     assert [pane.warnings for pane in found.panes] == [(), ()]
 
 
 def test_what_was_confirmed_of_classes_makes_models_comparable() -> None:
     case = small_case(CARD.classes[:5])
     cards = [fake("a"), fake("b", "lesion")]
-    assert not compare(cards, case).comparable
     table = dict.fromkeys(CARD.classes, "lesion")
     class_names.keep(CARD.classes, ["lesion"], table)
     class_names.keep(["lesion"], CARD.classes[:5], table)
     found = compare(cards, case)
-    assert found.comparable
     assert [pane.warnings for pane in found.panes] == [(), ()]
     packed = _pack_case(case.samples, found.panes, case.classes, found.is_a)
     assert {*packed["groups"], *packed["panes"][0]["groups"]} == {*packed["panes"][1]["groups"]}
@@ -215,7 +212,6 @@ def test_classes_that_differ_are_told() -> None:
         "no class in common with model C and the ground truth",
         "does not know elbow",
     )
-    assert not found.comparable
 
 
 def test_the_second_run_is_no_first_run() -> None:
@@ -259,8 +255,6 @@ def test_classes_are_confirmed_beside_the_models(
     monkeypatch.setattr(class_names, "_OF_THE_PACKAGE", ())
     shutil.copytree(SHIPPED / "yolo-segment", settings().models / "yolo-segment")
     app = choose(opened(), "fake", "yolo-segment")
-    assert not shown[-1].comparable
     next(each for each in app.button if each.label == "Keep").click().run()
     assert not app.exception, app.exception
-    assert shown[-1].comparable
     assert shown[-1].is_a == dict.fromkeys(CARD.classes[:5], "fracture")

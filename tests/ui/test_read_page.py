@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from fracture_core.demo import write_demo
 from fracture_core.models.fake import CARD, FakeModel
+from fracture_core.models.library import add_named
 from fracture_core.models.points import write_points
 from fracture_core.ui.widgets import case_viewer
 from fracture_core.ui.widgets.case_viewer import ViewerState
@@ -147,6 +148,14 @@ def test_a_path_that_is_none_gets_a_sentence(tmp_path: Path) -> None:
     app = agreed(opened(source="Data set", path=str(tmp_path / "absent")))
     assert len(app.error) == 1
     assert app.session_state.case.title == "Demo case"
+
+
+def test_another_model_leaves_what_the_address_says_of_classes() -> None:
+    add_named("scratch:tiny", model_id="strange")
+    app = opened(model="strange", same_class="0")
+    app.selectbox(key="model").set_value("fake").run()
+    assert not app.session_state.viewing.class_aware
+    assert app.query_params["same_class"] == ["0"]
 
 
 def test_a_model_that_is_gone_falls_back_to_the_first() -> None:

@@ -24,14 +24,11 @@ _MOST_NAMES = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """`is_a` tells which classes count as another · `comparable`: any two of models and ground
-    truth have a class in common, so that classes can be held against each other at all.
-    """
+    """`is_a` tells which classes count as another."""
 
     case: Case
     panes: tuple[Pane, ...]
     is_a: IsA
-    comparable: bool
 
 
 def compare(cards: Sequence[ModelCard], case: Case) -> Comparison:
@@ -39,8 +36,7 @@ def compare(cards: Sequence[ModelCard], case: Case) -> Comparison:
 
     Raises ConfigError where what the reader confirmed of classes cannot be read.
     """
-    lists = [card.classes for card in _detectors(cards)]
-    is_a = kept_among([*lists, case.classes])
+    is_a = kept_among([*(card.classes for card in _detectors(cards)), case.classes])
     bar = st.empty()
     panes = []
     for n, card in enumerate(cards):
@@ -53,8 +49,7 @@ def compare(cards: Sequence[ModelCard], case: Case) -> Comparison:
         pane = _pane(card, case, report)
         panes.append(_with_warnings(pane, _warnings(n, cards, case, is_a)))
     bar.empty()
-    comparable = bring_together(*lists, case.classes, is_a=is_a).share
-    return Comparison(case=case, panes=tuple(panes), is_a=is_a, comparable=comparable)
+    return Comparison(case=case, panes=tuple(panes), is_a=is_a)
 
 
 def carry_own(state: ViewerState, before: Sequence[str], after: Sequence[str]) -> ViewerState:

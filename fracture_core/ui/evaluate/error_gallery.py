@@ -5,10 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 from fracture_core.csv_text import csv_bytes
-from fracture_core.errors import ConfigError
 from fracture_core.evaluations import About, Evaluation, Listed
 from fracture_core.evaluations.error_ranking import (
     HEADINGS,
@@ -388,8 +386,3 @@ def offer_csv(errors: CaseErrors, name: str) -> None:
 def as_csv(errors: CaseErrors) -> bytes:
     """A line an error, in the order of the gallery."""
     return csv_bytes(HEADINGS, error_rows(errors))
-
-
-def say_wrong(messages: DeltaGenerator, error: ConfigError) -> None:
-    """A setting that makes no sense, as a sentence."""
-    messages.error(literal(str(error)), icon=":material/error:")

@@ -13,7 +13,7 @@ from fracture_core.errors import ConfigError, WorkbenchError
 from fracture_core.evaluations import EvaluateConfig, list_evaluations, new_evaluation
 from fracture_core.evaluations.labelling import label
 from fracture_core.jobs.locks import is_held
-from fracture_core.models.cards import ModelCard
+from fracture_core.models.cards import ModelCard, in_classes
 from fracture_core.models.library import read_library
 from fracture_core.runs import RunFolder
 from fracture_core.ui.read.dataset_choice import choose_dataset
@@ -41,7 +41,7 @@ def new_evaluation_form(messages: DeltaGenerator) -> None:
     if dataset is None:
         return
     split, images = _choose_split(dataset)
-    is_a = choose_is_a(_card_for(card, dataset).classes, dataset.classes)
+    is_a = choose_is_a(in_classes(card, dataset.classes).classes, dataset.classes)
     one_class = _choose_one_class(card, dataset, is_a)
     limit = st.number_input(
         "At most so many images",
@@ -153,7 +153,7 @@ def _choose_split(dataset: "Dataset") -> tuple[str, int]:
 
 def _choose_one_class(card: ModelCard, dataset: "Dataset", is_a: IsA) -> bool:
     """Switched on, with a note, where it is the only way; the reader's own choice else."""
-    card = _card_for(card, dataset)
+    card = in_classes(card, dataset.classes)
     apart = _refusal(card, dataset, is_a, one_class=False)
     only_way = bool(apart) and not _refusal(card, dataset, is_a, one_class=True)
     held = (card.model_id, str(dataset.path), only_way)
@@ -172,7 +172,7 @@ def _choose_one_class(card: ModelCard, dataset: "Dataset", is_a: IsA) -> bool:
 
 def _problem(card: ModelCard, dataset: "Dataset", split: str, one_class: bool, is_a: IsA) -> str:
     """What is known to be wrong before anything is predicted; "" = nothing."""
-    card = _card_for(card, dataset)
+    card = in_classes(card, dataset.classes)
     if refused := _refusal(card, dataset, is_a, one_class=one_class):
         return refused
     if _nothing_known(dataset, str(dataset.path), split):
@@ -186,13 +186,6 @@ def _refusal(card: ModelCard, dataset: "Dataset", is_a: IsA, *, one_class: bool)
     except ConfigError as error:
         return str(error).replace(" (--one-class)", "")
     return ""
-
-
-def _card_for(card: ModelCard, dataset: "Dataset") -> ModelCard:
-    """The fake model invents findings around the ground truth, in its classes."""
-    if card.family == "fake" and dataset.classes:
-        return card.model_copy(update={"classes": dataset.classes})
-    return card
 
 
 def _nothing_known(dataset: "Dataset", path: str, split: str) -> bool:

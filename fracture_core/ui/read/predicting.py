@@ -8,7 +8,6 @@ session.
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 
 import streamlit as st
 
@@ -40,18 +39,14 @@ def known_answer(card: ModelCard, case: Case) -> tuple[Prediction, ...] | None:
     return (kept.prediction,) if kept.weights_sha256 == card.weights_sha256 else None
 
 
-def state_in_force(key: str, *, comparable: bool, default: ViewerState) -> ViewerState:
-    """The settings kept under `key`; classes count again, or no more, when `comparable` changes."""
-    held = f"{key}:comparable"
+def state_in_force(key: str, default: ViewerState) -> ViewerState:
+    """The settings kept under `key`; at first those of the address."""
     if key not in st.session_state:
         try:
             st.session_state[key] = ViewerState.from_query(st.query_params.to_dict(), default)
         except ConfigError as error:
             st.warning(literal(str(error)), icon=":material/link_off:")
             st.session_state[key] = default
-    if st.session_state.get(held, True) != comparable:
-        st.session_state[key] = replace(st.session_state[key], class_aware=comparable)
-    st.session_state[held] = comparable
     state: ViewerState = st.session_state[key]
     return state
 
@@ -117,13 +112,6 @@ def _predictions() -> _Predictions:
 def _opened(model_id: str, weights_sha256: str) -> Model:
     # The hash is part of the key: a model replaced under the same id is opened anew.
     return open_model(model_id)
-
-
-def card_for(card: ModelCard, case: Case) -> ModelCard:
-    """The card as it is; the fake model invents findings near the ground truth, in its classes."""
-    if card.family == "fake" and case.classes:
-        return card.model_copy(update={"classes": case.classes})
-    return card
 
 
 def model_of(card: ModelCard) -> Model:

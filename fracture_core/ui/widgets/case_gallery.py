@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from html import escape
-from math import isnan
 from typing import TYPE_CHECKING, TypeVar
 
 import streamlit as st
@@ -319,11 +318,6 @@ def _tag(box: MatchedBox, classes: Sequence[str], brief: bool) -> str:
     if not box.is_ground_truth:
         words.append(f"{box.score:.2f}")
     return " ".join(word for word in words if word)
-
-
-def iou_words(iou: float) -> str:
-    """In words, "" where there is none."""
-    return "" if isnan(iou) else f"IoU {iou:.2f}"
 
 
 def _short(name: str) -> str:

@@ -29,7 +29,7 @@ function conditions(pane, state) {
   const parts = []
   if (pane.needs_nms && state.nms_iou !== nms) parts.push(`NMS IoU ${fixed(nms)}`)
   if (state.rule !== "iou" || state.match_iou !== match) parts.push(`match IoU ${fixed(match)}`)
-  if (oneClass && state.class_aware && pane.classes.length > 1) parts.push("all classes taken as one")
+  if (oneClass && state.class_aware && pane.comparable && pane.classes.length > 1) parts.push("all classes taken as one")
   return parts.length ? ` (measured at ${parts.join(" and ")})` : ""
 }
 
