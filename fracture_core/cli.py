@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from fracture_core.errors import WorkbenchError
+from fracture_core.errors import ConfigError, WorkbenchError
 from fracture_core.files import storage_error
 
 app = typer.Typer(
@@ -111,6 +111,13 @@ def evaluate(  # noqa: PLR0913, PLR0917
     choose_points: Annotated[
         bool, typer.Option("--choose-points", help="Keep operating points with the model's card.")
     ] = False,
+    rule: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What --choose-points chooses by: max F1, max any-hit F1, sensitivity >= 0.9, "
+            "specificity >= 0.9, FP per image <= 1; repeatable. By default all but the second."
+        ),
+    ] = None,
     apply_points: Annotated[
         bool, typer.Option("--apply-points", help="Measure the model's operating points here.")
     ] = False,
@@ -119,9 +126,15 @@ def evaluate(  # noqa: PLR0913, PLR0917
     from fracture_core.class_names import parse_table
     from fracture_core.evaluations import command
     from fracture_core.evaluations.command import Wishes
+    from fracture_core.operating_points import RULES, parse_rule
 
+    if rule and not choose_points:
+        raise ConfigError("--rule", expected="--choose-points beside it", found="none")
     wishes = Wishes(
-        critical=tuple(critical or ()), choose_points=choose_points, apply_points=apply_points
+        critical=tuple(critical or ()),
+        choose_points=choose_points,
+        rules=tuple(map(parse_rule, rule or ())) or RULES,
+        apply_points=apply_points,
     )
     asked: dict[str, object] = {
         "model": model or None,

@@ -1,33 +1,38 @@
 """Operating points: confidence thresholds chosen by a rule, with what was measured at them.
 
 They are chosen on the validation split and measured on another. Every distinct score is a
-candidate threshold, not a grid of round numbers, so a rule is met as closely as the data allow. A
-rule that cannot be met gets no threshold, and a sentence that says why.
+candidate threshold, not a grid of round numbers, so a rule is met as closely as the data allow. The
+one rule with a grid is that of R1 (the README names the published systems): the highest F1 of
+images where any box counts. A rule that cannot be met gets no threshold, and a sentence that says
+why.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import nan
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from fracture_core.errors import ConfigError
-from fracture_core.metrics import greedy
+from fracture_core.metrics import any_hit, greedy
 from fracture_core.metrics.detection_table import Images, pair_up
 from fracture_core.metrics.intervals import Proportion
 from fracture_core.metrics.sweeps import Sweep, count_above, distinct_falling
 from fracture_core.types import Int64s, Unit
 
-Aim = Literal["max F1", "sensitivity ≥", "FP per image ≤", "specificity ≥"]
+Aim = Literal["max F1", "max any-hit F1", "sensitivity ≥", "FP per image ≤", "specificity ≥"]
+ANY_HIT_GRID = tuple(round(0.01 + 0.02 * step, 2) for step in range(25))
+"""The confidences among which the highest any-hit F1 is looked for: 0.01, 0.03, … 0.49."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """What an operating point is to reach; `bound` belongs to every aim but the highest F1.
+    """What an operating point is to reach; `bound` belongs to every aim but the highest F1s.
 
-    The bound is a share in [0, 1], or false positives per image, 0 or more; anything else raises
-    ConfigError.
+    "max F1" counts single findings, matched greedily; "max any-hit F1" counts images, as
+    `metrics.any_hit` does, on `ANY_HIT_GRID`. The bound is a share in [0, 1], or false positives
+    per image, 0 or more; anything else raises ConfigError.
     """
 
     aim: Aim
@@ -42,10 +47,37 @@ class Rule:
     @property
     def name(self) -> str:
         """The rule in words, such as "sensitivity ≥ 0.9"."""
-        return self.aim if self.aim == "max F1" else f"{self.aim} {self.bound:g}"
+        return f"{self.aim} {self.bound:g}" if self.has_bound else self.aim
+
+    @property
+    def has_bound(self) -> bool:
+        """Whether the aim needs a bound."""
+        return not self.aim.startswith("max ")
+
+
+def parse_rule(text: str) -> Rule:
+    """Return the rule of a name, as `Rule.name` has it or with >= and <=; raise ConfigError.
+
+    Example:
+        >>> parse_rule("sensitivity >= 0.95").name, parse_rule("max any-hit F1") == MAX_ANY_HIT_F1
+        ('sensitivity ≥ 0.95', True)
+    """
+    plain = " ".join(text.replace(">=", " ≥ ").replace("<=", " ≤ ").split())
+    for aim in get_args(Aim):
+        rule, bound = Rule(aim=aim), plain.removeprefix(aim)
+        if plain == aim and not rule.has_bound:
+            return rule
+        if bound != plain and rule.has_bound:
+            try:
+                return Rule(aim=aim, bound=float(bound))
+            except ValueError:
+                break
+    expected = "max F1, max any-hit F1, or sensitivity ≥, specificity ≥ or FP per image ≤ a number"
+    raise ConfigError("rule", expected=expected, found=repr(text))
 
 
 MAX_F1 = Rule(aim="max F1")
+MAX_ANY_HIT_F1 = Rule(aim="max any-hit F1")
 HIGH_SENSITIVITY = Rule(aim="sensitivity ≥", bound=0.9)
 HIGH_SPECIFICITY = Rule(aim="specificity ≥", bound=0.9)
 RULES = (MAX_F1, HIGH_SENSITIVITY, HIGH_SPECIFICITY, Rule(aim="FP per image ≤", bound=1.0))
@@ -59,7 +91,8 @@ class Curve:
 
     `sweep` counts lesions of a detector or images of a classifier, as `unit` says · `false_alarms`
     (C,) int64, the negative images that show anything · `positives` the lesions or images there are
-    to find · `images` and, of them, `negatives`, in which nothing is to be found.
+    to find · `images` and, of them, `negatives`, in which nothing is to be found · `any_hit` the
+    counts of images on `ANY_HIT_GRID`, falling, None where they were not asked for.
     """
 
     unit: Unit
@@ -68,6 +101,7 @@ class Curve:
     positives: int
     negatives: int
     images: int
+    any_hit: Sweep | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +128,7 @@ class OperatingPoint:
     """The confidence threshold that meets a rule, and what was `measured` at it.
 
     Both are None where the rule cannot be met, and `reason` says why. With `at_edge` the lowest
-    score of all was chosen: a lower one, had the model kept any, might have done better.
+    score of all, or of the rule's grid, was chosen: a lower one might have done better.
     """
 
     rule: Rule
@@ -127,6 +161,14 @@ def detector_curve(
     )
 
 
+def with_any_hit(
+    curve: Curve, found: Images, ground_truths: Images, *, match_iou: float = 0.5
+) -> Curve:
+    """Return a detector's curve with what the rule "max any-hit F1" chooses from."""
+    counts = any_hit.sweep(found, ground_truths, ANY_HIT_GRID[::-1], match_iou=match_iou)
+    return replace(curve, any_hit=counts)
+
+
 def classifier_curve(image_scores: npt.ArrayLike, positive: npt.ArrayLike) -> Curve:
     """Return the curve of a classifier from (I,) scores and (I,) bool, which images are positive.
 
@@ -157,7 +199,8 @@ def choose(curve: Curve, rule: Rule) -> OperatingPoint:
     """Choose the confidence that meets the rule best.
 
     That is the one of the highest F1 (of equal ones the highest confidence), the highest with
-    enough sensitivity, or the lowest with few enough false positives or enough specificity.
+    enough sensitivity, or the lowest with few enough false positives or enough specificity. What is
+    measured at it counts the curve's unit, whatever the rule counts.
 
     Example:
         >>> curve = classifier_curve([0.9, 0.7, 0.2, 0.1], [True, True, False, False])
@@ -169,13 +212,14 @@ def choose(curve: Curve, rule: Rule) -> OperatingPoint:
         return OperatingPoint(
             rule=rule, unit=curve.unit, confidence=None, measured=None, reason=chosen
         )
-    confidence = float(curve.sweep.confidences[chosen])
+    counts = _counts_of(curve, rule)
+    confidence = float(counts.confidences[chosen])
     return OperatingPoint(
         rule=rule,
         unit=curve.unit,
         confidence=confidence,
         measured=measure(curve, confidence),
-        at_edge=rule.aim != "sensitivity ≥" and chosen == len(curve.sweep) - 1,
+        at_edge=rule.aim != "sensitivity ≥" and chosen == len(counts) - 1,
     )
 
 
@@ -203,11 +247,19 @@ def measure(curve: Curve, confidence: float) -> Measured:
 _Position = int | str
 
 
+def _counts_of(curve: Curve, rule: Rule) -> Sweep:
+    """The counts that a rule looks at."""
+    counts = curve.any_hit if rule.aim == "max any-hit F1" else curve.sweep
+    return curve.sweep if counts is None else counts
+
+
 def _position(curve: Curve, rule: Rule) -> _Position:
     if not len(curve.sweep):
         return "no score to choose from: the model found nothing"
     if rule.aim == "max F1":
-        return _highest_f1(curve)
+        return _highest_f1(curve.sweep, curve.positives)
+    if rule.aim == "max any-hit F1":
+        return _highest_any_hit_f1(curve)
     if rule.aim == "sensitivity ≥":
         return _enough_sensitivity(curve, rule.bound)
     if rule.aim == "FP per image ≤":
@@ -215,12 +267,18 @@ def _position(curve: Curve, rule: Rule) -> _Position:
     return _enough_specificity(curve, rule.bound)
 
 
-def _highest_f1(curve: Curve) -> _Position:
-    if not curve.positives:
+def _highest_f1(counts: Sweep, positives: int) -> _Position:
+    if not positives:
         return "F1 is undefined: there is no ground truth to find"
-    if not curve.sweep.true_positives.any():
+    if not counts.true_positives.any():
         return "F1 is 0 everywhere: nothing found matches a ground-truth box"
-    return int(np.argmax(curve.sweep.f1))
+    return int(np.argmax(counts.f1))
+
+
+def _highest_any_hit_f1(curve: Curve) -> _Position:
+    if curve.any_hit is None:
+        return "any-hit F1 is of models that find boxes"
+    return _highest_f1(curve.any_hit, curve.positives)
 
 
 def _enough_sensitivity(curve: Curve, bound: float) -> _Position:

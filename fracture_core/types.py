@@ -22,7 +22,7 @@ Values = npt.NDArray[np.float32]
 Unit = Literal["lesion", "image", "study"]
 """What a metric counts: single findings, whole images or whole studies."""
 
-SCORE_FLOOR = 0.01
+SCORE_FLOOR = 0.001
 """`Detections.raw` drops what is scored lower."""
 MAX_CANDIDATES = 1_000
 """`Detections.raw` keeps so many detections of an image at most, the best scored."""

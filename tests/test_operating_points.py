@@ -9,12 +9,17 @@ from hypothesis import strategies as st
 from fracture_core.errors import ConfigError
 from fracture_core.metrics.intervals import wilson
 from fracture_core.operating_points import (
+    ANY_HIT_GRID,
+    MAX_ANY_HIT_F1,
     MAX_F1,
+    RULES,
     Rule,
     choose,
     classifier_curve,
     detector_curve,
     measure,
+    parse_rule,
+    with_any_hit,
 )
 from fracture_core.types import Detections
 from tests.metrics.test_greedy import images, plain_counts
@@ -188,3 +193,90 @@ def test_a_bound_out_of_range_is_refused() -> None:
         Rule(aim="FP per image ≤", bound=math.nan)
     with pytest.raises(ValueError, match="finite numbers"):
         classifier_curve([0.5, math.nan], [True, False])
+
+
+# ---- any-hit F1 on a grid -----------------------------------------------------------------------
+
+
+def plain_any_hit_f1(found, there, confidence: float, match_iou: float) -> float:
+    """F1 of images as R1 counts them, box by box."""
+    right = wrong = missed = 0
+    for one, ground_truth in zip(found, there, strict=True):
+        shown = [
+            box
+            for box, s in zip(one.xyxy.tolist(), one.scores.tolist(), strict=True)
+            if s >= confidence
+        ]
+        hit = any(iou(a, b) > match_iou for a in shown for b in ground_truth.xyxy.tolist())
+        right += hit
+        wrong += bool(shown) and not hit
+        missed += bool(len(ground_truth)) and not hit
+    return 2 * right / (2 * right + wrong + missed) if right else 0.0
+
+
+def iou(a: list[float], b: list[float]) -> float:
+    width = max(0.0, min(a[2], b[2]) - max(a[0], b[0]))
+    height = max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
+    areas = [(one[2] - one[0]) * (one[3] - one[1]) for one in (a, b)]
+    return width * height / (sum(areas) - width * height)
+
+
+@given(images)
+@settings(deadline=None)
+def test_the_any_hit_rule_equals_a_plain_search_of_its_grid(cases) -> None:
+    found, there = [case[0] for case in cases], [case[1] for case in cases]
+    values = {c: plain_any_hit_f1(found, there, c, 0.5) for c in ANY_HIT_GRID}
+    curve = with_any_hit(detector_curve(found, there), found, there)
+    point = choose(curve, MAX_ANY_HIT_F1)
+    best = max(values.values())
+    if not best:
+        assert point.confidence is None
+        assert point.reason
+    else:
+        assert point.confidence == max(c for c, value in values.items() if value == best)
+        assert point.measured == measure(curve, point.confidence)
+
+
+def test_the_grid_is_r1s() -> None:
+    assert (len(ANY_HIT_GRID), ANY_HIT_GRID[:3], ANY_HIT_GRID[-1]) == (25, (0.01, 0.03, 0.05), 0.49)
+
+
+def test_any_hit_and_greedy_f1_choose_apart() -> None:
+    """Four boxes on a fracture are one hit of four for the one, and a right image for the other."""
+    box, off = [0, 0, 20, 20], [1, 0, 21, 20]
+    found = [
+        Detections.of([BOX, box, off, FAR], [0.9, 0.2, 0.2, 0.2], [0] * 4),
+        Detections.of([box], [0.2], [0]),
+    ]
+    there = [Detections.ground_truth([BOX], [0]), Detections.ground_truth([box], [0])]
+    curve = with_any_hit(detector_curve(found, there), found, there)
+    assert choose(curve, MAX_F1).confidence == 0.9
+    chosen = choose(curve, MAX_ANY_HIT_F1)
+    assert chosen.confidence == 0.19
+    assert not chosen.at_edge
+    assert chosen.measured is not None
+    assert (chosen.measured.sensitivity.count, chosen.measured.false_positives) == (2, 3)
+
+
+def test_the_edge_of_the_grid_is_told() -> None:
+    there = [Detections.ground_truth([BOX], [0])]
+    found = [Detections.of([BOX], [0.015], [0])]
+    curve = with_any_hit(detector_curve(found, there), found, there)
+    point = choose(curve, MAX_ANY_HIT_F1)
+    assert (point.confidence, point.at_edge) == (0.01, True)
+    assert (
+        "of models that find boxes"
+        in choose(classifier_curve([0.5], [True]), MAX_ANY_HIT_F1).reason
+    )
+
+
+@pytest.mark.parametrize("rule", [*RULES, MAX_ANY_HIT_F1])
+def test_a_rule_is_read_from_its_name(rule: Rule) -> None:
+    assert parse_rule(rule.name) == rule
+    assert parse_rule(rule.name.replace("≥", ">=").replace("≤", "<=")) == rule
+
+
+@pytest.mark.parametrize("text", ["", "max F2", "max F1 0.5", "sensitivity", "sensitivity ≥ much"])
+def test_an_unknown_rule_is_one_sentence(text: str) -> None:
+    with pytest.raises(ConfigError, match="rule: expected max F1, max any-hit F1, or sens"):
+        parse_rule(text)

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Train models.")
 RunArgument = Annotated[Path, typer.Argument(help="The folder of the run.")]
-RecipeOption = Annotated[str, typer.Option(help="One of `python -m trainers recipes`.")]
+RecipeOption = Annotated[
+    str, typer.Option(help="One of `python -m trainers recipes`, variants after a +.")
+]
 DataOption = Annotated[Path, typer.Option(help="The data set: a file or a folder.")]
 ChangeOption = Annotated[
     list[str] | None,
@@ -29,7 +31,11 @@ ChangeOption = Annotated[
 
 @app.command()
 def recipes() -> None:
-    """List the recipes as a table: family, epochs, batch and input size of each."""
+    """List the recipes as a table: family, epochs, batch and input size of each.
+
+    Below are what each mends of what was published, and its variants, which are joined to its name
+    by "+", such as r3-detr-scratch+queries-50.
+    """
     from trainers.recipes import RECIPES
 
     rows = [("recipe", "family", "epochs", "batch", "px", "what it is")]
@@ -42,6 +48,11 @@ def recipes() -> None:
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         print("  ".join(cells).rstrip())
+    for recipe in RECIPES.values():
+        if recipe.mended:
+            print(f"\n{recipe.name}: {recipe.mended}")
+        if recipe.mended and recipe.variants:
+            print(f"Variants: {', '.join(f'+{name}' for name in recipe.variants)}")
 
 
 @app.command()

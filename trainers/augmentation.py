@@ -24,6 +24,8 @@ from torch.nn import functional
 from trainers.config import Augment
 from trainers.training_module import NOTHING
 
+UNCHANGED = Augment()
+
 # ---- colours ------------------------------------------------------------------------------------
 
 # How many uniform numbers the colours of an image take, in a fixed order.
@@ -112,8 +114,6 @@ def _add_neighbours(total: Tensor, grey: Tensor, weights: Tensor, dim: int) -> N
 
 # ---- geometry -----------------------------------------------------------------------------------
 
-# A box of which less than this share of the area stays in the image is dropped.
-LEAST_SHARE_LEFT = 0.25
 # How many uniform numbers the motion of an image takes, in a fixed order. Those for crops around
 # findings are drawn apart, so that trainings without such crops keep the numbers they had before.
 GEOMETRY_DRAWS = 11
@@ -124,15 +124,17 @@ class Frames(NamedTuple):
     """The sizes of B images before and after augmentation, on the CPU.
 
     `sizes` are heights and widths as packed and `inputs` those that the network gets, both (B, 2)
-    int64; `canvas` is the height and width of the batch.
+    int64; `canvas` is the height and width of the batch. `cuts` (B, 4) float64 are the places x and
+    y and the sides x and y, in shares of the image, of what is cut out before it is enlarged.
     """
 
     sizes: Tensor
     inputs: Tensor
     canvas: tuple[int, int]
+    cuts: Tensor | None = None
 
     def part(self, start: int, stop: int) -> "Frames":
-        """Return those of the images from `start` to before `stop`."""
+        """Return those of the images from `start` to before `stop`, whose motion is drawn."""
         return Frames(self.sizes[start:stop], self.inputs[start:stop], self.canvas)
 
     @property
@@ -193,13 +195,16 @@ def draw_motion(
     matrices = _scaling(size_xy / frames.sizes.flip(1))
     matrices = _mirroring(mirrored, upside_down, size_xy) @ matrices
     is_free = _turns(augment) or augment.crop > 0
+    cuts = frames.cuts
     if _turns(augment):
         angles = torch.deg2rad((2 * drawn[2] - 1) * augment.degrees)
         low, high = augment.scale
         factors = low + (high - low) * drawn[3]
         moved = (2 * torch.stack(drawn[4:6], dim=1) - 1) * augment.shift * size_xy
         matrices = _turning(angles, factors, moved, size_xy / 2) @ matrices
-    if augment.crop > 0:
+    if cuts is not None:
+        matrices = _cropping(cuts[:, 2:], cuts[:, :2], size_xy) @ matrices
+    elif augment.crop > 0:
         sides = augment.crop_least + (1 - augment.crop_least) * torch.stack(drawn[7:9], dim=1)
         sides[drawn[6] >= augment.crop] = 1
         places = torch.stack(drawn[9:11], dim=1)
@@ -211,19 +216,23 @@ def draw_motion(
 
 
 def move_boxes(
-    motion: Motion, boxes_xyxy: Tensor, labels: Tensor, inputs: Tensor
+    motion: Motion,
+    boxes_xyxy: Tensor,
+    labels: Tensor,
+    inputs: Tensor,
+    least_left: float = UNCHANGED.least_left,
 ) -> tuple[Tensor, Tensor]:
     """Move (B, M, 4) boxes as the pixels are moved, and clip them to the (B, 2) input sizes.
 
-    Returns (B, M, 4) float32 boxes and (B, M) labels, objects first. Boxes of which less than
-    LEAST_SHARE_LEFT of the area is left are dropped: their label is NOTHING and their box 0.
+    Returns (B, M, 4) float32 boxes and (B, M) labels, objects first. Boxes of which a smaller share
+    of the area than `least_left` is left are dropped: their label is NOTHING and their box 0.
     """
     low, high = _moved(motion.matrices, boxes_xyxy)
     area = (high - low).prod(dim=2)
     limits = inputs.flip(1)[:, None].double()
     low, high = (side.clamp(min=0).minimum(limits) for side in (low, high))
     sides = (high - low).clamp(min=0)
-    kept = (labels != NOTHING) & (sides.prod(dim=2) >= LEAST_SHARE_LEFT * area)
+    kept = (labels != NOTHING) & (sides.prod(dim=2) >= least_left * area)
     moved = torch.cat([low, high], dim=2).float()
     kept &= (moved[..., 2:] > moved[..., :2]).all(dim=2)
     order = (~kept).byte().argsort(dim=1, stable=True)
@@ -396,7 +405,6 @@ def _cropping(sides: Tensor, starts: Tensor, size_xy: Tensor) -> Tensor:
 
 # ---- both together ------------------------------------------------------------------------------
 
-UNCHANGED = Augment()
 # About as many pixels as a core's cache holds: on a CPU, batches are gone through in such parts.
 _PIXELS_A_PART = 2**19
 
@@ -422,7 +430,7 @@ def augment_batch(
         around = Around(more.double(), *ground_truth)
     motion = draw_motion(augment, uniform[:, :GEOMETRY_DRAWS], frames, around)
     change = draw_colours(augment, uniform[:, GEOMETRY_DRAWS:])
-    boxes_xyxy, labels = move_boxes(motion, *ground_truth, frames.inputs)
+    boxes_xyxy, labels = move_boxes(motion, *ground_truth, frames.inputs, augment.least_left)
     pixels = torch.empty(count, *frames.canvas, device=raw.device)
     area = frames.canvas[0] * frames.canvas[1]
     step = max(1, _PIXELS_A_PART // area) if raw.device.type == "cpu" else count

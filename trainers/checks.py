@@ -4,6 +4,7 @@ Each raises an error that says what was expected, what was found and what to do 
 """
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 import torch
 
@@ -20,17 +21,24 @@ from trainers.training_module import TrainingModule
 # and the weights of the finished model.
 _BYTES_A_PARAMETER = 4 * (3 * 2 + 1)
 _SPARE_BYTES = 50_000_000
+C = TypeVar("C", bound=TrainConfig)
 
 
-def check_machine(config: TrainConfig) -> None:
-    """Raise ConfigError for a GPU that is not there, and for float16 on a CPU."""
-    if config.device == "cuda" and not torch.cuda.is_available():
+_ON_CPU = "It is trained on the CPU and so in float32: float16 needs a GPU."
+
+
+def fit_machine(config: C) -> tuple[C, str]:
+    """Return the config as this machine can do it, and a sentence about what is different or "".
+
+    On a CPU float16 becomes float32. Raises ConfigError for a GPU that is asked for and not there.
+    """
+    has_gpu = torch.cuda.is_available()
+    if config.device == "cuda" and not has_gpu:
         advice = "Set device to cpu or auto."
         raise ConfigError("device", expected="a GPU (cuda)", found="none", advice=advice)
-    on_cpu = config.device == "cpu" or not torch.cuda.is_available()
-    if config.precision == "float16" and on_cpu:
-        advice = "Set precision to float32 or bfloat16."
-        raise ConfigError("precision", expected="a GPU for float16", found="a CPU", advice=advice)
+    if config.precision != "float16" or (has_gpu and config.device != "cpu"):
+        return config, ""
+    return config.model_copy(update={"precision": "float32"}), _ON_CPU
 
 
 def check_data(config: TrainConfig, dataset: Dataset) -> None:
@@ -54,26 +62,13 @@ def check_data(config: TrainConfig, dataset: Dataset) -> None:
 
 
 def check_classes(config: TrainConfig, classes: tuple[str, ...]) -> None:
-    """Raise DatasetError where the classes are not those that the run was made for.
-
-    For a classifier, raise ConfigError where its class multipliers name other classes.
-    """
+    """Raise DatasetError where the classes are not those that the run was made for."""
     if config.classes and config.classes != classes:
         raise DatasetError(
             config.data,
             expected=f"the classes that the run was made for ({', '.join(config.classes)})",
             found=", ".join(classes),
             advice="Make a new run for the data set as it is now.",
-        )
-    if not isinstance(config, ClassifierConfig):
-        return
-    unknown = set(config.classification.class_multipliers) - set(classes)
-    if unknown:
-        raise ConfigError(
-            "classification.class_multipliers",
-            expected=f"names of classes ({', '.join(classes)})",
-            found=", ".join(sorted(unknown)),
-            advice="Without any: --set 'classification.class_multipliers={}'.",
         )
 
 

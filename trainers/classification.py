@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from fracture_core.errors import ConfigError
 from fracture_core.models.cards import ModelCard
+from fracture_core.nets.pretrained import Standard
 from trainers.family_configs import ClassifierConfig
 from trainers.packed import Normalise
 from trainers.training_module import NOTHING, Batch, Losses, TrainingModule
@@ -21,21 +22,29 @@ class HybridLoss(nn.Module):
     """(1 − `focal_share`) · weighted cross-entropy + `focal_share` · focal term.
 
     With lᵢ = −ln pᵢ of each image's own class and wᵢ that class's weight, the cross-entropy is
-    Σ wᵢ lᵢ / Σ wᵢ and the focal term the mean of (1 − pᵢ)^γ · lᵢ (Lin et al. 2017), without class
-    weights, as in R4. `focal_of` "batch" is the term as R4 published it: (1 − e^−l)^γ · l of the
-    batch's mean l. Images of unknown class are left out; where all are unknown the loss is 0.
+    Σ wᵢ lᵢ / Σ wᵢ, and the focal term (Lin et al. 2017) the mean of (1 − pᵢ)^γ · lᵢ over images or,
+    with `focal_of` "batch", (1 − e^−l)^γ · l of the batch's mean l. With `focal_weighted` these
+    means are weighted as the cross-entropy is: of the batch, that is the term as R4 published it.
+    Images of unknown class are left out; where all are unknown the loss is 0.
     """
 
     class_weights: Tensor
 
     def __init__(
-        self, class_weights: Tensor, *, focal_share: float, focal_gamma: float, focal_of: str
+        self,
+        class_weights: Tensor,
+        *,
+        focal_share: float,
+        focal_gamma: float,
+        focal_of: str,
+        focal_weighted: bool = False,
     ) -> None:
         super().__init__()
         self.register_buffer("class_weights", class_weights, persistent=False)
         self.focal_share = focal_share
         self.focal_gamma = focal_gamma
         self.focal_of = focal_of
+        self.focal_weighted = focal_weighted
 
     def forward(self, logits: Tensor, image_classes: Tensor) -> Losses:
         """Return "loss", "cross_entropy" and "focal" of (B, K) logits and (B,) int64 classes.
@@ -47,12 +56,12 @@ class HybridLoss(nn.Module):
             logits.float(), image_classes, ignore_index=NOTHING, reduction="none"
         )
         weights = torch.where(known, self.class_weights[image_classes.clamp(min=0)], 0)
-        cross_entropy = (weights * each).sum() / _not_zero(weights.sum())
-        count = _not_zero(known.sum().float())
+        cross_entropy = _mean(each, weights)
+        of_focal = weights if self.focal_weighted else known.float()
         if self.focal_of == "sample":
-            focal = (self._modulate(each) * known).sum() / count
+            focal = _mean(self._modulate(each), of_focal)
         else:
-            focal = self._modulate(each.sum() / count)
+            focal = self._modulate(_mean(each, of_focal))
         loss = (1 - self.focal_share) * cross_entropy + self.focal_share * focal
         return {"loss": loss, "cross_entropy": cross_entropy.detach(), "focal": focal.detach()}
 
@@ -73,18 +82,20 @@ class ClassifierModule(TrainingModule):
     ) -> None:
         super().__init__()
         self.network = network
-        self.notes = notes
         self._card = card
         asked = config.classification
+        told = asked.without_effect(card.classes)
+        self.notes = (*notes, told) if told else notes
         self._balanced = asked.class_weights == "balanced"
         self._multipliers = _multipliers(asked.class_multipliers, card.classes)
         self._counted = False
-        self._normalise = Normalise()
+        self._normalise = Normalise(_standard(card))
         self._loss = HybridLoss(
             self._multipliers.clone(),
             focal_share=asked.focal_share,
             focal_gamma=asked.focal_gamma,
             focal_of=asked.focal_of,
+            focal_weighted=asked.focal_weighted,
         )
 
     @property
@@ -137,18 +148,21 @@ def stages_by_stride(layers: Sequence[nn.Module]) -> list[nn.Module]:
     return [nn.ModuleList(part) for part in parts]
 
 
+def _standard(card: ModelCard) -> Standard:
+    """The name of the mean and deviation by which the network's input is standardised."""
+    return "half" if card.architecture.get("standardise") == "half" else "imagenet"
+
+
 def _multipliers(by_name: dict[str, float], classes: tuple[str, ...]) -> Tensor:
-    where = "classification.class_multipliers"
     for name, factor in by_name.items():
-        if name not in classes:
-            expected = f"one of the classes ({', '.join(classes)})"
-            raise ConfigError(where, expected=expected, found=repr(name))
         if not 0 <= factor < float("inf"):
             expected = "a finite factor of at least 0"
-            raise ConfigError(f"{where}.{name}", expected=expected, found=f"{factor}")
+            where = f"classification.class_multipliers.{name}"
+            raise ConfigError(where, expected=expected, found=f"{factor}")
     return torch.tensor([by_name.get(name, 1.0) for name in classes])
 
 
-def _not_zero(total: Tensor) -> Tensor:
-    """Put 1 for 0, so that a sum that is 0 wherever this is can be divided by it."""
-    return torch.where(total == 0, 1, total)
+def _mean(each: Tensor, weights: Tensor) -> Tensor:
+    """The weighted mean of (B,) values; 0 where all weights are 0."""
+    total = weights.sum()
+    return (weights * each).sum() / torch.where(total == 0, 1, total)

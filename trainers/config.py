@@ -6,8 +6,9 @@ unknown ones are refused.
 
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from fracture_core.operating_points import parse_rule
 from fracture_core.scope import Scope
 from trainers.networks import Network, Share
 
@@ -62,12 +63,29 @@ class Augment(Settings):
     """Least share of each side of the image that a crop keeps."""
     around: Share = 0.0
     """Probability that a crop of an image with a finding is laid around one."""
+    sizes: tuple[Annotated[int, Field(ge=32, le=4096)], ...] = ()
+    """Shorter sides in pixels that images are resized to, one drawn for each, as DETR does; empty =
+    always that of the input."""
+    longest: Annotated[int, Field(ge=32, le=8192)] = 1333
+    """The most that a resized image's longer side may become, in pixels."""
+    crop_sizes: tuple[Annotated[int, Field(ge=32, le=4096)], ...] = ()
+    """Shorter sides in pixels at which a crop is cut out before it is resized, one drawn for each,
+    as DETR does; empty = crops keep a share of each side."""
+    crop_px: tuple[int, int] = (384, 600)
+    """Least and greatest side of such a crop, in pixels."""
+    least_left: Share = 0.25
+    """Boxes of which a smaller share of the area is left in the image are no ground truth any more;
+    0 = a sliver is enough."""
 
     @model_validator(mode="after")
     def _check_ranges(self) -> Self:
         if self.around and not self.crop:
             raise ValueError("around: expected crop above 0, which says how often there is a crop")
-        for name in ("blur_sigma", "scale"):
+        if self.crop_sizes and not (self.crop and self.sizes):
+            raise ValueError("crop_sizes: expected crop above 0, and sizes to resize the crop to")
+        if self.crop_sizes and self.around:
+            raise ValueError("around: expected 0 beside crop_sizes")
+        for name in ("blur_sigma", "scale", "crop_px"):
             low, high = getattr(self, name)
             if not 0 < low <= high:
                 raise ValueError(f"{name}: expected two numbers, 0 < least ≤ greatest")
@@ -97,8 +115,15 @@ class Phase(Settings):
     """Step and plateau: what a reduction multiplies by. Cosine: the share left at the end."""
     warmup_steps: Annotated[int, Field(ge=0)] = 0
     """The learning rate grows from 0 over this many steps."""
+    warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
+    """Where warmup_steps is 0, it grows over this many epochs, but not in the last one."""
+    warmup_share: Share = 1.0
+    """A warm-up in epochs takes at most this share of all epochs."""
     frozen_stages: Annotated[int, Field(ge=0, le=5)] = 0
     """Backbone stages that are not trained: 1 = stem, 3 = stem and two stages, 5 = all."""
+    frozen_names: tuple[str, ...] = ()
+    """Weights of the backbone that are not trained either: those whose name, as in torchvision's
+    ResNet, holds one of these, such as conv1 or layer2."""
     frozen_epochs: Annotated[int, Field(ge=0)] = 0
     """After this many epochs the frozen stages are trained, too; 0 = they stay frozen."""
     monitor: str = "ap"
@@ -107,6 +132,20 @@ class Phase(Settings):
     """Training stops after this many epochs without a better value of the metric; 0 = never."""
     min_delta: Annotated[float, Field(ge=0)] = 0.0
     """A value is better where it beats the best one by more than this."""
+
+    def warmup(self, epoch_steps: int) -> int:
+        """Return how many steps the warm-up takes, with so many steps in an epoch.
+
+        Example:
+            >>> Phase(epochs=50, warmup_epochs=3).warmup(200)
+            600
+            >>> Phase(epochs=6, warmup_epochs=3, warmup_share=0.1).warmup(200)
+            120
+        """
+        if self.warmup_steps:
+            return self.warmup_steps
+        most = min(self.warmup_share * self.epochs, self.epochs - 1)
+        return round(min(self.warmup_epochs, most) * epoch_steps)
 
     def is_better(self, metric: float, best: float | None) -> bool:
         """Return whether a value of the watched metric beats the best one so far, None = none yet.
@@ -125,6 +164,14 @@ class Phase(Settings):
         if self.monitor not in MONITORS:
             raise ValueError(f"monitor: expected one of {', '.join(MONITORS)}")
         return self
+
+
+class SecondPhase(Phase):
+    """The settings of a second phase, which goes on from the best checkpoint of the first."""
+
+    best_anew: bool = False
+    """Look for the best checkpoint anew, so that this phase's weights are kept even where those of
+    the first one were better."""
 
 
 class TrainConfig(Phase):
@@ -178,7 +225,7 @@ class TrainConfig(Phase):
     """Images in each step, all processes and accumulated parts together."""
     accumulate: Annotated[int, Field(ge=1)] = 1
     """How many parts the images of a step go through in; doubled when memory runs out."""
-    second_phase: Phase | None = None
+    second_phase: SecondPhase | None = None
     """A second phase, which goes on from the best checkpoint of the first; none = there is none."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Decay in each step of an exponential moving average of the weights, which is then what is
@@ -192,11 +239,15 @@ class TrainConfig(Phase):
     """Confidence threshold of the validation metrics that need one."""
     match_iou: Share = 0.5
     """IoU at which validation metrics match boxes with the ground truth."""
+    rules: tuple[str, ...] = ()
+    """Further rules by which operating points are chosen, beside the usual ones, such as
+    sensitivity ≥ 0.95 or max any-hit F1."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the training runs; auto = on a GPU if there is one."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Precision of the forward pass; float16 comes with gradient scaling."""
+    """Precision of the forward pass; float16 comes with gradient scaling, and without a GPU it is
+    float32."""
     channels_last: bool = True
     """Use the memory layout in which convolutions are fastest, on a GPU and on a CPU."""
     compile: bool = False
@@ -207,6 +258,12 @@ class TrainConfig(Phase):
     """Keep the packed data set in GPU memory where it fits."""
     trackers: tuple[str, ...] = ()
     """Also log to these trackers of Accelerate, such as tensorboard; they must be installed."""
+
+    @field_validator("rules")
+    @classmethod
+    def _check_rules(cls, rules: tuple[str, ...]) -> tuple[str, ...]:
+        """Raise ConfigError for a rule that there is not."""
+        return tuple(parse_rule(rule).name for rule in rules)
 
     @property
     def phases(self) -> tuple[Phase, ...]:

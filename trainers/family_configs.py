@@ -35,6 +35,8 @@ from trainers.networks import (
 # ---- one config for each family -----------------------------------------------------------------
 
 _BOX_MONITORS = ("loss", "ap", "ap50", "f1", "any_hit_f1")
+# Settings of augmentation for networks that take images of any size and know where one ends.
+_OF_SIZES = tuple(f"augment.{name}" for name in ("sizes", "longest", "crop_sizes", "crop_px"))
 
 
 class Classification(Settings):
@@ -45,13 +47,27 @@ class Classification(Settings):
     class_weights: Literal["equal", "balanced"] = "equal"
     """Balanced weights make rare classes count as much as frequent ones."""
     class_multipliers: dict[str, float] = Field(default={})
-    """Further factors of the weights of single classes, by name; unknown names are refused."""
+    """Further factors of the weights of single classes, by name; those of classes that the data set
+    does not have are without effect."""
     focal_share: Share = 0.0
     """Share of the focal term in the loss; the rest is cross-entropy."""
     focal_gamma: Annotated[float, Field(ge=0)] = 2.0
     """Exponent of the focal term."""
     focal_of: Literal["sample", "batch"] = "sample"
     """Take the focal term of each image or, as R4 published it, of the batch's mean loss."""
+    focal_weighted: bool = False
+    """Whether the class weights act on the focal term, too, as in R4."""
+
+    def without_effect(self, classes: tuple[str, ...]) -> str:
+        """Return a sentence about multipliers of classes that are not there; "" = there is none.
+
+        Example:
+            >>> Classification(class_multipliers={"Spiral": 2.0}).without_effect(("Linear",))
+            'Class multipliers without effect, as the data set has no such class: Spiral.'
+        """
+        unknown = ", ".join(name for name in self.class_multipliers if name not in classes)
+        about = "Class multipliers without effect, as the data set has no such class"
+        return f"{about}: {unknown}." if unknown else ""
 
 
 class SetLossWeights(Settings):
@@ -77,7 +93,7 @@ class ClassifierConfig(TrainConfig):
         "macro_f1",
         "weighted_f1",
     )
-    unused: ClassVar[tuple[str, ...]] = ("match_iou",)
+    unused: ClassVar[tuple[str, ...]] = ("match_iou", "augment.least_left", *_OF_SIZES)
 
     classification: Classification = Classification()
     """What is learned, and the weights of the loss."""
@@ -173,8 +189,10 @@ class YoloConfig(SuppressedConfig):
         "augment.contrast",
         "augment.blur",
         "augment.blur_sigma",
+        *_OF_SIZES,
         "backbone_lr",
         "frozen_epochs",
+        "frozen_names",
         "second_phase",
         "fused",
         "data_on_device",

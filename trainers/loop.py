@@ -193,13 +193,13 @@ class Loop:
         if self._config.compile:
             module.compile_network()
         # DistributedDataParallel notes which parameters have gradients: stages are frozen before.
-        module.freeze(self._config.frozen_stages)
+        module.freeze(self._config.frozen_stages, self._config.frozen_names)
         self._wrapped = self._accelerator.prepare_model(module)
         return module
 
     def _enter_phase(self) -> None:
         phase = self._config.phases[self._position.phase]
-        self._module.freeze(phase.frozen_stages)
+        self._freeze(phase)
         device = self._accelerator.device
         optimiser = build_optimiser(phase, self._config, self._module, device)
         self._optimiser = self._accelerator.prepare_optimizer(optimiser)
@@ -232,7 +232,8 @@ class Loop:
             self._position, phase=self._position.phase + 1, epoch=0, step=0, waited=0
         )
         if self._position.phase < len(self._config.phases):
-            if self._config.phases[self._position.phase].monitor != self._config.monitor:
+            second = self._config.second_phase
+            if second and (second.best_anew or second.monitor != self._config.monitor):
                 self._position.best = None
             self._enter_phase()
             log.note(f"second phase, from the best epoch so far ({best.best_epoch})")
@@ -242,14 +243,13 @@ class Loop:
         """Train the rest of an epoch; False = stopped after a step."""
         position = self._position
         if phase.frozen_epochs:
-            frozen = phase.frozen_stages if position.epoch < phase.frozen_epochs else 0
-            self._module.freeze(frozen)
+            self._freeze(phase)
         self._wrapped.train()
         order = self._order()
         losses = RunningLosses(position.sums, position.step, self._names)
         began = time.monotonic()
         for rows, batch in self._batches(order):
-            self._rate.before_step(position.epoch * len(order) + position.step)
+            self._rate.before_step(position.epoch * len(order) + position.step, len(order))
             losses.add(position.step, self._step(batch, phase, log), rows)
             position.step += 1
             if self._accelerator.is_main_process:
@@ -261,6 +261,13 @@ class Loop:
         losses.look()
         position.seconds += time.monotonic() - began
         return True
+
+    def _freeze(self, phase: Phase) -> None:
+        """Freeze what is frozen in the epoch under way."""
+        if 0 < phase.frozen_epochs <= self._position.epoch:
+            self._module.freeze(0)
+        else:
+            self._module.freeze(phase.frozen_stages, phase.frozen_names)
 
     def _order(self) -> list[Tensor]:
         """The rows of the packed data set in each step of this epoch."""
@@ -402,7 +409,8 @@ class Loop:
         self._rate.load_state_dict(state["schedule"])
         if self._average is not None:
             self._average.load_state_dict(state["average"])
-        if self._accelerator.scaler is not None:
+        # A run that began on a CPU has no state of it.
+        if self._accelerator.scaler is not None and state["scaler"]:
             self._accelerator.scaler.load_state_dict(state["scaler"])
 
     def _names(self, rows: Tensor) -> list[str]:

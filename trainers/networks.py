@@ -14,6 +14,7 @@ T = TypeVar("T")
 Scalar = bool | int | float | str
 Share = Annotated[float, Field(ge=0, le=1)]
 Mobile = Literal["efficientnet_lite0", "mobilenet_v2"]
+Standard = Literal["imagenet", "half"]
 ResNetName = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
 EfficientNetName = Literal[
     "efficientnet_b0",
@@ -89,6 +90,8 @@ class ResNetNetwork(Network):
     """Which network."""
     width: int | None = _parameter(usual=64, ge=1, le=1024)
     """Channels of the first stage; small networks have one width."""
+    standardise: Standard | None = _parameter(usual="imagenet")
+    """Mean and deviation that grey values are standardised by: ImageNet's, or 0.5 and 0.5."""
 
 
 class EfficientNetGateNetwork(Network):
@@ -202,6 +205,8 @@ class HfDetrNetwork(Network):
     """DETR: whether the loss takes in every decoder layer, or the last one alone."""
     longest_edge: int | None = _parameter(ge=1, le=65_536)
     """The most that an image's longer side may become, in pixels."""
+    square: bool | None = _parameter()
+    """Whether images are stretched to a square of the input size, whatever their shape."""
     num_queries: int | None = _parameter(ge=1, le=16_384)
     """Queries, which are the most boxes that an image can get."""
     encoder_layers: int | None = _parameter(ge=0, le=64)
@@ -262,6 +267,9 @@ class YoloNetwork(Network):
     """Classes are weighed by their rarity to this power."""
     momentum: Share = 0.9
     """Momentum of sgd, first beta of adam and adamw."""
+    nbs: Annotated[int, Field(ge=0)] = 0
+    """Nominal batch: gradients add up to this many images before a step, over fewer in the warm-up;
+    0 = each batch is a step."""
     warmup_bias_lr: Share = 0.0
     """Learning rate of the biases at the start of the warm-up."""
     warmup_momentum: Share = 0.9

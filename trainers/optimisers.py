@@ -128,10 +128,13 @@ class LearningRate:
         self._optimiser = optimiser
         self._schedule = _build_schedule(phase, optimiser)
 
-    def before_step(self, steps_done: int) -> None:
-        """Set the rates of the next step, with the warm-up; `steps_done` are those of the phase."""
+    def before_step(self, steps_done: int, epoch_steps: int) -> None:
+        """Set the rates of the next step, with the warm-up.
+
+        `steps_done` are those of the phase, `epoch_steps` those in an epoch.
+        """
+        share = min(1.0, (steps_done + 1) / (self._phase.warmup(epoch_steps) or 1))
         for group, rate in zip(self._optimiser.param_groups, self._rates(), strict=True):
-            share = min(1.0, (steps_done + 1) / (self._phase.warmup_steps or 1))
             group["lr"] = rate * share
 
     def after_epoch(self, monitored: float | None) -> None:

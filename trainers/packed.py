@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from fracture_core.class_names import negative_among
 from fracture_core.errors import ConfigError
 from fracture_core.masks import Rle
-from fracture_core.nets.pretrained import IMAGENET_MEAN, IMAGENET_STD
+from fracture_core.nets.pretrained import STANDARDS, Standard
 from fracture_core.types import Detections, Float32s, Int64s, Pixels, Sample
 from trainers.training_module import NOTHING, Batch
 
@@ -30,18 +30,18 @@ from trainers.training_module import NOTHING, Batch
 
 
 class Normalise(nn.Module):
-    """Turns (B, 1, H, W) grey in [0, 255] into (B, 3, H, W), normalised as ImageNet's images are.
+    """Turns (B, 1, H, W) grey in [0, 255] into (B, 3, H, W), normalised by a `standard`.
 
-    Without `standardise` values are only scaled to [0, 1]. It adds nothing to the network's state.
+    None: values are only scaled to [0, 1]. It adds nothing to the network's state.
     """
 
     scale: Tensor
     shift: Tensor
 
-    def __init__(self, *, standardise: bool = True) -> None:
+    def __init__(self, standard: Standard | None = "imagenet") -> None:
         super().__init__()
-        mean = torch.tensor(IMAGENET_MEAN if standardise else (0.0, 0.0, 0.0)).view(1, 3, 1, 1)
-        std = torch.tensor(IMAGENET_STD if standardise else (1.0, 1.0, 1.0)).view(1, 3, 1, 1)
+        numbers = STANDARDS[standard] if standard else ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+        mean, std = (torch.tensor(each).view(1, 3, 1, 1) for each in numbers)
         self.register_buffer("scale", 1 / (255 * std), persistent=False)
         self.register_buffer("shift", -mean / std, persistent=False)
 

@@ -23,11 +23,11 @@ from fracture_core.settings import settings
 from trainers.checks import (
     check_classes,
     check_data,
-    check_machine,
     check_monitor,
     checkpoint_bytes,
+    fit_machine,
 )
-from trainers.config import TrainConfig
+from trainers.config import Phase, TrainConfig
 from trainers.families import build_module
 from trainers.family_configs import ClassifierConfig, YoloConfig
 from trainers.label_map import class_names
@@ -79,14 +79,18 @@ def preflight(config: TrainConfig) -> Preflight:
     """
     findings: list[Finding] = []
     try:
-        check_machine(config)
+        config, told = fit_machine(config)
+        findings += [_warning(told)] if told else []
         dataset = open_dataset(config.data)
         classes = class_names(dataset, config)
         check_data(config, dataset)
         check_classes(config, classes)
         findings += _about_data(config, dataset)
+        findings += _about_settings(config, dataset, classes)
         step, network = _build(config, classes)
         findings.append(_ok("The network can be built."))
+        if getattr(network, "end2end", False):
+            findings.append(_ok("It proposes each finding once: nms_iou has no effect."))
         measured = _measure(config, dataset, step, network, classes)
     except WorkbenchError as error:
         return Preflight(findings=(*findings, Finding(level="error", text=str(error))))
@@ -109,15 +113,42 @@ def _about_data(config: TrainConfig, dataset: Dataset) -> list[Finding]:
         findings.append(_ok(f"{text}."))
         if split.unknown:
             left_out = f"{name}: {split.unknown:,} images of unknown ground truth will be left out."
-            findings.append(Finding(level="warning", text=left_out))
+            findings.append(_warning(left_out))
         if not isinstance(config, ClassifierConfig) and not split.empty:
             text = f"{name}: every image has a finding: specificity cannot be measured on it."
-            findings.append(Finding(level="warning", text=text))
+            findings.append(_warning(text))
     if not counts.get(config.test_split):
         text = f"No split {config.test_split!r}: the final metrics will be those of validation."
-        findings.append(Finding(level="warning", text=text))
-    findings += [Finding(level="warning", text=text) for text in dataset.warnings]
+        findings.append(_warning(text))
+    findings += [_warning(text) for text in dataset.warnings]
     return findings
+
+
+def _about_settings(
+    config: TrainConfig, dataset: Dataset, classes: tuple[str, ...]
+) -> list[Finding]:
+    """Settings that have no effect or not the one that is meant."""
+    texts = [_about_warmup(phase, _epoch_steps(config, dataset)) for phase in config.phases]
+    if isinstance(config, ClassifierConfig):
+        texts.append(config.classification.without_effect(classes))
+    return [_warning(text) for text in texts if text]
+
+
+def _about_warmup(phase: Phase, epoch_steps: int) -> str:
+    steps, warmup = phase.epochs * epoch_steps, phase.warmup(epoch_steps)
+    if not warmup or warmup < steps:
+        return ""
+    return (
+        f"The learning rate never leaves its warm-up of {warmup:,} steps, as all {phase.epochs:,} "
+        f"epochs have {steps:,}: lower warmup_steps, or set it to 0 and warmup_epochs to a tenth "
+        "of the epochs."
+    )
+
+
+def _epoch_steps(config: TrainConfig, dataset: Dataset) -> int:
+    """How many steps an epoch has."""
+    split = dataset.summary()[config.train_split]
+    return -(-_limited(config, split.images - split.unknown) // config.batch)
 
 
 def _build(config: TrainConfig, classes: tuple[str, ...]) -> tuple[Callable[[], Tensor], nn.Module]:
@@ -138,7 +169,7 @@ def _build(config: TrainConfig, classes: tuple[str, ...]) -> tuple[Callable[[], 
 
     module = build_module(config, classes, "preflight").to(device)
     check_monitor(config)
-    module.freeze(config.frozen_stages)
+    module.freeze(config.frozen_stages, config.frozen_names)
     module.train()
     if isinstance(module, ClassifierModule):
         module.set_class_counts([1] * len(classes))
@@ -185,7 +216,7 @@ def _measure(
         name: _limited(config, counts[name].images - counts[name].unknown)
         for name in (config.train_split, config.valid_split)
     }
-    steps = -(-images[config.train_split] // config.batch)
+    steps = _epoch_steps(config, dataset)
     epochs = sum(phase.epochs for phase in config.phases)
     parameters = sum(each.numel() for each in network.parameters())
     packed = sum(images.values()) * config.input_size**2
@@ -237,3 +268,7 @@ def _sum(output: object) -> Tensor:
 
 def _ok(text: str) -> Finding:
     return Finding(level="ok", text=text)
+
+
+def _warning(text: str) -> Finding:
+    return Finding(level="warning", text=text)

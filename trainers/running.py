@@ -29,9 +29,10 @@ from fracture_core.metrics.summary import Metrics, classifier_metrics, detector_
 from fracture_core.models.base import Model
 from fracture_core.models.cards import ModelCard, write_card
 from fracture_core.models.points import Measurements, card_points, write_points
+from fracture_core.operating_points import RULES, parse_rule
 from fracture_core.runs import RunFolder, beginning, stop_on_signal
 from fracture_core.scope import Scope, scope_of_images
-from trainers.checks import check_classes, check_data, check_disk, check_machine, check_monitor
+from trainers.checks import check_classes, check_data, check_disk, check_monitor, fit_machine
 from trainers.config import TrainConfig
 from trainers.data_set_cache import chosen_samples, pack_split
 from trainers.families import build_module
@@ -130,7 +131,8 @@ def _measure(valid: Evaluation, config: TrainConfig, log: MetricsLog) -> Measure
     """The operating points; None for a classifier without a class for images with no finding."""
     if not valid.about.tells_findings:
         return None
-    measured = measure_points(valid, nms_iou=config.merged_at, match_iou=config.match_iou)
+    rules = tuple(dict.fromkeys((*RULES, *map(parse_rule, config.rules))))
+    measured = measure_points(valid, rules, nms_iou=config.merged_at, match_iou=config.match_iou)
     for point in measured.points:
         if point.reason:
             log.note(f"no operating point for {point.rule}: {point.reason}")
@@ -200,12 +202,14 @@ def train_run(run: RunFolder) -> ModelCard | None:
         if run.card.is_file():
             advice = "Make a new run to train again."
             raise ConfigError(run.path, expected="a run to train", found="a card", advice=advice)
-        check_machine(config)
+        config, told = fit_machine(config)
         dataset = open_dataset(config.data)
         check_data(config, dataset)
         check_classes(config, class_names(dataset, config))
         run.stopped.unlink(missing_ok=True)
         with MetricsLog(run) as log, stop_on_signal() as stop:
+            if told:
+                log.note(told)
             if isinstance(config, YoloConfig):
                 model = _fit_yolo(config, dataset, run, log, stop)
             else:

@@ -56,6 +56,7 @@ _YOLO: Settings = {
     "weight_decay": 0.01,
     "batch": 16,
     "clip_norm": 10.0,
+    "nms_iou": 0.5,
     "augment": {
         "flip": 0.5,
         "flip_vertical": 0.5,

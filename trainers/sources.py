@@ -9,6 +9,7 @@ from torch import Tensor
 
 from trainers.augmentation import UNCHANGED, Frames, augment_batch
 from trainers.config import Augment
+from trainers.multi_scale import draw_sizes
 from trainers.packed import Packed
 from trainers.reading import in_order
 from trainers.training_module import NOTHING, Batch
@@ -69,9 +70,11 @@ class Source:
     def _finish(self, augment: Augment | None, step: Step, raw: Tensor) -> Batch:
         rows, generator = torch.as_tensor(step[0]), step[1]
         raw = raw.to(self.device, non_blocking=True)
-        inputs = self._inputs[rows]
+        inputs, cuts = self._inputs[rows], None
+        if augment is not None and augment.sizes:
+            inputs, cuts = draw_sizes(augment, generator, inputs)
         height, width = inputs.amax(dim=0).tolist()
-        frames = Frames(self._sizes[rows], inputs, (height, width))
+        frames = Frames(self._sizes[rows], inputs, (height, width), cuts)
         given = self._boxes_xyxy[rows], self._labels[rows]
         pixels, ground_truth = augment_batch(augment or UNCHANGED, generator, raw, frames, given)
         # Cut to as many objects as the fullest image of the batch has.

@@ -92,11 +92,24 @@ class TrainingModule(nn.Module, ABC):
         """Compile what gains from it, in place; parameters keep their names."""
         self.network.compile()
 
-    def freeze(self, stages: int) -> None:
-        """Freeze the first `stages` of the backbone, norms included, and train everything else."""
-        for number, stage in enumerate(self.stages()):
+    def freeze(self, stages: int, names: Sequence[str] = ()) -> None:
+        """Freeze the first `stages` of the backbone, norms included, and train everything else.
+
+        Frozen are also the backbone's weights whose `plain_name` holds one of `names`.
+        """
+        parts = self.stages()
+        for number, stage in enumerate(parts):
             stage.requires_grad_(number >= stages)
-        self._frozen = tuple(self.stages()[:stages])
+        self._frozen = tuple(parts[:stages])
+        backbone = {id(each) for stage in parts for each in stage.parameters()}
+        for name, each in self.network.named_parameters():
+            plain = self.plain_name(name)
+            if id(each) in backbone and any(part in plain for part in names):
+                each.requires_grad_(False)
+
+    def plain_name(self, name: str) -> str:
+        """Return the name of a parameter of the network as torchvision's ResNet would have it."""
+        return name
 
     def train(self, mode: bool = True) -> "TrainingModule":
         """Set training or eval mode; frozen stages stay in eval mode."""

@@ -31,6 +31,7 @@ from fracture_core.evaluations.subgroups import with_subgroups
 from fracture_core.metrics.critical import FRACTURE10_PAIRS
 from fracture_core.models.library import list_cards, points_of, store_points
 from fracture_core.models.points import Measurements
+from fracture_core.operating_points import RULES, Rule
 from fracture_core.runs import RunFolder, stop_on_signal
 
 
@@ -39,11 +40,12 @@ class Wishes:
     """What else is asked for at the command line, after the predictions.
 
     `critical` are confusions written "TRUE:PREDICTED". `choose_points` chooses the model's
-    operating points here, `apply_points` tries those it has.
+    operating points here, by `rules`; `apply_points` tries those it has.
     """
 
     critical: tuple[str, ...] = ()
     choose_points: bool = False
+    rules: tuple[Rule, ...] = RULES
     apply_points: bool = False
 
 
@@ -134,7 +136,9 @@ def write_report(
 def _measure(evaluation: Evaluation, config: EvaluateConfig, wishes: Wishes) -> Measurements | None:
     """Operating points chosen here, or the model's own applied here; None = the report's own."""
     if wishes.choose_points:
-        chosen = measure_points(evaluation, nms_iou=config.nms_iou, match_iou=config.match_iou)
+        chosen = measure_points(
+            evaluation, wishes.rules, nms_iou=config.nms_iou, match_iou=config.match_iou
+        )
         store_points(chosen)
         return chosen
     if not wishes.apply_points:

@@ -14,6 +14,7 @@ from fracture_core.metrics.detection_table import Bools, Float64s
 from fracture_core.metrics.intervals import Proportion
 from fracture_core.models.points import Counted, Evidence, Knots, Measurements, Point, Reached
 from fracture_core.operating_points import (
+    MAX_ANY_HIT_F1,
     RULES,
     Curve,
     Measured,
@@ -23,6 +24,7 @@ from fracture_core.operating_points import (
     classifier_curve,
     detector_curve,
     measure,
+    with_any_hit,
 )
 from fracture_core.types import Int64s
 
@@ -55,7 +57,8 @@ def measure_points(
 
     Raises ConfigError for a classifier none of whose classes means that nothing is there.
     """
-    about, scored = evaluation.about, score_all(evaluation, nms_iou, match_iou)
+    about = evaluation.about
+    scored = score_all(evaluation, nms_iou, match_iou, any_hit=MAX_ANY_HIT_F1 in rules)
     points = [choose(scored.curve, rule) for rule in rules]
     chosen = [point.confidence for point in points if point.confidence is not None]
     return Measurements(
@@ -97,8 +100,13 @@ def apply_points(measured: Measurements, evaluation: Evaluation) -> Measurements
     return measured.model_copy(update={"points": tuple(points)})
 
 
-def score_all(evaluation: Evaluation, nms_iou: float, match_iou: float) -> Scored:
-    """Score the images whose ground truth is known; raises ConfigError as `measure_points`."""
+def score_all(
+    evaluation: Evaluation, nms_iou: float, match_iou: float, *, any_hit: bool = False
+) -> Scored:
+    """Score the images whose ground truth is known; raises ConfigError as `measure_points`.
+
+    With `any_hit` the curve of a detector has what the rule of the highest any-hit F1 chooses from.
+    """
     matched = evaluation.matched()
     about = evaluation.about
     if about.task == "classify":
@@ -113,8 +121,11 @@ def score_all(evaluation: Evaluation, nms_iou: float, match_iou: float) -> Score
         curve = classifier_curve(scores, matched.positive)
         return Scored(curve=curve, scores=scores, right=matched.positive)
     found = matched.found(nms_iou)
+    curve = detector_curve(found, matched.ground_truths, match_iou=match_iou)
+    if any_hit:
+        curve = with_any_hit(curve, found, matched.ground_truths, match_iou=match_iou)
     return Scored(
-        curve=detector_curve(found, matched.ground_truths, match_iou=match_iou),
+        curve=curve,
         scores=found.scores.astype(np.float64),
         right=greedy.match_all(found, matched.ground_truths, match_iou),
     )
@@ -202,16 +213,18 @@ def _places(curve: Curve, chosen: Sequence[float]) -> Int64s:
     """At most about `MOST_KNOTS` places, between which each count changes by about as much.
 
     Hits and alarms change by equal steps, false positives by equal ratios; the chosen confidences
-    are among them.
+    are among them, or the next lower scores.
     """
     count = len(curve.sweep)
     if count <= MOST_KNOTS:
         return np.arange(count, dtype=np.int64)
     hits, wrong = curve.sweep.true_positives, curve.sweep.false_positives
+    near = np.searchsorted(-curve.sweep.confidences, -np.array(chosen, dtype=np.float64))
     shares = np.geomspace(1, max(1, int(wrong[-1])), _OF_WRONG)
     places = (
         np.array([0, count - 1]),
-        np.searchsorted(-curve.sweep.confidences, -np.array(chosen, dtype=np.float64)),
+        # A confidence of a grid need not be a score, and may be below all of them.
+        np.minimum(near, count - 1),
         _steps(hits, np.linspace(0, hits[-1], _OF_HITS)),
         _steps(wrong, shares),
         _steps(curve.false_alarms, np.linspace(0, curve.false_alarms[-1], _OF_ALARMS)),

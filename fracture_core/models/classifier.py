@@ -2,7 +2,7 @@
 
 A network sees the image as shown, stretched to a square of the card's `input_size` (bilinear,
 smoothed where it shrinks, as Pillow and torchvision do; the aspect ratio is not kept), with the
-same grey in three channels, normalised as ImageNet is.
+same grey in three channels, normalised as ImageNet is unless the architecture says otherwise.
 """
 
 from abc import abstractmethod
@@ -20,7 +20,7 @@ from fracture_core.models import gradcam
 from fracture_core.models.adapter import RANDOM_FACTS, Adapter, Answer
 from fracture_core.models.architectures import Architecture
 from fracture_core.models.cards import ModelCard
-from fracture_core.nets.pretrained import IMAGENET_MEAN, IMAGENET_STD
+from fracture_core.nets.pretrained import STANDARDS, Standard
 from fracture_core.types import Detections, Heatmap, Sample
 
 DEFAULT_INPUT_SIZE = 224
@@ -30,10 +30,11 @@ class ClassifierArchitecture(Architecture):
     """A classifier's architecture, and which of its classes stands for no finding.
 
     `healthy` is that class, "" = there is none. The image score is 1 − the score of that class, or
-    without one the score of the best class.
+    without one the score of the best class. `standardise` names the input's mean and deviation.
     """
 
     healthy: str = ""
+    standardise: Standard = "imagenet"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +56,8 @@ class Classifier(Adapter[_Prepared, Tensor]):
 
     def __init__(self, card: ModelCard, network: Any) -> None:
         super().__init__(card, network)
-        mean = torch.tensor(IMAGENET_MEAN, device=self._device).view(3, 1, 1)
-        std = torch.tensor(IMAGENET_STD, device=self._device).view(3, 1, 1)
+        standard = STANDARDS[self._architecture.standardise]
+        mean, std = (torch.tensor(each, device=self._device).view(3, 1, 1) for each in standard)
         # (grey / 255 − mean) / std in one pass.
         self._scale, self._shift = 1 / (255 * std), -mean / std
         self._healthy = _healthy_label(card, self._architecture.healthy)

@@ -35,15 +35,14 @@ class Architecture:
     multiple_of: int = 1
     input_size: int = 800
 
-    def input(self, input_size: int, longest_edge: object, normalises: object) -> DetrInput:
-        """Returns the input for a card's size.
-
-        None leaves a value to the architecture's usual one.
-        """
+    def input(self, facts: Mapping[str, object], input_size: int) -> DetrInput:
+        """Returns the input for a card's facts and size; what they do not tell is as usual."""
+        longest_edge, normalises = facts.get("longest_edge"), facts.get("normalises")
         longest = input_size * 1333 // 800 if longest_edge is None else int(str(longest_edge))
+        square = self.square or facts.get("square") is True
         return DetrInput(
             shortest_edge=input_size,
-            longest_edge=None if self.square else max(longest, input_size),
+            longest_edge=None if square else max(longest, input_size),
             multiple_of=self.multiple_of,
             normalises=self.normalises if normalises is None else bool(normalises),
         )

@@ -177,10 +177,7 @@ class HfDetrModel(QueryDetector):
 
     def __init__(self, card: ModelCard, network: nn.Module) -> None:
         self._architecture = _architecture(card)
-        facts = card.architecture
-        detr_input = self._architecture.input(
-            card.input_size, facts.get("longest_edge"), facts.get("normalises")
-        )
+        detr_input = self._architecture.input(card.architecture, card.input_size)
         super().__init__(card, network, detr_input)
         self._lock = threading.Lock()
         self._twin: nn.Module | None = None

@@ -52,7 +52,8 @@ class DetrInput:
             (75, 150)
         """
         if self.longest_edge is None:
-            return self.shortest_edge, self.shortest_edge
+            side = max(self.shortest_edge - self.shortest_edge % self.multiple_of, LEAST_SIDE_PX)
+            return side, side
         short, long = min(height, width), max(height, width)
         edge = float(self.shortest_edge)
         if long / short * edge > self.longest_edge:

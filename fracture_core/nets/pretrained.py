@@ -4,6 +4,7 @@ import pickle
 import urllib.error
 import zipfile
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,13 @@ from fracture_core.nets.limits import check_name
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 """Of red, green and blue in [0, 1], by which such networks' input is standardised."""
+Standard = Literal["imagenet", "half"]
+_Colours = tuple[float, float, float]
+STANDARDS: dict[Standard, tuple[_Colours, _Colours]] = {
+    "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
+    "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+}
+"""Mean and deviation by name; "half" takes [0, 1] to [−1, 1]."""
 
 
 def load_imagenet(network: nn.Module, model: str, weights: str) -> None:

@@ -21,7 +21,7 @@ from fracture_core.models.hf_architectures import ARCHITECTURES, named_config
 from fracture_core.models.hf_configs import build_network, checked_config
 from fracture_core.models.hf_detr import HfDetrModel
 from fracture_core.settings import settings
-from fracture_core.types import Prediction
+from fracture_core.types import SCORE_FLOOR, Prediction
 from tests.support.detr_networks import (
     SQUARE,
     LocalBackbone,
@@ -124,7 +124,7 @@ def test_the_best_class_of_every_query_is_listed_once(model: HfDetrModel) -> Non
     expected = shares.amax(-1).sort(descending=True).values
     found = model.predict([one])[0].detections.scores
     np.testing.assert_allclose(found, expected[: len(found)], atol=1e-5)
-    assert len(found) == int((expected >= 0.01).sum())
+    assert len(found) == int((expected >= SCORE_FLOOR).sum())
 
 
 @pytest.mark.parametrize("name", ["rt_detr", "conditional_detr"])
@@ -137,7 +137,7 @@ def test_with_one_class_the_list_is_the_librarys(name: str) -> None:
     with torch.no_grad():
         output = model._network(inputs["pixel_values"])
     (listed,) = processor(model).post_process_object_detection(
-        output, threshold=0.01, target_sizes=[pixels.shape]
+        output, threshold=SCORE_FLOOR, target_sizes=[pixels.shape]
     )
     found = model.predict([sample(pixels)])[0].detections
     np.testing.assert_allclose(

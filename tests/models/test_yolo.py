@@ -18,7 +18,7 @@ from fracture_core.models.yolo import YoloModel
 from fracture_core.models.yolo_architectures import check_architecture, read_architecture
 from fracture_core.models.yolo_networks import random_network
 from fracture_core.settings import settings
-from fracture_core.types import Detections
+from fracture_core.types import SCORE_FLOOR, Detections
 from tests.support.yolo_files import CLASSES, image, sample, save_checkpoint, yolo_network
 
 INPUT_SIZE = 448
@@ -95,7 +95,7 @@ class TestRawOnceIsExact:
     def test_all_candidates_equal_ultralytics_without_suppression(
         self, raw: Detections, pixels: np.ndarray, detector_file: Path
     ) -> None:
-        theirs = run_ultralytics(detector_file, pixels, conf=0.01, iou=1.0)
+        theirs = run_ultralytics(detector_file, pixels, conf=SCORE_FLOOR, iou=1.0)
         assert len(theirs) == len(raw)
         np.testing.assert_allclose(raw.scores, theirs.scores, atol=1e-4)
         # Scores that differ in the last digit only may change places.
@@ -110,7 +110,7 @@ def test_end_to_end_heads_equal_ultralytics_without_nms(name: str, tmp_path: Pat
     model = library.open_model(str(file))
     assert not model.card.needs_nms
     ours = model.predict([sample(pixels)])[0].detections
-    theirs = run_ultralytics(file, pixels, conf=0.01, nms=False, imgsz=160)
+    theirs = run_ultralytics(file, pixels, conf=SCORE_FLOOR, nms=False, imgsz=160)
     assert len(ours) == len(theirs) > 50
     np.testing.assert_allclose(ours.scores, theirs.scores, atol=1e-4)
     np.testing.assert_allclose(np.sort(ours.xyxy, axis=0), np.sort(theirs.xyxy, axis=0), atol=1e-2)

@@ -14,8 +14,10 @@ from fracture_core.models.retinanet_networks import RetinaNetShape
 from fracture_core.nets.detr import DetrArchitecture
 from fracture_core.nets.efficientnet_gate import GATED
 from fracture_core.nets.mobile import MOBILES
+from fracture_core.nets.pretrained import STANDARDS
 from fracture_core.nets.resnet import RESNETS
-from trainers.config import Settings
+from trainers import networks
+from trainers.config import Phase, Settings
 from trainers.family_configs import (
     CONFIGS,
     ResNetConfig,
@@ -73,10 +75,27 @@ def test_every_family_that_can_be_trained_has_a_config():
 
 
 @pytest.mark.parametrize("name", sorted(file.stem for file in FLAT.glob("*.json")))
-def test_a_flat_file_of_before_makes_the_config_of_its_recipe(name):
-    config = read_config(FLAT / f"{name}.json")
-    changes = {"classes": ["healthy", "fracture"]}
-    assert config == find_recipe(name).config("data/radiographs", changes)
+def test_a_flat_file_of_before_is_read_as_it_stands(name):
+    """Whatever the recipe has become since, and without what there was not then."""
+    file, config = FLAT / f"{name}.json", read_config(FLAT / f"{name}.json")
+    read = config.model_dump(mode="json")
+    sections = read.pop("classification", {}) | read.pop("set_loss", {})
+    found = {**sections, **read}
+    told = {name: value for name, value in json.loads(file.read_text()).items() if name in found}
+    assert len(told) > 45
+    for setting, value in told.items():
+        now = found[setting]
+        group = isinstance(value, dict) and isinstance(now, dict)
+        assert value.items() <= now.items() if group else value == now, setting
+    if config.family == "efficientnet_gate":
+        assert not config.classification.focal_weighted
+    assert config.warmup(10) == file_steps(file)
+    assert config.augment.least_left == 0.25
+    assert not config.rules
+
+
+def file_steps(file):
+    return json.loads(file.read_text())["warmup_steps"]
 
 
 @pytest.mark.parametrize("name", ["detector", "gate"])
@@ -171,6 +190,7 @@ def test_the_start_of_a_recipe_fits_its_network(recipe):
 
 def test_names_and_usual_values_are_those_of_the_networks():
     assert get_args(ResNetName) == tuple(RESNETS)
+    assert get_args(networks.Standard) == tuple(STANDARDS)
     assert set(get_args(Mobile)) == set(MOBILES)
     assert {*get_args(EfficientNetName), *MOBILES} == set(GATED)
     assert set(get_args(FasterRcnnName)) == set(INPUT_SIZES)
@@ -198,13 +218,31 @@ def test_names_and_usual_values_are_those_of_the_networks():
     }
 
 
-def test_published_settings_of_r2():
-    config = find_recipe("r2-faster-rcnn").config("data", {})
-    first, second = config.phases
-    assert (config.batch, first.epochs, first.lr, first.schedule) == (8, 10, 1e-4, "step")
-    assert (first.schedule_every, first.schedule_factor, config.seed) == (3, 0.1, 42)
-    assert (second.epochs, second.lr, second.frozen_stages, second.patience) == (5, 3e-5, 5, 3)
-    assert (second.schedule, second.schedule_factor, second.min_delta) == ("plateau", 0.3, 1e-4)
+def test_a_second_phase_can_be_left_out():
+    assert find_recipe("r2-faster-rcnn").config("data", {"second_phase": None}).phases[1:] == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"augment.crop_sizes": [400]}, "crop_sizes: expected crop above 0, and sizes"),
+        ({"rules": ["max F2"]}, "rule: expected max F1, max any-hit F1.*found 'max F2'"),
+    ],
+)
+def test_settings_that_need_others_say_so(changes, words):
+    with pytest.raises(ConfigError, match=words):
+        find_recipe("r1-detr").config("data", changes)
+
+
+def test_a_warm_up_in_epochs_is_never_longer_than_its_share_and_leaves_the_last_epoch():
+    def steps(**values):
+        return Phase(**values).warmup(100)
+
+    assert steps(epochs=50, warmup_epochs=3) == 300
+    assert steps(epochs=6, warmup_epochs=3, warmup_share=0.1) == 60
+    assert steps(epochs=2, warmup_epochs=3) == 100
+    assert steps(epochs=1, warmup_epochs=3) == 0
+    assert steps(epochs=6, warmup_epochs=3, warmup_steps=681) == 681
 
 
 def test_a_dotted_change_leaves_the_others_of_its_group():
@@ -230,7 +268,9 @@ def test_a_wrong_setting_is_named(change, words):
 
 
 def test_an_unknown_recipe_lists_the_known_ones():
-    with pytest.raises(ConfigError, match="recipe: expected one of r1-detr, r2-faster-rcnn"):
+    with pytest.raises(
+        ConfigError, match="recipe: expected one of r1-detr, r1-detr-as-published, r2"
+    ):
         find_recipe("r9")
 
 

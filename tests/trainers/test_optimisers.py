@@ -13,7 +13,7 @@ def rates(phase: Phase, metrics: list[float], steps: int = 1) -> list[float]:
     schedule, found = LearningRate(phase, optimiser), []
     for epoch, metric in enumerate(metrics):
         for step in range(steps):
-            schedule.before_step(epoch * steps + step)
+            schedule.before_step(epoch * steps + step, steps)
             optimiser.step()
             found.append(optimiser.param_groups[0]["lr"])
         schedule.after_epoch(metric)
@@ -55,7 +55,7 @@ def test_a_resumed_schedule_goes_on_as_the_straight_one():
     def go(optimiser, schedule, epochs):
         found = []
         for epoch in epochs:
-            schedule.before_step(epoch)
+            schedule.before_step(epoch, 1)
             optimiser.step()
             found.append(optimiser.param_groups[0]["lr"])
             schedule.after_epoch(1.0)

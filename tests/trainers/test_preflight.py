@@ -31,6 +31,34 @@ def test_a_training_that_can_begin_is_measured(demo):
     assert found.disk_bytes == (16 + 2) * 64**2 + found.parameters * 28
 
 
+def warnings_of(found):
+    return [finding.text for finding in found.findings if finding.level == "warning"]
+
+
+def test_a_run_that_never_leaves_its_warm_up_is_warned_of(demo):
+    short = look(demo, epochs=3, batch=4, warmup_steps=12)
+    assert short.may_start
+    assert [text for text in warnings_of(short) if "warm-up of 12 steps, as all 3" in text]
+    for enough in ({"warmup_steps": 11}, {"warmup_epochs": 3}):
+        long = look(demo, epochs=3, batch=4, **enough)
+        assert not [text for text in warnings_of(long) if "warm-up" in text]
+
+
+def test_float16_is_float32_on_a_cpu_and_that_is_said(demo):
+    found = look(demo, precision="float16", batch=4)
+    assert found.may_start
+    assert found.findings[0].level == "warning"
+    assert "on the CPU and so in float32" in found.findings[0].text
+
+
+def test_multipliers_without_effect_are_told(demo):
+    tiny = {"start": "", "network.name": "efficientnet_b0", "input_size": 64, "batch": 4}
+    more = {"device": "cpu", "network.hidden_width": 16}
+    found = preflight(find_recipe("r4-efficientnet-gate").config(str(demo), {**tiny, **more}))
+    assert found.may_start, found.findings
+    assert [text for text in warnings_of(found) if "no such class: Comminuted, Trans" in text]
+
+
 def test_both_phases_count(demo):
     found = look(demo, epochs=2, batch=16, second_phase={"epochs": 3})
     assert found.steps == 5

@@ -118,7 +118,7 @@ def _answer(network: Any, states: Tensor) -> DetrOutput:
 
 # ---- the training module ------------------------------------------------------------------------
 
-_OWN_SETTINGS = ("name", "longest_edge", "auxiliary_loss")
+_OWN_SETTINGS = ("name", "longest_edge", "square", "auxiliary_loss")
 # Parameters of the library's config that weigh the loss. Where the set loss is used, the config's
 # section `set_loss` has them instead.
 _OF_THE_LOSS = re.compile(r".*_(cost|coefficient)|auxiliary_loss")
@@ -130,6 +130,19 @@ _CLASS_HEADS = (
     "model.enc_score_head.",
 )
 
+# From the names of transformers' ResNet to those of torchvision's.
+_PLAIN_NAMES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
+    (re.compile(r"embedder\.embedder\.convolution"), lambda _: "conv1"),
+    (re.compile(r"embedder\.embedder\.normalization"), lambda _: "bn1"),
+    (
+        re.compile(r"stage(\d)\.(\d+)\.layer\.(\d)\.(conv|norm)\w+"),
+        lambda m: f"layer{m[1]}.{m[2]}.{'conv' if m[4] == 'conv' else 'bn'}{int(m[3]) + 1}",
+    ),
+    (
+        re.compile(r"stage(\d)\.(\d+)\.shortcut\.(conv|norm)\w+"),
+        lambda m: f"layer{m[1]}.{m[2]}.downsample.{0 if m[3] == 'conv' else 1}",
+    ),
+)
 Pass = Callable[[Any, Tensor, Tensor | None], DetrOutput]
 
 
@@ -147,11 +160,8 @@ class HfDetrModule(TrainingModule):
         self.notes = notes
         self._card = card
         self._architecture = ARCHITECTURES[str(card.architecture["model_type"])]
-        facts = card.architecture
-        self._input = self._architecture.input(
-            card.input_size, facts.get("longest_edge"), facts.get("normalises")
-        )
-        self._normalise = Normalise(standardise=self._input.normalises)
+        self._input = self._architecture.input(card.architecture, card.input_size)
+        self._normalise = Normalise("imagenet" if self._input.normalises else None)
         self._criterion = build_criterion(config.set_loss, len(card.classes))
         auxiliary = config.network.auxiliary_loss is not False
         self._pass = _pass_of(self._architecture, auxiliary=auxiliary)
@@ -185,6 +195,13 @@ class HfDetrModule(TrainingModule):
                     return trunk.parts()
                 return [backbone.embedder, *backbone.encoder.stages]
         return []
+
+    def plain_name(self, name: str) -> str:
+        name = canonical(name)
+        for pattern, plain in _PLAIN_NAMES:
+            if found := pattern.search(name):
+                return plain(found) + name[found.end() :]
+        return name
 
     def compile_network(self) -> None:
         """Compile our forward pass, or the network where the library's own pass is used."""
@@ -221,6 +238,9 @@ def build(config: HfDetrConfig, classes: tuple[str, ...], model_id: str) -> HfDe
         facts["longest_edge"] = settings["longest_edge"]
     elif config.input_size != input_size:
         facts.pop("longest_edge", None)
+    if "square" in settings:
+        facts["square"] = settings["square"]
+    _check_sizes(config, architecture)
     network = _network(architecture, facts["config"], config.seed, len(classes))
     notes: tuple[str, ...] = ()
     if config.start in PACKAGED:
@@ -313,6 +333,16 @@ def _check_parameters(given: Iterable[str], architecture: Architecture) -> None:
                 found="none of that name",
                 advice=f"There are: {', '.join(known)}.",
             )
+
+
+def _check_sizes(config: HfDetrConfig, architecture: Architecture) -> None:
+    """Raise ConfigError for images of several sizes where the architecture takes one."""
+    if config.augment.sizes and (architecture.square or architecture.multiple_of > 1):
+        raise ConfigError(
+            "augment.sizes",
+            expected=f"none for {architecture.title}, whose input has one size",
+            found=", ".join(map(str, config.augment.sizes)),
+        )
 
 
 def _check_loss_settings(config: HfDetrConfig, architecture: Architecture) -> None:

@@ -68,6 +68,9 @@ class ScratchDetrModule(TrainingModule):
     def stages(self) -> Sequence[nn.Module]:
         return self.network.backbone.stages()
 
+    def plain_name(self, name: str) -> str:
+        return name.replace("stem.0.", "conv1.").replace("stem.1.", "bn1.")
+
 
 def build(config: ScratchDetrConfig, classes: tuple[str, ...], model_id: str) -> ScratchDetrModule:
     """Build the training module.

@@ -19,7 +19,7 @@ from fracture_core.models.cards import ModelCard, Task
 from fracture_core.models.yolo import YoloModel
 from fracture_core.runs import RunFolder
 from trainers.checkpoints import BEST, LAST, Position, load_state
-from trainers.checks import check_disk, check_machine
+from trainers.checks import check_disk, fit_machine
 from trainers.family_configs import YoloConfig
 from trainers.label_map import class_names
 from trainers.metrics_log import MetricsLog
@@ -47,7 +47,7 @@ def fit(
     complete epoch are then trained again when the run goes on. Raises ConfigError, DatasetError,
     WeightsError and TrainingError.
     """
-    check_machine(config)
+    config, _ = fit_machine(config)
     classes = class_names(dataset, config)
     start = build_checked(config, classes)
     check_disk(run, start.network)

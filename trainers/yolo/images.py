@@ -17,7 +17,7 @@ from PIL import Image
 
 from fracture_core.errors import DatasetError
 from fracture_core.models import quiet_ultralytics
-from trainers.augmentation import LEAST_SHARE_LEFT, UNCHANGED
+from trainers.augmentation import UNCHANGED
 from trainers.config import Augment
 from trainers.packed import rows_of_epoch
 
@@ -32,14 +32,15 @@ def cut(found: dict[str, Any], image: Array, augment: Augment, side_px: int) -> 
     """Return Ultralytics' record of a random crop in place of that of the image, `found`.
 
     `image` is (H, W) or (H, W, C) at its stored size; the crop is scaled to a longer side of
-    `side_px`. Objects of which less than LEAST_SHARE_LEFT of the area is left are dropped.
+    `side_px`. Objects of which less than `augment.least_left` of the area is left are dropped.
     """
     height, width = image.shape[:2]
     instances = found["instances"]
     instances.convert_bbox("xyxy")
     instances.denormalize(width, height)
     left, top, right, bottom = _place(instances.bboxes, height, width, augment)
-    boxes, outlines, kept = _moved(instances, (left, top, right, bottom))
+    place = (left, top, right, bottom)
+    boxes, outlines, kept = _moved(instances, place, augment.least_left)
     part = _resized(image[top:bottom, left:right], side_px)
     size = (bottom - top, right - left)
     new = _instance.Instances(boxes, outlines, bbox_format="xyxy", normalized=False)
@@ -74,7 +75,9 @@ def _start(low: float, high: float, length: int, side: int) -> int:
     return min(max(0, round(start)), side - length)
 
 
-def _moved(instances: Any, part: tuple[int, int, int, int]) -> tuple[Array, Array, Array]:
+def _moved(
+    instances: Any, part: tuple[int, int, int, int], least_left: float
+) -> tuple[Array, Array, Array]:
     """Boxes and outlines in pixels of the crop, and which objects are kept."""
     low, high = np.array(part[:2]), np.array(part[2:])
     corners = instances.bboxes.reshape(-1, 2, 2)
@@ -85,7 +88,7 @@ def _moved(instances: Any, part: tuple[int, int, int, int]) -> tuple[Array, Arra
         outlines = outlines.clip(low, high) - low
         corners = np.stack([outlines.min(axis=1), outlines.max(axis=1)], axis=1)
     sides = corners[:, 1] - corners[:, 0]
-    kept = (sides > 0).all(axis=1) & (sides.prod(axis=1) >= LEAST_SHARE_LEFT * areas)
+    kept = (sides > 0).all(axis=1) & (sides.prod(axis=1) >= least_left * areas)
     boxes = corners.reshape(-1, 4)[kept].astype(np.float32)
     return boxes, (outlines[kept] if len(outlines) else outlines).astype(np.float32), kept
 

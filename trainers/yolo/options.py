@@ -77,7 +77,7 @@ def trainer_options(config: YoloConfig, task: str, *, on_gpu: bool) -> dict[str,
         "epochs": config.epochs,
         "imgsz": whole_strides(config.input_size),
         "batch": max(1, config.batch // config.accumulate),
-        "nbs": config.batch,
+        "nbs": config.network.nbs or config.batch,
         "lr0": config.lr,
         "optimizer": _OPTIMISERS[config.optimiser],
         "weight_decay": config.weight_decay,
@@ -91,7 +91,7 @@ def trainer_options(config: YoloConfig, task: str, *, on_gpu: bool) -> dict[str,
         "plots": False,
         "iou": config.nms_iou,
         **_augmentation(config.augment),
-        **config.network.model_dump(exclude=_ARCHITECTURE),
+        **config.network.model_dump(exclude={*_ARCHITECTURE, "nbs"}),
     }
     _check_values(options)
     return options
@@ -120,29 +120,31 @@ def whole_strides(side_px: int) -> int:
 
 
 def _refused(config: YoloConfig) -> Iterator[tuple[str, str]]:
-    plain = Augment()
-    for name in ("contrast", "blur"):
-        if getattr(config.augment, name) != getattr(plain, name):
-            yield f"augment.{name}", f"{getattr(plain, name)}"
-    low, high = config.augment.scale
-    if not math.isclose(1 - low, high - 1, abs_tol=1e-6):
-        yield "augment.scale", "as much smaller as larger, such as (0.5, 1.5)"
-    for name in ("backbone_lr", "frozen_epochs"):
+    yield from _refused_augmentation(config.augment)
+    for name in ("backbone_lr", "frozen_epochs", "frozen_names", "second_phase", "trackers"):
         usual = YoloConfig.model_fields[name].default
         if getattr(config, name) != usual:
-            yield name, f"{usual}"
-    if config.second_phase is not None:
-        yield "second_phase", "none"
+            yield name, f"{usual or 'none'}"
     if config.schedule == "plateau":
         yield "schedule", "constant, step or cosine"
     if config.schedule != "constant" and config.network.lrf != 1:
         yield "network.lrf", "1 beside a schedule"
     if not config.fused:
         yield "fused", "True: Ultralytics fuses wherever it can"
-    if config.trackers:
-        yield "trackers", "none"
     if config.batch % config.accumulate:
         yield "accumulate", "parts of equal size"
+    if config.network.nbs and config.network.nbs % config.batch:
+        yield "network.nbs", f"a multiple of the batch, {config.batch}, or 0"
+
+
+def _refused_augmentation(augment: Augment) -> Iterator[tuple[str, str]]:
+    for name in ("contrast", "blur", "sizes", "crop_sizes"):
+        usual = Augment.model_fields[name].default
+        if getattr(augment, name) != usual:
+            yield f"augment.{name}", f"{usual or 'none'}"
+    low, high = augment.scale
+    if not math.isclose(1 - low, high - 1, abs_tol=1e-6):
+        yield "augment.scale", "as much smaller as larger, such as (0.5, 1.5)"
 
 
 def _augmentation(augment: Augment) -> dict[str, float]:

@@ -140,14 +140,28 @@ class _Ours(_engine.BaseTrainer):  # type: ignore[misc,name-defined]
         self.scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lr_lambda=self.lf)
 
     def _get_warmup_iterations(self, num_batches: int) -> int:
-        return self._plan.config.warmup_steps * self._position.parts
+        steps = -(-num_batches // self._position.parts)
+        self._warmup: int = self._plan.config.warmup(steps) * self._position.parts
+        return self._warmup
+
+    def _parts_of_step(self) -> int:
+        """How many parts make a step: those of a batch, or of the nominal batch.
+
+        In the warm-up the nominal batch grows from one batch on, by Ultralytics' rule.
+        """
+        config, parts = self._plan.config, self._position.parts
+        nominal = max(1, round(config.network.nbs / config.batch))
+        done = self._batch + len(self.train_loader) * self.epoch
+        if done < self._warmup:
+            nominal = max(1, round(1 + (nominal - 1) * done / self._warmup))
+        return nominal * parts
 
     def optimizer_step(self) -> None:
-        """Take a step once all parts of a batch have gone through, or the epoch has no more."""
+        """Take a step once all its parts have gone through, or the epoch has no more."""
         self._check_loss()
         self._pending += 1
         is_last = self._batch + 1 == len(self.train_loader)
-        if self._pending < self._position.parts and not is_last:
+        if self._pending < self._parts_of_step() and not is_last:
             return
         self._pending = 0
         self.scaler.unscale_(self.optimizer)

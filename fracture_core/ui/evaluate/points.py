@@ -14,13 +14,19 @@ from fracture_core.metrics.intervals import Proportion
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.library import points_of, read_library, store_points
 from fracture_core.models.points import Measurements, Point, Reached
-from fracture_core.operating_points import RULES, Aim, Rule
+from fracture_core.operating_points import ANY_HIT_GRID, MAX_ANY_HIT_F1, RULES, Aim, Rule
 from fracture_core.ui.session import Slot
 from fracture_core.ui.widgets.evaluation_choice import stamp_of
 from fracture_core.ui.widgets.text import literal
 
 _RULES: Slot[tuple[Rule, ...]] = Slot("evaluation_rules", RULES)
 _NOTE: Slot[str] = Slot("points_note", "")
+_OF_BOXES: tuple[Aim, ...] = ("FP per image ≤", "max any-hit F1")
+_RULES_HELP = (
+    "max F1 counts single findings, one to one, at every score. max any-hit F1 counts images, "
+    "right when any box hits, and flatters models that draw many boxes; it looks at "
+    f"{ANY_HIT_GRID[0]:g}, {ANY_HIT_GRID[1]:g} … {ANY_HIT_GRID[-1]:g} only, as R1 did."
+)
 _FIRST_BOUNDS: dict[Aim, float] = {
     "sensitivity ≥": 0.9,
     "FP per image ≤": 0.5,
@@ -141,8 +147,8 @@ def _store(measured: Measurements, title: str) -> None:
 def _choose_rules(classifies: bool) -> tuple[Rule, ...]:
     held = _RULES.get()
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        aims = [aim for aim in get_args(Aim) if not (classifies and aim == "FP per image ≤")]
-        aim: Aim = st.selectbox("Rule", aims, key="rule_aim", width=190)
+        aims = [aim for aim in get_args(Aim) if not (classifies and aim in _OF_BOXES)]
+        aim: Aim = st.selectbox("Rule", aims, key="rule_aim", width=190, help=_RULES_HELP)
         most = None if aim == "FP per image ≤" else 1.0
         bound = st.number_input(
             "Bound",
@@ -151,10 +157,10 @@ def _choose_rules(classifies: bool) -> tuple[Rule, ...]:
             _FIRST_BOUNDS.get(aim, 0.0),
             0.05,
             key=f"rule_bound_{aim}",
-            disabled=aim == "max F1",
+            disabled=not Rule(aim=aim).has_bound,
             width=130,
         )
-        rule = Rule(aim=aim, bound=0.0 if aim == "max F1" else float(bound or 0.0))
+        rule = Rule(aim=aim, bound=float(bound or 0.0) if Rule(aim=aim).has_bound else 0.0)
         known = rule in held
         if st.button("Add", icon=":material/add:", disabled=known) and not known:
             _RULES.set((*held, rule))
@@ -209,8 +215,12 @@ def _show_table(points: Sequence[Point], which: str) -> None:
 def _row(point: Point, which: str) -> dict[str, str]:
     reached = point.chosen if which == "chosen" else point.applied
     at = "not met" if point.confidence is None else f"{point.confidence:.3f}"
-    note = "the lowest score there is" if point.at_edge else point.reason
+    note = _edge_of(point.rule) if point.at_edge else point.reason
     return {"Rule": point.rule, "Confidence ≥": at, **_metrics(point.unit, reached), "Note": note}
+
+
+def _edge_of(rule: str) -> str:
+    return "the edge of its grid" if rule == MAX_ANY_HIT_F1.name else "the lowest score there is"
 
 
 def _metrics(unit: str, reached: Reached | None) -> dict[str, str]:

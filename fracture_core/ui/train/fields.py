@@ -40,8 +40,10 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "accumulate",
         "ema",
         "frozen_stages",
+        "frozen_names",
         "frozen_epochs",
         "network.momentum",
+        "network.nbs",
         "seed",
     ),
     "Learning rate schedule": (
@@ -50,6 +52,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "schedule_factor",
         "network.lrf",
         "warmup_steps",
+        "warmup_epochs",
+        "warmup_share",
         "network.warmup_bias_lr",
         "network.warmup_momentum",
     ),
@@ -57,6 +61,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "monitor",
         "patience",
         "min_delta",
+        "rules",
         "shown_confidence",
         "match_iou",
         "nms_iou",
@@ -99,10 +104,15 @@ _LABELS = {
     "accumulate": "Accumulate (parts)",
     "ema": "EMA decay",
     "frozen_epochs": "Frozen for (epochs)",
+    "frozen_names": "Frozen by name",
     "schedule_every": "Every (epochs)",
     "schedule_factor": "Factor",
     "lrf": "Final share",
+    "nbs": "Nominal batch (images)",
+    "rules": "Further rules of points",
     "warmup_steps": "Warm-up (steps)",
+    "warmup_epochs": "Warm-up (epochs)",
+    "warmup_share": "Warm-up, at most",
     "warmup_bias_lr": "Warm-up rate of biases",
     "warmup_momentum": "Warm-up momentum",
     "patience": "Patience (epochs)",
@@ -124,12 +134,20 @@ _LABELS = {
     "focal_share": "Focal share",
     "focal_gamma": "Focal gamma (γ)",
     "focal_of": "Focal term of each",
+    "focal_weighted": "Weighted focal term",
     "blur_sigma": "Blur sigma (px)",
     "degrees": "Rotation (°)",
     "shear": "Shear (°)",
     "flip": "Horizontal flip",
     "flip_vertical": "Vertical flip",
     "crop_least": "Least side of a crop",
+    "sizes": "Resize to (px)",
+    "longest": "Longest side (px)",
+    "crop_sizes": "Crop from (px)",
+    "crop_px": "Sides of a crop (px)",
+    "least_left": "Least share of a box",
+    "square": "Stretch to a square",
+    "standardise": "Standardise by",
     "around": "Crops around a finding",
     "close_mosaic": "Without mosaic (last epochs)",
     "mixup": "MixUp",
@@ -168,6 +186,8 @@ _OPTIONS = {
     "macro_f1": "Macro F1",
     "weighted_f1": "Weighted F1",
     "balanced_accuracy": "Balanced accuracy",
+    "imagenet": "ImageNet's mean",
+    "half": "0.5 and 0.5",
     "adamw": "AdamW",
     "sgd": "SGD",
     "cpu": "CPU",
@@ -215,7 +235,7 @@ def open_of(dotted: str, usual: object) -> str:
 
 Changes = dict[str, object]
 
-_YOLO_VERSIONS = ("yolov8", "yolo11")
+_YOLO_VERSIONS = ("yolov8", "yolo11", "yolo26")
 _YOLO_SIZES = "nsmlx"
 
 
@@ -246,6 +266,9 @@ def _changes_for(config: TrainConfig, network: str) -> Changes:
     if network in SMALL_DETRS:
         # They have a loss of their own, which always matches every layer.
         changes["network.auxiliary_loss"] = None
+        if config.augment.sizes:
+            # Nor do they take images of several sizes, and squares they take always.
+            changes |= {"augment.sizes": [], "augment.crop_sizes": [], "network.square": None}
     return changes
 
 

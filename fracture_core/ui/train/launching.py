@@ -40,9 +40,20 @@ def choose_recipe() -> Recipe:
         persist_state="session",
     )
     recipe = find_recipe(name)
-    mended = f" Mended: {recipe.mended}" if recipe.mended else ""
-    st.caption(literal(f"{recipe.summary}.{mended}"))
-    return recipe
+    st.caption(literal(f"{recipe.summary}."))
+    if recipe.mended:
+        with st.expander("What was mended"):
+            st.markdown(literal(recipe.mended))
+    if not recipe.variants:
+        return recipe
+    tried = st.pills(
+        "Also tried",
+        list(recipe.variants),
+        selection_mode="multi",
+        key=f"{name}-variants",
+        help="Further settings that the published system tried.",
+    )
+    return recipe.varied(tuple(tried))
 
 
 def try_config(recipe: Recipe, data: str, changes: Changes) -> TrainConfig | None:
@@ -181,6 +192,8 @@ def _launch(recipe: Recipe, data: str, changes: Changes, name: str) -> None:
 
 
 def _free_name(recipe: str) -> str:
+    # A model of the library is named after its run, and there a "+" has another meaning.
+    recipe = recipe.replace("+", "-")
     taken = {path.name for path in settings().runs.glob("*")}
     number = next(n for n in range(1, len(taken) + 2) if f"{recipe}-{n}" not in taken)
     return f"{recipe}-{number}"
