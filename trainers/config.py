@@ -63,16 +63,16 @@ class Augment(Settings):
     """Least share of each side of the image that a crop keeps."""
     around: Share = 0.0
     """Probability that a crop of an image with a finding is laid around one."""
-    sizes: tuple[Annotated[int, Field(ge=32, le=4096)], ...] = ()
-    """Shorter sides in pixels that images are resized to, one drawn for each, as DETR does; empty =
-    always that of the input."""
-    longest: Annotated[int, Field(ge=32, le=8192)] = 1333
-    """The most that a resized image's longer side may become, in pixels."""
-    crop_sizes: tuple[Annotated[int, Field(ge=32, le=4096)], ...] = ()
-    """Shorter sides in pixels at which a crop is cut out before it is resized, one drawn for each,
-    as DETR does; empty = crops keep a share of each side."""
-    crop_px: tuple[int, int] = (384, 600)
-    """Least and greatest side of such a crop, in pixels."""
+    sizes: tuple[Annotated[float, Field(ge=0.1, le=4)], ...] = ()
+    """Shorter sides that images are resized to, in shares of the input size, one drawn for each, as
+    DETR does; empty = always the input size."""
+    longest: Annotated[float, Field(ge=1, le=10)] = 1333 / 800
+    """The most that a resized image's longer side may become, in shares of the input size."""
+    crop_sizes: tuple[Annotated[float, Field(ge=0.1, le=4)], ...] = ()
+    """Shorter sides at which a crop is cut out before it is resized, in shares of the input size,
+    one drawn for each, as DETR does; empty = crops keep a share of each side."""
+    crop_sides: tuple[float, float] = (384 / 800, 600 / 800)
+    """Least and greatest side of such a crop, in shares of the input size."""
     least_left: Share = 0.25
     """Boxes of which a smaller share of the area is left in the image are no ground truth any more;
     0 = a sliver is enough."""
@@ -85,7 +85,7 @@ class Augment(Settings):
             raise ValueError("crop_sizes: expected crop above 0, and sizes to resize the crop to")
         if self.crop_sizes and self.around:
             raise ValueError("around: expected 0 beside crop_sizes")
-        for name in ("blur_sigma", "scale", "crop_px"):
+        for name in ("blur_sigma", "scale", "crop_sides"):
             low, high = getattr(self, name)
             if not 0 < low <= high:
                 raise ValueError(f"{name}: expected two numbers, 0 < least ≤ greatest")

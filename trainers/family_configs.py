@@ -36,7 +36,7 @@ from trainers.networks import (
 
 _BOX_MONITORS = ("loss", "ap", "ap50", "f1", "any_hit_f1")
 # Settings of augmentation for networks that take images of any size and know where one ends.
-_OF_SIZES = tuple(f"augment.{name}" for name in ("sizes", "longest", "crop_sizes", "crop_px"))
+_OF_SIZES = tuple(f"augment.{name}" for name in ("sizes", "longest", "crop_sizes", "crop_sides"))
 
 
 class Classification(Settings):

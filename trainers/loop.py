@@ -290,7 +290,7 @@ class Loop:
             (rows[rank::ranks].tolist(), generator_at(config.seed, *place))
             for rows, place in zip(left, places, strict=True)
         )
-        batches = self._source.batches(steps, config.augment)
+        batches = self._source.batches(steps, config.augment, side_px=config.input_size)
         for rows, place, batch in zip(left, places, batches, strict=True):
             seed_everything(config.seed, *place, _GLOBAL)
             yield rows, batch

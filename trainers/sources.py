@@ -49,30 +49,34 @@ class Source:
         [batch] = self.batches([(rows, generator)], augment)
         return batch
 
-    def batches(self, steps: Iterable[Step], augment: Augment | None = None) -> Iterator[Batch]:
+    def batches(
+        self, steps: Iterable[Step], augment: Augment | None = None, *, side_px: int = 0
+    ) -> Iterator[Batch]:
         """Yield a batch for each step in order, while other threads read the next ones.
+
+        `side_px` is the input size, of which augmentation to several sizes takes its shares.
 
         On a CPU each thread makes complete batches with one core: splitting every small operation
         among all cores takes ten times as long once another process wants one of them.
         """
         if self.device.type == "cpu":
             workers = torch.get_num_threads()
-            make = partial(self._make, augment)
+            make = partial(self._make, augment, side_px)
             return in_order(make, steps, workers=workers, start=partial(torch.set_num_threads, 1))
         if self._held is not None:
-            return (self._make(augment, step) for step in steps)
+            return (self._make(augment, side_px, step) for step in steps)
         read = in_order(lambda step: (step, self._read(step[0])), steps, workers=1)
-        return (self._finish(augment, step, raw) for step, raw in read)
+        return (self._finish(augment, side_px, step, raw) for step, raw in read)
 
-    def _make(self, augment: Augment | None, step: Step) -> Batch:
-        return self._finish(augment, step, self._read(step[0]))
+    def _make(self, augment: Augment | None, side_px: int, step: Step) -> Batch:
+        return self._finish(augment, side_px, step, self._read(step[0]))
 
-    def _finish(self, augment: Augment | None, step: Step, raw: Tensor) -> Batch:
+    def _finish(self, augment: Augment | None, side_px: int, step: Step, raw: Tensor) -> Batch:
         rows, generator = torch.as_tensor(step[0]), step[1]
         raw = raw.to(self.device, non_blocking=True)
         inputs, cuts = self._inputs[rows], None
         if augment is not None and augment.sizes:
-            inputs, cuts = draw_sizes(augment, generator, inputs)
+            inputs, cuts = draw_sizes(augment, side_px, generator, inputs)
         height, width = inputs.amax(dim=0).tolist()
         frames = Frames(self._sizes[rows], inputs, (height, width), cuts)
         given = self._boxes_xyxy[rows], self._labels[rows]

@@ -225,7 +225,7 @@ def test_a_second_phase_can_be_left_out():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"augment.crop_sizes": [400]}, "crop_sizes: expected crop above 0, and sizes"),
+        ({"augment.crop_sizes": [0.5]}, "crop_sizes: expected crop above 0, and sizes"),
         ({"rules": ["max F2"]}, "rule: expected max F1, max any-hit F1.*found 'max F2'"),
     ],
 )

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from fracture_core.errors import ConfigError
 from fracture_core.models.families import family
+from fracture_core.models.resnet import ResNetArchitecture
 from tests.support.training_modules import (
     CLASSES,
     DETECTORS,
@@ -138,3 +140,64 @@ def test_wrapped_it_scales_as_it_is_trained(name: str) -> None:
         assert tuple(model._prepare(one_sample(90, 70)).grey.shape[1:]) == module.size_of(90, 70)
     else:
         assert module.size_of(90, 70) == (64, 64)
+
+
+def test_weights_are_frozen_by_their_plain_names() -> None:
+    for name in ("scratch_detr", "hf_detr", "faster_rcnn", "resnet"):
+        module = build(name)
+        module.freeze(0, ("conv1", "layer2"))
+        backbone = {id(each) for stage in module.stages() for each in stage.parameters()}
+        for key, each in module.network.named_parameters():
+            plain = module.plain_name(key)
+            named = "conv1" in plain or "layer2" in plain
+            if id(each) in backbone:
+                assert each.requires_grad != named, key
+            else:
+                assert each.requires_grad, key
+        # Not frozen for good.
+        module.freeze(0)
+        assert all(each.requires_grad for stage in module.stages() for each in stage.parameters())
+
+
+def test_hf_detr_stretches_images_to_a_square_where_it_is_asked_to(tmp_path: Path) -> None:
+    module = build("hf_detr", network={"square": True})
+    assert module.size_of(100, 300) == (64, 64)
+    assert build("hf_detr").size_of(100, 300) == (35, 106)
+    card = module.wrap(copy.deepcopy(module.network)).save(tmp_path / "model")
+    model = family("hf_detr").load(card, tmp_path / "model")
+    sample = one_sample(40, 120)
+    prepared = model._prepare(sample)  # type: ignore[attr-defined]
+    assert prepared.shape == (1, 64, 64)
+    assert len(model.predict([sample])[0].detections) > 0
+
+
+def test_a_network_of_one_input_size_refuses_others() -> None:
+    with pytest.raises(ConfigError, match=r"augment\.sizes: expected none for RT-DETR"):
+        build(
+            "hf_detr",
+            network_after={"name": "rt_detr:tiny"},
+            network=None,
+            augment={"sizes": [0.5]},
+        )
+
+
+def test_a_resnet_sees_grey_as_its_card_standardises_it(tmp_path: Path) -> None:
+    module = build("resnet", network={"standardise": "half"}).eval()
+    card = module.wrap(copy.deepcopy(module.network)).save(tmp_path / "model")
+    model = family("resnet").load(card, tmp_path / "model")
+    batch, seen = make_batch(count=4).part(0, 1), list[torch.Tensor]()
+    network: Any = module.network
+    network.conv1.register_forward_hook(lambda _m, given, _out: seen.append(given[0]))
+    module(batch)
+    torch.testing.assert_close(seen[0], (batch.pixels / 255 - 0.5).expand(-1, 3, -1, -1) / 0.5)
+    sample = one_sample()
+    pixels = model._pixels([model._prepare(sample)])  # type: ignore[attr-defined]
+    grey = torch.from_numpy(sample.shown()) / 255
+    torch.testing.assert_close(pixels[0, 0], (grey - 0.5) / 0.5)
+
+
+def test_cards_of_before_are_standardised_as_imagenet() -> None:
+    plain = build("resnet")
+    before = {k: v for k, v in plain.card.architecture.items() if k != "standardise"}
+    card = plain.card.model_copy(update={"architecture": before})
+    assert ResNetArchitecture.of(card).standardise == "imagenet"

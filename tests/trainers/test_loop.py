@@ -259,6 +259,31 @@ def test_the_second_phase_goes_on_from_the_best(demo, tmp_path):
     assert backbone
 
 
+@pytest.mark.parametrize("anew", [False, True])
+def test_a_second_phase_that_begins_its_search_anew_keeps_its_own_weights(demo, tmp_path, anew):
+    """Its epoch is worse, as its rate is far too high."""
+    second = {"epochs": 1, "lr": 1.0, "monitor": "loss", "best_anew": anew}
+    run = make_detector_run(demo, tmp_path / "run", epochs=1, second_phase=second)
+    assert fit(run)
+    first, last = told(run)
+    assert last["val_loss"] > first["val_loss"]
+    assert (first["best"], last["best"]) == (True, anew)
+    assert load_state(run.checkpoints / BEST)[1].best_epoch == (2 if anew else 1)
+
+
+def test_float16_without_a_gpu_is_float32_and_the_log_says_so(demo, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    half, full = (
+        make_detector_run(demo, tmp_path / precision, epochs=1, batch=16, precision=precision)
+        for precision in ("float16", "float32")
+    )
+    assert train_run(half) is not None
+    assert train_run(full) is not None
+    assert "on the CPU and so in float32: float16 needs a GPU" in notes(half)[0]
+    assert not [text for text in notes(full) if "float16" in text]
+    assert told(half) == told(full)
+
+
 def test_the_average_is_validated_and_kept_as_best(demo, tmp_path, monkeypatch):
     # The last checkpoint stays that of the epoch.
     monkeypatch.setattr(Loop, "_next_phase", lambda loop, _: setattr(loop._position, "phase", 1))
@@ -455,7 +480,6 @@ def test_a_run_in_use_is_refused(demo, tmp_path):
     ("changes", "words"),
     [
         ({"device": "cuda"}, r"device: expected a GPU \(cuda\), found none"),
-        ({"precision": "float16"}, "precision: expected a GPU for float16"),
         ({"monitor": "accuracy"}, "monitor: expected one of any_hit_f1, ap"),
         ({"monitor": "mask_ap"}, "monitor: expected one of any_hit_f1, ap"),
     ],

@@ -10,12 +10,13 @@ from trainers.config import Augment
 from trainers.multi_scale import draw_sizes
 
 SIZES = tuple(range(480, 801, 32))
-RESIZE = Augment(sizes=SIZES)
-DETR = Augment(sizes=SIZES, crop=0.5, crop_sizes=(400, 500, 600), least_left=0.0)
+SHARES = tuple(side / 800 for side in SIZES)
+RESIZE = Augment(sizes=SHARES)
+DETR = Augment(sizes=SHARES, crop=0.5, crop_sizes=(0.5, 0.625, 0.75), least_left=0.0)
 
 
 def drawn(augment: Augment, sizes: list[list[int]], seed: int = 0) -> tuple[Tensor, Tensor | None]:
-    return draw_sizes(augment, torch.Generator().manual_seed(seed), torch.tensor(sizes))
+    return draw_sizes(augment, 800, torch.Generator().manual_seed(seed), torch.tensor(sizes))
 
 
 def test_the_shorter_side_is_one_of_the_sizes_and_the_shape_stays() -> None:
@@ -76,11 +77,16 @@ def test_pixels_and_boxes_move_alike_and_nothing_is_black(flip: float) -> None:
     raw[:, 60:100, 80:120] = 250
     box = torch.tensor([[[80.0, 60.0, 120.0, 100.0]]] * 6)
     augment = Augment(
-        flip=flip, sizes=(96, 128), crop=0.5, crop_sizes=(160,), crop_px=(120, 150), longest=400
+        flip=flip,
+        sizes=(0.6, 0.8),
+        crop=0.5,
+        crop_sizes=(1.0,),
+        crop_sides=(0.75, 0.95),
+        longest=2.5,
     )
     sizes = torch.tensor([[160, 200]] * 6)
     generator = torch.Generator().manual_seed(1)
-    inputs, cuts = draw_sizes(augment, generator, sizes)
+    inputs, cuts = draw_sizes(augment, 160, generator, sizes)
     height, width = inputs.amax(dim=0).tolist()
     frames = Frames(sizes, inputs, (height, width), cuts)
     labels = torch.zeros(6, 1, dtype=torch.int64)
@@ -108,6 +114,6 @@ def test_a_sliver_is_ground_truth_only_where_it_is_asked_for() -> None:
     raw = torch.zeros(1, 100, 100, dtype=torch.uint8)
     given = (torch.tensor([[[45.0, 10.0, 95.0, 30.0]]]), torch.zeros(1, 1, dtype=torch.int64))
     for least, label in ((0.0, 0), (0.05, 0), (0.25, -1)):
-        augment = Augment(crop=0.5, sizes=(100,), crop_sizes=(100,), least_left=least)
+        augment = Augment(crop=0.5, sizes=(1.0,), crop_sizes=(1.0,), least_left=least)
         _, (_, labels) = augment_batch(augment, torch.Generator(), raw, frames, given)
         assert labels.tolist() == [[label]]

@@ -166,7 +166,7 @@ def test_the_dials_begin_where_the_recipe_does(demo):
     assert not app.exception
     assert by_label(app.number_input, "Epochs").value == 100
     assert by_label(app.text_input, "Learning rate").value == "0.0001"
-    assert by_label(app.text_input, "Sides of a crop (px)").value == "[384, 600]"
+    assert by_label(app.text_input, "Sides of a crop (shares)").value == "[0.48, 0.75]"
     assert by_label(app.number_input, "Queries").value == 4
     assert by_label(app.button, "Start training").disabled
 

@@ -4,14 +4,15 @@ from typing import Any
 
 from trainers.recipes.recipe import Recipe, two_forms
 
-# DETR's: flip, then a resize to one of eleven sizes, half of the time with a crop before it.
+# DETR's: flip, then a resize to one of eleven sizes, half of the time with a crop before it. In
+# pixels of its input of 800, so that another input size scales them.
 _AUGMENT: dict[str, Any] = {
     "flip": 0.5,
-    "sizes": list(range(480, 801, 32)),
-    "longest": 1333,
+    "sizes": [side / 800 for side in range(480, 801, 32)],
+    "longest": 1333 / 800,
     "crop": 0.5,
-    "crop_sizes": [400, 500, 600],
-    "crop_px": [384, 600],
+    "crop_sizes": [400 / 800, 500 / 800, 600 / 800],
+    "crop_sides": [384 / 800, 600 / 800],
     "least_left": 0.0,
 }
 _LOSS: dict[str, Any] = {"class_weight": 1.0, "l1_weight": 5.0, "giou_weight": 2.0}
@@ -21,7 +22,6 @@ _MENDED = (
     "sliver at the edge was taught as a whole fracture."
 )
 _CHANGES: dict[str, object] = {"augment.least_left": 0.25}
-_LARGE = list(range(600, 1001, 40))
 
 _SCRATCH = two_forms(
     Recipe(
@@ -55,7 +55,7 @@ _SCRATCH = two_forms(
             "queries-100": {"network.query_count": 100},
             "layers-6": {"network.encoder_depth": 6, "network.decoder_depth": 6},
             "loss-1-10-5": _LOSS_1_10_5,
-            "size-1000": {"input_size": 1000, "augment.sizes": _LARGE},
+            "size-1000": {"input_size": 1000},
         },
     ),
     _CHANGES,
@@ -81,7 +81,7 @@ _FINETUNE = two_forms(
         },
         variants={
             "size-800x1333": {"network.square": False, "network.longest_edge": 1333},
-            "size-1000": {"input_size": 1000, "augment.sizes": _LARGE},
+            "size-1000": {"input_size": 1000},
             "frozen-30": {"frozen_stages": 5, "frozen_epochs": 30},
             "loss-1-10-5": _LOSS_1_10_5,
         },

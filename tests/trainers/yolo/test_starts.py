@@ -13,6 +13,7 @@ from fracture_core.errors import ConfigError, WeightsError
 from fracture_core.evaluations.folders import look_at
 from fracture_core.metrics.summary import detector_metrics
 from fracture_core.models.library import add_model
+from fracture_core.models.yolo_architectures import read_architecture, task_of
 from fracture_core.runs import new_run
 from fracture_core.settings import settings
 from fracture_core.types import Detections
@@ -20,9 +21,12 @@ from tests.support.yolo_files import CLASSES, save_checkpoint, yolo_network
 from tests.support.yolo_trainings import DETECT, SEGMENT, Given, config_of, train
 from trainers.checkpoints import load_state
 from trainers.data_set_cache import chosen_samples
+from trainers.family_configs import YoloConfig
 from trainers.label_map import label_map
+from trainers.recipes import find_recipe
 from trainers.running import make_run, train_run
 from trainers.validation import candidates, predict_all
+from trainers.yolo.fitting import build_checked
 from trainers.yolo.networks import build_start
 
 
@@ -170,3 +174,28 @@ def test_eight_images_are_learnt_by_heart(
         found, ground_truths, 1, confidence=0.5, match_iou=0.5, masks=model.card.task == "segment"
     )
     assert metrics[monitor] >= 0.9
+
+
+@pytest.mark.parametrize("version", ["yolov8", "yolo11", "yolo26"])
+@pytest.mark.parametrize("kind", ["", "-seg"])
+def test_a_yolo_recipe_takes_any_network_of_ultralytics(
+    data: Path, version: str, kind: str
+) -> None:
+    recipe = find_recipe("r5-yolo-segment" if kind else "r5-yolo-detect")
+    named = {"start": "", "network.name": f"{version}n{kind}.yaml", "network.width": 0.1}
+    config = recipe.config(str(data), {**named, "input_size": 64})
+    assert isinstance(config, YoloConfig)
+    start = build_checked(config, ("a", "b"))
+    assert start.task == ("segment" if kind else "detect")
+    # Version 26 answers with one box for each object, for which nothing has to be suppressed.
+    assert bool(start.network.end2end) == (version == "yolo26")
+    for size in "smlx":
+        architecture = read_architecture(f"{version}{size}{kind}.yaml")
+        assert task_of(architecture) == start.task
+
+
+def test_a_trained_one_to_one_head_says_that_it_needs_no_nms(data: Path, tmp_path: Path) -> None:
+    network = {"name": "yolo26n.yaml", "width": 0.125}
+    model = train(config_of(data, network, epochs=1, limit=4), new_run(tmp_path / "run"))
+    assert model is not None
+    assert not model.card.needs_nms
