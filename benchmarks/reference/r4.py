@@ -55,7 +55,7 @@ class ImageDataset(Dataset[tuple[Tensor, int]]):
 
 
 class R4Loop(ReferenceLoop):
-    """Trains R4: two workers, float32, and the loss as published, with a focal term of the mean."""
+    """Trains R4: two workers, float32, the loss as published: a focal term of the weighted mean."""
 
     def __init__(
         self,
@@ -90,8 +90,7 @@ class R4Loop(ReferenceLoop):
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         weighted = functional.cross_entropy(logits, labels, weight=self._weights)
-        plain = functional.cross_entropy(logits, labels)
-        focal = (1 - torch.exp(-plain)) ** _FOCAL_GAMMA * plain
+        focal = (1 - torch.exp(-weighted)) ** _FOCAL_GAMMA * weighted
         return (1 - _FOCAL_SHARE) * weighted + _FOCAL_SHARE * focal
 
 

@@ -12,6 +12,7 @@ from fracture_core.demo import write_demo
 from fracture_core.errors import ConfigError
 from fracture_core.models.fake import CARD
 from fracture_core.models.library import points_of
+from fracture_core.operating_points import ANY_HIT_GRID
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +60,12 @@ def test_a_complete_one_is_reported_again_by_other_rules(demo, tmp_path):
     assert "match IoU 0.9" in again.output
     assert "oblique read as missed" in again.output
     assert json.loads((out / "report.json").read_text())["match_iou"] == 0.9
+    rules = ("--rule", "max any-hit F1", "--rule", "sensitivity >= 0.8")
+    chosen = evaluate("--resume", out, "--choose-points", *rules)
+    assert chosen.exit_code == 0, chosen.output
+    points = points_of(CARD).points
+    assert [point.rule for point in points] == ["max any-hit F1", "sensitivity ≥ 0.8"]
+    assert points[0].confidence in ANY_HIT_GRID
     assert (out / "answers.npz").read_bytes() == stored
 
 
@@ -72,6 +79,8 @@ def test_a_complete_one_is_reported_again_by_other_rules(demo, tmp_path):
         (("--model", "fake", "--data", "DEMO", "--match-iou", "1.5"), "match_iou: expected"),
         (("--model", "fake", "--data", "DEMO", "--out", "DEMO"), "new or empty"),
         (("--model", "nobody", "--data", "DEMO"), "nobody: expected a model of the library"),
+        (("--rule", "max F1"), "--rule: expected --choose-points beside it"),
+        (("--choose-points", "--rule", "best"), "rule: expected max F1, max any-hit F1, or"),
         (("--model", "fake", "--data", "nowhere"), "nowhere"),
     ],
 )

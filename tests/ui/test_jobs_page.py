@@ -305,6 +305,19 @@ def test_what_was_typed_last_counts_though_start_is_clicked_at_once(demo, no_tra
     assert [job.name for job in jobs.list_jobs()] == ["mine"]
 
 
+def test_what_was_tried_besides_is_chosen_beside_the_recipe(demo, no_trainer, went):
+    app = open_launch(demo)
+    app.button_group(key="r3-detr-scratch-variants").set_value(["queries-50", "layers-6"]).run()
+    assert by_label(app.number_input, "Queries").value == 50
+    assert "a sliver at the edge" in app.expander[0].markdown[0].value
+    by_label(app.button, "Check before the start").click().run()
+    by_label(app.button, "Start training").click().run()
+    assert not app.exception
+    config = read_config(settings().runs / "r3-detr-scratch-queries-50-layers-6-1" / "config.json")
+    assert config.recipe == "r3-detr-scratch+queries-50+layers-6"
+    assert (config.network.query_count, config.network.decoder_depth) == (50, 6)
+
+
 def test_a_start_that_the_queue_refused_can_be_tried_again(demo, no_trainer, went, monkeypatch):
     def refuse(_):
         raise ConfigError("queue", expected="room", found="none")

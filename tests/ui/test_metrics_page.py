@@ -20,6 +20,7 @@ from fracture_core.evaluations import (
 )
 from fracture_core.models.fake import CARD
 from fracture_core.models.library import SHIPPED, add_folder, points_of
+from fracture_core.operating_points import ANY_HIT_GRID
 from fracture_core.settings import settings
 from fracture_core.ui.evaluate import evaluation_form, points
 
@@ -225,10 +226,14 @@ def test_operating_points_are_chosen_stored_and_applied(demo: Path, evaluated: s
     app.number_input(key="rule_bound_sensitivity ≥").set_value(0.8).run()
     checked(next(b for b in app.button if b.label == "Add").click().run())
     assert list(app.dataframe[0].value["Rule"])[-1] == "sensitivity ≥ 0.8"
+    app.selectbox(key="rule_aim").set_value("max any-hit F1").run()
+    assert app.number_input(key="rule_bound_max any-hit F1").disabled
+    checked(next(b for b in app.button if b.label == "Add").click().run())
+    assert float(list(app.dataframe[0].value["Confidence ≥"])[-1]) in ANY_HIT_GRID
     checked(next(b for b in app.button if b.label == "Store with the model").click().run())
     stored = points_of(CARD)
     assert stored is not None
-    assert stored.points[-1].rule == "sensitivity ≥ 0.8"
+    assert [point.rule for point in stored.points[-2:]] == ["sensitivity ≥ 0.8", "max any-hit F1"]
     assert "Stored with the model" in [each.value for each in app.subheader]
     assert "images that they were not chosen on" in texts(app)
     # On other images they are applied, and what they reach can be kept.
