@@ -84,7 +84,7 @@ class Augment(Settings):
         if self.crop_sizes and not (self.crop and self.sizes):
             raise ValueError("crop_sizes: expected crop above 0, and sizes to resize the crop to")
         if self.crop_sizes and self.around:
-            raise ValueError("around: expected 0 beside crop_sizes")
+            raise ValueError("around: expected crop_sizes empty, as those crops are anywhere")
         for name in ("blur_sigma", "scale", "crop_sides"):
             low, high = getattr(self, name)
             if not 0 < low <= high:

@@ -268,8 +268,8 @@ class YoloNetwork(Network):
     momentum: Share = 0.9
     """Momentum of sgd, first beta of adam and adamw."""
     nbs: Annotated[int, Field(ge=0)] = 0
-    """Nominal batch: gradients add up to this many images before a step, over fewer in the warm-up;
-    0 = each batch is a step."""
+    """Nominal batch: gradients of about this many images add up before a step, of fewer in the
+    warm-up; 0 = each batch is a step."""
     warmup_bias_lr: Share = 0.0
     """Learning rate of the biases at the start of the warm-up."""
     warmup_momentum: Share = 0.9

@@ -142,7 +142,11 @@ class StopAfter:
 
 
 # An epoch is five steps, and three where it goes through 9 images with a finding and 3 without.
-LEARNING = {"ema": 0.9, "normals": 0.35, "augment.crop": 0.5, "augment.around": 0.8}
+LEARNING = {
+    "ema": 0.9,
+    "normals": 0.35,
+    "augment": {"flip": 0.5, "scale": [0.6, 1.0], "crop": 0.5, "around": 0.8},
+}
 
 
 @pytest.mark.parametrize(("changes", "steps"), [({}, 5), (LEARNING, 3)], ids=["plain", "averaged"])

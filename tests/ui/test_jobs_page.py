@@ -307,7 +307,7 @@ def test_what_was_typed_last_counts_though_start_is_clicked_at_once(demo, no_tra
 
 def test_what_was_tried_besides_is_chosen_beside_the_recipe(demo, no_trainer, went):
     app = open_launch(demo)
-    app.button_group(key="r3-detr-scratch-variants").set_value(["queries-50", "layers-6"]).run()
+    app.multiselect(key="r3-detr-scratch-variants").set_value(["queries-50", "layers-6"]).run()
     assert by_label(app.number_input, "Queries").value == 50
     assert "a sliver at the edge" in app.expander[0].markdown[0].value
     by_label(app.button, "Check before the start").click().run()

@@ -133,8 +133,6 @@ def _refused(config: YoloConfig) -> Iterator[tuple[str, str]]:
         yield "fused", "True: Ultralytics fuses wherever it can"
     if config.batch % config.accumulate:
         yield "accumulate", "parts of equal size"
-    if config.network.nbs and config.network.nbs % config.batch:
-        yield "network.nbs", f"a multiple of the batch, {config.batch}, or 0"
 
 
 def _refused_augmentation(augment: Augment) -> Iterator[tuple[str, str]]:

@@ -46,11 +46,11 @@ def choose_recipe() -> Recipe:
             st.markdown(literal(recipe.mended))
     if not recipe.variants:
         return recipe
-    tried = st.pills(
+    tried = st.multiselect(
         "Also tried",
         list(recipe.variants),
-        selection_mode="multi",
         key=f"{name}-variants",
+        placeholder="none of it",
         help="Further settings that the published system tried.",
     )
     return recipe.varied(tuple(tried))
