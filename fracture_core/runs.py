@@ -7,6 +7,7 @@ checkpoints/       last.pt and best.pt
 stopped            there when it was asked to stop and stopped after a checkpoint
 job.json           when it was submitted, to which runner, and how often it was started
 stopping           there when somebody asked it to stop
+pausing            there when it is to wait again once it has stopped
 exit_code          written last by whoever started it, when none of its processes is left
 weights.safetensors, points.json
 evaluations/       validation/ and test/: evaluations of the best checkpoint, which end the training
@@ -123,6 +124,11 @@ class RunFolder:
     def stopping(self) -> Path:
         """A mark: somebody asked the run to stop."""
         return self.path / "stopping"
+
+    @property
+    def pausing(self) -> Path:
+        """A mark: once the run has stopped, it waits at the end of the queue."""
+        return self.path / "pausing"
 
     @property
     def exit_code(self) -> Path:

@@ -19,7 +19,8 @@ class Settings:
     (FRACTURE_RUNNER: local, inline or ray) starts trainings; one that is asked to stop has
     `stop_seconds` (FRACTURE_STOP_SECONDS) before it is killed, and one that crashed is started
     again `retries` (FRACTURE_RETRIES) times. `ray_gpus` (FRACTURE_RAY_GPUS) are asked of a Ray
-    cluster for each job that may use one.
+    cluster for each job that may use one. A device that has a training takes an evaluation too, and
+    the other way round, while it has `share_gb` (FRACTURE_SHARE_GB) GB of memory free.
 
     The pages open data sets below `data_roots` alone (FRACTURE_DATA_ROOTS, folders separated as in
     PATH; empty = by default). The server answers to `allowed_hosts` (FRACTURE_ALLOWED_HOSTS, names
@@ -35,6 +36,7 @@ class Settings:
     stop_seconds: int
     retries: int
     ray_gpus: int
+    share_gb: int
     data_roots: tuple[Path, ...]
     allowed_hosts: tuple[str, ...]
     allow_remote: bool
@@ -73,6 +75,7 @@ def settings() -> Settings:
         stop_seconds=_whole("FRACTURE_STOP_SECONDS", default=60, least=1),
         retries=_whole("FRACTURE_RETRIES", default=1, least=0),
         ray_gpus=_whole("FRACTURE_RAY_GPUS", default=1, least=0),
+        share_gb=_whole("FRACTURE_SHARE_GB", default=4, least=0),
         data_roots=_folders("FRACTURE_DATA_ROOTS"),
         allowed_hosts=tuple(filter(None, os.environ.get("FRACTURE_ALLOWED_HOSTS", "").split(","))),
         cache_gb=_whole("FRACTURE_CACHE_GB", default=100, least=0),

@@ -40,7 +40,7 @@ def unpacked(part: dict) -> Detections:
 
 @pytest.mark.parametrize("case", golden("filter"))
 def test_filter_and_match(case: dict) -> None:
-    candidates, ground_truth = unpacked(case["candidates"]), unpacked(case["truth"])
+    candidates, ground_truth = unpacked(case["candidates"]), unpacked(case["ground_truth"])
     settings, expected = case["settings"], case["expected"]
     confident = candidates.above(settings["confidence"])
     kept = boxes.nms(confident.xyxy, confident.labels, settings["nms_iou"])
@@ -55,7 +55,7 @@ def test_filter_and_match(case: dict) -> None:
     assert len(confident) == expected["above"]
     assert kept.tolist() == expected["shown"]
     assert np.array_equal(shown.xyxy, candidates.xyxy[expected["shown"]])
-    assert found.gt_of.tolist() == expected["truth_of"]
+    assert found.gt_of.tolist() == expected["ground_truth_of"]
     assert found.iou.tolist() == expected["iou"]
     assert found.duplicate_of.tolist() == expected["duplicate_of"]
     assert found.missed.tolist() == expected["missed"]
@@ -77,14 +77,14 @@ def test_agreement(case: dict) -> None:
     team = [unpacked(one).above(settings["confidence"]) for one in case["team"]]
     found = agree(
         [one.nms(settings["nms_iou"]) for one in team],
-        unpacked(case["truth"]),
+        unpacked(case["ground_truth"]),
         settings["match_iou"],
         rule=settings["rule"],
         class_aware=settings["class_aware"],
     )
     assert [list(place.members) for place in found.places] == expected["members"]
     assert [place.first for place in found.places] == expected["first"]
-    assert [place.ground_truth for place in found.places] == expected["truth"]
+    assert [place.ground_truth for place in found.places] == expected["ground_truth"]
     assert [list(by) for by in found.found_by or ()] == expected["found_by"]
 
 

@@ -105,6 +105,11 @@ class ImageRecord:
     size: tuple[int, int] | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def findings_size(self) -> tuple[float, float]:
+        """Returns the image's height and width in the unit of the findings: 1 for shares."""
+        return self.size or (1.0, 1.0)
+
     def with_attributes(self, attributes: Mapping[str, str]) -> Self:
         """Returns the same record with other attributes."""
         return replace(self, attributes=attributes)

@@ -14,7 +14,7 @@ from pydantic import Field
 from fracture_core.attributes import in_words
 from fracture_core.datasets.attributes import join_tables
 from fracture_core.datasets.formats import DatasetFormat, installed
-from fracture_core.datasets.records import Dataset, RecordedDataset
+from fracture_core.datasets.records import RecordedDataset
 from fracture_core.errors import DatasetError
 from fracture_core.home_files import HomeFile
 
@@ -70,7 +70,7 @@ def join_told(dataset: RecordedDataset) -> RecordedDataset:
 # ---- recognising and opening ---------------------------------------------------------------------
 
 
-def open_dataset(path: Path | str) -> Dataset:
+def open_dataset(path: Path | str) -> RecordedDataset:
     """Opens a data set, a file or a folder; raises DatasetError.
 
     A folder with several formats is opened as the first in the order of `formats`: HDF5, COCO,

@@ -93,6 +93,11 @@ class Record(Protocol):
     @property
     def findings(self) -> tuple[Finding, ...] | None: ...
     @property
+    def findings_size(self) -> tuple[float, float]:
+        """Returns the image's height and width in the unit of the findings: 1 for shares."""
+        ...
+
+    @property
     def attributes(self) -> Mapping[str, str]: ...
 
     def with_attributes(self, attributes: Mapping[str, str]) -> Self:

@@ -145,6 +145,11 @@ class SliceRecord:
     findings: tuple[Finding, ...] | None
     attributes: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def findings_size(self) -> tuple[float, float]:
+        """Returns the image's height and width in the unit of the findings, which is pixels."""
+        return self.height, self.width
+
     def with_attributes(self, attributes: Mapping[str, str]) -> Self:
         """Returns the same record with other attributes."""
         return replace(self, attributes=attributes)

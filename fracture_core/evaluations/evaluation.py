@@ -246,7 +246,7 @@ class Evaluation:
 # ---- one image -----------------------------------------------------------------------------------
 
 BoxKind = Literal[
-    "truth", "missed", "true positive", "false positive", "duplicate", "finding", "candidate"
+    "ground truth", "missed", "true positive", "false positive", "duplicate", "finding", "candidate"
 ]
 
 
@@ -270,7 +270,7 @@ class MatchedBox:
     @property
     def is_ground_truth(self) -> bool:
         """Whether the box is a ground truth, missed or not."""
-        return self.kind in ("truth", "missed")
+        return self.kind in ("ground truth", "missed")
 
 
 def match_image(
@@ -289,7 +289,7 @@ def match_image(
     missed = set(matched.missed.tolist())
     known = bool(evaluation.known[place])
     made = [
-        _box(ground_truth, i, "missed" if i in missed else "truth", np.nan, gt_start)
+        _box(ground_truth, i, "missed" if i in missed else "ground truth", np.nan, gt_start)
         for i in range(len(ground_truth))
     ]
     made += [

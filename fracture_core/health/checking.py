@@ -13,6 +13,7 @@ from fracture_core.datasets import Dataset, issues
 from fracture_core.datasets.layout import group_of
 from fracture_core.datasets.records import Record, RecordedDataset
 from fracture_core.health.checks import (
+    check_blank,
     check_boxes,
     check_classes,
     check_ground_truths,
@@ -161,6 +162,7 @@ def check_health(
 
 def _checks(context: CheckContext) -> Iterator[Fault]:
     yield from check_unreadable(context)
+    yield from check_blank(context)
     yield from check_boxes(context)
     yield from check_ground_truths(context)
     yield from check_other_format(context)

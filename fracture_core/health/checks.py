@@ -14,7 +14,6 @@ import numpy as np
 from fracture_core.datasets import issues
 from fracture_core.datasets.findings import Corners
 from fracture_core.datasets.formats import installed
-from fracture_core.datasets.images import ImageRecord
 from fracture_core.datasets.issues import counted
 from fracture_core.datasets.recognition import formats_beside
 from fracture_core.datasets.records import RecordedDataset, SplitCounts
@@ -226,13 +225,13 @@ def check_small_objects(context: CheckContext) -> Iterator[Fault]:
     places = []
     for sample_id, thumbnail in context.thumbnails.seen.items():
         record = context.dataset.records[sample_id]
-        is_normalised = isinstance(record, ImageRecord) and record.size is None
-        side = np.array([thumbnail.width, thumbnail.height]) if is_normalised else np.ones(2)
+        height, width = record.findings_size
+        side = np.array([thumbnail.width / width, thumbnail.height / height])
         scale = limits.input_size / max(thumbnail.height, thumbnail.width)
         for finding in record.findings or ():
-            width, height = _size(finding.xyxy) * side * scale
-            if min(width, height) < limits.least_px:
-                words = f"{finding.place}: {width:.1f} × {height:.1f} px"
+            wide, high = _size(finding.xyxy) * side * scale
+            if min(wide, high) < limits.least_px:
+                words = f"{finding.place}: {wide:.1f} × {high:.1f} px"
                 places.append(context.place(sample_id, words))
     if places:
         yield Fault(
@@ -344,6 +343,28 @@ def check_unreadable(context: CheckContext) -> Iterator[Fault]:
             meaning="A training stops at them, or counts fewer images than there are.",
             advice="Fetch the files anew; a repaired copy leaves them out.",
             places=(*unread, *left_out),
+        )
+
+
+_BLANK_SHARE = 0.995
+
+
+def check_blank(context: CheckContext) -> Iterator[Fault]:
+    """Yields a warning for images that are nothing but one grey, or hardly anything else."""
+    blank = [
+        context.place(sample_id, f"{thumbnail.commonest_share:.1%} of its pixels have one grey")
+        for sample_id, thumbnail in context.thumbnails.seen.items()
+        if thumbnail.commonest_share >= _BLANK_SHARE
+    ]
+    if blank:
+        yield Fault(
+            check="blank",
+            severity=Severity.WARNING,
+            title="Blank images",
+            meaning="As they are shown, nearly all their pixels have one grey: there is nothing to "
+            "learn from them, and as images without findings they make a specificity too good.",
+            advice="Look at them: a wrong window, a lost exposure, or an empty slice to leave out.",
+            places=tuple(blank),
         )
 
 

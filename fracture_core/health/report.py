@@ -35,7 +35,8 @@ class Thumbnail:
 
     `height`, `width` are those of the image in pixels · `digest` is of the pixels as shown: equal
     for equal images · `thumb` is (h, w) uint8, its longer side 128 px · `packed` is a JPEG with a
-    longer side of 256 px.
+    longer side of 256 px · `commonest_share` is the share of the pixels that have the
+    commonest grey.
     """
 
     height: int
@@ -43,6 +44,7 @@ class Thumbnail:
     digest: bytes
     thumb: Grey
     packed: bytes
+    commonest_share: float
 
     @property
     def detailed(self) -> Grey:
@@ -87,6 +89,7 @@ def look_at(shown: Grey) -> Thumbnail:
         digest=digest.digest(),
         thumb=_resized(detailed, THUMB_PX),
         packed=packed.tobytes(),
+        commonest_share=float(np.bincount(shown.ravel()).max() / shown.size),
     )
 
 

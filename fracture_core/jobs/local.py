@@ -1,4 +1,7 @@
-"""The runner "local": jobs on this machine, one at a time on each GPU, or one on the CPU.
+"""The runner "local": jobs on this machine, a training and an evaluation on each GPU or the CPU.
+
+A short evaluation need not wait behind a long training: they are two lanes of the queue, and share
+a device that has the memory for both.
 
 There is no server. The queue is the job.json files of the runs, and whoever calls `tend` does what
 is due: a page, a command, or the wrapper of the job that just ended. Each job has a wrapper process
@@ -11,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping, Set
 from contextlib import suppress
 
 from fracture_core.errors import ConfigError
@@ -29,13 +33,14 @@ from fracture_core.jobs.processes import (
     WRAPPER_MARK,
     find_leader,
     find_trainers,
+    free_gb,
     kill_trainers,
     kill_wrapper,
     list_devices,
 )
 from fracture_core.jobs.reading import UNKNOWN, list_jobs, read_job
-from fracture_core.jobs.verbs import retried
-from fracture_core.runs import RunFolder
+from fracture_core.jobs.verbs import next_attempt
+from fracture_core.runs import EVALUATION, Kind, RunFolder
 from fracture_core.settings import settings
 
 _KILL_SECONDS = 10.0
@@ -97,9 +102,11 @@ def _clear_up(jobs: list[Job]) -> None:
         if job.runner and not job.settled:
             _settle(job)
         now = read_job(job.run)
-        again = retried(now) if now is not None else None
+        again = next_attempt(now) if now is not None else None
         if again is not None:
             write_record(again, job.run.job)
+            # Only now: without it nobody would know that the job is to wait again.
+            job.run.pausing.unlink(missing_ok=True)
 
 
 def _settle(job: Job) -> None:
@@ -136,14 +143,32 @@ def _is_overdue(run: RunFolder) -> bool:
 
 def _start_waiting(jobs: list[Job]) -> None:
     live = [job for job in jobs if not job.state.is_over]
-    busy = {job.device for job in live if job.state is not State.QUEUED}
-    free = [device for device in list_devices() if device not in busy]
-    # A live job whose record is unreadable runs on one of these.
-    free = free[sum(not job.runner for job in live) :]
+    busy: dict[str, set[Kind]] = {device: set() for device in list_devices()}
+    for job in live:
+        if job.state is not State.QUEUED and job.runner:
+            busy.setdefault(job.device, set()).add(job.kind)
+    # A live job whose record is unreadable runs on one of those that seem free.
+    free = [device for device, kinds in busy.items() if not kinds]
+    for unknown in free[: sum(not job.runner for job in live)]:
+        busy[unknown] = {"training", EVALUATION}
     waiting = [job for job in live if job.state is State.QUEUED]
     waiting.sort(key=lambda job: job.position)
-    for device, job in zip(free, waiting, strict=False):
-        _start(job.run, device)
+    for job in waiting:
+        device = _device_for(job.kind, busy)
+        if device is not None:
+            _start(job.run, device)
+            busy[device].add(job.kind)
+
+
+def _device_for(kind: Kind, busy: Mapping[str, Set[Kind]]) -> str | None:
+    """Returns a device without a job, else one that has room beside a job of the other kind."""
+    for device, kinds in busy.items():
+        if not kinds:
+            return device
+    for device, kinds in busy.items():
+        if kind not in kinds and free_gb(device) >= settings().share_gb:
+            return device
+    return None
 
 
 def _start(run: RunFolder, device: str) -> None:
@@ -153,7 +178,7 @@ def _start(run: RunFolder, device: str) -> None:
         if job_lock is None or wrapper_lock is None:
             # What is left of an earlier start still holds it; the next `tend` tries again.
             return
-        for trace in (run.exit_code, run.stopped, run.stopping):
+        for trace in (run.exit_code, run.stopped, run.stopping, run.pausing):
             trace.unlink(missing_ok=True)
         record = read_record(run.job)
         started = record.model_copy(

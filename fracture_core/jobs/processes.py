@@ -39,12 +39,18 @@ def list_devices() -> tuple[str, ...]:
 
 @cache
 def _ask_driver() -> tuple[str, ...]:
+    lines = _ask("--query-gpu=index", "--format=csv,noheader").splitlines()
+    return tuple(line.strip() for line in lines if line.strip())
+
+
+def _ask(*arguments: str) -> str:
+    """Returns what the driver's program prints, "" where there is none or it finds no GPU."""
     program = shutil.which("nvidia-smi")
     if program is None:
-        return ()
-    command = [program, "--query-gpu=index", "--format=csv,noheader"]
+        return ""
+    command = [program, *arguments]
     try:
-        asked = subprocess.run(  # noqa: S603 - the driver's own program, constant arguments
+        asked = subprocess.run(  # noqa: S603 - the driver's own program, names of devices
             command, capture_output=True, text=True, timeout=DRIVER_SECONDS, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -55,9 +61,19 @@ def _ask_driver() -> tuple[str, ...]:
             advice="Repair the driver, or name the GPUs in CUDA_VISIBLE_DEVICES; empty = the CPU.",
         ) from error
     # The machine has the driver's tools but no GPU.
-    if asked.returncode != 0:
-        return ()
-    return tuple(line.strip() for line in asked.stdout.splitlines() if line.strip())
+    return asked.stdout if asked.returncode == 0 else ""
+
+
+def free_gb(device: str) -> float:
+    """Returns the free memory of a device of `list_devices` in GB; 0 where nobody can tell.
+
+    Raises ConfigError for a driver that does not answer.
+    """
+    if device == CPU:
+        return psutil.virtual_memory().available / 1e9
+    asked = _ask(f"--id={device}", "--query-gpu=memory.free", "--format=csv,noheader,nounits")
+    mebibytes = asked.strip()
+    return int(mebibytes) * 2**20 / 1e9 if mebibytes.isdecimal() else 0.0
 
 
 # ---- processes -----------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from fracture_core.jobs.job import Job, Record, State, read_record, write_record
 from fracture_core.jobs.locks import queue_lock
 from fracture_core.jobs.processes import TRAINER_MARK
 from fracture_core.jobs.reading import UNKNOWN, list_jobs, read_job
-from fracture_core.jobs.verbs import retried
+from fracture_core.jobs.verbs import next_attempt
 from fracture_core.runs import RunFolder
 from fracture_core.settings import settings
 
@@ -128,7 +128,7 @@ def _settle(job: Job, listing: _Listing) -> None:
     code = UNKNOWN if details is None else _write_down(run, record, details)
     write_text(run.exit_code, code)
     ended = read_job(run)
-    again = retried(ended) if ended is not None else None
+    again = next_attempt(ended) if ended is not None else None
     if again is not None:
         submit(run, again)
 

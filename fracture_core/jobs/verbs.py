@@ -1,4 +1,4 @@
-"""What people do with jobs: submit, stop, resume, move, delete, and look at them.
+"""What people do with jobs: submit, stop, pause, resume, move, delete, and look at them.
 
 Each of these may be called twice, or by two apps at once. A job that crashed is started again by
 itself, as often as the settings allow.
@@ -48,11 +48,18 @@ def may_retry(job: Job) -> bool:
     return job.settled and is_crash(job) and job.retries < job.max_retries
 
 
-def retried(job: Job) -> Record | None:
-    """Returns the record to start a crashed job with again; None if it may not be started again."""
-    if not may_retry(job):
+def is_paused(job: Job) -> bool:
+    """Tells whether a job has stopped only to let others go first."""
+    return job.settled and job.state is State.STOPPED and job.run.pausing.exists()
+
+
+def next_attempt(job: Job) -> Record | None:
+    """Returns the record to start a crashed or paused job with again, None for any other job."""
+    if not _goes_on(job):
         return None
     again = requeued(read_record(job.run.job), job)
+    if is_paused(job):
+        return again.model_copy(update={"position": time.time()})
     return again.model_copy(update={"retries": job.retries + 1})
 
 
@@ -106,11 +113,30 @@ def stop(path: Path) -> Job:
     """
     with queue_lock():
         job = find_job(path)
+        job.run.pausing.unlink(missing_ok=True)
         if job.state is State.QUEUED and job.runner != "ray":
             _withdraw(job.run)
         elif job.state in (State.QUEUED, State.RUNNING):
             _refuse_by_hand(job)
             find_runner(job.runner).stop(job.run, read_record(job.run.job))
+    tend()
+    return find_job(path)
+
+
+def pause(path: Path) -> Job:
+    """Asks a running job to stop after a checkpoint and to wait behind all others, from where it
+    goes on by itself.
+
+    It does not wait. Raises ConfigError for a job that does not run here.
+    """
+    with queue_lock():
+        job = find_job(path)
+        if job.state is not State.RUNNING or job.runner != "local":
+            found = f"one of {job.runner}" if job.runner != "local" else f"one that is {job.state}"
+            raise ConfigError(job.run.path, expected="a running job of this machine", found=found)
+        _refuse_by_hand(job)
+        write_text(job.run.pausing, "")
+        find_runner(job.runner).stop(job.run, read_record(job.run.job))
     tend()
     return find_job(path)
 
@@ -174,12 +200,16 @@ def tend() -> None:
 
     It is cheap, and anybody may call it at any time; raises ConfigError where it cannot be done.
     """
-    due = {job.runner for job in list_jobs() if not job.settled or may_retry(job)}
+    due = {job.runner for job in list_jobs() if not job.settled or _goes_on(job)}
     if settings().runner != "inline":
         # Only a process whose settings say so runs jobs in itself.
         due.discard("inline")
     for name in sorted(due & set(RUNNERS)):
         find_runner(name).tend()
+
+
+def _goes_on(job: Job) -> bool:
+    return may_retry(job) or is_paused(job)
 
 
 def find_job(path: Path) -> Job:

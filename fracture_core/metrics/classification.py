@@ -56,7 +56,7 @@ def confusion_matrix(ground_truth: Int64s, predicted: Int64s, class_count: int) 
     """
     if ground_truth.shape != predicted.shape or ground_truth.ndim != 1:
         raise ValueError(f"predicted: expected shape {ground_truth.shape}, got {predicted.shape}")
-    for name, classes in (("truth", ground_truth), ("predicted", predicted)):
+    for name, classes in (("ground truth", ground_truth), ("predicted", predicted)):
         strange = classes[(classes < 0) | (classes >= class_count)]
         if len(strange):
             raise ValueError(f"{name}: expected classes 0 to {class_count - 1}, got {strange[0]}")

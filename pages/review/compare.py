@@ -41,7 +41,7 @@ def _show_scratch_beside_tuned() -> None:
         _MISSING.set(missing)
     else:
         state = st.session_state.get(STATE, DEFAULT)
-        st.session_state[STATE] = replace(state, mode="side_by_side", show_truth=True)
+        st.session_state[STATE] = replace(state, mode="side_by_side", show_ground_truth=True)
 
 
 def _follow_models(state: ViewerState, comparison: Comparison) -> ViewerState:

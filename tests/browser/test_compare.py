@@ -88,8 +88,8 @@ def test_zoom_window_and_frame_are_one_for_all(show: Opener) -> None:
     viewer.page.wait_for_timeout(300)
     assert not viewer.look["fitted"]
     same = """({stage: {panes}}) => {
-        const shown = panes.map(({contexts, picture}) =>
-            contexts[0].getImageData(0, 0, picture.width, picture.height).data)
+        const shown = panes.map(({contexts, image}) =>
+            contexts[0].getImageData(0, 0, image.width, image.height).data)
         return shown.every((data) => data.every((value, n) => value === shown[0][n]))
     }"""
     assert viewer.see(same)

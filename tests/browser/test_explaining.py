@@ -284,7 +284,7 @@ def test_a_classifier_shows_scores_and_no_box_settings(show: Opener) -> None:
     for name in ("confidence", "nms_iou", "match_iou"):
         assert viewer.slider(name).is_hidden()
     expect(viewer.root.get_by_text("It draws no boxes")).to_be_visible()
-    assert {mark["kind"] for mark in viewer.marks} == {"truth"}
+    assert {mark["kind"] for mark in viewer.marks} == {"ground truth"}
 
 
 def test_a_wrong_class_is_marked_and_truth_can_be_hidden(show: Opener) -> None:

@@ -94,7 +94,7 @@ def test_a_dicom_file_is_read_and_keeps_its_depth(reader: ViewerPage) -> None:
     ramp = (np.arange(64 * 80).reshape(64, 80) % 4096).astype(np.uint16)
     upload(reader, ("IM0001", dicom(ramp, bits=12)))
     reader.until(lambda: title(reader) == "IM0001")
-    assert reader.see("viewer => viewer.stage.picture.pixels.constructor.name") == "Uint16Array"
+    assert reader.see("viewer => viewer.stage.image.pixels.constructor.name") == "Uint16Array"
 
 
 def test_a_bad_file_leaves_the_case_and_shows_its_name_as_text(reader: ViewerPage) -> None:

@@ -163,7 +163,7 @@ def test_hidden_truth_gives_nothing_away(show: Opener) -> None:
     assert set(kinds(viewer)) == {"finding"}
     assert viewer.account == "3 findings at or above confidence 0.50. Ground truth hidden."
     assert {row[3] for row in viewer.rows} == {"–"}
-    viewer.told("show_truth", False)
+    viewer.told("show_ground_truth", False)
 
 
 def test_line_style_tells_certainty_and_no_nms_for_models_without(show: Opener) -> None:
@@ -290,7 +290,7 @@ def test_keys_work_over_the_viewer_and_never_while_typing(show: Opener) -> None:
     viewer.page.get_by_text("Outside", exact=True).click()
     viewer.page.get_by_label("Outside text").fill("")
     viewer.page.get_by_label("Outside text").press_sequentially("gso")
-    assert viewer.state["show_truth"] is True
+    assert viewer.state["show_ground_truth"] is True
     assert viewer.state["show_overlay"] is False
 
 

@@ -15,14 +15,15 @@ FILTER = """async ({cases, base}) => {
         scores: new Float32Array(part.scores),
         labels: new Int32Array(part.labels),
     })
-    return cases.map(({candidates, truth, settings}) => {
+    return cases.map(({candidates, ground_truth: groundTruth, settings}) => {
         const raw = typed(candidates)
         const confident = above(raw, settings.confidence)
         const shown = nms(raw, confident, settings.nms_iou)
-        const found = match(raw, shown, typed(truth), {
+        const found = match(raw, shown, typed(groundTruth), {
             matchIou: settings.match_iou, rule: settings.rule, classAware: settings.class_aware})
-        return {above: confident.length, shown, truth_of: found.truthOf, iou: found.iou,
-            duplicate_of: found.duplicateOf, missed: found.missed, kinds: kinds(found)}
+        return {above: confident.length, shown, ground_truth_of: found.groundTruthOf,
+            iou: found.iou, duplicate_of: found.duplicateOf, missed: found.missed,
+            kinds: kinds(found)}
     })
 }"""
 
@@ -34,18 +35,19 @@ AGREEMENT = """async ({cases, base}) => {
         scores: new Float32Array(part.scores),
         labels: new Int32Array(part.labels),
     })
-    return cases.map(({team, truth, settings}) => {
+    return cases.map(({team, ground_truth: groundTruth, settings}) => {
         const options = {
             matchIou: settings.match_iou, rule: settings.rule, classAware: settings.class_aware}
         const models = team.map((part) => {
             const raw = typed(part)
             const shown = nms(raw, above(raw, settings.confidence), settings.nms_iou)
-            return {raw, shown, truthOf: match(raw, shown, typed(truth), options).truthOf}
+            const {groundTruthOf} = match(raw, shown, typed(groundTruth), options)
+            return {raw, shown, groundTruthOf}
         })
-        const {places, foundBy} = agree(models, truth.labels.length, options)
+        const {places, foundBy} = agree(models, groundTruth.labels.length, options)
         return {members: places.map((place) => place.members),
             first: places.map((place) => place.first),
-            truth: places.map((place) => place.truth), found_by: foundBy}
+            ground_truth: places.map((place) => place.groundTruth), found_by: foundBy}
     })
 }"""
 

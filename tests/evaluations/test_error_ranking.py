@@ -220,7 +220,7 @@ def test_a_image_is_judged_as_the_viewer_shows_it() -> None:
     )
     boxes = match_image(evaluation, "s0", MATCH, 0.5)
     assert [(box.kind, box.row) for box in boxes] == [
-        ("truth", 0),
+        ("ground truth", 0),
         ("missed", 1),
         ("true positive", 0),
         ("duplicate", 1),

@@ -100,7 +100,7 @@ def answer(candidates: Detections, ground_truth: Detections, settings: dict) -> 
     return {
         "above": len(confident),
         "shown": kept.tolist(),
-        "truth_of": found.gt_of.tolist(),
+        "ground_truth_of": found.gt_of.tolist(),
         "iou": found.iou.tolist(),
         "duplicate_of": found.duplicate_of.tolist(),
         "missed": found.missed.tolist(),
@@ -120,7 +120,7 @@ def filter_cases() -> Iterator[dict[str, object]]:
             settings |= {"confidence": 0.1, "nms_iou": 0.4, "match_iou": 0.3}
         yield {
             "candidates": packed(candidates),
-            "truth": packed(ground_truth),
+            "ground_truth": packed(ground_truth),
             "settings": settings,
             "expected": answer(candidates, ground_truth, settings),
         }
@@ -155,7 +155,7 @@ def agreement_answer(
     return {
         "members": [list(place.members) for place in found.places],
         "first": [place.first for place in found.places],
-        "truth": [place.ground_truth for place in found.places],
+        "ground_truth": [place.ground_truth for place in found.places],
         "found_by": found.found_by,
     }
 
@@ -172,7 +172,7 @@ def agreement_cases() -> Iterator[dict[str, object]]:
             settings |= {"confidence": 0.1, "nms_iou": 0.6, "match_iou": 0.4}
         yield {
             "team": [packed(one) for one in team],
-            "truth": packed(ground_truth),
+            "ground_truth": packed(ground_truth),
             "settings": settings,
             "expected": agreement_answer(team, ground_truth, settings),
         }

@@ -40,6 +40,7 @@ SIZE = (256, 208)
 # Names and images tell of one source at once, so that a copy may be found in two ways.
 IN_YOLO = (
     "unreadable",
+    "blank",
     "labels-missing",
     "labels-unreadable",
     "boxes-degenerate",

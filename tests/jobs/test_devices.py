@@ -7,7 +7,7 @@ import pytest
 
 from fracture_core.errors import ConfigError
 from fracture_core.jobs import processes
-from fracture_core.jobs.processes import list_devices
+from fracture_core.jobs.processes import free_gb, list_devices
 
 
 @pytest.fixture
@@ -41,6 +41,14 @@ def test_the_driver_is_asked(driver):
     assert list_devices() == ("0", "1")
     driver("echo 'No devices were found'; exit 6")
     assert list_devices() == ("cpu",)
+
+
+def test_free_memory_is_the_drivers_or_the_systems(driver):
+    driver("echo 2048")
+    assert free_gb("0") == 2048 * 2**20 / 1e9
+    driver("echo '[N/A]'")
+    assert free_gb("0") == 0
+    assert free_gb("cpu") > 0
 
 
 def test_a_driver_that_hangs_is_a_sentence(driver, monkeypatch):

@@ -123,6 +123,79 @@ def test_stopping_leaves_a_checkpoint_and_no_process_and_resuming_goes_on():
     assert before.state == "stopped"
 
 
+def test_a_paused_job_lets_the_next_one_go_first_and_goes_on_by_itself():
+    path, other = submit_fake("run", steps=200), submit_fake("other", steps=3)
+    wait_for_steps(path)
+    assert jobs.pause(path).state is State.STOPPING
+    assert finish(other).state is State.SUCCEEDED
+    wait_until(lambda: jobs.find_job(path).attempts)
+    done = steps_of(path)
+    assert 3 <= done < 200
+    (path / "config.json").write_text(json.dumps({"steps": done + 5}))
+    job = finish(path)
+    assert (job.state, job.retries) == (State.SUCCEEDED, 0)
+    assert jobs.logs(path).startswith("from step 0\nfrom step ")
+    assert jobs.find_job(other).started <= job.started
+    assert not (path / "pausing").exists()
+
+
+def test_a_job_that_is_stopped_while_it_pauses_stays_stopped():
+    path = submit_fake("run", steps=200)
+    wait_for_steps(path)
+    jobs.pause(path)
+    jobs.stop(path)
+    assert finish(path).state is State.STOPPED
+    jobs.tend()
+    assert state_of(path) is State.STOPPED
+
+
+def test_only_a_running_job_can_be_paused():
+    submit_fake("running", steps=10_000)
+    waiting = submit_fake("waiting")
+    with pytest.raises(ConfigError, match=r"expected a running job .*found one that is queued"):
+        jobs.pause(waiting)
+
+
+EVALUATE = """
+import pathlib, sys, time
+time.sleep(0.5)
+(pathlib.Path(sys.argv[1]) / "evaluation.json").write_text("{}")
+"""
+
+
+def submit_evaluation(name: str) -> Path:
+    path = make_run(name, kind="evaluation")
+    jobs.submit(path, command=[sys.executable, "-c", EVALUATE, str(path)])
+    return path
+
+
+def test_an_evaluation_passes_a_training_that_leaves_it_room(monkeypatch):
+    monkeypatch.setenv("FRACTURE_SHARE_GB", "0")
+    settings.cache_clear()
+    training, second = submit_fake("training", steps=10_000), submit_fake("second")
+    one, two = submit_evaluation("one"), submit_evaluation("two")
+    # Of each kind one at a time.
+    states = {path.name: state_of(path) for path in (training, second, one, two)}
+    assert states == {
+        "training": State.RUNNING,
+        "second": State.QUEUED,
+        "one": State.RUNNING,
+        "two": State.QUEUED,
+    }
+    assert finish(two).state is State.SUCCEEDED
+    assert (state_of(training), state_of(second)) == (State.RUNNING, State.QUEUED)
+
+
+def test_an_evaluation_waits_where_memory_is_short(monkeypatch):
+    monkeypatch.setenv("FRACTURE_SHARE_GB", "1000000")
+    settings.cache_clear()
+    training = submit_fake("training", steps=10_000)
+    evaluation = submit_evaluation("evaluation")
+    assert (state_of(training), state_of(evaluation)) == (State.RUNNING, State.QUEUED)
+    jobs.stop(training)
+    assert finish(evaluation).state is State.SUCCEEDED
+
+
 def test_what_does_not_stop_is_killed_after_the_grace_time(monkeypatch):
     monkeypatch.setenv("FRACTURE_STOP_SECONDS", "1")
     settings.cache_clear()

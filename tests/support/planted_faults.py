@@ -22,11 +22,12 @@ def plant_in_yolo(clean: Path, folder: Path) -> Planted:
     planted: Planted = {}
 
     def plant(check: str, image: str, act: Callable[[Path], object]) -> None:
-        act(folder / image if check == "unreadable" else _label(folder, image))
+        act(folder / image if check in {"unreadable", "blank"} else _label(folder, image))
         planted.setdefault(check, set()).add(image)
 
     plant("unreadable", empty[0], lambda path: path.write_bytes(path.read_bytes()[:500]))
     plant("unreadable", empty[1], lambda path: path.write_bytes(b""))
+    plant("blank", empty[7], _blackened)
     plant("labels-missing", empty[2], Path.unlink)
     plant("labels-unreadable", empty[3], lambda path: path.write_text("0 a b c d\n"))
     plant("boxes-degenerate", full[0], _adding("0 0.5 0.5 0.1 0\n"))
@@ -50,6 +51,14 @@ def plant_in_yolo(clean: Path, folder: Path) -> Planted:
     data.write_text(text)
     _adding("5 0.5 0.5 0.2 0.2\n")(_label(folder, full[5]))
     return planted
+
+
+def _blackened(path: Path) -> None:
+    """All black but for a mark of six pixels, and so not one grey alone."""
+    with Image.open(path) as opened:
+        black = Image.new("L", opened.size)
+    black.paste(200, (2, 2, 5, 4))
+    black.save(path)
 
 
 def plant_in_coco(clean: Path, folder: Path) -> Planted:

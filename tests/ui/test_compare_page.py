@@ -115,7 +115,7 @@ def test_one_click_shows_scratch_beside_fine_tuned(shown: list) -> None:
     next(b for b in app.button if b.label == "DETR from scratch beside fine-tuned").click().run()
     assert app.multiselect(key="models").value == ["scratch-tiny", "detr-tiny"]
     state = app.session_state["comparing"]
-    assert (state.mode, state.show_truth) == ("side_by_side", True)
+    assert (state.mode, state.show_ground_truth) == ("side_by_side", True)
 
 
 def test_the_one_click_says_what_is_missing() -> None:

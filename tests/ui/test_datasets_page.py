@@ -67,7 +67,7 @@ def test_conversion_from_the_form(demo, tmp_path):
     app = open_page(demo)
     fields = {each.label: each for each in app.text_input}
     fields["New folder"].input(str(tmp_path / "made"))
-    app.selectbox[0].select("yolo")
+    next(each for each in app.selectbox if each.label == "To").select("yolo")
     next(each for each in app.button if each.label == "Convert").click().run()
     assert not app.exception
     assert "20 images" in app.success[0].value
@@ -78,7 +78,27 @@ def test_what_a_format_cannot_hold_is_refused_in_words(demo, tmp_path):
     app = open_page(demo)
     fields = {each.label: each for each in app.text_input}
     fields["New folder"].input(str(tmp_path / "made"))
-    app.selectbox[0].select("hdf5")
+    next(each for each in app.selectbox if each.label == "To").select("hdf5")
     next(each for each in app.button if each.label == "Convert").click().run()
     assert "--drop" in app.error[0].value.replace("\\", "")
     assert not (tmp_path / "made").exists()
+
+
+def test_statistics_are_drawn_when_their_tab_is_open(demo, monkeypatch):
+    charts = []
+    monkeypatch.setattr(
+        "streamlit.plotly_chart", lambda figure, key: charts.append((key, figure.to_dict()))
+    )
+    app = open_page(demo)
+    assert charts == []
+    app.session_state["dataset_tab"] = "Statistics"
+    app.run()
+    assert not app.exception
+    drawn = dict(charts)
+    dataset = open_dataset(demo)
+    train = next(each for each in drawn["images-by-class"]["data"] if each["name"] == "train")
+    boxes = sum(len(each["x"]) for each in drawn["box-sizes"]["data"])
+    assert boxes == sum(sum(each.boxes.values()) for each in dataset.summary().values())
+    assert boxes == sum(map(sum, drawn["box-places"]["data"][0]["z"]))
+    assert max(train["y"]) <= dataset.summary()["train"].with_findings
+    assert any("Save as PNG" in each.label for each in app.get("download_button"))

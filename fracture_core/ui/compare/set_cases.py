@@ -207,7 +207,7 @@ def _matched(one: MatchedModel, threshold: Threshold, image: int) -> tuple[Match
 def _lettered(box: MatchedBox, drawn: DrawnBox, letter: str) -> DrawnBox:
     """Ground truths belong to no model; which are missed, both say in other ways."""
     if box.is_ground_truth:
-        return replace(drawn, kind="truth", tag=drawn.tag.replace("GT missed", "GT"))
+        return replace(drawn, kind="ground truth", tag=drawn.tag.replace("GT missed", "GT"))
     return replace(drawn, tag=f"{letter} {drawn.tag}")
 
 

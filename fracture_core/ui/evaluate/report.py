@@ -105,7 +105,10 @@ def _show_table(table: Table) -> None:
     st.markdown(f"**{literal(table.title)}**")
     st.caption(f"Per {table.unit}; rows are true. {literal(table.rule)}")
     rows = [
-        {"truth": name, **{column: f"{n:,}" for column, n in zip(table.columns, line, strict=True)}}
+        {
+            "ground truth": name,
+            **{column: f"{n:,}" for column, n in zip(table.columns, line, strict=True)},
+        }
         for name, line in zip(table.rows, table.counts, strict=True)
     ]
     st.dataframe(rows, hide_index=True, width="stretch")

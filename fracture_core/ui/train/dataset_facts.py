@@ -7,6 +7,8 @@ from urllib.parse import urlencode
 import numpy as np
 import streamlit as st
 
+from fracture_core.datasets.records import RecordedDataset
+from fracture_core.datasets.selection import BOX_SIZES, SHOWN, Selection
 from fracture_core.errors import WorkbenchError
 from fracture_core.evaluations.attributes import Attribute, attributes_of, grouping
 from fracture_core.ui.widgets.choices import choose_images
@@ -19,10 +21,9 @@ if TYPE_CHECKING:
 _A_PAGE = 12
 _ACROSS = 4
 _SIDE_PX = 360
-SHOWN = ("All", "With findings", "Without findings", "Unknown")
 
 
-def show_counts(dataset: "Dataset") -> None:
+def show_counts(dataset: RecordedDataset) -> None:
     """Two tables: images by split, boxes by class and split."""
     counts = dataset.summary()
     splits = {split: split or "no split" for split in counts}
@@ -45,7 +46,7 @@ def show_counts(dataset: "Dataset") -> None:
     by_class.dataframe(boxes, hide_index=True, width="stretch")
 
 
-def show_attributes(dataset: "Dataset") -> None:
+def show_attributes(dataset: RecordedDataset) -> None:
     """What is known of the images, and how many of each split there are of each kind."""
     known, sentences = grouping(_columns(dataset))
     if not known and not sentences:
@@ -68,54 +69,51 @@ def show_attributes(dataset: "Dataset") -> None:
             st.caption(f":material/info: {literal(sentence)}")
 
 
-def _columns(dataset: "Dataset") -> tuple[Attribute, ...]:
+def _columns(dataset: RecordedDataset) -> tuple[Attribute, ...]:
     """What is known of each image before it is opened, in the order of the ids."""
     return _told(dataset, str(dataset.path), dataset.found)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _told(_dataset: "Dataset", path: str, found: str) -> tuple[Attribute, ...]:
+def _told(_dataset: RecordedDataset, path: str, found: str) -> tuple[Attribute, ...]:
     # A table that has changed is told in other words, or of another number of images.
     told = _dataset.attributes
     return attributes_of([told[each] for each in _dataset.ids])
 
 
-def show_gallery(dataset: "Dataset", path: str) -> None:
+def show_gallery(dataset: RecordedDataset, path: str) -> None:
     """Images with their ground truth, a page at a time, each a link to Read."""
     splits = [split for split, ids in dataset.splits.items() if ids]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         split = st.segmented_control("Split", splits, default=splits[0], required=True)
-        shown = st.segmented_control("Show", SHOWN, default="All", required=True)
-        found = _matching(dataset, path, stamp_of(path), split, shown)
+        found = _choose_selection(dataset).of(dataset, dataset.splits[split])
         found = choose_images(_columns(dataset), dataset.ids, found)
         pages = max(1, -(-len(found) // _A_PAGE))
         page = st.number_input(f"Page of {pages:,}", 1, pages, 1, width=140)
     if not found:
         st.info("No image of this kind in this split.")
         return
+    if len(found) < len(dataset.splits[split]):
+        st.caption(f"{len(found):,} of {len(dataset.splits[split]):,} images")
     columns = st.columns(_ACROSS)
     for place, sample_id in enumerate(found[(page - 1) * _A_PAGE : page * _A_PAGE]):
         with columns[place % _ACROSS]:
             _show_one(dataset, path, split, sample_id)
 
 
-@st.cache_data(max_entries=32, show_spinner="Looking through the split…")
-def _matching(
-    _dataset: "Dataset", path: str, stamp: int, split: str, shown: str
-) -> tuple[str, ...]:
-    ids = _dataset.splits[split]
-    if shown == "All":
-        return ids
-    kinds = {"With findings": (True,), "Without findings": (False,), "Unknown": (None,)}
-    return tuple(each for each in ids if _has_findings(_dataset, each) in kinds[shown])
+def _choose_selection(dataset: RecordedDataset) -> Selection:
+    shown = st.segmented_control("Show", SHOWN, default="All", required=True)
+    classes: list[str] = []
+    if len(dataset.classes) > 1:
+        names = list(dict.fromkeys(dataset.classes))
+        classes = st.multiselect("With a box of", names, placeholder="any class", width=260)
+    help_text = "The share of the image's area that the box covers."
+    box_size = st.selectbox("Box", BOX_SIZES, width=140, help=help_text)
+    name = st.text_input("Name contains", width=180)
+    return Selection(shown=shown, classes=tuple(classes), box_size=box_size, name=name)
 
 
-def _has_findings(dataset: "Dataset", sample_id: str) -> bool | None:
-    ground_truth = dataset[sample_id].ground_truth
-    return None if ground_truth is None else len(ground_truth) > 0
-
-
-def _show_one(dataset: "Dataset", path: str, split: str, sample_id: str) -> None:
+def _show_one(dataset: RecordedDataset, path: str, split: str, sample_id: str) -> None:
     try:
         image = gt_image(dataset, f"{path}:{stamp_of(path)}", sample_id, _SIDE_PX)
         ground_truth = dataset[sample_id].ground_truth
@@ -135,7 +133,7 @@ def read_link(dataset: "Dataset", path: str, split: str, sample_id: str) -> str:
     return f"/?{urlencode(named)}"
 
 
-def _names(dataset: "Dataset", labels: list[int]) -> str:
+def _names(dataset: RecordedDataset, labels: list[int]) -> str:
     names = [dataset.classes[label] for label in dict.fromkeys(labels)]
     return ", ".join(names) or "nothing there"
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 WIDTH_PX, HEIGHT_PX = 400, 300
 # As the viewer draws them; small letters need more light than lines do.
 COLOURS = {
-    "truth": "#56b4e9",
+    "ground truth": "#56b4e9",
     "missed": "#f0e442",
     "true positive": "#009e73",
     "false positive": "#d55e00",
@@ -115,7 +115,7 @@ def _outline(pen: ImageDraw.ImageDraw, kind: str, at: Corners) -> None:
     solid line; duplicates dashed; what is not shown dotted.
     """
     colour = COLOURS[kind]
-    if kind in ("truth", "missed"):
+    if kind in ("ground truth", "missed"):
         for grown in (3.0, 0.0):
             _frame(pen, _grown(at, grown), colour, 1)
         if kind == "missed":
@@ -208,7 +208,7 @@ def _overlap(a: Corners, b: Corners) -> bool:
 A_PAGE = 12
 _MOST_WORDY = 8
 _TAGS = {
-    "truth": "GT",
+    "ground truth": "GT",
     "missed": "GT missed",
     "true positive": "TP",
     "false positive": "FP",
@@ -217,7 +217,7 @@ _TAGS = {
     "candidate": "best",
 }
 LEGEND = (
-    ("truth", "GT", "ground truth, found: thin double line"),
+    ("ground truth", "GT", "ground truth, found: thin double line"),
     ("missed", "GT missed", "ground truth, missed: ticks at the corners"),
     ("true positive", "TP", "finding matched with a ground-truth box"),
     ("false positive", "FP", "false positive"),

@@ -58,7 +58,7 @@ _QUERY_NAMES = {
     "class_aware": "same_class",
     "mode": "mode",
     "frame": "slice",
-    "show_truth": "truth",
+    "show_ground_truth": "truth",
     "show_overlay": "overlay",
     "show_masks": "masks",
     "mask_opacity": "opacity",
@@ -128,7 +128,7 @@ class ViewerState:
     class_aware: bool = True
     mode: Mode = "together"
     frame: int = 0
-    show_truth: bool = True
+    show_ground_truth: bool = True
     show_overlay: bool = True
     show_masks: bool = True
     mask_opacity: float = 0.1
@@ -343,7 +343,7 @@ def _pack_frame(sample: Sample, groups: Sequence[int]) -> Json:
         "spacing_mm": sample.spacing_mm,
         "windows": [asdict(window) for window in sample.windows],
         "scale": asdict(sample.scale),
-        "truth": _pack_detections(ground_truth),
+        "ground_truth": _pack_detections(ground_truth),
         "image_class": label,
         "image_group": None if label is None else groups[label],
     }

@@ -109,7 +109,7 @@ export class Chart {
 
   async download(kind) {
     if (kind === "CSV") saveCsv(this.curve.rows(), `${this.fileName}.csv`)
-    else await savePicture(this.plotly, kind, this.fileName, this.figure())
+    else await saveFigure(this.plotly, kind, this.fileName, this.figure())
   }
 
   /** What a paper shows: dark on white, with the dial's place. */
@@ -123,8 +123,8 @@ export class Chart {
   }
 }
 
-/** Save a figure as a picture; PNG at three times the size. */
-export async function savePicture(plotly, kind, fileName, figure) {
+/** Save a figure as an image; PNG at three times the size. */
+export async function saveFigure(plotly, kind, fileName, figure) {
   const format = kind.toLowerCase()
   const made = await plotly.toImage(figure, { format, width: 640, height: 480, scale: format === "png" ? 3 : 1 })
   save(await (await fetch(made)).blob(), `${fileName}.${format}`)

@@ -1,7 +1,7 @@
 /** The dial: one confidence, read in the reader's unit, that moves every curve, count and matrix. */
 
 import { Cards } from "./cards.js"
-import { Chart, savePicture } from "./chart.js"
+import { Chart, saveFigure } from "./chart.js"
 import { ClassTable } from "./class_table.js"
 import { Handshake, mountOf } from "./component.js"
 import { chartsOf } from "./curves.js"
@@ -186,7 +186,7 @@ class Dial {
     const heat = { type: "heatmap", z: shares, x: columns, y: rows, text: values, texttemplate: "%{text}", zmin: 0, zmax: 1, colorscale: [[0, "#ffffff"], [1, "#0072b2"]], colorbar: { title: { text: "share of the row" } } }
     const layout = { xaxis: { title: { text: "found" }, type: "category", automargin: true }, yaxis: { title: { text: "truth" }, type: "category", autorange: "reversed", automargin: true }, title: { text: sheet.fixed ? "Classes by the highest score" : `Confidence ≥ ${this.state.confidence.toFixed(3)}` } }
     const plotly = await plotlyOf(this.component.data.plotly)
-    await savePicture(plotly, kind, name, { data: [heat], layout })
+    await saveFigure(plotly, kind, name, { data: [heat], layout })
   }
 
   close() {

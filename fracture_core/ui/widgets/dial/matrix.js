@@ -1,4 +1,4 @@
-/** Confusion matrices: truth in rows, found in columns; a cell leads to its cases. */
+/** Confusion matrices: ground truth in rows, found in columns; a cell leads to its cases. */
 
 import { element, setText } from "./elements.js"
 import { countText } from "./figures.js"

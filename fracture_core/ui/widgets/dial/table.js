@@ -21,9 +21,9 @@ export function cellCount(sheet, n, place) {
 }
 
 export async function tableOf(path) {
-  const answer = await fetch(new URL(path, location.origin))
-  if (!answer.ok) throw new Error("The table is no longer kept by the server. Reload the page.")
-  const packed = await answer.json()
+  const response = await fetch(new URL(path, location.origin))
+  if (!response.ok) throw new Error("The table is no longer kept by the server. Reload the page.")
+  const packed = await response.json()
   return {
     ...packed,
     confidences: new Float64Array(bytesOf(packed.confidences)),

@@ -44,7 +44,7 @@ function unit(name, label, values, keep, scaleOf) {
   return { name, label, values, stops, defined, ...scale }
 }
 
-/** The units of a table, undefined ones among them; without a truth for its dial only confidence. */
+/** The units of a table, undefined ones among them; without a ground truth for its dial only confidence. */
 export function unitsOf(table) {
   const [first] = table.tallies
   const found = []

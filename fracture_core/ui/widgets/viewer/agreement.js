@@ -60,26 +60,26 @@ class Heads {
   }
 }
 
-function truthAt(place, models) {
-  let truth = -1
+function groundTruthAt(place, models) {
+  let groundTruth = -1
   let bestScore = -1
   place.members.forEach((index, model) => {
-    if (index < 0 || models[model].truthOf[index] < 0) return
+    if (index < 0 || models[model].groundTruthOf[index] < 0) return
     const score = models[model].raw.scores[models[model].shown[index]]
-    if (score > bestScore) [truth, bestScore] = [models[model].truthOf[index], score]
+    if (score > bestScore) [groundTruth, bestScore] = [models[model].groundTruthOf[index], score]
   })
-  return truth
+  return groundTruth
 }
 
 /**
- * Gather `models`, each {raw: candidates, shown: positions, truthOf: the truth each shown one is
+ * Gather `models`, each {raw: candidates, shown: positions, groundTruthOf: the ground truth each shown one is
  * matched with or −1}, into {places, foundBy}.
  *
  * places: {members: one a model, which of its shown findings is here or −1; first: the model that
- * began it; truth} in falling order of their best score · foundBy: for each of `truths` truths the
+ * began it; groundTruth} in falling order of their best score · foundBy: for each of `groundTruths` ground truths the
  * models that have a finding matched with it. `options` is {matchIou, rule, classAware}.
  */
-export function agree(models, truths, options) {
+export function agree(models, groundTruths, options) {
   const places = []
   const order = inFallingOrder(models)
   const heads = new Heads(order.length)
@@ -93,8 +93,8 @@ export function agree(models, truths, options) {
     heads.taken[p] |= 1 << model
     places[p].members[model] = index
   }
-  for (const place of places) place.truth = truthAt(place, models)
-  const foundBy = Array.from({ length: truths }, () => [])
-  models.forEach(({ truthOf }, model) => truthOf.forEach((truth) => truth >= 0 && foundBy[truth].push(model)))
+  for (const place of places) place.groundTruth = groundTruthAt(place, models)
+  const foundBy = Array.from({ length: groundTruths }, () => [])
+  models.forEach(({ groundTruthOf }, model) => groundTruthOf.forEach((groundTruth) => groundTruth >= 0 && foundBy[groundTruth].push(model)))
   return { places, foundBy }
 }

@@ -1,4 +1,4 @@
-/** The answer of a classifier: a score for every class of the whole picture, and no boxes. */
+/** What a classifier predicts: a score for every class of the whole image, and no boxes. */
 
 import { element, setText } from "./elements.js"
 import { fixed, negativeWords, placeWords } from "./measured_words.js"
@@ -14,12 +14,12 @@ const NO_PROBABILITY = "A score, not a probability."
  *
  * rows: {name, score, known: whether it is the known class}, best first · imageScore · known: the
  * name of the known class or null · right: whether the best is the known one, null = not judged.
- * A pane's labels and those of the truth count different lists: classes are told by their groups.
+ * A pane's labels and those of the ground truth count different lists: classes are told by their groups.
  */
-export function classified(pane, frame, index, classes, showTruth) {
+export function classified(pane, frame, index, classes, showGroundTruth) {
   const scores = pane.class_scores[index]
   if (!scores) return null
-  const label = showTruth ? frame.image_class : null
+  const label = showGroundTruth ? frame.image_class : null
   const known = label === null ? null : (classes[label] ?? `class ${label}`)
   const isKnown = (at) => known !== null && (pane.groups[at] === frame.image_group || meansNothing(pane, at, frame))
   const rows = scores.map((score, at) => ({ name: pane.classes[at] ?? `class ${at}`, score, known: isKnown(at) }))
@@ -39,33 +39,33 @@ function judged(rows, healthy) {
   return rows.length === 2 ? true : null
 }
 
-/** Whether both the class and the picture's are the one that stands for no finding. */
+/** Whether both the class and the image's are the one that stands for no finding. */
 function meansNothing(pane, at, frame) {
   return frame.image_group === NO_CLASS && pane.classes[at] === pane.healthy
 }
 
 /** The plain account. A class that means health is the model's word, never a finding of ours. */
-export function classAccount(pane, answer, state) {
-  if (!answer) return "No prediction for this image."
-  const [best] = answer.rows
+export function classAccount(pane, found, state) {
+  if (!found) return "No prediction for this image."
+  const [best] = found.rows
   const healthy = pane.healthy !== "" && best.name === pane.healthy
   const name = healthy ? `“${best.name}” in the model's words` : best.name
   const parts = [`Highest class: ${name}, score ${best.score.toFixed(2)}. ${NO_PROBABILITY}`]
   if (healthy) parts.push("It does not rule a fracture out.")
-  if (pane.measured) parts.push(operatingWords(pane, answer, state))
+  if (pane.measured) parts.push(operatingWords(pane, found, state))
   else if (healthy) parts.push("The sensitivity of this model has not been measured.")
-  return `${parts.join(" ")} ${knownWords(answer, state.show_truth)}`
+  return `${parts.join(" ")} ${knownWords(found, state.show_ground_truth)}`
 }
 
-/** On which side of the confidence in force the picture lies. */
+/** On which side of the confidence in force the image lies. */
 function operatingWords(pane, { imageScore }, state) {
   const score = `image score ${imageScore.toFixed(2)}`
   if (imageScore < state.confidence) return negativeWords(pane, state, `this image's ${score}`)
   return `Its ${score} is at or above ${placeWords(pane.measured, state.confidence)} (${fixed(state.confidence)}).`
 }
 
-function knownWords({ known, right }, truthShown) {
-  if (known === null) return truthShown ? "Known class: none." : "Ground truth hidden."
+function knownWords({ known, right }, groundTruthShown) {
+  if (known === null) return groundTruthShown ? "Known class: none." : "Ground truth hidden."
   if (right === null) return `Known class: ${known}, which this model does not know.`
   return `Known class: ${known}, so the highest is ${right ? "right" : "wrong"}.`
 }
@@ -79,16 +79,16 @@ export class ClassScores {
     this.held = ""
   }
 
-  show(answer, healthy) {
-    const text = JSON.stringify([answer, healthy])
+  show(found, healthy) {
+    const text = JSON.stringify([found, healthy])
     if (text === this.held) return
     this.held = text
-    const rows = answer?.rows ?? []
-    const right = answer?.right ?? null
-    setText(this.known, right === null ? "" : `${right ? "✓ right" : "✗ wrong"}: known class ${answer.known}`)
+    const rows = found?.rows ?? []
+    const right = found?.right ?? null
+    setText(this.known, right === null ? "" : `${right ? "✓ right" : "✗ wrong"}: known class ${found.known}`)
     this.known.hidden = right === null
     this.known.dataset.right = String(right)
-    setText(this.image, answer ? imageWords(answer, healthy) : "")
+    setText(this.image, found ? imageWords(found, healthy) : "")
     const more = rows.length - MOST_ROWS
     const rest = more > 0 ? [element("li", { class: "rest" }, `and ${more} more`)] : []
     this.list.replaceChildren(...rows.slice(0, MOST_ROWS).map(classRow), ...rest)

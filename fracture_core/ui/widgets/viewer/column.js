@@ -1,4 +1,4 @@
-/** The column beside the picture: the account, the settings, the findings, the downloads. */
+/** The column beside the image: the account, the settings, the findings, the downloads. */
 
 import { PlacesTable } from "./agreement_table.js"
 import { accountOfAll, letterOf, placeRows } from "./comparison.js"
@@ -11,7 +11,7 @@ import { account, tally } from "./findings.js"
 import { Sharing } from "./sharing.js"
 import { FindingsTable } from "./table.js"
 
-/** Rows for the table: findings by score, then the truths that were missed. */
+/** Rows for the table: findings by score, then the ground truths that were missed. */
 export function tableRows(pane, findings, classes) {
   const nameOf = (names, label) => names[label] ?? `class ${label}`
   const rows = findings.rows.map((row) => ({
@@ -22,9 +22,9 @@ export function tableRows(pane, findings, classes) {
     iou: row.iou,
     kind: row.kind,
   }))
-  for (const truth of findings.missed) {
-    const name = nameOf(classes, findings.truth.labels[truth])
-    rows.push({ id: `t${truth}`, number: `GT${truth + 1}`, name, score: null, iou: null, kind: "missed" })
+  for (const groundTruth of findings.missed) {
+    const name = nameOf(classes, findings.groundTruth.labels[groundTruth])
+    rows.push({ id: `t${groundTruth}`, number: `GT${groundTruth + 1}`, name, score: null, iou: null, kind: "missed" })
   }
   return rows
 }
@@ -106,20 +106,20 @@ export class Column {
     this.coco.hidden = classify
     if (!many) this.tables.one.root.hidden = classify
     this.tally.parentElement.hidden = classify
-    if (classify) this.scores.show(findings.answer, pane.healthy)
+    if (classify) this.scores.show(findings.classified, pane.healthy)
   }
 
   showExplanation(pane, findings, state, explaining) {
     if (!pane) return
     const { what } = explaining
-    const answered = findings.raw !== null
+    const predicted = findings.raw !== null
     const row = findings.rows.find(({ position }) => position === what)
     let chosen = null
-    if (answered && typeof what === "number") {
+    if (predicted && typeof what === "number") {
       const name = pane.classes[findings.raw.labels[what]] ?? `class ${findings.raw.labels[what]}`
       const words = row ? `finding ${row.number}` : "hidden finding"
       chosen = { what, words, title: `${row ? `Finding ${row.number}` : "Hidden finding"}: ${name}, ${findings.raw.scores[what].toFixed(2)}` }
     }
-    this.explanation.show({ ...explaining, chosen, answered, opacity: state.map_opacity, classify: pane.task === "classify", hasGate: pane.has_gate })
+    this.explanation.show({ ...explaining, chosen, predicted, opacity: state.map_opacity, classify: pane.task === "classify", hasGate: pane.has_gate })
   }
 }

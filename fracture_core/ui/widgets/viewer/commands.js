@@ -4,10 +4,10 @@ export function commandsOf(viewer) {
   const { state } = viewer
   const toggle = (name) => () => viewer.set({ [name]: !state[name] })
   return {
-    together: () => viewer.set({ mode: "together", show_truth: true }),
-    hidden: () => viewer.set({ show_truth: false }),
-    sideBySide: () => viewer.set({ mode: viewer.mode === "sideBySide" ? "together" : "side_by_side", show_truth: true }),
-    truth: toggle("show_truth"),
+    together: () => viewer.set({ mode: "together", show_ground_truth: true }),
+    hidden: () => viewer.set({ show_ground_truth: false }),
+    sideBySide: () => viewer.set({ mode: viewer.mode === "sideBySide" ? "together" : "side_by_side", show_ground_truth: true }),
+    groundTruth: toggle("show_ground_truth"),
     overlay: toggle("show_overlay"),
     masks: toggle("show_masks"),
     lacking: toggle("show_lacking"),

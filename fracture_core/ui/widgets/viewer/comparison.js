@@ -11,29 +11,29 @@ const MOST_LACKING_TAGS = 12
 const MOST_TAGS = 40
 const shareClass = (a, b) => a.groups.some((group) => group >= 0 && b.groups.includes(group))
 
-/** What stands at the head of pane `n`: one letter a model, facts, a classifier's answer. */
+/** What stands at the head of pane `n`: one letter a model, facts, a classifier's scores. */
 export function headOf(panes, n, frame, active) {
-  const { facts, note, task, classes, class_scores: answers } = panes[n]
-  const scores = task === "classify" && answers[frame] ? [classes, answers[frame]] : null
+  const { facts, note, task, classes, class_scores: predicted } = panes[n]
+  const scores = task === "classify" && predicted[frame] ? [classes, predicted[frame]] : null
   const many = panes.length > 1
   return { letter: many ? letterOf(n) : "", facts, note, scores: many ? scores : null, chosen: many && n === active }
 }
 
-/** Panes that answered with boxes: neither failed nor classifiers. */
+/** Panes that predict boxes: neither failed nor classifiers. */
 function takingPart(panes, findings) {
   return panes.map((_, n) => n).filter((n) => findings[n].raw !== null && panes[n].task !== "classify")
 }
 
-function truthOfRow({ kind, truth }) {
-  return kind === "true positive" ? truth : -1
+function groundTruthOfRow({ kind, groundTruth }) {
+  return kind === "true positive" ? groundTruth : -1
 }
 
 /**
  * What the panes have in common.
  *
- * voices: the panes that answered with boxes · places: {id, number, raw, at, label, pane: whose
- * label and box, scores: one a pane or null, foundBy: panes, truth} · placeOf: for each pane the
- * place of each of its rows · foundBy: for each truth the panes that found it, null where truth is
+ * voices: the panes that predict boxes · places: {id, number, raw, at, label, pane: whose
+ * label and box, scores: one a pane or null, foundBy: panes, groundTruth} · placeOf: for each pane the
+ * place of each of its rows · foundBy: for each ground truth the panes that found it, null where ground truth is
  * unknown or hidden.
  */
 export function compare(panes, findings, state) {
@@ -41,23 +41,23 @@ export function compare(panes, findings, state) {
   const models = voices.map((n) => ({
     raw: inGroups(findings[n].raw),
     shown: findings[n].shown,
-    truthOf: findings[n].rows.map(truthOfRow),
+    groundTruthOf: findings[n].rows.map(groundTruthOfRow),
   }))
   const judged = voices.some((n) => findings[n].judged)
-  const truths = judged ? findings[voices[0]].truth.count : 0
+  const groundTruths = judged ? findings[voices[0]].groundTruth.count : 0
   const alike = voices.every((a) => voices.every((b) => shareClass(panes[a], panes[b])))
   const options = { matchIou: state.match_iou, rule: state.rule, classAware: state.class_aware && alike }
-  const agreed = agree(models, truths, options)
+  const agreed = agree(models, groundTruths, options)
   const placeOf = panes.map(() => [])
   const places = agreed.places.map((place, index) => named(place, index, { panes, findings, voices, placeOf }))
   const foundBy = judged ? agreed.foundBy.map((by) => by.map((model) => voices[model])) : null
-  return { voices, places, placeOf, foundBy, truth: findings[voices[0]]?.truth ?? null }
+  return { voices, places, placeOf, foundBy, groundTruth: findings[voices[0]]?.groundTruth ?? null }
 }
 
-function named({ members, first, at, truth }, index, { panes, findings, voices, placeOf }) {
+function named({ members, first, at, groundTruth }, index, { panes, findings, voices, placeOf }) {
   const scores = panes.map(() => null)
   const { raw } = findings[voices[first]]
-  const place = { id: `g${voices[first]}.${at}`, number: index + 1, raw, at, label: raw.labels[at], pane: voices[first], scores, truth }
+  const place = { id: `g${voices[first]}.${at}`, number: index + 1, raw, at, label: raw.labels[at], pane: voices[first], scores, groundTruth }
   members.forEach((row, model) => {
     if (row < 0) return
     const n = voices[model]
@@ -69,21 +69,21 @@ function named({ members, first, at, truth }, index, { panes, findings, voices, 
 }
 
 export function missedByAll({ foundBy }) {
-  return foundBy ? foundBy.map((_, truth) => truth).filter((truth) => !foundBy[truth].length) : []
+  return foundBy ? foundBy.map((_, groundTruth) => groundTruth).filter((groundTruth) => !foundBy[groundTruth].length) : []
 }
 
-/** The place that has the truth under an id such as "t1"; every other id as it is. */
+/** The place that has the ground truth under an id such as "t1"; every other id as it is. */
 export function placeIdOf({ places }, id) {
-  const truth = id?.[0] === "t" ? Number(id.slice(1)) : -1
-  return truth < 0 ? id : (places.find((place) => place.truth === truth)?.id ?? id)
+  const groundTruth = id?.[0] === "t" ? Number(id.slice(1)) : -1
+  return groundTruth < 0 ? id : (places.find((place) => place.groundTruth === groundTruth)?.id ?? id)
 }
 
 // ---- words ---------------------------------------------------------------------------------
 
 const plural = (count, one, many) => `${count} ${count === 1 ? one : many}`
 
-function onTruth({ foundBy, truth, voices }) {
-  if (!foundBy) return truth === null ? "Ground truth unknown." : "Ground truth hidden."
+function onGroundTruth({ foundBy, groundTruth, voices }) {
+  if (!foundBy) return groundTruth === null ? "Ground truth unknown." : "Ground truth hidden."
   if (!foundBy.length) return "The ground truth has nothing in this image."
   const byAll = foundBy.filter((by) => by.length === voices.length).length
   const byNone = foundBy.filter((by) => by.length === 0).length
@@ -93,12 +93,12 @@ function onTruth({ foundBy, truth, voices }) {
 /** The plain account of the comparison. Never "no fracture". */
 export function accountOfAll(comparison) {
   const { places, voices } = comparison
-  if (!voices.length) return "No model answers with boxes here: there is nothing to compare."
-  if (voices.length === 1) return `Only model ${letterOf(voices[0])} answers with boxes here: there is nothing to compare.`
-  if (!places.length) return `No model has a finding at or above its confidence. ${onTruth(comparison)}`
+  if (!voices.length) return "No model predicts boxes here: there is nothing to compare."
+  if (voices.length === 1) return `Only model ${letterOf(voices[0])} predicts boxes here: there is nothing to compare.`
+  if (!places.length) return `No model has a finding at or above its confidence. ${onGroundTruth(comparison)}`
   const byAll = places.filter((place) => place.foundBy.length === voices.length).length
   const some = places.length - byAll
-  return `${plural(places.length, "place", "places")}: ${byAll} found by all, ${some} by some. ${onTruth(comparison)}`
+  return `${plural(places.length, "place", "places")}: ${byAll} found by all, ${some} by some. ${onGroundTruth(comparison)}`
 }
 
 /** "all", or how many and who. */
@@ -110,18 +110,18 @@ function agreementOf({ foundBy }, voices) {
 
 const voicesOnly = (scores, panes) => scores.filter((_, n) => panes[n].task !== "classify")
 
-/** Rows for the table: places by score, then the truths that no model found. */
+/** Rows for the table: places by score, then the ground truths that no model found. */
 export function placeRows(comparison, panes, classes) {
-  const { places, voices, truth } = comparison
+  const { places, voices, groundTruth } = comparison
   const rows = places.map((place) => {
     const [agreement, title] = agreementOf(place, voices)
     const name = panes[place.pane].classes[place.label] ?? `class ${place.label}`
     const kind = agreement === "all" ? "all" : "some"
-    return { id: place.id, number: place.number, name, scores: voicesOnly(place.scores, panes), truth: place.truth, agreement, title, kind }
+    return { id: place.id, number: place.number, name, scores: voicesOnly(place.scores, panes), groundTruth: place.groundTruth, agreement, title, kind }
   })
   for (const j of missedByAll(comparison)) {
-    const name = classes[truth.labels[j]] ?? `class ${truth.labels[j]}`
-    rows.push({ id: `t${j}`, number: `GT${j + 1}`, name, scores: voicesOnly(panes.map(() => null), panes), truth: j, agreement: "none", title: "found by none", kind: "none" })
+    const name = classes[groundTruth.labels[j]] ?? `class ${groundTruth.labels[j]}`
+    rows.push({ id: `t${j}`, number: `GT${j + 1}`, name, scores: voicesOnly(panes.map(() => null), panes), groundTruth: j, agreement: "none", title: "found by none", kind: "none" })
   }
   return rows
 }

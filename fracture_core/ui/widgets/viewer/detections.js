@@ -17,7 +17,7 @@ export function unpackDetections(packed) {
   }
 }
 
-/** With `groups`, what each label counts as in the classes that panes and truth have in common. */
+/** With `groups`, what each label counts as in the classes that panes and ground truth have in common. */
 function grouped(packed, groups) {
   const found = unpackDetections(packed)
   return found && { ...found, groups: found.labels.map((label) => groups[label]) }
@@ -30,7 +30,7 @@ export const inGroups = (detections) => ({ ...detections, labels: detections.gro
 export function unpackCase(packed) {
   return {
     ...packed,
-    frames: packed.frames.map((frame) => ({ ...frame, truth: grouped(frame.truth, packed.groups) })),
+    frames: packed.frames.map((frame) => ({ ...frame, groundTruth: grouped(frame.ground_truth, packed.groups) })),
     panes: packed.panes.map((pane) => ({
       ...pane,
       predictions: pane.predictions.map((one) => grouped(one, pane.groups)),

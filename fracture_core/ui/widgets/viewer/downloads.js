@@ -1,4 +1,4 @@
-/** What can be taken away of a viewer: the shown findings, and the picture as it is seen. */
+/** What can be taken away of a viewer: the shown findings, and the image as it is seen. */
 
 import { bannerOf } from "./banner.js"
 import { answerIn } from "./answers.js"
@@ -13,7 +13,7 @@ export function download(viewer, kind) {
   if (kind === "coco") {
     const text = JSON.stringify(cocoOf(viewer.content, pane, viewer.settings(viewer.active)), null, 1)
     save(new Blob([text], { type: "application/json" }), fileName(viewer.title, "_findings.json"))
-  } else if (viewer.stage.picture) {
+  } else if (viewer.stage.image) {
     sheet(viewer, pane).toBlob((blob) => save(blob, fileName(viewer.title, "_findings.png")))
   }
 }
@@ -24,11 +24,11 @@ function sheet(viewer, pane) {
   const map = explainer.mapOf({ model: active })
   const answer = answerIn(pane, viewer.settings(active))
   const slice = length > 1 ? `, slice ${frame + 1} of ${length}` : ""
-  return drawSheet(stage.picture, {
+  return drawSheet(stage.image, {
     window: stage.look.window,
     inverted: stage.look.inverted,
-    map: map && { picture: map.picture, alpha: map.weight * state.map_opacity },
-    marks: marksOf(viewer, { model: active, truth: state.show_truth }),
+    map: map && { image: map.image, alpha: map.weight * state.map_opacity },
+    marks: marksOf(viewer, { model: active, groundTruth: state.show_ground_truth }),
     masks: state.show_masks,
     opacity: state.mask_opacity,
     banner: bannerOf(pane) && `⚠ ${bannerOf(pane)}.`,

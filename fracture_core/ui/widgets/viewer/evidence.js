@@ -6,7 +6,7 @@ import { negative } from "./findings.js"
 import { lineOf } from "./measured.js"
 import { evidenceWords, settingWords } from "./measured_words.js"
 
-/** The candidate of the active pane that an id of the table or the picture stands for; −1 = none. */
+/** The candidate of the active pane that an id of the table or the image stands for; −1 = none. */
 function positionOf(id, findings, compared) {
   if (!compared) return id?.[0] === "p" ? Number(id.slice(1)) : -1
   const row = compared.comparison.placeOf[compared.active].findIndex((place) => place?.id === id)
@@ -28,7 +28,7 @@ export function worthOf(shown) {
 }
 
 function wordsOf({ pane, findings, state, lit, chosen, compared }) {
-  if (findings.answer) return `This image: ${evidenceWords(pane, findings.answer.imageScore, state)}`
+  if (findings.classified) return `This image: ${evidenceWords(pane, findings.classified.imageScore, state)}`
   const pointed = positionOf(lit, findings, compared)
   const position = pointed < 0 && typeof chosen === "number" ? chosen : pointed
   if (position >= 0) return ofFinding(pane, findings, state, position)

@@ -2,7 +2,7 @@
 
 import { plainNumber } from "./explanation.js"
 import { weightOf } from "./heatmap.js"
-import { pictureOf } from "./shelf.js"
+import { imageOf } from "./shelf.js"
 
 const AGAIN_MILLISECONDS = 200
 
@@ -11,14 +11,14 @@ export class Explainer {
   constructor({ ask, touch }) {
     Object.assign(this, { ask, touch })
     this.offered = false
-    this.answers = new Map()
+    this.explanations = new Map()
     this.asking = null
     this.shown = false
     this.panels = false
     this.look(0, 0)
   }
 
-  /** From now on this pane's answer on this frame is looked at; nothing is chosen there yet. */
+  /** From now on this pane's prediction on this frame is looked at; nothing is chosen there yet. */
   look(pane, frame) {
     if (pane === this.pane && frame === this.frame) return
     Object.assign(this, { pane, frame, what: null })
@@ -42,47 +42,47 @@ export class Explainer {
     this.touch("map", "overlay", "column")
   }
 
-  // ---- answers -----------------------------------------------------------------------------
+  // ---- explanations -----------------------------------------------------------------------------
 
   /** Take over what Python knows of, and follow what is not done yet. */
   receive({ explains, explanations }) {
     this.offered = explains
-    const held = new Map([...this.answers.values()].map((answer) => [answer.path, answer]))
-    this.answers = new Map(explanations.map((link) => [nameOf(link), held.get(link.path) ?? { ...link, state: "waiting", share: 0 }]))
-    for (const answer of this.answers.values()) if (!answer.followed) this.follow(answer)
+    const held = new Map([...this.explanations.values()].map((explanation) => [explanation.path, explanation]))
+    this.explanations = new Map(explanations.map((link) => [nameOf(link), held.get(link.path) ?? { ...link, state: "waiting", share: 0 }]))
+    for (const explanation of this.explanations.values()) if (!explanation.followed) this.follow(explanation)
     this.asking = null
     this.wantGate()
     this.told()
   }
 
-  /** Titles and notes of the three panels tell of the answers as well. */
+  /** Titles and notes of the three panels tell of the explanations as well. */
   told() {
     this.touch("map", "explanation", ...(this.panels ? ["layout"] : []))
   }
 
-  async follow(answer) {
-    answer.followed = true
-    while ([...this.answers.values()].includes(answer)) {
-      Object.assign(answer, await read(answer.path))
-      if (answer.state === "done") await this.fetchMap(answer)
+  async follow(explanation) {
+    explanation.followed = true
+    while ([...this.explanations.values()].includes(explanation)) {
+      Object.assign(explanation, await read(explanation.path))
+      if (explanation.state === "done") await this.fetchMap(explanation)
       this.told()
-      if (answer.state === "done" || answer.state === "failed") return
+      if (explanation.state === "done" || explanation.state === "failed") return
       await new Promise((wake) => setTimeout(wake, AGAIN_MILLISECONDS))
     }
-    answer.followed = false
+    explanation.followed = false
   }
 
-  async fetchMap(answer) {
+  async fetchMap(explanation) {
     try {
-      const { height, width, values } = answer
-      answer.picture = await pictureOf({ height, width, pixels: values }).promise
+      const { height, width, values } = explanation
+      explanation.image = await imageOf({ height, width, pixels: values }).promise
     } catch (error) {
-      Object.assign(answer, { state: "failed", error: error.message })
+      Object.assign(explanation, { state: "failed", error: error.message })
     }
   }
 
   find(what, pane = this.pane) {
-    return what === null ? null : (this.answers.get(nameOf({ pane, frame: this.frame, what })) ?? null)
+    return what === null ? null : (this.explanations.get(nameOf({ pane, frame: this.frame, what })) ?? null)
   }
 
   /** Look at this target and have it explained where that is not done; its map is switched on. */
@@ -96,7 +96,7 @@ export class Explainer {
     const held = this.find(what)
     if (held && held.state !== "failed") return
     this.asking = what
-    // Where Python still has the answer it is read once more.
+    // Where Python still has the explanation it is read once more.
     if (held) Object.assign(held, { state: "waiting", followed: false })
     this.ask({ pane: this.pane, frame: this.frame, what })
   }
@@ -111,40 +111,40 @@ export class Explainer {
     return this.touch("layout")
   }
 
-  /** Ask for the gate once the image's answer is known of: two asks in one breath would be one. */
+  /** Ask for the gate once the image's explanation is known of: two asks in one breath would be one. */
   wantGate() {
     if (this.panels && this.find("image") && !this.find("gate")) this.askFor("gate")
   }
 
-  /** Picture, class map and gate map side by side; null where they are not asked for. */
-  layout(panes, truth) {
+  /** Image, class map and gate map side by side; null where they are not asked for. */
+  layout(panes, groundTruth) {
     if (!this.panels || !panes[this.pane]?.has_gate) return null
     const part = (title, what) => {
-      const answer = this.find(what)
-      const done = answer?.state === "done"
-      const facts = done ? [`strength ${plainNumber(answer.strength)}`, answer.checks.verdict] : []
-      const note = done || what === null ? "" : (answer?.error ?? "Explaining…")
-      return { title, warnings: [], facts, note, model: this.pane, truth, what }
+      const explanation = this.find(what)
+      const done = explanation?.state === "done"
+      const facts = done ? [`strength ${plainNumber(explanation.strength)}`, explanation.checks.verdict] : []
+      const note = done || what === null ? "" : (explanation?.error ?? "Explaining…")
+      return { title, warnings: [], facts, note, model: this.pane, groundTruth, what }
     }
     return [part("Image", null), part("Class map", "image"), part("Attention gate", "gate")]
   }
 
   // ---- what is drawn -----------------------------------------------------------------------
 
-  /** The map of a pane as {picture, weight, words}, or null. */
+  /** The map of a pane as {image, weight, words}, or null. */
   mapOf({ model, what = this.what }) {
     if (!this.shown || model !== this.pane) return null
-    const answer = this.find(what)
-    if (!answer?.picture) return null
-    const words = `Heat map: ${answer.method}, ${answer.target}; strength ${plainNumber(answer.strength)}; ${answer.checks.verdict}`
-    return { picture: answer.picture, weight: this.weigh(answer), words }
+    const explanation = this.find(what)
+    if (!explanation?.image) return null
+    const words = `Heat map: ${explanation.method}, ${explanation.target}; strength ${plainNumber(explanation.strength)}; ${explanation.checks.verdict}`
+    return { image: explanation.image, weight: this.weigh(explanation), words }
   }
 
-  weigh(answer) {
+  weigh(explanation) {
     const kind = ({ what }) => (typeof what === "number" ? "finding" : what)
     const like = ({ state, pane, method, what }) =>
-      state === "done" && pane === answer.pane && method === answer.method && kind({ what }) === kind(answer)
-    return weightOf(answer, [...this.answers.values()].filter(like), answer.what === "gate")
+      state === "done" && pane === explanation.pane && method === explanation.method && kind({ what }) === kind(explanation)
+    return weightOf(explanation, [...this.explanations.values()].filter(like), explanation.what === "gate")
   }
 
   /** The finding that is looked at as {position, kept: while its map is drawn}, or null. */
@@ -155,14 +155,14 @@ export class Explainer {
 
   /** Everything that the panel says. */
   view() {
-    const answer = this.find(this.what)
+    const explanation = this.find(this.what)
     const asking = this.asking !== null && this.asking === this.what
     return {
       offered: this.offered,
       what: this.what,
-      answer,
-      working: asking || ["waiting", "running"].includes(answer?.state),
-      weight: answer?.state === "done" ? this.weigh(answer) : 0,
+      explanation,
+      working: asking || ["waiting", "running"].includes(explanation?.state),
+      weight: explanation?.state === "done" ? this.weigh(explanation) : 0,
       shown: this.shown,
       panels: this.panels,
     }
@@ -173,8 +173,8 @@ const nameOf = ({ pane, frame, what }) => `${pane}/${frame}/${what}`
 
 async function read(path) {
   try {
-    const answer = await fetch(new URL(path, location.origin))
-    if (answer.ok) return await answer.json()
+    const response = await fetch(new URL(path, location.origin))
+    if (response.ok) return await response.json()
     return { state: "failed", error: "The explanation is no longer kept by the server. Ask again." }
   } catch {
     return { state: "failed", error: "The server does not answer." }

@@ -19,12 +19,12 @@ function strengthWords({ strength, what }, weight) {
 }
 
 /** [name, value, plain meaning] of everything that is told of an explanation. */
-export function factsOf(answer, weight) {
-  const { checks } = answer
+export function factsOf(explanation, weight) {
+  const { checks } = explanation
   const facts = [
-    ["Method", answer.method, "How the map was made"],
-    ["Target", answer.target, "Which of the model's answers the map is of"],
-    ["Strength", strengthWords(answer, weight), "The map's maximum before it was divided by it, in the unit of the method. The map is drawn as strongly as this is a share of the strongest known map of its kind, the frame's first finding included: weak evidence looks weak"],
+    ["Method", explanation.method, "How the map was made"],
+    ["Target", explanation.target, "Which of the model's outputs the map is of"],
+    ["Strength", strengthWords(explanation, weight), "The map's maximum before it was divided by it, in the unit of the method. The map is drawn as strongly as this is a share of the strongest known map of its kind, the frame's first finding included: weak evidence looks weak"],
   ]
   if (checks.energy_inside !== null) {
     facts.push(["Inside the box", `${percent(checks.energy_inside)}, an even map ${percent(checks.box_share)}`, "How much of the map lies in the finding's box. A map that marks the finding has far more there than an even one"])
@@ -43,7 +43,7 @@ export class ExplanationPanel {
     const button = (name, words, title, onclick) =>
       element("button", { type: "button", class: "tool words", title, "data-explain": name, onclick }, words)
     this.finding = button("finding", "Explain", "Explain the chosen finding; click a row or a box to choose one", () => actions.request(this.target))
-    this.image = button("image", "Explain the image", "Explain the answer to the image as a whole", () => actions.request("image"))
+    this.image = button("image", "Explain the image", "Explain the score of the image as a whole", () => actions.request("image"))
     this.gate = button("panels", "Gate beside", "Image, map of the class and attention gate side by side", actions.togglePanels)
     this.map = button("map", "Map", "Heat map on and off (M)", actions.toggleMap)
     this.opacity = element("input", { type: "range", class: "small", min: 0, max: 1, step: 0.05, "aria-label": "Heat map opacity", title: "Heat map opacity", "data-control": "map_opacity",
@@ -55,47 +55,47 @@ export class ExplanationPanel {
     this.facts = element("dl", { class: "facts" })
     this.failures = element("ul", { class: "failures" })
     this.scale = element("span", { class: "scale", title: "Colours from nothing (transparent) to the strongest of this map" }, "0", legend(), "max")
-    const answer = element("div", { class: "explained-body" }, this.status, this.bar, this.failures, this.facts)
+    const explanation = element("div", { class: "explained-body" }, this.status, this.bar, this.failures, this.facts)
     this.body = element("div", { class: "explained", hidden: true },
       element("div", { class: "explained-head" }, this.subject, this.badge),
-      element("div", { class: "map-line" }, this.map, this.scale, this.opacity), answer)
+      element("div", { class: "map-line" }, this.map, this.scale, this.opacity), explanation)
     this.root = element("section", { class: "explanation", "aria-label": "Explanation" },
       element("div", { class: "explain-line" }, this.finding, this.image, this.gate), this.body)
     this.opened = false
   }
 
-  /** `view` of the explainer with `chosen` {what, words, title} or null, `opacity`, `answered`, `classify` and `hasGate`. */
+  /** `view` of the explainer with `chosen` {what, words, title} or null, `opacity`, `predicted`, `classify` and `hasGate`. */
   show(view) {
     this.root.hidden = !view.offered
     if (!view.offered) return
     this.target = view.chosen?.what ?? null
     setText(this.finding, view.chosen ? `Explain ${view.chosen.words}` : "Explain finding")
     this.finding.hidden = view.classify
-    this.finding.disabled = !view.chosen || !view.answered
-    this.image.disabled = !view.answered
+    this.finding.disabled = !view.chosen || !view.predicted
+    this.image.disabled = !view.predicted
     this.gate.hidden = !view.hasGate
-    this.gate.disabled = !view.answered
+    this.gate.disabled = !view.predicted
     this.gate.setAttribute("aria-pressed", String(view.panels))
     // Once there is something to tell the panel keeps its room, so that nothing jumps.
-    this.opened ||= view.answer !== null || view.working
+    this.opened ||= view.explanation !== null || view.working
     this.body.hidden = !this.opened
     if (this.opened) this.showBody(view)
   }
 
-  showBody({ what, chosen, answer, working, weight, shown, opacity }) {
-    const done = answer?.state === "done"
+  showBody({ what, chosen, explanation, working, weight, shown, opacity }) {
+    const done = explanation?.state === "done"
     const subject = what === "image" ? "The image" : chosen ? chosen.title : "Nothing chosen"
     setText(this.subject, subject)
     this.map.setAttribute("aria-pressed", String(shown))
     this.map.disabled = !done
     this.opacity.value = opacity
-    this.showBadge(done ? answer.checks.verdict : "")
-    setText(this.status, statusOf(answer, working, what))
+    this.showBadge(done ? explanation.checks.verdict : "")
+    setText(this.status, statusOf(explanation, working, what))
     this.status.hidden = done
     this.bar.hidden = !working
-    if (answer?.state === "running") this.bar.value = answer.share
+    if (explanation?.state === "running") this.bar.value = explanation.share
     else this.bar.removeAttribute("value")
-    this.fill(done ? answer : null, weight)
+    this.fill(done ? explanation : null, weight)
   }
 
   showBadge(verdict) {
@@ -104,20 +104,20 @@ export class ExplanationPanel {
     this.badge.dataset.verdict = BADGES[verdict] ?? "failed"
   }
 
-  fill(answer, weight) {
-    const text = JSON.stringify([answer?.path, weight])
+  fill(explanation, weight) {
+    const text = JSON.stringify([explanation?.path, weight])
     if (text === this.filled) return
     this.filled = text
-    const facts = answer ? factsOf(answer, weight) : []
+    const facts = explanation ? factsOf(explanation, weight) : []
     const line = ([name, value, meaning]) => [element("dt", { title: meaning }, name), element("dd", { title: `${value}\n${meaning}` }, value)]
     this.facts.replaceChildren(...facts.flatMap(line))
-    this.failures.replaceChildren(...(answer?.checks.failures ?? []).map((words) => element("li", {}, words)))
+    this.failures.replaceChildren(...(explanation?.checks.failures ?? []).map((words) => element("li", {}, words)))
   }
 }
 
-function statusOf(answer, working, what) {
-  if (answer?.state === "failed") return answer.error
-  if (answer?.state === "running") return `Explaining and checking… ${percent(answer.share)}`
+function statusOf(explanation, working, what) {
+  if (explanation?.state === "failed") return explanation.error
+  if (explanation?.state === "running") return `Explaining and checking… ${percent(explanation.share)}`
   if (working) return "Waiting for its turn…"
   return what === null ? "Choose a finding by its row or box." : "Not explained yet."
 }

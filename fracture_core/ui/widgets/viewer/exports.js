@@ -1,4 +1,4 @@
-/** Files made in the browser: the shown findings as COCO JSON, the picture with overlays as PNG. */
+/** Files made in the browser: the shown findings as COCO JSON, the image with overlays as PNG. */
 
 import { bannerHeight, bannerOf, drawBanner } from "./banner.js"
 import { answerIn, exportedAnswer } from "./answers.js"
@@ -62,20 +62,20 @@ export function cocoOf(content, pane, state) {
   }
 }
 
-function paintWhole(context, picture, window, inverted) {
-  const image = context.createImageData(picture.width, picture.height)
-  const words = new Uint32Array(image.data.buffer)
-  const greys = new Uint8Array(2 ** picture.bits)
+function paintWhole(context, image, window, inverted) {
+  const data = context.createImageData(image.width, image.height)
+  const words = new Uint32Array(data.data.buffer)
+  const greys = new Uint8Array(2 ** image.bits)
   for (let value = 0; value < greys.length; value++) greys[value] = shade(window, value)
   for (let i = 0; i < words.length; i++) {
-    const grey = inverted ? 255 - greys[picture.pixels[i]] : greys[picture.pixels[i]]
+    const grey = inverted ? 255 - greys[image.pixels[i]] : greys[image.pixels[i]]
     words[i] = 0xff000000 | (grey << 16) | (grey << 8) | grey
   }
-  context.putImageData(image, 0, 0)
+  context.putImageData(data, 0, 0)
 }
 
-/** A heat map {picture, alpha} over the picture. */
-function paintMap(context, { picture: { pixels, width, height }, alpha }) {
+/** A heat map {image, alpha} over the image. */
+function paintMap(context, { image: { pixels, width, height }, alpha }) {
   const layer = document.createElement("canvas")
   layer.width = width
   layer.height = height
@@ -87,31 +87,31 @@ function paintMap(context, { picture: { pixels, width, height }, alpha }) {
 }
 
 /**
- * The whole picture in its own pixels with the map and the marks, and below it the `banner`, if any
+ * The whole image in its own pixels with the map and the marks, and below it the `banner`, if any
  * is needed, and a strip with `lines`.
  */
-export function drawSheet(picture, { window, inverted, map, marks, masks, opacity, banner, lines }) {
-  const unit = Math.max(1, Math.min(picture.width, picture.height) / 900)
+export function drawSheet(image, { window, inverted, map, marks, masks, opacity, banner, lines }) {
+  const unit = Math.max(1, Math.min(image.width, image.height) / 900)
   const sheet = document.createElement("canvas")
-  sheet.width = picture.width
+  sheet.width = image.width
   const context = sheet.getContext("2d")
   context.font = stripFont(unit)
-  const folded = (texts) => texts.flatMap((text) => wrap(context, text, picture.width - 16 * unit))
+  const folded = (texts) => texts.flatMap((text) => wrap(context, text, image.width - 16 * unit))
   const wrapped = folded(lines)
   const warned = banner ? folded([banner]) : []
-  const top = picture.height + bannerHeight(warned, unit)
+  const top = image.height + bannerHeight(warned, unit)
   sheet.height = top + Math.ceil(unit * (14 + 18 * wrapped.length))
-  paintWhole(context, picture, window, inverted)
+  paintWhole(context, image, window, inverted)
   if (map) paintMap(context, map)
   const layer = document.createElement("canvas")
-  layer.width = picture.width
-  layer.height = picture.height
-  const size = { width: picture.width / unit, height: picture.height / unit }
+  layer.width = image.width
+  layer.height = image.height
+  const size = { width: image.width / unit, height: image.height / unit }
   const matrix = [1 / unit, 0, 0, 1 / unit, 0, 0]
   const font = "600 12px system-ui, sans-serif"
   drawOverlay(layer.getContext("2d"), marks, { matrix, size, ratio: unit, opacity, masks, font, patient: true })
   context.drawImage(layer, 0, 0)
-  drawBanner(context, warned, { top: picture.height, unit, font: stripFont(unit) })
+  drawBanner(context, warned, { top: image.height, unit, font: stripFont(unit) })
   drawStrip(context, wrapped, top, unit)
   return sheet
 }

@@ -51,15 +51,15 @@ export function centreInside(a, i, b, j) {
   return x >= b[4 * j] && x <= b[4 * j + 2] && y >= b[4 * j + 1] && y <= b[4 * j + 3]
 }
 
-/** The best truth for one detection in each sense; −1 = none. */
-function bestTruths(detections, i, truth, free, { matchIou, rule, classAware }) {
+/** The best ground truth for one detection in each sense; −1 = none. */
+function bestGroundTruths(detections, i, groundTruth, free, { matchIou, rule, classAware }) {
   const best = { free: -1, freeIou: -1, any: -1, anyIou: -1, comparableIou: 0 }
-  for (let j = 0; j < truth.labels.length; j++) {
-    if (classAware && detections.labels[i] !== truth.labels[j]) continue
-    const overlap = iou(detections.xyxy, i, truth.xyxy, j)
+  for (let j = 0; j < groundTruth.labels.length; j++) {
+    if (classAware && detections.labels[i] !== groundTruth.labels[j]) continue
+    const overlap = iou(detections.xyxy, i, groundTruth.xyxy, j)
     if (overlap > best.comparableIou) best.comparableIou = overlap
     const satisfied =
-      rule === "iou" ? overlap >= matchIou : centreInside(detections.xyxy, i, truth.xyxy, j)
+      rule === "iou" ? overlap >= matchIou : centreInside(detections.xyxy, i, groundTruth.xyxy, j)
     if (!satisfied || !(overlap > 0)) continue
     if (overlap > best.anyIou) [best.any, best.anyIou] = [j, overlap]
     if (free[j] && overlap > best.freeIou) [best.free, best.freeIou] = [j, overlap]
@@ -68,16 +68,16 @@ function bestTruths(detections, i, truth, free, { matchIou, rule, classAware }) 
 }
 
 /**
- * The detections at `positions` held against the truth: the best scored first, each with the free
- * truth it overlaps most. `options` is {matchIou, rule: "iou" | "centre", classAware}.
+ * The detections at `positions` held against the ground truth: the best scored first, each with the free
+ * ground truth it overlaps most. `options` is {matchIou, rule: "iou" | "centre", classAware}.
  */
-export function match(detections, positions, truth, options) {
-  const free = Array.from(truth.labels, () => true)
-  const found = { truthOf: [], iou: [], duplicateOf: [], missed: [] }
+export function match(detections, positions, groundTruth, options) {
+  const free = Array.from(groundTruth.labels, () => true)
+  const found = { groundTruthOf: [], iou: [], duplicateOf: [], missed: [] }
   for (const i of positions) {
-    const best = bestTruths(detections, i, truth, free, options)
+    const best = bestGroundTruths(detections, i, groundTruth, free, options)
     if (best.free >= 0) free[best.free] = false
-    found.truthOf.push(best.free)
+    found.groundTruthOf.push(best.free)
     found.iou.push(best.free >= 0 ? best.freeIou : best.comparableIou)
     found.duplicateOf.push(best.free < 0 ? best.any : -1)
   }
@@ -87,7 +87,7 @@ export function match(detections, positions, truth, options) {
 
 /** For each detection of a match: "true positive", "false positive" or "duplicate". */
 export function kinds(found) {
-  return found.truthOf.map((truth, n) =>
-    truth >= 0 ? "true positive" : found.duplicateOf[n] >= 0 ? "duplicate" : "false positive",
+  return found.groundTruthOf.map((groundTruth, n) =>
+    groundTruth >= 0 ? "true positive" : found.duplicateOf[n] >= 0 ? "duplicate" : "false positive",
   )
 }

@@ -8,23 +8,23 @@ import { fixed, negativeWords } from "./measured_words.js"
 /**
  * The findings of one pane on one frame.
  *
- * shown: positions of candidates · rows: {position, number, kind, iou, truth} in the same order ·
- * missed: positions of truths · below, merged: how many are hidden, and why · best: the best
- * candidate below the confidence or −1 · judged: whether truth is known and may be shown · answer: a
+ * shown: positions of candidates · rows: {position, number, kind, iou, groundTruth} in the same order ·
+ * missed: positions of ground truths · below, merged: how many are hidden, and why · best: the best
+ * candidate below the confidence or −1 · judged: whether ground truth is known and may be shown · classified: a
  * classifier's, else null.
  */
 export function findingsOf(pane, frame, classes, state) {
   const raw = pane.predictions[state.frame]
-  const { truth } = frame
-  const judged = truth !== null && state.show_truth && raw !== null && pane.task !== "classify"
+  const { groundTruth } = frame
+  const judged = groundTruth !== null && state.show_ground_truth && raw !== null && pane.task !== "classify"
   if (raw === null) {
-    return { raw, truth, judged, shown: [], rows: [], missed: [], below: 0, merged: 0, best: -1, answer: null }
+    return { raw, groundTruth, judged, shown: [], rows: [], missed: [], below: 0, merged: 0, best: -1, classified: null }
   }
   const confident = above(raw, state.confidence)
   const told = inGroups(raw)
   const shown = nms(told, confident, pane.needs_nms ? state.nms_iou : 1)
   const found = judged
-    ? match(told, shown, inGroups(truth), {
+    ? match(told, shown, inGroups(groundTruth), {
         matchIou: state.match_iou,
         rule: state.rule,
         classAware: state.class_aware && pane.comparable,
@@ -36,11 +36,11 @@ export function findingsOf(pane, frame, classes, state) {
     number: n + 1,
     kind: judged ? named[n] : "finding",
     iou: judged ? found.iou[n] : null,
-    truth: judged ? Math.max(found.truthOf[n], found.duplicateOf[n]) : -1,
+    groundTruth: judged ? Math.max(found.groundTruthOf[n], found.duplicateOf[n]) : -1,
   }))
   return {
     raw,
-    truth,
+    groundTruth,
     judged,
     shown,
     rows,
@@ -48,7 +48,7 @@ export function findingsOf(pane, frame, classes, state) {
     below: raw.count - confident.length,
     merged: confident.length - shown.length,
     best: confident.length < raw.count ? confident.length : -1,
-    answer: classified(pane, frame, state.frame, classes, state.show_truth),
+    classified: classified(pane, frame, state.frame, classes, state.show_ground_truth),
   }
 }
 
@@ -68,9 +68,9 @@ export function negative(pane, findings, state) {
   return `${head} ${best[0].toUpperCase()}${best.slice(1)}.`
 }
 
-function verdictOnTruth(findings) {
+function verdictOnGroundTruth(findings) {
   const counts = countKinds(findings)
-  if (findings.truth.count === 0) {
+  if (findings.groundTruth.count === 0) {
     return findings.rows.length
       ? "the ground truth has nothing in this image, so none matches"
       : "The ground truth has nothing in this image either."
@@ -90,14 +90,14 @@ function verdictOnTruth(findings) {
 /** The plain account of one pane. Never "no fracture". */
 export function account(pane, findings, state) {
   if (findings.raw === null) return pane.scope?.held_back ? "Not read." : "No prediction for this image."
-  if (findings.answer) return classAccount(pane, findings.answer, state)
-  const unknown = findings.truth === null ? "Ground truth unknown." : "Ground truth hidden."
+  if (findings.classified) return classAccount(pane, findings.classified, state)
+  const unknown = findings.groundTruth === null ? "Ground truth unknown." : "Ground truth hidden."
   if (!findings.rows.length) {
-    return `${negative(pane, findings, state)} ${findings.judged ? verdictOnTruth(findings) : unknown}`
+    return `${negative(pane, findings, state)} ${findings.judged ? verdictOnGroundTruth(findings) : unknown}`
   }
   const many = plural(findings.rows.length, "finding", "findings")
   const head = `${many} at or above confidence ${fixed(state.confidence)}`
-  return findings.judged ? `${head}: ${verdictOnTruth(findings)}.` : `${head}. ${unknown}`
+  return findings.judged ? `${head}: ${verdictOnGroundTruth(findings)}.` : `${head}. ${unknown}`
 }
 
 /** How many candidates are shown and hidden, and why. */

@@ -1,4 +1,4 @@
-/** How many panes stand side by side so that the picture is as large as it can be. */
+/** How many panes stand side by side so that the image is as large as it can be. */
 
 export function columnsFor(count, size, frame, turns) {
   if (count < 3) return count

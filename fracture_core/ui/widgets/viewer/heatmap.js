@@ -62,8 +62,8 @@ export function legend() {
  * among `others`, which are of the same model, method and kind, so that weak evidence looks weak. A gate's
  * strength is a share by itself.
  */
-export function weightOf(answer, others, isGate) {
-  if (isGate) return Math.min(answer.strength, 1)
-  const strongest = Math.max(answer.reference, ...others.map(({ reference }) => reference))
-  return strongest > 0 ? answer.strength / strongest : 0
+export function weightOf(explanation, others, isGate) {
+  if (isGate) return Math.min(explanation.strength, 1)
+  const strongest = Math.max(explanation.reference, ...others.map(({ reference }) => reference))
+  return strongest > 0 ? explanation.strength / strongest : 0
 }

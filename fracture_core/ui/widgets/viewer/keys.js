@@ -12,7 +12,7 @@ export const KEYS = [
   [["h"], "flip left and right", "flipH"],
   [["v"], "flip up and down", "flipV"],
   [["o"], "overlay on and off", "overlay"],
-  [["g"], "ground truth shown and hidden", "truth"],
+  [["g"], "ground truth shown and hidden", "groundTruth"],
   [["m"], "heat map on and off", "map"],
   [["k"], "masks on and off", "masks"],
   [["s"], "ground truth and prediction side by side", "sideBySide"],

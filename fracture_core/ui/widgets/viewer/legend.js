@@ -1,4 +1,4 @@
-/** What the line styles mean, below the picture: how certain the model is of a finding. */
+/** What the line styles mean, below the image: how certain the model is of a finding. */
 
 import { element, setText } from "./elements.js"
 import { fixed, placeOf, pointNames } from "./measured_words.js"

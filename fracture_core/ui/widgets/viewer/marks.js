@@ -30,14 +30,14 @@ export function findingMarks(pane, findings, lit, dotted, chosen = null) {
   return marks
 }
 
-/** The truth, the missed ones told apart. */
-export function truthMarks(truth, missed, lit) {
-  if (!truth) return []
-  return Array.from({ length: truth.count }, (_, index) => {
+/** The ground truth, the missed ones told apart. */
+export function groundTruthMarks(groundTruth, missed, lit) {
+  if (!groundTruth) return []
+  return Array.from({ length: groundTruth.count }, (_, index) => {
     const id = `t${index}`
-    const kind = missed.includes(index) ? "missed" : "truth"
-    const tag = `GT${truth.count > 1 ? index + 1 : ""}${kind === "missed" ? " missed" : ""}`
-    const mask = truth.masks.length ? truth.masks[index] : null
-    return { id, kind, line: "solid", tag, xyxy: truth.xyxy, index, mask, lit: id === lit }
+    const kind = missed.includes(index) ? "missed" : "ground truth"
+    const tag = `GT${groundTruth.count > 1 ? index + 1 : ""}${kind === "missed" ? " missed" : ""}`
+    const mask = groundTruth.masks.length ? groundTruth.masks[index] : null
+    return { id, kind, line: "solid", tag, xyxy: groundTruth.xyxy, index, mask, lit: id === lit }
   })
 }

@@ -27,7 +27,7 @@ export function sensitivityAt({ knots }, confidence) {
   return { count: hitsAt(knots, confidence), total: knots.positives }
 }
 
-/** {count, total} of the images without a truth. */
+/** {count, total} of the images without a ground truth. */
 export function specificityAt({ knots }, confidence) {
   return { count: knots.negatives - errorsAt(knots, knots.false_alarms, confidence), total: knots.negatives }
 }

@@ -1,5 +1,5 @@
 /**
- * Boxes, masks and tags above the picture. Colour and a short tag tell the kind, the line style
+ * Boxes, masks and tags above the image. Colour and a short tag tell the kind, the line style
  * tells the certainty; colours are Okabe and Ito's, which colour-blind readers can tell apart.
  */
 
@@ -7,7 +7,7 @@ import { pathOf } from "./masks.js"
 import { rectOnScreen, toScreen } from "./view.js"
 
 export const COLOURS = {
-  truth: "#56b4e9",
+  "ground truth": "#56b4e9",
   "true positive": "#009e73",
   "false positive": "#d55e00",
   missed: "#f0e442",
@@ -19,7 +19,7 @@ export const COLOURS = {
 // Small letters need more light than lines do.
 const WORD_COLOURS = { "true positive": "#2fd6a8", "false positive": "#ff8f4d" }
 export const TAGS = {
-  truth: "GT",
+  "ground truth": "GT",
   "true positive": "TP",
   "false positive": "FP",
   missed: "missed",
@@ -46,13 +46,13 @@ const grown = (rect, by) => ({
   height: rect.height + 2 * by,
 })
 
-/** Thin double line: the truth, wherever it is drawn. */
+/** Thin double line: the ground truth, wherever it is drawn. */
 function strokeDouble(context, rect, colour) {
   strokeRect(context, grown(rect, 3), { colour, width: 1, dash: [] })
   strokeRect(context, rect, { colour, width: 1, dash: [] })
 }
 
-/** Ticks across the corners, so that a missed truth is told without its colour. */
+/** Ticks across the corners, so that a missed ground truth is told without its colour. */
 function strokeCorners(context, rect, colour) {
   const reach = 7
   context.setLineDash([])
@@ -105,7 +105,7 @@ function drawDisc(context, { x, y }, colour, full) {
 
 function drawBox(context, mark) {
   const colour = COLOURS[mark.kind]
-  if (mark.kind === "truth" || mark.kind === "missed") {
+  if (mark.kind === "ground truth" || mark.kind === "missed") {
     strokeDouble(context, mark.rect, colour)
     if (mark.kind === "missed") strokeCorners(context, mark.rect, colour)
   } else if (mark.kind !== "lacking") {
@@ -205,7 +205,7 @@ export function drawOverlay(context, marks, scene) {
       if (mark.mask) complete = drawMask(context, mark, m, ratio, scene.opacity, deadline) && complete
     }
   }
-  // From the bottom up: truths, findings with the best last, whatever is pointed at.
+  // From the bottom up: ground truths, findings with the best last, whatever is pointed at.
   const rank = (mark) => (mark.lit ? 2 : mark.id[0] === "t" || mark.kind === "lacking" ? 0 : 1)
   const order = seen.map((mark, n) => ({ mark, rank: rank(mark), n }))
   order.sort((a, b) => a.rank - b.rank || b.n - a.n)

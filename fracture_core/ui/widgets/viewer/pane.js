@@ -1,15 +1,15 @@
-/** One pane: the picture, the overlay above it, a title and, where needed, a note. */
+/** One pane: the image, the overlay above it, a title and, where needed, a note. */
 
 import { element, setText } from "./elements.js"
 import { TABLE } from "./heatmap.js"
 import { drawOverlay, drawScaleBar, markAt } from "./overlay.js"
-import { Painter } from "./picture.js"
+import { Painter } from "./grey_image.js"
 import { scoreList } from "./score_list.js"
 import { matrix } from "./view.js"
 
 export class PaneView {
   constructor(onResize) {
-    this.picture = element("canvas", { class: "picture" })
+    this.image = element("canvas", { class: "image" })
     this.heatmap = element("canvas", { class: "heatmap", hidden: true })
     this.overlay = element("canvas", { class: "overlay" })
     this.letter = element("span", { class: "pane-letter" })
@@ -21,11 +21,11 @@ export class PaneView {
     this.answer = element("p", { class: "pane-answer", hidden: true }, this.answerWords)
     this.scores = element("div", { class: "pane-scores", hidden: true })
     this.note = element("p", { class: "pane-note", role: "status" })
-    this.root = element("div", { class: "pane" }, this.picture, this.heatmap, this.overlay,
+    this.root = element("div", { class: "pane" }, this.image, this.heatmap, this.overlay,
       element("div", { class: "pane-head" }, this.letter, this.title, this.facts, this.warnings, this.answer, this.scores, this.dial), this.note)
     this.painter = new Painter()
     this.mapPainter = new Painter({ sheer: true })
-    this.contexts = [this.picture, this.overlay, this.heatmap].map((canvas) => canvas.getContext("2d"))
+    this.contexts = [this.image, this.overlay, this.heatmap].map((canvas) => canvas.getContext("2d"))
     this.size = { width: 1, height: 1 }
     this.ratio = 1
     this.font = ""
@@ -43,7 +43,7 @@ export class PaneView {
     this.size = size
     this.ratio = ratio
     this.font = `600 12px ${getComputedStyle(this.root).fontFamily}`
-    for (const canvas of [this.picture, this.overlay, this.heatmap]) {
+    for (const canvas of [this.image, this.overlay, this.heatmap]) {
       canvas.width = Math.round(size.width * ratio)
       canvas.height = Math.round(size.height * ratio)
     }
@@ -86,23 +86,23 @@ export class PaneView {
     this.note.hidden = text === ""
   }
 
-  paint(picture, lut, look, swift) {
-    if (!picture) {
+  paint(image, lut, look, swift) {
+    if (!image) {
       this.contexts[0].setTransform(1, 0, 0, 1, 0, 0)
-      this.contexts[0].clearRect(0, 0, this.picture.width, this.picture.height)
+      this.contexts[0].clearRect(0, 0, this.image.width, this.image.height)
       return
     }
     const scene = { view: look.view, size: this.size, ratio: this.ratio, smooth: look.smooth, swift }
-    this.painter.paint(this.contexts[0], picture, lut, scene)
+    this.painter.paint(this.contexts[0], image, lut, scene)
   }
 
-  /** The heat map {picture, weight} over the picture, or none (null). */
+  /** The heat map {image, weight} over the image, or none (null). */
   paintMap(map, look, { opacity, swift }) {
     this.heatmap.hidden = map === null
     if (!map) return
     this.heatmap.style.opacity = opacity * map.weight
     const scene = { view: look.view, size: this.size, ratio: this.ratio, smooth: true, swift }
-    this.mapPainter.paint(this.contexts[2], map.picture, TABLE, scene)
+    this.mapPainter.paint(this.contexts[2], map.image, TABLE, scene)
   }
 
   /** Whether everything could be drawn in this frame. */

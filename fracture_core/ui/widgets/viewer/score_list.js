@@ -1,4 +1,4 @@
-/** What a classifier answers, in its pane: its best classes, each with a score and a bar. */
+/** What a classifier predicts, in its pane: its best classes, each with a score and a bar. */
 
 import { element } from "./elements.js"
 

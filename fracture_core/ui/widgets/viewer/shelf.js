@@ -1,10 +1,10 @@
-/** Pictures and cases that were fetched, the latest kept, so that going back costs nothing. */
+/** Images and cases that were fetched, the latest kept, so that going back costs nothing. */
 
 import { unpackCase } from "./detections.js"
-import { loadPicture } from "./picture.js"
+import { loadImage } from "./grey_image.js"
 
 const MOST_PIXEL_BYTES = 400e6
-const pictures = new Map()
+const images = new Map()
 const cases = new Map()
 
 function keep(shelf, url, load) {
@@ -16,26 +16,26 @@ function keep(shelf, url, load) {
   return held
 }
 
-function dropOldPictures() {
+function dropOldImages() {
   let total = 0
-  for (const [url, held] of [...pictures].reverse()) {
+  for (const [url, held] of [...images].reverse()) {
     total += held.value?.pixels.byteLength ?? 0
-    if (total > MOST_PIXEL_BYTES) pictures.delete(url)
+    if (total > MOST_PIXEL_BYTES) images.delete(url)
   }
 }
 
-/** {promise, value?}: `value` is the Picture once it is there. */
-export function pictureOf(frame) {
-  const held = keep(pictures, frame.pixels, () => loadPicture(new URL(frame.pixels, location.origin), frame))
-  dropOldPictures()
+/** {promise, value?}: `value` is the GreyImage once it is there. */
+export function imageOf(frame) {
+  const held = keep(images, frame.pixels, () => loadImage(new URL(frame.pixels, location.origin), frame))
+  dropOldImages()
   return held
 }
 
 export function caseOf(path) {
   const load = async () => {
-    const answer = await fetch(new URL(path, location.origin))
-    if (!answer.ok) throw new Error("The case is no longer kept by the server. Reload the page.")
-    return unpackCase(await answer.json())
+    const response = await fetch(new URL(path, location.origin))
+    if (!response.ok) throw new Error("The case is no longer kept by the server. Reload the page.")
+    return unpackCase(await response.json())
   }
   const held = keep(cases, path, load)
   while (cases.size > 4) cases.delete(cases.keys().next().value)

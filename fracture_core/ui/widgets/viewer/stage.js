@@ -1,5 +1,5 @@
 /**
- * The picture side: one to four panes that share one look (view transform, window, inversion).
+ * The image side: one to four panes that share one look (view transform, window, inversion).
  * What is drawn in them is decided elsewhere; here it is decided how it is seen.
  */
 
@@ -25,7 +25,7 @@ export class Stage {
     this.look = newLook()
     this.panes = []
     this.frame = null
-    this.picture = null
+    this.image = null
     this.lut = { key: "", serial: 0, words: null }
     this.root = element("div", { class: "stage" })
     this.readout = element("span", { class: "readout" })
@@ -52,7 +52,7 @@ export class Stage {
   addPane() {
     const pane = new PaneView(() => {
       this.refit()
-      this.actions.touch("picture")
+      this.actions.touch("image")
     })
     pane.gestures = new Gestures(pane.root, {
       actions: this.gestureActions(pane),
@@ -68,12 +68,12 @@ export class Stage {
     else this.panes.forEach((pane) => pane.setNote(text))
   }
 
-  /** Show this frame from now on; a picture that could not be had is null. */
-  show(frame, picture) {
+  /** Show this frame from now on; an image that could not be had is null. */
+  show(frame, image) {
     this.frame = frame
-    this.picture = picture
-    if (!picture || this.look.window) return
-    this.look.windows = presets(frame, picture)
+    this.image = image
+    if (!image || this.look.window) return
+    this.look.windows = presets(frame, image)
     this.look.window = { ...this.look.windows[0] }
   }
 
@@ -81,7 +81,7 @@ export class Stage {
     return this.panes[0].size
   }
 
-  /** Panes in rows and columns, so that the picture is as large as it can be. */
+  /** Panes in rows and columns, so that the image is as large as it can be. */
   regrid() {
     const size = { width: this.root.clientWidth, height: this.root.clientHeight }
     const frame = this.frame ?? { width: 1, height: 1 }
@@ -120,7 +120,7 @@ export class Stage {
     }
     if (!Object.hasOwn(commands, name)) return false
     if (this.frame) commands[name]()
-    this.actions.touch("picture")
+    this.actions.touch("image")
     return true
   }
 
@@ -148,7 +148,7 @@ export class Stage {
 
   centreOn(xyxy, index) {
     centreOn(this.look.view, this.size, this.frame, xyxy, index)
-    this.actions.touch("picture")
+    this.actions.touch("image")
   }
 
   // ---- pointing ----------------------------------------------------------------------------
@@ -158,7 +158,7 @@ export class Stage {
       if (!this.frame) return
       act(...given)
       this.moveSoon()
-      this.actions.touch("picture")
+      this.actions.touch("image")
     }
     return {
       zoom: moving((x, y, factor) => zoomAt(this.look.view, pane.size, this.frame, x, y, factor)),
@@ -184,13 +184,13 @@ export class Stage {
     clearTimeout(this.settleTimer)
     if (!this.swift) return
     this.swift = false
-    this.actions.touch("picture")
+    this.actions.touch("image")
   }
 
   dragWindow(dx, dy) {
     const { window } = this.look
     if (!window) return
-    const reach = Math.max(window.width, 2 ** this.picture.bits / 256)
+    const reach = Math.max(window.width, 2 ** this.image.bits / 256)
     const least = window.function === "LINEAR" ? 1 : 2 ** -10
     const width = Math.max(window.width + (dx * reach) / 300, least)
     const center = window.center + (dy * reach) / 300
@@ -215,7 +215,7 @@ export class Stage {
   }
 
   describePoint([x, y]) {
-    const value = this.picture?.at(x, y) ?? null
+    const value = this.image?.at(x, y) ?? null
     if (value === null) return ""
     const { scale, spacing_mm: spacing } = this.frame
     const parts = [`x ${Math.floor(x)}  y ${Math.floor(y)}`, `value ${value}`]
@@ -228,19 +228,19 @@ export class Stage {
   // ---- drawing -----------------------------------------------------------------------------
 
   paint() {
-    if (this.picture) this.renewLut()
-    for (const pane of this.panes) pane.paint(this.picture, this.lut, this.look, this.swift)
+    if (this.image) this.renewLut()
+    for (const pane of this.panes) pane.paint(this.image, this.lut, this.look, this.swift)
     setText(this.status, this.describeView())
   }
 
   /** Draw `mapOf(part)` in every pane, at this opacity. */
   paintMaps(mapOf, opacity) {
-    for (const pane of this.panes) pane.paintMap(this.picture && mapOf(pane.part), this.look, { opacity, swift: this.swift })
+    for (const pane of this.panes) pane.paintMap(this.image && mapOf(pane.part), this.look, { opacity, swift: this.swift })
   }
 
   renewLut() {
     const { window, inverted } = this.look
-    const { bits } = this.picture
+    const { bits } = this.image
     const key = JSON.stringify([window, inverted, bits])
     if (key === this.lut.key) return
     this.lut = { key, serial: this.lut.serial + 1, words: buildLut(window, bits, inverted) }

@@ -1,4 +1,4 @@
-/** The row of tools above the picture. Every tool is a command that a key gives as well. */
+/** The row of tools above the image. Every tool is a command that a key gives as well. */
 
 import { element, icon, setText } from "./elements.js"
 
@@ -52,13 +52,13 @@ export class Toolbar {
     this.windows.replaceChildren(...options, element("option", { value: -1, hidden: true }, "By hand"))
   }
 
-  show({ title, mode, truthKnown, state, look, anyMask, steps }) {
+  show({ title, mode, groundTruthKnown, state, look, anyMask, steps }) {
     setText(this.title, title)
     this.title.title = title
     this.step.hidden = !steps
     for (const [name, button] of Object.entries(this.modes)) {
       press(button, name === mode)
-      button.disabled = !truthKnown
+      button.disabled = !groundTruthKnown
     }
     if (this.offered !== look.windows) this.offerWindows(look.windows)
     press(this.overlay, state.show_overlay)

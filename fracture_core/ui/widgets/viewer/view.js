@@ -64,7 +64,7 @@ export function fit(view, size, frame) {
   view.fitted = true
 }
 
-/** Keep the centre of the pane on the picture and the scale within reason. */
+/** Keep the centre of the pane on the image and the scale within reason. */
 function confine(view, size, frame) {
   const least = Math.min(fitScale(view, size, frame), 1) / 4
   view.scale = Math.min(Math.max(view.scale, least), MAX_SCALE)
@@ -84,7 +84,7 @@ export function zoomAt(view, size, frame, x, y, factor) {
   confine(view, size, frame)
 }
 
-/** Move the picture by (dx, dy) CSS pixels. */
+/** Move the image by (dx, dy) CSS pixels. */
 export function panBy(view, size, frame, dx, dy) {
   const m = matrix(view, size)
   const [x0, y0] = toImage(m, 0, 0)

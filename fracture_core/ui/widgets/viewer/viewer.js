@@ -14,7 +14,7 @@ import { commandOf, helpDialog } from "./keys.js"
 import { Legend } from "./legend.js"
 import { dialWords } from "./measured_words.js"
 import { marksOf, partsOf } from "./parts.js"
-import { caseOf, pictureOf } from "./shelf.js"
+import { caseOf, imageOf } from "./shelf.js"
 import { newLook, Stage } from "./stage.js"
 import { inUnit, placed, settingsOf, toggledOwn } from "./thresholds.js"
 import { Toolbar } from "./toolbar.js"
@@ -78,7 +78,7 @@ class Viewer {
     this.banner = new Banner(() => this.component.setTriggerValue("read", { case_id: this.caseId }))
     this.help = helpDialog()
     this.legend = new Legend()
-    const side = element("div", { class: "picture-side" }, this.banner.root, this.stage.root, this.buildSliceBar(), this.stage.foot, this.legend.root)
+    const side = element("div", { class: "image-side" }, this.banner.root, this.stage.root, this.buildSliceBar(), this.stage.foot, this.legend.root)
     const desk = element("div", { class: "desk" }, side, this.column.root)
     this.root = element("div", { class: "viewer", tabindex: "-1" }, this.toolbar.root, desk, this.help)
     this.root.caseViewer = this
@@ -138,7 +138,7 @@ class Viewer {
     this.content = content
     this.explainer.forget()
     this.explainer.receive(this.component.data)
-    // Nothing is drawn until the picture that belongs to this content is there.
+    // Nothing is drawn until the image that belongs to this content is there.
     this.frame = -1
     this.dotted = false
     this.active = Math.min(this.active, Math.max(content.panes.length - 1, 0))
@@ -154,9 +154,9 @@ class Viewer {
     const { content, state } = this
     const wanted = Math.min(state.frame, content.frames.length - 1)
     state.frame = wanted
-    const held = pictureOf(content.frames[wanted])
-    const show = (picture, note) => {
-      if (this.state.frame === wanted && this.content === content) this.showFrame(wanted, picture, note)
+    const held = imageOf(content.frames[wanted])
+    const show = (image, note) => {
+      if (this.state.frame === wanted && this.content === content) this.showFrame(wanted, image, note)
     }
     try {
       show(held.value ?? (await held.promise), "")
@@ -165,14 +165,14 @@ class Viewer {
     }
   }
 
-  showFrame(index, picture, note) {
+  showFrame(index, image, note) {
     const { frames } = this.content
     this.frame = index
     this.note = note
     this.explainer.look(this.active, index)
-    this.stage.show(frames[index], picture)
+    this.stage.show(frames[index], image)
     this.touch("layout")
-    for (const by of NEIGHBOURS) if (frames[index + by]) pictureOf(frames[index + by])
+    for (const by of NEIGHBOURS) if (frames[index + by]) imageOf(frames[index + by])
   }
 
   goTo(index) {
@@ -212,7 +212,7 @@ class Viewer {
   }
 
   get mode() {
-    if (!this.state.show_truth) return "hidden"
+    if (!this.state.show_ground_truth) return "hidden"
     return this.state.mode === "side_by_side" ? "sideBySide" : "together"
   }
 
@@ -280,11 +280,11 @@ class Viewer {
 
   centre(id) {
     this.chooseToExplain(id)
-    const { raw, truth } = this.findings[this.active]
+    const { raw, groundTruth } = this.findings[this.active]
     const place = this.comparison?.places.find((one) => one.id === id)
     this.lit = id
     if (place) this.stage.centreOn(place.raw.xyxy, place.at)
-    else this.stage.centreOn(id[0] === "t" ? (this.comparison ?? { truth }).truth.xyxy : raw.xyxy, Number(id.slice(1)))
+    else this.stage.centreOn(id[0] === "t" ? (this.comparison ?? { groundTruth }).groundTruth.xyxy : raw.xyxy, Number(id.slice(1)))
     this.touch("column")
   }
 
@@ -310,9 +310,9 @@ class Viewer {
       this.tell()
     }
     if (any()) this.column.controls.dial.histogram.fill(this.findings[this.active]?.raw?.scores ?? [])
-    if (any("picture")) this.stage.paint()
-    if (any("picture", "findings", "map")) this.stage.paintMaps((part) => this.explainer.mapOf(part), this.state.map_opacity)
-    if (any("picture", "findings", "overlay", "map")) this.mark()
+    if (any("image")) this.stage.paint()
+    if (any("image", "findings", "map")) this.stage.paintMaps((part) => this.explainer.mapOf(part), this.state.map_opacity)
+    if (any("image", "findings", "overlay", "map")) this.mark()
     if (any("findings", "column")) this.showColumn()
     else if (any("explanation")) this.showExplanation()
     this.showBars()
@@ -329,7 +329,7 @@ class Viewer {
   tell() {
     const { panes } = this.content
     const wordsOf = (n) => dialWords(panes[n], this.state, n, this.settings(n), panes[n].image_scores[this.frame])
-    // A map of its own beside the picture says nothing new of the case.
+    // A map of its own beside the image says nothing new of the case.
     const told = ({ model, what }) => model !== null && !what
     this.stage.tell((part) => (told(part) ? wordsOf(part.model) : ""))
     this.stage.answer((part) => (told(part) ? answerIn(panes[part.model], this.settings(part.model)) : null))
@@ -359,10 +359,10 @@ class Viewer {
   showBars() {
     const { content, state, steps, title } = this
     const { frames } = content
-    const truthKnown = frames[this.frame].truth !== null
-    const mode = truthKnown ? this.mode : "together"
-    const anyMask = this.findings.some(({ raw, truth }) => raw?.masks.length || truth?.masks.length)
-    this.toolbar.show({ title, mode, truthKnown, state, look: this.stage.look, anyMask, steps })
+    const groundTruthKnown = frames[this.frame].groundTruth !== null
+    const mode = groundTruthKnown ? this.mode : "together"
+    const anyMask = this.findings.some(({ raw, groundTruth }) => raw?.masks.length || groundTruth?.masks.length)
+    this.toolbar.show({ title, mode, groundTruthKnown, state, look: this.stage.look, anyMask, steps })
     this.sliceBar.hidden = frames.length < 2
     this.slices.max = frames.length - 1
     this.slices.value = state.frame

@@ -60,10 +60,10 @@ export function toPixelWindow(window, scale) {
   return { function: "LINEAR_EXACT", ...window, center, width }
 }
 
-/** The windows on offer for a picture, at most nine, the first is the default. */
-export function presets(frame, picture) {
+/** The windows on offer for an image, at most nine, the first is the default. */
+export function presets(frame, image) {
   const own = frame.windows.map((w, i) => ({ ...w, name: w.name || `Image ${i + 1}` }))
   const ct = frame.scale.unit === "HU" ? CT_WINDOWS.map((w) => toPixelWindow(w, frame.scale)) : []
-  const general = [fullRange(picture.bits), autoWindow(picture.pixels, picture.bits)]
+  const general = [fullRange(image.bits), autoWindow(image.pixels, image.bits)]
   return [...own.slice(0, 9 - ct.length - general.length), ...general, ...ct]
 }

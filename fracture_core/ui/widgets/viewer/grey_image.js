@@ -1,11 +1,11 @@
-/** Pictures on the full bit depth: fetched once, shrunk once, shown through a table of greys. */
+/** Images on the full bit depth: fetched once, shrunk once, shown through a table of greys. */
 
 import { matrix, toImage } from "./view.js"
 
 let serials = 0
 
 /** Grey pixels, 8 or 16 bits, with half-size copies made when first needed. */
-export class Picture {
+export class GreyImage {
   constructor(pixels, width, height) {
     this.serial = ++serials
     this.pixels = pixels
@@ -45,19 +45,19 @@ function halve({ pixels, width, height }) {
 }
 
 /** Raw little-endian pixels from `url`; an error's message is a sentence for the reader. */
-export async function loadPicture(url, frame) {
-  const answer = await fetch(url)
-  if (answer.status === 422) throw new Error(await answer.text())
-  if (!answer.ok) throw new Error("The image is no longer kept by the server. Reload the page.")
-  const bytes = await answer.arrayBuffer()
+export async function loadImage(url, frame) {
+  const response = await fetch(url)
+  if (response.status === 422) throw new Error(await response.text())
+  if (!response.ok) throw new Error("The image is no longer kept by the server. Reload the page.")
+  const bytes = await response.arrayBuffer()
   const count = frame.width * frame.height
   const Kind = { [count]: Uint8Array, [2 * count]: Uint16Array }[bytes.byteLength]
   if (!Kind) throw new Error(`Expected ${count} pixels, found ${bytes.byteLength} bytes.`)
-  return new Picture(new Kind(bytes), frame.width, frame.height)
+  return new GreyImage(new Kind(bytes), frame.width, frame.height)
 }
 
 /**
- * Shows a picture in one canvas; one painter a pane, so that its scratch canvas is reused. A `sheer`
+ * Shows an image in one canvas; one painter a pane, so that its scratch canvas is reused. A `sheer`
  * one lets through what lies behind, as far as the table says.
  */
 export class Painter {
@@ -70,10 +70,10 @@ export class Painter {
   }
 
   /** The part (x, y, w, h) of a level, through the table, onto the scratch canvas. */
-  develop(picture, k, part, lut) {
-    const held = [picture.serial, k, part.x, part.y, part.w, part.h, lut.serial].join()
+  develop(image, k, part, lut) {
+    const held = [image.serial, k, part.x, part.y, part.w, part.h, lut.serial].join()
     if (held === this.held) return
-    const level = picture.level(k)
+    const level = image.level(k)
     const { w, h } = part
     if (this.words.length < w * h) this.words = new Uint32Array(w * h)
     shadeRows(level, part, lut.words, this.words)
@@ -97,15 +97,15 @@ export class Painter {
    * Paint the visible part. `size` is the pane in CSS pixels, `ratio` device pixels per CSS pixel;
    * `swift` prefers speed, for the frames of a movement.
    */
-  paint(context, picture, lut, { view, size, ratio, smooth, swift }) {
+  paint(context, image, lut, { view, size, ratio, smooth, swift }) {
     context.setTransform(1, 0, 0, 1, 0, 0)
     this.clear(context)
     const shrink = Math.log2(1 / (view.scale * ratio))
-    const deepest = Math.floor(Math.log2(Math.min(picture.width, picture.height)))
+    const deepest = Math.floor(Math.log2(Math.min(image.width, image.height)))
     const k = Math.min(Math.max(swift ? Math.round(shrink) : Math.floor(shrink), 0), deepest)
-    const part = visiblePart(picture.level(k), 2 ** k, view, size)
+    const part = visiblePart(image.level(k), 2 ** k, view, size)
     if (!part) return
-    this.develop(picture, k, part, lut)
+    this.develop(image, k, part, lut)
     const [a, b, c, d, e, f] = matrix(view, size).map((value) => value * ratio)
     context.setTransform(a, b, c, d, e, f)
     context.imageSmoothingEnabled = smooth || view.scale * ratio < 4
