@@ -285,6 +285,7 @@ def load_evaluation(folder: Path) -> Evaluation:
         class_scores=scores if scores.shape[1] else None,
         image_classes=matched.image_classes,
         seconds=predictions.seconds,
+        stage_seconds=predictions.stage_seconds,
         sizes_px=matched.sizes_px,
         spacing_mm=matched.spacing_mm,
         attributes=matched.attributes,
