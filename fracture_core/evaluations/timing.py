@@ -34,13 +34,23 @@ class Timing:
     def stages_text(self) -> str:
         """Such as "pre-process 0.4, inference 5, post-process 0.3", or ""."""
         named = zip(STAGE_NAMES, self.stages_ms, strict=False)
-        return ", ".join(f"{name} {ms:.2g}" for name, ms in named)
+        return ", ".join(f"{name} {ms_text(ms)}" for name, ms in named)
 
     @property
     def text(self) -> str:
         """Such as "5.7 ms an image: pre-process 0.4, inference 5, post-process 0.3"."""
         parts = self.stages_text
-        return f"{self.total_ms:.3g} ms an image{f': {parts}' if parts else ''}"
+        return f"{ms_text(self.total_ms)} ms an image{f': {parts}' if parts else ''}"
+
+
+def ms_text(ms: float) -> str:
+    """Return milliseconds to three digits, or whole.
+
+    Example:
+        >>> ms_text(5.678), ms_text(1234.5)
+        ('5.68', '1,234')
+    """
+    return f"{ms:,.0f}" if ms >= 100 else f"{ms:.3g}"
 
 
 def timing(evaluation: Evaluation, average: Callable[[Float64s], object] = np.mean) -> Timing:

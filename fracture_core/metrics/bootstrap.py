@@ -29,6 +29,7 @@ Statistic = Callable[[Float64s], float]
 Statistics = Callable[[Float64s], npt.ArrayLike]
 # Bounds memory: so many weights, images times resamples, are held at once.
 WEIGHTS_AT_ONCE = 1 << 20
+_NO_WIDTH = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,14 +104,15 @@ def interval_of(
     """Return the interval of a metric from its (B,) replicates, those that are nan left out.
 
     `patients` is how many they were drawn from; None means very many, and so plain quantiles. The
-    ends are nan where all replicates are equal.
+    ends are nan where both would be the same.
     """
     defined = drawn[~np.isnan(drawn)]
     if np.isnan(value) or not len(defined):
         return Interval(value=value, low=nan, high=nan)
     tail = tail_beyond(level, patients)
     low, high = np.quantile(defined, [tail, 1 - tail])
-    if low == high:
+    # Sums in another order differ in the last digits.
+    if high - low < _NO_WIDTH:
         return Interval(value=value, low=nan, high=nan)
     return Interval(value=value, low=float(low), high=float(high))
 

@@ -1,5 +1,7 @@
 """Precision, recall and F1 over confidence, and precision over recall: a line for each class."""
 
+from typing import get_args
+
 import streamlit as st
 
 from fracture_core.evaluations import Evaluation, Listed
@@ -12,11 +14,12 @@ from fracture_core.evaluations.class_curves import (
     curves_csv,
 )
 from fracture_core.matching import MatchConfig
-from fracture_core.ui.widgets.curve_chart import Curve, Panel, curve_chart
+from fracture_core.ui.widgets.curve_chart import COLOURS, Curve, Dash, Panel, curve_chart
 from fracture_core.ui.widgets.evaluation_choice import stamp_of
-from fracture_core.ui.widgets.text import literal
 
 _RANGE = (0.0, 1.02)
+# Where there are more classes than colours.
+_DASHES: tuple[Dash, ...] = get_args(Dash)
 _TITLES: dict[Overlap, str] = {"boxes": "Boxes", "masks": "Masks"}
 
 
@@ -50,11 +53,14 @@ def show_class_curves(listed: Listed, evaluation: Evaluation, config: MatchConfi
     curve_chart(
         _panels(curves[overlap]), key="class-curves", name=f"{listed.file_stem}-curves-{overlap}"
     )
+    several = (
+        f" “{ALL_CLASSES}” is the mean over the classes with a lesion, as AP is; the dial counts "
+        "all lesions together instead."
+    )
     st.caption(
-        f"Matched within each class at IoU ≥ {config.match_iou:g}; precision over recall is COCO's "
-        "at IoU 0.5, highest at that recall or beyond, and its mean is AP50. "
-        f"“{literal(ALL_CLASSES)}” is the mean over the classes with a lesion, as AP is; F1 is the "
-        "highest, at the confidence named. The dial counts all lesions together instead."
+        f"Matched within each class at IoU ≥ {config.match_iou:g}; F1 is the highest, at the "
+        "confidence named. Precision over recall is COCO's at IoU 0.5, the highest at that recall "
+        f"or beyond, and its mean is AP50.{several if len(curves[overlap]) > 1 else ''}"
     )
 
 
@@ -72,7 +78,13 @@ def _panels(curves: tuple[ClassCurve, ...]) -> list[Panel]:
             title=y_name,
             x=x_name,
             curves=[
-                Curve(name=each.title, run=n, x=own[at][2].tolist(), y=own[at][3].tolist())
+                Curve(
+                    name=each.title,
+                    run=n,
+                    x=own[at][2].tolist(),
+                    y=own[at][3].tolist(),
+                    dash=_DASHES[n // COLOURS % len(_DASHES)],
+                )
                 for n, (each, own) in enumerate(zip(curves, lines, strict=True))
             ],
             x_range=_RANGE,

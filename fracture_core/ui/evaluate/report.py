@@ -19,7 +19,7 @@ from fracture_core.evaluations.report import (
 )
 from fracture_core.evaluations.report_text import COLUMNS, report_rows
 from fracture_core.evaluations.reporting import report_of
-from fracture_core.evaluations.timing import timing
+from fracture_core.evaluations.timing import ms_text, timing
 from fracture_core.matching import MatchConfig
 from fracture_core.metrics.classification import SHARES, Shares, shares_of
 from fracture_core.models.points import Measurements
@@ -45,8 +45,8 @@ def show_headline(listed: Listed, evaluation: Evaluation, config: MatchConfig) -
         time = timing(evaluation)
         st.metric(
             "Time an image",
-            f"{time.total_ms:.3g} ms",
-            time.stages_text or "stages not kept",
+            f"{ms_text(time.total_ms)} ms",
+            time.stages_text or "stages not told",
             delta_color="off",
             delta_arrow="off",
             help="The mean on the machine that evaluated, without reading the file. Below: "
