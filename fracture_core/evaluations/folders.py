@@ -199,7 +199,7 @@ def list_evaluations() -> list[Listed]:
     Those of trainings are listed once they are complete. A folder of several evaluations may be
     copied beside the others: each is then called after both folders.
     """
-    folders = {}
+    folders: dict[Path, str] = {}
     for folder in _folders_in(settings().evaluations):
         inside = [] if RunFolder(path=folder).config.is_file() else _folders_in(folder)
         held = [each for each in inside if RunFolder(path=each).kind == EVALUATION]
