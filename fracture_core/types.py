@@ -258,6 +258,16 @@ def full_range(dtype: npt.DTypeLike) -> Window:
     return Window(center=top / 2, width=top)
 
 
+def ms_text(ms: float) -> str:
+    """Return milliseconds to three digits, or whole.
+
+    Example:
+        >>> ms_text(5.678), ms_text(1234.5)
+        ('5.68', '1,234')
+    """
+    return f"{ms:,.0f}" if ms >= 100 else f"{ms:.3g}"
+
+
 STAGE_NAMES = ("pre-process", "inference", "post-process")
 """The stages of a prediction, in order."""
 
@@ -285,10 +295,10 @@ class StageSeconds:
 
     @property
     def text(self) -> str:
-        """All stages in words, in milliseconds to two digits."""
+        """All stages in words, in milliseconds."""
         stages = (self.preprocess, self.inference, self.postprocess)
         named = zip(STAGE_NAMES, stages, strict=True)
-        return f"{', '.join(f'{name} {1000 * seconds:.2g}' for name, seconds in named)} ms"
+        return f"{', '.join(f'{name} {ms_text(1000 * each)}' for name, each in named)} ms"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

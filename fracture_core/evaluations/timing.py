@@ -14,7 +14,7 @@ import numpy as np
 from fracture_core.evaluations.evaluation import Evaluation
 from fracture_core.evaluations.report import Draft, Metric
 from fracture_core.metrics.detection_table import Float64s
-from fracture_core.types import STAGE_NAMES
+from fracture_core.types import STAGE_NAMES, ms_text
 
 TIME = "Time, ms an image"
 TOTAL = "in all"
@@ -41,16 +41,6 @@ class Timing:
         """Such as "5.7 ms an image: pre-process 0.4, inference 5, post-process 0.3"."""
         parts = self.stages_text
         return f"{ms_text(self.total_ms)} ms an image{f': {parts}' if parts else ''}"
-
-
-def ms_text(ms: float) -> str:
-    """Return milliseconds to three digits, or whole.
-
-    Example:
-        >>> ms_text(5.678), ms_text(1234.5)
-        ('5.68', '1,234')
-    """
-    return f"{ms:,.0f}" if ms >= 100 else f"{ms:.3g}"
 
 
 def timing(evaluation: Evaluation, average: Callable[[Float64s], object] = np.mean) -> Timing:

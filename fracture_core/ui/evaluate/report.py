@@ -19,10 +19,11 @@ from fracture_core.evaluations.report import (
 )
 from fracture_core.evaluations.report_text import COLUMNS, report_rows
 from fracture_core.evaluations.reporting import report_of
-from fracture_core.evaluations.timing import ms_text, timing
+from fracture_core.evaluations.timing import timing
 from fracture_core.matching import MatchConfig
 from fracture_core.metrics.classification import SHARES, Shares, shares_of
 from fracture_core.models.points import Measurements
+from fracture_core.types import ms_text
 from fracture_core.ui.widgets.evaluation_choice import stamp_of
 from fracture_core.ui.widgets.tables import COUNT, show_table
 from fracture_core.ui.widgets.text import literal
@@ -160,7 +161,10 @@ def _show_counts(table: Table) -> None:
     st.caption(f"Per {table.unit}{rows_are}. {literal(table.rule)}")
     numbers = shares_of(np.array(table.counts, dtype=np.int64), shares).tolist()
     named = zip(table.rows, numbers, strict=True)
-    rows = [{_CORNER: name, **dict(zip(table.columns, row, strict=True))} for name, row in named]
+    rows = [
+        {_CORNER if is_confusion else " ": name, **dict(zip(table.columns, row, strict=True))}
+        for name, row in named
+    ]
     show_table(rows, dict.fromkeys(table.columns, COUNT if shares == "counts" else "%.3f"))
 
 
