@@ -258,13 +258,57 @@ def full_range(dtype: npt.DTypeLike) -> Window:
     return Window(center=top / 2, width=top)
 
 
+def ms_text(ms: float) -> str:
+    """Return milliseconds to three digits, or whole.
+
+    Example:
+        >>> ms_text(5.678), ms_text(1234.5)
+        ('5.68', '1,234')
+    """
+    return f"{ms:,.0f}" if ms >= 100 else f"{ms:.3g}"
+
+
+STAGE_NAMES = ("pre-process", "inference", "post-process")
+"""The stages of a prediction, in order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageSeconds:
+    """The time of one image in seconds, by stage; images of one batch share it alike.
+
+    `preprocess` makes the network's input of the pixels, `inference` is the network alone, and
+    `postprocess` makes findings of what it gives.
+
+    Example:
+        >>> StageSeconds(preprocess=0.25, inference=1.0, postprocess=0.5).total
+        1.75
+    """
+
+    preprocess: float
+    inference: float
+    postprocess: float
+
+    @property
+    def total(self) -> float:
+        """The sum of all stages."""
+        return self.preprocess + self.inference + self.postprocess
+
+    @property
+    def text(self) -> str:
+        """All stages in words, in milliseconds."""
+        stages = (self.preprocess, self.inference, self.postprocess)
+        named = zip(STAGE_NAMES, stages, strict=True)
+        return f"{', '.join(f'{name} {ms_text(1000 * each)}' for name, each in named)} ms"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
     """One model's raw prediction on one sample, made in `seconds`.
 
     `detections` as `Detections.raw` leaves them, nothing suppressed · `class_scores` (K,) float32
-    of classifiers, None of detectors · `image_score` in [0, 1] is a score, not a probability.
-    Raises ValueError for an image score out of range or too many detections.
+    of classifiers, None of detectors · `image_score` in [0, 1] is a score, not a probability ·
+    `stages` is None where the model does not tell them apart. Raises ValueError for an image score
+    out of range or too many detections.
     """
 
     model_id: str
@@ -273,6 +317,7 @@ class Prediction:
     image_score: float
     seconds: float
     class_scores: Float32s | None = None
+    stages: StageSeconds | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.image_score <= 1:

@@ -4,18 +4,27 @@ Each curve is drawn from all candidates; the operating points on it have their 9
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fracture_core import importing
+from fracture_core.evaluations.class_curves import (
+    ALL_CLASSES,
+    ClassCurve,
+    CurvesByOverlap,
+    class_curves,
+    curves_csv,
+)
 from fracture_core.evaluations.evaluation import Evaluation
 from fracture_core.evaluations.report import MetricValue, Report, Table
 from fracture_core.evaluations.report_boxes import FROC, POINTS, rate_name
-from fracture_core.files import replacing
+from fracture_core.files import replacing, write_text
 from fracture_core.metrics import greedy
 from fracture_core.metrics.calibration import Reliability, reliability
+from fracture_core.metrics.classification import SHARES, Shares, shares_of
 from fracture_core.metrics.detection_table import Float64s
 from fracture_core.metrics.froc import RATES, froc
 from fracture_core.metrics.rates import precision_recall, roc
@@ -27,6 +36,8 @@ if TYPE_CHECKING:
 # The colours of Okabe and Ito; each goes with a shape of its own, for those who see no colours.
 _CURVE = "#0072B2"
 _MARKS = (("#D55E00", "o"), ("#009E73", "s"), ("#CC79A7", "^"), ("#E69F00", "D"), ("#000000", "v"))
+_COLOURS = (_CURVE, *(colour for colour, _ in _MARKS[:-1]), "#56B4E9", "#F0E442")
+_STYLES = ("-", "--", ":", "-.")
 _GREY = "#767676"
 _INCHES = (5.2, 4.4)
 _DOTS_PER_INCH = 160
@@ -36,25 +47,68 @@ FORMATS = ("png", "svg")
 _Draw = Callable[["Axes"], None]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Chart:
+    """What is drawn on each of some axes, two in a row, with one legend below them."""
+
+    draws: tuple[_Draw, ...]
+    legend: bool = False
+
+
 def write_charts(evaluation: Evaluation, report: Report, folder: Path) -> list[Path]:
     """Draw the charts for the model's task, in every format, and return their paths.
 
-    A curve of nothing, without a ground truth or without a negative, is left out. Raises
-    StorageError where a file cannot be written.
+    A curve of nothing, without a ground truth or without a negative, is left out. The points of the
+    curves by class are written as curves.csv, too. Raises StorageError where a file cannot be
+    written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     matched = evaluation.matched()
     drawn: dict[str, _Draw] = {}
+    charts: dict[str, _Chart] = {}
     if report.about.task == "classify":
         if report.points:
             _add_images(drawn, matched, report)
     else:
         _add_lesions(drawn, matched, report)
         _add_images(drawn, matched, report)
+        curves = class_curves(matched, report.config)
+        if curves:
+            write_text(folder / "curves.csv", curves_csv(curves))
+        charts |= _class_charts(curves)
     for table in report.tables:
         if table.title == "Confusion" and len(table.columns) <= _MOST_CLASSES:
-            drawn["confusion"] = _confusion(table)
-    return [path for name, draw in drawn.items() for path in _save(draw, folder / name)]
+            for shares in SHARES:
+                name = "confusion" if shares == "counts" else f"confusion-{shares}"
+                drawn[name.replace(" ", "-")] = _confusion(table, shares)
+    charts |= {name: _Chart(draws=(draw,)) for name, draw in drawn.items()}
+    return [path for name, chart in charts.items() for path in _save(chart, folder / name)]
+
+
+def _class_charts(curves: CurvesByOverlap) -> dict[str, _Chart]:
+    """A chart of boxes and one of masks, where there are any: four axes with a line a class."""
+    return {
+        f"curves-{overlap}": _Chart(
+            draws=tuple(_class_lines(some, at) for at in range(4)), legend=True
+        )
+        for overlap, some in curves.items()
+        if len(some) <= _MOST_CLASSES
+    }
+
+
+def _class_lines(curves: Sequence[ClassCurve], at: int) -> _Draw:
+    """The lines of every class at one place of `ClassCurve.lines`."""
+
+    def draw(axes: "Axes") -> None:
+        for n, curve in enumerate(curves):
+            x_name, y_name, x, y = list(curve.lines())[at]
+            style = _STYLES[n // len(_COLOURS)]
+            width = 2.5 if curve.name == ALL_CLASSES else 1.2
+            colour = _COLOURS[n % len(_COLOURS)]
+            axes.plot(x, y, style, color=colour, linewidth=width, label=curve.title)
+            axes.set(xlim=(0, 1.01), ylim=(0, 1.03), xlabel=x_name, ylabel=y_name)
+
+    return draw
 
 
 def _add_lesions(drawn: dict[str, _Draw], matched: Evaluation, report: Report) -> None:
@@ -86,7 +140,7 @@ def _add_images(drawn: dict[str, _Draw], matched: Evaluation, report: Report) ->
         drawn["reliability"] = _reliability(bins, "Images", "with something to find")
 
 
-def _save(draw: _Draw, stem: Path) -> list[Path]:
+def _save(chart: _Chart, stem: Path) -> list[Path]:
     # Without pyplot, which opens windows and shares its state with other threads.
     with importing.LOCK:
         from matplotlib import rc_context
@@ -96,11 +150,16 @@ def _save(draw: _Draw, stem: Path) -> list[Path]:
     written = []
     # Text stays text in SVG, and the same metrics make the same file.
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": stem.name}):
-        image = Figure(figsize=_INCHES, layout="constrained")
+        side = 1 if len(chart.draws) == 1 else 2
+        image = Figure(figsize=(side * _INCHES[0], side * _INCHES[1]), layout="constrained")
         FigureCanvasAgg(image)
-        axes = image.add_subplot()
-        axes.spines[["top", "right"]].set_visible(False)
-        draw(axes)
+        for place, draw in enumerate(chart.draws, start=1):
+            axes = image.add_subplot(side, side, place)
+            axes.spines[["top", "right"]].set_visible(False)
+            draw(axes)
+        if chart.legend:
+            handles, names = image.axes[0].get_legend_handles_labels()
+            image.legend(handles, names, loc="outside lower center", ncols=2, fontsize=8)
         for form in FORMATS:
             path = stem.with_name(f"{stem.name}.{form}")
             facts = {"Date": None} if form == "svg" else None
@@ -174,20 +233,23 @@ def _reliability(bins: Reliability, what: str, right: str) -> _Draw:
     return draw
 
 
-def _confusion(table: Table) -> _Draw:
+def _confusion(table: Table, shares: Shares) -> _Draw:
+    """Counts or shares as numbers; the shade is the share of the row, or of the column."""
+    shade_of: Shares = "by column" if shares == "by column" else "by row"
+
     def draw(axes: "Axes") -> None:
-        counts = np.array(table.counts, dtype=np.float64)
-        whole = counts.sum(axis=1, keepdims=True)
-        shares = np.divide(counts, whole, out=np.zeros_like(counts), where=whole > 0)
-        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-        for (row, column), share in np.ndenumerate(shares):
-            colour = "white" if share > 0.5 else "black"
-            text = f"{int(counts[row, column]):,}"
+        counts = np.array(table.counts, dtype=np.int64)
+        shades, numbers = shares_of(counts, shade_of), shares_of(counts, shares)
+        axes.imshow(np.nan_to_num(shades), cmap="Blues", vmin=0, vmax=1, aspect="auto")
+        for (row, column), number in np.ndenumerate(numbers):
+            colour = "white" if shades[row, column] > 0.5 else "black"
+            text = f"{number:,.0f}" if shares == "counts" else f"{number:.2f}".replace("nan", "–")
             axes.text(column, row, text, ha="center", va="center", color=colour, size=8)
         axes.set_xticks(range(len(table.columns)), table.columns, rotation=40, ha="right")
         axes.set_yticks(range(len(table.rows)), table.rows)
         axes.set_xlabel(f"Found as, {'images' if table.unit == 'image' else 'findings'}")
-        axes.set_ylabel(f"True class, per {table.unit} (shade: share of the row)")
+        of = shade_of.removeprefix("by ")
+        axes.set_ylabel(f"True class, per {table.unit} (shade: share of the {of})")
 
     return draw
 

@@ -7,7 +7,7 @@ resamples of the patients.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import nan
+from math import inf, isnan, nan
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from fracture_core.evaluations.matched_models import (
 from fracture_core.metrics.average_precision import AveragePrecision
 from fracture_core.metrics.bootstrap import Interval, interval_of, replicates
 from fracture_core.metrics.detection_table import Bools, DetectionTable, Float64s
+from fracture_core.metrics.intervals import rate_of_none, wilson
 from fracture_core.metrics.paired import Difference, McNemar, difference_of, mcnemar
 from fracture_core.metrics.studies import study_positive, study_scores
 from fracture_core.metrics.weighted import Auc, FrocSensitivity
@@ -89,13 +90,14 @@ class Line:
     """One metric of all models.
 
     `values` holds one interval a model, nan = undefined, and `differences` those from the
-    reference, None for the reference itself. `n` counts its `unit`. `at_dial` says that it depends
-    on the confidence.
+    reference, None for the reference itself. `counts` tells of each model how many it is of: a
+    sensitivity counts positives, a specificity negatives, a precision what is shown. `at_dial`
+    says that it depends on the confidence.
     """
 
     name: str
     unit: Unit
-    n: int
+    counts: tuple[int, ...]
     at_dial: bool
     higher_is_better: bool
     values: tuple[Interval, ...]
@@ -120,25 +122,34 @@ _OF_ALL: tuple[tuple[str, Unit, bool], ...] = (
 )
 
 
+Ends = tuple[float, float]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawn:
     """The S metrics of one model: `values` (S,) of all images and `replicates` (B, S) of resamples.
 
-    The resamples of the `patients` are the same ones for every model.
+    The resamples of the `patients` are the same ones for every model. `counts` tells how many each
+    metric is of. `counted` are ends of intervals from counts alone, None where there are none:
+    resamples that all agree have no interval of their own.
     """
 
     values: Float64s
     replicates: Float64s
     patients: int
+    counts: tuple[int, ...]
+    counted: tuple[Ends | None, ...]
 
 
 def draw_at_dial(one: MatchedModel, confidence: float | None) -> Drawn:
     """Return the metrics of `_AT_DIAL`, which depend on the confidence; all nan if it is None."""
+    counts = _dial_counts(one, inf if confidence is None else confidence)
+    boxes = one.lesions is not None
+    of, counted = _dial_counted(counts.sum(axis=0))
     if confidence is None:
         nothing = np.full(len(_AT_DIAL), nan)
-        return Drawn(values=nothing, replicates=np.full((0, len(_AT_DIAL)), nan), patients=0)
-    counts = _dial_counts(one, confidence)
-    boxes = one.lesions is not None
+        none = np.full((0, len(_AT_DIAL)), nan)
+        return Drawn(values=nothing, replicates=none, patients=0, counts=of, counted=counted)
 
     def metrics(weights: Float64s) -> Float64s:
         return _dial_metrics(weights @ counts, boxes)
@@ -147,6 +158,8 @@ def draw_at_dial(one: MatchedModel, confidence: float | None) -> Drawn:
         values=metrics(np.ones(len(counts))),
         replicates=replicates(one.evaluation.group_ids, metrics, count=RESAMPLES),
         patients=len(set(one.evaluation.group_ids)),
+        counts=of,
+        counted=counted,
     )
 
 
@@ -166,10 +179,13 @@ def draw_of_all(one: MatchedModel) -> Drawn:
         return np.array([*of_boxes(weights), *whole])
 
     count = FEW_RESAMPLES if len(one.found) > MANY_CANDIDATES else RESAMPLES
+    lesions = len(evaluation.ground_truths) if one.lesions is not None else 0
     return Drawn(
         values=metrics(np.ones(len(groups))),
         replicates=replicates(groups, metrics, count=count),
         patients=len(set(groups)),
+        counts=(lesions, lesions, lesions, len(groups), len(set(groups))),
+        counted=(None,) * len(_OF_ALL),
     )
 
 
@@ -185,21 +201,17 @@ def lines(
     the model that the others are held against.
     """
     first = models[0].evaluation
-    counts: dict[Unit, int] = {
-        "lesion": len(_ground_truths(models)),
-        "image": len(first),
-        "study": len(set(first.group_ids)),
-    }
+    single = len(set(first.group_ids)) == len(first)
     made = []
     for drawn, names in ((at_dial, _AT_DIAL), (of_all, _OF_ALL)):
         for column, (name, unit, higher) in enumerate(names):
-            if unit == "study" and counts["study"] == counts["image"]:
+            if unit == "study" and single:
                 continue
             made.append(
                 Line(
                     name=name,
                     unit=unit,
-                    n=counts["image"] if name == "FP per image" else counts[unit],
+                    counts=tuple(each.counts[column] for each in drawn),
                     at_dial=names is _AT_DIAL,
                     higher_is_better=higher,
                     values=tuple(_interval(each, column) for each in drawn),
@@ -232,17 +244,6 @@ def test_count(made: Sequence[Line], images: Sequence[McNemar | None]) -> int:
         for each in line.differences
     )
     return paired + sum(each is not None for each in images)
-
-
-def median_ms(evaluation: Evaluation) -> float:
-    """Return the median time an image took in milliseconds, nan where there is no image."""
-    return float(np.median(evaluation.seconds)) * 1000 if len(evaluation) else nan
-
-
-def _ground_truths(models: Sequence[MatchedModel]) -> DetectionTable:
-    """Those of a detector where there is one: a classifier's evaluation holds no boxes."""
-    boxes = [each for each in models if each.lesions is not None] or models[:1]
-    return boxes[0].evaluation.ground_truths
 
 
 def _dial_counts(one: MatchedModel, confidence: float) -> Float64s:
@@ -283,6 +284,20 @@ def _dial_metrics(sums: Float64s, boxes: bool) -> Float64s:
     return np.array([*lesions, _share(called, ill), _share(silent, healthy)])
 
 
+def _dial_counted(sums: Float64s) -> tuple[tuple[int, ...], tuple[Ends | None, ...]]:
+    """How many each metric of `_AT_DIAL` is of, and its interval from counts where it has one."""
+    hits, wrong, ground_truths, called, ill, silent, healthy, images = map(int, sums)
+    counted = (
+        wilson(hits, ground_truths),
+        wilson(hits, hits + wrong),
+        None,
+        None if wrong else rate_of_none(images),
+        wilson(called, ill),
+        wilson(silent, healthy),
+    )
+    return (ground_truths, hits + wrong, ground_truths, images, ill, healthy), counted
+
+
 class _NoBoxes:
     """The metrics of boxes, all nan, of a model that finds none."""
 
@@ -310,8 +325,12 @@ def _box_statistics(one: MatchedModel) -> _NoBoxes | _BoxMetrics:
 
 
 def _interval(drawn: Drawn, column: int) -> Interval:
+    """By resamples, or from the counts where all of them give the same value."""
     value, replicated = float(drawn.values[column]), drawn.replicates[:, column]
-    return interval_of(value, replicated, patients=drawn.patients)
+    found, counted = interval_of(value, replicated, patients=drawn.patients), drawn.counted[column]
+    if counted is None or isnan(value) or not isnan(found.low):
+        return found
+    return Interval(value=value, low=counted[0], high=counted[1])
 
 
 def _differences(

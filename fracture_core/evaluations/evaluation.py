@@ -134,10 +134,11 @@ class Evaluation:
     `ground_truths` are of the images that are `known` (I,), no others. `image_scores` are (I,)
     float32, `class_scores` (I, K) of a classifier, else None. `image_classes` (I,) int64 are −1
     where unknown. `gt_kinds` (T,) int64 tells which of `about.kinds` each ground truth is, None =
-    none are kept. `seconds` (I,) is the time each image took. `sizes_px` (I, 2) int64 are height
-    and width, None where nobody said. `spacing_mm` (I, 2) float64 is of rows and columns, nan where
-    nobody said. `attributes` are what is known of the images in words. Raises ValueError for
-    columns of other lengths.
+    none are kept. `seconds` (I,) is the time each image took, and `stage_seconds` (I, 3) float32
+    that of pre-process, inference and post-process, nan where the model does not tell, None where
+    it was not kept. `sizes_px` (I, 2) int64 are height and width, None where nobody said.
+    `spacing_mm` (I, 2) float64 is of rows and columns, nan where nobody said. `attributes` are what
+    is known of the images in words. Raises ValueError for columns of other lengths.
     """
 
     about: About
@@ -150,6 +151,7 @@ class Evaluation:
     class_scores: Float32s | None
     image_classes: Int64s
     seconds: Float32s
+    stage_seconds: Float32s | None = None
     sizes_px: Int64s | None = None
     spacing_mm: Float64s | None = None
     attributes: tuple[Attribute, ...] = ()
@@ -174,6 +176,12 @@ class Evaluation:
 
     def __len__(self) -> int:
         return len(self.sample_ids)
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether the model outlines its findings and every ground truth is outlined, too."""
+        sides = (self.raw, self.ground_truths)
+        return self.about.task == "segment" and all(len(s.masks) == len(s) for s in sides)
 
     def found(self, nms_iou: float = 0.5) -> DetectionTable:
         """Return all candidates, after NMS where the model needs it; a few results are kept."""
@@ -235,6 +243,7 @@ class Evaluation:
             class_scores=None if self.class_scores is None else self.class_scores[kept],
             image_classes=self.image_classes[kept],
             seconds=self.seconds[kept],
+            stage_seconds=None if self.stage_seconds is None else self.stage_seconds[kept],
             sizes_px=None if self.sizes_px is None else self.sizes_px[kept],
             spacing_mm=None if self.spacing_mm is None else self.spacing_mm[kept],
             attributes=tuple(each.only(kept) for each in self.attributes),

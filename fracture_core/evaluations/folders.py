@@ -196,9 +196,14 @@ def new_evaluation(
 def list_evaluations() -> list[Listed]:
     """Return all evaluations, those of trainings too, the latest first; never raises.
 
-    Those of trainings are listed once they are complete.
+    Those of trainings are listed once they are complete. A folder of several evaluations may be
+    copied beside the others: each is then called after both folders.
     """
-    folders = {each: each.name for each in _folders_in(settings().evaluations)}
+    folders: dict[Path, str] = {}
+    for folder in _folders_in(settings().evaluations):
+        inside = [] if RunFolder(path=folder).config.is_file() else _folders_in(folder)
+        held = [each for each in inside if RunFolder(path=each).kind == EVALUATION]
+        folders |= {each: f"{folder.name}/{each.name}" for each in held} or {folder: folder.name}
     for run in _folders_in(settings().runs):
         folders |= _made_by(RunFolder(path=run))
     return [look_at(each, folders[each]) for each in sorted(folders, key=_changed, reverse=True)]
@@ -285,6 +290,7 @@ def load_evaluation(folder: Path) -> Evaluation:
         class_scores=scores if scores.shape[1] else None,
         image_classes=matched.image_classes,
         seconds=predictions.seconds,
+        stage_seconds=predictions.stage_seconds,
         sizes_px=matched.sizes_px,
         spacing_mm=matched.spacing_mm,
         attributes=matched.attributes,

@@ -172,6 +172,13 @@ class Report:
     weakest: tuple[str, ...] = ()
 
     @property
+    def config(self) -> MatchConfig:
+        """How predictions were matched."""
+        return MatchConfig(
+            nms_iou=self.nms_iou, match_iou=self.match_iou, study_rule=self.study_rule
+        )
+
+    @property
     def banner(self) -> str:
         """A warning where images lie outside the model's scope or nothing tells; else ""."""
         return banner_of(self.about.scope)
@@ -241,30 +248,6 @@ def calibration_error(
     return metric
 
 
-def class_metrics(ground_truth: Int64s, called: Int64s, count: int) -> Statistic:
-    """Return the metrics of (I,) true and (I,) predicted classes as a function of weights.
-
-    They are the balanced accuracy, the macro and then the weighted averages of precision, recall
-    and F1, and the F1 of each class. With weights of 1 they are those of `classification.report`.
-    """
-
-    def metrics(weights: Float64s) -> Float64s:
-        flat = np.bincount(ground_truth * count + called, weights, count * count)
-        cells: Float64s = flat.astype(np.float64).reshape(count, count)
-        hits: Float64s = np.diag(cells).astype(np.float64)
-        support, calls = cells.sum(axis=1), cells.sum(axis=0)
-        shares = (
-            _shares(hits, calls),
-            _shares(hits, support),
-            _shares(2 * hits, support + calls),
-        )
-        macro = [_mean(share, np.ones(count)) for share in shares]
-        weighted = [_mean(share, support) for share in shares]
-        return np.array([macro[1], *macro, *weighted, *shares[2]])
-
-    return metrics
-
-
 def of_studies(
     statistic: Callable[[Float64s], float], groups: tuple[str, ...]
 ) -> Callable[[Float64s], float]:
@@ -288,17 +271,6 @@ def any_hits(
     return ImageCounts(
         hits=hits, false_positives=called - hits, ground_truths=there, alarms=called * (1 - there)
     )
-
-
-def _shares(part: Float64s, whole: Float64s) -> Float64s:
-    shares: Float64s = np.divide(part, whole, out=np.full(len(part), nan), where=whole > 0)
-    return shares
-
-
-def _mean(shares: Float64s, weights: Float64s) -> float:
-    used = ~np.isnan(shares)
-    whole = weights[used].sum()
-    return float(shares[used] @ weights[used] / whole) if whole else nan
 
 
 # ---- drafts --------------------------------------------------------------------------------------

@@ -52,12 +52,10 @@ def report_boxes(draft: Draft, scored: Scored | None) -> None:
     count = len(draft.evaluation.about.classes)
     report_average(draft)
     _report_coco(draft, BOXES, coco.evaluate_boxes(found, ground_truths, count), leave_out=AVERAGES)
-    masked = all(len(each.masks) == len(each) for each in (found, ground_truths))
-    if draft.evaluation.about.task == "segment":
-        if masked:
-            _report_coco(draft, MASKS, coco.evaluate_masks(found, ground_truths, count))
-        else:
-            draft.notes.append("No metrics of masks: the ground truth has none.")
+    if draft.evaluation.has_masks:
+        _report_coco(draft, MASKS, coco.evaluate_masks(found, ground_truths, count))
+    elif draft.evaluation.about.task == "segment":
+        draft.notes.append("No metrics of masks: the ground truth has none.")
     if scored is None:
         return
     for rule, confidence in draft.met_points:

@@ -1,6 +1,6 @@
 """The part of a report that counts images and studies, and the classes of classifiers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,16 +9,21 @@ from fracture_core.evaluations import report
 from fracture_core.evaluations.measuring import Scored
 from fracture_core.evaluations.report import RANKING, Draft, Measure, Metric, Part, Table
 from fracture_core.evaluations.report_boxes import CALIBRATION, POINTS, as_rows, report_critical
-from fracture_core.metrics.classification import Report
-from fracture_core.metrics.classification import report as classification_report
-from fracture_core.metrics.detection_table import Bools, Float64s
+from fracture_core.metrics.classification import confusion_matrix
+from fracture_core.metrics.detection_table import Bools, DetectionTable, Float64s
 from fracture_core.metrics.intervals import Proportion
+from fracture_core.metrics.label_report import LabelReport
 from fracture_core.metrics.studies import study_positive, study_scores
 from fracture_core.metrics.weighted import Auc, ImageCounts
 from fracture_core.types import Unit
 
 ACCURACY, CLASSES = "Accuracy", "Classes"
+IMAGE_CLASSES, NO_FINDING = "Class report of images", "no finding"
 MACRO, WEIGHTED = "macro average", "weighted average"
+_BEST = "the class with the highest score"
+LABEL_METRICS = ("precision", "recall", "F1")
+# Where `LabelReport` has the macro average of recall, which is also called balanced accuracy.
+_MACRO_RECALL = LABEL_METRICS.index("recall")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,34 +135,37 @@ def _report_point(draft: Draft, whole: _Wholes, rule: str, confidence: float) ->
         )
 
 
+def report_accuracy(draft: Draft) -> LabelReport:
+    """Add a classifier's accuracy and balanced accuracy; return what the rest is counted from."""
+    evaluation, images = draft.evaluation, len(draft.evaluation)
+    ground_truth, called = evaluation.image_classes, evaluation.called
+    each = np.arange(len(evaluation.about.classes))
+    labels = LabelReport(ground_truth=ground_truth[:, None] == each, called=called[:, None] == each)
+    right = Proportion(count=int((ground_truth == called).sum()), total=images)
+    rows = (("accuracy", right), ("balanced accuracy", Part(labels, _MACRO_RECALL)))
+    for name, measure in rows:
+        draft.add(
+            Metric(section=ACCURACY, name=name, unit="image", n=images, rule=_BEST, measure=measure)
+        )
+    return labels
+
+
 def report_classes(draft: Draft) -> None:
     """Add a classifier's usual report, its confusion matrix, critical errors and calibration."""
     evaluation = draft.evaluation
     about, ground_truth, called = evaluation.about, evaluation.image_classes, evaluation.called
-    found = classification_report(ground_truth, called, len(about.classes))
-    how, images = "the class with the highest score", len(evaluation)
-    right = Proportion(count=int((ground_truth == called).sum()), total=images)
-    draft.add(Metric(section=ACCURACY, name="accuracy", unit="image", rule=how, measure=right))
-    _report_averages(draft, found, how)
-    calls = found.confusion.sum(axis=0)
-    for label, of in enumerate(about.classes):
-        hits = int(found.confusion[label, label])
-        for name, total in (("precision", calls[label]), ("recall", found.support[label])):
-            share = Proportion(count=hits, total=int(total))
-            draft.add(
-                Metric(section=CLASSES, name=name, of=of, unit="image", rule=how, measure=share)
-            )
+    report_labels(draft, report_accuracy(draft), about.classes, CLASSES, _BEST)
     draft.tables.append(
         Table(
             title="Confusion",
             unit="image",
-            rule=how,
+            rule=_BEST,
             rows=about.classes,
             columns=about.classes,
-            counts=as_rows(found.confusion),
+            counts=as_rows(confusion_matrix(ground_truth, called, len(about.classes))),
         )
     )
-    report_critical(draft, ground_truth, called, about.classes, how)
+    report_critical(draft, ground_truth, called, about.classes, _BEST)
     _report_calibration(draft, ground_truth == called)
 
 
@@ -177,30 +185,49 @@ def _report_calibration(draft: Draft, right: Bools) -> None:
     )
 
 
-def _report_averages(draft: Draft, found: Report, how: str) -> None:
-    """Add what is no share of images, in the order of `report.class_metrics`."""
-    evaluation = draft.evaluation
-    names, images = evaluation.about.classes, len(evaluation)
-    averages = [
-        (CLASSES, name, of, images)
-        for of in (MACRO, WEIGHTED)
-        for name in ("precision", "recall", "F1")
-    ]
-    rows = [
-        (ACCURACY, "balanced accuracy", "", images),
-        *averages,
-        *((CLASSES, "F1", *facts) for facts in zip(names, found.support.tolist(), strict=True)),
-    ]
-    drawn = report.class_metrics(evaluation.image_classes, evaluation.called, len(names))
-    for at, (section, name, of, n) in enumerate(rows):
+def report_image_labels(draft: Draft) -> None:
+    """Add a detector's class report of images, at the first operating point.
+
+    An image holds each class of its ground truths, and is called each class of which it shows a
+    finding; one without any is `NO_FINDING`. With one class it is the report of two, such as
+    healthy and fracture.
+    """
+    rule, confidence = draft.main_point
+    about, images = draft.evaluation.about, len(draft.evaluation)
+    shown = draft.found.rows(draft.found.scores.astype(np.float64) >= confidence)
+    labels = LabelReport(
+        ground_truth=_labels_of(draft.evaluation.ground_truths, len(about.classes), images),
+        called=_labels_of(shown, len(about.classes), images),
+    )
+    how = f"any box, whatever it overlaps, at {rule}, confidence ≥ {confidence:.3f}"
+    report_labels(draft, labels, (*about.classes, NO_FINDING), IMAGE_CLASSES, how)
+
+
+def _labels_of(boxes: DetectionTable, class_count: int, images: int) -> Bools:
+    """(I, K + 1) which classes are in each image, and last whether none is."""
+    marks = np.zeros((images, class_count + 1), dtype=np.bool_)
+    marks[boxes.image, boxes.labels] = True
+    marks[:, -1] = ~marks.any(axis=1)
+    return marks
+
+
+def report_labels(
+    draft: Draft, labels: LabelReport, names: Sequence[str], section: str, how: str
+) -> None:
+    """Add precision, recall and F1 of each label, then their macro and weighted averages."""
+    rows: list[tuple[str, str, int, Measure]] = []
+    counts = np.stack([labels.hits, labels.calls, labels.support], axis=1).tolist()
+    first = 2 * len(LABEL_METRICS)
+    for at, (of, (hits, calls, support)) in enumerate(zip(names, counts, strict=True), first):
+        rows += [
+            ("precision", of, calls, Proportion(count=hits, total=calls)),
+            ("recall", of, support, Proportion(count=hits, total=support)),
+            ("F1", of, support, Part(labels, at)),
+        ]
+    averages = [(name, of) for of in (MACRO, WEIGHTED) for name in LABEL_METRICS]
+    images = len(draft.evaluation)
+    rows += [(name, of, images, Part(labels, at)) for at, (name, of) in enumerate(averages)]
+    for name, of, n, measure in rows:
         draft.add(
-            Metric(
-                section=section,
-                name=name,
-                of=of,
-                unit="image",
-                n=n,
-                rule=how,
-                measure=Part(drawn, at),
-            )
+            Metric(section=section, name=name, of=of, unit="image", n=n, rule=how, measure=measure)
         )

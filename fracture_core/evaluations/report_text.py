@@ -23,10 +23,11 @@ from fracture_core.evaluations.report import (
     measured_text,
 )
 from fracture_core.evaluations.subgroups import headlines_of
+from fracture_core.evaluations.timing import TIME, Timing
 from fracture_core.files import write_text
 from fracture_core.metrics.intervals import Proportion
 from fracture_core.models.points import Counted, Measurements, evidence_for, sensitivity_at
-from fracture_core.types import Unit
+from fracture_core.types import STAGE_NAMES, Unit
 
 # ---- text ----------------------------------------------------------------------------------------
 
@@ -59,9 +60,14 @@ def _head(report: Report) -> str:
         f"{matched}; {report.positives:,} images with something to find",
         f"NMS IoU {report.nms_iou:g}, match IoU {report.match_iou:g}, "
         f"studies by {report.study_rule}; intervals 95 %",
-        f"{1000 * report.seconds_an_image:.0f} ms an image",
+        _time(report),
     ]
     return "\n".join(line[:WIDTH] for line in lines)
+
+
+def _time(report: Report) -> str:
+    stages = tuple(m.value for m in report.of_section(TIME) if m.name in STAGE_NAMES)
+    return Timing(total_ms=1000 * report.seconds_an_image, stages_ms=stages).text
 
 
 def _banner(report: Report) -> Iterator[str]:

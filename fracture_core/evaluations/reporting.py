@@ -95,7 +95,12 @@ def report_of(
     # Imported on first use: the first page starts without them.
     with importing.LOCK:
         from fracture_core.evaluations.report_boxes import report_boxes
-        from fracture_core.evaluations.report_images import report_classes, report_images
+        from fracture_core.evaluations.report_images import (
+            report_classes,
+            report_image_labels,
+            report_images,
+        )
+        from fracture_core.evaluations.timing import report_time
 
     if study_rule not in STUDY_RULES:
         expected = f"one of {', '.join(STUDY_RULES)}"
@@ -114,8 +119,10 @@ def report_of(
         report_classes(draft)
     else:
         report_boxes(draft, scored)
+        report_image_labels(draft)
     report_images(draft, scored)
     report_kinds(draft)
+    report_time(draft, evaluation)
     draft.draw_intervals()
     return _finished(evaluation, draft)
 

@@ -10,7 +10,8 @@ number of boxes of each image. Masks are one run of bytes with the length of eac
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, fields, replace
+from math import nan
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ from fracture_core.evaluations.array_files import (
 from fracture_core.evaluations.attributes import Attribute, attributes_of
 from fracture_core.masks import Rle
 from fracture_core.metrics.detection_table import Bools, DetectionTable, Float64s
-from fracture_core.types import Detections, Float32s, Int64s, Prediction
+from fracture_core.types import Detections, Float32s, Int64s, Prediction, StageSeconds
 
 _BOXES = {
     "counts": ("<i4", 1),
@@ -51,6 +52,9 @@ _GROUND_TRUTHS = {
 # Evaluations from before these were stored do not have them.
 _KNOWN = {"spacing_mm": ("<f4", 2), **attributes.ARRAYS}
 _KINDS = {"kinds": ("<i2", 1)}
+_STAGES = {"stage_seconds": ("<f4", 2)}
+STAGES = tuple(each.name for each in fields(StageSeconds))
+"""The names of the columns of `stage_seconds`."""
 _PREDICTIONS = {
     **_BOXES,
     "positions": ("<i4", 1),
@@ -86,7 +90,8 @@ class Predictions:
     """The predictions of A images, else as in `Evaluation`.
 
     `positions` (A,) int64, rising, are the images' places among the ground truths. `class_scores`
-    are (A, K), with K = 0 for detectors.
+    are (A, K), with K = 0 for detectors. `stage_seconds` (A, 3) are those of `STAGES`, nan where
+    the model does not tell them; None where nothing was kept of them.
     """
 
     positions: Int64s
@@ -94,6 +99,7 @@ class Predictions:
     image_scores: Float32s
     class_scores: Float32s
     seconds: Float32s
+    stage_seconds: Float32s | None = None
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -114,6 +120,7 @@ class Predictions:
             image_scores=np.array([each.image_score for each in predictions], dtype=np.float32),
             class_scores=scores.astype(np.float32),
             seconds=np.array([each.seconds for each in predictions], dtype=np.float32),
+            stage_seconds=_stages_of([each.stages for each in predictions]),
         )
 
     @classmethod
@@ -137,7 +144,20 @@ class Predictions:
             image_scores=np.concatenate([part.image_scores for part in parts]),
             class_scores=np.concatenate([part.class_scores for part in parts]),
             seconds=np.concatenate([part.seconds for part in parts]),
+            stage_seconds=np.concatenate([_stages_or_nan(part) for part in parts]),
         )
+
+
+def _stages_of(told: Sequence[StageSeconds | None]) -> Float32s:
+    rows = [(nan,) * len(STAGES) if one is None else astuple(one) for one in told]
+    return np.array(rows, dtype=np.float32).reshape(-1, len(STAGES))
+
+
+def _stages_or_nan(part: Predictions) -> Float32s:
+    # A part from before these were kept is joined with one that has them.
+    if part.stage_seconds is None:
+        return np.full((len(part), len(STAGES)), nan, dtype=np.float32)
+    return part.stage_seconds
 
 
 @dataclass(slots=True, kw_only=True)
@@ -249,6 +269,7 @@ def write_predictions(predictions: Predictions, path: Path) -> None:
             "image_scores": predictions.image_scores,
             "class_scores": predictions.class_scores,
             "seconds": predictions.seconds,
+            "stage_seconds": _stages_or_nan(predictions),
         },
     )
 
@@ -258,7 +279,7 @@ def read_predictions(path: Path, sizes_px: Int64s) -> Predictions:
 
     Raises ConfigError for a file that is missing, damaged or not consistent.
     """
-    arrays = read_arrays(path, _PREDICTIONS)
+    arrays = read_arrays(path, _PREDICTIONS, _STAGES)
     count = len(arrays["positions"])
     _require(path, arrays, count, ("counts", "image_scores", "class_scores", "seconds"))
     positions = arrays["positions"].astype(np.int64)
@@ -276,7 +297,20 @@ def read_predictions(path: Path, sizes_px: Int64s) -> Predictions:
         image_scores=arrays["image_scores"],
         class_scores=arrays["class_scores"],
         seconds=arrays["seconds"],
+        stage_seconds=_stages_in(path, arrays, count),
     )
+
+
+def _stages_in(path: Path, arrays: dict[str, Array], count: int) -> Float32s | None:
+    """None for an evaluation from before they were kept."""
+    if "stage_seconds" not in arrays:
+        return None
+    found: Float32s = arrays["stage_seconds"]
+    # The comparison is false for nan, which stands for what is not known.
+    if found.shape != (count, len(STAGES)) or (found < 0).any() or np.isinf(found).any():
+        expected = f"the seconds of {len(STAGES)} stages of {count} images"
+        raise ConfigError(path, expected=expected, found="others")
+    return found
 
 
 def pick_ground_truths(ground_truths: GroundTruths, positions: Int64s) -> GroundTruths:

@@ -100,9 +100,7 @@ def with_subgroups(report: Report, evaluation: Evaluation, *, intervals: bool = 
     """
     matched = evaluation.matched()
     how = Measuring(
-        config=MatchConfig(
-            nms_iou=report.nms_iou, match_iou=report.match_iou, study_rule=report.study_rule
-        ),
+        config=report.config,
         points=report.points,
         intervals=intervals,
     )

@@ -2,7 +2,7 @@
 
 from fracture_core.jobs.job import Attempt, Job, State
 from fracture_core.jobs.progress import ImageProgress, Progress, read_progress
-from fracture_core.jobs.reading import list_jobs, read_job
+from fracture_core.jobs.reading import ahead_of, list_jobs, read_job
 from fracture_core.jobs.verbs import (
     delete,
     find_job,
@@ -22,6 +22,7 @@ __all__ = [
     "Job",
     "Progress",
     "State",
+    "ahead_of",
     "delete",
     "find_job",
     "list_jobs",

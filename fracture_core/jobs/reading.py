@@ -104,6 +104,15 @@ def list_jobs() -> list[Job]:
     return sorted(jobs, key=_place)
 
 
+def ahead_of(job: Job) -> list[Job]:
+    """Returns what a waiting job waits for: those that run, then those that are to start before it.
+
+    It is empty for a job that does not wait.
+    """
+    listed = list_jobs() if job.state is State.QUEUED else []
+    return [each for each in listed if not each.state.is_over and _place(each) < _place(job)]
+
+
 def read_job(run: RunFolder) -> Job | None:
     """Returns the job of a run as it stands; None if it was not submitted or its folder is gone."""
     try:

@@ -8,8 +8,9 @@ weights.
 The ends are quantiles of the replicates, a little further out where patients are few, as an
 interval by Student's t is wider than a normal one: T. Hesterberg, What Teachers Should Know About
 the Bootstrap, Am. Stat. 69 (2015), "expanded percentile". In simulated studies the plain quantiles
-covered the true value less often, and the basic interval least. A share that is 0 or 1 in every
-image has an interval of no width here; use Wilson's interval (`intervals`) for counted shares.
+covered the true value less often, and the basic interval least. Where every resample gives the same
+value, such as a share that is 0 or 1 in every image, there is no interval: one of no width would
+claim to be certain. Counted shares have Wilson's (`intervals`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +29,7 @@ Statistic = Callable[[Float64s], float]
 Statistics = Callable[[Float64s], npt.ArrayLike]
 # Bounds memory: so many weights, images times resamples, are held at once.
 WEIGHTS_AT_ONCE = 1 << 20
+_NO_WIDTH = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,13 +103,17 @@ def interval_of(
 ) -> Interval:
     """Return the interval of a metric from its (B,) replicates, those that are nan left out.
 
-    `patients` is how many they were drawn from; None means very many, and so plain quantiles.
+    `patients` is how many they were drawn from; None means very many, and so plain quantiles. The
+    ends are nan where both would be the same.
     """
     defined = drawn[~np.isnan(drawn)]
     if np.isnan(value) or not len(defined):
         return Interval(value=value, low=nan, high=nan)
     tail = tail_beyond(level, patients)
     low, high = np.quantile(defined, [tail, 1 - tail])
+    # Sums in another order differ in the last digits.
+    if high - low < _NO_WIDTH:
+        return Interval(value=value, low=nan, high=nan)
     return Interval(value=value, low=float(low), high=float(high))
 
 

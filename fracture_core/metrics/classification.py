@@ -7,6 +7,7 @@ occurs was ever predicted, the weighted precision is undefined here and 0 in sci
 
 from dataclasses import dataclass
 from math import nan
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -62,6 +63,29 @@ def confusion_matrix(ground_truth: Int64s, predicted: Int64s, class_count: int) 
             raise ValueError(f"{name}: expected classes 0 to {class_count - 1}, got {strange[0]}")
     cells = np.bincount(ground_truth * class_count + predicted, minlength=class_count**2)
     return cells.reshape(class_count, class_count).astype(np.int64)
+
+
+Shares = Literal["counts", "by row", "by column"]
+"""How a confusion matrix is shown: as it is, or normalised."""
+SHARES: tuple[Shares, ...] = get_args(Shares)
+
+
+def shares_of(counts: Int64s, shares: Shares) -> Float64s:
+    """Return a matrix of counts as it is, or divided by the sums of its rows or columns.
+
+    A share of nothing is nan.
+
+    Example:
+        >>> shares_of(np.array([[1, 3], [0, 0]]), "by row").tolist()
+        [[0.25, 0.75], [nan, nan]]
+    """
+    numbers = counts.astype(np.float64)
+    if shares == "counts":
+        return numbers
+    whole = numbers.sum(axis=1 if shares == "by row" else 0, keepdims=True)
+    empty = np.full(counts.shape, nan)
+    divided: Float64s = np.divide(numbers, whole, out=empty, where=whole > 0)
+    return divided
 
 
 def report(ground_truth: Int64s, predicted: Int64s, class_count: int) -> Report:

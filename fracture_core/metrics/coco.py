@@ -91,7 +91,8 @@ class CocoMetrics:
     `ar100` are with at most that many candidates of a class and image, everything else with 100.
     Small is up to 32², medium up to 96² square pixels, both ends included. `per_class_ap` and
     `per_class_ap50` hold one value a class; the others are means over the classes with a ground
-    truth.
+    truth. `precision50` holds, for each class, the precision at each of `RECALLS` at IoU .50, whose
+    mean is its AP50.
     """
 
     ap: float
@@ -108,6 +109,7 @@ class CocoMetrics:
     ar_large: float
     per_class_ap: tuple[float, ...]
     per_class_ap50: tuple[float, ...]
+    precision50: tuple[tuple[float, ...], ...]
 
 
 def evaluate_boxes(found: Images, ground_truths: Images, class_count: int) -> CocoMetrics:
@@ -238,6 +240,7 @@ def _named(precision: dict[str, Float64s], recall: dict[str, Float64s]) -> CocoM
         ar_large=_mean(recall["large"][..., 2]),
         per_class_ap=tuple(_mean(one) for one in overall),
         per_class_ap50=tuple(_mean(one[0]) for one in overall),
+        precision50=tuple(tuple(one[0].tolist()) for one in overall),
     )
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fracture_core.metrics.detection_table import Bools, DetectionTable, Float64s, Images, pair_up
-from fracture_core.metrics.pairs import Pairs, box_pairs, rank_within
+from fracture_core.metrics.pairs import Pairs, box_pairs, mask_pairs, rank_within
 from fracture_core.metrics.sweeps import Counts, Sweep, count_above, distinct_falling
 from fracture_core.types import Int64s
 
@@ -116,7 +116,8 @@ def assign_all(
     Raises ValueError where the two sides are not of the same number of images.
     """
     found, ground_truths = pair_up(found, ground_truths)
-    rows, gt_rows = _matches(found, ground_truths, match_iou, class_aware)
+    pairs = box_pairs(found, ground_truths, match_iou, class_aware=class_aware)
+    rows, gt_rows = _matches(pairs, len(ground_truths), match_iou)
     taken = np.full(len(found), -1, dtype=np.int64)
     taken[rows] = gt_rows
     return taken
@@ -129,9 +130,17 @@ def match_all(
 
     Raises ValueError where the two sides are not of the same number of images.
     """
-    found, ground_truths = pair_up(found, ground_truths)
+    return assign_all(found, ground_truths, match_iou, class_aware=class_aware) >= 0
+
+
+def match_masks(found: DetectionTable, ground_truths: DetectionTable, match_iou: float) -> Bools:
+    """(N,) as `match_all` of the same class, but by the overlap of masks.
+
+    Raises ValueError where a box on either side has no mask.
+    """
     matched = np.zeros(len(found), dtype=np.bool_)
-    matched[_matches(found, ground_truths, match_iou, class_aware)[0]] = True
+    pairs = mask_pairs(found, ground_truths, match_iou)
+    matched[_matches(pairs, len(ground_truths), match_iou)[0]] = True
     return matched
 
 
@@ -145,9 +154,9 @@ def sweep(
 ) -> Sweep:
     """Return the counts of boxes at (C,) `confidences`, by default at every distinct score."""
     found, ground_truths = pair_up(found, ground_truths)
-    rows, _ = _matches(found, ground_truths, match_iou, class_aware)
+    matched = match_all(found, ground_truths, match_iou, class_aware=class_aware)
     at = distinct_falling(found.scores) if confidences is None else np.asarray(confidences, float)
-    hits = count_above(found.scores[rows], at)
+    hits = count_above(found.scores[matched], at)
     return Sweep(
         confidences=at,
         true_positives=hits,
@@ -170,12 +179,9 @@ def count(
     ]
 
 
-def _matches(
-    found: DetectionTable, ground_truths: DetectionTable, match_iou: float, class_aware: bool
-) -> tuple[Int64s, Int64s]:
+def _matches(pairs: Pairs, gt_count: int, match_iou: float) -> tuple[Int64s, Int64s]:
     """(H,) rows of the found boxes that match, rising, and the ground truth each takes."""
-    pairs = box_pairs(found, ground_truths, match_iou, class_aware=class_aware)
-    none = np.zeros(len(ground_truths), dtype=np.bool_)
-    held = Assigner(pairs, "first ground truth").assign([match_iou], len(ground_truths), none, none)
+    none = np.zeros(gt_count, dtype=np.bool_)
+    held = Assigner(pairs, "first ground truth").assign([match_iou], gt_count, none, none)
     hit = np.flatnonzero(held.gt_of[:, 0] >= 0)
     return held.found[hit], held.gt_of[hit, 0]

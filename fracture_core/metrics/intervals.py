@@ -1,7 +1,7 @@
-"""Counted shares and their confidence intervals by Wilson."""
+"""Counted shares and their confidence intervals by Wilson, and the interval of a rate of 0."""
 
 from dataclasses import dataclass
-from math import nan, sqrt
+from math import log, nan, sqrt
 from statistics import NormalDist
 
 
@@ -49,3 +49,16 @@ def wilson(count: int, total: int, level: float = 0.95) -> tuple[float, float]:
     # Exactly 0 and 1, which rounding can miss by a hair.
     low = 0.0 if count == 0 else centre - half
     return low, 1.0 if count == total else centre + half
+
+
+def rate_of_none(total: int, level: float = 0.95) -> tuple[float, float]:
+    """Return the ends of the exact interval of a rate where nothing happened in `total` cases.
+
+    It is Poisson's: F. Garwood, Fiducial Limits for the Poisson Distribution, Biometrika 28 (1936).
+    The ends are nan where `total` is 0.
+
+    Example:
+        >>> round(rate_of_none(96)[1], 3)
+        0.038
+    """
+    return (0.0, -log((1 - level) / 2) / total) if total else (nan, nan)

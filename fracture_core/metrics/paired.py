@@ -82,9 +82,13 @@ def paired_bootstrap(
 def difference_of(
     value: float, drawn: Float64s, level: float = 0.95, *, patients: int | None = None
 ) -> Difference:
-    """Return interval and p value of a difference from (B,) replicates of `paired_bootstrap`."""
+    """Return interval and p value of a difference from (B,) replicates of `paired_bootstrap`.
+
+    Where all replicates are equal there is a p value, but no interval.
+    """
     ends = interval_of(value, drawn, level, patients=patients)
-    p_value = nan if np.isnan(ends.low) else _p_of(drawn[~np.isnan(drawn)], patients)
+    defined = drawn[~np.isnan(drawn)]
+    p_value = _p_of(defined, patients) if len(defined) and not np.isnan(value) else nan
     return Difference(value=value, low=ends.low, high=ends.high, p_value=p_value)
 
 

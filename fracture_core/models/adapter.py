@@ -2,9 +2,9 @@
 
 A family adds three steps: how an image becomes the network's input (`_prepare`), what the network
 makes of a batch of inputs (`_forward`), and what that means on the images (`_to_predictions`; for
-detectors `_to_detections`). Batches, predictions and saving are the same for all. On disk a model
-of our own is one safetensors file beside a card. Random weights are drawn from a seed, so that they
-are the same each time.
+detectors `_to_detections`). Batches, predictions, their times and saving are the same for all. On
+disk a model of our own is one safetensors file beside a card. Random weights are drawn from a seed,
+so that they are the same each time.
 """
 
 import threading
@@ -23,7 +23,14 @@ from fracture_core.boxes import Int64s
 from fracture_core.files import hash_file, make_folder, replacing
 from fracture_core.models.cards import ModelCard, write_card
 from fracture_core.models.state_dicts import read_state, save_state, save_tensors
-from fracture_core.types import Detections, Float32s, Heatmap, Prediction, Sample
+from fracture_core.types import (
+    Detections,
+    Float32s,
+    Heatmap,
+    Prediction,
+    Sample,
+    StageSeconds,
+)
 
 # Layers draw from the process's one random generator, so only one network is built at a time.
 _LOCK = threading.Lock()
@@ -166,29 +173,52 @@ class Adapter(ABC, Generic[P, R]):
         return found
 
     def _predict_some(self, samples: Sequence[Sample]) -> list[Prediction]:
-        prepared = [self._prepare(sample) for sample in samples]
+        timed = [self._prepare_timed(sample) for sample in samples]
         found: dict[int, Prediction] = {}
-        shapes = [one.shape for one in prepared]
+        shapes = [one.shape for one, _ in timed]
         most = self._pixels_a_pass[self._device.type]
         for rows in batches_of_one_shape(shapes, most_pixels=most):
-            found.update(zip(rows, self._predict_batch([prepared[i] for i in rows]), strict=True))
-        return [found[i] for i in range(len(prepared))]
+            found.update(zip(rows, self._predict_batch([timed[i] for i in rows]), strict=True))
+        return [found[i] for i in range(len(timed))]
 
-    def _predict_batch(self, batch: Sequence[P]) -> list[Prediction]:
+    def _prepare_timed(self, sample: Sample) -> tuple[P, float]:
+        """Returns the input of one sample and the seconds that it took."""
         start = time.perf_counter()
-        predictions = self._to_predictions(self._forward(batch), batch)
-        seconds = (time.perf_counter() - start) / len(batch)
+        return self._prepare(sample), time.perf_counter() - start
+
+    def _predict_batch(self, timed: Sequence[tuple[P, float]]) -> list[Prediction]:
+        batch = [prepared for prepared, _ in timed]
+        start = time.perf_counter()
+        raw = self._forward(batch)
+        if self._device.type == "cuda":
+            # A GPU works on after the call: what it still has to do is inference, too.
+            torch.cuda.synchronize(self._device)
+        forwarded = time.perf_counter()
+        answers = self._to_predictions(raw, batch)
+        ended = time.perf_counter()
         return [
-            Prediction(
-                model_id=self._card.model_id,
-                sample_id=prepared.sample_id,
-                detections=answer.detections,
-                class_scores=answer.class_scores,
-                image_score=answer.image_score,
-                seconds=seconds,
+            self._prediction(
+                prepared,
+                answer,
+                StageSeconds(
+                    preprocess=seconds,
+                    inference=(forwarded - start) / len(batch),
+                    postprocess=(ended - forwarded) / len(batch),
+                ),
             )
-            for prepared, answer in zip(batch, predictions, strict=True)
+            for (prepared, seconds), answer in zip(timed, answers, strict=True)
         ]
+
+    def _prediction(self, prepared: P, answer: Answer, stages: StageSeconds) -> Prediction:
+        return Prediction(
+            model_id=self._card.model_id,
+            sample_id=prepared.sample_id,
+            detections=answer.detections,
+            class_scores=answer.class_scores,
+            image_score=answer.image_score,
+            seconds=stages.total,
+            stages=stages,
+        )
 
 
 class Detector(Adapter[P, R]):

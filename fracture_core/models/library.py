@@ -12,6 +12,7 @@ import re
 import shutil
 import statistics
 import time
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,7 @@ from fracture_core.models.points import (
     write_points,
 )
 from fracture_core.settings import settings
-from fracture_core.types import Sample
+from fracture_core.types import Sample, StageSeconds
 
 BUILT_IN = (fake.CARD,)
 SHIPPED = Path(__file__).parents[1] / "weights"
@@ -397,22 +398,42 @@ def _copy_folder(folder: Path, part: Path) -> Path:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speed:
-    """The median seconds of `repeats` predictions of one image on a device, everything included."""
+    """The median seconds of `repeats` predictions of one image on a device, everything included.
+
+    `stages` are the medians of its stages, None where the model does not tell them.
+    """
 
     seconds: float
     repeats: int
     device: str
+    stages: StageSeconds | None = None
 
 
 def measure(model: Model, sample: Sample, *, repeats: int = 5) -> Speed:
     """Predicts one image again and again, after one run that is not counted."""
     model.predict([sample])
-    seconds = []
+    seconds, stages = [], []
     for _ in range(repeats):
         start = time.perf_counter()
-        model.predict([sample])
+        (found,) = model.predict([sample])
         seconds.append(time.perf_counter() - start)
-    return Speed(seconds=statistics.median(seconds), repeats=repeats, device=_device())
+        stages.append(found.stages)
+    return Speed(
+        seconds=statistics.median(seconds),
+        repeats=repeats,
+        device=_device(),
+        stages=_median_stages([each for each in stages if each is not None]),
+    )
+
+
+def _median_stages(told: Sequence[StageSeconds]) -> StageSeconds | None:
+    if not told:
+        return None
+    return StageSeconds(
+        preprocess=statistics.median(each.preprocess for each in told),
+        inference=statistics.median(each.inference for each in told),
+        postprocess=statistics.median(each.postprocess for each in told),
+    )
 
 
 def _device() -> str:

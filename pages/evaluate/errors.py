@@ -16,7 +16,11 @@ from fracture_core.ui.evaluate.error_gallery import (
 )
 from fracture_core.ui.evaluate.points import points_for
 from fracture_core.ui.widgets.case_gallery import case_gallery, gallery_dataset, show_legend
-from fracture_core.ui.widgets.evaluation_choice import choose_evaluation, show_banner
+from fracture_core.ui.widgets.evaluation_choice import (
+    choose_evaluation,
+    say_there_is_none,
+    show_banner,
+)
 from fracture_core.ui.widgets.evaluation_settings import choose_match_config, rule_of
 from fracture_core.ui.widgets.text import literal
 
@@ -25,10 +29,7 @@ messages = st.container()
 with st.sidebar:
     listed = choose_evaluation(messages)
 if listed is None:
-    st.info(
-        "Nothing has been evaluated yet: choose a model and a data set at the left.",
-        icon=":material/monitoring:",
-    )
+    say_there_is_none()
     st.stop()
 try:
     evaluation = matched_evaluation(listed)

@@ -242,3 +242,21 @@ def test_a_matrix_can_be_saved(opened, tmp_path: Path) -> None:
     download.value.save_as(tmp_path / "saved")
     lines = (tmp_path / "saved").read_text().splitlines()
     assert lines == ["ground truth \\ found,healthy,a,b", "healthy,2,0,0", "a,1,1,0", "b,0,0,1"]
+
+
+def test_a_matrix_is_normalised_by_row_and_by_column(opened, tmp_path: Path) -> None:
+    dial = opened("classifier")
+    matrix = dial.root.locator("[data-sheet=classes]")
+    matrix.get_by_role("combobox").select_option("row")
+    cell = matrix.locator("[data-row='1'][data-column='0']")
+    expect(cell.locator(".dial-count")).to_have_text("0.50")
+    expect(cell.locator(".dial-share")).to_have_text("1")
+    matrix.get_by_role("combobox").select_option("column")
+    expect(cell.locator(".dial-count")).to_have_text("0.33")
+    with dial.page.expect_download() as download:
+        matrix.get_by_role("button", name="CSV").click()
+    assert download.value.suggested_filename.endswith("-confusion-classes-by-column.csv")
+    download.value.save_as(tmp_path / "saved")
+    rows = [line.split(",") for line in (tmp_path / "saved").read_text().splitlines()[1:]]
+    shares = [[float(cell) for cell in row[1:]] for row in rows]
+    np.testing.assert_allclose(shares, [[2 / 3, 0, 0], [1 / 3, 1, 0], [0, 0, 1]])

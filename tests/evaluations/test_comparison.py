@@ -28,6 +28,7 @@ from fracture_core.evaluations.matched_models import (
 from fracture_core.matching import MatchConfig
 from fracture_core.metrics import coco
 from fracture_core.metrics.average_precision import AveragePrecision
+from fracture_core.metrics.intervals import wilson
 from fracture_core.metrics.paired import paired_bootstrap
 from fracture_core.metrics.weighted import Auc, ImageCounts
 from tests.support.dial_evaluations import ABOUT, classifier, detector, simulated
@@ -142,12 +143,16 @@ def test_figures_at_a_dial_are_those_counted_by_hand() -> None:
     assert values("FP per image", "lesion") == pytest.approx([1 / 6, 1 / 6])
     assert values("sensitivity", "image") == pytest.approx([2 / 3, 2 / 3])
     assert values("specificity", "image") == pytest.approx([2 / 3, 1.0])
-    assert found["FP per image", "lesion"].n == 6
-    assert found["sensitivity", "lesion"].n == 4
+    assert found["FP per image", "lesion"].counts == (6, 6)
+    assert found["sensitivity", "lesion"].counts == (4, 4)
+    # A precision is of what is shown, a specificity of the negatives.
+    assert found["precision", "lesion"].counts == (4, 3)
+    assert found["sensitivity", "image"].counts == (3, 3)
+    assert found["specificity", "image"].counts == (3, 3)
     assert found["sensitivity", "lesion"].differences[0] is None
     assert found["sensitivity", "lesion"].differences[1].value == pytest.approx(-1 / 4)
     # Study p, q and r have a ground truth, s has none.
-    assert found["AUC", "study"].n == 4
+    assert found["AUC", "study"].counts == (4, 4)
     turned = metrics(reference=1)["sensitivity", "lesion"].differences
     assert turned[1] is None
     assert turned[0].value == pytest.approx(1 / 4)
@@ -165,6 +170,29 @@ def test_differences_are_those_of_the_paired_bootstrap() -> None:
     areas = [Auc.of(each.image_scores, each.evaluation.positive) for each in both]
     found = metrics()["AUC", "image"].differences[1]
     assert found == paired_bootstrap(GROUPS, areas[1], areas[0])
+
+
+def test_no_interval_is_without_width() -> None:
+    # One candidate of 96 images is shown, a hit: no false positive, and 95 images are silent.
+    one = match_model(detector(96, [(0, 0, 0.9, 0)], [(0, 0, 0)], classes=("a",)), MatchConfig())
+    made = lines([one, one], [draw_at_dial(one, 0.5)] * 2, [draw_of_all(one)] * 2, 0)
+    found = {(line.name, line.unit): line.values[1] for line in made}
+    assert all(np.isnan(each.low) or each.low < each.high for each in found.values())
+    specificity = found["specificity", "image"]
+    assert (specificity.low, specificity.high) == wilson(95, 95)
+    rate = found["FP per image", "lesion"]
+    assert (rate.low, rate.high) == (0, pytest.approx(0.038, abs=0.001))
+    nothing = [draw_at_dial(match_model(empty_but(96), MatchConfig()), 0.5)] * 2
+    silent = lines([one, one], nothing, [draw_of_all(one)] * 2, 0)
+    missed = next(line for line in silent if (line.name, line.unit) == ("sensitivity", "lesion"))
+    assert (missed.values[0].low, missed.counts) == (0.0, (96, 96))
+    assert missed.values[0].high == pytest.approx(0.038, abs=0.001)
+    assert all(each is None or np.isnan(each.low) for each in missed.differences)
+
+
+def empty_but(images: int):
+    """A lesion in every image, none of them found."""
+    return detector(images, [], [(n, 0, 0) for n in range(images)], classes=("a",))
 
 
 def test_average_precision_is_coco_s() -> None:

@@ -169,6 +169,12 @@ def test_one_prediction_a_sample_in_order_and_in_range(model: Model, samples: li
             assert answer.image_score == pytest.approx(scores.max(initial=0))
         assert not classifies or len(scores) == len(model.card.classes)
         assert answer.seconds > 0
+        # Those without a network of their own have the total alone.
+        assert (answer.stages is None) == (model.card.family in ("fake", "consensus"))
+        if answer.stages is not None:
+            assert answer.seconds == answer.stages.total
+            stages = (answer.stages.preprocess, answer.stages.inference, answer.stages.postprocess)
+            assert min(stages) > 0
 
 
 def test_there_is_something_to_see(model: Model, samples: list[Sample]) -> None:

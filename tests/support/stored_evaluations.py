@@ -42,6 +42,7 @@ def store(evaluation: Evaluation, name: str, place: Path | None = None) -> Path:
         image_scores=evaluation.image_scores,
         class_scores=np.empty((count, 0), dtype=np.float32) if scores is None else scores,
         seconds=evaluation.seconds,
+        stage_seconds=evaluation.stage_seconds,
     )
     write_ground_truths(ground_truths, run.path / GROUND_TRUTHS)
     write_predictions(predictions, run.path / PREDICTIONS)

@@ -5,10 +5,11 @@ import shutil
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from fracture_core import class_names
+from fracture_core import class_names, jobs
 from fracture_core.demo.layouts import write_demo
 from fracture_core.evaluations import (
     EvaluateConfig,
@@ -16,6 +17,7 @@ from fracture_core.evaluations import (
     load_evaluation,
     measure_points,
     new_evaluation,
+    report_of,
     run_evaluation,
 )
 from fracture_core.models.fake import CARD
@@ -23,6 +25,7 @@ from fracture_core.models.library import SHIPPED, add_folder, points_of
 from fracture_core.operating_points import ANY_HIT_GRID
 from fracture_core.settings import settings
 from fracture_core.ui.evaluate import evaluation_form, points
+from tests.support.job_runs import fake_command, make_run
 
 APP = Path(__file__).parents[2] / "streamlit_app.py"
 COMMAND = (sys.executable, "-m", "fracture_core", "evaluate", "--resume")
@@ -49,12 +52,12 @@ def evaluate(demo: Path, model: str = "fake", **config) -> str:
     return run.name
 
 
-def opened(**query: str) -> AppTest:
+def opened(page: str = PAGE, **query: str) -> AppTest:
     app = AppTest.from_file(str(APP), default_timeout=120)
     app.run()
     for name, value in query.items():
         app.query_params[name] = value
-    app.switch_page(PAGE).run()
+    app.switch_page(page).run()
     return checked(app)
 
 
@@ -80,6 +83,40 @@ def test_without_an_evaluation_it_says_what_to_do() -> None:
     app = opened()
     assert "Nothing has been evaluated yet" in texts(app)
     assert app.selectbox(key="evaluation_model").value == "fake"
+
+
+def test_one_that_waits_is_named_with_what_it_waits_for(
+    demo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Nothing is started: what is submitted waits.
+    for module in ("fracture_core.jobs", "fracture_core.jobs.verbs"):
+        monkeypatch.setattr(f"{module}.tend", lambda: None)
+    first = make_run("long-training")
+    jobs.submit(first, command=fake_command(first))
+    run = new_evaluation(EvaluateConfig(model="fake", data=str(demo), split="val"))
+    job = jobs.submit(run.path)
+    assert [each.name for each in jobs.ahead_of(job)] == ["long-training"]
+    assert jobs.ahead_of(jobs.find_job(first)) == []
+    for page in (PAGE, "pages/evaluate/errors.py"):
+        app = opened(page)
+        said = "\n".join(each.value for each in app.info).replace("\\", "")
+        assert "fake · demo · val waits in the queue, behind the training long-training." in said
+        assert "Nothing has been evaluated yet" not in said
+    assert "queued · behind the training long-training" in texts(app)
+
+
+def test_copied_evaluations_are_listed(demo: Path, evaluated: str, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "results"
+    run = new_evaluation(
+        EvaluateConfig(model="fake", data=str(demo), split="val"), folder=elsewhere / "one"
+    )
+    assert run_evaluation(run.path) is not None
+    place = settings().evaluations
+    shutil.copytree(elsewhere / "one", place / "one")
+    shutil.copytree(elsewhere, place / "results")
+    assert {each.name for each in list_evaluations()} == {evaluated, "one", "results/one"}
+    assert all(each.complete for each in list_evaluations())
+    assert opened(evaluation="results/one").selectbox(key="evaluation").value == "results/one"
 
 
 def test_the_newest_is_shown_first_and_the_address_follows(demo: Path, evaluated: str) -> None:
@@ -274,8 +311,37 @@ def test_points_that_cannot_be_had_say_so(demo: Path) -> None:
     )
 
 
+def test_it_opens_with_ap_and_auc_and_the_time(demo: Path, evaluated: str) -> None:
+    shown = {each.label: each for each in opened().metric}
+    assert list(shown) == ["AP50 per lesion", "AP per lesion", "ROC AUC per image", "Time an image"]
+    report = report_of(load_evaluation(settings().evaluations / evaluated))
+    area = report.metric("COCO, boxes", "AP50", "lesion")
+    assert shown["AP50 per lesion"].value == f"{area.value:.3f}"
+    assert shown["AP50 per lesion"].delta == f"{area.low:.3f}–{area.high:.3f}, n = {area.n}"
+    assert shown["Time an image"].delta == "stages not told"
+
+
+def test_curves_by_class_have_the_ap_of_the_report(evaluated: str) -> None:
+    app = tab(opened(), "Curves by class")
+    assert "its mean is AP50" in texts(app)
+    assert app.button_group(key="curves_of").value == "boxes"
+    app.button_group(key="curves_of").set_value("masks")
+    checked(app.run())
+
+
+def confusion(app: AppTest) -> pd.DataFrame:
+    """The table with a row for each class, unlike the one of error types."""
+    frames = [frame.value for frame in app.dataframe]
+    return next(frame for frame in frames if "missed" in frame and len(frame) > 1)
+
+
 def test_the_report_has_units_numbers_and_intervals(evaluated: str) -> None:
     app = tab(opened(), "Report")
+    assert confusion(app).iloc[:, 1:].to_numpy(dtype=float).max() >= 1
+    app.button_group(key="confusion_shares").set_value("by row")
+    app = checked(app.run())
+    sums = confusion(app).iloc[:, 1:].to_numpy(dtype=float, na_value=0.0).sum(axis=1)
+    assert all(each in (0, pytest.approx(1)) for each in sums)
     frames = [frame.value for frame in app.dataframe]
     metrics = [frame for frame in frames if "95 % interval" in frame.columns]
     assert {unit for frame in metrics for unit in frame["Per"]} >= {"lesion", "image"}
@@ -313,4 +379,4 @@ def test_undefined_figures_are_no_error(demo: Path, tmp_path: Path) -> None:
     values = [
         text for frame in app.dataframe if "Value" in frame.value for text in frame.value["Value"]
     ]
-    assert "undefined" in values
+    assert pd.isna(values).any()

@@ -103,6 +103,8 @@ def _time(card: ModelCard, case: Case, found: Sequence[Prediction]) -> str:
     seconds = sum(one.seconds for one in found)
     amount = f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.0f} s"
     slices = f" for {len(found)} slices" if len(found) > 1 else ""
+    if len(found) == 1 and found[0].stages is not None:
+        amount = f"{amount} ({found[0].stages.text})"
     # The first run of a model makes buffers and plans that later ones reuse.
     return f"{amount}{slices}, first run" if first_run(card, case) else f"{amount}{slices}"
 

@@ -3,6 +3,7 @@ threshold of each, every metric, and how they differ.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from math import isnan
 
 import numpy as np
@@ -19,21 +20,22 @@ from fracture_core.evaluations.comparison import (
     froc_overlay,
     image_tests,
     lines,
-    median_ms,
     pr_overlay,
     roc_overlay,
     test_count,
 )
 from fracture_core.evaluations.matched_models import MatchedModel, Threshold
 from fracture_core.evaluations.report import UNDEFINED, measured_text
+from fracture_core.evaluations.timing import timing
 from fracture_core.metrics.bootstrap import Interval
 from fracture_core.metrics.paired import Difference, McNemar
 from fracture_core.models.library import read_library, weights_bytes
 from fracture_core.operating_points import Curve as Counted
 from fracture_core.operating_points import measure
-from fracture_core.types import Unit
+from fracture_core.types import STAGE_NAMES, Unit
 from fracture_core.ui.compare.set_comparison import ComparedModel, drawn_at, drawn_of_all
 from fracture_core.ui.widgets.curve_chart import Curve, Panel, curve_chart
+from fracture_core.ui.widgets.tables import show_table
 from fracture_core.ui.widgets.text import literal
 
 _SHARE = (0.0, 1.02)
@@ -125,6 +127,8 @@ def _roc_point(one: MatchedModel, confidence: float) -> tuple[float, float]:
 
 
 _LEVEL = 0.05
+_TIME, _SIZE, _MS = "Median time, ms/image", "Size, MB", "%.3g"
+_STAGES = tuple(f"{name}, ms" for name in STAGE_NAMES)
 
 
 def show_models(models: Sequence[ComparedModel], thresholds: Sequence[Threshold]) -> None:
@@ -134,18 +138,20 @@ def show_models(models: Sequence[ComparedModel], thresholds: Sequence[Threshold]
     }
     rows = []
     for each, threshold in zip(models, thresholds, strict=True):
-        about = each.matched.evaluation.about
-        speed, size = median_ms(each.matched.evaluation), sizes.get(about.model_id)
+        evaluation = each.matched.evaluation
+        about, time = evaluation.about, timing(evaluation, np.median)
+        size = sizes.get(about.model_id)
         rows.append(
             {
                 "Model": each.title,
                 "Family": about.family,
-                "Confidence": _confidence(threshold),
-                "Median time, ms/image": UNDEFINED if isnan(speed) else f"{speed:,.0f}",
-                "Size, MB": f"{size / 1e6:.1f}" if size else UNDEFINED,
+                "Confidence": threshold.confidence,
+                _TIME: time.total_ms,
+                **dict(zip_longest(_STAGES, time.stages_ms)),
+                _SIZE: size / 1e6 if size else None,
             }
         )
-    st.dataframe(rows, hide_index=True, width="stretch")
+    show_table(rows, {"Confidence": "%.4f", _SIZE: "%.1f", **dict.fromkeys((_TIME, *_STAGES), _MS)})
     for each, threshold in zip(models, thresholds, strict=True):
         if threshold.confidence is None:
             st.caption(
@@ -165,13 +171,7 @@ def show_metrics(
     )
     tests = image_tests([each.matched for each in models], thresholds, reference)
     rows = [_row(models, line, reference) for line in made]
-    st.dataframe(
-        rows,
-        hide_index=True,
-        width="stretch",
-        height="content",
-        column_config={"Metric": st.column_config.TextColumn(width=165)},
-    )
+    show_table(rows, height="content")
     _show_image_tests(models, tests, reference)
     _say_tests(models, test_count(made, tests))
     st.download_button(
@@ -189,7 +189,7 @@ def _row(models: Sequence[ComparedModel], line: Line, reference: int) -> dict[st
         "Metric": line.name,
         "Of": "what is shown" if line.at_dial else "all candidates",
         "Per": line.unit,
-        "n": f"{line.n:,}",
+        "n": " / ".join(dict.fromkeys(f"{count:,}" for count in line.counts)),
     }
     for each, value in zip(models, line.values, strict=True):
         row[each.title] = _value(value)
@@ -209,8 +209,8 @@ def _difference(found: Difference) -> str:
         return UNDEFINED
     if isnan(found.p_value):
         return _signed(found.value)
-    ends = f"{_signed(found.low)} to {_signed(found.high)}"
-    return f"{_signed(found.value)} ({ends}), p {_p(found.p_value)}"
+    ends = f"({_signed(found.low)} to {_signed(found.high)})"
+    return f"{_signed(found.value)}{'' if isnan(found.low) else f' {ends}'}, p {_p(found.p_value)}"
 
 
 def _signed(value: float) -> str:
@@ -219,10 +219,6 @@ def _signed(value: float) -> str:
 
 def _p(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"= {value:.3f}"
-
-
-def _confidence(threshold: Threshold) -> str:
-    return UNDEFINED if threshold.confidence is None else f"{threshold.confidence:.4f}"
 
 
 def _show_image_tests(
@@ -246,8 +242,8 @@ def _say_tests(models: Sequence[ComparedModel], count: int) -> None:
     fewer = f" ({FEW_RESAMPLES} for metrics of all candidates)" if most > MANY_CANDIDATES else ""
     st.caption(
         f"Intervals are 95 %, by {RESAMPLES:,} resamples{fewer} of {studies:,} studies or "
-        "patients, the same ones for all models. McNemar takes images as independent, which those "
-        "of one patient are not."
+        "patients, the same ones for all models; where all of these agree, by the counts alone, or "
+        "none. McNemar takes images as independent, which those of one patient are not."
     )
     if count:
         st.caption(
@@ -300,7 +296,7 @@ def _csv_row(line: Line, n: int, model: ComparedModel, threshold: Threshold) -> 
     if difference is not None:
         numbers += [difference.value, difference.low, difference.high, difference.p_value]
     given = threshold.confidence if line.at_dial else None
-    head = [line.name, line.unit, line.n, model.matched.title]
+    head = [line.name, line.unit, line.counts[n], model.matched.title]
     return [*head, None if given is None else float(f"{given:.9g}"), *map(_rounded, numbers)]
 
 

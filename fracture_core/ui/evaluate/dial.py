@@ -24,6 +24,7 @@ from fracture_core.ui.widgets.case_links import read_link
 from fracture_core.ui.widgets.choices import choose_images
 from fracture_core.ui.widgets.dial_view import Cell, DialState, Mark, dial, packed
 from fracture_core.ui.widgets.evaluation_choice import stamp_of
+from fracture_core.ui.widgets.tables import COUNT, show_table
 from fracture_core.ui.widgets.text import literal
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def show_critical(evaluation: Evaluation) -> None:
     if not errors:
         st.info("Name a pair to count it.", icon=":material/category:")
         return
-    st.dataframe([_row(error) for error in errors], hide_index=True, width="stretch")
+    show_table([_row(error) for error in errors], {"Images": COUNT})
     _show_cases(matched, errors)
 
 
@@ -90,12 +91,12 @@ def _choose_pairs(classes: tuple[str, ...]) -> list[Pair]:
     return [(a, b) for a, b in rows if isinstance(a, str) and isinstance(b, str)]
 
 
-def _row(error: CriticalError) -> dict[str, str]:
+def _row(error: CriticalError) -> dict[str, object]:
     true, read = error.pair
     return {
         TRUE: true,
         READ: read,
-        "Images": f"{error.share.count:,}",
+        "Images": error.share.count,
         f"Share of the {TRUE.lower()} (per image)": share_text(error.share),
     }
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import streamlit as st
 
 from fracture_core.csv_text import csv_bytes
 from fracture_core.errors import ConfigError
 from fracture_core.evaluations import Evaluation, Listed
+from fracture_core.evaluations.headline import headline
 from fracture_core.evaluations.report import (
     MetricValue,
     PointOfReport,
@@ -17,10 +19,48 @@ from fracture_core.evaluations.report import (
 )
 from fracture_core.evaluations.report_text import COLUMNS, report_rows
 from fracture_core.evaluations.reporting import report_of
+from fracture_core.evaluations.timing import timing
 from fracture_core.matching import MatchConfig
+from fracture_core.metrics.classification import SHARES, Shares, shares_of
 from fracture_core.models.points import Measurements
+from fracture_core.types import ms_text
 from fracture_core.ui.widgets.evaluation_choice import stamp_of
+from fracture_core.ui.widgets.tables import COUNT, show_table
 from fracture_core.ui.widgets.text import literal
+
+
+def show_headline(listed: Listed, evaluation: Evaluation, config: MatchConfig) -> None:
+    """AP50 and AUC, or what a classifier has, and the time of an image, in a row."""
+    with st.container(horizontal=True, key="headline"):
+        for metric in _headline(evaluation, str(listed.folder), stamp_of(listed), config):
+            ends = interval_text(metric.low, metric.high, 3).strip("()")
+            st.metric(
+                f"{metric.name} per {metric.unit}",
+                measured_text(metric.value),
+                f"{ends}, n = {metric.n:,}" if ends else f"n = {metric.n:,}",
+                delta_color="off",
+                delta_arrow="off",
+                help=f"{metric.rule}. Below: the 95 % interval and how many it is of.",
+                width="content",
+            )
+        time = timing(evaluation)
+        st.metric(
+            "Time an image",
+            f"{ms_text(time.total_ms)} ms",
+            time.stages_text or "stages not told",
+            delta_color="off",
+            delta_arrow="off",
+            help="The mean on the machine that evaluated, without reading the file. Below: "
+            "pre-process, inference and post-process, in milliseconds.",
+            width="content",
+        )
+
+
+@st.cache_data(max_entries=32, show_spinner="Measuring AP and AUC…")
+def _headline(
+    _evaluation: Evaluation, folder: str, stamp: int, config: MatchConfig
+) -> tuple[MetricValue, ...]:
+    return headline(_evaluation, config)
 
 
 def show_report(
@@ -51,21 +91,22 @@ def show_report(
     _show_points(report.points)
     for section in report.sections:
         st.markdown(f"**{literal(section)}**")
-        rows = [metric_row(metric) for metric in report.of_section(section)]
-        st.dataframe(rows, hide_index=True, width="stretch")
+        show_table([_row(metric) for metric in report.of_section(section)], _FORMATS)
     for table in report.tables:
-        _show_table(table)
+        _show_counts(table)
 
 
-def metric_row(metric: MetricValue) -> dict[str, str]:
-    """As the page shows it."""
+_FORMATS = {"Value": "%.3f", "n": COUNT}
+
+
+def _row(metric: MetricValue) -> dict[str, object]:
     return {
         "Metric": metric.name,
         "Of": metric.of or "all",
-        "Value": measured_text(metric.value),
+        "Value": metric.value,
         "95 % interval": interval_text(metric.low, metric.high, 3).strip("()"),
         "Per": metric.unit,
-        "n": f"{metric.n:,}",
+        "n": metric.n,
         "Rule": metric.rule,
     }
 
@@ -91,24 +132,40 @@ def _show_points(points: Sequence[PointOfReport]) -> None:
     rows = [
         {
             "Operating point": each.rule,
-            "Confidence ≥": "not met" if each.confidence is None else f"{each.confidence:.3f}",
+            "Confidence ≥": each.confidence,
             "Chosen on": each.chosen_on,
             "Note": each.reason,
         }
         for each in points
     ]
-    if rows:
-        st.dataframe(rows, hide_index=True, width="stretch")
+    show_table(rows, {"Confidence ≥": "%.3f"})
 
 
-def _show_table(table: Table) -> None:
-    st.markdown(f"**{literal(table.title)}**")
-    st.caption(f"Per {table.unit}; rows are true. {literal(table.rule)}")
+def _show_counts(table: Table) -> None:
+    """A table of counts; a confusion matrix as shares of its rows or columns, too."""
+    is_confusion = table.title == "Confusion"
+    shares: Shares = "counts"
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.markdown(f"**{literal(table.title)}**", width="content")
+        if is_confusion:
+            shares = st.segmented_control(
+                "Confusion as",
+                SHARES,
+                default="counts",
+                required=True,
+                key="confusion_shares",
+                label_visibility="collapsed",
+                width="content",
+            )
+    rows_are = "; rows are the ground truth, columns what it was found as" if is_confusion else ""
+    st.caption(f"Per {table.unit}{rows_are}. {literal(table.rule)}")
+    numbers = shares_of(np.array(table.counts, dtype=np.int64), shares).tolist()
+    named = zip(table.rows, numbers, strict=True)
     rows = [
-        {
-            "ground truth": name,
-            **{column: f"{n:,}" for column, n in zip(table.columns, line, strict=True)},
-        }
-        for name, line in zip(table.rows, table.counts, strict=True)
+        {_CORNER if is_confusion else " ": name, **dict(zip(table.columns, row, strict=True))}
+        for name, row in named
     ]
-    st.dataframe(rows, hide_index=True, width="stretch")
+    show_table(rows, dict.fromkeys(table.columns, COUNT if shares == "counts" else "%.3f"))
+
+
+_CORNER = "ground truth ↓ found →"

@@ -196,7 +196,8 @@ def _speed(card: ModelCard) -> None:
         _speeds()[card.model_id, card.weights_sha256] = known
     if known is not None:
         metric = f"{known.seconds * 1_000:,.0f} ms an image"
-        st.caption(f"{metric}, median of {known.repeats} after a first one, {known.device}")
+        parts = f" ({known.stages.text})" if known.stages else ""
+        st.caption(f"{metric}{parts}, median of {known.repeats} after a first one, {known.device}")
 
 
 @st.cache_resource(show_spinner=False)

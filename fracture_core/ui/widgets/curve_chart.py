@@ -11,7 +11,9 @@ from fracture_core.ui.widgets.component import component
 _FOLDER = Path(__file__).parent / "curves"
 # Without a shadow root: plotly puts its styles into the document.
 _MOUNT = component("curves", _FOLDER / "curves.css", isolate_styles=False)
-Dash = Literal["solid", "dot"]
+Dash = Literal["solid", "dot", "dash", "dashdot"]
+COLOURS = 7
+"""Curves have so many colours; then they begin anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

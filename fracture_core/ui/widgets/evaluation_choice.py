@@ -164,6 +164,37 @@ def _delete(listed: Listed, key: str) -> None:
 # ---- under way ----------------------------------------------------------------------------------
 
 
+def say_there_is_none() -> None:
+    """In the place of a page without an evaluation: what to do, or what is under way."""
+    moving = any(_is_moving(each) for each in list_evaluations() if not each.complete)
+    st.fragment(_say_there_is_none, run_every=REFRESH_SECONDS if moving else None)()
+
+
+def _say_there_is_none() -> None:
+    under_way = [each for each in list_evaluations() if not each.complete]
+    if not under_way:
+        st.info(
+            "Nothing has been evaluated yet: choose a model and a data set at the left.",
+            icon=":material/monitoring:",
+        )
+    for each in under_way:
+        st.info(literal(_state_sentence(each)), icon=":material/hourglass_empty:")
+
+
+def _state_sentence(listed: Listed) -> str:
+    """Such as "yolo-detect · demo · val waits in the queue, behind the training run1."."""
+    job, name = _job(listed), _words(listed)
+    if job is None:
+        return f"{name} has begun and is not complete. {listed.problem}"
+    if job.state is State.QUEUED:
+        behind = _behind(job)
+        return f"{name} waits in the queue{f', {behind}' if behind else ''}."
+    if job.state is State.RUNNING:
+        done, of = _progress(job.run)
+        return f"{name} is being evaluated{f': {done:,} of {of:,} images' if of else ''}."
+    return f"{name} is {job.state}. What can be done with it is at the left."
+
+
 def _job(listed: Listed) -> Job | None:
     """Where it was submitted: jobs are listed together."""
     try:
@@ -203,11 +234,20 @@ def _show_one(listed: Listed) -> None:
         done, of = _progress(job.run)
         if job.state in (State.RUNNING, State.STOPPING) and of:
             st.progress(done / of, f"{done:,} of {of:,} images")
-        detail = f" · {literal(job.detail)}" if job.detail else ""
+        detail = "".join(f" · {literal(words)}" for words in (job.detail, _behind(job)) if words)
         st.caption(f"{ICONS[job.state]} {job.state}{detail}")
         if job.state is State.FAILED:
             st.caption(literal(_last_line(job)))
         _offer(job)
+
+
+def _behind(job: Job) -> str:
+    """What a waiting job waits for, or ""."""
+    ahead = jobs.ahead_of(job)
+    if not ahead:
+        return ""
+    more = f" and {len(ahead) - 1:,} more" if len(ahead) > 1 else ""
+    return f"behind the {ahead[0].kind} {ahead[0].name}{more}"
 
 
 def _offer(job: Job) -> None:

@@ -6,6 +6,7 @@ import { ClassTable } from "./class_table.js"
 import { Handshake, mountOf } from "./component.js"
 import { chartsOf } from "./curves.js"
 import { element } from "./elements.js"
+import { shareText } from "./figures.js"
 import { saveCsv } from "./files.js"
 import { Matrix } from "./matrix.js"
 import { plotlyOf } from "./plotly.js"
@@ -31,6 +32,7 @@ class Dial {
     this.root.dial = this
     this.charts = []
     this.matrices = []
+    this.normalised = new Map()
     this.host = element("div", { class: "dial-host" }, this.root)
     parent.append(this.host)
   }
@@ -73,9 +75,13 @@ class Dial {
     this.cards.fill(table)
     this.classes.fill(table.byClass)
     this.fillCharts(chartsOf(table), data.name)
-    const actions = { open: (...parts) => this.openCell(...parts), download: (matrix, kind) => this.downloadMatrix(matrix, kind) }
+    const actions = {
+      open: (...parts) => this.openCell(...parts),
+      download: (matrix, kind) => this.downloadMatrix(matrix, kind),
+      normalise: (sheet, shares) => this.normalised.set(sheet.name, shares),
+    }
     this.legend.hidden = !this.charts.length
-    this.matrices = table.sheets.map((sheet) => new Matrix(sheet, actions))
+    this.matrices = table.sheets.map((sheet) => new Matrix(sheet, actions, this.normalised.get(sheet.name)))
     this.grid.replaceChildren(...[...this.charts, ...this.matrices].map(({ root }) => root))
     this.painted = null
     this.move(placeOf(table, this.state.confidence), false)
@@ -172,18 +178,20 @@ class Dial {
   }
 
   async downloadMatrix(matrix, kind) {
-    const { sheet } = matrix
-    const name = `${this.component.data.name}-confusion-${sheet.name}`
-    const values = matrix.values(this.place).map((line, n) => line.map((one, k) => (matrix.counts(n, k) ? one : "")))
+    const { sheet, shares } = matrix
+    const normalised = shares !== "counts"
+    const name = `${this.component.data.name}-confusion-${sheet.name}${normalised ? `-by-${shares}` : ""}`
+    const counts = matrix.values(this.place)
+    const parts = matrix.sharesOf(counts)
+    const values = (normalised ? parts : counts).map((line, n) => line.map((one, k) => (matrix.counts(n, k) ? one : "")))
     const rows = matrix.rows.map((n) => sheet.rows[n])
     const columns = matrix.columns.map((n) => sheet.columns[n])
     if (kind === "CSV") {
       saveCsv([["ground truth \\ found", ...columns], ...values.map((line, n) => [rows[n], ...line])], `${name}.csv`)
       return
     }
-    const totals = values.map((line) => line.reduce((sum, one) => sum + Number(one), 0))
-    const shares = values.map((line, n) => line.map((one) => (totals[n] ? Number(one) / totals[n] : 0)))
-    const heat = { type: "heatmap", z: shares, x: columns, y: rows, text: values, texttemplate: "%{text}", zmin: 0, zmax: 1, colorscale: [[0, "#ffffff"], [1, "#0072b2"]], colorbar: { title: { text: "share of the row" } } }
+    const words = values.map((line) => line.map((one) => (normalised && one !== "" ? shareText(one, 2) : one)))
+    const heat = { type: "heatmap", z: parts.map((line) => line.map((one) => one || 0)), x: columns, y: rows, text: words, texttemplate: "%{text}", zmin: 0, zmax: 1, colorscale: [[0, "#ffffff"], [1, "#0072b2"]], colorbar: { title: { text: `share of the ${shares === "column" ? "column" : "row"}` } } }
     const layout = { xaxis: { title: { text: "found" }, type: "category", automargin: true }, yaxis: { title: { text: "truth" }, type: "category", autorange: "reversed", automargin: true }, title: { text: sheet.fixed ? "Classes by the highest score" : `Confidence ≥ ${this.state.confidence.toFixed(3)}` } }
     const plotly = await plotlyOf(this.component.data.plotly)
     await saveFigure(plotly, kind, name, { data: [heat], layout })
