@@ -181,7 +181,7 @@ def _said(
     else:
         count = sum(box.kind not in GROUND_TRUTHS for box in boxes)
         lines.append(f"{count} {'finding' if count == 1 else 'findings'} {shown.words}")
-    lines.append(_ground_truth(sample, boxes, classes))
+    lines.append(_ground_truth(shown, sample, boxes, classes))
     scope = check_scope(shown.card.scope, sample.attributes)
     return lines if scope.standing == "inside" else [*lines, scope.sentence]
 
@@ -194,20 +194,20 @@ def _class_scores(card: ModelCard, prediction: Prediction) -> str:
     return ", ".join(f"{card.classes[label]} {scores[label]:.2f}" for label in best)
 
 
-def _ground_truth(sample: Sample, boxes: Sequence[DrawnBox], classes: Sequence[str]) -> str:
+def _ground_truth(
+    shown: Shown, sample: Sample, boxes: Sequence[DrawnBox], classes: Sequence[str]
+) -> str:
     known = [box.kind for box in boxes if box.kind in GROUND_TRUTHS]
     label = sample.image_class
     named = f", labelled {classes[label]}" if label is not None and label < len(classes) else ""
     if sample.ground_truth is None:
-        return f"ground truth: boxes unknown{named}"
+        return f"ground truth unknown{named}"
     if not known:
         return f"ground truth: nothing there{named}"
-    missed = known.count("missed")
-    return (
-        f"ground truth: {len(known)} found{named}"
-        if not missed
-        else (f"ground truth: {len(known)}, of which {missed} missed{named}")
-    )
+    words = f"{len(known)} ground-truth {'box' if len(known) == 1 else 'boxes'}"
+    if shown.card.task == "classify":
+        return f"{words}{named}"
+    return f"{len(known) - known.count('missed')} of {words} found{named}"
 
 
 # ---- the command ---------------------------------------------------------------------------------
