@@ -254,9 +254,13 @@ def _explain_cases(folder: Path, out: Path, wishes: Wishes) -> int:
     """Write the sheet of an evaluation's critical errors and random cases as the PNG `out`."""
     evaluation = load_evaluation(folder)
     about, pairs = evaluation.about, critical_pairs(evaluation, wishes.critical)
+    matched = evaluation.matched()
+    if not len(matched):
+        expected = "images whose ground truth is known"
+        raise ConfigError(folder, expected=expected, found="none")
     model, dataset = model_of(folder, about), open_dataset(about.data)
     confidence = opening_of(model.card, points_of(model.card)).confidence
-    errors = case_errors(evaluation.matched(), MatchConfig(), confidence, critical=pairs)
+    errors = case_errors(matched, MatchConfig(), confidence, critical=pairs)
     cases = sheet_cases(errors, pairs, most=MOST_ERRORS, count=wishes.count, seed=wishes.seed)
     rows, unread = [], list[BadInput]()
     for case in tqdm(cases, unit="case", disable=None):
