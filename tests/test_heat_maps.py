@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 from typer.testing import CliRunner
 
 from fracture_core import heat_maps
 from fracture_core.cli import app
 from fracture_core.datasets import open_dataset
+from fracture_core.datasets.images import size_of
 from fracture_core.demo import write_demo
 from fracture_core.errors import ConfigError
 from fracture_core.evaluations.error_ranking import case_errors
@@ -28,7 +28,7 @@ TRUE = [1, 1, 2, 2, 0]
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_demo(tmp_path_factory.mktemp("demo") / "set", count=6, size=(96, 96))
+    return write_demo(tmp_path_factory.mktemp("demo") / "set", count=6, size=(128, 128))
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_critical_errors_come_first_and_then_random_cases() -> None:
     others = [sheet_cases(errors, [], most=0, count=2, seed=seed) for seed in range(6)]
     assert len({tuple(case.sample_id for case in each) for each in others}) > 1
     costliest = sheet_cases(errors, [], most=5, count=0)
-    assert [case.sample_id for case in costliest] == ["s1", "s3"]
+    assert [case.sample_id for case in costliest] == ["s3", "s1"]
 
 
 def test_a_gated_classifier_has_three_panels(demo: Path, gated: EfficientNetGateModel) -> None:
@@ -81,7 +81,7 @@ def test_maps_of_images_are_written_one_file_each(demo: Path, tmp_path: Path) ->
     files = sorted((tmp_path / "maps").rglob("*.png"))
     assert len(files) == len(open_dataset(demo))
     assert "not checked" in done.stdout
-    heights = {Image.open(file).height for file in files}
+    heights = {size_of(file, "")[0] for file in files}
     assert max(heights) > 700  # an image with two findings has two rows
 
 
@@ -95,7 +95,7 @@ def test_a_sheet_of_a_stored_evaluation(
     done = run("--sheet", folder, "--out", out, "--count", 1, "--critical", "b:healthy")
     assert done.exit_code == 0, done.exception
     assert done.stdout.endswith("sheet.png: 2 cases\n")
-    assert Image.open(out).width > 3 * 480
+    assert size_of(out, "")[1] > 3 * 480
 
 
 def test_the_model_must_be_the_one_that_was_evaluated(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,7 @@ def published_gate(network: EfficientNetGate) -> State:
         )
         state[theirs.replace("head.", "classifier.")] = tensor.clone()
     width = state["classifier.2.running_mean"]
-    bias = torch.linspace(-1, 1, len(width))
+    bias = torch.linspace(-1, 1, len(width), device=width.device)
     state["classifier.1.bias"] = bias
     # The same function: the norm subtracts what the layer adds.
     state["classifier.2.running_mean"] = width + bias

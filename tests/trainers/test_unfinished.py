@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from PIL import Image
 from typer.testing import CliRunner
 
+from fracture_core.datasets.images import size_of
 from fracture_core.demo import write_demo
 from fracture_core.errors import ConfigError
 from fracture_core.models import library
@@ -24,7 +24,7 @@ TINY = {**TINY_DETR, "epochs": 3, "monitor": "loss", "merge_classes": "fracture"
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
-    return write_demo(tmp_path_factory.mktemp("demo") / "set", count=16, size=(96, 96))
+    return write_demo(tmp_path_factory.mktemp("demo") / "set", count=16, size=(128, 128))
 
 
 def stopped_run(demo: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
@@ -82,6 +82,6 @@ def test_each_best_epoch_keeps_its_images_and_old_ones_go(demo, monkeypatch):
     best = [line["epoch"] for line in run.read_metrics() if line.get("best")]
     kept = [path.name for path in run.best_images()]
     assert kept == [f"best-epoch-{epoch:04}.png" for epoch in best][-2:]
-    width, height = Image.open(run.best_images()[-1]).size
+    height, width = size_of(run.best_images()[-1], "")
     assert width > 4 * 200
     assert height > 200

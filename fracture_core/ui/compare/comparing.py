@@ -202,15 +202,11 @@ _PAIR_LABELS = {"scratch_detr": "From scratch, left", "hf_detr": "Fine-tuned, ri
 def choose_pair() -> None:
     """Let the reader choose which run of each kind is shown, where there are several."""
     cards = read_library().cards
+    named = {card.model_id: name_of(card, cards) for card in cards}
     for family, label in _PAIR_LABELS.items():
-        there = {card.model_id: card for card in cards if card.family == family}
+        there = [card.model_id for card in cards if card.family == family]
         if len(there) > 1:
-            st.selectbox(
-                label,
-                list(there),
-                format_func=lambda model_id, there=there: name_of(there[model_id], cards),
-                key=f"pair_{family}",
-            )
+            st.selectbox(label, there, format_func=named.__getitem__, key=f"pair_{family}")
 
 
 def choose_scratch_and_tuned() -> str | None:
