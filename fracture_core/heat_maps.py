@@ -58,7 +58,7 @@ def case_row(
     """Return the image under `lines`, its heat map and, where the model has a gate, the gate's map.
 
     `index` is a finding's position in the raw `prediction`, None explains the image. With `checks`
-    the map is checked, at the cost of some forty predictions, and what came of it stands above it.
+    the map is checked, at the cost of some thirty predictions, and what came of it stands above it.
     """
     found = None if index is None else prediction.detections[index : index + 1]
     marked = () if found is None else matched_boxes(found, None, model.card.classes)
