@@ -11,6 +11,7 @@ polygon, so that where there are masks, one polygon stands for box and mask.
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +39,7 @@ from fracture_core.datasets.writing import (
     note,
     require_splits,
     without_outlines,
-    write_png,
+    write_image,
 )
 from fracture_core.datasets.yolo_labels import (
     DATA_FILES,
@@ -233,10 +234,14 @@ _Points = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class YoloWriter(Writer):
-    """Writes a YOLO data set: PNG files of 8 bits as shown, label files and a data.yaml.
+    """Writes a YOLO data set: images of 8 bits as shown, label files and a data.yaml.
+
+    JPEG files that need no change are copied, others are written as PNG.
 
     An image of unknown ground truth gets no label file, one where nothing is there an empty one.
     """
+
+    keeps_files: ClassVar[bool] = True
 
     def limits(
         self, items: Sequence[Item], classes: Sequence[str], drop: frozenset[str]
@@ -248,6 +253,9 @@ class YoloWriter(Writer):
         """
         if any(item.split for item in items):
             require_splits(items, "yolo")
+        return [*_split_limits({item.split for item in items}), *self._lost(items, drop)]
+
+    def _lost(self, items: Sequence[Item], drop: frozenset[str]) -> list[Limit]:
         outlined = [(f, item) for item in items for f in item.findings or () if f.outline]
         if "masks" in drop:
             lost = note(f"{counted(len(outlined), 'mask')} left out, as asked for.")
@@ -281,11 +289,9 @@ class YoloWriter(Writer):
         self, item: Item, pixels: Array, findings: Findings | None, places: Destinations
     ) -> Row:
         """Writes the image and, unless its ground truth is unknown, its label file."""
-        image = places.result / image_folder(item.split) / f"{item.name}.png"
+        write_image(item, pixels, places.result / image_folder(item.split))
         label = places.result / label_folder(item.split) / f"{item.name}.txt"
-        for path in (image, label):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        write_png(pixels, image)
+        label.parent.mkdir(parents=True, exist_ok=True)
         if findings is not None:
             label.write_text(label_text(findings, *pixels.shape), encoding="utf-8")
         return {"split": item.split}
@@ -348,6 +354,17 @@ def _lines(findings: Findings, outlined: bool, side: _Points) -> Iterator[str]:
             points = ring_within(finding, height, width)
         shares = (points / side).reshape(-1)
         yield f"{finding.label} " + " ".join(f"{share:.8f}" for share in shares) + "\n"
+
+
+def _split_limits(splits: Collection[str]) -> list[Limit]:
+    missing = [split for split in ("train", "val") if split not in splits]
+    if not missing:
+        return []
+    sentence = (
+        f"Ultralytics trains only with splits train and val; without {' and '.join(missing)} it "
+        "refuses the set. Cut it with --splits 70,15,15."
+    )
+    return [note(sentence)]
 
 
 def _polygon_limits(outlined: Sequence[Finding]) -> list[Limit]:

@@ -192,7 +192,7 @@ class Dial {
     }
     const words = values.map((line) => line.map((one) => (normalised && one !== "" ? shareText(one, 2) : one)))
     const heat = { type: "heatmap", z: parts.map((line) => line.map((one) => one || 0)), x: columns, y: rows, text: words, texttemplate: "%{text}", zmin: 0, zmax: 1, colorscale: [[0, "#ffffff"], [1, "#0072b2"]], colorbar: { title: { text: `share of the ${shares === "column" ? "column" : "row"}` } } }
-    const layout = { xaxis: { title: { text: "found" }, type: "category", automargin: true }, yaxis: { title: { text: "truth" }, type: "category", autorange: "reversed", automargin: true }, title: { text: sheet.fixed ? "Classes by the highest score" : `Confidence ≥ ${this.state.confidence.toFixed(3)}` } }
+    const layout = { xaxis: { title: { text: "found" }, type: "category", automargin: true }, yaxis: { title: { text: "ground truth" }, type: "category", autorange: "reversed", automargin: true }, title: { text: sheet.fixed ? "Classes by the highest score" : `Confidence ≥ ${this.state.confidence.toFixed(3)}` } }
     const plotly = await plotlyOf(this.component.data.plotly)
     await saveFigure(plotly, kind, name, { data: [heat], layout })
   }
