@@ -70,7 +70,10 @@ def gt_boxes(ground_truth: Detections | None) -> tuple[DrawnBox, ...]:
     """Return the ground truths alone, where nothing was looked for and so nothing missed."""
     if ground_truth is None:
         return ()
-    return tuple(_box(ground_truth, i, "ground truth", TAGS["ground truth"]) for i in range(len(ground_truth)))
+    return tuple(
+        _box(ground_truth, i, "ground truth", TAGS["ground truth"])
+        for i in range(len(ground_truth))
+    )
 
 
 def _found(found: Detections, i: int, kind: str, classes: Sequence[str]) -> DrawnBox:
