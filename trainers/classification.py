@@ -119,7 +119,7 @@ class ClassifierModule(TrainingModule):
             raise RuntimeError("balanced class weights: set_class_counts comes before training")
         logits = self._logits(self._normalise(batch.pixels))
         losses: Losses = self._loss(logits, batch.image_classes)
-        return losses
+        return {**losses, "accuracy": _accuracy(logits.detach(), batch.image_classes)}
 
     @abstractmethod
     def _logits(self, pixels: Tensor) -> Tensor:
@@ -147,6 +147,13 @@ def _multipliers(by_name: dict[str, float], classes: tuple[str, ...]) -> Tensor:
             expected = "a finite factor of at least 0"
             raise ConfigError(f"{where}.{name}", expected=expected, found=f"{factor}")
     return torch.tensor([by_name.get(name, 1.0) for name in classes])
+
+
+def _accuracy(logits: Tensor, image_classes: Tensor) -> Tensor:
+    """The share of the images of known class that are called by it; 0 where none is known."""
+    known = image_classes != NOTHING
+    right = (logits.argmax(dim=1) == image_classes) & known
+    return right.sum() / _not_zero(known.sum().float())
 
 
 def _not_zero(total: Tensor) -> Tensor:

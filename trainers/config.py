@@ -192,6 +192,8 @@ class TrainConfig(Phase):
     """Confidence threshold of the validation metrics that need one."""
     match_iou: Share = 0.5
     """IoU at which validation metrics match boxes with the ground truth."""
+    validate_start: bool = True
+    """Validate the network before its first step as well, as epoch 0 of the curves."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the training runs; auto = on a GPU if there is one."""
@@ -206,7 +208,8 @@ class TrainConfig(Phase):
     data_on_device: bool = True
     """Keep the packed data set in GPU memory where it fits."""
     trackers: tuple[str, ...] = ()
-    """Also log to these trackers of Accelerate, such as tensorboard; they must be installed."""
+    """Where losses and metrics are also logged. TensorBoard writes into the run's folder; MLflow
+    too, unless MLFLOW_TRACKING_URI names a server; W&B sends them to its servers."""
 
     @property
     def phases(self) -> tuple[Phase, ...]:

@@ -31,6 +31,7 @@ from trainers.config import TrainConfig
 from trainers.families import build_module
 from trainers.family_configs import ClassifierConfig, YoloConfig
 from trainers.label_map import class_names
+from trainers.trackers import check_trackers
 from trainers.training_module import Batch
 
 _STEPS = 3
@@ -80,6 +81,7 @@ def preflight(config: TrainConfig) -> Preflight:
     findings: list[Finding] = []
     try:
         check_machine(config)
+        check_trackers(config)
         dataset = open_dataset(config.data)
         classes = class_names(dataset, config)
         check_data(config, dataset)

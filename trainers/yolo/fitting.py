@@ -67,6 +67,7 @@ def fit(
         stop=stop,
         halves=_device(config).type == "cpu" and config.precision == "bfloat16",
     )
+    log.start_trackers()
     outcome = _train(plan, start.task, run)
     while outcome == "memory":
         plan = _halved(plan, classes)

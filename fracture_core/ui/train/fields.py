@@ -60,6 +60,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "shown_confidence",
         "match_iou",
         "nms_iou",
+        "validate_start",
     ),
     "Augmentation": (
         "augment",
@@ -110,6 +111,7 @@ _LABELS = {
     "shown_confidence": "Confidence",
     "match_iou": "Match IoU",
     "nms_iou": "NMS IoU",
+    "validate_start": "Validate before the first step",
     "class_weight": "Class weight",
     "l1_weight": "L1 weight",
     "giou_weight": "GIoU weight",
