@@ -8,41 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from fracture_core.demo import write_demo
 from fracture_core.runs import RunFolder
 from fracture_core.ui.train.run_curves import as_csv, panels_of, read_logged
 from fracture_core.ui.widgets.curve_chart import Panel
-
-PLACE = {"kind": "epoch", "phase": 1, "of": 3, "step": 2, "steps": 2, "time": 1.0}
-BOXES = ("precision", "recall", "f1", "ap", "ap50")
-MASKS = tuple(f"mask_{name}" for name in BOXES)
-OF_OURS = (*BOXES, "ap75", "ar100", "any_hit_precision", "any_hit_recall", "any_hit_f1")
-# By family: the parts of the loss, the metrics of validation, and the groups of parameters.
-LOGGED: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
-    "yolo": (("box", "class", "dfl"), BOXES, ("lr", "lr_bn", "lr_bias")),
-    "yolo-seg": (("box", "class", "dfl", "mask"), (*BOXES, *MASKS), ("lr", "lr_bn", "lr_bias")),
-    "detr": (("class", "l1", "giou"), OF_OURS, ("lr", "lr_backbone")),
-    "faster_rcnn": (("objectness", "proposal_box", "class", "box"), OF_OURS, ("lr", "lr_backbone")),
-    "retinanet": (("class", "box"), OF_OURS, ("lr", "lr_backbone")),
-    "classifier": (
-        ("cross_entropy", "focal", "accuracy"),
-        ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1"),
-        ("lr",),
-    ),
-    "of another package": (("stretch",), ("found_breaks",), ("lr",)),
-}
-
-
-def lines_of(
-    parts: Sequence[str], metrics: Sequence[str], rates: Sequence[str], best: int = 2
-) -> list[dict[str, object]]:
-    """An epoch 0 and three more, as the trainers log them."""
-    valid = [f"val_{name}" for name in dict.fromkeys(("loss", *parts, *metrics))]
-    start = {**PLACE, "epoch": 0, "step": 0, "steps": 0, "best": False}
-    lines = [{**start, **dict.fromkeys(valid, 0.9), "validation_seconds": 1.0}]
-    for epoch in (1, 2, 3):
-        numbers = dict.fromkeys(("loss", *parts, *valid, *rates), 1.0 / epoch)
-        lines.append({**PLACE, "epoch": epoch, **numbers, "seconds": 9.0, "best": epoch <= best})
-    return lines
+from tests.support.metrics_logs import LOGGED, PLACE, lines_of
+from tests.support.yolo_trainings import SEGMENT
+from trainers.running import make_run, train_run
 
 
 def made_run(folder: Path, lines: Sequence[dict[str, object]], **config: object) -> RunFolder:
@@ -67,12 +39,14 @@ def test_everything_that_is_logged_is_drawn(family: str, tmp_path: Path) -> None
     watched = "ap" in metrics
     assert len(curves) == trained + validated + len(rates) + watched
     assert {tuple(curve.x) for curve in curves} == {(0, 1, 2, 3), (1, 2, 3)}
+    # Where there are both, the dash tells validation, which begins at epoch 0.
     assert all(curve.x[0] == 0 for curve in curves if curve.dash == "dot")
+    assert len([curve for curve in curves if curve.dash == "dot"]) == trained
 
 
 def test_the_panels_of_a_segmenting_yolo(tmp_path: Path) -> None:
     run = made_run(tmp_path / "run", lines_of(*LOGGED["yolo-seg"]), monitor="mask_ap")
-    both, of_boxes = ["training", "validation"], ["Precision", "Recall", "F1"]
+    both = ["training", "validation"]
     assert drawn(panels_of([read_logged(run)])) == {
         "Loss": both,
         "Mask AP50-95": ["validation"],
@@ -80,21 +54,17 @@ def test_the_panels_of_a_segmenting_yolo(tmp_path: Path) -> None:
         "Class loss": both,
         "DFL loss": both,
         "Mask loss": both,
-        "Precision, recall, F1": [f"{name}, validation" for name in of_boxes],
-        "AP": ["AP50, validation", "AP50-95, validation"],
-        "Precision, recall, F1 of masks": [
-            "Mask precision, validation",
-            "Mask recall, validation",
-            "Mask F1, validation",
-        ],
-        "AP of masks": ["Mask AP50, validation", "Mask AP50-95, validation"],
-        "Learning rate": ["all others", "norms", "biases"],
+        "Precision, recall, F1": ["Precision", "Recall", "F1"],
+        "AP": ["AP50", "AP50-95"],
+        "Precision, recall, F1 of masks": ["Mask precision", "Mask recall", "Mask F1"],
+        "AP of masks": ["Mask AP50", "Mask AP50-95"],
+        "Learning rate": ["All others", "Norms", "Biases"],
     }
 
 
 def test_accuracies_of_training_and_validation_share_a_panel(tmp_path: Path) -> None:
     panels = panels_of([read_logged(made_run(tmp_path / "run", lines_of(*LOGGED["classifier"])))])
-    names = ["Accuracy, training", "Accuracy, validation", "Balanced accuracy, validation"]
+    names = ["Accuracy, training", "Accuracy, validation", "Balanced accuracy"]
     assert drawn(panels)["Accuracy"] == names
 
 
@@ -207,3 +177,44 @@ def test_all_numbers_go_into_the_csv(tmp_path: Path) -> None:
     ]
     assert [row["box"] for row in rows] == ["", "1.0", "0.5", str(1 / 3)]
     assert {"val_dfl", "val_f1", "lr_bias", "validation_seconds"} < rows[0].keys()
+
+
+TRAINED = {
+    "r5-yolo-segment": SEGMENT,
+    "r3-detr-scratch": {
+        "backbone": "resnet18",
+        "backbone_width": 8,
+        "width": 16,
+        "head_count": 2,
+        "feedforward_width": 16,
+        "encoder_depth": 1,
+        "decoder_depth": 1,
+    },
+}
+LOSSES = {
+    "r5-yolo-segment": {"Box loss", "Class loss", "DFL loss", "Mask loss"},
+    "r3-detr-scratch": {"Class loss", "L1 loss", "GIoU loss"},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", TRAINED)
+def test_a_real_training_has_every_curve(
+    recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainers.running.finalise", lambda *_: None)
+    demo = write_demo(tmp_path / "set", count=12, seed=1, format="yolo", size=(160, 192))
+    asked = {"start": "", "input_size": 96, "epochs": 2, "device": "cpu", "batch": 4}
+    network = {f"network.{name}": value for name, value in TRAINED[recipe].items()}
+    run = make_run(tmp_path / "run", recipe, str(demo), {**asked, **network})
+    train_run(run)
+    logged = read_logged(run)
+    assert logged.places == [0, 1, 2]
+    found = drawn(panels_of([logged]))
+    for title in ("Loss", *LOSSES[recipe]):
+        assert found[title] == ["training", "validation"], title
+    assert found["Precision, recall, F1"] == ["Precision", "Recall", "F1"]
+    assert {"AP50", "AP50-95"} <= set(found["AP"])
+    assert len(found["Learning rate"]) > 1
+    if "yolo" in recipe:
+        assert found["AP of masks"] == ["Mask AP50", "Mask AP50-95"]

@@ -6,7 +6,7 @@ plain names.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import streamlit as st
 
 from fracture_core.csv_text import csv_bytes
 from fracture_core.runs import RunFolder
-from fracture_core.ui.widgets.curve_chart import Curve, Panel, VerticalLine, curve_chart
+from fracture_core.ui.widgets.curve_chart import Curve, Dash, Panel, VerticalLine, curve_chart
 
 # ---- what a run has logged ----------------------------------------------------------------------
 
@@ -154,10 +154,10 @@ _WORDS = {
     "proposal_box": "Box loss of proposals",
     "focal": "Focal term",
     "loss": "Loss",
-    "lr": "all others",
-    "lr_bn": "norms",
-    "lr_weight": "weights",
-    "lr_bias": "biases",
+    "lr": "All others",
+    "lr_bn": "Norms",
+    "lr_weight": "Weights",
+    "lr_bias": "Biases",
 }
 
 
@@ -206,38 +206,29 @@ def _loss_of(part: str) -> str:
 
 
 def _panel(title: str, names: Sequence[str], runs: Sequence[LoggedRun], *, cut: bool) -> Panel:
+    """The curves of training and validation of some names; a single name is that of its panel."""
     curves: list[Curve] = []
     for place, run in enumerate(runs):
+        until = run.best if cut else None
         for member, name in enumerate(names):
-            colour = member if len(names) > 1 else place
-            curves += _curves(run, name, colour, cut=cut, grouped=len(names) > 1, of=len(runs))
+            trained, validated = run.points(name, until), run.points(f"{_VALID}{name}", until)
+            is_grouped = len(names) > 1
+            whose = [run.name] if len(runs) > 1 else []
+            what = [word(name)] if is_grouped else []
+            has_both = bool(trained[0]) and bool(validated[0])
+            for split, (x, y) in (("training", trained), ("validation", validated)):
+                when = [split] if has_both or not is_grouped else []
+                label = ", ".join((*whose, *what, *when))
+                colour = member if is_grouped else place
+                dash: Dash = "dot" if has_both and split == "validation" else "solid"
+                if x:
+                    curves.append(Curve(name=label, run=colour, x=x, y=y, dash=dash))
     lines = [
         VerticalLine(x=run.best, run=place, label="best")
         for place, run in enumerate(runs)
         if run.best is not None
     ]
     return Panel(title=title, x="epoch", curves=curves, lines=lines if curves else ())
-
-
-def _curves(
-    run: LoggedRun, name: str, colour: int, *, cut: bool, grouped: bool, of: int
-) -> Iterable[Curve]:
-    """The curve of training and that of validation, as far as there are any."""
-    is_rate = name == "lr" or name.startswith("lr_")
-    for prefix, split in (("", "training"), (_VALID, "validation")):
-        x, y = run.points(f"{prefix}{name}", run.best if cut else None)
-        if not x:
-            continue
-        whose = [run.name] if of > 1 else []
-        what = [word(name)] if grouped else []
-        when = [] if is_rate and grouped else [split]
-        yield Curve(
-            name=", ".join((*whose, *what, *when)),
-            run=colour,
-            x=x,
-            y=y,
-            dash="dot" if prefix else "solid",
-        )
 
 
 # ---- on the page --------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ const COLOURS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00
 
 function axis(title, style, more = {}) {
   return {
-    title: { text: title },
+    title: { text: title, standoff: 8 },
     gridcolor: style.border,
     zeroline: false,
     automargin: true,
