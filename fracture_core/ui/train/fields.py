@@ -111,7 +111,7 @@ _LABELS = {
     "shown_confidence": "Confidence",
     "match_iou": "Match IoU",
     "nms_iou": "NMS IoU",
-    "validate_start": "Validate before the first step",
+    "validate_start": "Validate at start",
     "class_weight": "Class weight",
     "l1_weight": "L1 weight",
     "giou_weight": "GIoU weight",

@@ -6,7 +6,7 @@ plain names.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -206,29 +206,40 @@ def _loss_of(part: str) -> str:
 
 
 def _panel(title: str, names: Sequence[str], runs: Sequence[LoggedRun], *, cut: bool) -> Panel:
-    """The curves of training and validation of some names; a single name is that of its panel."""
+    """The curves of some names, of one run in colours of theirs; a single name is the panel's."""
     curves: list[Curve] = []
+    lines: list[VerticalLine] = []
     for place, run in enumerate(runs):
         until = run.best if cut else None
+        whose = run.name if len(runs) > 1 else ""
+        found: list[Curve] = []
         for member, name in enumerate(names):
-            trained, validated = run.points(name, until), run.points(f"{_VALID}{name}", until)
-            is_grouped = len(names) > 1
-            whose = [run.name] if len(runs) > 1 else []
-            what = [word(name)] if is_grouped else []
-            has_both = bool(trained[0]) and bool(validated[0])
-            for split, (x, y) in (("training", trained), ("validation", validated)):
-                when = [split] if has_both or not is_grouped else []
-                label = ", ".join((*whose, *what, *when))
-                colour = member if is_grouped else place
-                dash: Dash = "dot" if has_both and split == "validation" else "solid"
-                if x:
-                    curves.append(Curve(name=label, run=colour, x=x, y=y, dash=dash))
-    lines = [
-        VerticalLine(x=run.best, run=place, label="best")
-        for place, run in enumerate(runs)
-        if run.best is not None
-    ]
-    return Panel(title=title, x="epoch", curves=curves, lines=lines if curves else ())
+            if len(names) > 1:
+                found += _curves(run, name, until, whose=whose, what=word(name), colour=member)
+            else:
+                found += _curves(run, name, until, whose=whose, what="", colour=place)
+        if found and run.best is not None:
+            lines.append(VerticalLine(x=run.best, run=place, label="best"))
+        curves += found
+    return Panel(title=title, x="epoch", curves=curves, lines=lines)
+
+
+def _curves(
+    run: LoggedRun, name: str, until: int | None, *, whose: str, what: str, colour: int
+) -> Iterator[Curve]:
+    """The curves of training and validation, as far as there are both.
+
+    The second is dotted beside the first, and where one legend stands for the panels of many runs.
+    """
+    trained, validated = run.points(name, until), run.points(f"{_VALID}{name}", until)
+    has_both = bool(trained[0]) and bool(validated[0])
+    for split, (x, y) in (("training", trained), ("validation", validated)):
+        if x:
+            when = split if has_both or not what else ""
+            label = ", ".join(part for part in (whose, what, when) if part)
+            is_dotted = split == "validation" and (has_both or bool(whose))
+            dash: Dash = "dot" if is_dotted else "solid"
+            yield Curve(name=label, run=colour, x=x, y=y, dash=dash)
 
 
 # ---- on the page --------------------------------------------------------------------------------
@@ -258,7 +269,7 @@ def show_curves(runs: Sequence[RunFolder]) -> None:
         panels_of(logged, cut=cut),
         key="curves",
         name=f"{name}-curves",
-        legends="each" if len(logged) == 1 else "shared",
+        legends="each" if len(logged) == 1 else "above",
     )
 
 

@@ -12,7 +12,7 @@ _FOLDER = Path(__file__).parent / "curves"
 # Without a shadow root: plotly puts its styles into the document.
 _MOUNT = component("curves", _FOLDER / "curves.css", isolate_styles=False)
 Dash = Literal["solid", "dot"]
-Legends = Literal["shared", "each"]
+Legends = Literal["below", "above", "each"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +51,11 @@ class Panel:
 
 
 def curve_chart(
-    panels: Sequence[Panel], *, key: str, name: str = "curves", legends: Legends = "shared"
+    panels: Sequence[Panel], *, key: str, name: str = "curves", legends: Legends = "below"
 ) -> None:
     """Draw, or go on with the chart of this key: its zoom stays. `name` is that of saved files.
 
-    The curves are named once below all panels (shared), or above each panel.
+    The curves are named once, below or above all panels, or above each panel.
     """
     # In a list, because Streamlit imports pandas to look for tables in a mapping.
     _MOUNT(

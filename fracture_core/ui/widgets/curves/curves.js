@@ -75,16 +75,14 @@ function layoutOf(panels, style, legends) {
   const layout = {
     uirevision: "kept",
     height: ROW * Math.ceil(panels.length / COLUMNS),
-    margin: MARGIN,
+    margin: legends === "above" ? { ...MARGIN, t: 64, b: 48 } : MARGIN,
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
     font: { color: style.text, family: style.font, size: 12 },
     hovermode: "x unified",
     annotations: [],
     shapes: linesOf(panels),
-    ...(each
-      ? legendsOf(panels)
-      : { legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom" }, grid: gridOf(panels) }),
+    ...(each ? legendsOf(panels) : { legend: legendOf(legends), grid: gridOf(panels) }),
   }
   panels.forEach((panel, place) => {
     const suffix = suffixOf(place)
@@ -99,6 +97,12 @@ function layoutOf(panels, style, legends) {
 }
 
 const placed = (domain, anchor) => (domain ? { domain, anchor } : {})
+
+/** One legend for all panels, at an edge of the chart. */
+function legendOf(legends) {
+  const edge = legends === "above" ? { y: 1, yanchor: "top" } : { y: 0, yanchor: "bottom" }
+  return { orientation: "h", yref: "container", ...edge }
+}
 
 function gridOf(panels) {
   const rows = Math.ceil(panels.length / COLUMNS)
