@@ -5,6 +5,7 @@ log.txt            what it printed
 metrics.jsonl      one JSON object a line: steps, epochs, progress, notes
 checkpoints/       last.pt and best.pt
 images/            grids of validation images at the last best epochs
+trackers/          what TensorBoard, MLflow or W&B wrote, where the run was asked to log there
 stopped            there when it was asked to stop and stopped after a checkpoint
 job.json           when it was submitted, to which runner, and how often it was started
 stopping           there when somebody asked it to stop

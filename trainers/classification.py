@@ -130,7 +130,7 @@ class ClassifierModule(TrainingModule):
             raise RuntimeError("balanced class weights: set_class_counts comes before training")
         logits = self._logits(self._normalise(batch.pixels))
         losses: Losses = self._loss(logits, batch.image_classes)
-        return losses
+        return {**losses, "accuracy": _accuracy(logits.detach(), batch.image_classes)}
 
     @abstractmethod
     def _logits(self, pixels: Tensor) -> Tensor:
@@ -164,5 +164,16 @@ def _multipliers(by_name: dict[str, float], classes: tuple[str, ...]) -> Tensor:
 
 def _mean(each: Tensor, weights: Tensor) -> Tensor:
     """The weighted mean of (B,) values; 0 where all weights are 0."""
-    total = weights.sum()
-    return (weights * each).sum() / torch.where(total == 0, 1, total)
+    return (weights * each).sum() / _not_zero(weights.sum())
+
+
+def _accuracy(logits: Tensor, image_classes: Tensor) -> Tensor:
+    """The share of the images of known class that are called by it; 0 where none is known."""
+    known = image_classes != NOTHING
+    right = (logits.argmax(dim=1) == image_classes) & known
+    return right.sum() / _not_zero(known.sum().float())
+
+
+def _not_zero(total: Tensor) -> Tensor:
+    """Put 1 for 0, so that a sum that is 0 wherever this is can be divided by it."""
+    return torch.where(total == 0, 1, total)

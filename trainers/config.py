@@ -242,6 +242,8 @@ class TrainConfig(Phase):
     rules: tuple[str, ...] = ()
     """Further rules by which operating points are chosen, beside the usual ones, such as
     sensitivity ≥ 0.95 or max any-hit F1."""
+    validate_start: bool = True
+    """Validate the network before its first step as well, as epoch 0 of the curves."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the training runs; auto = on a GPU if there is one."""
@@ -257,7 +259,8 @@ class TrainConfig(Phase):
     data_on_device: bool = True
     """Keep the packed data set in GPU memory where it fits."""
     trackers: tuple[str, ...] = ()
-    """Also log to these trackers of Accelerate, such as tensorboard; they must be installed."""
+    """Where losses and metrics are also logged. TensorBoard writes into the run's folder; MLflow
+    too, unless MLFLOW_TRACKING_URI names a server; W&B sends them to its servers."""
 
     @field_validator("rules")
     @classmethod

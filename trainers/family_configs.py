@@ -196,7 +196,6 @@ class YoloConfig(SuppressedConfig):
         "second_phase",
         "fused",
         "data_on_device",
-        "trackers",
         "shown_confidence",
         "match_iou",
     )

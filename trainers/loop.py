@@ -7,9 +7,8 @@ sums do not depend on how often they are read.
 """
 
 import copy
-import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -25,10 +24,11 @@ from fracture_core.runs import RunFolder
 from trainers.best_images import BestImages, first_packed
 from trainers.channels_last import takes_channels_last
 from trainers.checkpoints import BEST, LAST, MODULE, Position, State, load_state, save_state
-from trainers.config import Phase, TrainConfig
+from trainers.config import MONITORS, Phase, TrainConfig
 from trainers.metrics_log import MetricsLog
-from trainers.optimisers import LearningRate, MovingAverage, build_optimiser
+from trainers.optimisers import LearningRate, MovingAverage, build_optimiser, learning_rates
 from trainers.packed import Packed, has_finding, rows_of_epoch
+from trainers.running_losses import RunningLosses
 from trainers.sources import Source
 from trainers.training_module import (
     Batch,
@@ -39,79 +39,6 @@ from trainers.training_module import (
     shuffled,
 )
 from trainers.validation import Validator
-
-# ---- losses of an epoch -------------------------------------------------------------------------
-
-_LOOK_SECONDS = 0.5
-_MOST_PENDING = 64
-
-
-class RunningLosses:
-    """The losses of an epoch, which stay on the device for a while: reading makes a GPU wait.
-
-    `sums` is the mapping that they are added to in float64, so far of `steps` steps; it belongs to
-    the training's position. `names` gives the ids of the images in the rows of a batch.
-    """
-
-    def __init__(
-        self, sums: dict[str, float], steps: int, names: Callable[[Tensor], Sequence[str]]
-    ) -> None:
-        self._sums = sums
-        self._steps = steps
-        self._names = names
-        self._pending: list[tuple[int, Tensor, Tensor]] = []
-        self._keys: tuple[str, ...] = ()
-        self._looked = time.monotonic()
-
-    def add(self, step: int, losses: Losses, rows: Tensor) -> None:
-        """Remember the losses of a step, and read those that wait from time to time.
-
-        Raises TrainingError as `look` does, for this step or one before it.
-        """
-        self._keys = tuple(losses)
-        values = torch.stack([value.detach().float() for value in losses.values()])
-        self._pending.append((step, values, rows))
-        waited = time.monotonic() - self._looked
-        if len(self._pending) >= _MOST_PENDING or waited >= _LOOK_SECONDS:
-            self.look()
-
-    def look(self) -> None:
-        """Add all losses that wait to the sums.
-
-        Raises TrainingError, which names the images of the batch, where one is not finite.
-        """
-        self._looked = time.monotonic()
-        if not self._pending:
-            return
-        table = torch.stack([values for _, values, _ in self._pending]).cpu().double()
-        for (step, _, rows), values in zip(self._pending, table.tolist(), strict=True):
-            if not all(math.isfinite(value) for value in values):
-                raise self._not_finite(step, values, rows)
-            for name, value in zip(self._keys, values, strict=True):
-                self._sums[name] = self._sums.get(name, 0.0) + value
-            self._steps += 1
-        self._pending.clear()
-
-    @property
-    def means(self) -> dict[str, float]:
-        """The mean of each loss over the steps that were read."""
-        return {name: value / max(1, self._steps) for name, value in self._sums.items()}
-
-    def _not_finite(self, step: int, values: list[float], rows: Tensor) -> TrainingError:
-        pairs = zip(self._keys, values, strict=True)
-        found = ", ".join(f"{name} {value}" for name, value in pairs if not math.isfinite(value))
-        names = self._names(rows)
-        more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-        return TrainingError(
-            f"step {step + 1}",
-            expected="a loss that is a number",
-            found=f"{found} on the batch of {', '.join(names[:8])}{more}",
-            advice="Look at these images, or lower the learning rate; "
-            "the last checkpoint is of before.",
-        )
-
-
-# ---- the loop -----------------------------------------------------------------------------------
 
 # Added to a step's place, so that dropout (_GLOBAL) and the choice of an epoch's images (_DRAWN)
 # draw other numbers than augmentation.
@@ -140,10 +67,7 @@ class Loop:
         self._run = run
         self._stop = stop
         self._accelerator = Accelerator(
-            mixed_precision=_PRECISIONS[config.precision],
-            cpu=config.device == "cpu",
-            log_with=list(config.trackers) or None,
-            project_dir=run.path,
+            mixed_precision=_PRECISIONS[config.precision], cpu=config.device == "cpu"
         )
         self._train = train
         device = self._accelerator.device
@@ -161,12 +85,15 @@ class Loop:
     def run(self, log: MetricsLog) -> bool:
         """Train to the end (True), or until asked to stop (False).
 
-        Raises TrainingError where a loss is not finite or memory runs out for good.
+        Raises TrainingError where a loss is not finite or memory runs out for good, and ConfigError
+        where a tracker cannot be started.
         """
-        self._start_trackers()
         self._resume(log)
+        if self._accelerator.is_main_process:
+            log.start_trackers()
         if self._config.channels_last and not self._channels_last:
             log.note("channels_last is not used: on a CPU it can end this network's process")
+        self._validate_start(log)
         while self._position.phase < len(self._config.phases):
             phase = self._config.phases[self._position.phase]
             while not _is_over(phase, self._position):
@@ -225,6 +152,20 @@ class Loop:
         )
         where = f"epoch {self._position.epoch + 1}, step {self._position.step}"
         log.note(f"resumed in phase {self._position.phase + 1}, {where}")
+
+    def _validate_start(self, log: MetricsLog) -> None:
+        """Validate the network before its first step, once a run, and log it as epoch 0.
+
+        It decides nothing: neither is it kept as best, nor does patience count it.
+        """
+        position = self._position
+        is_begun = any((position.phase, position.epoch, position.step))
+        if is_begun or log.has_start or not self._config.validate_start:
+            return
+        began = time.monotonic()
+        metrics = self._validate()
+        if self._accelerator.is_main_process:
+            log.start(self._config.epochs, metrics, time.monotonic() - began)
 
     def _next_phase(self, log: MetricsLog) -> None:
         state, best = load_state(self._run.checkpoints / BEST)
@@ -365,8 +306,8 @@ class Loop:
         if self._accelerator.is_main_process:
             log.epoch({**facts, "best": improved})
             if metric is None:
-                log.no_value(phase.monitor, position.epoch, metrics)
-            self._accelerator.log(_numbers(facts), step=position.epochs_done)
+                there = [name for name in metrics if name in MONITORS]
+                log.no_value(phase.monitor, position.epoch, there)
 
     def _validate(self) -> dict[str, float]:
         """Metrics from the first process, sent to all, so that they come to the same decisions."""
@@ -392,7 +333,7 @@ class Loop:
             "step": position.step,
             "steps": steps,
             **means,
-            "lr": self._optimiser.param_groups[0]["lr"],
+            **learning_rates(self._optimiser),
         }
 
     def _save(self, name: str) -> None:
@@ -433,15 +374,7 @@ class Loop:
         flag = torch.tensor(float(self._stop()), device=self._accelerator.device)
         return bool(self._accelerator.reduce(flag, "sum") > 0)
 
-    def _start_trackers(self) -> None:
-        if self._config.trackers:
-            self._accelerator.init_trackers(self._run.name)
-
 
 def _is_over(phase: Phase, position: Position) -> bool:
     lost_patience = 0 < phase.patience <= position.waited
     return position.epoch >= phase.epochs or lost_patience
-
-
-def _numbers(facts: dict[str, object]) -> dict[str, float]:
-    return {name: float(value) for name, value in facts.items() if isinstance(value, int | float)}

@@ -1,29 +1,45 @@
 """The metrics log of a run: lines in metrics.jsonl, and a progress bar or lines on stderr.
 
 Each line is a JSON object with "kind" ("step", "epoch" or "note") and "time" (seconds since 1970).
-Steps and epochs have "phase", "epoch" and "step", counted from 1.
+Steps and epochs have "phase", "epoch" and "step", counted from 1; epoch 0 is the validation of the
+network before its first step. The names of the numbers in an epoch:
+
+    loss, class, l1 …       the loss of training and its parts, means over the steps
+    accuracy                the share of training images that a classifier was right about
+    val_…                   the same of validation, and its metrics
+    lr, lr_backbone …       the learning rate of each group of parameters in the last step
+    seconds, validation_seconds
+
+What an epoch came to goes to the trackers as well.
 """
 
 import json
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 from tqdm import tqdm
 
 from fracture_core.files import append_line, write_text
 from fracture_core.runs import RunFolder
+from trainers.trackers import Trackers
 
 STEP_SECONDS = 1.0
 Line = dict[str, object]
 
 
 class MetricsLog:
-    """Appends to a run's metrics.jsonl; a line is written completely or not at all."""
+    """Appends to a run's metrics.jsonl; a line is written completely or not at all.
 
-    def __init__(self, run: RunFolder) -> None:
+    Leaving its block closes the `trackers`. `has_start` says whether epoch 0 was logged.
+    """
+
+    def __init__(self, run: RunFolder, trackers: Trackers | None = None) -> None:
         self._run = run
+        self._trackers = trackers
+        self._epochs = 0
+        self.has_start = False
         self._bar: tqdm[Any] | None = None
         self._last_step = 0.0
 
@@ -32,6 +48,14 @@ class MetricsLog:
 
     def __exit__(self, *_: object) -> None:
         self._close_bar()
+        if self._trackers is not None:
+            for note in self._trackers.close():
+                self.note(note)
+
+    def start_trackers(self) -> None:
+        """Start the trackers; raises ConfigError where one cannot be started."""
+        if self._trackers is not None:
+            self._trackers.start()
 
     def write(self, line: Line) -> None:
         """Append one line, with "time" added; raises StorageError, and ValueError for NaN."""
@@ -61,10 +85,21 @@ class MetricsLog:
             self._last_step = time.monotonic()
             self.write({"kind": "step", **line})
 
+    def start(self, epochs: int, metrics: Mapping[str, float], seconds: float) -> None:
+        """Log the metrics of the network before its first step as epoch 0; `seconds` it took."""
+        self.has_start = True
+        found = {f"val_{name}": value for name, value in metrics.items()}
+        place = {"phase": 1, "epoch": 0, "of": epochs, "step": 0, "steps": 0}
+        self.epoch({**place, **found, "validation_seconds": seconds, "best": False})
+
     def epoch(self, line: Line) -> None:
-        """Write and print the losses and metrics of a finished epoch."""
+        """Write, print and track the losses and metrics of a finished epoch."""
         self._close_bar()
         self.write({"kind": "epoch", **line})
+        self._epochs += bool(line["epoch"])
+        if self._trackers is not None:
+            for note in self._trackers.log(line, self._epochs):
+                self.note(note)
         metrics = {name: value for name, value in line.items() if isinstance(value, float)}
         shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         self._say(f"epoch {line['epoch']}/{line['of']}  {shown}")
@@ -76,6 +111,9 @@ class MetricsLog:
         """
         kept = [line for line in self._run.read_metrics() if not _later(line, phase, epoch, step)]
         write_text(self._run.metrics, "".join(json.dumps(line) + "\n" for line in kept))
+        epochs = [line for line in kept if line.get("kind") == "epoch"]
+        self.has_start = any(line.get("epoch") == 0 for line in epochs)
+        self._epochs = len(epochs) - self.has_start
 
     def _say(self, text: str) -> None:
         if self._bar is not None:

@@ -95,6 +95,9 @@ class MovingAverage:
 
 # ---- optimiser and learning rate ----------------------------------------------------------------
 
+# The names in the metrics log of the rates of the groups, in their order.
+_GROUPS = ("lr", "lr_backbone")
+
 
 def build_optimiser(
     phase: Phase, config: TrainConfig, module: TrainingModule, device: torch.device
@@ -118,6 +121,15 @@ def build_optimiser(
         )
     kind = torch.optim.AdamW if phase.optimiser == "adamw" else torch.optim.Adam
     return kind(groups, lr=phase.lr, weight_decay=decay, fused=fused)
+
+
+def learning_rates(optimiser: torch.optim.Optimizer) -> dict[str, float]:
+    """Return the rate of each group of `build_optimiser`: "lr", and "lr_backbone" if there is one.
+
+    Raises ValueError for an optimiser with more groups.
+    """
+    groups = optimiser.param_groups
+    return {name: group["lr"] for name, group in zip(_GROUPS[: len(groups)], groups, strict=True)}
 
 
 class LearningRate:

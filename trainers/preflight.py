@@ -31,6 +31,7 @@ from trainers.config import Phase, TrainConfig
 from trainers.families import build_module
 from trainers.family_configs import ClassifierConfig, YoloConfig
 from trainers.label_map import class_names
+from trainers.trackers import check_trackers
 from trainers.training_module import Batch
 
 _STEPS = 3
@@ -81,6 +82,7 @@ def preflight(config: TrainConfig) -> Preflight:
     try:
         config, told = fit_machine(config)
         findings += [_warning(told)] if told else []
+        check_trackers(config)
         dataset = open_dataset(config.data)
         classes = class_names(dataset, config)
         check_data(config, dataset)

@@ -41,6 +41,7 @@ from trainers.label_map import class_names, counts_as_one
 from trainers.metrics_log import MetricsLog
 from trainers.packed import has_finding, rows_of_epoch
 from trainers.recipes import find_recipe
+from trainers.trackers import Trackers, check_trackers
 from trainers.training_module import generator_at
 
 # ---- evaluation and card ------------------------------------------------------------------------
@@ -182,6 +183,7 @@ def make_run(path: Path, recipe: str, data: str, changes: dict[str, object]) -> 
     that the recipe cannot learn from.
     """
     config = find_recipe(recipe).config(str(Path(data).absolute()), changes)
+    check_trackers(config)
     dataset = open_dataset(config.data)
     classes = class_names(dataset, config)
     check_data(config, dataset)
@@ -203,11 +205,12 @@ def train_run(run: RunFolder) -> ModelCard | None:
             advice = "Make a new run to train again."
             raise ConfigError(run.path, expected="a run to train", found="a card", advice=advice)
         config, told = fit_machine(config)
+        check_trackers(config)
         dataset = open_dataset(config.data)
         check_data(config, dataset)
         check_classes(config, class_names(dataset, config))
         run.stopped.unlink(missing_ok=True)
-        with MetricsLog(run) as log, stop_on_signal() as stop:
+        with MetricsLog(run, Trackers(config, run)) as log, stop_on_signal() as stop:
             if told:
                 log.note(told)
             if isinstance(config, YoloConfig):

@@ -51,7 +51,10 @@ class Batch(NamedTuple):
 
 
 Losses = dict[str, Tensor]
-"""Losses by name, each a tensor without dimensions; "loss" is the one to call backward on."""
+"""Losses by name, each a tensor without dimensions; "loss" is the one to call backward on.
+
+The others are its parts, without gradient, and what a batch tells besides, such as "accuracy".
+"""
 
 # ---- the training module ------------------------------------------------------------------------
 

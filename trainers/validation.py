@@ -44,27 +44,31 @@ class Validator:
         self._packed = packed
 
     def metrics(self, module: TrainingModule) -> Metrics:
-        """Return the loss and the metrics by name, without those that are undefined.
+        """Return the losses and the metrics by name, without those that are undefined.
 
         The module is left in the mode, training or eval, that it was in.
         """
         was_training = module.training
         module.eval()
-        found = defined({"loss": self._loss(module)}) | self._measure(module)
+        found = defined(self._losses(module)) | self._measure(module)
         module.train(was_training)
         return found
 
     @torch.no_grad()
-    def _loss(self, module: TrainingModule) -> float:
-        """The mean loss over the images; random numbers in it are the same each time."""
+    def _losses(self, module: TrainingModule) -> Metrics:
+        """The mean losses over the images; random numbers in them are the same each time."""
         seed, count, size = self._config.seed, len(self._packed), self._config.batch
         rows = [range(start, min(start + size, count)) for start in range(0, count, size)]
         steps = ((each, generator_at(seed, _PLACE)) for each in rows)
-        total = 0.0
+        totals: Metrics = {}
         for step, batch in enumerate(self._source.batches(steps)):
             seed_everything(seed, _PLACE, step)
-            total += float(module(batch)["loss"]) * len(batch)
-        return total / count
+            losses = module(batch)
+            # Read at once: each reading makes a GPU wait.
+            values = torch.stack([value.float() for value in losses.values()]).tolist()
+            for name, value in zip(losses, values, strict=True):
+                totals[name] = totals.get(name, 0.0) + value * len(batch)
+        return {name: total / count for name, total in totals.items()}
 
     def _measure(self, module: TrainingModule) -> Metrics:
         model = module.wrap(copy.deepcopy(module.network))

@@ -55,7 +55,8 @@ def read_progress(run: RunFolder) -> Progress | ImageProgress | None:
     told = [line for line in since if line.get("kind") == "progress"]
     if told:
         return _of_images(told)
-    lines = [line for line in since if "epoch" in line and "step" in line]
+    # Epoch 0 is the validation before the first step.
+    lines = [line for line in since if "step" in line and line.get("epoch", 0) != 0]
     if not lines:
         return None
     last = lines[-1]

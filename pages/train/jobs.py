@@ -7,14 +7,13 @@ from fracture_core.errors import WorkbenchError
 from fracture_core.ui.train.best_images import show_best_images
 from fracture_core.ui.train.job_view import (
     offer_actions,
-    panels_of,
     show_checkpoint,
     show_jobs,
     show_log,
     show_result,
     show_state,
 )
-from fracture_core.ui.widgets.curve_chart import curve_chart
+from fracture_core.ui.train.run_curves import show_curves
 from fracture_core.ui.widgets.text import literal
 
 REFRESH_SECONDS = 2.0
@@ -60,7 +59,7 @@ def show(polls: bool, seen: list[list[jobs.Job]]) -> None:
     runs = [by_name[each].run for each in (name, *compared)]
     curves, log, images = st.tabs(["Curves", "Log", "Images"])
     with curves:
-        curve_chart(panels_of(runs), key="curves")
+        show_curves(runs)
     with log:
         show_log(job)
     with images:

@@ -53,6 +53,15 @@ def test_a_whole_epoch_counts_with_its_validation(run):
     assert read_progress(run).seconds_left == pytest.approx(62.5)
 
 
+def test_the_validation_before_the_first_step_is_no_progress(run):
+    start = {**EPOCH, "epoch": 0, "step": 0, "steps": 0, "validation_seconds": 5.0, "time": 5.0}
+    write(run, start)
+    assert read_progress(run) is None
+    write(run, start, *({**STEP, "epoch": 1, "step": n, "time": 10.0 + n} for n in (1, 6)))
+    # Half an epoch in 5 s; 3.4 are left.
+    assert read_progress(run).seconds_left == pytest.approx(34.0)
+
+
 def test_the_pause_before_a_resumption_does_not_count(run):
     write(
         run,

@@ -99,7 +99,11 @@ def fit(run: RunFolder, stop=lambda: False) -> bool:
 
 
 def told(run: RunFolder) -> list[dict]:
-    """What the epochs came to, without the times."""
+    """What the epochs came to, without the times, and without that before the first step."""
+    return [line for line in told_with_start(run) if line["epoch"]]
+
+
+def told_with_start(run: RunFolder) -> list[dict]:
     return [
         {name: value for name, value in line.items() if name not in TIMES}
         for line in run.read_metrics()
@@ -165,6 +169,52 @@ def test_a_run_stopped_twice_in_the_middle_of_an_epoch_ends_as_one_that_was_not(
     assert len(told(straight)) == 4
     for name in (LAST, BEST):
         assert_same_state(straight.checkpoints / name, broken.checkpoints / name)
+
+
+def test_the_network_is_validated_once_before_its_first_step(demo, tmp_path):
+    run = make_detector_run(demo, tmp_path / "run", epochs=2)
+    assert not fit(run, StopAfter(2))
+    assert fit(run)
+    first, *epochs = told_with_start(run)
+    assert [line["epoch"] for line in epochs] == [1, 2]
+    assert (first["epoch"], first["step"], first["best"]) == (0, 0, False)
+    losses = {"val_loss", "val_class", "val_l1", "val_giou"}
+    assert losses < first.keys() < epochs[0].keys()
+    assert first["val_loss"] > epochs[-1]["val_loss"]
+    assert load_state(run.checkpoints / LAST)[1].epochs_done == 2
+
+
+def test_a_validation_before_the_first_step_changes_nothing_after_it(demo, tmp_path):
+    runs = [
+        make_detector_run(demo, tmp_path / name, epochs=1, validate_start=asked)
+        for name, asked in (("with", True), ("without", False))
+    ]
+    for run in runs:
+        assert fit(run)
+    assert [len(told_with_start(run)) for run in runs] == [2, 1]
+    assert told(runs[0]) == told(runs[1])
+    assert_same_state(*(run.checkpoints / LAST for run in runs))
+
+
+def test_losses_by_part_and_rates_by_group_are_logged(demo, tmp_path):
+    run = make_detector_run(demo, tmp_path / "run", epochs=1, backbone_lr=1e-6)
+    assert fit(run)
+    (line,) = told(run)
+    for prefix in ("", "val_"):
+        of_class, l1, giou = (line[f"{prefix}{name}"] for name in ("class", "l1", "giou"))
+        # With one decoder layer the loss is that of the last.
+        total = of_class + 5 * l1 + 2 * giou
+        assert line[f"{prefix}loss"] == pytest.approx(total, rel=1e-4)
+    assert (line["lr"], line["lr_backbone"]) == (1e-4, 1e-6)
+
+
+def test_accuracy_of_training_is_logged_beside_that_of_validation(demo, tmp_path):
+    run = make_run(tmp_path / "run", "r5-resnet", str(demo), {**CLASSIFIER, "epochs": 1})
+    assert fit(run)
+    (line,) = told(run)
+    for prefix in ("", "val_"):
+        assert {f"{prefix}{name}" for name in ("cross_entropy", "focal")} < line.keys()
+        assert 0 <= line[f"{prefix}accuracy"] <= 1
 
 
 def test_a_run_killed_and_resumed_ends_as_one_that_was_not(demo, tmp_path):
@@ -346,7 +396,8 @@ def test_patience_ends_a_phase(demo, tmp_path):
 
 def without_values(monkeypatch, *epochs: int) -> None:
     """Validation finds no loss in these epochs, counted from 1."""
-    whole, counted = Validator.metrics, count(1)
+    # Epoch 0 is validated, too.
+    whole, counted = Validator.metrics, count(0)
 
     def metrics(self, module):
         found = whole(self, module)

@@ -15,9 +15,11 @@ from fracture_core.files import hash_file
 from fracture_core.models.cards import ModelCard, write_card
 from fracture_core.models.library import list_cards
 from fracture_core.settings import settings
+from fracture_core.ui.train import run_curves
 from fracture_core.ui.train.fields import name_of
 from fracture_core.ui.train.settings import BASIC, grouped, settings_of
 from tests.support.dial_evaluations import simulated
+from tests.support.metrics_logs import LOGGED, lines_of
 from tests.support.stored_evaluations import store
 from trainers.family_configs import read_config
 from trainers.recipes import RECIPES, find_recipe
@@ -122,6 +124,30 @@ def test_a_run_folder_deleted_under_the_page_is_gone_from_it(demo, no_trainer):
     assert app.dataframe[0].value["Run"].tolist() == ["two"]
 
 
+@pytest.mark.parametrize("family", ["yolo-seg", "detr"])
+def test_the_curves_of_a_run_are_shown_and_end_at_the_best_epoch(
+    family, demo, no_trainer, monkeypatch
+):
+    panels, made = [], finished_run("first", demo)
+    monkeypatch.setattr(run_curves, "curve_chart", lambda given, **_: panels.append(given))
+    app = open_jobs()
+    assert not app.exception
+    assert app.toggle(key="curves-cut").disabled
+    assert [panel.title for panel in panels[-1]] == ["Loss"]
+    lines = lines_of(*LOGGED[family])
+    (made / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    app.run()
+    parts, metrics, rates = LOGGED[family]
+    watched = 1
+    curves = 2 * (1 + len(parts)) + len(metrics) + len(rates) + watched
+    assert sum(len(panel.curves) for panel in panels[-1]) == curves
+    assert {curve.x[-1] for panel in panels[-1] for curve in panel.curves} == {3}
+    app.toggle(key="curves-cut").set_value(True).run()
+    assert not app.exception
+    assert {curve.x[-1] for panel in panels[-1] for curve in panel.curves} == {2}
+    assert {line.x for panel in panels[-1] for line in panel.lines} == {2}
+
+
 def test_a_config_edited_into_nonsense_leaves_the_page_up(demo, no_trainer):
     folder = finished_run("edited", demo)
     (folder / "config.json").write_text("{nonsense")
@@ -209,6 +235,22 @@ def test_only_what_the_recipes_family_has_is_shown(demo, recipe, own, foreign):
     assert not foreign & dials(app)
     assert headings(app)[:2] == ["Data", "Network"]
     assert all(each.help for each in app.number_input)
+
+
+def test_no_tracker_is_asked_for_until_one_is_chosen(demo, monkeypatch):
+    asked, error = [], {"level": "error", "text": "none"}
+
+    def look(_recipe, _data, changes):
+        asked.append(changes)
+        return {"findings": [error]}
+
+    monkeypatch.setattr("fracture_core.ui.train.launching._preflight", look)
+    app = open_launch(demo, "r5-yolo-detect")
+    by_label(app.button, "Check before the start").click().run()
+    by_label(app.multiselect, "Trackers").set_value(["tensorboard"]).run()
+    by_label(app.button, "Check before the start").click().run()
+    assert not app.exception
+    assert asked == [{}, {"trackers": ["tensorboard"]}]
 
 
 def test_a_setting_that_cannot_be_is_said_at_once(demo):

@@ -143,6 +143,9 @@ _PLAIN_NAMES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...]
         lambda m: f"layer{m[1]}.{m[2]}.downsample.{0 if m[3] == 'conv' else 1}",
     ),
 )
+# The library's names of the parts of a loss, where ours are others.
+_PARTS = {"ce": "class", "vfl": "class", "bbox": "l1"}
+
 Pass = Callable[[Any, Tensor, Tensor | None], DetrOutput]
 
 
@@ -216,7 +219,7 @@ class HfDetrModule(TrainingModule):
             valid = pixels.new_ones(pixels[:, 0].shape, dtype=torch.bool)
         answer = self.network(pixels, pixel_mask=valid.long(), labels=labels)
         # The library gives the parts of every layer; those of the last have no number in the name.
-        plain = {k: v.detach() for k, v in answer.loss_dict.items() if _is_of_last_layer(k)}
+        plain = {_part(k): v.detach() for k, v in answer.loss_dict.items() if _is_of_last_layer(k)}
         return {"loss": answer.loss.float(), **plain}
 
 
@@ -389,6 +392,12 @@ def _label(labels: Tensor, boxes_xyxy: Tensor, height: int, width: int) -> dict[
     sides = boxes_xyxy.new_tensor([width, height])
     cxcywh = torch.cat([(low + high) / 2 / sides, (high - low) / sides], dim=1)
     return {"class_labels": labels, "boxes": cxcywh}
+
+
+def _part(name: str) -> str:
+    """The name that the set loss has for a part of the library's loss."""
+    plain = name.removeprefix("loss_")
+    return _PARTS.get(plain, plain)
 
 
 def _is_of_last_layer(name: str) -> bool:

@@ -70,6 +70,7 @@ def fit(
         keep_images=_kept_images(config, dataset, start, run),
         halves=_device(config).type == "cpu" and config.precision == "bfloat16",
     )
+    log.start_trackers()
     outcome = _train(plan, start.task, run)
     while outcome == "memory":
         plan = _halved(plan, classes)

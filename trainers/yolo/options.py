@@ -4,7 +4,7 @@ What Ultralytics' trainer cannot do is refused, and not passed over.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fracture_core.errors import ConfigError
@@ -19,11 +19,19 @@ from trainers.family_configs import YoloConfig
 _BOXES = ("loss", "ap", "ap50")
 _MASKS = ("mask_ap", "mask_ap50")
 _METRICS = {
-    "ap": "metrics/mAP50-95(B)",
-    "ap50": "metrics/mAP50(B)",
-    "mask_ap": "metrics/mAP50-95(M)",
-    "mask_ap50": "metrics/mAP50(M)",
+    f"{prefix}{name}": f"metrics/{theirs}({kind})"
+    for kind, prefix in (("B", ""), ("M", "mask_"))
+    for name, theirs in (
+        ("ap", "mAP50-95"),
+        ("ap50", "mAP50"),
+        ("precision", "precision"),
+        ("recall", "recall"),
+        # Not among Ultralytics' metrics by name; `mean_f1` puts them there.
+        ("f1", "F1"),
+    )
 }
+# Names of parts of the loss where ours are others.
+_LOSSES = {"cls": "class", "seg": "mask", "sem": "semantic"}
 
 
 def check_monitor(config: YoloConfig, task: Task) -> None:
@@ -35,18 +43,58 @@ def check_monitor(config: YoloConfig, task: Task) -> None:
 
 
 def read_metrics(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Return the metrics that can be watched, by our names; "loss" is that of validation.
+    """Return the metrics of validation by our names; "loss" is the sum of the losses.
 
-    Values that are not finite are left out: with norms that have seen few batches the loss can
-    overflow.
+    Precision, recall and F1 are means over the classes at the confidence at which the mean F1 is
+    highest, as Ultralytics defines them. Values that are not finite are left out: with norms that
+    have seen few batches the loss can overflow.
 
     Example:
         >>> read_metrics({"metrics/mAP50(B)": 0.5, "val/box_loss": 1.0, "val/cls_loss": 2.0})
-        {'ap50': 0.5, 'loss': 3.0}
+        {'ap50': 0.5, 'loss': 3.0, 'box': 1.0, 'class': 2.0}
     """
     found = {name: float(metrics[key]) for name, key in _METRICS.items() if key in metrics}
-    loss = float(sum(value for key, value in metrics.items() if key.startswith("val/")))
-    return defined({**found, "loss": loss})
+    validated = {key: value for key, value in metrics.items() if key.startswith("val/")}
+    return defined({**found, **read_losses(validated)})
+
+
+def read_losses(items: Mapping[str, Any]) -> dict[str, float]:
+    """Return the parts of a loss by our names, after their sum as "loss".
+
+    Example:
+        >>> read_losses({"box_loss": 1.0, "seg_loss": 0.5})
+        {'loss': 1.5, 'box': 1.0, 'mask': 0.5}
+    """
+    plain = {key.rpartition("/")[2].removesuffix("_loss"): float(v) for key, v in items.items()}
+    parts = {_LOSSES.get(name, name): value for name, value in plain.items()}
+    return {"loss": sum(parts.values(), 0.0), **parts}
+
+
+def mean_f1(metrics: Any) -> dict[str, float]:
+    """Return the mean F1 over the classes, of boxes and masks, by names such as Ultralytics has.
+
+    `metrics` are those of its validator; where it found nothing, F1 is 0 as its precision is.
+    """
+    kinds = {"B": metrics.box, "M": getattr(metrics, "seg", None)}
+    return {
+        f"metrics/F1({kind})": float(found.f1.mean()) if len(found.f1) else 0.0
+        for kind, found in kinds.items()
+        if found is not None
+    }
+
+
+def read_rates(groups: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return the learning rates of an optimiser's groups: "lr", and "lr_" with the others' names.
+
+    Groups of one name have the rate of the first.
+
+    Example:
+        >>> read_rates([{"lr": 0.1, "param_group": "weight"}, {"lr": 0.2, "param_group": "bias"}])
+        {'lr': 0.1, 'lr_bias': 0.2}
+    """
+    first, *others = groups
+    rates = {f"lr_{group['param_group']}": float(group["lr"]) for group in reversed(others)}
+    return {"lr": float(first["lr"]), **dict(reversed(rates.items()))}
 
 
 # ---- options ------------------------------------------------------------------------------------

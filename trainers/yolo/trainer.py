@@ -23,7 +23,7 @@ from trainers.optimisers import decay_at
 from trainers.training_module import generator_at
 from trainers.yolo.folder import TRAIN, VALID
 from trainers.yolo.images import Images
-from trainers.yolo.options import rate_at, read_metrics
+from trainers.yolo.options import mean_f1, rate_at, read_losses, read_metrics, read_rates
 from trainers.yolo.plan import Plan, Stopped, told_of_parts
 
 # ---- bfloat16 on a CPU --------------------------------------------------------------------------
@@ -113,7 +113,9 @@ class _Ours(_engine.BaseTrainer):  # type: ignore[misc,name-defined]
             images.draw(config.normals, generator_at(config.seed, epoch))
 
     def run_callbacks(self, event: str) -> None:
-        if event == "on_train_epoch_start":
+        if event == "on_train_start":
+            self._validate_start()
+        elif event == "on_train_epoch_start":
             self._begin_epoch()
         elif event == "on_train_batch_end":
             self._end_batch()
@@ -175,7 +177,7 @@ class _Ours(_engine.BaseTrainer):  # type: ignore[misc,name-defined]
     def validate(self) -> tuple[dict[str, float], float]:
         metrics: dict[str, float] = self.validator(self)
         metrics.pop("fitness", None)
-        self._metrics = read_metrics(metrics)
+        self._metrics = read_metrics({**metrics, **mean_f1(self.validator.metrics)})
         # The second value is Ultralytics' "fitness", by which nothing is decided here.
         return metrics, self._metrics.get(self._plan.config.monitor, 0.0)
 
@@ -252,6 +254,21 @@ class _Ours(_engine.BaseTrainer):  # type: ignore[misc,name-defined]
             "scaler": self.scaler.state_dict(),
         }
 
+    def _validate_start(self) -> None:
+        """Validate the network before its first step, once a run, and log it as epoch 0."""
+        log = self._plan.log
+        if self._position.epoch or log.has_start or not self._plan.config.validate_start:
+            return
+        began = time.monotonic()
+        # Ultralytics' validator takes the names of the losses from a batch that was trained on.
+        one = self.test_loader.collate_fn([self.test_loader.dataset[0]])
+        batch = self.preprocess_batch(one)
+        self.epoch = 0
+        with torch.no_grad():
+            _, self.loss_items = self.ema.ema.eval().loss(batch)
+        self.validate()
+        log.start(self.epochs, self._metrics, time.monotonic() - began)
+
     def _begin_epoch(self) -> None:
         number = generator_at(self._plan.config.seed, self.epoch).initial_seed()
         random.seed(number)
@@ -273,13 +290,15 @@ class _Ours(_engine.BaseTrainer):  # type: ignore[misc,name-defined]
 
     def _tell_epoch(self) -> None:
         config = self._plan.config
-        facts: dict[str, object] = dict(self._metrics)
-        facts["val_loss"] = facts.pop("loss", None)
+        facts: dict[str, object] = {"val_loss": None}
+        facts |= {f"val_{name}": value for name, value in self._metrics.items()}
+        facts |= read_rates(self.optimizer.param_groups)
         seconds = round(time.monotonic() - self._began, 3)
-        line = {**self._place(), **facts, "lr": self.lr["lr/pg0"], "seconds": seconds}
-        self._plan.log.epoch({**line, "best": self._is_best})
+        line = {**self._place(), **facts, "seconds": seconds, "best": self._is_best}
+        self._plan.log.epoch(line)
         if config.monitor not in self._metrics:
-            self._plan.log.no_value(config.monitor, self._position.epoch, self._metrics)
+            there = [name for name in self._metrics if name in config.monitors]
+            self._plan.log.no_value(config.monitor, self._position.epoch, there)
         if config.patience and self._position.waited >= config.patience:
             self._plan.log.note(
                 f"stopped early: {config.patience} epochs without a better {config.monitor}"
@@ -288,8 +307,8 @@ class _Ours(_engine.BaseTrainer):  # type: ignore[misc,name-defined]
             raise Stopped
 
     def _place(self) -> dict[str, object]:
-        loss = sum(float(value) for value in self.tloss.values())
-        return {"phase": 1, "epoch": self.epoch + 1, "of": self.epochs, "loss": loss}
+        place = {"phase": 1, "epoch": self.epoch + 1, "of": self.epochs}
+        return {**place, **read_losses(self.tloss)}
 
     def _check_loss(self) -> None:
         if bool(torch.isfinite(self.loss)):

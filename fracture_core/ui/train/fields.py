@@ -65,6 +65,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "shown_confidence",
         "match_iou",
         "nms_iou",
+        "validate_start",
     ),
     "Augmentation": (
         "augment",
@@ -120,6 +121,7 @@ _LABELS = {
     "shown_confidence": "Confidence",
     "match_iou": "Match IoU",
     "nms_iou": "NMS IoU",
+    "validate_start": "Validate at start",
     "class_weight": "Class weight",
     "l1_weight": "L1 weight",
     "giou_weight": "GIoU weight",

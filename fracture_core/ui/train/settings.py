@@ -22,6 +22,7 @@ from fracture_core.ui.train.fields import (
 from fracture_core.ui.widgets.text import literal
 from trainers.config import Settings, TrainConfig
 from trainers.networks import Network, choices
+from trainers.trackers import TRACKERS
 
 BASIC = ("epochs", "batch", "input_size", "lr", "device")
 # Set elsewhere on the page, or not for a person to set.
@@ -128,6 +129,8 @@ def _members(names: list[str], of: tuple[str, ...], placed: set[str]) -> list[st
 def _dial(setting: Setting, config: TrainConfig) -> Changes:
     """One setting as the widget that its type asks for; nothing where it stays as it is."""
     options = _options(setting, config)
+    if setting.dotted == "trackers":
+        return _choose_trackers(setting)
     if setting.field.annotation is bool:
         value: object = st.toggle(
             label_of(setting.dotted), bool(setting.now), key=setting.key, help=setting.help
@@ -148,6 +151,20 @@ def _options(setting: Setting, config: TrainConfig) -> tuple[object, ...]:
         return config.monitors
     known = (True, False) if bool in setting.kinds else choices(setting.field.annotation)
     return (_LEFT_OPEN, *known) if known and type(None) in setting.kinds else known
+
+
+def _choose_trackers(setting: Setting) -> Changes:
+    """None, unless the reader or the recipe asks for one."""
+    chosen = st.multiselect(
+        label_of(setting.dotted),
+        list(TRACKERS),
+        default=[name for name in setting.now if name in TRACKERS],
+        format_func=lambda name: TRACKERS[name].title,
+        key=setting.key,
+        help=setting.help,
+        placeholder="none",
+    )
+    return {setting.dotted: chosen} if tuple(chosen) != setting.now else {}
 
 
 def _choose(setting: Setting, options: tuple[object, ...]) -> object:

@@ -14,6 +14,7 @@ _MOUNT = component("curves", _FOLDER / "curves.css", isolate_styles=False)
 Dash = Literal["solid", "dot", "dash", "dashdot"]
 COLOURS = 7
 """Curves have so many colours; then they begin anew."""
+Legends = Literal["below", "above", "each"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,18 +32,33 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VerticalLine:
+    """A place on the lower axis that matters, such as the best epoch of a run, in its colour."""
+
+    x: float
+    run: int
+    label: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
     """Curves over one pair of axes; `x` names the lower one · ranges None = as far as they go."""
 
     title: str
     x: str
     curves: Sequence[Curve]
+    lines: Sequence[VerticalLine] = ()
     x_range: tuple[float, float] | None = None
     y_range: tuple[float, float] | None = None
 
 
-def curve_chart(panels: Sequence[Panel], *, key: str, name: str = "curves") -> None:
-    """Draw, or go on with the chart of this key: its zoom stays. `name` is that of saved files."""
+def curve_chart(
+    panels: Sequence[Panel], *, key: str, name: str = "curves", legends: Legends = "below"
+) -> None:
+    """Draw, or go on with the chart of this key: its zoom stays. `name` is that of saved files.
+
+    The curves are named once, below or above all panels, or above each panel.
+    """
     # In a list, because Streamlit imports pandas to look for tables in a mapping.
     _MOUNT(
         key=key,
@@ -52,6 +68,7 @@ def curve_chart(panels: Sequence[Panel], *, key: str, name: str = "curves") -> N
                 "plotly": plotly_path(),
                 "panels": [asdict(each) for each in panels],
                 "name": name,
+                "legends": legends,
             }
         ],
     )

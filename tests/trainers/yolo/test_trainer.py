@@ -41,15 +41,35 @@ def test_metrics_tell_every_epoch_and_where_it_stands(data: Path, tmp_path: Path
     run = new_run(tmp_path / "run")
     train(config_of(data, SEGMENT, epochs=2), run)
     lines = run.read_metrics()
-    epochs = [line for line in lines if line["kind"] == "epoch"]
-    assert [(line["epoch"], line["of"]) for line in epochs] == [(1, 2), (2, 2)]
+    start, *epochs = (line for line in lines if line["kind"] == "epoch")
+    assert [(line["epoch"], line["of"]) for line in (start, *epochs)] == [(0, 2), (1, 2), (2, 2)]
+    losses = ("loss", "box", "class", "dfl", "mask")
+    metrics = ("ap", "ap50", "precision", "recall", "f1")
+    valid = [f"val_{name}" for name in (*losses, *metrics, *(f"mask_{each}" for each in metrics))]
+    assert all(isinstance(start[name], float) for name in (*valid, "validation_seconds"))
+    assert not start.keys() & {*losses, "lr", "seconds"}
     for line in epochs:
-        metrics = ("loss", "val_loss", "ap", "ap50", "mask_ap", "mask_ap50", "lr", "seconds")
-        assert all(isinstance(line[name], float) for name in metrics)
-        assert line["loss"] > 0
+        rates = ("lr", "lr_bn", "lr_bias")
+        assert all(isinstance(line[name], float) for name in (*losses, *valid, *rates, "seconds"))
+        parts = sum(float(str(line[name])) for name in losses[1:])
+        assert line["loss"] == pytest.approx(parts, abs=0.01)
     steps = [line for line in lines if line["kind"] == "step"]
     assert steps
     assert steps[0]["steps"] == 2
+
+
+def test_the_network_is_validated_once_before_its_first_step(data: Path, tmp_path: Path) -> None:
+    config = config_of(data, DETECT, epochs=1, valid_split="val")
+    asked, plain = new_run(tmp_path / "asked"), new_run(tmp_path / "plain")
+    assert train(config, asked, stop_after(1)) is None
+    assert train(config, asked) is not None
+    assert train(config.model_copy(update={"validate_start": False}), plain) is not None
+    epochs = [
+        [line["epoch"] for line in run.read_metrics() if line["kind"] == "epoch"]
+        for run in (asked, plain)
+    ]
+    assert epochs == [[0, 1], [1]]
+    assert same(asked, plain)
 
 
 def test_nothing_is_sent_nor_written_beside_the_data_or_where_python_was_started(
@@ -117,7 +137,7 @@ def test_stopped_and_resumed_is_the_same_bit_for_bit(
     assert same(straight, cut)
     epochs = [
         [
-            {**line, "time": 0, "seconds": 0}
+            {**line, "time": 0, "seconds": 0, "validation_seconds": 0}
             for line in run.read_metrics()
             if line["kind"] == "epoch"
         ]
@@ -158,7 +178,7 @@ def test_a_validation_loss_beyond_all_numbers_is_told_as_unknown(
     spoilt = iter([float("nan"), 1.0])
     monkeypatch.setattr(trainer, "read_metrics", lambda m: metrics({**m, "val/box": next(spoilt)}))
     run = new_run(tmp_path / "run")
-    train(config_of(data, DETECT, epochs=2), run)
+    train(config_of(data, DETECT, epochs=2, validate_start=False), run)
     epochs = [line for line in run.read_metrics() if line["kind"] == "epoch"]
     assert [line["val_loss"] is None for line in epochs] == [True, False]
     assert load_state(run.checkpoints / "last.pt")[1].best_epoch == 2
@@ -245,7 +265,7 @@ def test_out_of_memory_in_a_later_epoch_goes_on_from_the_checkpoint(
     run = new_run(tmp_path / "run")
     assert train(config_of(data, DETECT, epochs=3), run) is not None
     lines = run.read_metrics()
-    assert [line["epoch"] for line in lines if line["kind"] == "epoch"] == [1, 2, 3]
+    assert [line["epoch"] for line in lines if line["kind"] == "epoch"] == [0, 1, 2, 3]
     assert sum("in 2 parts" in str(line.get("text")) for line in lines) == 1
     assert load_state(run.checkpoints / "last.pt")[1].parts == 2
 
@@ -293,7 +313,6 @@ def _spoil_forward(monkeypatch: pytest.MonkeyPatch, *, at: int, make: Callable[[
         ({"augment": {"scale": (0.9, 1.5)}}, r"augment\.scale"),
         ({"schedule": "plateau"}, "schedule"),
         ({"backbone_lr": 1e-5}, "backbone_lr"),
-        ({"trackers": ("tensorboard",)}, "trackers"),
         ({"fused": False}, "fused"),
         ({"second_phase": {"epochs": 1}}, "second_phase"),
         ({"monitor": "mask_ap"}, "one of loss, ap, ap50 to detect"),

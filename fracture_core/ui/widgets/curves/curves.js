@@ -10,7 +10,7 @@ const COLOURS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00
 
 function axis(title, style, more = {}) {
   return {
-    title: { text: title },
+    title: { text: title, standoff: 8 },
     gridcolor: style.border,
     zeroline: false,
     automargin: true,
@@ -20,25 +20,93 @@ function axis(title, style, more = {}) {
 
 const rangeOf = (range) => (range ? { range } : undefined)
 
-function layoutOf(panels, style) {
+const COLUMNS = 2
+// In pixels: a row of panels with what stands above and below it, and the part of it between them.
+const ROW = 300
+const BETWEEN = 96
+const MARGIN = { l: 48, r: 12, t: 28, b: 72 }
+// The share of the width between two panels.
+const GAP = 0.09
+
+const suffixOf = (place) => (place ? String(place + 1) : "")
+
+/** Where a panel stands in the chart, in shares from the lower left corner, with room for its legend. */
+function domainOf(place, count) {
+  const rows = Math.ceil(count / COLUMNS)
+  const high = rows * ROW - MARGIN.t - MARGIN.b
+  const between = BETWEEN / high
+  const height = (1 - between * (rows - 1)) / rows
+  const width = count > 1 ? (1 - GAP) / COLUMNS : 1
+  const left = (place % COLUMNS) * (width + GAP)
+  const top = 1 - Math.floor(place / COLUMNS) * (height + between)
+  return { x: [left, Math.min(1, left + width)], y: [Math.max(0, top - height), top] }
+}
+
+/** The curves of each panel are named above it. */
+function legendsOf(panels) {
+  return Object.fromEntries(
+    panels.map((_, place) => {
+      const { x, y } = domainOf(place, panels.length)
+      const above = { x: x[0], xanchor: "left", y: y[1], yanchor: "bottom" }
+      return [`legend${suffixOf(place)}`, { orientation: "h", bgcolor: "rgba(0,0,0,0)", ...above }]
+    }),
+  )
+}
+
+function linesOf(panels) {
+  return panels.flatMap((panel, place) =>
+    panel.lines.map(({ x, run, label }) => ({
+      type: "line",
+      xref: `x${suffixOf(place)}`,
+      yref: `y${suffixOf(place)} domain`,
+      x0: x,
+      x1: x,
+      y0: 0,
+      y1: 1,
+      layer: "below",
+      line: { color: COLOURS[run % COLOURS.length], dash: "dash", width: 1.5 },
+      label: { text: label, textposition: "end", textangle: 0, xanchor: "right", yanchor: "top" },
+    })),
+  )
+}
+
+function layoutOf(panels, style, legends) {
+  const each = legends === "each"
   const layout = {
     uirevision: "kept",
-    height: 300 * Math.ceil(panels.length / 2),
-    margin: { l: 48, r: 12, t: 28, b: 72 },
+    height: ROW * Math.ceil(panels.length / COLUMNS),
+    margin: legends === "above" ? { ...MARGIN, t: 64, b: 48 } : MARGIN,
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
     font: { color: style.text, family: style.font, size: 12 },
-    legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom" },
     hovermode: "x unified",
-    grid: { rows: Math.ceil(panels.length / 2), columns: Math.min(2, panels.length), pattern: "independent" },
     annotations: [],
+    shapes: linesOf(panels),
+    ...(each ? legendsOf(panels) : { legend: legendOf(legends), grid: gridOf(panels) }),
   }
   panels.forEach((panel, place) => {
-    const suffix = place ? String(place + 1) : ""
-    layout[`xaxis${suffix}`] = axis(panel.x, style, rangeOf(panel.x_range))
-    layout[`yaxis${suffix}`] = axis(panel.title, style, rangeOf(panel.y_range) ?? { rangemode: "tozero" })
+    const suffix = suffixOf(place)
+    const domain = each ? domainOf(place, panels.length) : {}
+    layout[`xaxis${suffix}`] = axis(panel.x, style, { ...rangeOf(panel.x_range), ...placed(domain.x, `y${suffix}`) })
+    layout[`yaxis${suffix}`] = axis(panel.title, style, {
+      ...(rangeOf(panel.y_range) ?? { rangemode: "tozero" }),
+      ...placed(domain.y, `x${suffix}`),
+    })
   })
   return layout
+}
+
+const placed = (domain, anchor) => (domain ? { domain, anchor } : {})
+
+/** One legend for all panels, at an edge of the chart. */
+function legendOf(legends) {
+  const edge = legends === "above" ? { y: 1, yanchor: "top" } : { y: 0, yanchor: "bottom" }
+  return { orientation: "h", yref: "container", ...edge }
+}
+
+function gridOf(panels) {
+  const rows = Math.ceil(panels.length / COLUMNS)
+  return { rows, columns: Math.min(COLUMNS, panels.length), pattern: "independent" }
 }
 
 function modeOf(curve) {
@@ -46,24 +114,25 @@ function modeOf(curve) {
   return curve.x.length < 40 ? "lines+markers" : "lines"
 }
 
-function tracesOf(panels) {
+function tracesOf(panels, legends) {
   const named = new Set()
+  const each = legends === "each"
   return panels.flatMap((panel, place) =>
     panel.curves.map((curve) => {
-      const first = !curve.mark && !named.has(curve.name)
+      const first = !curve.mark && (each || !named.has(curve.name))
       named.add(curve.name)
       return {
         x: curve.x,
         y: curve.y,
         name: curve.name,
-        legendgroup: curve.name,
         showlegend: first,
+        ...(each ? { legend: `legend${suffixOf(place)}` } : { legendgroup: curve.name }),
         type: "scatter",
         mode: modeOf(curve),
         line: { color: COLOURS[curve.run % COLOURS.length], dash: curve.dash, width: 2 },
         marker: curve.mark ? { size: 12, symbol: "diamond", line: { width: 1.5, color: "#fff" } } : { size: 5 },
-        xaxis: place ? `x${place + 1}` : "x",
-        yaxis: place ? `y${place + 1}` : "y",
+        xaxis: `x${suffixOf(place)}`,
+        yaxis: `y${suffixOf(place)}`,
       }
     }),
   )
@@ -126,8 +195,8 @@ export function mount({ parentElement, data }) {
     (plotly) =>
       plotly.react(
         box,
-        tracesOf(data.panels),
-        layoutOf(data.panels, styleOf(parentElement)),
+        tracesOf(data.panels, data.legends),
+        layoutOf(data.panels, styleOf(parentElement), data.legends),
         configOf(box, plotly, data.name),
       ),
     (error) => {
