@@ -1,6 +1,6 @@
 """The command line of training: `python -m trainers COMMAND`.
 
-Commands: recipes, new, check, train, submit, status, logs, stop, resume, add and shipped-models.
+Commands: recipes, new, check, train, submit, status, logs, stop, pause, resume, add and shipped-models.
 The docstring of each is its help text. A run may be named as `status` prints it. Heavy modules are
 imported within the commands, so that the help appears at once.
 """
@@ -205,6 +205,14 @@ def stop(run_folder: RunArgument) -> None:
     jobs.stop(run_folder)
     patience = settings().stop_seconds + 30
     _print_jobs([jobs.wait_for_end(run_folder, timeout_seconds=patience)])
+
+
+@app.command()
+def pause(run_folder: RunArgument) -> None:
+    """Let the jobs that wait go first: stop after a checkpoint, and go on by itself after them."""
+    from fracture_core import jobs
+
+    _print_jobs([jobs.pause(run_folder)])
 
 
 @app.command()

@@ -42,8 +42,15 @@ def test_stopping_waits_and_resuming_queues():
     jobs.submit(run, command=fake_command(run))
     stopped = trainers("stop", run)
     assert (stopped.returncode, stopped.stdout.split()[:2]) == (0, ["run", "stopped"])
+    refused = trainers("pause", run)
+    assert refused.returncode == 2
+    assert "expected a running job of this machine, found one that is stopped" in refused.stderr
     assert trainers("resume", run).stdout.split()[:2] == ["run", "running"]
     assert trainers("status", run).stdout.split()[:2] == ["run", "running"]
+    assert trainers("pause", run).returncode == 0
+    # Nothing else waits: it stops and goes on.
+    end = jobs.find_job(run)
+    assert end.state is not State.STOPPED
     jobs.delete(run)
 
 

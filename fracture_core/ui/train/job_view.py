@@ -148,6 +148,14 @@ def offer_actions(job: Job) -> None:
     with st.container(horizontal=True):
         if not job.state.is_over and job.state is not State.STOPPING:
             _button("Stop", "stop", job, lambda: jobs.stop(job.run.path))
+        if job.state is State.RUNNING and job.runner == "local":
+            _button(
+                "Pause",
+                "pause",
+                job,
+                lambda: jobs.pause(job.run.path),
+                "Stops after a checkpoint, lets the jobs that wait go first, and goes on by itself.",
+            )
         if job.state.can_resume:
             label = "Resume" if job.state is State.STOPPED else "Retry"
             _button(label, "play_arrow", job, lambda: jobs.resume(job.run.path))
@@ -160,16 +168,19 @@ def offer_actions(job: Job) -> None:
             label = label if job.state is State.SUCCEEDED else f"{label} as stopped"
             _button(label, "inventory_2", job, lambda: _promote(job))
         with st.popover("Delete", icon=":material/delete:"):
-            kept = "checkpoints" if job.kind == "training" else "answers"
+            kept = "checkpoints" if job.kind == "training" else "predictions"
             st.write(f"Delete **{literal(job.name)}** with its {kept}? This cannot be undone.")
             _button("Delete for good", "delete", job, lambda: jobs.delete(job.run.path))
 
 
-def _button(label: str, icon: str, job: Job, act: Callable[[], object]) -> None:
+def _button(
+    label: str, icon: str, job: Job, act: Callable[[], object], tip: str | None = None
+) -> None:
     """By a callback: what is pressed while the page refreshes itself is done all the same."""
     st.button(
         label,
         icon=f":material/{icon}:",
+        help=tip,
         key=f"{label}-{job.name}".replace(" ", "-"),
         on_click=_do,
         args=(act,),
