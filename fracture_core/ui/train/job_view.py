@@ -154,7 +154,7 @@ def offer_actions(job: Job) -> None:
                 "pause",
                 job,
                 lambda: jobs.pause(job.run.path),
-                "Stops after a checkpoint, lets the jobs that wait go first, and goes on by itself.",
+                "Stops after a checkpoint, lets waiting jobs go first, and goes on by itself.",
             )
         if job.state.can_resume:
             label = "Resume" if job.state is State.STOPPED else "Retry"
