@@ -1,8 +1,8 @@
 """The command line of training: `python -m trainers COMMAND`.
 
-Commands: recipes, new, check, train, submit, status, logs, stop, pause, resume, add, shipped-models.
-The docstring of each is its help text. A run may be named as `status` prints it. Heavy modules are
-imported within the commands, so that the help appears at once.
+Commands: recipes, new, check, train, submit, status, logs, stop, pause, resume, add and
+shipped-models. The docstring of each is its help text. A run may be named as `status` prints it.
+Heavy modules are imported within the commands, so that the help appears at once.
 """
 
 from pathlib import Path
