@@ -7,6 +7,7 @@ import pytest
 
 from fracture_core.demo import write_demo
 from tests.support.tiny_runs import TINY_DETR
+from trainers.checks import fit_machine
 from trainers.preflight import preflight
 from trainers.recipes import find_recipe
 
@@ -49,6 +50,25 @@ def test_float16_is_float32_on_a_cpu_and_that_is_said(demo):
     assert found.may_start
     assert found.findings[0].level == "warning"
     assert "on the CPU and so in float32" in found.findings[0].text
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "imitates"),
+    [
+        ({"architecture": "x86_64", "avx512_bf16": False, "avx2": True}, True),
+        ({"architecture": "x86_64", "avx512_bf16": True}, False),
+        ({"architecture": "x86_64", "amx_bf16": True}, False),
+        # Others name their instructions otherwise.
+        ({"architecture": "aarch64"}, False),
+    ],
+)
+def test_bfloat16_that_a_processor_imitates_is_told(demo, monkeypatch, capabilities, imitates):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: capabilities)
+    config = find_recipe("r3-detr-scratch").config(str(demo), {"precision": "bfloat16"})
+    fitted, told = fit_machine(config)
+    assert fitted == config
+    assert ("several times as fast" in told) == imitates
 
 
 def test_multipliers_without_effect_are_told(demo):
