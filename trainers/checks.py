@@ -36,8 +36,8 @@ _BFLOAT16_OF_X86 = ("avx512_bf16", "amx_bf16", "avx10_1", "avx10_2")
 def fit_machine(config: C) -> tuple[C, str]:
     """Return the config as this machine can do it, and a sentence about what is different or "".
 
-    On a CPU float16 becomes float32, and bfloat16 that it has to imitate is told. Raises ConfigError
-    for a GPU that is asked for and not there.
+    On a CPU float16 becomes float32, and bfloat16 that it has to imitate is told. Raises
+    ConfigError for a GPU that is asked for and not there.
     """
     has_gpu = torch.cuda.is_available()
     if config.device == "cuda" and not has_gpu:
