@@ -249,7 +249,7 @@ def _confusion(table: Table, shares: Shares) -> _Draw:
         axes.set_yticks(range(len(table.rows)), table.rows)
         axes.set_xlabel(f"Found as, {'images' if table.unit == 'image' else 'findings'}")
         of = shade_of.removeprefix("by ")
-        axes.set_ylabel(f"True class, per {table.unit} (shade: share of the {of})")
+        axes.set_ylabel(f"True class, per {table.unit} (shade: share of {of})")
 
     return draw
 
