@@ -95,14 +95,14 @@ def _pair(
     predicted = draw_sample(sample, boxes, own, side_px=_SIDE_PX, enlarge=True)
     if card.task != "classify":
         missed = sum(box.kind == "missed" for box in boxes)
-        said = f"{len(ground_truth) - missed} of {len(ground_truth)} found"
+        said = f"{len(ground_truth) - missed} of {len(ground_truth)} found, {len(found)} shown"
     return [Panel(image=labelled, lines=(labels,)), Panel(image=predicted, lines=(said,))]
 
 
 def _words(sample: Sample, prediction: Prediction, card: ModelCard) -> tuple[str, str]:
     scores, label = prediction.class_scores, sample.image_class
     if scores is None:
-        return "label", ""
+        return ("label" if sample.ground_truth else "nothing there"), ""
     best = int(scores.argmax())
     true = card.classes[label] if label is not None and label < len(card.classes) else "label"
     return true, f"{card.classes[best]} {scores[best]:.2f}"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MOST, RANDOM = 4, 4
 """How many errors and how many random cases are drawn."""
+_WIDTH_PX = 320
 _Drawn = tuple[tuple[bytes, tuple[str, ...]], ...]
 
 
@@ -59,5 +60,5 @@ def _show(row: _Drawn) -> None:
     for column, (image, lines) in zip(st.columns(len(row)), row, strict=True):
         first, *others = lines
         column.markdown(f"**{literal(first)}**")
-        column.image(image, width="stretch")
+        column.image(image, width=_WIDTH_PX)
         column.caption(literal(" · ".join(others)))
