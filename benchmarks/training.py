@@ -151,6 +151,8 @@ class _Turns(MetricsLog):
     def epoch(self, line: Line) -> None:
         # Written to the file, but not printed: only the table is.
         self.write({"kind": "epoch", **line})
+        if line["epoch"] == 0:
+            return
         self.speeds.append(float(str(line["pictures_per_second"])))
         self._other()
 
