@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from fracture_core.service.limits import Limits, Refusal
@@ -26,6 +27,7 @@ from fracture_core.service.messages import (
 )
 from fracture_core.service.meters import Meters
 
+WORKER_COMMAND = (sys.executable, "-m", "fracture_core.service.worker")
 _ENDS = Refusal(503, "The service ends.", retry_after=5)
 _LOG = logging.getLogger(__name__)
 _MOST_TRIES = 2
@@ -48,12 +50,11 @@ class Worker:
         self.ended = asyncio.ensure_future(process.wait())
 
     @classmethod
-    async def start(cls, workers: int) -> "Worker":
+    async def start(cls, command: Sequence[str], workers: int) -> "Worker":
         """Start one of so many workers, which share the cores."""
         threads = max(1, (os.cpu_count() or 1) // workers)
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "fracture_core.service.worker"),
+            *command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=_BUFFER_BYTES,
@@ -117,10 +118,12 @@ class _Ticket:
 
 
 class Pool:
-    """Worker processes and the requests that wait for them."""
+    """Worker processes, each started by `command`, and the requests that wait for them."""
 
-    def __init__(self, limits: Limits, meters: Meters) -> None:
-        self._limits, self._meters = limits, meters
+    def __init__(
+        self, limits: Limits, meters: Meters, command: Sequence[str] = WORKER_COMMAND
+    ) -> None:
+        self._limits, self._meters, self._command = limits, meters, command
         self._waiting: deque[_Ticket] = deque()
         self._arrived = asyncio.Event()
         self._keepers: list[asyncio.Task[None]] = []
@@ -219,7 +222,7 @@ class Pool:
         """Has a worker live in this slot for as long as the service does."""
         pause = 0.0
         while True:
-            worker = self._workers[slot] = await Worker.start(self._limits.workers)
+            worker = self._workers[slot] = await Worker.start(self._command, self._limits.workers)
             started = time.monotonic()
             try:
                 await self._serve(worker)
