@@ -39,37 +39,69 @@ def info(
 @app.command()
 def predict(
     paths: Annotated[list[Path], typer.Argument(help="Images, folders of them or data sets.")],
-    model: Annotated[str, typer.Option(help="A library id, a .pt file or an architecture.")],
-    out: Annotated[Path, typer.Option(help="The COCO JSON file to write.")],
+    model: Annotated[
+        list[str],
+        typer.Option(
+            help="A library id, a .pt file or an architecture; repeatable with --draw alone."
+        ),
+    ],
+    out: Annotated[Path | None, typer.Option(help="The COCO JSON file to write.")] = None,
+    draw: Annotated[
+        Path | None,
+        typer.Option(help="A folder for images with boxes, masks and ground truth drawn in."),
+    ] = None,
+    colours: Annotated[
+        str, typer.Option(help="Of these images: viewer, or as published r1, r3.")
+    ] = "viewer",
     confidence: Annotated[float | None, typer.Option(help="Leave out lower scores.")] = None,
     nms: Annotated[
         float | None,
         typer.Option(help="NMS IoU: boxes that overlap a better one more are suppressed."),
     ] = None,
 ) -> None:
-    """Write a model's findings as COCO results, raw unless a filter is given."""
-    from tqdm import tqdm
+    """Write a model's findings as COCO results, raw unless a filter is given, or draw them.
 
-    from fracture_core.models.library import open_model, points_of
-    from fracture_core.predictions import Filter, find_items, write_predictions
+    Drawn is what each model shows from the confidence at which the pages open it, unless one is
+    given; several models are drawn side by side.
+    """
+    from fracture_core.prediction_images import Wishes, run
 
-    keep = Filter(confidence=confidence, nms_iou=nms)
-    loaded = open_model(model)
-    measured = points_of(loaded.card)
-    items, errors = find_items(paths)
-    with tqdm(total=len(items), unit="image", disable=None) as bar:
-        errors += write_predictions(
-            loaded,
-            items,
-            out,
-            keep=keep,
-            measured=measured,
-            progress=lambda done: bar.update(done - bar.n),
-        )
-    for error in errors:
-        print(error, file=sys.stderr)
-    if errors:
-        raise typer.Exit(1)
+    wishes = Wishes(out=out, draw=draw, colours=colours, confidence=confidence, nms_iou=nms)
+    raise typer.Exit(run(paths, model, wishes))
+
+
+@app.command()
+def explain(  # noqa: PLR0913, PLR0917
+    model: Annotated[str, typer.Argument(help="A library id, a .pt file or an architecture.")] = "",
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Images, folders of them or data sets.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A folder for the images; with --sheet the PNG to write.")
+    ] = None,
+    findings: Annotated[
+        int, typer.Option(help="Of each image, the best first.", min=1, max=20)
+    ] = 1,
+    checks: Annotated[
+        bool, typer.Option(help="Check how far each map can be trusted, which takes longer.")
+    ] = True,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(help="The folder of an evaluation: its critical errors and random cases."),
+    ] = None,
+    count: Annotated[int, typer.Option(help="Random cases of a sheet.", min=0, max=200)] = 6,
+    seed: Annotated[int, typer.Option(help="Of the random cases.", min=0)] = 0,
+    critical: Annotated[
+        list[str] | None, typer.Option(help="TRUE:PREDICTED, a critical error; repeatable.")
+    ] = None,
+) -> None:
+    """Write heat maps: of a model on images, or of an evaluation's cases on one sheet."""
+    from fracture_core.heat_maps import Wishes, run
+
+    wishes = Wishes(
+        checks=checks, findings=findings, count=count, seed=seed, critical=tuple(critical or ())
+    )
+    raise typer.Exit(run(model, paths or (), sheet, out, wishes))
 
 
 @app.command()
@@ -155,6 +187,10 @@ def add_model(
     classes: Annotated[str, typer.Option(help="Class names, separated by commas.")] = "",
     model_id: Annotated[str, typer.Option("--id", help="By default made from the name.")] = "",
     title: Annotated[str, typer.Option(help="What the pages call it.")] = "",
+    input_size: Annotated[
+        int | None,
+        typer.Option(help="In pixels, where the file does not tell.", min=32, max=4096),
+    ] = None,
 ) -> None:
     """Add weights saved elsewhere to the library; nothing in the file is executed."""
     from fracture_core.models import library
@@ -163,7 +199,9 @@ def add_model(
     path = Path(file).expanduser()
     naming = {"model_id": model_id or None, "title": title or None}
     if path.exists():
-        card = library.add_model(path, family_name=family, classes=names, **naming)
+        card = library.add_model(
+            path, family_name=family, classes=names, input_size=input_size, **naming
+        )
     else:
         card = library.add_named(file, **naming)
     print(f"{card.model_id}: {card.family}, {card.task}, {len(card.classes)} classes")

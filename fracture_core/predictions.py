@@ -12,7 +12,7 @@ Images carry a path or sample id to join on. Category ids are the model's classe
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Literal, TextIO
 
 from fracture_core import boxes
 from fracture_core.datasets import Dataset, is_dataset, open_dataset
+from fracture_core.datasets.writing import safe_path, stem_of
 from fracture_core.errors import BadInput, ConfigError, ImageError
 from fracture_core.files import replacing
 from fracture_core.imaging.opening import open_image
@@ -122,11 +123,13 @@ Json = dict[str, object]
 class Item:
     """One thing to predict on: an image file with all its frames, or a sample of a data set.
 
-    `read` returns its samples, one for each frame; it raises BadInput.
+    `read` returns its samples, one for each frame; it raises BadInput. `classes` are those of the
+    ground truth, none where the item has no data set.
     """
 
     name: str
     read: Callable[[], Sequence[Sample]]
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +163,26 @@ class Answer:
     frame: int
     frames: int
     prediction: Prediction
+
+
+@dataclass(frozen=True, slots=True)
+class FileNames:
+    """Names files after images: each name once, also where A and a are the same to the disk."""
+
+    _taken: set[str] = field(default_factory=set)
+
+    def of(self, answer: Answer) -> str:
+        """Return the image's name without suffix, with the number of its frame where it has several
+        and another number behind it where the name is taken.
+        """
+        item = answer.item
+        stem = safe_path(stem_of(item.name if item.classes else Path(item.name).name))
+        if answer.frames > 1:
+            stem = f"{stem}-{answer.frame:04}"
+        free = (stem if n == 1 else f"{stem}-{n}" for n in range(1, len(self._taken) + 2))
+        name = next(each for each in free if each.casefold() not in self._taken)
+        self._taken.add(name.casefold())
+        return name
 
 
 def find_items(paths: Sequence[Path]) -> tuple[list[Item], list[BadInput]]:
@@ -205,13 +228,15 @@ def write_predictions(
     keep: Filter,
     measured: Measurements | None = None,
     progress: Callable[[int], object] | None = None,
+    each: Callable[[Answer], object] | None = None,
 ) -> list[BadInput]:
     """Predict and write the COCO file `out`, by rename at the end; return what was unreadable.
 
     The operating points that were `measured` of the model, None = none, give each image its answer:
     finding, doubt or none, and "unknown" without points or outside of the model's scope. `progress`
-    gets the number of items that are done. Nothing is written where no item was usable. Raises
-    ConfigError where `out` cannot be written, StorageError where the disk is full.
+    gets the number of items that are done, `each` every answer. Nothing is written where no item
+    was usable. Raises ConfigError where `out` cannot be written, StorageError where the disk is
+    full.
     """
     if out.is_dir() or not out.absolute().parent.is_dir():
         raise ConfigError(str(out), expected="a file in a folder that exists", found="none")
@@ -219,9 +244,11 @@ def write_predictions(
     with replacing(out) as part:
         with part.open("w", encoding="utf-8") as file:
             writer = _Writer(file, model.card, keep, measured)
-            for done in _counted(predict_items(model, items), items, progress):
+            for done in counted(predict_items(model, items), items, progress):
                 if isinstance(done, Answer):
                     writer.add(done)
+                    if each is not None:
+                        each(done)
                 else:
                     errors.append(done)
             writer.finish()
@@ -235,7 +262,10 @@ def _items_at(path: Path) -> list[Item]:
         raise ImageError(path, expected="an image, folder or data set", found="no such file")
     if is_dataset(path):
         dataset = open_dataset(path)
-        return [Item(name=one, read=partial(_read_sample, dataset, one)) for one in dataset]
+        return [
+            Item(name=one, read=partial(_read_sample, dataset, one), classes=dataset.classes)
+            for one in dataset
+        ]
     if path.is_file():
         return [_image_item(path)]
     files = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
@@ -262,11 +292,12 @@ def _flush(model: Model, waiting: list[tuple[Item, Sample, int, int]]) -> Iterat
     waiting.clear()
 
 
-def _counted(
+def counted(
     results: Iterator[Answer | BadInput],
     items: Sequence[Item],
     progress: Callable[[int], object] | None,
 ) -> Iterator[Answer | BadInput]:
+    """Pass results on; `progress` gets the number of the `items` that are done."""
     behind = 0
     for result in results:
         yield result

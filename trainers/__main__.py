@@ -1,8 +1,8 @@
 """The command line of training: `python -m trainers COMMAND`.
 
-Commands: recipes, new, check, train, submit, status, logs, stop, resume and shipped-models. The
-docstring of each is its help text. Heavy modules are imported within the commands, so that the
-help appears at once.
+Commands: recipes, new, check, train, submit, status, logs, stop, resume, add and shipped-models.
+The docstring of each is its help text. A run may be named as `status` prints it. Heavy modules are
+imported within the commands, so that the help appears at once.
 """
 
 from pathlib import Path
@@ -16,9 +16,23 @@ from fracture_core.errors import ConfigError
 
 if TYPE_CHECKING:
     from fracture_core.jobs import Job
+    from trainers.config import TrainConfig
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Train models.")
-RunArgument = Annotated[Path, typer.Argument(help="The folder of the run.")]
+
+
+def _run_folder(text: str) -> Path:
+    """The folder of a run, which may be named as `status` prints it; a path that is there wins."""
+    from fracture_core.settings import settings
+
+    path = Path(text).expanduser()
+    named = settings().runs / text
+    return named if not path.exists() and path.name == text and named.exists() else path
+
+
+RunArgument = Annotated[
+    Path, typer.Argument(help="The run: its folder, or its name.", parser=_run_folder)
+]
 RecipeOption = Annotated[str, typer.Option(help="One of `python -m trainers recipes`.")]
 DataOption = Annotated[Path, typer.Option(help="The data set: a file or a folder.")]
 ChangeOption = Annotated[
@@ -46,7 +60,7 @@ def recipes() -> None:
 
 @app.command()
 def new(
-    run_folder: RunArgument,
+    run_folder: Annotated[Path, typer.Argument(help="A folder that is new or empty.")],
     recipe: RecipeOption,
     data: DataOption,
     change: ChangeOption = None,
@@ -61,17 +75,19 @@ def new(
 
 @app.command()
 def check(
-    recipe: RecipeOption,
-    data: DataOption,
+    run_folder: Annotated[
+        Path | None,
+        typer.Argument(help="A run, by its folder or name.", parser=_run_folder),
+    ] = None,
+    recipe: Annotated[str, typer.Option(help="Without a run: one of the recipes.")] = "",
+    data: Annotated[Path | None, typer.Option(help="Without a run: the data set.")] = None,
     change: ChangeOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """Check data, disk, memory and time before a training; a few steps are measured."""
+    """Check a run, or a recipe with data: data, disk, memory, time; a few steps are measured."""
     from trainers.preflight import preflight
-    from trainers.recipes import find_recipe
 
-    changes = dict(_parse(text) for text in change or ())
-    found = preflight(find_recipe(recipe).config(str(data.absolute()), changes))
+    found = preflight(_config_to_check(run_folder, recipe, data, change))
     if as_json:
         print(found.model_dump_json())
         return
@@ -84,6 +100,24 @@ def check(
         f"{found.device}: {found.steps:,} steps, about {found.seconds / 3600:.1f} h; "
         f"{found.memory_bytes / 1e9:.1f} GB of memory at the peak"
     )
+
+
+def _config_to_check(
+    run_folder: Path | None, recipe: str, data: Path | None, change: list[str] | None
+) -> "TrainConfig":
+    from fracture_core.runs import open_run
+    from trainers.family_configs import read_config
+    from trainers.recipes import find_recipe
+
+    if run_folder is not None and (recipe or data or change):
+        found = "a run and settings for a new one"
+        raise ConfigError("check", expected="a run alone, or --recipe and --data", found=found)
+    if run_folder is not None:
+        return read_config(open_run(run_folder).config)
+    if not recipe or data is None:
+        raise ConfigError("check", expected="a run, or --recipe and --data", found="neither")
+    changes = dict(_parse(text) for text in change or ())
+    return find_recipe(recipe).config(str(data.absolute()), changes)
 
 
 @app.command()
@@ -131,7 +165,10 @@ def submit(run_folder: RunArgument) -> None:
 
 @app.command()
 def status(
-    run_folder: Annotated[Path | None, typer.Argument(help="The folder of the run.")] = None,
+    run_folder: Annotated[
+        Path | None,
+        typer.Argument(help="The run: its folder, or its name.", parser=_run_folder),
+    ] = None,
 ) -> None:
     """Show the state of a job, or of all jobs."""
     from fracture_core import jobs
@@ -165,6 +202,15 @@ def resume(run_folder: RunArgument) -> None:
     from fracture_core import jobs
 
     _print_jobs([jobs.resume(run_folder)])
+
+
+@app.command()
+def add(run_folder: RunArgument) -> None:
+    """Add a run's model to the library; of one that did not end the best checkpoint so far."""
+    from trainers.unfinished import add_run
+
+    card = add_run(run_folder)
+    print(f"{card.model_id}: {card.title}. {card.note}")
 
 
 def _print_jobs(jobs: "list[Job]") -> None:

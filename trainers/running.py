@@ -54,7 +54,10 @@ def finalise(
 
     The metrics on the card are of the test split or, without one, of the validation split.
     """
-    card = _save(config, run, model, _scope(config, dataset, log))
+    scope = scope_of_training(config, dataset)
+    if scope is None:
+        log.note("the scope is not stated: not every image tells its modality and body part")
+    card = _save(config, run, model, scope)
     made = run.evaluations / "validation"
     valid = _evaluate(made, config, dataset, model, card, config.valid_split)
     measured, tested = _measure(valid, config, log), valid
@@ -72,15 +75,12 @@ def finalise(
     return card
 
 
-def _scope(config: TrainConfig, dataset: Dataset, log: MetricsLog) -> Scope | None:
-    """The scope that was asked for, else that of the training images."""
+def scope_of_training(config: TrainConfig, dataset: Dataset) -> Scope | None:
+    """Return the scope that was asked for, else that of the training images; None = not stated."""
     if config.scope is not None:
         return config.scope
     samples = chosen_samples(dataset, config, config.train_split)
-    scope = scope_of_images([sample.attributes for sample in samples])
-    if scope is None:
-        log.note("the scope is not stated: not every image tells its modality and body part")
-    return scope
+    return scope_of_images([sample.attributes for sample in samples])
 
 
 def _save(config: TrainConfig, run: RunFolder, model: Model, scope: Scope | None) -> ModelCard:

@@ -23,6 +23,7 @@ from typing import Any
 from fracture_core import importing
 from fracture_core.conversion.options import Size, fitted, resize_finding, resize_pixels
 from fracture_core.datasets.findings import keep_usable
+from fracture_core.datasets.images import plain_jpeg
 from fracture_core.datasets.issues import IssueLog
 from fracture_core.datasets.writing import (
     Destinations,
@@ -227,7 +228,8 @@ def _convert(item: Item, chunk: Chunk, issue_log: IssueLog) -> Row:
     findings = _findings(item, old, new, issue_log)
     places = Destinations(result=chunk.workspace.result, spare=chunk.workspace.spare)
     # The image was read by now, so that its attributes hold what its file's header tells as well.
-    told = replace(item, attributes=sample.attributes)
+    copied = plain_jpeg(item.opener.path) if chunk.writer.keeps_files and new == old else ""
+    told = replace(item, attributes=sample.attributes, copied=copied)
     return chunk.writer.write(told, pixels, findings, places)
 
 

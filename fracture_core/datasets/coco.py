@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -37,7 +37,7 @@ from fracture_core.datasets.writing import (
     Item,
     Row,
     Writer,
-    write_png,
+    write_image,
 )
 from fracture_core.errors import DatasetError, ImageError
 
@@ -240,22 +240,22 @@ CocoTables = dict[str, list[dict[str, Any]]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CocoWriter(Writer):
-    """Writes `<split>/….png` at full depth and `annotations/<split>.json`.
+    """Writes `<split>/….png` at full depth, or a copied JPEG, and `annotations/<split>.json`.
 
     Images of unknown ground truth stand in `annotations/<split>-unannotated.json`, a file without
     `annotations`, as COCO's own lists of test images.
     """
 
+    keeps_files: ClassVar[bool] = True
+
     def write(
         self, item: Item, pixels: Array, findings: Findings | None, places: Destinations
     ) -> Row:
         """Writes the image and returns its entry and objects for `finish`."""
-        path = places.result / (item.split or "images") / f"{item.name}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_png(pixels, path)
+        name = write_image(item, pixels, places.result / (item.split or "images"))
         height, width = pixels.shape
         entry = {
-            "file_name": f"{item.name}.png",
+            "file_name": name,
             "height": height,
             "width": width,
             "patient_id": item.group_id,

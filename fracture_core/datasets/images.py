@@ -149,6 +149,28 @@ class ImageRecord:
             )
 
 
+def plain_jpeg(path: Path) -> str:
+    """Returns the suffix under which a file can be copied byte by byte, "" where it cannot.
+
+    It is a JPEG of 8 bits in grey or RGB that is shown as it is stored, so that whoever opens the
+    copy sees what is read of the original.
+    """
+    try:
+        with path.open("rb") as file:
+            if file.read(3) != _SIGNATURES[1]:
+                return ""
+            file.seek(0)
+            with Image.open(file, formats=("JPEG",)) as opened:
+                turned = opened.getexif().get(_EXIF_ORIENTATION, 1) != 1
+                plain = opened.mode in ("L", "RGB") and not turned
+    # A damaged file is opened in full as well, and gets its error message there.
+    except Exception:
+        return ""
+    if not plain:
+        return ""
+    return path.suffix.lower() if path.suffix.lower() in (".jpg", ".jpeg") else ".jpg"
+
+
 def size_of(path: Path, name: str) -> tuple[int, int]:
     """Returns the height and width of an image file in pixels; raises as `read_header` does."""
     header = read_header(path, name)

@@ -11,6 +11,7 @@ Written: boxes alone, images as PNG of 8 bits; a class without an object cannot 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from fracture_core.datasets import issues
@@ -38,7 +39,7 @@ from fracture_core.datasets.writing import (
     name_by_group,
     note,
     without_outlines,
-    write_png,
+    write_image,
 )
 from fracture_core.errors import DatasetError, ImageError
 from fracture_core.types import Sample
@@ -253,8 +254,11 @@ def _describe(records: Mapping[str, ImageRecord], classes: Sequence[str]) -> str
 class VocWriter(Writer):
     """Writes `JPEGImages/….png`, `Annotations/….xml` and a list for each split in `ImageSets/Main`.
 
-    An image of unknown ground truth gets no annotation file.
+    JPEG files that need no change are copied. An image of unknown ground truth gets no annotation
+    file.
     """
+
+    keeps_files: ClassVar[bool] = True
 
     def limits(
         self, items: Sequence[Item], classes: Sequence[str], drop: frozenset[str]
@@ -301,13 +305,12 @@ class VocWriter(Writer):
         self, item: Item, pixels: Array, findings: Findings | None, places: Destinations
     ) -> Row:
         """Writes the image; its annotation is written by `finish`."""
-        image = places.result / IMAGES / f"{item.name}.png"
-        image.parent.mkdir(parents=True, exist_ok=True)
-        write_png(pixels, image)
+        file = write_image(item, pixels, places.result / IMAGES)
         height, width = pixels.shape
         size = {"width": str(width), "height": str(height), "depth": "1"}
         objects = None if findings is None else [_object(each) for each in findings]
-        return {"split": item.split, "name": item.name, "size": size, "objects": objects}
+        row = {"split": item.split, "name": item.name, "file": file, "size": size}
+        return {**row, "objects": objects}
 
     def finish(self, rows: Iterable[Row], classes: Sequence[str], places: Destinations) -> None:
         """Writes the annotation files and the lists of splits."""
@@ -351,7 +354,7 @@ def _object(finding: Finding) -> Row:
 
 def _annotation(row: Row, classes: Sequence[str]) -> bytes:
     root = Element("annotation")
-    SubElement(root, "filename").text = f"{row['name']}.png"
+    SubElement(root, "filename").text = _file_of(row)
     _add(root, "size", row["size"])
     for each in row["objects"]:
         entry = _add(root, "object", {"name": classes[each["label"]], "difficult": "0"})
@@ -359,6 +362,11 @@ def _annotation(row: Row, classes: Sequence[str]) -> bytes:
     indent(root)
     content: bytes = tostring(root, encoding="utf-8")
     return content
+
+
+def _file_of(row: Row) -> str:
+    """The image's file; a conversion begun before JPEG files were copied did not note it."""
+    return str(row.get("file", f"{row['name']}.png"))
 
 
 def _add(parent: Element, tag: str, texts: dict[str, str]) -> Element:

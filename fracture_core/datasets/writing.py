@@ -8,6 +8,7 @@ file may call a study "../..".
 
 import hashlib
 import re
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -48,7 +49,8 @@ class Item:
     `findings` None = unknown; they are in shares of the sides where `is_normalised`, else in pixels
     of the source · `image_size` is (height, width) of the image in that unit, None where only the
     file tells · `image_class` and `attributes` are as `Sample` has them · `name` is that in the
-    target, without a suffix.
+    target, without a suffix · `copied` is the suffix where the file of the source is to be copied
+    as it is, "" where its pixels are written anew.
     """
 
     opener: Opener
@@ -61,6 +63,7 @@ class Item:
     image_class: int | None = None
     name: str = ""
     attributes: Mapping[str, str] = field(default_factory=dict)
+    copied: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,6 +248,9 @@ class Writer(ABC):
     usual_side_px: ClassVar[int | None] = None
     """The longer side in pixels where none is asked for; None keeps every image's own."""
 
+    keeps_files: ClassVar[bool] = False
+    """Whether images are files of their own, so that a JPEG can be copied byte by byte."""
+
     keeps_groups: ClassVar[bool] = False
     """Whether images stay in the stacks of their source, so that groups cannot be changed."""
 
@@ -343,6 +349,22 @@ def spare_file(item: Item, places: Destinations) -> Path:
     """Returns the path where the pixels of one image wait for `finish`."""
     name = hashlib.blake2b(item.sample_id.encode(), digest_size=16).hexdigest()
     return places.spare / f"{name}.npy"
+
+
+def write_image(item: Item, pixels: Pixels, folder: Path) -> str:
+    """Writes an item's image into a folder and returns its name there, with its suffix.
+
+    The file of the source is copied byte by byte where the item says so; else the pixels (H, W),
+    uint8 or uint16, become a PNG.
+    """
+    name = f"{item.name}{item.copied or '.png'}"
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if item.copied:
+        shutil.copyfile(item.opener.path, path)
+    else:
+        write_png(pixels, path)
+    return name
 
 
 def write_png(pixels: Pixels, path: Path) -> None:

@@ -11,6 +11,7 @@ polygon, so that where there are masks, one polygon stands for box and mask.
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +39,7 @@ from fracture_core.datasets.writing import (
     note,
     require_splits,
     without_outlines,
-    write_png,
+    write_image,
 )
 from fracture_core.datasets.yolo_labels import (
     DATA_FILES,
@@ -233,10 +234,14 @@ _Points = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class YoloWriter(Writer):
-    """Writes a YOLO data set: PNG files of 8 bits as shown, label files and a data.yaml.
+    """Writes a YOLO data set: images of 8 bits as shown, label files and a data.yaml.
+
+    JPEG files that need no change are copied, others are written as PNG.
 
     An image of unknown ground truth gets no label file, one where nothing is there an empty one.
     """
+
+    keeps_files: ClassVar[bool] = True
 
     def limits(
         self, items: Sequence[Item], classes: Sequence[str], drop: frozenset[str]
@@ -281,11 +286,9 @@ class YoloWriter(Writer):
         self, item: Item, pixels: Array, findings: Findings | None, places: Destinations
     ) -> Row:
         """Writes the image and, unless its ground truth is unknown, its label file."""
-        image = places.result / image_folder(item.split) / f"{item.name}.png"
+        write_image(item, pixels, places.result / image_folder(item.split))
         label = places.result / label_folder(item.split) / f"{item.name}.txt"
-        for path in (image, label):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        write_png(pixels, image)
+        label.parent.mkdir(parents=True, exist_ok=True)
         if findings is not None:
             label.write_text(label_text(findings, *pixels.shape), encoding="utf-8")
         return {"split": item.split}

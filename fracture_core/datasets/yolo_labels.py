@@ -191,9 +191,10 @@ def _folder(entry: object, key: str, base: Path, path: Path, folders: Folders) -
     folder = _joined(base, entry, key, path)
     if folders.contains(folder):
         return folder.resolve()
-    # Roboflow writes "../train/images" for folders beside the file.
-    beside = _joined(base, str(entry).removeprefix("../"), key, path)
-    if folders.contains(beside) and beside.is_dir():
+    # Roboflow writes "../train/images" for folders beside the file, also for one that is not there.
+    told = str(entry).replace("\\", "/")
+    beside = _joined(base, told.removeprefix("../"), key, path)
+    if told.startswith("../") and folders.contains(beside):
         return beside.resolve()
     raise DatasetError(
         path,

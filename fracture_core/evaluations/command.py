@@ -93,7 +93,9 @@ def _go_on(run: RunFolder, wishes: Wishes) -> int:
         print(f"Stopped. Go on with: python -m fracture_core evaluate --resume {run.path}")
         return 0
     measured = _measure(evaluation, read_config(run.config), wishes)
-    report = write_report(run.path, evaluation, measured, _pairs(evaluation, wishes))
+    report = write_report(
+        run.path, evaluation, measured, critical_pairs(evaluation, wishes.critical)
+    )
     print(as_text(report))
     if measured is not None:
         _print_points(measured, wishes)
@@ -154,14 +156,17 @@ def _measure(evaluation: Evaluation, config: EvaluateConfig, wishes: Wishes) -> 
     return applied
 
 
-def _pairs(evaluation: Evaluation, wishes: Wishes) -> tuple[tuple[str, str], ...]:
-    """The critical pairs asked for, else those of `fracture10` if the model has their classes."""
+def critical_pairs(evaluation: Evaluation, asked: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Return the pairs asked for as TRUE:PREDICTED, else those of `fracture10` if it has them.
+
+    Raises ConfigError for text of another form.
+    """
     classes = evaluation.about.classes
-    if not wishes.critical:
+    if not asked:
         named = {name for pair in FRACTURE10_PAIRS for name in pair}
         return FRACTURE10_PAIRS if named <= set(classes) else ()
     pairs = []
-    for text in wishes.critical:
+    for text in asked:
         true, colon, read = (part.strip() for part in text.partition(":"))
         if not (true and colon and read):
             raise ConfigError("--critical", expected="TRUE:PREDICTED", found=repr(text))

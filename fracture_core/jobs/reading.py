@@ -95,10 +95,12 @@ _known: dict[Path, tuple[_Print, Job]] = {}
 def list_jobs() -> list[Job]:
     """Returns every submitted run under `settings().runs`, as it stands now.
 
-    Those under way come first, then those that wait in order, then the rest, newest first. It never
-    raises: a job that cannot be read is a failed one with a sentence.
+    Runs that were trained by hand or copied there are listed as well. Those under way come first,
+    then those that wait in order, then the rest, newest first. It never raises: a job that cannot
+    be read is a failed one with a sentence.
     """
-    jobs = [job for folder in _folders() if (job := read_job(RunFolder(path=folder))) is not None]
+    runs = [RunFolder(path=folder) for folder in _folders()]
+    jobs = [job for run in runs if (job := read_listed(run)) is not None]
     for gone in _known.keys() - {job.run.path for job in jobs}:
         _known.pop(gone, None)
     return sorted(jobs, key=_place)
@@ -117,6 +119,39 @@ def read_job(run: RunFolder) -> Job | None:
     except (ConfigError, OSError) as error:
         state = _state_without_record(run)
         return Job(run=run, state=state, detail=str(error), result=result_of(run))
+
+
+def read_listed(run: RunFolder) -> Job | None:
+    """Returns the job of a run, also of one that was never submitted but has come to something.
+
+    Such a run was trained by hand, or copied from elsewhere without its job.json. None stands for a
+    folder without a run, or with one that was only made.
+    """
+    job = read_job(run)
+    if job is not None or not run.config.is_file():
+        return job
+    if is_held(run.trainer_lock):
+        return _not_submitted(run, State.RUNNING, "Started by hand, not by the queue.")
+    if run.result.is_file():
+        return _not_submitted(run, State.SUCCEEDED, "")
+    if run.stopped.is_file() or (run.checkpoints / "last.pt").is_file():
+        return _not_submitted(run, State.STOPPED, "Not of the queue: trained by hand or copied.")
+    return None
+
+
+def _not_submitted(run: RunFolder, state: State, detail: str) -> Job:
+    made = run.config.stat().st_mtime
+    over = state is not State.RUNNING
+    return Job(
+        run=run,
+        state=state,
+        detail=detail,
+        submitted=made,
+        started=made,
+        ended=made if over else None,
+        result=result_of(run),
+        settled=over,
+    )
 
 
 def _read_steady(run: RunFolder) -> Job:

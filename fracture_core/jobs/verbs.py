@@ -25,7 +25,7 @@ from fracture_core.jobs.job import (
     write_text,
 )
 from fracture_core.jobs.locks import is_held, queue_lock
-from fracture_core.jobs.reading import find_runner, list_jobs, read_job, result_of
+from fracture_core.jobs.reading import find_runner, list_jobs, read_job, read_listed, result_of
 from fracture_core.runs import EVALUATION, RunFolder, open_run
 from fracture_core.settings import RUNNERS, settings
 
@@ -184,7 +184,7 @@ def tend() -> None:
 
 def find_job(path: Path) -> Job:
     """Returns the job of a run folder as it stands; raises ConfigError if it was not submitted."""
-    job = read_job(_listed(path))
+    job = read_listed(_listed(path))
     if job is None:
         found = "one that was not" if path.is_dir() else "no such folder"
         advice = "Submit it with: python -m trainers submit RUN_FOLDER"

@@ -44,6 +44,14 @@ class Model(Protocol):
         ...
 
 
+class Gated(Model, Protocol):
+    """A model with an attention gate."""
+
+    def explain_gate(self, sample: Sample) -> Heatmap:
+        """Returns what the gate let pass of the image, whatever the class."""
+        ...
+
+
 class Family(Protocol):
     """A class that makes the models of one family out of folders, weights files and names."""
 

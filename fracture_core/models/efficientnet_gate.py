@@ -21,6 +21,7 @@ from fracture_core.models.classifier import (
     classifier_card,
 )
 from fracture_core.models.packaged import known_weights, load_packaged
+from fracture_core.models.published_names import gated_state
 from fracture_core.models.state_dicts import State, fit, read_state, unwrap
 from fracture_core.nets.efficientnet_gate import GATED, EfficientNetGate
 from fracture_core.nets.limits import check_name
@@ -76,7 +77,10 @@ class EfficientNetGateModel(Classifier):
     def describe(
         cls, weights: Path, *, model_id: str, title: str, classes: tuple[str, ...] | None
     ) -> ModelCard:
-        """Returns the card of an `EfficientNetGate`'s state dict, whose tensors tell its sizes."""
+        """Returns the card of an `EfficientNetGate`'s state dict, whose tensors tell its sizes.
+
+        That of a published one may have other names, see `published_names`.
+        """
         state = _read(weights)
         count = shape_of(state, _CLASSES, 2, weights)[0]
         classes = named_classes(classes, count, weights)
@@ -160,7 +164,7 @@ def _build(architecture: EfficientNetGateArchitecture, *, class_count: int) -> E
 
 def _read(weights: Path) -> State:
     given = read_state(weights)
-    state = unwrap(given, _is_gated)
+    state = unwrap(given, _is_gated) or gated_state(given)
     if state is None:
         raise unknown_state(given, weights, "a state dict of an EfficientNet with a gate")
     return state

@@ -14,6 +14,7 @@ from fracture_core import importing
 from fracture_core.errors import ConfigError
 from fracture_core.extensions import load_extensions
 from fracture_core.models.base import Family
+from fracture_core.models.cards import ModelCard
 
 GROUP = "fracture_core.families"
 
@@ -151,6 +152,12 @@ def family(name: str) -> Family:
     """
     found: Family = importing.load(find_family(name).module).ADAPTER
     return found
+
+
+def offers_gate(card: ModelCard) -> bool:
+    """Tells whether a model is a `Gated` one, with an attention gate to show beside its map."""
+    known = installed().families.get(card.family)
+    return known is not None and known.has_gate
 
 
 def examples() -> tuple[str, ...]:

@@ -8,6 +8,7 @@ the package, in folders of the same form. Nothing here imports torch before a mo
 speed is measured: a card is read without its weights.
 """
 
+import json
 import re
 import shutil
 import statistics
@@ -44,6 +45,7 @@ SHIPPED = Path(__file__).parents[1] / "weights"
 """The folder of the models that come with the package."""
 _MODEL_ID = re.compile(r"\w[\w.\-]{0,99}", re.ASCII)
 _FOLDER_WEIGHTS = "model.safetensors"
+_MOST_CONFIG_BYTES = 1 << 20
 _FOLDER_FILES = ("config.json", "preprocessor_config.json", _FOLDER_WEIGHTS)
 
 
@@ -106,13 +108,16 @@ def add_model(
     classes: tuple[str, ...] | None = None,
     model_id: str | None = None,
     title: str | None = None,
+    input_size: int | None = None,
 ) -> ModelCard:
     """Copies a weights file into the library and writes its card, which is returned.
 
-    A folder that Hugging Face's `save_pretrained` wrote counts as a file of the family "hf_detr",
-    and the card of a consensus, whose members the library holds, as one of the family "consensus".
-    The id is the file's name where none is given, with a number behind it where that is taken.
-    Where anything fails the library is as before. Raises WeightsError and ConfigError.
+    A folder that Hugging Face's `save_pretrained` wrote counts as a file of the family "hf_detr";
+    where the weights in it are named, its config.json is read as well. The card of a consensus,
+    whose members the library holds, counts as a file of the family "consensus". The id is the
+    file's name where none is given, with a number behind it where that is taken. `input_size` is
+    that of the card where the file does not tell it. Where anything fails the library is as before.
+    Raises WeightsError and ConfigError.
     """
     find_family(family_name)
     is_folder = file.is_dir() and family_name == "hf_detr"
@@ -125,7 +130,7 @@ def add_model(
     chosen = _free_id(file, model_id)
     try:
         with _new_folder(chosen) as part:
-            copied = _copy_folder(file, part) if is_folder else _copy_file(file, part)
+            copied = _copy_folder(file, part) if is_folder else _copy_file(file, part, family_name)
             # A file that cannot be read is refused before the family's library is imported, which
             # takes seconds. The fake family takes no file at all.
             if family_name != "fake":
@@ -137,7 +142,7 @@ def add_model(
             card = adapter.describe(copied, model_id=chosen, title=named, classes=classes)
             weights = part / (card.weights_file if is_folder else copied.name)
             facts = {"weights_file": weights.name, "weights_sha256": hash_file(weights)}
-            card = card.model_copy(update=facts)
+            card = _sized(card.model_copy(update=facts), input_size)
             write_card(card, part)
     except WeightsError as error:
         # The message names the file that was handed in, not our copy of it.
@@ -145,6 +150,14 @@ def add_model(
             file, expected=error.expected, found=error.found, advice=error.advice
         ) from error
     return card
+
+
+def _sized(card: ModelCard, input_size: int | None) -> ModelCard:
+    """The card with the size in pixels that somebody told, in place of a guess and its note."""
+    if input_size is None:
+        return card
+    facts = {"input_size": input_size, "note": f"The input size of {input_size} px was given."}
+    return card.model_copy(update=facts)
 
 
 def add_named(name: str, *, model_id: str | None = None, title: str | None = None) -> ModelCard:
@@ -380,8 +393,22 @@ def _slug(stem: str) -> str:
     return cleaned[:80] or "model"
 
 
-def _copy_file(file: Path, part: Path) -> Path:
+def _copy_file(file: Path, part: Path, family_name: str) -> Path:
+    if family_name == "hf_detr" and _is_saved_model(file.parent):
+        for name in _FOLDER_FILES[:-1]:
+            if (file.parent / name).is_file():
+                shutil.copyfile(file.parent / name, part / name)
     return Path(shutil.copyfile(file, part / f"weights{file.suffix.lower()}"))
+
+
+def _is_saved_model(folder: Path) -> bool:
+    """Tells whether the config.json beside weights is one of transformers, not of a run."""
+    try:
+        with (folder / _FOLDER_FILES[0]).open("rb") as file:
+            config = json.loads(file.read(_MOST_CONFIG_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(config, dict) and "model_type" in config
 
 
 def _copy_folder(folder: Path, part: Path) -> Path:

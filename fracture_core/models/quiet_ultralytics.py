@@ -5,7 +5,6 @@ By itself it looks up host names, sends usage events, fetches fonts, installs pa
 """
 
 import atexit
-import importlib.util
 import json
 import os
 import shutil
@@ -22,6 +21,7 @@ import numpy as np
 import torch
 
 from fracture_core import importing
+from fracture_core.drawing.text import font_file
 from fracture_core.errors import StorageError
 from fracture_core.files import make_folder, replacing, write_text
 from fracture_core.settings import settings
@@ -124,12 +124,4 @@ def _prepare(folder: Path) -> None:
     for name in _FONTS:
         if not (folder / name).is_file():
             with replacing(folder / name) as aside:
-                shutil.copyfile(_free_font(), aside)
-
-
-def _free_font() -> Path:
-    """Returns DejaVu Sans, which comes with matplotlib, which comes with Ultralytics."""
-    spec = importlib.util.find_spec("matplotlib")
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError("matplotlib is not installed; run make setup")
-    return Path(spec.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
+                shutil.copyfile(font_file(), aside)

@@ -20,6 +20,7 @@ from fracture_core.models.classifier import (
     classifier_card,
 )
 from fracture_core.models.packaged import known_weights, load_packaged
+from fracture_core.models.published_names import resnet_state
 from fracture_core.models.state_dicts import State, fit, read_state, unwrap
 from fracture_core.nets.limits import check_name
 from fracture_core.nets.mobile import MOBILES, MobileClassifier, mobile_name
@@ -75,7 +76,7 @@ class ResNetModel(Classifier):
     def describe(
         cls, weights: Path, *, model_id: str, title: str, classes: tuple[str, ...] | None
     ) -> ModelCard:
-        """Returns the card of a state dict with torchvision's names.
+        """Returns the card of a state dict with torchvision's names or those of `published_names`.
 
         Its tensors tell depth and width.
         """
@@ -156,7 +157,7 @@ def _build(architecture: ResNetArchitecture, *, class_count: int) -> ResNet | Mo
 
 def _read(weights: Path) -> State:
     given = read_state(weights)
-    state = unwrap(given, _is_resnet)
+    state = unwrap(resnet_state(given), _is_resnet)
     if state is None:
         expected = "a state dict of a ResNet, named as torchvision's, or of a MobileNet of ours"
         raise unknown_state(given, weights, expected)

@@ -14,6 +14,8 @@ import numpy as np
 from PIL import Image
 
 from fracture_core.attributes import in_words, merged
+from fracture_core.drawing.boxes import matched_boxes
+from fracture_core.drawing.samples import draw_sample
 from fracture_core.errors import BadInput, ConfigError, ImageError
 from fracture_core.explanations import Explanation, Faithfulness, explain
 from fracture_core.imaging.image import MedicalImage
@@ -24,7 +26,6 @@ from fracture_core.models.points import Measurements, opening_of
 from fracture_core.predictions import Filter, Kind, answer_to_image
 from fracture_core.scope import ScopeCheck, check_scope
 from fracture_core.service import schemas
-from fracture_core.service.drawing import draw_findings
 from fracture_core.service.messages import (
     ExplainOptions,
     PredictOptions,
@@ -228,7 +229,11 @@ class _Writer:
         return answer.kind
 
     def _drawn(self, sample: Sample, shown: Detections) -> bytes:
-        return draw_findings(sample.shown(), shown, self._card.classes)
+        boxes = matched_boxes(shown, None, self._card.classes)
+        kinds = [box.kind for box in boxes]
+        tinted = list(zip(shown.masks, kinds, strict=False))
+        side = max(sample.height, sample.width)
+        return _png_bytes(draw_sample(sample, boxes, tinted, side_px=side))
 
 
 def _findings(
@@ -292,7 +297,8 @@ def explain_image(model: Model, query: Query) -> Reply:
         made = explain(model, sample, prediction, options.finding)
     except BadInput as error:
         return Reply.refusing(error)
-    body = _map_png(made)
+    values = np.rint(made.heatmap.values * 255).astype(np.uint8)
+    body = _png_bytes(Image.fromarray(values))
     if options.as_png:
         return Reply(status=200, media_type=_PNG, body=body, images=1)
     return Reply.of(_explained(made, body, case, prediction, model.card, options), images=1)
@@ -351,9 +357,9 @@ def _checks(found: Faithfulness) -> schemas.Checks:
     return schemas.Checks.model_validate(facts)
 
 
-def _map_png(made: Explanation) -> bytes:
+def _png_bytes(image: Image.Image) -> bytes:
     file = io.BytesIO()
-    Image.fromarray(np.rint(made.heatmap.values * 255).astype(np.uint8)).save(file, "PNG")
+    image.save(file, "PNG", compress_level=3)
     return file.getvalue()
 
 

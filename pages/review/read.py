@@ -7,10 +7,11 @@ import streamlit as st
 from fracture_core.class_names import IsA
 from fracture_core.errors import ConfigError, WorkbenchError
 from fracture_core.models.cards import in_classes
+from fracture_core.models.families import offers_gate
 from fracture_core.models.library import points_of
 from fracture_core.models.points import Measurements
 from fracture_core.types import Prediction
-from fracture_core.ui.read.explaining import ask, known, offers_gate
+from fracture_core.ui.read.explaining import ask, known
 from fracture_core.ui.read.predicting import (
     known_answer,
     predict,

@@ -9,22 +9,21 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
-from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from fracture_core.datasets import open_dataset
 from fracture_core.demo.layouts import write_demo
+from fracture_core.drawing.samples import (
+    CUT_HEIGHT_PX,
+    CUT_WIDTH_PX,
+    draw_cut_out,
+    window_around,
+)
 from fracture_core.evaluations.error_ranking import case_errors
 from fracture_core.evaluations.evaluation import match_image
 from fracture_core.matching import MatchConfig
 from fracture_core.ui.evaluate.error_gallery import as_csv
-from fracture_core.ui.widgets.case_gallery import (
-    HEIGHT_PX,
-    WIDTH_PX,
-    case_image,
-    drawn_boxes,
-    window_around,
-)
+from fracture_core.ui.widgets.case_gallery import drawn_boxes
 from fracture_core.ui.widgets.case_links import compare_link, read_link
 from tests.support.dial_evaluations import ABOUT, classifier, detector
 from tests.support.stored_evaluations import store
@@ -292,8 +291,8 @@ def test_the_image_is_cut_out_around_what_matters(demo: Path) -> None:
         ("a",),
     )
     assert [box.tag for box in boxes] == ["GT missed"]
-    image = Image.open(io.BytesIO(case_image(sample, boxes, (0,))))
-    assert image.size == (WIDTH_PX, HEIGHT_PX)
+    image = draw_cut_out(sample, boxes, (0,))
+    assert image.size == (CUT_WIDTH_PX, CUT_HEIGHT_PX)
     pixels = np.asarray(image.convert("RGB")).astype(int)
     yellow = (pixels[..., 0] > 180) & (pixels[..., 1] > 160) & (pixels[..., 2] < 130)
     assert yellow.sum() > 100

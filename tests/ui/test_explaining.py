@@ -11,9 +11,10 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
+from fracture_core.models.families import offers_gate
 from fracture_core.types import Detections, Prediction, Sample
 from fracture_core.ui.read import explaining
-from fracture_core.ui.read.explaining import ask, known, offers_gate
+from fracture_core.ui.read.explaining import ask, known
 from fracture_core.ui.routes import ROUTES
 from fracture_core.ui.widgets.case_viewer import Asked, Pane, _checked, _pack_case
 from fracture_core.ui.widgets.cases import Case

@@ -123,8 +123,9 @@ _HONEST = (
             r"models\.(yolo|common|experimental)\.|utils\.(autoanchor|general|torch_utils)\."
         ),
         "a network of the older YOLOv5 or YOLOv7 repository, which finds boxes by anchors",
-        "Take Ultralytics' own weights of that size (yolov5su.pt and its like), "
-        "or train its yolov5s.yaml anew.",
+        "Anchors cannot be converted: take Ultralytics' own weights of that size (yolov5su.pt and "
+        "its like), which find boxes without, and train them on your data, or train yolov5s.yaml "
+        "anew.",
     ),
     (
         re.compile(r"torch\.(_utils\._rebuild_qtensor|Q\w+Storage|per_)"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from fracture_core.drawing.boxes import DrawnBox
 from fracture_core.evaluations.disagreement import DISPUTES, DisputeKind, Disputes, disputes
 from fracture_core.evaluations.evaluation import MatchedBox, match_image
 from fracture_core.evaluations.matched_models import FEWEST, MatchedModel, Threshold
@@ -23,7 +24,6 @@ from fracture_core.ui.compare.set_comparison import (
 from fracture_core.ui.compare.set_metrics import show_curves, show_metrics, show_models
 from fracture_core.ui.session import forget_unless_in
 from fracture_core.ui.widgets.case_gallery import (
-    DrawnBox,
     Entry,
     case_gallery,
     drawn_boxes,

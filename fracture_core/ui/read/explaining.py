@@ -12,16 +12,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol, cast
+from typing import cast
 
 import numpy as np
 import streamlit as st
 
 from fracture_core.errors import WorkbenchError
 from fracture_core.explanations import Explanation, Faithfulness, explain
-from fracture_core.models.base import Model
+from fracture_core.models.base import Gated, Model
 from fracture_core.models.cards import ModelCard
-from fracture_core.models.families import installed
 from fracture_core.types import Heatmap, Prediction, Sample
 from fracture_core.ui.read.predicting import model_of
 from fracture_core.ui.routes import Json, share_answer, share_map
@@ -36,14 +35,6 @@ _LOG = logging.getLogger(__name__)
 
 _Key = tuple[str, str, str, int, What]
 _Report = Callable[[float], None]
-
-
-class Gated(Model, Protocol):
-    """A model with an attention gate."""
-
-    def explain_gate(self, sample: Sample) -> Heatmap:
-        """What the gate let pass of the image, whatever the class."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +133,6 @@ class _Predictions:
 @st.cache_resource(show_spinner=False)
 def _predictions() -> _Predictions:
     return _Predictions()
-
-
-def offers_gate(card: ModelCard) -> bool:
-    """Whether a model has an attention gate to show beside its map."""
-    known = installed().families.get(card.family)
-    return known is not None and known.has_gate
 
 
 def ask(

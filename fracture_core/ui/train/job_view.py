@@ -13,7 +13,6 @@ from fracture_core.errors import WorkbenchError
 from fracture_core.evaluations.folders import evaluations_of, read_earlier, sentence_of_earlier
 from fracture_core.jobs import Job, State, read_progress
 from fracture_core.matching import match
-from fracture_core.models.library import add_folder
 from fracture_core.runs import RunFolder
 from fracture_core.types import Detections, Sample
 from fracture_core.ui.session import Slot
@@ -231,8 +230,10 @@ def offer_actions(job: Job) -> None:
             _button("First", "vertical_align_top", job, lambda: jobs.move(job.run.path, "first"))
             _button("Up", "arrow_upward", job, lambda: jobs.move(job.run.path, "up"))
             _button("Down", "arrow_downward", job, lambda: jobs.move(job.run.path, "down"))
-        if job.state is State.SUCCEEDED and job.kind == "training":
-            _button("Add to the library", "inventory_2", job, lambda: _promote(job))
+        if job.kind == "training" and _has_model(job):
+            label = "Add to the library"
+            label = label if job.state is State.SUCCEEDED else f"{label} as stopped"
+            _button(label, "inventory_2", job, lambda: _promote(job))
         with st.popover("Delete", icon=":material/delete:"):
             kept = "checkpoints" if job.kind == "training" else "answers"
             st.write(f"Delete **{literal(job.name)}** with its {kept}? This cannot be undone.")
@@ -257,8 +258,18 @@ def _do(act: Callable[[], object]) -> None:
         _ERROR.set(str(error))
 
 
+def _has_model(job: Job) -> bool:
+    """Whether it has ended and left a model, or the best checkpoint of a training that stopped."""
+    if job.state is State.SUCCEEDED:
+        return True
+    return job.state.can_resume and (job.run.checkpoints / "best.pt").is_file()
+
+
 def _promote(job: Job) -> None:
-    card = add_folder(job.run.path)
+    with importing.LOCK:
+        from trainers.unfinished import add_run
+
+    card = add_run(job.run.path)
     _NOTE.set(f"{card.title} is in the library as {card.model_id}.")
 
 
