@@ -196,7 +196,15 @@ def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
         503: "The model cannot be used, or no worker was free in time.",
         504: "Reading the files took too long.",
     }
-    return {status: {"model": schemas.Problem, "description": said[status]} for status in statuses}
+    later = {"Retry-After": {"description": "In seconds.", "schema": {"type": "integer"}}}
+    return {
+        status: {
+            "model": schemas.Problem,
+            "description": said[status],
+            **({"headers": later} if status in (429, 503) else {}),
+        }
+        for status in statuses
+    }
 
 
 _PNG = {"image/png": {"schema": {"type": "string", "format": "binary"}}}

@@ -58,6 +58,8 @@ class Worker:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=_BUFFER_BYTES,
+            # Of Ctrl+C only the service is told, and ends its workers.
+            start_new_session=True,
             env=_environment(threads),
         )
         return cls(process)

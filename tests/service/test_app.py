@@ -264,6 +264,7 @@ def test_the_document_describes_every_answer(service: TestClient) -> None:
     assert set(document["paths"]) == {"/predict", "/explain", "/models", "/health", "/metrics"}
     told = document["paths"]["/predict"]["post"]["responses"]
     assert {"200", "400", "401", "413", "422", "429", "503", "504"} <= set(told)
+    assert "Retry-After" in told["429"]["headers"]
     for status, answer in told.items():
         schema = answer["content"]["application/json"]["schema"]["$ref"]
         assert schema.endswith("PredictAnswer" if status == "200" else "Problem")

@@ -2,7 +2,10 @@
 
 import pytest
 from starlette.testclient import TestClient
+from typer.testing import CliRunner
 
+from fracture_core import service
+from fracture_core.cli import app as commands
 from fracture_core.errors import ConfigError
 from fracture_core.service.app import create_app
 from fracture_core.service.limits import Intake, Limits, Refusal
@@ -22,16 +25,16 @@ def key(monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_with_a_key_only_health_answers_without_it(key: str) -> None:
     # Without a lifespan no worker is started: nothing here gets that far.
-    service = TestClient(create_app(), base_url=BASE)
-    assert service.get("/health").status_code == 503
+    asked = TestClient(create_app(), base_url=BASE)
+    assert asked.get("/health").status_code == 503
     for given in ({}, {"X-API-Key": "another"}, {"X-API-Key": key + "x"}, {"X-API-Key": ""}):
         for path in ("/models", "/metrics", "/openapi.json"):
-            assert service.get(path, headers=given).status_code == 401
-        refused = service.post("/predict", files=files(png()), headers=given)
+            assert asked.get(path, headers=given).status_code == 401
+        refused = asked.post("/predict", files=files(png()), headers=given)
         assert refused.status_code == 401
         assert "WWW-Authenticate" in refused.headers
         assert key not in refused.text
-    assert service.get("/models", headers={"X-API-Key": key}).status_code == 200
+    assert asked.get("/models", headers={"X-API-Key": key}).status_code == 200
 
 
 @pytest.mark.parametrize("text", ["short", "sixteen letters and spaces", "ä" * 20])
@@ -63,6 +66,21 @@ def test_an_open_address_needs_a_key_or_a_word(
     monkeypatch.setenv("FRACTURE_API_KEY", KEY)
     settings.cache_clear()
     check_address(address)
+
+
+def test_the_command_refuses_an_open_address_before_it_listens() -> None:
+    ended = CliRunner().invoke(commands, ["serve", "--host", "0.0.0.0"])
+    assert isinstance(ended.exception, ConfigError)
+    assert "FRACTURE_API_KEY" in str(ended.exception)
+
+
+def test_without_the_extra_the_command_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(service, "find_spec", lambda name: None)
+    ended = CliRunner().invoke(commands, ["serve"])
+    assert isinstance(ended.exception, ConfigError)
+    assert "pip install '.[service]'" in str(ended.exception)
 
 
 def test_the_intake_is_bounded_in_requests_and_in_bytes() -> None:
