@@ -58,7 +58,7 @@ def case_row(
     """Return the image under `lines`, its heat map and, where the model has a gate, the gate's map.
 
     `index` is a finding's position in the raw `prediction`, None explains the image. With `checks`
-    the map is checked, at the cost of some forty predictions, and what came of it stands above it.
+    the map is checked, at the cost of some thirty predictions, and what came of it stands above it.
     """
     found = None if index is None else prediction.detections[index : index + 1]
     marked = () if found is None else matched_boxes(found, None, model.card.classes)
@@ -254,9 +254,13 @@ def _explain_cases(folder: Path, out: Path, wishes: Wishes) -> int:
     """Write the sheet of an evaluation's critical errors and random cases as the PNG `out`."""
     evaluation = load_evaluation(folder)
     about, pairs = evaluation.about, critical_pairs(evaluation, wishes.critical)
+    matched = evaluation.matched()
+    if not len(matched):
+        expected = "images whose ground truth is known"
+        raise ConfigError(folder, expected=expected, found="none")
     model, dataset = model_of(folder, about), open_dataset(about.data)
     confidence = opening_of(model.card, points_of(model.card)).confidence
-    errors = case_errors(evaluation.matched(), MatchConfig(), confidence, critical=pairs)
+    errors = case_errors(matched, MatchConfig(), confidence, critical=pairs)
     cases = sheet_cases(errors, pairs, most=MOST_ERRORS, count=wishes.count, seed=wishes.seed)
     rows, unread = [], list[BadInput]()
     for case in tqdm(cases, unit="case", disable=None):

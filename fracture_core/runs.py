@@ -4,6 +4,7 @@ config.json        what was asked for; that of an evaluation has "kind": "evalua
 log.txt            what it printed
 metrics.jsonl      one JSON object a line: steps, epochs, progress, notes
 checkpoints/       last.pt and best.pt
+images/            grids of validation images at the last best epochs
 stopped            there when it was asked to stop and stopped after a checkpoint
 job.json           when it was submitted, to which runner, and how often it was started
 stopping           there when somebody asked it to stop
@@ -108,6 +109,15 @@ class RunFolder:
     def checkpoints(self) -> Path:
         """The folder of last.pt and best.pt."""
         return self.path / "checkpoints"
+
+    @property
+    def images(self) -> Path:
+        """The folder of the grids of validation images; `best_images` lists them."""
+        return self.path / "images"
+
+    def best_images(self) -> list[Path]:
+        """Return the grids of validation images at the last best epochs, in their order."""
+        return sorted(self.images.glob("best-epoch-*.png"))
 
     @property
     def stopped(self) -> Path:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 
 import torch
 from accelerate import Accelerator
@@ -21,6 +22,7 @@ from torch import Tensor
 from fracture_core.errors import TrainingError
 from fracture_core.models.base import Model
 from fracture_core.runs import RunFolder
+from trainers.best_images import BestImages, first_packed
 from trainers.channels_last import takes_channels_last
 from trainers.checkpoints import BEST, LAST, MODULE, Position, State, load_state, save_state
 from trainers.config import Phase, TrainConfig
@@ -147,6 +149,7 @@ class Loop:
         device = self._accelerator.device
         self._source = Source(train, device, on_device=config.data_on_device)
         self._validator = Validator(config, valid, device)
+        self._images = BestImages(run, config, partial(first_packed, valid))
         self._module = self._prepare(module)
         self._position = Position(parts=config.accumulate)
         self._average = MovingAverage(self._module, config.ema) if config.ema else None
@@ -350,6 +353,7 @@ class Loop:
         if position.keeps_last:
             # Before LAST: a run that is killed in between does the epoch and this again.
             self._save(BEST)
+            self._keep_images()
         self._save(LAST)
         if self._accelerator.is_main_process:
             log.epoch({**facts, "best": improved})
@@ -365,6 +369,12 @@ class Loop:
                 metrics = [self._validator.metrics(self._module)]
         broadcast_object_list(metrics)
         return metrics[0]
+
+    def _keep_images(self) -> None:
+        if self._accelerator.is_main_process:
+            with nullcontext() if self._average is None else self._average.in_place():
+                model = self._module.wrap(copy.deepcopy(self._module.network))
+            self._images.keep(model, self._position.best_epoch)
 
     def _facts(self, phase: Phase, steps: int, means: dict[str, float]) -> dict[str, object]:
         position = self._position

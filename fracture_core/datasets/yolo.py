@@ -253,6 +253,9 @@ class YoloWriter(Writer):
         """
         if any(item.split for item in items):
             require_splits(items, "yolo")
+        return [*_split_limits({item.split for item in items}), *self._lost(items, drop)]
+
+    def _lost(self, items: Sequence[Item], drop: frozenset[str]) -> list[Limit]:
         outlined = [(f, item) for item in items for f in item.findings or () if f.outline]
         if "masks" in drop:
             lost = note(f"{counted(len(outlined), 'mask')} left out, as asked for.")
@@ -351,6 +354,17 @@ def _lines(findings: Findings, outlined: bool, side: _Points) -> Iterator[str]:
             points = ring_within(finding, height, width)
         shares = (points / side).reshape(-1)
         yield f"{finding.label} " + " ".join(f"{share:.8f}" for share in shares) + "\n"
+
+
+def _split_limits(splits: Collection[str]) -> list[Limit]:
+    missing = [split for split in ("train", "val") if split not in splits]
+    if not missing:
+        return []
+    sentence = (
+        f"Ultralytics trains only with splits train and val; without {' and '.join(missing)} it "
+        "refuses the set. Cut it with --splits 70,15,15."
+    )
+    return [note(sentence)]
 
 
 def _polygon_limits(outlined: Sequence[Finding]) -> list[Limit]:

@@ -52,10 +52,11 @@ def _of_two(ground_truth: str, found: str) -> dict[str, str]:
 
 
 VIEWER = Palette(colours=COLOURS, letters={"true positive": "#2fd6a8", "false positive": "#ff8f4d"})
+_GT_IN_RED = {"truth": "#ff3030", "missed": "#ff3030", "false positive": "#56b4e9"}
 PALETTES = {
     "viewer": VIEWER,
     "r1": Palette(colours=_of_two("#00ff00", "#ff3030"), best_only=True),
-    "r3": Palette(colours=_of_two("#ff3030", "#56b4e9")),
+    "r3": Palette(colours=COLOURS | _GT_IN_RED),
 }
 """By name: the viewer's, and those of two published systems. R1 drew the ground truth in lime and
 the best box in red, R3 the ground truth in red."""

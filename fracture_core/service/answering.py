@@ -14,8 +14,7 @@ import numpy as np
 from PIL import Image
 
 from fracture_core.attributes import in_words, merged
-from fracture_core.drawing.boxes import matched_boxes
-from fracture_core.drawing.samples import draw_sample
+from fracture_core.drawing.sheets import sheet_of
 from fracture_core.errors import BadInput, ConfigError, ImageError
 from fracture_core.explanations import Explanation, Faithfulness, explain
 from fracture_core.imaging.image import MedicalImage
@@ -23,6 +22,7 @@ from fracture_core.imaging.opening import open_images
 from fracture_core.models.base import Model
 from fracture_core.models.cards import ModelCard
 from fracture_core.models.points import Measurements, opening_of
+from fracture_core.prediction_images import Shown, panel_of
 from fracture_core.predictions import Filter, Kind, answer_to_image
 from fracture_core.scope import ScopeCheck, check_scope
 from fracture_core.service import schemas
@@ -38,7 +38,7 @@ from fracture_core.types import Detections, Prediction, Sample
 
 MOST_FRAMES = 256
 """The frames that one request may hold, all files together."""
-DEFAULT_NMS_IOU = 0.5
+_MOST_PX = 1600
 _PNG = "image/png"
 _HELD_BACK = "Say read_anyway=true to have it read all the same."
 
@@ -147,11 +147,11 @@ class _Writer:
         self._card, self._measured, self._options = card, measured, options
         opening = opening_of(card, measured)
         asked = options.confidence is not None
-        nms_iou = DEFAULT_NMS_IOU if options.nms_iou is None else options.nms_iou
-        self._filter = Filter(
-            confidence=opening.confidence if options.confidence is None else options.confidence,
-            nms_iou=nms_iou if card.needs_nms else None,
+        nms_iou = options.nms_iou if card.needs_nms else None
+        self._shown = Shown.of(
+            card, measured, Filter(confidence=options.confidence, nms_iou=nms_iou)
         )
+        self._filter = self._shown.keep
         self._rule = "" if asked else opening.rule
         self._reason = "asked for" if asked else opening.reason
 
@@ -181,7 +181,7 @@ class _Writer:
         if case.scope.held_back:
             return _held_back(case)
         (prediction,) = predictions
-        body = self._drawn(case.samples[0], self._filter.apply(prediction.detections))
+        body = self._drawn(case.samples[0], prediction)
         return Reply(status=200, media_type=_PNG, body=body, images=1)
 
     def _image(self, case: _Case, left: Iterator[Prediction]) -> schemas.ImageAnswer:
@@ -216,7 +216,7 @@ class _Writer:
             if self._options.raw
             else None,
             seconds=prediction.seconds if prediction else None,
-            drawn_png=_text(self._drawn(sample, shown))
+            drawn_png=_text(self._drawn(sample, prediction))
             if self._options.drawn and prediction
             else None,
         )
@@ -228,12 +228,10 @@ class _Writer:
         )
         return answer.kind
 
-    def _drawn(self, sample: Sample, shown: Detections) -> bytes:
-        boxes = matched_boxes(shown, None, self._card.classes)
-        kinds = [box.kind for box in boxes]
-        tinted = list(zip(shown.masks, kinds, strict=False))
-        side = max(sample.height, sample.width)
-        return _png_bytes(draw_sample(sample, boxes, tinted, side_px=side))
+    def _drawn(self, sample: Sample, prediction: Prediction) -> bytes:
+        """As `predict --draw` draws it: with a caption, and what is to be said of the scope."""
+        side = min(_MOST_PX, max(sample.height, sample.width))
+        return _png_bytes(sheet_of([[panel_of(self._shown, sample, prediction, (), side)]]))
 
 
 def _findings(

@@ -126,7 +126,8 @@ class FrameAnswer(_Strict):
     )
     seconds: float | None = Field(description="The model's time for this frame in its batch.")
     drawn_png: str | None = Field(
-        description="The frame with its findings as a PNG in base64, where `drawn` asked for it.",
+        description="The frame with its findings and a caption, as `predict --draw` draws it: a "
+        "PNG in base64, its longer side at most 1600 px, where `drawn` asked for it.",
         json_schema_extra={"contentEncoding": "base64", "contentMediaType": "image/png"},
     )
 

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from fracture_core.errors import WorkbenchError
+from fracture_core.ui.evaluate.case_sheet import show_sheet
 from fracture_core.ui.evaluate.error_gallery import (
     choose_confidence,
     choose_costs,
@@ -66,3 +67,4 @@ case_gallery(
     lambda place: entry_of(chosen, place, dataset),
     key="error_page",
 )
+show_sheet(listed, everything, critical, dataset)

@@ -12,6 +12,7 @@ from fracture_core.ui.compare.comparing import (
     Comparison,
     carry_own,
     choose_models,
+    choose_pair,
     choose_scratch_and_tuned,
     compare,
     offer_more,
@@ -27,7 +28,7 @@ from fracture_core.ui.widgets.cases import Case
 from fracture_core.ui.widgets.class_table import choose_is_a
 from fracture_core.ui.widgets.text import literal
 
-STATE = "comparing"
+STATE, RED = "comparing", "gt_red"
 DEFAULT = ViewerState()
 ONE_CASE, DATA_SET = "One case", "Over a data set"
 _MISSING: Slot[str] = Slot("pair_missing", "")
@@ -68,6 +69,7 @@ def _compare(comparison: Comparison) -> None:
         on_step=step if len(CASE_LIST.get()[1]) > 1 else None,
         on_read=partial(read_anyway, case),
         is_a=comparison.is_a,
+        colours="r3" if st.session_state.get(RED) else "viewer",
     )
     st.session_state[STATE] = state
     write_address(state, DEFAULT)
@@ -93,7 +95,14 @@ def _one_case() -> None:
                 on_click=_show_scratch_beside_tuned,
                 icon=":material/compare:",
                 width="stretch",
-                help="The first of each in the library, with the ground truth beside them.",
+                help="One of each from the library, the one from scratch at the left.",
+            )
+            choose_pair()
+            st.toggle(
+                "Ground truth in red",
+                key=RED,
+                bind="query-params",
+                help="As the published figures of these models have it.",
             )
             if missing := _MISSING.take():
                 st.info(literal(missing), icon=":material/inventory_2:")

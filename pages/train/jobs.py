@@ -4,6 +4,7 @@ import streamlit as st
 
 from fracture_core import jobs
 from fracture_core.errors import WorkbenchError
+from fracture_core.ui.train.best_images import show_best_images
 from fracture_core.ui.train.job_view import (
     offer_actions,
     panels_of,
@@ -63,6 +64,7 @@ def show(polls: bool, seen: list[list[jobs.Job]]) -> None:
     with log:
         show_log(job)
     with images:
+        show_best_images(job.run)
         show_checkpoint(job.run)
 
 

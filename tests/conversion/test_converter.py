@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from typer.testing import CliRunner
 
 from fracture_core import masks
@@ -23,6 +24,7 @@ from fracture_core.datasets.writing import Item, safe_path, stem_of
 from fracture_core.demo import CT_CLASSES, layouts
 from fracture_core.demo.samples import demo_studies
 from fracture_core.errors import ConfigError, DatasetError, StorageError
+from fracture_core.models import quiet_ultralytics
 from fracture_core.types import Sample
 
 FORMATS = tuple(writable())
@@ -325,6 +327,62 @@ def test_images_without_a_split_get_one_or_are_refused(tmp_path: Path) -> None:
         assert set(open_dataset(tmp_path / to).splits) == {""}
 
 
+def jpeg_set(folder: Path, **how: object) -> Path:
+    """A YOLO set of two colour JPEG files in train and val."""
+    for n, split in enumerate(("train", "valid")):
+        for name in ("images", "labels"):
+            (folder / split / name).mkdir(parents=True)
+        pixels = np.random.default_rng(n).integers(0, 255, (40, 60, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / split / "images" / f"wrist-{n}.jpg", **how)
+        (folder / split / "labels" / f"wrist-{n}.txt").write_text("0 0.5 0.5 0.25 0.5\n")
+    (folder / "data.yaml").write_text("train: train/images\nval: valid/images\nnames: [a]\n")
+    return folder
+
+
+@pytest.mark.parametrize("to", ["coco", "yolo", "voc"])
+def test_jpeg_files_are_copied_byte_by_byte_under_their_names(to: str, tmp_path: Path) -> None:
+    source = jpeg_set(tmp_path / "source")
+    made = convert(source, tmp_path / to, Options(to=to)).destination
+    files = {path.name: path.read_bytes() for path in made.rglob("*.jpg")}
+    assert files == {path.name: path.read_bytes() for path in source.rglob("*.jpg")}
+    assert not list(made.rglob("*.png"))
+    opened = open_dataset(made)
+    assert len(opened) == 2
+    assert all(len(opened[each].ground_truth) == 1 for each in opened)
+
+
+def test_a_jpeg_that_must_change_is_written_anew(tmp_path: Path) -> None:
+    smaller = convert(
+        jpeg_set(tmp_path / "source"), tmp_path / "small", options("yolo", size_px=30)
+    ).destination
+    assert not list(smaller.rglob("*.jpg"))
+    turned = Image.Exif()
+    turned[274] = 6
+    source = jpeg_set(tmp_path / "turned", exif=turned)
+    made = convert(source, tmp_path / "upright", Options(to="yolo")).destination
+    assert [open_dataset(made)[each].width for each in open_dataset(made)] == [40, 40]
+    assert len(list(made.rglob("*.png"))) == 2
+
+
+def test_a_converted_set_passes_ultralytics_own_check(tmp_path: Path) -> None:
+    made = convert(jpeg_set(tmp_path / "source"), tmp_path / "yolo", options("yolo")).destination
+    checks = quiet_ultralytics.part("ultralytics.data.utils")
+    found = checks.check_det_dataset(str(made / "data.yaml"), autodownload=False)
+    assert found["names"] == {0: "a"}
+    assert {Path(found[split]) for split in ("train", "val")} == {
+        made / "train" / "images",
+        made / "valid" / "images",
+    }
+
+
+def test_that_ultralytics_wants_validation_is_told(tmp_path: Path) -> None:
+    source = jpeg_set(tmp_path / "source")
+    (source / "data.yaml").write_text("train: train/images\nnames: [a]\n")
+    told: list[str] = []
+    convert(source, tmp_path / "yolo", options("yolo"), tell=told.append)
+    assert any("Ultralytics trains only with splits train and val" in each for each in told)
+
+
 def test_a_broken_image_is_listed_and_the_others_converted(
     sources: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -408,7 +466,7 @@ def test_negatives_are_for_the_raw_download_only(sources: dict[str, Path], tmp_p
 def test_a_full_disk_is_a_sentence_and_what_is_done_is_kept(
     sources: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fracture_core.datasets import coco as writer
+    from fracture_core.datasets import writing as writer
 
     real, calls = writer.write_png, []
 

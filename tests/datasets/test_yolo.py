@@ -188,6 +188,15 @@ def test_a_path_of_another_machine_is_not_followed_but_said(tmp_path: Path) -> N
     assert "valid/images" in warning(dataset, "Folders named in data.yaml but absent")
 
 
+def test_a_split_that_was_not_downloaded_is_a_warning(tmp_path: Path) -> None:
+    text = "train: ../train/images\nval: ../valid/images\ntest: ../test/images\nnames: [a]\n"
+    dataset = open_dataset(make_yolo(tmp_path, {"a": ""}, yaml=text))
+    assert dataset.splits.keys() == {"train"}
+    told = warning(dataset, "Folders named in data.yaml but absent")
+    assert "../valid/images" in told
+    assert "../test/images" in told
+
+
 def test_class_numbers_with_gaps_are_mapped_in_order(tmp_path: Path) -> None:
     text = "train: train/images\nnames: {3: c, 1: a}\n"
     dataset = open_dataset(make_yolo(tmp_path, {"x": "3 0.5 0.5 0.2 0.2"}, yaml=text))

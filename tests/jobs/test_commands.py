@@ -47,6 +47,26 @@ def test_stopping_waits_and_resuming_queues():
     jobs.delete(run)
 
 
+def test_a_run_answers_to_the_name_that_status_prints(tmp_path, monkeypatch):
+    run = make_run("run", steps=10_000)
+    jobs.submit(run, command=fake_command(run))
+    stopped = trainers("stop", "run")
+    assert (stopped.returncode, stopped.stdout.split()[:2]) == (0, ["run", "stopped"])
+    assert trainers("status", "run").stdout.split()[:2] == ["run", "stopped"]
+    assert trainers("logs", "run").stdout == jobs.logs(run)
+    jobs.delete(run)
+
+
+def test_a_run_can_be_checked_by_its_name():
+    make_run("run")
+    asked = trainers("check", "run")
+    assert asked.returncode == 2
+    assert "family: expected a family that can be trained" in asked.stderr
+    mixed = trainers("check", "run", "--recipe", "r3-detr-scratch")
+    assert "expected a run alone, or --recipe and --data" in mixed.stderr
+    assert "expected a run, or --recipe and --data" in trainers("check").stderr
+
+
 def test_what_was_not_submitted_is_one_sentence(tmp_path):
     asked = trainers("stop", tmp_path / "nothing")
     assert asked.returncode == 2

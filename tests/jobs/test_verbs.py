@@ -378,6 +378,23 @@ def test_what_is_no_run_cannot_be_submitted(tmp_path):
         jobs.find_job(make_run("run"))
 
 
+def test_runs_of_elsewhere_are_listed_with_what_they_came_to(home):
+    finished, stopped, made = (make_run(name) for name in ("finished", "stopped", "made"))
+    (finished / "card.json").touch()
+    (stopped / "stopped").touch()
+    assert {job.name: job.state for job in jobs.list_jobs()} == {
+        "finished": State.SUCCEEDED,
+        "stopped": State.STOPPED,
+    }
+    assert jobs.find_job(stopped).detail == "Not of the queue: trained by hand or copied."
+    with pytest.raises(ConfigError, match="one that was not"):
+        jobs.find_job(made)
+    with pytest.raises(ConfigError, match="one that succeeded"):
+        jobs.resume(finished)
+    jobs.delete(stopped)
+    assert [job.name for job in jobs.list_jobs()] == ["finished"]
+
+
 def test_a_run_trained_by_hand_is_not_the_queues(home):
     path = submit_fake("run", steps=10_000)
     wait_for_steps(path)

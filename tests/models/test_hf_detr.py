@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -227,6 +228,23 @@ def test_a_folder_of_save_pretrained(model: HfDetrModel, tmp_path: Path) -> None
     again = HfDetrModel.load(card, tmp_path)
     one = sample(image())
     assert_identical(model.predict([one])[0], again.predict([one])[0])
+
+
+def test_the_weights_of_a_folder_bring_its_config_along(model: HfDetrModel, tmp_path: Path) -> None:
+    model._network.config.id2label = {0: "wrist", 1: "elbow", 2: "hand"}
+    model._network.save_pretrained(tmp_path)
+    processor(model).save_pretrained(tmp_path)
+    card = library.add_model(tmp_path / "model.safetensors", family_name="hf_detr")
+    assert (card.classes, card.input_size) == (("wrist", "elbow", "hand"), 64)
+    one = sample(image())
+    assert_identical(
+        model.predict([one])[0],
+        replace(library.open_model(card.model_id).predict([one])[0], model_id=model.card.model_id),
+    )
+    # The config of a run, which lies beside its weights too, is none of transformers.
+    (tmp_path / "config.json").write_text('{"family": "hf_detr"}')
+    with pytest.raises(WeightsError, match="class names"):
+        library.add_model(tmp_path / "model.safetensors", family_name="hf_detr")
 
 
 def test_timms_resnet_under_its_own_names(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ options, resumes it from the run's checkpoints, and halves its parts when memory
 import gc
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 import torch
@@ -18,6 +19,7 @@ from fracture_core.models.base import Model
 from fracture_core.models.cards import ModelCard, Task
 from fracture_core.models.yolo import YoloModel
 from fracture_core.runs import RunFolder
+from trainers.best_images import BestImages, first_of_split
 from trainers.checkpoints import BEST, LAST, Position, load_state
 from trainers.checks import check_disk, check_machine
 from trainers.family_configs import YoloConfig
@@ -65,6 +67,7 @@ def fit(
         checkpoints=run.checkpoints,
         log=log,
         stop=stop,
+        keep_images=_kept_images(config, dataset, start, run),
         halves=_device(config).type == "cpu" and config.precision == "bfloat16",
     )
     outcome = _train(plan, start.task, run)
@@ -73,6 +76,14 @@ def fit(
         _position(run, log)
         outcome = _train(plan, start.task, run)
     return best_model(config, start, folder.classes, run) if outcome == "end" else None
+
+
+def _kept_images(
+    config: YoloConfig, dataset: Dataset, start: Start, run: RunFolder
+) -> Callable[[int], None]:
+    classes = class_names(dataset, config)
+    images = BestImages(run, config, partial(first_of_split, dataset, config))
+    return lambda epoch: images.keep(best_model(config, start, classes, run), epoch)
 
 
 def build_checked(config: YoloConfig, classes: tuple[str, ...]) -> Start:

@@ -19,7 +19,8 @@ class Plan:
     """What a training needs.
 
     `network` is trained in place; `checkpoints` is their folder; `stop` is asked after every batch;
-    with `halves` the network computes in bfloat16 on a CPU.
+    `keep_images` is called with the number of each best epoch once its checkpoint is written; with
+    `halves` the network computes in bfloat16 on a CPU.
     """
 
     config: YoloConfig
@@ -28,6 +29,7 @@ class Plan:
     checkpoints: Path
     log: MetricsLog
     stop: Callable[[], bool]
+    keep_images: Callable[[int], None]
     halves: bool = False
 
 

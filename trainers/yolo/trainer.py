@@ -175,6 +175,8 @@ class _Ours(_engine.BaseTrainer):  # type: ignore[misc,name-defined]
         # BEST first: a run that is killed in between does the epoch and this again.
         for name in (BEST, LAST) if position.keeps_last else (LAST,):
             save_state(self._state(), position, self._plan.checkpoints / name)
+        if position.keeps_last:
+            self._plan.keep_images(position.best_epoch)
         return True
 
     def resume_training(self, ckpt: Any) -> None:

@@ -195,17 +195,33 @@ def offer_more() -> None:
     st.page_link(LIBRARY_PAGE, label="Add a model", icon=":material/add:")
 
 
-def choose_scratch_and_tuned() -> str | None:
-    """Choose the first DETR from scratch and the first fine-tuned one; else what is missing."""
+_PAIR = {"scratch_detr": "a DETR trained from scratch", "hf_detr": "a fine-tuned DETR"}
+_PAIR_LABELS = {"scratch_detr": "From scratch, left", "hf_detr": "Fine-tuned, right"}
+
+
+def choose_pair() -> None:
+    """Let the reader choose which run of each kind is shown, where there are several."""
     cards = read_library().cards
-    wanted = {"scratch_detr": "a DETR trained from scratch", "hf_detr": "a fine-tuned DETR"}
-    first = {
-        family: next((card.model_id for card in cards if card.family == family), None)
-        for family in wanted
-    }
-    missing = [words for family, words in wanted.items() if first[family] is None]
+    named = {card.model_id: name_of(card, cards) for card in cards}
+    for family, label in _PAIR_LABELS.items():
+        there = [card.model_id for card in cards if card.family == family]
+        if len(there) > 1:
+            st.selectbox(label, there, format_func=named.__getitem__, key=f"pair_{family}")
+
+
+def choose_scratch_and_tuned() -> str | None:
+    """Choose a DETR from scratch, left, and a fine-tuned one: those that the reader chose, else
+    the first of each; where there are none it returns what is missing.
+    """
+    cards = read_library().cards
+    first = {}
+    for family in _PAIR:
+        there = [card.model_id for card in cards if card.family == family]
+        held = st.session_state.get(f"pair_{family}")
+        first[family] = held if held in there else next(iter(there), None)
+    missing = [words for family, words in _PAIR.items() if first[family] is None]
     if missing:
-        families = " or ".join(family for family in wanted if first[family] is None)
+        families = " or ".join(family for family in _PAIR if first[family] is None)
         return (
             f"The library has no model of this kind: {' and '.join(missing)}. "
             f"Add its weights on the Library page, family {families}."

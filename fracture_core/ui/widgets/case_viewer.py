@@ -16,6 +16,7 @@ import numpy as np
 import streamlit as st
 
 from fracture_core.class_names import NO_CLASS, IsA, bring_together
+from fracture_core.drawing.colours import PALETTES
 from fracture_core.errors import ConfigError
 from fracture_core.matching import Rule
 from fracture_core.models.cards import ModelCard
@@ -227,6 +228,7 @@ def case_viewer(  # noqa: PLR0913 (one call with names)
     on_read: Callable[[], None] | None = None,
     explanations: Sequence[ExplanationLink] = (),
     is_a: IsA | None = None,
+    colours: str = "viewer",
 ) -> ViewerState:
     """Show one case, its samples being the frames, and return the state in force.
 
@@ -236,7 +238,8 @@ def case_viewer(  # noqa: PLR0913 (one call with names)
     when the reader asks for the next or previous case; without it the viewer offers no such step.
     `on_explain` is called when the reader asks for an explanation; the answers there are, or are on
     their way, are `explanations`. `on_read` is called when the reader wants a case read that was
-    held back. All of them run before the script, as Streamlit's callbacks do.
+    held back. All of them run before the script, as Streamlit's callbacks do. `colours` name those
+    of the boxes, one of `PALETTES`.
     """
     if not samples or len(panes) > MOST_PANES:
         raise ValueError(f"expected samples and at most {MOST_PANES} panes")
@@ -251,6 +254,7 @@ def case_viewer(  # noqa: PLR0913 (one call with names)
         "steps": on_step is not None,
         "explains": on_explain is not None,
         "explanations": [asdict(one.asked) | {"path": one.path} for one in explanations],
+        "colours": dict(PALETTES[colours].colours),
         "forced": handshake.force(),
     }
 

@@ -16,8 +16,17 @@ export const COLOURS = {
   candidate: "#e8ecef",
   lacking: "#aeb7bf",
 }
+const OURS = { ...COLOURS }
+
+/** Takes colours by kind from the page, in place of our own or of others taken before. */
+export function takeColours(colours) {
+  Object.assign(COLOURS, OURS, colours)
+}
+
 // Small letters need more light than lines do.
 const WORD_COLOURS = { "true positive": "#2fd6a8", "false positive": "#ff8f4d" }
+/** A colour that was swapped is its own for letters as well. */
+const letterColour = (kind) => (COLOURS[kind] === OURS[kind] && WORD_COLOURS[kind]) || COLOURS[kind]
 export const TAGS = {
   truth: "GT",
   "true positive": "TP",
@@ -180,7 +189,7 @@ function drawTag(context, mark, size, taken) {
   context.fillRect(place.x, place.y, width, height)
   context.fillStyle = COLOURS[mark.kind]
   context.fillRect(place.x, place.y, 2, height)
-  context.fillStyle = mark.lit ? "#000" : (WORD_COLOURS[mark.kind] ?? COLOURS[mark.kind])
+  context.fillStyle = mark.lit ? "#000" : letterColour(mark.kind)
   context.fillText(mark.tag, place.x + 5, place.y + height / 2 + 0.5)
 }
 

@@ -13,6 +13,7 @@ import { findingsOf } from "./findings.js"
 import { commandOf, helpDialog } from "./keys.js"
 import { Legend } from "./legend.js"
 import { dialWords } from "./measured_words.js"
+import { takeColours } from "./overlay.js"
 import { marksOf, partsOf } from "./parts.js"
 import { caseOf, pictureOf } from "./shelf.js"
 import { newLook, Stage } from "./stage.js"
@@ -103,6 +104,7 @@ class Viewer {
     const { data } = component
     this.title = data.title
     this.steps = data.steps
+    takeColours(data.colours)
     const asked = this.handshake.asked(data.forced)
     const forced = asked !== null
     if (forced) this.state = asked
