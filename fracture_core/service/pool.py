@@ -224,20 +224,27 @@ class Pool:
         """Has a worker live in this slot for as long as the service does."""
         pause = 0.0
         while True:
-            worker = self._workers[slot] = await Worker.start(self._command, self._limits.workers)
             started = time.monotonic()
             try:
-                await self._serve(worker)
-            finally:
-                await asyncio.shield(worker.kill())
+                await self._live(slot)
+            except OSError:
+                _LOG.exception("a worker could not be started")
             self.restarts += 1
             self._meters.restarts.inc()
-            code = worker.ended.result()
-            _LOG.warning("worker %d ended with %s and is replaced", worker.pid, code)
             # One that ends as soon as it starts would otherwise be started without a pause.
             lived = time.monotonic() - started > _LONGEST_PAUSE_SECONDS
             pause = 0.0 if lived else min(_LONGEST_PAUSE_SECONDS, 2 * pause + 0.1)
             await asyncio.sleep(pause)
+
+    async def _live(self, slot: int) -> None:
+        """The life of one worker; raises OSError where it cannot be started."""
+        worker = await Worker.start(self._command, self._limits.workers)
+        self._workers[slot] = worker
+        try:
+            await self._serve(worker)
+        finally:
+            await asyncio.shield(worker.kill())
+        _LOG.warning("worker %d ended with %s and is replaced", worker.pid, worker.ended.result())
 
     async def _serve(self, worker: Worker) -> None:
         """Hands batches to a worker until it ends."""

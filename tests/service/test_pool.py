@@ -120,6 +120,25 @@ def test_a_worker_that_ends_while_it_waits_comes_back() -> None:
     run(Limits(workers=2), body)
 
 
+def test_a_worker_that_cannot_be_started_is_tried_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    program = tmp_path / "worker"
+
+    async def main() -> None:
+        pool = Pool(Limits(), Meters(), (str(program), *STUB[1:]))
+        pool.start()
+        asking = asyncio.create_task(ask(pool))
+        await until(lambda: pool.restarts >= 2)
+        assert pool.pids == []
+        program.symlink_to(sys.executable)
+        assert (await asking).body == b"1"
+        await pool.close()
+
+    asyncio.run(main())
+    assert "could not be started" in caplog.text
+
+
 def test_requests_without_an_answer_are_refused_when_the_service_ends() -> None:
     async def main() -> None:
         pool = Pool(Limits(most_batch=1), Meters(), STUB)
