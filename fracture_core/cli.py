@@ -323,7 +323,9 @@ def serve(  # noqa: PLR0913, PLR0917
     queue: Annotated[
         int, typer.Option(help="Requests under way; further ones get 429.", min=1)
     ] = 64,
-    batch: Annotated[int, typer.Option(help="Files that are answered together.", min=1)] = 8,
+    batch: Annotated[
+        int, typer.Option(help="Files read together where that is faster.", min=1)
+    ] = 8,
     wait_ms: Annotated[
         float, typer.Option(help="How long a batch waits for more.", min=0, max=1000)
     ] = 5,

@@ -271,6 +271,8 @@ def create_app(limits: Limits | None = None, *, address: str = "127.0.0.1") -> F
         # The pages with which FastAPI shows the document load scripts from elsewhere.
         docs_url=None,
         redoc_url=None,
+        # Whatever the environment says: nothing is sent anywhere.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         responses=_EVERYWHERE,
         dependencies=[Security(APIKeyHeader(name=KEY_HEADER, auto_error=False))],
     )

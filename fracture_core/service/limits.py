@@ -30,8 +30,9 @@ class Limits:
 
     `workers` processes · `most_in_flight` requests without an answer, further ones get 429 · a
     request has at most `most_bytes` and `most_files` · all of them at most `most_held_bytes` ·
-    `most_batch` files are answered together, after waiting `wait_seconds` for more of them · each
-    of sending, waiting and reading may take `seconds`, and opening a model `open_seconds`.
+    `most_batch` files are answered together, after waiting `wait_seconds` for more of them, with
+    `adapt` only where that is faster · each of sending, waiting and reading may take `seconds`, and
+    opening a model `open_seconds`.
     """
 
     workers: int = 1
@@ -41,6 +42,7 @@ class Limits:
     most_files: int = 32
     most_batch: int = 8
     wait_seconds: float = 0.005
+    adapt: bool = True
     seconds: float = 60.0
     open_seconds: float = 300.0
 

@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -26,6 +26,7 @@ from fracture_core.service.messages import (
     unpack_replies,
 )
 from fracture_core.service.meters import Meters
+from fracture_core.service.pace import Pace
 
 WORKER_COMMAND = (sys.executable, "-m", "fracture_core.service.worker")
 _ENDS = Refusal(503, "The service ends.", retry_after=5)
@@ -131,6 +132,7 @@ class Pool:
         self._keepers: list[asyncio.Task[None]] = []
         self._workers: dict[int, Worker] = {}
         self._seconds_each = 1.0
+        self._paces: defaultdict[tuple[Kind, str, str], Pace] = defaultdict(Pace)
         self.restarts = 0
 
     @property
@@ -187,7 +189,7 @@ class Pool:
             await self._arrived.wait()
         batch = [self._waiting.popleft()]
         try:
-            if self._joins(batch):
+            if self._batches_pay(batch[0]) and self._joins(batch):
                 await asyncio.sleep(self._limits.wait_seconds)
                 self._joins(batch)
         except asyncio.CancelledError:
@@ -195,11 +197,13 @@ class Pool:
             raise
         return batch
 
+    def _batches_pay(self, first: _Ticket) -> bool:
+        alone = first.alone or first.key[0] == "explain" or self._limits.most_batch == 1
+        return not alone and (not self._limits.adapt or self._paces[first.key].batches_pay())
+
     def _joins(self, batch: list[_Ticket]) -> bool:
         """Moves what fits into the batch; whether more would."""
         first, room = batch[0], self._limits.most_batch - sum(each.files for each in batch)
-        if first.alone or first.key[0] == "explain":
-            return False
         for ticket in list(self._waiting):
             if room <= 0:
                 return False
@@ -288,6 +292,8 @@ class Pool:
 
     def _answered(self, batch: list[_Ticket], replies: list[Reply], seconds: float) -> None:
         self._seconds_each += 0.2 * (seconds / len(batch) - self._seconds_each)
+        files = sum(ticket.files for ticket in batch)
+        self._paces[batch[0].key].note(files=files, seconds=seconds)
         kind, model_id, _ = batch[0].key
         self._meters.count_batch(kind, model_id, len(batch), sum(each.images for each in replies))
         for ticket, reply in zip(batch, replies, strict=True):

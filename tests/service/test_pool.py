@@ -15,6 +15,7 @@ from fracture_core.service.app import Service
 from fracture_core.service.limits import Limits, Refusal
 from fracture_core.service.messages import PredictOptions, Query, Reply, Upload
 from fracture_core.service.meters import Meters
+from fracture_core.service.pace import Pace
 from fracture_core.service.pool import Pool
 from tests.support import stub_worker
 from tests.support.service_clients import async_client, files, png
@@ -56,7 +57,36 @@ def test_what_waits_for_the_same_model_is_one_batch_up_to_its_size() -> None:
         large = await asyncio.gather(*(ask(pool, count=3) for _ in range(3)))
         assert [reply.body for reply in large] == [b"1"] * 3
 
-    run(Limits(most_batch=4, wait_seconds=0.05), body)
+    run(Limits(most_batch=4, wait_seconds=0.05, adapt=False), body)
+
+
+def test_batches_are_made_where_they_are_faster() -> None:
+    pace = Pace()
+    assert pace.batches_pay()
+    for _ in range(3):
+        pace.note(files=8, seconds=0.9)
+    assert not pace.batches_pay()
+    for _ in range(3):
+        pace.note(files=1, seconds=0.1)
+    chosen = [pace.batches_pay() for _ in range(50)]
+    # Dearer together, and now and then tried all the same.
+    assert chosen.count(True) == 2
+    for _ in range(5):
+        pace.note(files=8, seconds=0.2)
+    assert [pace.batches_pay() for _ in range(50)].count(False) == 2
+
+
+def test_a_pool_stops_making_batches_that_do_not_pay() -> None:
+    async def body(pool: Pool) -> None:
+        # The stub takes its time for each batch of more than one.
+        sizes = [
+            [reply.body for reply in await asyncio.gather(*(ask(pool, "slow") for _ in range(4)))]
+            for _ in range(8)
+        ]
+        assert sizes[0] == [b"4"] * 4
+        assert sizes[-1] == [b"1"] * 4
+
+    run(Limits(most_batch=4, wait_seconds=0.01), body)
 
 
 def test_the_others_of_a_batch_are_answered_when_one_ends_the_worker() -> None:
@@ -155,10 +185,12 @@ def test_requests_without_an_answer_are_refused_when_the_service_ends() -> None:
 
 # ---- the real worker -----------------------------------------------------------------------------
 
+LIMITS = Limits(most_in_flight=50, wait_seconds=0.01, seconds=300, adapt=False)
+
 
 def test_200_at_once_are_answered_or_refused_and_a_killed_worker_comes_back() -> None:
     async def main() -> None:
-        async with async_client(Limits(most_in_flight=50, wait_seconds=0.01)) as (asked, service):
+        async with async_client(LIMITS) as (asked, service):
             await _crowd(asked, service)
             await _kill(asked, service)
 

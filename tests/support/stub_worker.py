@@ -1,7 +1,8 @@
 """A worker that starts at once and does what the names of its files say.
 
-die: it ends · sleep: it never answers · garbage: it answers nonsense · anything else: it answers
-with the number of requests in the batch. The model "slow to open" takes it two seconds.
+die: it ends · sleep: it never answers · slow: it takes its time for more than one · garbage: it
+answers nonsense · anything else: it answers with the number of requests in the batch. The model
+"slow to open" takes it two seconds.
 """
 
 import json
@@ -29,6 +30,8 @@ def main() -> None:
             out.write(LENGTHS.pack(4, 0) + b"[[[[")
             out.flush()
             continue
+        if names.count("slow") > 1:
+            time.sleep(0.5)
         body = str(len(work["queries"])).encode()
         facts = json.dumps([[200, "text/plain", 1, len(body)]] * len(work["queries"])).encode()
         out.write(LENGTHS.pack(len(facts), len(body) * len(work["queries"])) + facts)
