@@ -1,7 +1,7 @@
 """Whether a model is faster with a batch than with one file after the other.
 
-On a GPU and for small networks it is; large images on a CPU can be slower together, as a batch of
-them does not fit into the caches. So both are measured while requests are answered.
+For small networks it is; on a CPU large images can be slower together. So both are measured while
+requests are answered.
 """
 
 from collections import deque
