@@ -3,12 +3,14 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 APP_STAMP := $(VENV)/.app-installed
+SERVICE_STAMP := $(VENV)/.service-installed
 TEST_STAMP := $(VENV)/.test-installed
 
-.PHONY: help app setup setup-test test test-slow test-fast check format fuzz bench bench-train weights clean
+.PHONY: help app serve setup setup-test test test-slow test-fast check format fuzz bench bench-train weights clean
 
 help:
 	@echo "make app     install what the app needs and serve it"
+	@echo "make serve   install what the HTTP service needs and serve it on port 8600"
 	@echo "make test    install what the tests need and run them, the browser included"
 	@echo "make test-slow   the tests of minutes: overfitting, kills at random, a Ray cluster"
 	@echo "make check   lint, types, import layers"
@@ -20,6 +22,9 @@ help:
 
 app: setup
 	$(BIN)/streamlit run streamlit_app.py
+
+serve: $(SERVICE_STAMP)
+	$(BIN)/python -m fracture_core serve
 
 setup: $(APP_STAMP)
 
@@ -36,10 +41,14 @@ $(APP_STAMP): pyproject.toml | $(BIN)/uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable . opencv-python-headless
 	touch $@
 
+$(SERVICE_STAMP): pyproject.toml | $(BIN)/uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[service]' opencv-python-headless
+	touch $@ $(APP_STAMP)
+
 $(TEST_STAMP): pyproject.toml | $(BIN)/uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[test]' opencv-python-headless
 	$(BIN)/python tests/install_browser.py
-	touch $@ $(APP_STAMP)
+	touch $@ $(APP_STAMP) $(SERVICE_STAMP)
 
 # A process a core, so each has one thread.
 test: setup-test

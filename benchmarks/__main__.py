@@ -20,7 +20,7 @@ BENCHMARKS = (
     "evaluations",
     "figures",
 )
-ON_REQUEST = ("accuracy", "fusion", "training", "learning", "health", "leakage")
+ON_REQUEST = ("accuracy", "fusion", "training", "learning", "health", "leakage", "service")
 
 
 def _print(rows: list[Row]) -> None:

@@ -328,6 +328,41 @@ def health(  # noqa: PLR0913, PLR0917
     raise typer.Exit(command.run(path, limits, json=json, csv=csv, repair=repaired))
 
 
+@app.command()
+def serve(  # noqa: PLR0913, PLR0917
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535)] = 8600,
+    workers: Annotated[int, typer.Option(help="Processes that ask models.", min=1)] = 1,
+    queue: Annotated[
+        int, typer.Option(help="Requests under way; further ones get 429.", min=1)
+    ] = 64,
+    batch: Annotated[
+        int, typer.Option(help="Files read together where that is faster.", min=1)
+    ] = 8,
+    wait_ms: Annotated[
+        float, typer.Option(help="How long a batch waits for more.", min=0, max=1000)
+    ] = 5,
+    seconds: Annotated[float, typer.Option(help="What reading a request may take.", min=1)] = 60,
+    most_mb: Annotated[int, typer.Option(help="What a request may hold, in MiB.", min=1)] = 100,
+) -> None:
+    """Serve models over HTTP; FRACTURE_API_KEY is the key to ask for, /openapi.json the manual."""
+    from fracture_core.service import require_packages
+
+    require_packages()
+    from fracture_core.service.limits import Limits
+    from fracture_core.service.serving import serve as serve_http
+
+    limits = Limits(
+        workers=workers,
+        most_in_flight=queue,
+        most_batch=batch,
+        wait_seconds=wait_ms / 1000,
+        seconds=seconds,
+        most_bytes=most_mb << 20,
+    )
+    serve_http(host, port, limits)
+
+
 def run_app(commands: typer.Typer) -> None:
     """Run a command; an error that the user can put right is a sentence on stderr, exit code 2."""
     try:

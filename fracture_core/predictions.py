@@ -11,7 +11,7 @@ Images carry a path or sample id to join on. Category ids are the model's classe
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -86,6 +86,31 @@ def _by_points(score: float | None, sensitive: float | None, specific: float | N
     if score < sensitive:
         return "none"
     return "unknown" if specific is None else "doubt"
+
+
+def answer_to_image(
+    card: ModelCard,
+    measured: Measurements | None,
+    attributes: Mapping[str, str],
+    prediction: Prediction,
+    confidence: float | None,
+) -> CaseAnswer:
+    """Return the answer to an image with these attributes, shown from `confidence` on.
+
+    It goes by the image score of a classifier and by the best candidate of a detector. It is
+    "unknown" where nothing was `measured` (None), and outside of the model's scope.
+    """
+    if check_scope(card.scope, attributes).standing != "inside":
+        return CaseAnswer(kind="unknown")
+    found = prediction.detections
+    best = float(found.scores[0]) if len(found) else None
+    sensitive, specific = tiers(measured) if measured else (None, None)
+    return answer_of(
+        prediction.image_score if card.task == "classify" else best,
+        sensitive=sensitive,
+        specific=specific,
+        confidence=confidence,
+    )
 
 
 # ---- predictions of many images -----------------------------------------------------------------
@@ -290,11 +315,12 @@ class _Writer:
         self._file = file
         self._card = card
         self._keep = keep
-        self._sensitive, self._specific = tiers(measured) if measured else (None, None)
+        self._measured = measured
         self._annotations = 0
         self.images: list[Json] = []
         categories = [{"id": label, "name": name} for label, name in enumerate(card.classes)]
-        points = {"sensitive_point": self._sensitive, "specific_point": self._specific}
+        sensitive, specific = tiers(measured) if measured else (None, None)
+        points = {"sensitive_point": sensitive, "specific_point": specific}
         file.write(f'{{"info": {json.dumps(_info(card, keep) | points)},\n')
         file.write(f'"categories": {json.dumps(categories)},\n"annotations": [')
 
@@ -319,17 +345,8 @@ class _Writer:
             self._file.write(before + line)
 
     def _answer(self, answer: Answer) -> Kind:
-        """Goes by the image score of a classifier and by the best candidate of a detector."""
-        if check_scope(self._card.scope, answer.sample.attributes).standing != "inside":
-            return "unknown"
-        found = answer.prediction.detections
-        score = float(found.scores[0]) if len(found) else None
-        return answer_of(
-            answer.prediction.image_score if self._card.task == "classify" else score,
-            sensitive=self._sensitive,
-            specific=self._specific,
-            confidence=self._keep.confidence,
-        ).kind
+        told, said = answer.sample.attributes, answer.prediction
+        return answer_to_image(self._card, self._measured, told, said, self._keep.confidence).kind
 
     def finish(self) -> None:
         images = ",\n".join(json.dumps(image, allow_nan=False) for image in self.images)

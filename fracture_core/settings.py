@@ -1,7 +1,7 @@
 """Paths and limits, read once from the environment variables FRACTURE_…"""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -27,7 +27,8 @@ class Settings:
     separated by commas) beside the local ones, and listens for other machines only with
     `allow_remote` (FRACTURE_ALLOW_REMOTE: 0 or 1). Data sets that trainings keep in the cache are
     removed when not used for `cache_days` (FRACTURE_CACHE_DAYS), and the longest unused of them
-    when they take more than `cache_gb` (FRACTURE_CACHE_GB) together.
+    when they take more than `cache_gb` (FRACTURE_CACHE_GB) together. The HTTP service asks for the
+    `api_key` (FRACTURE_API_KEY, 16 printable characters or more; empty = no key is asked for).
     """
 
     home: Path
@@ -42,6 +43,7 @@ class Settings:
     allow_remote: bool
     cache_gb: int
     cache_days: int
+    api_key: str = field(repr=False)
 
     @property
     def models(self) -> Path:
@@ -81,6 +83,7 @@ def settings() -> Settings:
         cache_gb=_whole("FRACTURE_CACHE_GB", default=100, least=0),
         cache_days=_whole("FRACTURE_CACHE_DAYS", default=30, least=1),
         allow_remote=_one_of("FRACTURE_ALLOW_REMOTE", ("0", "1")) == "1",
+        api_key=_key("FRACTURE_API_KEY"),
     )
 
 
@@ -94,6 +97,16 @@ def _whole(name: str, *, default: int, least: int) -> int:
 def _folders(name: str) -> tuple[Path, ...]:
     parts = filter(None, os.environ.get(name, "").split(os.pathsep))
     return tuple(Path(part).expanduser().absolute() for part in parts)
+
+
+def _key(name: str) -> str:
+    text = os.environ.get(name, "")
+    usable = len(text) >= 16 and text.isascii() and text.isprintable() and " " not in text
+    if text and not usable:
+        found = f"{len(text)} characters, or others than those"
+        expected = "16 printable ASCII characters or more, without spaces"
+        raise ConfigError(name, expected=expected, found=found)
+    return text
 
 
 def _one_of(name: str, known: tuple[str, ...]) -> str:

@@ -1,10 +1,8 @@
 """What a browser and a stranger may do: hosts that are answered, headers of every answer, and the
 folders that the pages may read and write.
 
-A website that a reader has open elsewhere can point a name of its own at this machine and then
-ask as if it were the page itself; so only known hosts are answered. The headers keep the pages
-out of other sites' frames and let them load nothing from elsewhere. A path box reaches no further
-than the data roots.
+The headers keep the pages out of other sites' frames and let them load nothing from elsewhere. A
+path box reaches no further than the data roots.
 """
 
 import base64
@@ -13,22 +11,15 @@ import os
 import re
 import sys
 from collections.abc import Iterable
-from ipaddress import ip_address
 from pathlib import Path
 
 import streamlit as st
-from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from fracture_core.errors import DatasetError
+from fracture_core.hosts import KnownHosts, is_loopback
 from fracture_core.settings import settings
 
-LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
-_HEADERS = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"same-origin"),
-)
 _INLINE_SCRIPT = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
 _OPEN_TO_OTHERS = (
     "The server would listen on {address}, where others can reach it, and it has no login: whoever "
@@ -40,7 +31,7 @@ _OPEN_TO_OTHERS = (
 
 def is_local() -> bool:
     """Whether the server listens for this machine alone."""
-    return _is_loopback(_bound_address())
+    return is_loopback(_bound_address())
 
 
 def refuse_open_server() -> None:
@@ -49,28 +40,11 @@ def refuse_open_server() -> None:
         sys.exit(_OPEN_TO_OTHERS.format(address=_bound_address() or "every address"))
 
 
-class Protection:
-    """ASGI middleware: refuses unknown hosts and adds the headers that browsers heed."""
+class Protection(KnownHosts):
+    """ASGI middleware: what `KnownHosts` does, for the address that Streamlit is bound to."""
 
     def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-        self.hosts = frozenset(_names((*LOCAL_HOSTS, _bound_address(), *settings().allowed_hosts)))
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket"):
-            await self.app(scope, receive, send)
-            return
-        host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
-        if _host_name(host) in self.hosts:
-            await self.app(scope, receive, _protected(send, host))
-        elif scope["type"] == "websocket":
-            await receive()
-            await send({"type": "websocket.close", "code": 1008})
-        else:
-            refusal = PlainTextResponse(
-                "This host is not known here; FRACTURE_ALLOWED_HOSTS names those that are.\n", 421
-            )
-            await refusal(scope, receive, _protected(send, ""))
+        super().__init__(app, address=_bound_address(), policy=content_policy)
 
 
 def content_policy(host: str, scripts: Iterable[bytes] = ()) -> str:
@@ -103,39 +77,8 @@ def inline_scripts(page: bytes) -> list[bytes]:
     return _INLINE_SCRIPT.findall(page)
 
 
-def _protected(send: Send, host: str) -> Send:
-    async def with_headers(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            named = {name.lower() for name, _ in message["headers"]}
-            policy = (b"content-security-policy", content_policy(host).encode())
-            added = [each for each in (*_HEADERS, policy) if each[0] not in named]
-            message = {**message, "headers": [*message["headers"], *added]}
-        await send(message)
-
-    return with_headers
-
-
 def _bound_address() -> str:
     return str(st.get_option("server.address") or "")
-
-
-def _is_loopback(address: str) -> bool:
-    if address.lower() == "localhost":
-        return True
-    try:
-        return ip_address(address.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
-def _names(hosts: Iterable[str]) -> list[str]:
-    return [host.strip("[] ").lower().rstrip(".") for host in hosts if host.strip()]
-
-
-def _host_name(header: str) -> str:
-    """A Host header without its port: "[::1]:8501" → "::1"; "" where it is none."""
-    match = re.fullmatch(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9_.\-]+))(?::\d+)?", header.lower())
-    return (match[1] or match[2]).rstrip(".") if match else ""
 
 
 def _digest(script: bytes) -> str:
