@@ -107,12 +107,15 @@ def list_jobs() -> list[Job]:
 
 
 def ahead_of(job: Job) -> list[Job]:
-    """Returns what a waiting job waits for: those that run, then those that are to start before it.
+    """Returns what a waiting job waits for: of its kind those that run, then those that are to start
+    before it; without any, those of the other kind that leave it no memory.
 
     It is empty for a job that does not wait.
     """
     listed = list_jobs() if job.state is State.QUEUED else []
-    return [each for each in listed if not each.state.is_over and _place(each) < _place(job)]
+    before = [each for each in listed if not each.state.is_over and _place(each) < _place(job)]
+    own = [each for each in before if each.kind == job.kind]
+    return own or [each for each in before if each.state is not State.QUEUED]
 
 
 def read_job(run: RunFolder) -> Job | None:
