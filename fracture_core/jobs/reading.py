@@ -107,8 +107,8 @@ def list_jobs() -> list[Job]:
 
 
 def ahead_of(job: Job) -> list[Job]:
-    """Returns what a waiting job waits for: of its kind those that run, then those that are to start
-    before it; without any, those of the other kind that leave it no memory.
+    """Returns what a waiting job waits for: of its kind those that run, then those that are to
+    start before it; without any, those of the other kind that leave it no memory.
 
     It is empty for a job that does not wait.
     """
