@@ -172,7 +172,7 @@ async def _uploads(files: Sequence[UploadFile], limits: Limits) -> tuple[Upload,
 
 def _file_name(file: UploadFile) -> str:
     """The last part of what the caller calls it, as text that can be written anywhere."""
-    name = (file.filename or "image").replace("\\\\", "/").rpartition("/")[2]
+    name = (file.filename or "image").replace("\\", "/").rpartition("/")[2]
     return name.encode("utf-8", "replace").decode()[:200] or "image"
 
 

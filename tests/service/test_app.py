@@ -128,7 +128,7 @@ def test_a_drawn_image_is_that_of_the_command_line(service: TestClient, tmp_path
 
 
 def test_several_files_are_answered_with_the_errors_of_the_others(service: TestClient) -> None:
-    sent = [*files(png(), png(64, 64, seed=1)), ("files", ("notes.txt", b"a wrist"))]
+    sent = [*files(png(), png(64, 64, seed=1)), ("files", (r"C:\me\notes.txt", b"a wrist"))]
     told = service.post("/predict", files=sent)
     assert told.status_code == 200
     assert [image["name"] for image in told.json()["images"]] == ["0.png", "1.png"]
