@@ -7,7 +7,7 @@ A fracture covers 2 to 5 % of a radiograph. Crops are taken at the scale of an i
 side is 768 px: they show the fracture large, and a step goes through a quarter of the pixels.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from fracture_core import masks
 from fracture_core.datasets import Dataset
 from fracture_core.demo import layouts
 from fracture_core.demo.samples import box_of
-from fracture_core.health import HealthReport
 from fracture_core.types import Detections, Sample
 from trainers.synthetic_data import (
     TEST_IMAGES,
@@ -71,14 +70,16 @@ def write_mixed_data(folder: Path, dataset: Dataset, left_out: Collection[str]) 
     layouts.write_yolo_folder(_crops([*whole, *rest]), CLASSES, folder / "crops", outlines=True)
 
 
-def leaking_images(report: HealthReport) -> frozenset[str]:
-    """Return the ids of training images that leak.
+def leaking_images(
+    splits: Mapping[str, Sequence[str]], groups: Mapping[str, str]
+) -> frozenset[str]:
+    """Return the ids of training images that leak: an image of their group is in another split.
 
-    They, their group or a near-duplicate of them are also in another split.
+    `splits` holds the ids of each split, `groups` the group of each id; near-duplicates share one.
+    The health check names one copy of each image; their groups hold all of them.
     """
-    places = [p for fault in report.faults if fault.check.endswith("-across") for p in fault.places]
-    ends = [(p.split, p.sample_id) for p in places] + [(p.other_split, p.other) for p in places]
-    return frozenset(sample_id for split, sample_id in ends if split == "train")
+    measured = {groups[each] for split, ids in splits.items() if split != "train" for each in ids}
+    return frozenset(each for each in splits.get("train", ()) if groups[each] in measured)
 
 
 def _real(dataset: Dataset, split: str, left_out: Collection[str]) -> Iterator[Sample]:

@@ -26,6 +26,7 @@ from fracture_core.evaluations import (
 )
 from fracture_core.files import making_folder
 from fracture_core.health import check_health
+from fracture_core.health.repair import joined_groups
 from fracture_core.models.adapter import copy_halved
 from fracture_core.models.cards import ModelCard, Task, write_card
 from fracture_core.models.consensus_making import consensus_card
@@ -153,7 +154,8 @@ def write_data(kind: Data, workshop: Workshop) -> None:
             write_synthetic_data(part)
         return
     dataset = open_dataset(str(workshop.radiographs))
-    left_out = leaking_images(check_health(dataset))
+    groups = joined_groups(dataset, check_health(dataset))
+    left_out = leaking_images(dataset.splits, groups)
     with making_folder(folder) as part:
         write_mixed_data(part, dataset, left_out)
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from fracture_core import masks
-from fracture_core.health import Fault, HealthReport, Place, Severity
 from fracture_core.types import Detections, Sample
 from trainers.mixed_data import (
     BROKEN,
@@ -33,35 +32,11 @@ def radiograph(*, split: str = "train", fractured: bool = True, name: str = "IMG
     return held(pixels, name, split, ground_truth)
 
 
-def report(*faults: Fault) -> HealthReport:
-    return HealthReport(
-        name="made",
-        path="made",
-        format="coco",
-        images=4,
-        splits={"train": 3, "val": 1},
-        input_size=640,
-        faults=faults,
-        seconds=0.0,
-    )
-
-
-def fault(check: str, *places: Place) -> Fault:
-    return Fault(
-        check=check, severity=Severity.ERROR, title="", meaning="", advice="", places=places
-    )
-
-
-def test_training_images_that_are_in_another_split_are_named_whichever_side_they_stand_on() -> None:
-    across = fault(
-        "duplicates-across",
-        Place(sample_id="a", split="train", other="v", other_split="val"),
-        Place(sample_id="v", split="val", other="b", other_split="train"),
-    )
-    within = fault(
-        "duplicates-within", Place(sample_id="c", split="train", other="d", other_split="train")
-    )
-    assert leaking_images(report(across, within)) == {"a", "b"}
+def test_every_training_image_of_a_group_in_another_split_leaks() -> None:
+    splits = {"train": ["a", "b", "c"], "val": ["v"], "test": ["t"]}
+    groups = {"a": "1", "b": "1", "c": "2", "v": "1", "t": "3"}
+    assert leaking_images(splits, groups) == {"a", "b"}
+    assert leaking_images(splits, dict.fromkeys(groups, "1")) == {"a", "b", "c"}
 
 
 def test_crops_around_a_finding_show_it_with_a_tight_box() -> None:
