@@ -5,7 +5,7 @@ Each command imports what it needs when it is called, so that `--help` answers a
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -204,6 +204,10 @@ def add_model(
         int | None,
         typer.Option(help="In pixels, where the file does not tell.", min=32, max=4096),
     ] = None,
+    standardise: Annotated[
+        Literal["imagenet", "half"] | None,
+        typer.Option(help="A classifier's input: imagenet (as usual), or half: by 0.5 and 0.5."),
+    ] = None,
 ) -> None:
     """Add weights saved elsewhere to the library; nothing in the file is executed."""
     from fracture_core.models import library
@@ -213,7 +217,12 @@ def add_model(
     naming = {"model_id": model_id or None, "title": title or None}
     if path.exists():
         card = library.add_model(
-            path, family_name=family, classes=names, input_size=input_size, **naming
+            path,
+            family_name=family,
+            classes=names,
+            input_size=input_size,
+            standardise=standardise,
+            **naming,
         )
     else:
         card = library.add_named(file, **naming)

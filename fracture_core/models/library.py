@@ -4,21 +4,18 @@
     models/<model_id>/weights.pt
 
 These folders lie under the home folder. Built in are the fake model and the models that come with
-the package, in folders of the same form. Nothing here imports torch before a model is opened or its
-speed is measured: a card is read without its weights.
+the package, in folders of the same form. Nothing here imports torch before a model is opened: a
+card is read without its weights.
 """
 
 import json
 import re
 import shutil
-import statistics
-import time
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from fracture_core import importing
 from fracture_core.errors import ConfigError, WeightsError
 from fracture_core.files import hash_file, making_folder, remove_folder, storing
 from fracture_core.models import fake
@@ -39,7 +36,9 @@ from fracture_core.models.points import (
     write_points,
 )
 from fracture_core.settings import settings
-from fracture_core.types import Sample, StageSeconds
+
+if TYPE_CHECKING:
+    from fracture_core.nets.pretrained import Standard
 
 BUILT_IN = (fake.CARD,)
 SHIPPED = Path(__file__).parents[1] / "weights"
@@ -110,6 +109,7 @@ def add_model(
     model_id: str | None = None,
     title: str | None = None,
     input_size: int | None = None,
+    standardise: "Standard | None" = None,
 ) -> ModelCard:
     """Copies a weights file into the library and writes its card, which is returned.
 
@@ -117,8 +117,9 @@ def add_model(
     where the weights in it are named, its config.json is read as well. The card of a consensus,
     whose members the library holds, counts as a file of the family "consensus". The id is the
     file's name where none is given, with a number behind it where that is taken. `input_size` is
-    that of the card where the file does not tell it. Where anything fails the library is as before.
-    Raises WeightsError and ConfigError.
+    that of the card where the file does not tell it, and so is `standardise` for a classifier: the
+    mean and deviation of the input. Where anything fails the library is as before. Raises
+    WeightsError and ConfigError.
     """
     find_family(family_name)
     is_folder = file.is_dir() and family_name == "hf_detr"
@@ -143,7 +144,7 @@ def add_model(
             card = adapter.describe(copied, model_id=chosen, title=named, classes=classes)
             weights = part / (card.weights_file if is_folder else copied.name)
             facts = {"weights_file": weights.name, "weights_sha256": hash_file(weights)}
-            card = _sized(card.model_copy(update=facts), input_size)
+            card = _as_told(card.model_copy(update=facts), input_size, standardise)
             write_card(card, part)
     except WeightsError as error:
         # The message names the file that was handed in, not our copy of it.
@@ -153,12 +154,23 @@ def add_model(
     return card
 
 
-def _sized(card: ModelCard, input_size: int | None) -> ModelCard:
-    """The card with the size in pixels that somebody told, in place of a guess and its note."""
-    if input_size is None:
-        return card
-    facts = {"input_size": input_size, "note": f"The input size of {input_size} px was given."}
-    return card.model_copy(update=facts)
+def _as_told(card: ModelCard, input_size: int | None, standardise: "Standard | None") -> ModelCard:
+    """The card with what somebody told of the input, in place of a guess and its note.
+
+    Raises ConfigError where a detector's input is to be standardised otherwise.
+    """
+    facts: dict[str, object] = {}
+    notes = []
+    if input_size is not None:
+        facts["input_size"] = input_size
+        notes.append(f"The input size of {input_size} px was given.")
+    if standardise is not None:
+        if card.task != "classify":
+            found = f"a model of the family {card.family}"
+            raise ConfigError("standardise", expected="a classifier", found=found)
+        facts["architecture"] = {**card.architecture, "standardise": standardise}
+        notes.append(f"Its input is standardised as was given: {standardise}.")
+    return card.model_copy(update={**facts, "note": " ".join(notes)}) if notes else card
 
 
 def add_named(name: str, *, model_id: str | None = None, title: str | None = None) -> ModelCard:
@@ -418,53 +430,3 @@ def _copy_folder(folder: Path, part: Path) -> Path:
         if (folder / name).is_file():
             shutil.copyfile(folder / name, part / name)
     return part
-
-
-# ---- speed ---------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Speed:
-    """The median seconds of `repeats` predictions of one image on a device, everything included.
-
-    `stages` are the medians of its stages, None where the model does not tell them.
-    """
-
-    seconds: float
-    repeats: int
-    device: str
-    stages: StageSeconds | None = None
-
-
-def measure(model: Model, sample: Sample, *, repeats: int = 5) -> Speed:
-    """Predicts one image again and again, after one run that is not counted."""
-    model.predict([sample])
-    seconds, stages = [], []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        (found,) = model.predict([sample])
-        seconds.append(time.perf_counter() - start)
-        stages.append(found.stages)
-    return Speed(
-        seconds=statistics.median(seconds),
-        repeats=repeats,
-        device=_device(),
-        stages=_median_stages([each for each in stages if each is not None]),
-    )
-
-
-def _median_stages(told: Sequence[StageSeconds]) -> StageSeconds | None:
-    if not told:
-        return None
-    return StageSeconds(
-        preprocess=statistics.median(each.preprocess for each in told),
-        inference=statistics.median(each.inference for each in told),
-        postprocess=statistics.median(each.postprocess for each in told),
-    )
-
-
-def _device() -> str:
-    with importing.LOCK:
-        import torch
-
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"

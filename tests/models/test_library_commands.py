@@ -10,7 +10,7 @@ from fracture_core.cli import app
 from fracture_core.errors import ConfigError, WeightsError
 from fracture_core.models import library
 from fracture_core.models.families import family_of, installed
-from fracture_core.models.library import measure
+from fracture_core.models.speed import measure
 from tests.support.yolo_files import image, sample, save_checkpoint, yolo_network
 
 

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from fracture_core.errors import WeightsError
+from fracture_core.errors import ConfigError, WeightsError
 from fracture_core.models import library
 from fracture_core.models.published_names import gated_state, resnet_state
 from fracture_core.nets.efficientnet_gate import EfficientNetGate
 from fracture_core.nets.resnet import resnet
-from tests.support.yolo_files import image, sample
+from tests.support.yolo_files import image, sample, save_checkpoint, yolo_network
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CLASSES = tuple(f"class {n}" for n in range(10))
@@ -123,16 +123,31 @@ def test_a_resnet_of_two_basic_blocks_a_stage(theirs, tmp_path: Path) -> None:
         )
     torch.save(state, tmp_path / "resnet.pth")
     card = library.add_model(
-        tmp_path / "resnet.pth", family_name="resnet", classes=CLASSES[:7], input_size=512
+        tmp_path / "resnet.pth",
+        family_name="resnet",
+        classes=CLASSES[:7],
+        input_size=512,
+        standardise="half",
     )
     assert (card.architecture["name"], card.architecture["depths"]) == ("resnet18", [2, 2, 2, 2])
-    assert (card.input_size, card.note) == (512, "The input size of 512 px was given.")
+    assert card.input_size == 512
+    assert card.note == (
+        "The input size of 512 px was given. Its input is standardised as was given: half."
+    )
     model = library.open_model(card.model_id)
     given = sample(image(120, 150))
+    assert float(model._pixels([model._prepare(given)]).min()) >= -1
     with torch.inference_mode():
         expected = network(model._pixels([model._prepare(given)]))[0].softmax(0)
     found = torch.tensor(model.predict([given])[0].class_scores)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_only_a_classifiers_input_is_standardised_as_told(tmp_path: Path) -> None:
+    weights = save_checkpoint(yolo_network("yolov8n.yaml"), tmp_path / "net.pt")
+    with pytest.raises(ConfigError, match="standardise: expected a classifier, found a model of"):
+        library.add_model(weights, standardise="half")
+    assert [card.model_id for card in library.list_cards()] == ["fake"]
 
 
 def test_names_of_torchvision_stay() -> None:

@@ -5,6 +5,7 @@ of models that are there.
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import streamlit as st
 
@@ -18,6 +19,11 @@ from fracture_core.models.library import add_model, add_named
 from fracture_core.ui.session import ADDED_MODEL
 from fracture_core.ui.widgets.model_choice import name_of
 from fracture_core.ui.widgets.text import literal
+
+_STANDARDS: dict[Literal["imagenet", "half"], str] = {
+    "imagenet": "ImageNet's mean and deviation",
+    "half": "a mean and a deviation of 0.5",
+}
 
 
 def add_from_file() -> None:
@@ -38,6 +44,18 @@ def add_from_file() -> None:
             "Classes, separated by commas", help="Empty: as the file says, or numbered."
         )
         title = st.text_input("Title", help="Empty: the file's name.")
+        with st.expander("Where the file does not tell"):
+            input_size = st.number_input(
+                "Input size (px)", 32, 4096, None, placeholder="as it says"
+            )
+            standardise = st.selectbox(
+                "Input standardised by",
+                list(_STANDARDS),
+                None,
+                format_func=_STANDARDS.__getitem__,
+                placeholder="as it says, else ImageNet's",
+                help="Of a classifier.",
+            )
         sent = st.form_submit_button("Add", icon=":material/add:", type="primary")
     if not sent:
         return
@@ -54,7 +72,14 @@ def add_from_file() -> None:
         unnamed = None if family_name == CONSENSUS else copies[0].stem
         named = title.strip() or unnamed
         add_to_library(
-            lambda: add_model(source, family_name=family_name, classes=classes, title=named)
+            lambda: add_model(
+                source,
+                family_name=family_name,
+                classes=classes,
+                title=named,
+                input_size=input_size,
+                standardise=standardise,
+            )
         )
 
 

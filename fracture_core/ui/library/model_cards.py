@@ -14,17 +14,16 @@ from fracture_core.models.cards import ModelCard
 from fracture_core.models.consensus_cards import FAMILY as CONSENSUS
 from fracture_core.models.consensus_cards import ConsensusArchitecture, consensuses_with
 from fracture_core.models.library import (
-    Speed,
     can_delete,
     delete_model,
     is_built_in,
     list_cards,
-    measure,
     points_of,
     rename_model,
     weights_bytes,
 )
 from fracture_core.models.points import Evidence, Measurements, Point, Reached
+from fracture_core.models.speed import Speed, measure
 from fracture_core.scope import scope_words
 from fracture_core.ui.read.predicting import model_of
 from fracture_core.ui.widgets.text import literal
