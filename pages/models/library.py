@@ -5,9 +5,11 @@ import streamlit as st
 from fracture_core.models.library import read_library
 from fracture_core.ui.library.model_adding import add_from_file, add_from_name, make_consensus
 from fracture_core.ui.library.model_cards import show_broken, show_card
+from fracture_core.ui.library.ranking import show_ranking
 
 st.header("Model library", anchor=False)
 library = read_library()
+show_ranking()
 cards, adding = st.columns([2, 1], gap="large")
 
 with cards:

@@ -70,7 +70,8 @@ def raw(detector_file: Path, pixels: np.ndarray) -> Detections:
 class TestRawOnceIsExact:
     def test_the_case_is_a_real_one(self, raw: Detections) -> None:
         assert len(np.unique(raw.labels)) == 3
-        assert 400 < len(raw) < 1000
+        # Few enough that none was left out for being one too many.
+        assert 100 < len(raw.above(min(c for c, _ in SETTINGS))) < 1000
         kept = [len(raw.above(c).nms(i)) for c, i in SETTINGS]
         assert len(set(kept)) == len(kept)
         assert min(kept) >= 10

@@ -5,6 +5,9 @@ from typing import Any
 
 from streamlit.testing.v1 import AppTest
 
+from fracture_core.datasets import open_dataset
+from fracture_core.demo import write_demo
+from fracture_core.evaluations import EvaluateConfig, new_evaluation, run_evaluation
 from fracture_core.models.consensus_cards import ConsensusArchitecture
 from fracture_core.models.consensus_making import Voice, add_consensus
 from fracture_core.models.fake import CARD
@@ -134,3 +137,28 @@ def test_without_models_there_is_no_form_for_a_consensus() -> None:
     app = opened()
     assert not [each for each in app.button if each.label == "Make"]
     assert any("the library has none yet" in each.value for each in app.caption)
+
+
+def test_models_are_ranked_on_the_same_images(tmp_path: Path) -> None:
+    data = write_demo(tmp_path / "demo", count=6, seed=1, format="coco", size=(128, 128))
+    add_named("scratch:tiny", model_id="strange")
+    for model, split in (("fake", "all"), ("strange", "all"), ("fake", "all"), ("fake", "train")):
+        config = EvaluateConfig(model=model, data=str(data), split=split, one_class=True)
+        assert run_evaluation(new_evaluation(config).path) is not None
+    app = opened()
+    assert len(app.dataframe) == 0
+    app.session_state["ranking"] = True
+    app.run()
+    assert not app.exception, app.exception
+    chosen = next(each for each in app.selectbox if each.label == "Data set and split")
+    assert [title.rpartition(" · one")[0] for title in chosen.options] == [
+        "demo · all · 6 images",
+        f"demo · train · {len(open_dataset(data).splits['train'])} images",
+    ]
+    table = app.dataframe[0].value
+    # Two evaluations of the same weights on the same images count once; the better model is first.
+    assert table["Id"].tolist() == ["fake", "strange"]
+    assert table["AP50"].is_monotonic_decreasing
+    assert table["AP50"][0] > 0
+    chosen.select_index(1).run()
+    assert app.dataframe[0].value["Id"].tolist() == ["fake"]

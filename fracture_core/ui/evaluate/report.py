@@ -8,7 +8,6 @@ import streamlit as st
 from fracture_core.csv_text import csv_bytes
 from fracture_core.errors import ConfigError
 from fracture_core.evaluations import Evaluation, Listed
-from fracture_core.evaluations.headline import headline
 from fracture_core.evaluations.report import (
     MetricValue,
     PointOfReport,
@@ -25,6 +24,7 @@ from fracture_core.metrics.classification import SHARES, Shares, shares_of
 from fracture_core.models.points import Measurements
 from fracture_core.types import ms_text
 from fracture_core.ui.widgets.evaluation_choice import stamp_of
+from fracture_core.ui.widgets.headlines import headline_of
 from fracture_core.ui.widgets.tables import COUNT, show_table
 from fracture_core.ui.widgets.text import literal
 
@@ -32,7 +32,8 @@ from fracture_core.ui.widgets.text import literal
 def show_headline(listed: Listed, evaluation: Evaluation, config: MatchConfig) -> None:
     """AP50 and AUC, or what a classifier has, and the time of an image, in a row."""
     with st.container(horizontal=True, key="headline"):
-        for metric in _headline(evaluation, str(listed.folder), stamp_of(listed), config):
+        metrics, _ = headline_of(listed, config)
+        for metric in metrics:
             ends = interval_text(metric.low, metric.high, 3).strip("()")
             st.metric(
                 f"{metric.name} per {metric.unit}",
@@ -54,13 +55,6 @@ def show_headline(listed: Listed, evaluation: Evaluation, config: MatchConfig) -
             "pre-process, inference and post-process, in milliseconds.",
             width="content",
         )
-
-
-@st.cache_data(max_entries=32, show_spinner="Measuring AP and AUC…")
-def _headline(
-    _evaluation: Evaluation, folder: str, stamp: int, config: MatchConfig
-) -> tuple[MetricValue, ...]:
-    return headline(_evaluation, config)
 
 
 def show_report(
