@@ -52,7 +52,7 @@ def test_masks_follow_their_boxes() -> None:
 def test_raw_orders_clips_and_drops() -> None:
     found, kept = Detections.raw(
         [[0, 0, 4, 4], [-5, -5, 50, 4], [3, 3, 3, 9], [20, 20, 30, 30], [1, 1, 2, 2]],
-        [0.5, 0.9, 0.8, 0.7, 0.001],
+        [0.5, 0.9, 0.8, 0.7, 0.0009],
         [0, 1, 0, 0, 0],
         height=10,
         width=10,
