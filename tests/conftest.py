@@ -6,7 +6,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# How long an example takes says how busy the machine is, not whether a law holds.
+hypothesis.settings.register_profile("steady", parent=hypothesis.settings.default, deadline=None)
+hypothesis.settings.load_profile("steady")
 
 SHARED_DATA = Path(__file__).parents[1].parent / "shared" / "data"
 
