@@ -192,6 +192,7 @@ def test_an_evaluation_waits_where_memory_is_short(monkeypatch):
     training = submit_fake("training", steps=10_000)
     evaluation = submit_evaluation("evaluation")
     assert (state_of(training), state_of(evaluation)) == (State.RUNNING, State.QUEUED)
+    assert [each.name for each in jobs.ahead_of(jobs.find_job(evaluation))] == ["training"]
     jobs.stop(training)
     assert finish(evaluation).state is State.SUCCEEDED
 

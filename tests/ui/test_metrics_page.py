@@ -91,18 +91,21 @@ def test_one_that_waits_is_named_with_what_it_waits_for(
     # Nothing is started: what is submitted waits.
     for module in ("fracture_core.jobs", "fracture_core.jobs.verbs"):
         monkeypatch.setattr(f"{module}.tend", lambda: None)
-    first = make_run("long-training")
-    jobs.submit(first, command=fake_command(first))
+    training = make_run("long-training")
+    jobs.submit(training, command=fake_command(training))
+    first = new_evaluation(EvaluateConfig(model="fake", data=str(demo), split="all"), "long-one")
+    jobs.submit(first.path)
     run = new_evaluation(EvaluateConfig(model="fake", data=str(demo), split="val"))
     job = jobs.submit(run.path)
-    assert [each.name for each in jobs.ahead_of(job)] == ["long-training"]
-    assert jobs.ahead_of(jobs.find_job(first)) == []
+    # A training that only waits is no reason to.
+    assert [each.name for each in jobs.ahead_of(job)] == ["long-one"]
+    assert jobs.ahead_of(jobs.find_job(first.path)) == []
     for page in (PAGE, "pages/evaluate/errors.py"):
         app = opened(page)
         said = "\n".join(each.value for each in app.info).replace("\\", "")
-        assert "fake · demo · val waits in the queue, behind the training long-training." in said
+        assert "fake · demo · val waits in the queue, behind the evaluation long-one." in said
         assert "Nothing has been evaluated yet" not in said
-    assert "queued · behind the training long-training" in texts(app)
+    assert "queued · behind the evaluation long-one" in texts(app)
 
 
 def test_copied_evaluations_are_listed(demo: Path, evaluated: str, tmp_path: Path) -> None:
