@@ -155,7 +155,7 @@ def test_another_model_leaves_what_the_address_says_of_classes() -> None:
     app = opened(model="strange", same_class="0")
     app.selectbox(key="model").set_value("fake").run()
     assert not app.session_state.viewing.class_aware
-    assert app.query_params["same_class"] == ["0"]
+    assert app.query_params["same_class"] == "0"
 
 
 def test_a_model_that_is_gone_falls_back_to_the_first() -> None:
