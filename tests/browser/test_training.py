@@ -20,7 +20,7 @@ NETWORK = {
     "Feed-forward width": 16,
 }
 POINTS = "() => Number(document.querySelector('.curves')?.dataset.points ?? 0)"
-SLOW = 60_000
+SLOW = 240_000
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,8 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -23,6 +24,12 @@ from tests.support.service_clients import async_client, files, png
 STUB = (sys.executable, "-S", str(Path(stub_worker.__file__)))
 
 
+def in_a_thread(main: Coroutine[None, None, None]) -> None:
+    """Runs it in a thread of its own: a browser that another test left has its loop in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, main).result()
+
+
 def run(limits: Limits, body: Callable[[Pool], Awaitable[None]]) -> None:
     """Runs the body on a pool of stubs."""
 
@@ -34,7 +41,7 @@ def run(limits: Limits, body: Callable[[Pool], Awaitable[None]]) -> None:
         finally:
             await pool.close()
 
-    asyncio.run(main())
+    in_a_thread(main())
 
 
 async def ask(pool: Pool, name: str = "a", *, model: str = "fake", count: int = 1) -> Reply:
@@ -165,7 +172,7 @@ def test_a_worker_that_cannot_be_started_is_tried_again(
         assert (await asking).body == b"1"
         await pool.close()
 
-    asyncio.run(main())
+    in_a_thread(main())
     assert "could not be started" in caplog.text
 
 
@@ -180,7 +187,7 @@ def test_requests_without_an_answer_are_refused_when_the_service_ends() -> None:
         assert all(isinstance(each, Refusal) and each.status_code == 503 for each in ended)
         assert pool.pids == []
 
-    asyncio.run(main())
+    in_a_thread(main())
 
 
 # ---- the real worker -----------------------------------------------------------------------------
@@ -194,7 +201,7 @@ def test_200_at_once_are_answered_or_refused_and_a_killed_worker_comes_back() ->
             await _crowd(asked, service)
             await _kill(asked, service)
 
-    asyncio.run(main())
+    in_a_thread(main())
 
 
 async def _crowd(asked: httpx.AsyncClient, service: Service) -> None:
