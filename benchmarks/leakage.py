@@ -33,8 +33,6 @@ def main(*parts: str) -> list[Row]:
     if not 1 <= len(parts) <= 2:
         sys.exit("leakage: expected a folder, as in leakage:data/set or leakage:data/set:COPY")
     dataset = open_dataset(Path(parts[0]).expanduser())
-    if not isinstance(dataset, RecordedDataset):
-        sys.exit(f"leakage: expected a data set of records, found a {dataset.format}")
     report = check_health(dataset)
     looks = groups_by_looks(dataset, report)
     kept = kept_ids(dataset, joined_groups(dataset, report))

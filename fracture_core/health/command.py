@@ -27,8 +27,6 @@ def run(
     written.
     """
     dataset = open_dataset(path)
-    if not isinstance(dataset, RecordedDataset):
-        raise TypeError(f"dataset: expected records, got {type(dataset).__name__}")
     with tqdm(total=1.0, bar_format="{l_bar}{bar}| {desc}", disable=None, file=sys.stderr) as bar:
 
         def show(share: float, words: str) -> None:

@@ -4,9 +4,9 @@ import streamlit as st
 
 from fracture_core import jobs
 from fracture_core.errors import WorkbenchError
-from fracture_core.ui.train.best_images import show_best_images
 from fracture_core.ui.train.job_view import (
     offer_actions,
+    show_best_images,
     show_checkpoint,
     show_jobs,
     show_log,

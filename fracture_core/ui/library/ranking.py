@@ -1,5 +1,6 @@
 """The library's models side by side: what each reached on the same images of the same data set."""
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -111,6 +112,6 @@ def _best_first(row: Mapping[str, object]) -> tuple[float, float]:
 
     def value(name: str) -> float:
         found = row.get(name)
-        return found if isinstance(found, float) and found == found else -1.0  # noqa: PLR0124
+        return found if isinstance(found, float) and not math.isnan(found) else -1.0
 
     return value("AP50"), value("ROC AUC")

@@ -2,6 +2,7 @@
 finds in validation images, its log, and what can be done with it.
 """
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -249,3 +250,26 @@ def show_log(job: Job) -> None:
         st.error(literal(str(error)), icon=":material/error:")
         return
     st.code("\n".join(lines[-_LOG_LINES:]) or "nothing yet", language=None, height=320)
+
+
+def show_best_images(run: RunFolder) -> None:
+    """The grid of the epoch that the reader chooses, of the last one at first; nothing without."""
+    kept = run.best_images()
+    if not kept:
+        return
+    epochs = {_epoch_of(path): path for path in kept}
+    chosen = max(epochs)
+    if len(epochs) > 1:
+        chosen = st.select_slider(
+            "Best epoch", list(epochs), value=chosen, key=f"best-images-{run.name}"
+        )
+    st.image(str(epochs[chosen]))
+    st.caption(
+        "Validation images at an epoch that was the best: their labels, and beside them what was "
+        "predicted."
+    )
+
+
+def _epoch_of(path: Path) -> int:
+    told = re.search(r"(\d+)\.png$", path.name)
+    return int(told[1]) if told else 0
